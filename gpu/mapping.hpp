@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+namespace tessera {
+
+/// What makes a field what it is: two maps are comparable only if these are equal.
+struct mapping {
+  /// Edge of a voxel, in the map's units (metres).
+  float voxel_m = 0.05f;
+  /// Half width of the band around the surface that is written, in metres; 1 to 16 voxels.
+  float truncation_m = 0.15f;
+  /// Edge of a region in voxels; a multiple of 8, 16 to 256. Does not change the map, only how it is cut.
+  uint32_t region_voxels = 64;
+  /// Points nearer or farther than this from the camera are left out, metres.
+  float min_range_m = 0.05f, max_range_m = 100.f;
+  /// Points with less confidence are left out, where the producer gives confidence.
+  float min_confidence = 0.f;
+
+  /// Throws std::invalid_argument that names the value and its bounds if anything is out of them.
+  void validate() const;
+};
+
+} // namespace tessera

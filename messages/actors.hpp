@@ -1,0 +1,107 @@
+#pragma once
+// Every actor's interface, in the order data flows: source, ingest, partitioner, mesher, broadcaster, session.
+
+#include "messages/types.hpp" // type ids and inspectors of everything below
+
+#include <caf/all.hpp>
+
+namespace tessera {
+
+/// One per GPU, or one for the CPU: owns the memory and does the work of all meshers placed on it. Never blocks a sender.
+/// At most one job of a region is under way; a mesher sends the next one when the last has been answered.
+using device_actor = caf::typed_actor<
+  /// Applies all jobs to the region's field, in any order; answers when the field has changed.
+  caf::replies_to<integrate_atom, region_key, std::vector<ray_job>>::with<caf::unit_t>,
+  /// Re-meshes what changed since the last extraction; answers with the region's whole mesh (version 0: the mesher counts versions).
+  caf::replies_to<extract_atom, region_key>::with<region_mesh>,
+  /// Hashes and counts the region's own blocks.
+  caf::replies_to<status_atom, region_key>::with<field_stats>,
+  /// Forgets the region's field.
+  caf::reacts_to<drop_atom, region_key>>;
+
+/// One per region: queues what changes its region, has it applied on its device, and publishes a patch when the surface changed.
+using mesher_actor = caf::typed_actor<
+  /// Adds (or takes away) a keyframe's rays; answers when the field has changed, which is what gives the sender credit.
+  caf::replies_to<integrate_atom, ray_job>::with<caf::unit_t>,
+  /// Counts the region's field as it is after everything sent before.
+  caf::replies_to<status_atom>::with<region_status>,
+  /// Returns the region's mesh after everything sent before.
+  caf::replies_to<mesh_atom>::with<region_mesh>>;
+
+/// Checks keyframes and refuses bad ones with a reason; drops duplicates by id; bounds how many are under way.
+using ingest_actor = caf::typed_actor<
+  /// Takes a keyframe in; answers when it is safe or set aside.
+  caf::replies_to<ingest_atom, keyframe>::with<verdict>,
+  /// Takes a keyframe out; answers when no region holds it any more.
+  caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
+  /// Moves a keyframe; answers when every region has moved it.
+  caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
+  /// Counts an input that could not be made a keyframe: source, what, reason.
+  caf::reacts_to<aside_atom, std::string, std::string, std::string>>;
+
+/// Makes rays, keeps them in the store, and hands each region those that touch it. It alone decides which keyframes are live.
+using partitioner_actor = caf::typed_actor<
+  /// Adds a checked keyframe to the map.
+  caf::replies_to<integrate_atom, keyframe>::with<verdict>,
+  /// Takes a keyframe out of the map.
+  caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
+  /// Retracts under the old pose and integrates under the new one.
+  caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
+  /// Refills a new mesher of a region with the rays of all live keyframes, after the old one died.
+  caf::reacts_to<refill_atom, region_key, mesher_actor>,
+  /// Sums up the map over all regions, after everything sent before.
+  caf::replies_to<status_atom>::with<map_status>,
+  /// Lists all regions.
+  caf::replies_to<list_atom>::with<std::vector<region_status>>,
+  /// Collects the meshes of all regions.
+  caf::replies_to<mesh_atom>::with<std::vector<region_mesh>>>;
+
+/// Maps regions to devices (later: of all nodes), by rendezvous hashing weighted by capacity.
+using placement_actor = caf::typed_actor<
+  /// Returns the device a region belongs to.
+  caf::replies_to<place_atom, region_key>::with<device_id, device_actor>>;
+
+/// Starts all actors, watches them, and starts again those that die; a mesher that died is refilled.
+using supervisor_actor = caf::typed_actor<
+  /// Returns the region's mesher, starting it if there is none.
+  caf::replies_to<place_atom, region_key>::with<mesher_actor>,
+  /// Kills a region's mesher: a drill for operators and tests. Answers false if there is none.
+  caf::replies_to<kill_atom, region_key>::with<bool>>;
+
+/// One per viewer: knows what the viewer still lacks, and sends the most wanted patch whenever the socket can take one.
+/// The socket is behind a callback given at spawn; text frames carry JSON.
+using session_actor = caf::typed_actor<
+  /// A region's newest patch; replaces an older one that was not sent yet.
+  caf::reacts_to<patch_atom, patch>,
+  /// Cameras that came or went.
+  caf::reacts_to<camera_atom, std::vector<camera>>,
+  /// The viewer asks for the stream.
+  caf::reacts_to<subscribe>,
+  /// The viewer moved.
+  caf::reacts_to<view>,
+  /// The viewer has patches on screen.
+  caf::reacts_to<ack>,
+  /// The socket took the last frame: the next may follow.
+  caf::reacts_to<sent_atom>>;
+
+/// Keeps the newest patch of each region and gives each session what it lacks. Newest wins; nothing queues.
+using broadcaster_actor = caf::typed_actor<
+  /// A region's surface changed.
+  caf::reacts_to<patch_atom, patch>,
+  /// Cameras that came or went.
+  caf::reacts_to<camera_atom, std::vector<camera>>,
+  /// A session wants everything that it does not have, then all changes. Answers with this run's epoch.
+  caf::replies_to<join_atom, session_actor, subscribe>::with<std::string>,
+  /// A session ended.
+  caf::reacts_to<leave_atom, session_actor>,
+  /// Returns a region's newest patch, or an empty frame if there is none.
+  caf::replies_to<patch_atom, region_key>::with<patch>,
+  /// Lists the newest patches.
+  caf::replies_to<list_atom>::with<std::vector<patch>>>;
+
+/// Answers what every actor is, does, holds and waits for.
+using inspector_actor = caf::typed_actor<
+  /// Lists all actors of this node.
+  caf::replies_to<status_atom>::with<std::vector<actor_status>>>;
+
+} // namespace tessera

@@ -1,0 +1,73 @@
+#pragma once
+
+#include "messages/ids.hpp"
+#include "messages/pose.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// The points of a keyframe: immutable, perhaps a mapping of memory that another process wrote (zero copy).
+class keyframe_body {
+public:
+  virtual ~keyframe_body() = default;
+  /// N x 3 world coordinates in metres, x y z.
+  [[nodiscard]] virtual std::span<const float> points() const = 0;
+  /// N x channels() bytes, sRGB (and an ignored fourth channel).
+  [[nodiscard]] virtual std::span<const uint8_t> colours() const = 0;
+  /// 3 or 4.
+  [[nodiscard]] virtual uint32_t channels() const = 0;
+  /// N values, or empty if the producer gave none.
+  [[nodiscard]] virtual std::span<const float> confidence() const = 0;
+  /// Returns why the memory changed or vanished while it was read, or an empty string. Ask after the last read; a reading that
+  /// was not whole must be thrown away.
+  [[nodiscard]] virtual std::string torn() const { return {}; }
+  [[nodiscard]] size_t size() const { return points().size() / 3; }
+};
+
+/// A keyframe body that owns its arrays.
+class owned_keyframe_body final : public keyframe_body {
+public:
+  std::vector<float> point_data;
+  std::vector<uint8_t> colour_data;
+  std::vector<float> confidence_data;
+  uint32_t channel_count = 3;
+  [[nodiscard]] std::span<const float> points() const override { return point_data; }
+  [[nodiscard]] std::span<const uint8_t> colours() const override { return colour_data; }
+  [[nodiscard]] uint32_t channels() const override { return channel_count; }
+  [[nodiscard]] std::span<const float> confidence() const override { return confidence_data; }
+};
+
+/// One keyframe as a source gives it.
+struct keyframe {
+  keyframe_id id;
+  /// The producer's time, nanoseconds; of its own clock.
+  uint64_t timestamp_ns = 0;
+  /// When this service first heard of it: nanoseconds since 1970 (system clock).
+  uint64_t received_ns = 0;
+  pose world_from_camera;
+  std::shared_ptr<const keyframe_body> body;
+};
+
+/// What became of a keyframe, a retraction or a new pose.
+enum class outcome : uint8_t {
+  accepted,  ///< It is safe: stored, and given to every region that it touches.
+  duplicate, ///< Its id is live already; nothing changed. A success to whoever sent it.
+  unknown,   ///< A retraction or revision of an id that is not live; nothing changed.
+  refused,   ///< It is set aside for the given reason, and never will be accepted as it is.
+  dropped,   ///< The policy `newest` let it go for a newer one.
+};
+
+/// The answer to each keyframe, retraction and revision.
+struct verdict {
+  outcome what = outcome::accepted;
+  /// For `refused`: the field, the value and the bound, in words.
+  std::string reason;
+  friend bool operator==(const verdict&, const verdict&) = default;
+};
+
+} // namespace tessera

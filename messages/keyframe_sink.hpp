@@ -1,0 +1,27 @@
+#pragma once
+
+#include "messages/keyframe.hpp"
+
+#include <functional>
+
+namespace tessera {
+
+/// Where a source puts what it gets: the running service, an offline map, a broker. A source knows nothing else of the system.
+///
+/// Threads: any. Every `done` is called exactly once, from any thread, perhaps before the call returns; it must not block.
+class keyframe_sink {
+public:
+  using completion = std::function<void(const verdict&)>;
+  virtual ~keyframe_sink() = default;
+  /// Offers a keyframe. Blocks while there is no credit (backpressure); returns at once when the sink is closing, with `refused`.
+  virtual void offer(keyframe frame, completion done) = 0;
+  /// Takes a keyframe out of the map, as if it had never been there.
+  virtual void retract(keyframe_id id, completion done) = 0;
+  /// Gives a live keyframe another pose, as if it had come with it.
+  virtual void revise(keyframe_id id, pose world_from_camera, completion done) = 0;
+  /// Counts an input that could not even be made a keyframe (unreadable message, bad header) and says why.
+  /// `source` is the source's kind (shm, amqp, http, rgbd, synthetic); `what` names the input.
+  virtual void set_aside(const std::string& source, const std::string& what, const std::string& reason) = 0;
+};
+
+} // namespace tessera
