@@ -1,0 +1,33 @@
+#pragma once
+
+#include <caf/error.hpp>
+#include <caf/make_message.hpp>
+#include <caf/message.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace tessera {
+
+/// What can go wrong between actors. `caf::make_error(ec::x, "what, where, what to do")` makes an error of it.
+enum class ec : uint8_t {
+  malformed = 1,  ///< a message or archive that is truncated, corrupted or too long
+  bad_keyframe,   ///< a keyframe out of bounds
+  store_failed,   ///< the keyframe store's file could not be written or read
+  out_of_memory,  ///< the device's memory cap is reached
+  device_failed,  ///< the device reported an error
+  restarting,     ///< the actor that was asked is being restarted; ask again
+  closing,        ///< the service is shutting down
+  timeout,        ///< an actor did not answer in time
+  internal,       ///< a handler failed in a way that it should not
+};
+
+/// Says the kind of error in words.
+std::string to_string(ec code);
+
+/// Renders any error for a person: the kind in words, then its context. Needs no actor system.
+std::string describe(const caf::error& err);
+
+} // namespace tessera
+
+CAF_ERROR_CODE_ENUM(tessera::ec, "tessera")
