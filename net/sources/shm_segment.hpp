@@ -1,0 +1,88 @@
+#pragma once
+
+#include "net/sources/descriptor.hpp"
+#include "net/sources/segment_header.hpp"
+#include "net/sources/sigbus_guard.hpp"
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tessera {
+
+/// Returns the segment's name as shm_open wants it ("/name"; the slash may be missing in `name`). Throws bad_input unless it
+/// begins with `prefix`, goes on after it, has no further slash, no "..", no control character, and at most 255 bytes.
+std::string checked_segment_name(std::string_view name, std::string_view prefix);
+
+/// A reading of what a segment is at one moment: equal readings mean that, as far as can be told without reading all of it, the
+/// segment holds what it held.
+struct segment_identity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  off_t bytes = 0;
+  timespec modified{};
+  /// Of the header and of samples spread over the content: producers that write through a mapping change no time stamp.
+  uint64_t digest = 0;
+  /// Every page of the file has been written to.
+  bool whole = false;
+
+  [[nodiscard]] bool same_file(const segment_identity& o) const { return device == o.device && inode == o.inode; }
+  [[nodiscard]] bool same_content(const segment_identity& o) const {
+    return same_file(o) && bytes == o.bytes && modified.tv_sec == o.modified.tv_sec
+           && modified.tv_nsec == o.modified.tv_nsec && digest == o.digest;
+  }
+};
+
+/// A POSIX shared memory segment mapped for reading: the points of a keyframe where the producer wrote them, without a copy.
+/// The segment may be cut short, unlinked or written to while it is read: reading goes on (over zeros, where memory is gone), and
+/// torn() tells.
+///
+/// Threads: any.
+class shm_segment final : public keyframe_body {
+public:
+  /// Opens and maps `name` (checked_segment_name). Throws bad_input if it does not exist, is no plain file, or its size does not
+  /// fit its header; std::runtime_error if the system will not map it.
+  explicit shm_segment(std::string name);
+  ~shm_segment() override;
+  shm_segment(const shm_segment&) = delete;
+  shm_segment& operator=(const shm_segment&) = delete;
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] const segment_header& header() const { return header_; }
+  /// As it was when it was mapped.
+  [[nodiscard]] const segment_identity& identity() const { return identity_; }
+
+  [[nodiscard]] std::span<const float> points() const override;
+  [[nodiscard]] std::span<const uint8_t> colours() const override;
+  [[nodiscard]] uint32_t channels() const override { return header_.channels; }
+  [[nodiscard]] std::span<const float> confidence() const override;
+  [[nodiscard]] std::string torn() const override;
+
+  /// Takes the name away, unless it names something else by now or the content has changed: that belongs to a later keyframe.
+  void unlink() const;
+
+private:
+  std::string name_;
+  descriptor file_;
+  segment_header header_;
+  segment_identity identity_;
+  const std::byte* data_ = nullptr;
+  std::optional<sigbus_guard> guard_;
+  std::vector<float> confidence_; // a copy, if the mapping's is not aligned
+};
+
+/// Opens a segment for reading; an invalid descriptor if it does not exist. Throws bad_input if it is no plain file or may not be read.
+descriptor open_segment(const std::string& name);
+
+/// Reads what a segment is now.
+segment_identity identify_segment(const descriptor& file);
+
+/// Reads and checks a segment's header without mapping it. Throws bad_input.
+segment_header read_segment_header(const descriptor& file);
+
+} // namespace tessera

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "messages/keyframe_sink.hpp"
+#include "net/sources/segment_header.hpp"
+#include "net/sources/synthetic_options.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+namespace tessera {
+
+/// Something that brings keyframes in. It knows the sink it is given and nothing else of the system.
+class source {
+public:
+  virtual ~source() = default;
+  source() = default;
+  source(const source&) = delete;
+  source& operator=(const source&) = delete;
+  /// shm, amqp, rgbd or synthetic; what `set_aside` is called with.
+  [[nodiscard]] virtual std::string kind() const = 0;
+  /// Where the keyframes come from, for people; never holds a password.
+  [[nodiscard]] virtual std::string where() const = 0;
+  /// Brings keyframes until the input ends or a stop is asked for; blocks. Throws std::runtime_error (what, where, what to do) if
+  /// it cannot even start; bad input later is set aside. Ask the stop before the sink closes: what the sink refuses while a
+  /// stop is asked for is neither acknowledged nor unlinked, so that it comes again.
+  virtual void run(keyframe_sink& sink, std::stop_token stop) = 0;
+  /// Number of keyframes that `run` will offer, if it is known.
+  [[nodiscard]] virtual std::optional<uint64_t> total() const { return std::nullopt; }
+};
+
+/// Settings of all sources; each uses those that concern it.
+struct source_options {
+  /// At most so many keyframes; 0: no limit. Folders and synthetic scans.
+  uint64_t limit = 0;
+  /// Only every so-manieth frame, counted before `limit`. Folders and synthetic scans.
+  uint32_t every = 1;
+  /// Offers the chosen keyframes in an order drawn from this seed. Which ones are chosen does not change.
+  std::optional<uint64_t> shuffle;
+  /// Keyframes per second; 0: as fast as the sink takes them. Folders and synthetic scans.
+  double rate = 0;
+  /// Threads that decode or make the next keyframes ahead; 0: none, all in the thread of `run`.
+  uint32_t prefetch_threads = 1;
+
+  /// RGB-D: depths beyond this are left out, metres.
+  float max_depth_m = 4;
+
+  /// Segments must begin with this; nothing else is ever opened.
+  std::string shm_prefix = "/slam3r_keyframe_";
+  /// Unlinks a segment that was notified of, once its keyframe is safe or refused.
+  bool unlink = true;
+  /// The same for segments that were found by watching.
+  bool unlink_watched = false;
+  /// Which way a header's pose is meant where both readings are possible.
+  pose_layout layout = pose_layout::automatic;
+  /// A watched segment that its producer keeps open counts once it fits its header and has not changed for so long, milliseconds.
+  uint32_t settle_ms = 100;
+
+  /// AMQP: the topic exchange, and the queue that is bound to it.
+  std::string exchange = "slam3r_keyframe_exchange";
+  std::string queue = "tessera";
+  /// AMQP: keyframes under way at once, 1 to 512.
+  uint16_t prefetch = 16;
+  /// AMQP: gives refused messages back to the broker's dead letter exchange instead of acknowledging them.
+  bool dead_letter = false;
+  /// AMQP: a broker that is silent for twice as long is taken for gone, seconds.
+  uint16_t heartbeat_s = 10;
+
+  synthetic_options synthetic;
+};
+
+/// Makes the source that a SOURCE argument names: `synthetic:room`, `synthetic:building`, `rgbd:DIR`, `shm:/PREFIX`,
+/// `amqp://USER:PASSWORD@HOST:PORT/VHOST`. Throws std::invalid_argument that lists the known kinds.
+std::unique_ptr<source> make_source(const std::string& uri, const source_options& options);
+
+} // namespace tessera
