@@ -1,0 +1,35 @@
+#pragma once
+
+#include "actors/telemetry.hpp"
+#include "messages/keyframe.hpp"
+
+#include <optional>
+#include <string>
+
+namespace tessera {
+
+/// What a keyframe may be at most.
+struct keyframe_limits {
+  static constexpr uint32_t most_points = 1u << 24;
+  /// 1 to 2^24.
+  uint32_t max_points = 1u << 22;
+  /// How far R^T R may be from the identity, and the determinant from 1, element by element.
+  float rigid_tolerance = 1e-3f;
+};
+
+/// Why a keyframe is not taken.
+struct keyframe_fault {
+  refusal why = refusal::internal;
+  std::string text; ///< the field, the value and the bound
+};
+
+/// Checks an id: 1 to 256 bytes, printable (UTF-8 is).
+std::optional<keyframe_fault> check_id(const keyframe_id& id);
+
+/// Checks a pose: finite, rigid, last row 0 0 0 1.
+std::optional<keyframe_fault> check_pose(const pose& world_from_camera, const keyframe_limits& limits);
+
+/// Checks all that can be told without reading the points. Points that are not finite are not a fault: rays leave them out.
+std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyframe_limits& limits);
+
+} // namespace tessera

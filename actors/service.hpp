@@ -1,0 +1,93 @@
+#pragma once
+
+#include "actors/actor_context.hpp"
+#include "actors/keyframe_check.hpp"
+#include "actors/ray_functions.hpp"
+#include "actors/session.hpp"
+#include "gpu/backend.hpp"
+#include "messages/actors.hpp"
+#include "messages/keyframe_sink.hpp"
+
+#include <chrono>
+
+namespace tessera {
+
+/// Encodes a region's surface as the frame that every viewer gets; an empty surface as the frame that deletes the region.
+/// Called by many meshers at once.
+using encoder_function = std::function<patch(const region_mesh&, uint64_t keyframe_ns, uint64_t received_ns)>;
+
+/// What to do with keyframes that come faster than the map can take them.
+enum class input_policy {
+  block, ///< give no credit: the source waits
+  newest ///< let the oldest waiting keyframe go; it is counted as dropped
+};
+
+/// Everything that a service is told when it starts.
+struct service_config {
+  mapping map;
+  /// Jobs that the CPU device works on at once.
+  uint32_t threads = 2;
+  /// Cap of the fields' memory, bytes; 0: none. A keyframe that does not fit is refused whole.
+  uint64_t device_bytes = 0;
+  /// Rays kept in memory, bytes; beyond it the oldest go to a file in `store_folder` (empty: the system's folder for temporary files).
+  uint64_t store_bytes = uint64_t{256} << 20;
+  std::string store_folder;
+  /// Keyframes under way at once.
+  uint32_t credit = 8;
+  input_policy policy = input_policy::block;
+  keyframe_limits limits;
+  /// Least time between two patches of a region; 0: as fast as it goes.
+  std::chrono::milliseconds patch_interval{0};
+  /// How long a region that keeps changing may go without being meshed.
+  std::chrono::milliseconds max_staleness{100};
+  /// How long an actor waits for another's answer.
+  std::chrono::milliseconds request_timeout{120'000};
+  encoder_function encode;
+  /// Names this run; empty: a random name.
+  std::string epoch;
+  /// How the field is made; the defaults are the CPU's. Tests put others here.
+  std::function<std::unique_ptr<backend>(const mapping&, uint64_t cap_bytes)> make_device;
+  ray_functions rays;
+  log_function log;
+  /// Runs the partitioner, which may touch the disk, in a thread of its own. Off under a test scheduler.
+  bool own_threads = true;
+};
+
+/// A running service: handles of the actors that the outside talks to, and what they measure.
+struct service {
+  ingest_actor ingest;
+  partitioner_actor partitioner;
+  supervisor_actor supervisor;
+  broadcaster_actor broadcaster;
+  inspector_actor inspector;
+  /// Registry, telemetry and log: shared with every actor, sessions too.
+  actor_context context;
+  std::string epoch;
+  session_config session; ///< what sessions of this map are started with
+};
+
+/// Starts all actors of one node. Throws std::invalid_argument for a bad configuration, std::system_error if the store's folder
+/// cannot be written.
+service start_service(caf::actor_system& system, const service_config& config);
+
+/// Ends all actors of the service and waits until they are gone, `timeout` at most. Answers whether they are.
+bool stop_service(caf::actor_system& system, service& running, std::chrono::milliseconds timeout = std::chrono::seconds{10});
+
+/// Where sources put their keyframes: hands them to ingest, blocks while `credit` of them are unanswered. Threads: any.
+class ingest_sink : public keyframe_sink {
+public:
+  /// From now on every offer is refused at once, and those that wait for credit return. What is under way is still answered.
+  virtual void close() = 0;
+  /// Waits until all that was offered has been answered, `timeout` at most; answers whether it has.
+  virtual bool drain(std::chrono::milliseconds timeout) = 0;
+};
+
+/// Makes a sink in front of the service's ingest. It closes by itself when ingest ends; destroying it closes it and answers what is
+/// still under way with `refused`.
+std::unique_ptr<ingest_sink> make_ingest_sink(caf::actor_system& system, const service& running, uint32_t credit);
+
+/// Picks a voxel edge for a map whose scale is unknown: a hundredth of the median distance of the keyframe's points from its camera,
+/// rounded to the nearest 1, 2 or 5 times a power of ten. 0 if the keyframe has no valid point.
+float auto_voxel_m(const keyframe& frame);
+
+} // namespace tessera

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "actors/aside_log.hpp"
+#include "actors/time_histogram.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+namespace tessera {
+
+/// Why a keyframe was refused.
+enum class refusal : uint8_t { id, pose, points, colours, confidence, empty, torn, memory, closing, internal };
+inline constexpr size_t refusals = 10;
+
+/// The reason's name, as a metric's label.
+const char* to_string(refusal why);
+
+/// What one node counts and measures. Actors write, metrics and pages read; nobody waits. Threads: any.
+class telemetry {
+public:
+  using counter = std::atomic<uint64_t>; ///< only grows
+  using gauge = std::atomic<int64_t>;    ///< goes up and down
+
+  // -- keyframes --------------------------------------------------------------
+  counter accepted{0}, duplicate{0}, refused{0}, dropped{0}, retracted{0}, revised{0}, unknown{0};
+  std::array<counter, refusals> refused_by{};
+  counter points{0};         ///< of accepted keyframes, before any is left out
+  counter rays{0};           ///< made of them
+  counter identity_poses{0}; ///< accepted keyframes whose pose is the identity: suspicious if all are
+  gauge live_keyframes{0}, live_rays{0};
+  /// Inputs that could not be made a keyframe, and keyframes that were refused.
+  aside_log set_aside;
+
+  // -- flow -------------------------------------------------------------------
+  gauge credit_limit{0}; ///< keyframes that ingest takes before it answers the first
+  gauge under_way{0};    ///< keyframes that it took and did not answer yet
+  gauge waiting{0};      ///< keyframes that wait for credit in ingest
+
+  // -- stages, each time a whole step of one keyframe or one region ------------
+  time_histogram rays_time, integrate_time, extract_time, encode_time;
+  /// From ingest taking a keyframe to all its regions having it; from a keyframe's arrival to the patch that shows it.
+  time_histogram keyframe_time, patch_time;
+
+  // -- map --------------------------------------------------------------------
+  gauge regions{0}, vertices{0}, triangles{0}; ///< of the newest patches
+  counter patches{0}, patch_bytes{0};          ///< encoded
+  gauge held_patch_bytes{0};                   ///< newest patches held for late joiners
+
+  // -- sessions ---------------------------------------------------------------
+  gauge sessions{0};
+  counter sent_patches{0}, sent_bytes{0}; ///< handed to sockets; patches only
+
+  // -- store ------------------------------------------------------------------
+  gauge store_memory_bytes{0}, store_disk_bytes{0};
+  counter store_errors{0};
+
+  // -- health -----------------------------------------------------------------
+  counter restarts{0};       ///< actors started again
+  counter handler_errors{0}; ///< handlers that threw
+  counter lost_core{0};      ///< actors that cannot be started again: not 0 means that the service must be
+
+  /// Counts a refusal.
+  void count_refused(refusal why) {
+    refused.fetch_add(1, std::memory_order_relaxed);
+    refused_by[static_cast<size_t>(why)].fetch_add(1, std::memory_order_relaxed);
+  }
+
+  void set_backend(std::string name);
+  /// cpu, or the GPU's name.
+  [[nodiscard]] std::string backend() const;
+
+private:
+  mutable std::mutex mutex_;
+  std::string backend_;
+};
+
+} // namespace tessera
