@@ -1,0 +1,68 @@
+"""One call for every way in."""
+
+from types import TracebackType
+from typing import Any, Optional, Type, Union
+from urllib.parse import urlsplit
+
+from .amqp import AmqpPublisher
+from .http import HttpPublisher
+from .keyframe import KeyframeId
+from .shared_memory import DEFAULT_PREFIX, SharedMemoryManager
+
+
+class ShmPublisher:
+    """Publishes keyframes through shared memory alone, for a service on this machine that watches the folder."""
+
+    def __init__(self, prefix: str = DEFAULT_PREFIX, *, shm_manager: Optional[SharedMemoryManager] = None) -> None:
+        self.shm_manager = shm_manager if shm_manager is not None else SharedMemoryManager(prefix)
+
+    def publish_keyframe(
+        self,
+        keyframe_id: KeyframeId,
+        pose: Any,
+        points: Any,
+        colors: Any,
+        confidence: Any = None,
+        *,
+        bbox: Any = None,
+        timestamp_ns: Optional[int] = None,
+    ) -> str:
+        """Writes one keyframe; arguments and errors: see SharedMemoryManager.write_keyframe. Returns the segment's name."""
+        return self.shm_manager.write_keyframe(
+            keyframe_id, points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns
+        )
+
+    def close(self) -> None:
+        """Leaves the segments for the service."""
+
+    def __enter__(self) -> "ShmPublisher":
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+
+Publisher = Union[ShmPublisher, HttpPublisher, AmqpPublisher]
+
+
+def connect(url: str, *, token: Optional[str] = None, **options: Any) -> Publisher:
+    """Returns a publisher for a URL; all have publish_keyframe(keyframe_id, pose, points, colors, confidence=None) and close().
+
+    - http://HOST:PORT or https://...: HttpPublisher; `token` is what the service was started with.
+    - shm: or shm:/PREFIX: ShmPublisher, on the same machine.
+    - amqp://USER:PASSWORD@HOST:PORT/VHOST: AmqpPublisher, shared memory and RabbitMQ; with embed=True RabbitMQ alone.
+
+    Other keyword arguments go to the publisher. Throws ValueError for any other URL.
+    """
+    scheme = urlsplit(url).scheme.lower()
+    if scheme in ("http", "https"):
+        return HttpPublisher(url, token, **options)
+    if token is not None:
+        raise ValueError(f"token is for http URLs, not for {url.split(':', 1)[0]}")
+    if scheme in ("amqp", "amqps"):
+        return AmqpPublisher(url, **options)
+    if scheme == "shm":
+        return ShmPublisher(url[len("shm:") :] or DEFAULT_PREFIX, **options)
+    raise ValueError(f"url is {url!r}, and must begin with http://, https://, amqp://, amqps:// or shm:")

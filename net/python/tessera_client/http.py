@@ -1,0 +1,142 @@
+"""Posts keyframes over HTTP: no broker, no shared memory, any machine."""
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from types import TracebackType
+from typing import Any, Dict, Optional, Type
+from urllib.parse import quote, urlsplit
+
+from .errors import RefusedError, UnreachableError
+from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, lay_out
+
+_RETRY_STATUS = (429, 503)
+
+
+class HttpPublisher:
+    """Posts each keyframe to a service, over one connection that is kept.
+
+    `url` is the service's address, such as http://127.0.0.1:8080. A service that is busy is asked again until `timeout_s` is over;
+    so is one that closed the connection: a keyframe that arrives twice counts once, by its id.
+
+    Threads: any; one keyframe is posted at a time.
+    """
+
+    def __init__(self, url: str, token: Optional[str] = None, *, timeout_s: float = 10) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url is {url!r}, and must be like http://HOST:PORT")
+        if token is not None and (not token or any(not 33 <= ord(c) <= 126 for c in token)):
+            raise ValueError("token must be printable ASCII without blanks")
+        self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._path = parts.path.rstrip("/") + "/v1/keyframes"
+        self._timeout_s = timeout_s
+        self._headers: Dict[str, str] = {"Content-Type": CONTENT_TYPE, "Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=timeout_s, context=ssl.create_default_context()
+            )
+        else:
+            self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+        self._lock = threading.Lock()
+        self._scratch = Scratch()
+
+    def publish_keyframe(
+        self,
+        keyframe_id: KeyframeId,
+        pose: Any,
+        points: Any,
+        colors: Any,
+        confidence: Any = None,
+        *,
+        bbox: Any = None,
+        timestamp_ns: Optional[int] = None,
+    ) -> Dict[str, Any]:
+        """Posts one keyframe (arguments: see SharedMemoryManager.write_keyframe) and returns the service's answer, when the keyframe
+        is safe there. Throws RefusedError with the service's reason, UnreachableError, or ValueError for arguments that will not do."""
+        name = checked_id(keyframe_id)
+        with self._lock:
+            layout = lay_out(
+                points,
+                colors,
+                pose,
+                scratch=self._scratch,
+                bbox=bbox,
+                confidence=confidence,
+                timestamp_ns=timestamp_ns,
+                long_form=True,
+            )
+            headers = dict(self._headers)
+            headers["Content-Length"] = str(layout.nbytes)
+            headers["X-Keyframe-Id"] = quote(name, safe="")
+            headers["X-Timestamp-Ns"] = str(layout.timestamp_ns)
+            return self._ask("POST", self._path, layout.buffers, headers)
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens it again."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> "HttpPublisher":
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def _ask(self, method: str, path: str, body: Any, headers: Dict[str, str]) -> Dict[str, Any]:
+        deadline = time.monotonic() + self._timeout_s
+        pause_s = 0.01
+        while True:
+            try:
+                self._connection.request(method, path, body=body, headers=headers)
+                response = self._connection.getresponse()
+                text = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                problem = f"{self._where} does not answer: {error or type(error).__name__}"
+                wait_s = 0.0
+            else:
+                if response.will_close:
+                    self._connection.close()
+                if 200 <= response.status < 300:
+                    return _parsed(text)
+                if response.status not in _RETRY_STATUS:
+                    raise RefusedError(_reason(response.status, response.reason, text), response.status)
+                problem = f"{self._where} is busy: {_reason(response.status, response.reason, text)}"
+                wait_s = _seconds(response.getheader("Retry-After"))
+            wait_s = max(wait_s, pause_s)
+            pause_s = min(2 * pause_s, 0.5)
+            if time.monotonic() + wait_s > deadline:
+                raise UnreachableError(problem)
+            time.sleep(wait_s)
+
+
+def _parsed(text: bytes) -> Dict[str, Any]:
+    try:
+        answer = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _reason(status: int, phrase: str, text: bytes) -> str:
+    answer = _parsed(text)
+    for key in ("reason", "error", "message"):
+        if isinstance(answer.get(key), str):
+            return f"{status} {phrase}: {answer[key]}"
+    tail = text[:500].decode("utf-8", "replace").strip()
+    return f"{status} {phrase}: {tail}" if tail and not answer else f"{status} {phrase}"
+
+
+def _seconds(value: Optional[str]) -> float:
+    try:
+        return min(max(float(value or 0), 0.0), 60.0)
+    except ValueError:
+        return 0.0

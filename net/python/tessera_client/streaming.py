@@ -1,0 +1,114 @@
+"""Publishes keyframes through shared memory and RabbitMQ, from asyncio code that has an exchange already."""
+
+import logging
+from typing import Any, Optional
+
+from . import notification
+from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, lay_out
+from .shared_memory import SharedMemoryManager
+
+_log = logging.getLogger(__name__)
+
+
+def _aio_pika() -> Any:
+    try:
+        import aio_pika
+    except ImportError:
+        raise ImportError("RabbitMQ needs the package aio-pika: pip install 'tessera-client[amqp]', or python3-aio-pika on Debian") from None
+    return aio_pika
+
+
+class StreamingKeyframePublisher:
+    """Writes each keyframe into shared memory and tells the service through an exchange of aio-pika.
+
+    `keyframe_exchange` is the durable topic exchange `slam3r_keyframe_exchange`, declared by the caller; None writes segments only,
+    for a service that watches the folder. `shm_manager` replaces the default SharedMemoryManager. With `persistent` the broker keeps
+    notifications over its own restart, at the price of a disk write for each. With `embed` keyframes travel inside the
+    messages, for a service on another machine.
+    """
+
+    def __init__(
+        self,
+        keyframe_exchange: Any = None,
+        *,
+        shm_manager: Optional[SharedMemoryManager] = None,
+        persistent: bool = False,
+        embed: bool = False,
+    ) -> None:
+        self.keyframe_exchange = keyframe_exchange
+        self.shm_manager = shm_manager if shm_manager is not None else SharedMemoryManager()
+        #: Keyframes published so far.
+        self.keyframe_counter = 0
+        self._persistent = persistent
+        self._embed = embed
+        self._pika = _aio_pika() if keyframe_exchange is not None else None
+
+    async def publish_keyframe(
+        self,
+        keyframe_id: KeyframeId,
+        pose: Any,
+        points: Any,
+        colors: Any,
+        confidence: Any = None,
+        *,
+        bbox: Any = None,
+        timestamp_ns: Optional[int] = None,
+    ) -> str:
+        """Publishes one keyframe (arguments: see SharedMemoryManager.write_keyframe) and returns the segment's name, or "" if it
+        was embedded. Throws what write_keyframe throws, and what the exchange throws; then the segment is gone again."""
+        if self._embed and self.keyframe_exchange is not None:
+            return await self._publish_embedded(keyframe_id, pose, points, colors, confidence, bbox, timestamp_ns)
+        manager = self.shm_manager
+        with manager.lock:  # no await inside: the layout lies in the caller's arrays and the manager's scratch memory
+            layout = manager.lay_out(points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
+            shm_key = manager.write(keyframe_id, layout)
+        if self.keyframe_exchange is None:
+            _log.debug("no exchange: wrote keyframe %s without telling anyone", keyframe_id)
+        else:
+            try:
+                await self._send(notification.new_keyframe(keyframe_id, shm_key, layout), notification.NEW)
+            except BaseException:
+                manager.discard(shm_key)
+                raise
+        self.keyframe_counter += 1
+        return shm_key
+
+    async def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
+        """Gives a keyframe another pose, as after a loop closure."""
+        await self._send(notification.revise_keyframe(keyframe_id, pose), notification.REVISE)
+
+    async def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
+        """Takes a keyframe out of the map."""
+        await self._send(notification.retract_keyframe(keyframe_id), notification.RETRACT)
+
+    def cleanup(self) -> None:
+        """Unlinks the segments that the service has not taken; see SharedMemoryManager.cleanup."""
+        self.shm_manager.cleanup()
+
+    async def _publish_embedded(
+        self, keyframe_id: KeyframeId, pose: Any, points: Any, colors: Any, confidence: Any, bbox: Any, timestamp_ns: Optional[int]
+    ) -> str:
+        layout = lay_out(
+            points,
+            colors,
+            pose,
+            scratch=Scratch(),
+            bbox=bbox,
+            confidence=confidence,
+            timestamp_ns=timestamp_ns,
+            long_form=True,
+        )
+        await self._send(b"".join(layout.buffers), notification.NEW, CONTENT_TYPE, checked_id(keyframe_id))
+        self.keyframe_counter += 1
+        return ""
+
+    async def _send(
+        self, body: bytes, routing_key: str, content_type: str = notification.CONTENT_TYPE, message_id: Optional[str] = None
+    ) -> None:
+        if self.keyframe_exchange is None:
+            raise RuntimeError("no exchange was given: keyframes can be published, but not revised or retracted")
+        if self._pika is None:
+            self._pika = _aio_pika()
+        mode = self._pika.DeliveryMode.PERSISTENT if self._persistent else self._pika.DeliveryMode.NOT_PERSISTENT
+        message = self._pika.Message(body=body, content_type=content_type, message_id=message_id, delivery_mode=mode)
+        await self.keyframe_exchange.publish(message, routing_key=routing_key)

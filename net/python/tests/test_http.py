@@ -1,0 +1,111 @@
+import json
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+
+import tessera_client
+from tessera_client import HttpPublisher, RefusedError, ShmPublisher, UnreachableError
+
+POINTS = np.arange(30, dtype=np.float32).reshape(10, 3)
+COLORS = np.full((10, 3), 200, np.uint8)
+POSE = np.eye(4)
+
+
+@pytest.fixture
+def service():
+    """Answers as it is told to, and remembers what it was asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.server.asked.append((self.path, self.headers, body, self.client_address[1]))
+            status, answer, headers = self.server.answers.pop(0) if self.server.answers else (200, b'{"outcome":"accepted"}', {})
+            if status is None:
+                self.close_connection = True
+                return
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.asked, server.answers = [], []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_posts_the_long_form_over_one_connection(service):
+    with tessera_client.connect(service.url, token="secret") as publisher:
+        assert isinstance(publisher, HttpPublisher)
+        assert publisher.publish_keyframe("kä/1", POSE, POINTS, COLORS, timestamp_ns=77) == {"outcome": "accepted"}
+        publisher.publish_keyframe(2, POSE, POINTS, COLORS, np.ones(10))
+    (path, headers, body, port), (_, _, second, second_port) = service.asked
+    assert path == "/v1/keyframes"
+    assert headers["Content-Type"] == "application/vnd.tessera.keyframe"
+    assert headers["Authorization"] == "Bearer secret"
+    assert headers["X-Keyframe-Id"] == "k%C3%A4%2F1" and headers["X-Timestamp-Ns"] == "77"
+    assert len(body) == 108 + 150 and struct.unpack_from("<QIII", body) == (77, 10, 3, 0)
+    assert body[108:228] == POINTS.tobytes() and body[228:] == COLORS.tobytes()
+    assert len(second) == 108 + 190 and port == second_port
+
+
+def test_passes_the_services_reason_on(service):
+    service.answers = [(422, json.dumps({"reason": "pose_matrix[0] is nan"}).encode(), {})]
+    with HttpPublisher(service.url) as publisher, pytest.raises(RefusedError, match=r"422 .*: pose_matrix\[0\] is nan") as caught:
+        publisher.publish_keyframe(1, POSE, POINTS, COLORS)
+    assert caught.value.status == 422
+
+
+def test_asks_again_when_the_service_is_busy_or_hangs_up(service):
+    service.answers = [(503, b"", {"Retry-After": "0"}), (None, b"", {})]
+    with HttpPublisher(service.url) as publisher:
+        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == {"outcome": "accepted"}
+    assert len(service.asked) == 3
+    assert len({body for _, _, body, _ in service.asked}) == 1
+
+
+def test_gives_up_in_the_end():
+    with HttpPublisher("http://127.0.0.1:1", timeout_s=0.05) as publisher:
+        with pytest.raises(UnreachableError, match="http://127.0.0.1:1 does not answer: .*refused"):
+            publisher.publish_keyframe(1, POSE, POINTS, COLORS)
+
+
+def test_bad_arguments_send_nothing(service):
+    with HttpPublisher(service.url) as publisher, pytest.raises(ValueError, match="pose"):
+        publisher.publish_keyframe(1, np.zeros((4, 4)), POINTS, COLORS)
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://host", "http://"])
+def test_urls_that_will_not_do(url):
+    with pytest.raises(ValueError, match="url is"):
+        tessera_client.connect(url)
+
+
+def test_a_token_that_would_break_a_header():
+    with pytest.raises(ValueError, match="token must be"):
+        HttpPublisher("http://h", "a\r\nb")
+    with pytest.raises(ValueError, match="token is for http URLs"):
+        tessera_client.connect("shm:", token="x")
+
+
+def test_connects_to_shared_memory():
+    with tessera_client.connect("shm:/tessera_test_connect_") as publisher:
+        assert isinstance(publisher, ShmPublisher)
+        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == "/tessera_test_connect_1"
+        publisher.shm_manager.cleanup()

@@ -1,0 +1,198 @@
+import errno
+import os
+import struct
+import time
+
+import numpy as np
+import pytest
+
+import tessera_client.shared_memory as shared_memory
+from tessera_client import BacklogError, SharedMemoryFullError, SharedMemoryManager
+
+POINTS = np.arange(300, dtype=np.float32).reshape(100, 3)
+COLORS = np.arange(300, dtype=np.uint32).astype(np.uint8).reshape(100, 3)
+POSE = np.eye(4)
+SIZE = 104 + 100 * 15
+
+
+@pytest.fixture
+def prefix():
+    name = f"/tessera_test_{os.getpid()}_{time.monotonic_ns()}_"
+    yield name
+    for file in os.listdir("/dev/shm"):
+        if file.startswith(name[1:]):
+            os.unlink("/dev/shm/" + file)
+
+
+def read(key):
+    with open("/dev/shm" + key, "rb") as file:
+        return file.read()
+
+
+def hidden():
+    return [f for f in os.listdir("/dev/shm") if f.startswith(shared_memory._HIDDEN + str(os.getpid()))]
+
+
+def test_the_default_name_is_the_deployments():
+    assert SharedMemoryManager().key_of(357) == "/slam3r_keyframe_357"
+
+
+def test_writes_the_short_form(prefix):
+    key = SharedMemoryManager(prefix).write_keyframe("7", POINTS, COLORS, POSE, timestamp_ns=5)
+    assert key == prefix + "7"
+    data = read(key)
+    assert len(data) == SIZE
+    assert struct.unpack_from("<QII", data) == (5, 100, 3)
+    assert data[104:1304] == POINTS.tobytes() and data[1304:] == COLORS.tobytes()
+    assert not hidden()
+
+
+def test_writes_the_long_form_with_confidence(prefix):
+    confidence = np.linspace(0, 1, 100, dtype=np.float32)
+    key = SharedMemoryManager(prefix).write_keyframe("7", POINTS, COLORS, POSE, None, confidence)
+    data = read(key)
+    assert len(data) == 108 + 100 * 19
+    assert struct.unpack_from("<III", data, 8) == (100, 3, 1)
+    assert data[-400:] == confidence.tobytes()
+
+
+def test_only_this_user_may_read_it_unless_told_otherwise(prefix):
+    key = SharedMemoryManager(prefix).write_keyframe("a", POINTS, COLORS, POSE)
+    assert os.stat("/dev/shm" + key).st_mode & 0o777 == 0o600
+    key = SharedMemoryManager(prefix, mode=0o666).write_keyframe("b", POINTS, COLORS, POSE)
+    assert os.stat("/dev/shm" + key).st_mode & 0o777 == 0o666
+
+
+def test_a_name_used_again_gets_new_content_and_leaves_readers_the_old(prefix):
+    manager = SharedMemoryManager(prefix)
+    key = manager.write_keyframe("a", POINTS, COLORS, POSE)
+    with open("/dev/shm" + key, "rb") as old:
+        manager.write_keyframe("a", POINTS + 1, COLORS, POSE)
+        assert old.read()[104:1304] == POINTS.tobytes()
+    assert read(key)[104:1304] == (POINTS + 1).tobytes()
+    assert manager.active_segments == {key: SIZE}
+
+
+def test_a_reader_never_sees_half_a_segment(prefix, monkeypatch):
+    """Looks at the folder at the worst moment: between the pieces of a write."""
+    real = os.pwritev
+    seen = []
+
+    def slowly(descriptor, buffers, offset):
+        seen.append([f for f in os.listdir("/dev/shm") if f.startswith(prefix[1:])])
+        return real(descriptor, [memoryview(b)[:50] for b in buffers][:1], offset)
+
+    monkeypatch.setattr(os, "pwritev", slowly)
+    key = SharedMemoryManager(prefix).write_keyframe("a", POINTS, COLORS, POSE, timestamp_ns=5)
+    assert len(seen) > 10 and not any(seen)
+    data = read(key)
+    assert data[104:1304] == POINTS.tobytes() and data[1304:] == COLORS.tobytes()
+
+
+def test_full_memory_leaves_nothing_behind(prefix, monkeypatch):
+    real = os.pwritev
+    calls = []
+
+    def full(descriptor, buffers, offset):
+        calls.append(offset)
+        if len(calls) == 1:
+            return real(descriptor, [memoryview(buffers[1])[:64]], offset)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwritev", full)
+    manager = SharedMemoryManager(prefix)
+    with pytest.raises(SharedMemoryFullError, match=f"needs {SIZE} bytes, /dev/shm has [0-9]+ free") as caught:
+        manager.write_keyframe("a", POINTS, COLORS, POSE)
+    assert caught.value.errno == errno.ENOSPC
+    assert calls == [0, 64]
+    assert not hidden() and not os.path.exists("/dev/shm" + prefix + "a") and manager.active_segments == {}
+
+
+def test_a_small_folder_really_runs_full(tmp_path):
+    """On a file system of one megabyte, if this user may mount one."""
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    if os.getuid() != 0 or os.system(f"mount -t tmpfs -o size=1m tmpfs {folder} 2>/dev/null") != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        manager = SharedMemoryManager("/k_", folder=str(folder))
+        manager.write_keyframe(0, np.zeros((40_000, 3)), np.zeros((40_000, 3), np.uint8), POSE)
+        with pytest.raises(SharedMemoryFullError, match="1 segments of this producer with 600104 bytes"):
+            manager.write_keyframe(1, np.zeros((40_000, 3)), np.zeros((40_000, 3), np.uint8), POSE)
+        assert os.listdir(folder) == ["k_0"]
+    finally:
+        os.system(f"umount {folder}")
+
+
+def test_bad_arguments_write_nothing(prefix):
+    manager = SharedMemoryManager(prefix)
+    with pytest.raises(ValueError, match="pose"):
+        manager.write_keyframe("a", POINTS, COLORS, np.full((4, 4), np.nan))
+    with pytest.raises(ValueError, match="neither '/' nor"):
+        manager.write_keyframe("../../etc/passwd", POINTS, COLORS, POSE)
+    with pytest.raises(ValueError, match="neither '/' nor"):
+        manager.write_keyframe("a/b", POINTS, COLORS, POSE)
+    with pytest.raises(ValueError, match="at most 255 together"):
+        manager.write_keyframe("x" * 250, POINTS, COLORS, POSE)
+    assert not hidden() and not [f for f in os.listdir("/dev/shm") if f.startswith(prefix[1:])]
+
+
+@pytest.mark.parametrize("bad", ["", "/", "/a/b", "../a", "//a", "/.hidden"])
+def test_prefixes_that_will_not_do(bad):
+    with pytest.raises(ValueError, match="prefix is"):
+        SharedMemoryManager(bad)
+
+
+def test_counts_only_what_nobody_took(prefix):
+    manager = SharedMemoryManager(prefix)
+    keys = [manager.write_keyframe(i, POINTS, COLORS, POSE) for i in range(4)]
+    os.unlink("/dev/shm" + keys[1])
+    assert list(manager.active_segments) == [keys[0], keys[2], keys[3]]
+
+
+def test_the_backlog_is_bounded(prefix):
+    manager = SharedMemoryManager(prefix, max_pending_bytes=3 * SIZE)
+    keys = [manager.write_keyframe(i, POINTS, COLORS, POSE) for i in range(3)]
+    with pytest.raises(BacklogError, match=f"3 segments of this producer with {3 * SIZE} bytes"):
+        manager.write_keyframe(3, POINTS, COLORS, POSE)
+    os.unlink("/dev/shm" + keys[1])  # not the oldest: found by the sweep
+    manager.write_keyframe(3, POINTS, COLORS, POSE)
+    assert len(manager.active_segments) == 3
+
+
+def test_the_backlog_may_drop_its_oldest(prefix):
+    manager = SharedMemoryManager(prefix, max_pending_bytes=3 * SIZE, when_full="drop_oldest")
+    for i in range(5):
+        manager.write_keyframe(i, POINTS, COLORS, POSE)
+    assert [key[len(prefix) :] for key in manager.active_segments] == ["2", "3", "4"]
+    assert manager.dropped == 2
+
+
+def test_cleanup_takes_only_its_own(prefix):
+    ours, theirs = SharedMemoryManager(prefix), SharedMemoryManager(prefix)
+    ours.write_keyframe("a", POINTS, COLORS, POSE)
+    ours.write_keyframe("b", POINTS, COLORS, POSE)
+    theirs.write_keyframe("b", POINTS, COLORS, POSE)
+    ours.cleanup()
+    assert not os.path.exists(f"/dev/shm{prefix}a")
+    assert os.path.exists(f"/dev/shm{prefix}b")
+
+
+def test_segments_outlive_their_manager(prefix):
+    manager = SharedMemoryManager(prefix)
+    key = manager.write_keyframe("a", POINTS, COLORS, POSE)
+    del manager
+    assert len(read(key)) == SIZE
+
+
+def test_removes_what_a_killed_producer_left(prefix):
+    old = f"/dev/shm/{shared_memory._HIDDEN}1-1-{time.monotonic_ns()}"
+    new = old + "n"
+    for path in (old, new):
+        open(path, "wb").close()
+    os.utime(old, (1, 1))
+    try:
+        SharedMemoryManager(prefix)
+        assert not os.path.exists(old) and os.path.exists(new)
+    finally:
+        os.unlink(new)
