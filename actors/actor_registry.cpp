@@ -42,7 +42,8 @@ actor_status actor_record::status() const {
   out.region = region_;
   out.device = device_;
   out.state = down_.load(std::memory_order_relaxed) ? "down" : busy_.load(std::memory_order_relaxed) ? "busy" : "idle";
-  out.mailbox = static_cast<uint64_t>(std::max<int64_t>(0, mailbox_.load(std::memory_order_relaxed)));
+  const auto taken = dequeued_.load(std::memory_order_relaxed); // first: what is put in meanwhile only adds
+  out.mailbox = std::max(enqueued_.load(std::memory_order_relaxed), taken) - taken;
   out.restarts = restarts_.load(std::memory_order_relaxed);
   const auto n = count_.load(std::memory_order_acquire);
   out.handlers.reserve(n);
@@ -82,8 +83,11 @@ std::vector<actor_status> actor_registry::statuses() const {
   }
   std::vector<actor_status> out;
   out.reserve(alive.size());
-  for (const auto& record : alive)
-    out.push_back(record->status());
+  for (const auto& record : alive) {
+    auto status = record->status();
+    if (status.state != "down" || (status.role != "mesher" && status.role != "session"))
+      out.push_back(std::move(status));
+  }
   std::sort(out.begin(), out.end(),
             [](const auto& a, const auto& b) { return std::tie(a.role, a.id) < std::tie(b.role, b.id); });
   return out;

@@ -32,9 +32,9 @@ public:
   // -- written by the actor's own thread, or by its senders where it says so ---
 
   /// A message was put into the mailbox. Threads: any.
-  void enqueued() noexcept { mailbox_.fetch_add(1, std::memory_order_relaxed); }
+  void enqueued() noexcept { enqueued_.fetch_add(1, std::memory_order_relaxed); }
   /// A message was taken out of it.
-  void dequeued() noexcept { mailbox_.fetch_sub(1, std::memory_order_relaxed); }
+  void dequeued() noexcept { dequeued_.store(dequeued_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
 
   /// Returns the handler with this key, or null; the actor's own thread.
   [[nodiscard]] handler* find(uint64_t key) noexcept {
@@ -59,13 +59,14 @@ public:
 
   [[nodiscard]] actor_status status() const;
   [[nodiscard]] std::string last_error() const;
+  [[nodiscard]] bool down() const noexcept { return down_.load(std::memory_order_relaxed); }
 
 private:
   const std::string role_;
   const std::optional<region_key> region_;
   const std::optional<device_id> device_;
   std::atomic<uint64_t> id_{0}, restarts_{0};
-  std::atomic<int64_t> mailbox_{0};
+  std::atomic<uint64_t> enqueued_{0}, dequeued_{0};
   std::atomic<bool> busy_{false}, down_{false};
   std::atomic<size_t> count_{0};
   std::array<std::unique_ptr<handler>, max_handlers> slots_;
@@ -73,10 +74,10 @@ private:
   std::string detail_, last_error_;
 };
 
-/// All actors of a node that are alive. Threads: any.
+/// All actors of a node. Threads: any.
 class actor_registry {
 public:
-  /// Lists an actor for as long as the returned pointer lives.
+  /// Lists an actor for as long as the returned pointer lives; meshers and sessions, which come and go, only until they are down.
   std::shared_ptr<actor_record> enlist(std::string role, std::optional<region_key> region = {}, std::optional<device_id> device = {});
 
   /// Returns what each actor is and does now, by role, then id.

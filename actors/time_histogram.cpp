@@ -10,7 +10,8 @@ namespace {
 
 constexpr unsigned first_octave = 6; // 2^6 ns
 
-void add_alone(std::atomic<uint64_t>& x, uint64_t more) noexcept {
+template <class T>
+void add_alone(std::atomic<T>& x, T more) noexcept {
   x.store(x.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
 }
 
@@ -35,7 +36,7 @@ void time_histogram::record(uint64_t ns) noexcept {
 }
 
 void time_histogram::record_alone(uint64_t ns) noexcept {
-  add_alone(counts_[bucket_of(ns)], 1);
+  add_alone(counts_[bucket_of(ns)], uint32_t{1});
   add_alone(total_ns_, ns);
 }
 

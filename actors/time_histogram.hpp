@@ -35,7 +35,7 @@ public:
 private:
   static size_t bucket_of(uint64_t ns) noexcept;
 
-  std::array<std::atomic<uint64_t>, buckets> counts_{};
+  std::array<std::atomic<uint32_t>, buckets> counts_{};
   std::atomic<uint64_t> total_ns_{0};
 };
 
