@@ -1,0 +1,66 @@
+#include "net/sources/number_file.hpp"
+
+#include "net/sources/bad_input.hpp"
+#include "net/sources/utf8.hpp"
+
+#include <charconv>
+#include <fstream>
+#include <limits>
+#include <string>
+
+namespace tessera {
+
+std::vector<std::byte> read_file(const std::filesystem::path& path, size_t most) {
+  auto name = path.filename().string();
+  std::error_code error;
+  auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status))
+    throw bad_input(name + " is missing in " + path.parent_path().string());
+  if (!std::filesystem::is_regular_file(status))
+    throw bad_input(name + " is not a plain file");
+  auto size = std::filesystem::file_size(path, error);
+  if (error)
+    throw bad_input(name + " cannot be read: " + error.message());
+  if (size > most)
+    throw bad_input(name + " has " + std::to_string(size) + " bytes, at most " + std::to_string(most) + " are read");
+  std::ifstream in(path, std::ios::binary);
+  std::vector<std::byte> bytes(size);
+  if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size)))
+    throw bad_input(name + " cannot be read");
+  return bytes;
+}
+
+std::vector<double> parse_numbers(std::string_view text, size_t wanted) {
+  constexpr std::string_view blanks = " \t\r\n,;";
+  std::vector<double> numbers;
+  for (size_t at = text.find_first_not_of(blanks); at != std::string_view::npos; at = text.find_first_not_of(blanks, at)) {
+    auto end = std::min(text.find_first_of(blanks, at), text.size());
+    auto word = text.substr(at, end - at);
+    at = end;
+    if (word.starts_with('+'))
+      word.remove_prefix(1);
+    double value = 0;
+    auto [rest, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error == std::errc::result_out_of_range)
+      value = word.find("e-") != word.npos || word.find("E-") != word.npos ? 0 : std::numeric_limits<double>::infinity();
+    else if (error != std::errc{} || rest != word.data() + word.size())
+      throw bad_input("'" + printable(word, 40) + "' is no number");
+    if (numbers.size() == wanted)
+      throw bad_input("more than " + std::to_string(wanted) + " numbers");
+    numbers.push_back(value);
+  }
+  if (numbers.size() != wanted)
+    throw bad_input(std::to_string(numbers.size()) + " numbers, must be " + std::to_string(wanted));
+  return numbers;
+}
+
+std::vector<double> read_numbers(const std::filesystem::path& path, size_t wanted) {
+  auto bytes = read_file(path, 1 << 20);
+  try {
+    return parse_numbers({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, wanted);
+  } catch (const bad_input& e) {
+    throw bad_input(path.filename().string() + ": " + e.what());
+  }
+}
+
+} // namespace tessera

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "net/sources/source.hpp"
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// A pinhole camera, pixels.
+struct pinhole {
+  float fx = 0, fy = 0, cx = 0, cy = 0;
+};
+
+/// The files of one frame; a path is empty if the file is missing.
+struct rgbd_frame {
+  uint64_t number = 0;
+  /// frame-000000
+  std::string name;
+  std::filesystem::path colour, depth, pose;
+};
+
+/// A folder of RGB-D frames: `camera-intrinsics.txt` (3 x 3), and for each frame `frame-N.color.jpg` or `.png`, `frame-N.depth.png`
+/// (16 bit, millimetres, 0: none), `frame-N.pose.txt` (4 x 4, world_from_camera, metres).
+class rgbd_folder {
+public:
+  /// Lists the folder. Throws std::runtime_error if it is none, or has no readable intrinsics or no frames.
+  explicit rgbd_folder(std::filesystem::path where);
+  [[nodiscard]] const std::filesystem::path& where() const { return where_; }
+  [[nodiscard]] const pinhole& camera() const { return camera_; }
+  /// By frame number.
+  [[nodiscard]] const std::vector<rgbd_frame>& frames() const { return frames_; }
+  /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point. Its id is the frame's name, its timestamp
+  /// frame number times 33,333,333 ns (30 Hz), since the layout knows no times. Throws bad_input that names the file. Threads: any.
+  [[nodiscard]] keyframe load(const rgbd_frame& frame, float max_depth_m) const;
+
+private:
+  std::filesystem::path where_;
+  pinhole camera_;
+  std::vector<rgbd_frame> frames_;
+};
+
+/// Offers the frames of a folder.
+std::unique_ptr<source> make_rgbd_source(const std::string& folder, const source_options& options);
+
+} // namespace tessera
