@@ -1,0 +1,122 @@
+# Two commands matter: `make run` and `make test`. Each installs what is missing, builds what changed, and says what it does.
+# `make help` lists the others. CMake does the building; this file only knows the order.
+
+PRESET ?= $(if $(CI),ci,release)
+BUILD := build/$(PRESET)
+PYTHON := /usr/bin/python3
+BINARY := $(BUILD)/tessera
+WEB := net/web/dist/index.html
+ARGS ?=
+JOBS ?= $(shell nproc)
+say = @printf '\033[1m==>\033[0m %s\n'
+need = @docker/install-packages
+
+# Sources of the viewer, so that it is built again only when one of them changed.
+WEB_SOURCES := $(shell find net/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+.PHONY: help
+help: ## This list.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 22
+	@echo
+	@echo '  PRESET=debug|asan|tsan|fuzz|ci picks another build (CMakePresets.json); ARGS="..." goes to `tessera serve`.'
+
+.PHONY: run
+run: binary web ## Starts the service: a synthetic room is scanned, and a page shows the mesh.
+	$(say) "tessera serve $(ARGS)"
+	@exec $(BINARY) serve $(ARGS)
+
+.PHONY: build
+build: binary web ## Builds the program and the viewer.
+
+.PHONY: binary
+binary: $(BUILD)/build.ninja
+	$(say) "building the program ($(BUILD))"
+	@cmake --build $(BUILD) --target tessera
+
+.PHONY: test
+test: tests web ## Builds and passes every test: C++, Python, the viewer's, end to end.
+	$(say) "running the tests"
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
+
+.PHONY: tests
+tests: $(BUILD)/build.ninja
+	$(need) test
+	$(say) "building the program and its tests ($(BUILD))"
+	@cmake --build $(BUILD)
+
+.PHONY: test-asan
+test-asan: ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+	@$(MAKE) --no-print-directory test PRESET=asan
+
+.PHONY: test-tsan
+test-tsan: ## The tests that touch no CAF under ThreadSanitizer (CAF itself is not built for it).
+	@$(MAKE) --no-print-directory packages-test
+	@cmake --preset tsan $(QUIET)
+	@cmake --build --preset tsan --target test_gpu test_config
+	@ctest --test-dir build/tsan --output-on-failure -R '^(gpu|config)$$'
+
+.PHONY: bench
+bench: binary ## Measures, beside Open3D where that is installed; figures of record are in docs/benchmarks.md.
+	$(need) test bench
+	@cmake --build $(BUILD)
+	$(say) "measuring"
+	@TESSERA=$(BINARY) TESSERA_BUILD=$(BUILD) tests/bench/run
+
+.PHONY: fuzz
+fuzz: ## Runs each fuzz target for a minute (SECONDS_EACH=60).
+	$(need) build test fuzz
+	@cmake --preset fuzz $(QUIET)
+	@cmake --build --preset fuzz
+	@tests/fuzz/run build/fuzz $(or $(SECONDS_EACH),60)
+
+# The program and the viewer do not need each other: `make -j2` style, but only here, because ninja brings its own parallelism.
+.PHONY: web
+web: $(WEB) ## Builds the viewer (net/web/dist).
+
+$(WEB): $(WEB_SOURCES) build/.node-modules
+	$(say) "building the viewer (net/web)"
+	@cd net/web && npm run --silent build
+	@touch $@
+
+build/.node-modules: net/web/package.json net/web/package-lock.json
+	$(need) web
+	$(say) "installing the viewer's packages"
+	@cd net/web && npm ci --silent --no-audit --no-fund --no-update-notifier
+	@mkdir -p build && touch $@
+
+QUIET := >/dev/null
+
+$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json docker/packages.txt | packages
+	$(need) test
+	$(say) "configuring ($(PRESET))"
+	@cmake --preset $(PRESET) $(QUIET)
+	@touch $@
+
+.PHONY: packages packages-test
+packages: ## Installs the Debian packages that a build needs (docker/packages.txt is the list).
+	$(need) build
+packages-test:
+	$(need) build test
+
+CPP := git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp'
+
+.PHONY: format
+format: ## Formats all C++ in place.
+	$(need) lint
+	$(say) "formatting"
+	@$(CPP) | xargs clang-format -i
+
+.PHONY: format-check
+format-check:
+	$(need) lint
+	@$(CPP) | xargs clang-format --dry-run -Werror
+
+.PHONY: lint
+lint: $(BUILD)/build.ninja ## Checks with clang-tidy: few checks, all of them errors.
+	$(need) test lint
+	$(say) "linting"
+	@tests/lint $(BUILD) $(JOBS)
+
+.PHONY: clean
+clean: ## Removes all that was built.
+	rm -rf build net/web/dist net/web/node_modules
