@@ -1,0 +1,218 @@
+// The WebSocket to the service: subscribes, reconnects with backoff, and tells in what state it is and why.
+
+import { now_ms } from "./clock";
+import { type held_patch, type hello, parse_patch, parse_talk, type patch, protocol_error, subprotocol, subscribe_frame, type talk } from "./protocol";
+
+/// Where the service is: from the page's own address, `?server=host:port` to point elsewhere, `?token=` passed through.
+export interface service_address {
+  stream: string;
+  http: string;
+  host: string;
+  token: string;
+}
+
+export function service_address_of(page: URL): service_address {
+  const token = page.searchParams.get("token") ?? "";
+  const host = page.searchParams.get("server") || page.host;
+  const secure = page.protocol === "https:";
+  const query = token ? `?token=${encodeURIComponent(token)}` : "";
+  return { stream: `${secure ? "wss" : "ws"}://${host}/v1/stream${query}`, http: `${secure ? "https" : "http"}://${host}`, host, token };
+}
+
+export type connection_state =
+  | { name: "connecting" }
+  | { name: "live" }
+  /// Trying again at `retry_ms` (this clock); `cause` tells what failed.
+  | { name: "waiting"; cause: "unreachable" | "token" | "no_stream" | "lost" | "protocol" | "overload"; detail: string; retry_ms: number };
+
+export interface connection_events {
+  state(s: connection_state): void;
+  /// Comes before the subscribe goes out: drop everything now if the epoch is another one.
+  hello(h: hello): void;
+  talk(t: talk): void;
+  patch(p: patch): void;
+  /// A frame that was not understood; the stream goes on.
+  bad_frame(reason: string): void;
+  received(bytes: number): void;
+  have(): { epoch: string; have: held_patch[] };
+}
+
+/// What a test replaces.
+export interface connection_parts {
+  open(url: string, protocol: string): WebSocket;
+  probe(address: service_address): Promise<number>;
+  random(): number;
+}
+
+/// Asks whether HTTP answers, to tell a wrong token from an absent service: the status, or 0 if nothing answers.
+async function probe(address: service_address): Promise<number> {
+  try {
+    const headers: Record<string, string> = address.token ? { authorization: `Bearer ${address.token}` } : {};
+    const response = await fetch(`${address.http}/v1/map`, { headers, cache: "no-store", signal: AbortSignal.timeout(4000) });
+    return response.status;
+  } catch {
+    return 0;
+  }
+}
+
+const browser_parts: connection_parts = { open: (url, protocol) => new WebSocket(url, protocol), probe, random: Math.random };
+
+const first_wait_ms = 500;
+const longest_wait_ms = 10_000;
+/// The service says something every second; a stream silent for so long is dead, though its socket may not know.
+const silence_ms = 10_000;
+const hello_ms = 8_000;
+
+export class connection {
+  max_bits_per_s = 0;
+  private socket_: WebSocket | undefined;
+  private greeted_ = false;
+  private failures_ = 0;
+  private last_heard_ms_ = 0;
+  private retry_: ReturnType<typeof setTimeout> | undefined;
+  private watch_: ReturnType<typeof setInterval> | undefined;
+  private stopped_ = true;
+
+  constructor(
+    readonly address: service_address,
+    private readonly events_: connection_events,
+    private readonly parts_: connection_parts = browser_parts,
+  ) {}
+
+  start(): void {
+    this.stopped_ = false;
+    this.open_();
+  }
+
+  stop(): void {
+    this.stopped_ = true;
+    clearTimeout(this.retry_);
+    this.drop_();
+  }
+
+  /// Tries now instead of at the next planned moment.
+  retry_now(): void {
+    if (this.stopped_ || this.socket_) return;
+    clearTimeout(this.retry_);
+    this.open_();
+  }
+
+  /// Says subscribe again on the open stream, with what is held now and the bandwidth wished now.
+  resubscribe(): void {
+    if (!this.greeted_) return;
+    const { epoch, have } = this.events_.have();
+    this.send(subscribe_frame(epoch, have, this.max_bits_per_s));
+  }
+
+  /// Sends a text frame if the stream is open; frames are never queued for later.
+  send(frame: string): boolean {
+    if (!this.greeted_ || this.socket_?.readyState !== 1) return false;
+    this.socket_.send(frame);
+    return true;
+  }
+
+  private open_(): void {
+    this.events_.state({ name: "connecting" });
+    this.greeted_ = false;
+    let socket: WebSocket;
+    try {
+      socket = this.parts_.open(this.address.stream, subprotocol);
+    } catch (error) {
+      this.wait_("unreachable", `${this.address.host} is no address that a browser can connect to (${String(error)})`);
+      return;
+    }
+    this.socket_ = socket;
+    socket.binaryType = "arraybuffer";
+    this.last_heard_ms_ = now_ms();
+    socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => this.hear_(socket, event.data);
+    socket.onclose = (event: CloseEvent) => void this.closed_(socket, event);
+    this.watch_ = setInterval(() => this.look_(socket), 1000);
+  }
+
+  private drop_(): void {
+    clearInterval(this.watch_);
+    const socket = this.socket_;
+    this.socket_ = undefined;
+    this.greeted_ = false;
+    if (!socket) return;
+    socket.onmessage = null;
+    socket.onclose = null;
+    socket.close();
+  }
+
+  private look_(socket: WebSocket): void {
+    if (socket !== this.socket_) return;
+    const silent_ms = now_ms() - this.last_heard_ms_;
+    if (silent_ms < (this.greeted_ ? silence_ms : hello_ms)) return;
+    const greeted = this.greeted_;
+    this.drop_();
+    if (greeted) this.wait_("lost", `nothing came for ${Math.round(silent_ms / 1000)} s`);
+    else void this.explain_("it did not answer in time");
+  }
+
+  private hear_(socket: WebSocket, data: string | ArrayBuffer): void {
+    if (socket !== this.socket_) return;
+    this.last_heard_ms_ = now_ms();
+    this.events_.received(typeof data === "string" ? data.length : data.byteLength);
+    try {
+      if (typeof data === "string") this.understand_(parse_talk(data));
+      else if (this.greeted_) this.events_.patch(parse_patch(data));
+    } catch (error) {
+      if (!(error instanceof protocol_error)) throw error;
+      if (this.greeted_) this.events_.bad_frame(error.message);
+      else this.refuse_(error.message);
+    }
+  }
+
+  private understand_(t: talk): void {
+    if (t.type !== "hello") {
+      if (this.greeted_) this.events_.talk(t);
+      return;
+    }
+    if (t.protocol !== subprotocol) {
+      this.refuse_(`the service speaks "${t.protocol}", this page "${subprotocol}"`);
+      return;
+    }
+    this.events_.hello(t);
+    this.greeted_ = true;
+    this.failures_ = 0;
+    this.resubscribe();
+    this.events_.state({ name: "live" });
+  }
+
+  private refuse_(reason: string): void {
+    this.drop_();
+    this.wait_("protocol", reason);
+  }
+
+  private async closed_(socket: WebSocket, event: CloseEvent): Promise<void> {
+    if (socket !== this.socket_) return;
+    const greeted = this.greeted_;
+    clearInterval(this.watch_);
+    this.socket_ = undefined;
+    this.greeted_ = false;
+    const words = event.reason ? `"${event.reason}" (code ${event.code})` : `code ${event.code}`;
+    if (event.code === 1009) this.wait_("protocol", `a message was too large for the service: ${words}`);
+    else if (event.code === 1013) this.wait_("overload", `the service has no room for another viewer: ${words}`);
+    else if (greeted) this.wait_("lost", words);
+    else await this.explain_(words);
+  }
+
+  /// A stream that never opened: HTTP tells why.
+  private async explain_(words: string): Promise<void> {
+    const status = await this.parts_.probe(this.address);
+    if (this.stopped_ || this.socket_) return;
+    if (status === 401 || status === 403) this.wait_("token", this.address.token ? "the token was refused" : "the service asks for a token");
+    else if (status === 503) this.wait_("overload", "the service is not ready (HTTP 503)");
+    else if (status === 0) this.wait_("unreachable", `${this.address.host} does not answer`);
+    else this.wait_("no_stream", `${this.address.host} answers HTTP (status ${status}), but the stream did not open: ${words}`);
+  }
+
+  private wait_(cause: Extract<connection_state, { name: "waiting" }>["cause"], detail: string): void {
+    if (this.stopped_) return;
+    const steep = Math.min(longest_wait_ms, first_wait_ms * 2 ** this.failures_++);
+    const wait = (cause === "token" || cause === "protocol" ? longest_wait_ms : steep) * (0.75 + 0.5 * this.parts_.random());
+    this.events_.state({ name: "waiting", cause, detail, retry_ms: now_ms() + wait });
+    this.retry_ = setTimeout(() => this.open_(), wait);
+  }
+}

@@ -1,0 +1,97 @@
+// Which way is up in the map: SLAM's world is often its first camera's frame, so it is asked from the cameras.
+
+export type vector = [number, number, number];
+export type up_choice = "auto" | "+x" | "-x" | "+y" | "-y" | "+z" | "-z";
+export const up_choices: up_choice[] = ["auto", "-y", "+y", "+z", "-z", "+x", "-x"];
+
+/// Within this angle of an axis of the map, the axis itself is taken.
+const snap_cosine = Math.cos((6 * Math.PI) / 180);
+
+const dot = (a: vector, b: vector): number => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+const scaled = (a: vector, s: number): vector => [a[0] * s, a[1] * s, a[2] * s];
+const unit = (a: vector): vector => scaled(a, 1 / (Math.hypot(...a) || 1));
+
+export function axis_of(choice: Exclude<up_choice, "auto">): vector {
+  const axis: vector = [0, 0, 0];
+  axis["xyz".indexOf(choice[1])] = choice[0] === "+" ? 1 : -1;
+  return axis;
+}
+
+/// Sums of what cameras tell; poses are added and taken away in any order.
+export class up_estimate {
+  private count_ = 0;
+  /// Sum of -y axes: cameras are mostly held upright.
+  private up_: vector = [0, 0, 0];
+  /// Sum of x x^T: people turn and tilt cameras, but roll them little, so x axes lie in the horizontal plane.
+  private spread_ = new Float64Array(9);
+
+  add(pose: Float64Array, sign: 1 | -1 = 1): void {
+    this.count_ += sign;
+    const x: vector = [pose[0], pose[4], pose[8]];
+    const y: vector = [pose[1], pose[5], pose[9]];
+    for (let i = 0; i < 3; i++) {
+      this.up_[i] -= sign * y[i];
+      for (let j = 0; j < 3; j++) this.spread_[3 * i + j] += sign * x[i] * x[j];
+    }
+  }
+
+  clear(): void {
+    this.count_ = 0;
+    this.up_ = [0, 0, 0];
+    this.spread_.fill(0);
+  }
+
+  /// The estimated up direction; -y (a camera's own up) before there are cameras.
+  get up(): vector {
+    if (this.count_ <= 0 || Math.hypot(...this.up_) < 1e-9) return [0, -1, 0];
+    const mean = unit(this.up_);
+    const level = this.level_();
+    const best = level && Math.abs(dot(level, mean)) > 0.5 ? scaled(level, Math.sign(dot(level, mean))) : mean;
+    for (const name of up_choices) {
+      if (name === "auto") continue;
+      const axis = axis_of(name);
+      if (dot(axis, best) > snap_cosine) return axis;
+    }
+    return best;
+  }
+
+  /// The direction that x axes avoid, if they point in different enough directions to tell.
+  private level_(): vector | undefined {
+    const { values, vectors } = eigen_symmetric(this.spread_);
+    const order = [0, 1, 2].sort((a, b) => values[a] - values[b]);
+    const [least, middle] = order;
+    const clear = values[middle] > 0.02 * this.count_ && values[least] < 0.2 * values[middle];
+    return clear ? unit(vectors[least]) : undefined;
+  }
+}
+
+/// Eigenvalues and unit eigenvectors of a symmetric 3x3 matrix, by Jacobi rotations.
+export function eigen_symmetric(matrix: Float64Array): { values: vector; vectors: [vector, vector, vector] } {
+  const a = Float64Array.from(matrix);
+  const v = Float64Array.from([1, 0, 0, 0, 1, 0, 0, 0, 1]);
+  for (let sweep = 0; sweep < 12; sweep++)
+    for (const [p, q] of [[0, 1], [0, 2], [1, 2]]) {
+      const off = a[3 * p + q];
+      if (Math.abs(off) < 1e-15) continue;
+      const theta = (a[4 * q] - a[4 * p]) / (2 * off);
+      const t = (theta >= 0 ? 1 : -1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1));
+      const c = 1 / Math.sqrt(t * t + 1), s = t * c;
+      for (let k = 0; k < 3; k++) {
+        const kp = a[3 * k + p], kq = a[3 * k + q];
+        a[3 * k + p] = c * kp - s * kq;
+        a[3 * k + q] = s * kp + c * kq;
+      }
+      for (let k = 0; k < 3; k++) {
+        const pk = a[3 * p + k], qk = a[3 * q + k];
+        a[3 * p + k] = c * pk - s * qk;
+        a[3 * q + k] = s * pk + c * qk;
+      }
+      for (let k = 0; k < 3; k++) {
+        const kp = v[3 * k + p], kq = v[3 * k + q];
+        v[3 * k + p] = c * kp - s * kq;
+        v[3 * k + q] = s * kp + c * kq;
+      }
+    }
+  const column = (i: number): vector => [v[i], v[3 + i], v[6 + i]];
+  return { values: [a[0], a[4], a[8]], vectors: [column(0), column(1), column(2)] };
+}

@@ -1,0 +1,223 @@
+// The stream protocol of docs/protocol.md: what the service says and what a viewer answers. No I/O here.
+
+export const subprotocol = "tessera.v1";
+export const patch_magic = 0x31505354;
+export const patch_header_bytes = 56;
+
+/// More triangles than any region can have; a header that claims more is damaged.
+const max_triangles = 1 << 26;
+
+/// Names a region; the text form "x,y,z" is its key in maps.
+export type region = readonly [number, number, number];
+
+/// A region and the version of its patch, as `have` and `ack` list it; versions are 64 bits, so they travel as text.
+export type held_patch = [number, number, number, string];
+
+export interface patch {
+  kind: "surface" | "empty";
+  region: region;
+  key: string;
+  version: bigint;
+  keyframe_ns: bigint;
+  received_ns: bigint;
+  vertices: number;
+  triangles: number;
+  /// A Draco mesh, owned by this patch (a copy is not made: it views the frame).
+  payload: Uint8Array<ArrayBuffer>;
+}
+
+export interface hello {
+  type: "hello";
+  protocol: string;
+  server: string;
+  epoch: string;
+  voxel_m: number;
+  truncation_m: number;
+  region_voxels: number;
+  quantum_m: number;
+}
+
+/// A keyframe's camera; pose is world_from_camera, row-major.
+export interface camera_pose {
+  id: string;
+  timestamp_ns: bigint;
+  pose: Float64Array;
+}
+
+export interface cameras {
+  type: "cameras";
+  set: camera_pose[];
+  gone: string[];
+}
+
+export interface stats {
+  type: "stats";
+  keyframes: number;
+  keyframes_per_s: number;
+  regions: number;
+  triangles: number;
+  viewers: number;
+  pending: number;
+  set_aside: number;
+  time_ns: bigint;
+}
+
+export interface error_talk {
+  type: "error";
+  message: string;
+  reference: string;
+}
+
+export type talk = hello | cameras | stats | error_talk | { type: "unknown"; name: string };
+
+/// What came does not follow the protocol; the message names the field, the value and the bound.
+export class protocol_error extends Error {
+  override name = "protocol_error";
+}
+
+export const region_text = (r: readonly [number, number, number]): string => `${r[0]},${r[1]},${r[2]}`;
+
+/// Reads one binary frame. Throws protocol_error for anything that is not a whole patch.
+export function parse_patch(frame: ArrayBuffer): patch {
+  if (frame.byteLength < patch_header_bytes)
+    throw new protocol_error(`patch frame of ${frame.byteLength} bytes, its header alone takes ${patch_header_bytes}`);
+  const head = new DataView(frame, 0, patch_header_bytes);
+  const magic = head.getUint32(0, true);
+  if (magic !== patch_magic) throw new protocol_error(`patch magic 0x${magic.toString(16)}, expected 0x${patch_magic.toString(16)}`);
+  const kind = head.getUint8(4);
+  if (kind > 1) throw new protocol_error(`patch kind ${kind}, known are 0 and 1`);
+  const codec = head.getUint8(5);
+  if (kind === 0 && codec !== 1) throw new protocol_error(`patch codec ${codec}, known is 1 (Draco)`);
+  const level = head.getUint8(6);
+  if (level !== 0) throw new protocol_error(`patch level ${level}, known is 0`);
+  const region: region = [head.getInt32(8, true), head.getInt32(12, true), head.getInt32(16, true)];
+  const vertices = head.getUint32(20, true);
+  const triangles = head.getUint32(48, true);
+  const payload_bytes = head.getUint32(52, true);
+  const present = frame.byteLength - patch_header_bytes;
+  if (payload_bytes !== present)
+    throw new protocol_error(`patch ${region_text(region)} says ${payload_bytes} payload bytes, ${present} are there`);
+  if (triangles > max_triangles) throw new protocol_error(`patch ${region_text(region)} says ${triangles} triangles, at most ${max_triangles} can be`);
+  if (vertices > 3 * triangles) throw new protocol_error(`patch ${region_text(region)} says ${vertices} vertices for ${triangles} triangles`);
+  if (kind === 0 && payload_bytes === 0) throw new protocol_error(`patch ${region_text(region)} has a surface without payload`);
+  if (kind === 1 && payload_bytes !== 0) throw new protocol_error(`empty patch ${region_text(region)} carries ${payload_bytes} payload bytes`);
+  return {
+    kind: kind === 0 ? "surface" : "empty",
+    region,
+    key: region_text(region),
+    version: head.getBigUint64(24, true),
+    keyframe_ns: head.getBigUint64(32, true),
+    received_ns: head.getBigUint64(40, true),
+    vertices,
+    triangles,
+    payload: new Uint8Array(frame, patch_header_bytes, payload_bytes),
+  };
+}
+
+type fields = Record<string, unknown>;
+
+function text(o: fields, name: string, of: string): string {
+  const value = o[name];
+  if (typeof value !== "string") throw new protocol_error(`${of}.${name} is ${describe(value)}, expected text`);
+  return value;
+}
+
+function number(o: fields, name: string, of: string, fallback?: number): number {
+  const value = o[name];
+  if (value === undefined && fallback !== undefined) return fallback;
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new protocol_error(`${of}.${name} is ${describe(value)}, expected a number`);
+  return value;
+}
+
+function positive(o: fields, name: string, of: string): number {
+  const value = number(o, name, of);
+  if (!(value > 0)) throw new protocol_error(`${of}.${name} is ${value}, expected more than 0`);
+  return value;
+}
+
+/// A 64-bit time or count, sent as text because JSON numbers lose digits; plain numbers are accepted too.
+function wide(o: fields, name: string, of: string): bigint {
+  const value = o[name];
+  if (typeof value === "string" && /^\d{1,20}$/.test(value)) return BigInt(value);
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return BigInt(value);
+  throw new protocol_error(`${of}.${name} is ${describe(value)}, expected a whole number as text`);
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return "missing";
+  const shown = JSON.stringify(value) ?? String(value);
+  return shown.length > 60 ? `${shown.slice(0, 60)}...` : shown;
+}
+
+function parse_cameras(o: fields): cameras {
+  if (!Array.isArray(o["cameras"])) throw new protocol_error(`cameras.cameras is ${describe(o["cameras"])}, expected a list`);
+  const out: cameras = { type: "cameras", set: [], gone: [] };
+  for (const entry of o["cameras"] as unknown[]) {
+    if (typeof entry !== "object" || entry === null) throw new protocol_error(`a camera is ${describe(entry)}, expected an object`);
+    const one = entry as fields;
+    const id = text(one, "id", "camera");
+    if (one["gone"] === true) {
+      out.gone.push(id);
+      continue;
+    }
+    const pose = one["pose"];
+    if (!Array.isArray(pose) || pose.length !== 16 || !pose.every((v) => typeof v === "number" && Number.isFinite(v)))
+      throw new protocol_error(`camera ${id}: pose is ${describe(pose)}, expected 16 numbers`);
+    out.set.push({ id, timestamp_ns: wide(one, "timestamp_ns", "camera"), pose: Float64Array.from(pose as number[]) });
+  }
+  return out;
+}
+
+/// Reads one text frame. Unknown types come back as such (a newer service may say more); bad known ones throw protocol_error.
+export function parse_talk(frame: string): talk {
+  let value: unknown;
+  try {
+    value = JSON.parse(frame);
+  } catch {
+    throw new protocol_error(`text frame is not JSON: ${describe(frame)}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new protocol_error(`text frame is ${describe(value)}, expected an object`);
+  const o = value as fields;
+  const type = text(o, "type", "frame");
+  switch (type) {
+    case "hello":
+      return {
+        type,
+        protocol: text(o, "protocol", type),
+        server: typeof o["server"] === "string" ? o["server"] : "",
+        epoch: text(o, "epoch", type),
+        voxel_m: positive(o, "voxel_m", type),
+        truncation_m: positive(o, "truncation_m", type),
+        region_voxels: positive(o, "region_voxels", type),
+        quantum_m: positive(o, "quantum_m", type),
+      };
+    case "cameras":
+      return parse_cameras(o);
+    case "stats":
+      return {
+        type,
+        keyframes: number(o, "keyframes", type, 0),
+        keyframes_per_s: number(o, "keyframes_per_s", type, 0),
+        regions: number(o, "regions", type, 0),
+        triangles: number(o, "triangles", type, 0),
+        viewers: number(o, "viewers", type, 0),
+        pending: number(o, "pending", type, 0),
+        set_aside: number(o, "set_aside", type, 0),
+        time_ns: wide(o, "time_ns", type),
+      };
+    case "error":
+      return { type, message: text(o, "message", type), reference: typeof o["reference"] === "string" ? o["reference"] : "" };
+    default:
+      return { type: "unknown", name: type };
+  }
+}
+
+/// Longest `have` list that the service takes.
+export const max_have = 65536;
+
+export const subscribe_frame = (epoch: string, have: held_patch[], max_bits_per_s: number): string =>
+  JSON.stringify({ type: "subscribe", epoch, have: have.slice(0, max_have), max_bits_per_s });
+
+export const view_frame = (position: number[], direction: number[]): string => JSON.stringify({ type: "view", position, direction });
+
+export const ack_frame = (patches: held_patch[]): string => JSON.stringify({ type: "ack", patches });

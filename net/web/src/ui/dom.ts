@@ -1,0 +1,70 @@
+// Small helpers to build elements.
+
+type child = Node | string | undefined | false;
+type properties = { class?: string; title?: string; id?: string; on?: Record<string, (e: Event) => void>; set?: Record<string, string> };
+
+/// Makes an element with class, attributes, listeners and children.
+export function h<K extends keyof HTMLElementTagNameMap>(tag: K, p: properties = {}, ...children: child[]): HTMLElementTagNameMap[K] {
+  const e = document.createElement(tag);
+  if (p.class) e.className = p.class;
+  if (p.id) e.id = p.id;
+  if (p.title) e.title = p.title;
+  for (const [name, value] of Object.entries(p.set ?? {})) e.setAttribute(name, value);
+  for (const [name, listener] of Object.entries(p.on ?? {})) e.addEventListener(name, listener);
+  for (const c of children) if (c !== undefined && c !== false) e.append(c);
+  return e;
+}
+
+/// A drawing of strokes on a 24x24 field.
+export function icon(path: string): SVGSVGElement {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": "1.7", "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" }))
+    svg.setAttribute(name, value);
+  svg.classList.add("icon");
+  const p = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  p.setAttribute("d", path);
+  svg.append(p);
+  return svg;
+}
+
+export const icons = {
+  fit: "M4 9V5a1 1 0 0 1 1-1h4M15 4h4a1 1 0 0 1 1 1v4M20 15v4a1 1 0 0 1-1 1h-4M9 20H5a1 1 0 0 1-1-1v-4M9 12h6M12 9v6",
+  follow: "M4 8h11v8H4zM15 11l5-3v8l-5-3",
+  orbit: "M12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6M3.6 9.5C6 5 15 3 19 7.5M20.4 14.5C18 19 9 21 5 16.5M19.5 3.5v4h-4M4.5 20.5v-4h4",
+  fly: "M21 3 3 10.5l7 3.5 3.5 7zM10 14l11-11",
+  sliders: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
+  gauge: "M4 18a9 9 0 1 1 16 0M12 14l4-5",
+  help: "M9.3 9a2.8 2.8 0 1 1 4.2 2.4c-1 .6-1.5 1.2-1.5 2.4M12 17.2v.1M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
+  console: "M4 5h16v14H4zM7.5 9.5l3 2.5-3 2.5M12.5 15h4",
+  save: "M12 4v10M8 10.5l4 4 4-4M5 19h14",
+  close: "M6 6l12 12M18 6 6 18",
+  copy: "M9 9h10v10H9zM15 9V5H5v10h4",
+};
+
+/// A whole number with thin spaces: 1 234 567.
+export const whole = (n: number): string => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
+/// A number in few characters: 950, 12.3k, 4.56M.
+export function brief(n: number): string {
+  if (n < 1000) return Math.round(n).toString();
+  for (const [unit, size] of [["k", 1e3], ["M", 1e6], ["G", 1e9]] as const)
+    if (n < size * 999.5) return `${(n / size).toPrecision(3)}${unit}`;
+  return `${(n / 1e12).toPrecision(3)}T`;
+}
+
+/// Bytes in decimal units.
+export function bytes_text(n: number): string {
+  for (const [unit, size] of [["B", 1], ["kB", 1e3], ["MB", 1e6], ["GB", 1e9]] as const)
+    if (n < size * 999.5 || unit === "GB") return `${unit === "B" ? Math.round(n) : (n / size).toPrecision(3)} ${unit}`;
+  return "";
+}
+
+/// Seconds in a fitting unit.
+export function seconds_text(s: number): string {
+  if (!(s > 0)) return "0";
+  if (s < 1e-3) return `${(s * 1e6).toPrecision(2)} µs`;
+  if (s < 1) return `${(s * 1e3).toPrecision(3)} ms`;
+  if (s < 120) return `${s.toPrecision(3)} s`;
+  if (s < 7200) return `${Math.round(s / 60)} min`;
+  return `${(s / 3600).toPrecision(3)} h`;
+}

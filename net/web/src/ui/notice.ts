@@ -1,0 +1,50 @@
+// Says in plain words what is wrong, or what is being waited for, and what to do; and short notes that go by themselves.
+
+import { h } from "./dom";
+
+export interface notice {
+  tone: "calm" | "warn" | "bad";
+  title: string;
+  text: string;
+  /// Lines to type or read, shown as code.
+  code?: string;
+  action?: { label: string; run: () => void };
+}
+
+/// A card in the middle while there is no map, a strip at the top while there is one.
+export class notice_area {
+  readonly element = h("div", { class: "notice-area", set: { role: "status", "aria-live": "polite" } });
+  private shown_ = "";
+
+  show(n: notice | undefined, as: "card" | "strip"): void {
+    const key = n ? `${as}|${n.tone}|${n.title}|${n.text}|${n.code ?? ""}` : "";
+    if (key === this.shown_) return;
+    this.shown_ = key;
+    this.element.replaceChildren();
+    this.element.classList.toggle("as-strip", as === "strip");
+    if (!n) return;
+    const act = n.action;
+    this.element.append(
+      h(
+        "div",
+        { class: `panel notice ${as} ${n.tone}` },
+        n.tone === "calm" && as === "card" ? h("div", { class: "pulse", set: { "aria-hidden": "true" } }, h("i"), h("i"), h("i")) : undefined,
+        h("div", { class: "words" }, h("h2", {}, n.title), h("p", {}, n.text), n.code !== undefined && as === "card" ? h("pre", {}, n.code) : undefined),
+        act ? h("button", { class: "button", set: { type: "button" }, on: { click: () => act.run() } }, act.label) : undefined,
+      ),
+    );
+  }
+}
+
+/// Notes at the bottom that leave after some seconds.
+export class toasts {
+  readonly element = h("div", { class: "toasts", set: { role: "log", "aria-live": "polite" } });
+
+  say(text: string, tone: "calm" | "bad" = "calm", for_ms = 4500): void {
+    for (const old of [...this.element.children]) if (old.textContent === text) old.remove();
+    while (this.element.children.length > 2) this.element.firstElementChild?.remove();
+    const t = h("div", { class: `panel toast ${tone}` }, text);
+    this.element.append(t);
+    setTimeout(() => t.remove(), for_ms);
+  }
+}

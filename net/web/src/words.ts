@@ -1,0 +1,69 @@
+// What to tell the user for each thing that can be wrong, and what to do about it.
+
+import type { connection_state, service_address } from "./connection";
+import type { notice } from "./ui/notice";
+
+export const no_webgl_notice: notice = {
+  tone: "bad",
+  title: "This browser cannot draw the map",
+  text: "It offers no WebGL 2. Turn on hardware acceleration in the browser's settings, update the graphics driver, or open this page in a current Firefox, Chrome, Edge or Safari.",
+};
+
+export const lost_webgl_notice: notice = {
+  tone: "bad",
+  title: "The graphics card gave up",
+  text: "The browser took the drawing context away, which happens after a driver crash or when graphics memory runs out. Reload the page to go on.",
+  action: { label: "Reload", run: () => location.reload() },
+};
+
+export const no_decoder_notice: notice = {
+  tone: "bad",
+  title: "The mesh decoder could not be loaded",
+  text: "The page needs /draco/draco_decoder.wasm from the same server, and WebAssembly allowed. Reload; if it stays, the service was built without its web pages, or a proxy withholds that file.",
+  action: { label: "Reload", run: () => location.reload() },
+};
+
+const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"], (a: service_address, detail: string) => Omit<notice, "action">> = {
+  unreachable: (a) => ({
+    tone: "bad",
+    title: "The service does not answer",
+    text: `Nothing answers at ${a.host}. Is it running, and is this the right address?`,
+    code: "tessera serve",
+  }),
+  token: (a) => ({
+    tone: "bad",
+    title: a.token ? "The token was refused" : "This service asks for a token",
+    text: `Open this page with the token that the service was started with (tessera serve --token …) at the end of its address.`,
+    code: `${location.origin}${location.pathname}?token=YOUR_TOKEN`,
+  }),
+  no_stream: (_a, detail) => ({
+    tone: "bad",
+    title: "The live stream did not open",
+    text: `${capital(detail)}. A proxy between here and the service must pass WebSocket upgrades on /v1/stream.`,
+  }),
+  lost: (a, detail) => ({ tone: "warn", title: "Connection lost", text: `The stream from ${a.host} ended: ${detail}. What was received stays on screen.` }),
+  protocol: (_a, detail) => ({
+    tone: "bad",
+    title: "This page and the service do not understand each other",
+    text: `${capital(detail)}. Reload the page so that it comes from the running service; if that does not help, they are of different versions.`,
+  }),
+  overload: (_a, detail) => ({ tone: "warn", title: "The service has no room right now", text: `${capital(detail)}. It will be tried again.` }),
+};
+
+const capital = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1);
+
+export function waiting_notice(s: Extract<connection_state, { name: "waiting" }>, address: service_address, retry: () => void): notice {
+  const words = state_words[s.cause](address, s.detail);
+  const action = s.cause === "protocol" ? { label: "Reload", run: () => location.reload() } : { label: "Try now", run: retry };
+  return { ...words, action };
+}
+
+export function empty_notice(address: service_address): notice {
+  const token = address.token ? " --token YOUR_TOKEN" : "";
+  return {
+    tone: "calm",
+    title: "Waiting for keyframes",
+    text: "The service is running and its map is empty. Send it keyframes from your SLAM, or try a recorded folder:",
+    code: `tessera publish rgbd:FOLDER --to http://${address.host}${token}`,
+  };
+}
