@@ -70,6 +70,7 @@ class SharedMemoryManager:
         self._folder = folder
         self._pending: "OrderedDict[str, _Written]" = OrderedDict()
         self._pending_bytes = 0
+        self._run = os.urandom(6).hex()  # process ids repeat where containers share the folder
         self._numbers = itertools.count()
         self._lock = threading.RLock()
         self._scratch = Scratch()
@@ -168,7 +169,7 @@ class SharedMemoryManager:
         return f"{self._folder}{key}"
 
     def _write_and_rename(self, key: str, buffers: Sequence[Buffer], nbytes: int) -> int:
-        hidden = f"{self._folder}/{_HIDDEN}{os.getpid()}-{id(self):x}-{next(self._numbers)}"
+        hidden = f"{self._folder}/{_HIDDEN}{os.getpid()}-{self._run}-{next(self._numbers)}"
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             descriptor = os.open(hidden, flags, self.mode)

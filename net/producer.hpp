@@ -1,0 +1,663 @@
+#pragma once
+// Sends keyframes to Tessera from C++: one header, C++17, POSIX only. Copy it into your SLAM system.
+//
+//   tessera::producer::segment_writer writer;             // segments /slam3r_keyframe_ID in shared memory
+//   tessera::producer::keyframe frame{...};               // looks at your arrays, owns nothing
+//   std::string shm_key = writer.write(frame);            // tessera serve shm:/slam3r_keyframe_ sees it; or tell it over RabbitMQ:
+//   std::string note = tessera::producer::new_keyframe(frame, shm_key); // bytes for any AMQP client
+//
+// Where librabbitmq's headers are installed, amqp_publisher does both (link with -lrabbitmq). The formats are in docs/protocol.md.
+//
+// A segment is written under a hidden name and then renamed: whoever looks sees the whole keyframe or nothing, and a name used
+// again is replaced as a whole. The bytes go in by one gathering write straight from your arrays; a mapping takes twice as
+// long, because each of its pages is cleared and faulted in first. Segments belong to the service once written: it unlinks them.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <limits>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace tessera::producer {
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#  error "the segments are little-endian, and so must be the machine that writes them with this header"
+#endif
+
+inline constexpr std::size_t short_header_bytes = 104, long_header_bytes = 108;
+inline constexpr std::size_t max_points = std::size_t{1} << 24;
+inline constexpr std::size_t max_id_bytes = 256;
+inline constexpr const char* default_prefix = "/slam3r_keyframe_";
+inline constexpr const char* default_exchange = "slam3r_keyframe_exchange";
+inline constexpr const char* notification_content_type = "application/msgpack";
+inline constexpr const char* keyframe_content_type = "application/vnd.tessera.keyframe";
+
+/// A keyframe in the caller's memory. All arrays must stay as they are until the call that takes it returns.
+struct keyframe {
+  /// Names the keyframe: 1 to 256 bytes of UTF-8 without control characters; for segments also without '/' and "..". It counts once.
+  std::string id;
+  /// world_from_camera, row-major, metres: element (row r, column c) is pose[4 * r + c].
+  std::array<float, 16> pose{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
+  /// `count` times x y z, world coordinates, metres.
+  const float* points = nullptr;
+  /// `count` times `channels` bytes, sRGB; a fourth channel is ignored.
+  const std::uint8_t* colours = nullptr;
+  std::size_t count = 0;
+  std::uint32_t channels = 3;
+  /// `count` values, or null.
+  const float* confidence = nullptr;
+  /// Nanoseconds since 1970; 0: now.
+  std::uint64_t timestamp_ns = 0;
+  /// min xyz, max xyz; made from the points if not given.
+  std::optional<std::array<float, 6>> bbox;
+};
+
+/// More bytes than allowed were written and not yet taken by the service. Nothing was written.
+class backlog_error : public std::runtime_error {
+public:
+  using std::runtime_error::runtime_error;
+};
+
+namespace detail {
+
+[[noreturn]] inline void refuse(const std::string& message) {
+  throw std::invalid_argument(message);
+}
+
+inline void check_id(const std::string& id) {
+  if (id.empty() || id.size() > max_id_bytes)
+    refuse("keyframe id has " + std::to_string(id.size()) + " bytes, and must have 1 to " + std::to_string(max_id_bytes));
+  for (unsigned char c : id)
+    if (c < 32 || c == 127)
+      refuse("keyframe id holds the control character " + std::to_string(unsigned{c}));
+}
+
+inline void check_pose(const std::array<float, 16>& pose) {
+  for (std::size_t i = 0; i < 16; ++i)
+    if (!std::isfinite(pose[i]))
+      refuse("pose[" + std::to_string(i) + "] is " + std::to_string(pose[i]) + ", and must be finite");
+  auto off = std::abs(pose[12]) + std::abs(pose[13]) + std::abs(pose[14]) + std::abs(pose[15] - 1);
+  if (off > 1e-3f)
+    refuse("pose's last row is " + std::to_string(pose[12]) + " " + std::to_string(pose[13]) + " " + std::to_string(pose[14]) + " "
+           + std::to_string(pose[15]) + ", and must be 0 0 0 1 (row-major world_from_camera; is it transposed?)");
+}
+
+inline std::uint64_t now_ns() {
+  auto since = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
+}
+
+[[noreturn]] inline void fail(int error, const std::string& what) {
+  throw std::system_error(error, std::generic_category(), what);
+}
+
+/// Writes MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md): the few kinds that notifications are made of.
+class msgpack_writer {
+public:
+  void map(std::uint8_t pairs) { byte(static_cast<std::uint8_t>(0x80u | pairs)); } // up to 15
+  void list(std::uint8_t size) { byte(static_cast<std::uint8_t>(0x90u | size)); }  // up to 15
+  void text(std::string_view value) {
+    if (value.size() < 32) {
+      byte(static_cast<std::uint8_t>(0xa0u | value.size()));
+    } else if (value.size() < 256) {
+      byte(0xd9);
+      byte(static_cast<std::uint8_t>(value.size()));
+    } else {
+      byte(0xda); // names and ids have less than 2^16 bytes
+      big_endian(value.size(), 2);
+    }
+    out_.append(value);
+  }
+  void integer(std::uint64_t value) {
+    byte(0xcf);
+    big_endian(value, 8);
+  }
+  void real(float value) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    byte(0xca);
+    big_endian(bits, 4);
+  }
+  std::string take() { return std::move(out_); }
+
+private:
+  void byte(std::uint8_t value) { out_.push_back(static_cast<char>(value)); }
+  void big_endian(std::uint64_t value, int bytes) {
+    while (bytes-- > 0)
+      byte(static_cast<std::uint8_t>(value >> (8 * bytes)));
+  }
+  std::string out_;
+};
+
+inline void write_pose(msgpack_writer& out, const std::array<float, 16>& pose) {
+  out.text("pose_matrix");
+  out.list(4);
+  for (std::size_t row = 0; row < 4; ++row) {
+    out.list(4);
+    for (std::size_t column = 0; column < 4; ++column)
+      out.real(pose[4 * row + column]);
+  }
+}
+
+} // namespace detail
+
+/// Returns min xyz and max xyz of the points that are finite in all three coordinates; zeros if there are none.
+inline std::array<float, 6> bounds(const float* points, std::size_t count) {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  constexpr std::size_t lanes = 24; // whole points and whole vector registers
+  std::array<float, lanes> low, high, spoilt{};
+  low.fill(inf);
+  high.fill(-inf);
+  auto add = [&](const float* at, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) {
+      low[i] = at[i] < low[i] ? at[i] : low[i];
+      high[i] = at[i] > high[i] ? at[i] : high[i];
+      spoilt[i] += at[i] * 0.f; // stays 0, or is NaN from the first value on that is not finite
+    }
+  };
+  std::size_t values = 3 * count, whole = values / lanes * lanes;
+  for (std::size_t i = 0; i < whole; i += lanes)
+    add(points + i, lanes);
+  add(points + whole, values - whole);
+  std::array<float, 6> box{inf, inf, inf, -inf, -inf, -inf};
+  bool finite = true;
+  for (std::size_t i = 0; i < lanes; ++i) {
+    box[i % 3] = std::min(box[i % 3], low[i]);
+    box[3 + i % 3] = std::max(box[3 + i % 3], high[i]);
+    finite = finite && spoilt[i] == 0;
+  }
+  if (!finite) {
+    box = {inf, inf, inf, -inf, -inf, -inf};
+    for (const float* p = points; p != points + values; p += 3) {
+      if (!std::isfinite(p[0]) || !std::isfinite(p[1]) || !std::isfinite(p[2]))
+        continue;
+      for (std::size_t a = 0; a < 3; ++a) {
+        box[a] = std::min(box[a], p[a]);
+        box[3 + a] = std::max(box[3 + a], p[a]);
+      }
+    }
+  }
+  return box[0] <= box[3] ? box : std::array<float, 6>{};
+}
+
+/// Throws std::invalid_argument, naming the field, the value and the bound, if the service would refuse the keyframe.
+inline void check(const keyframe& frame) {
+  detail::check_id(frame.id);
+  detail::check_pose(frame.pose);
+  if (frame.count < 1 || frame.count > max_points)
+    detail::refuse("count is " + std::to_string(frame.count) + ", and must be 1 to " + std::to_string(max_points));
+  if (frame.points == nullptr)
+    detail::refuse("points is null");
+  if (frame.colours == nullptr)
+    detail::refuse("colours is null");
+  if (frame.channels != 3 && frame.channels != 4)
+    detail::refuse("channels is " + std::to_string(frame.channels) + ", and must be 3 or 4");
+  if (frame.bbox)
+    for (float value : *frame.bbox)
+      if (!std::isfinite(value))
+        detail::refuse("bbox holds " + std::to_string(value) + ", and must be finite");
+}
+
+/// The two layouts of a keyframe.
+enum class form { automatic, short_header, long_header };
+
+/// A keyframe's bytes: a header, and where the arrays lie. Copies no array.
+class layout {
+public:
+  /// Checks the keyframe (see check) and makes its header. `automatic`: the 108-byte form if there is confidence, else the
+  /// 104-byte form. The keyframe's arrays must outlive the layout.
+  explicit layout(const keyframe& frame, form wanted = form::automatic) {
+    check(frame);
+    bool with_confidence = frame.confidence != nullptr;
+    bool long_form = wanted == form::long_header || (wanted == form::automatic && with_confidence);
+    if (with_confidence && !long_form)
+      detail::refuse("confidence needs the 108-byte form");
+    timestamp_ns_ = frame.timestamp_ns != 0 ? frame.timestamp_ns : detail::now_ns();
+    bbox_ = frame.bbox ? *frame.bbox : bounds(frame.points, frame.count);
+    std::size_t at = 0;
+    auto put = [&](const auto& value) {
+      std::memcpy(header_.data() + at, &value, sizeof value);
+      at += sizeof value;
+    };
+    put(timestamp_ns_);
+    put(static_cast<std::uint32_t>(frame.count));
+    put(frame.channels);
+    if (long_form)
+      put(std::uint32_t{with_confidence});
+    put(frame.pose);
+    put(bbox_);
+    add(header_.data(), at);
+    add(frame.points, frame.count * 3 * sizeof(float));
+    add(frame.colours, frame.count * frame.channels);
+    if (with_confidence)
+      add(frame.confidence, frame.count * sizeof(float));
+  }
+  layout(const layout&) = delete;
+  layout& operator=(const layout&) = delete;
+
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] std::uint64_t timestamp_ns() const { return timestamp_ns_; }
+  [[nodiscard]] const std::array<float, 6>& bbox() const { return bbox_; }
+  /// The parts in order, for a gathering write.
+  [[nodiscard]] std::array<iovec, 4> parts() const { return parts_; }
+  [[nodiscard]] std::size_t part_count() const { return part_count_; }
+
+private:
+  void add(const void* data, std::size_t size) {
+    parts_[part_count_++] = {const_cast<void*>(data), size};
+    bytes_ += size;
+  }
+  std::array<char, long_header_bytes> header_{};
+  std::array<iovec, 4> parts_{};
+  std::size_t part_count_ = 0, bytes_ = 0;
+  std::uint64_t timestamp_ns_ = 0;
+  std::array<float, 6> bbox_{};
+};
+
+/// Returns a keyframe as the body of an HTTP POST to /v1/keyframes or of an AMQP message, content type keyframe_content_type.
+inline std::string message_body(const keyframe& frame) {
+  layout bytes(frame, form::long_header);
+  std::string out;
+  out.reserve(bytes.bytes());
+  auto parts = bytes.parts();
+  for (std::size_t i = 0; i < bytes.part_count(); ++i)
+    out.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
+  return out;
+}
+
+/// Returns the notification that a segment holds a keyframe; routing key keyframe.new. `bytes` is the keyframe's layout.
+inline std::string new_keyframe(const keyframe& frame, std::string_view shm_key, const layout& bytes) {
+  detail::msgpack_writer out;
+  out.map(7);
+  out.text("type");
+  out.text("keyframe.new");
+  out.text("keyframe_id");
+  out.text(frame.id);
+  out.text("timestamp_ns");
+  out.integer(bytes.timestamp_ns());
+  detail::write_pose(out, frame.pose);
+  out.text("shm_key");
+  out.text(shm_key);
+  out.text("point_count");
+  out.integer(frame.count);
+  out.text("bbox");
+  out.list(6);
+  for (float value : bytes.bbox())
+    out.real(value);
+  return out.take();
+}
+
+/// The same, if no layout is at hand: it is made once more, which reads all points for their bounds unless bbox is given.
+inline std::string new_keyframe(const keyframe& frame, std::string_view shm_key) {
+  return new_keyframe(frame, shm_key, layout(frame));
+}
+
+/// Returns the notification that a keyframe has another pose; routing key keyframe.revise.
+inline std::string revise_keyframe(const std::string& id, const std::array<float, 16>& pose, std::uint64_t timestamp_ns = 0) {
+  detail::check_id(id);
+  detail::check_pose(pose);
+  detail::msgpack_writer out;
+  out.map(4);
+  out.text("type");
+  out.text("keyframe.revise");
+  out.text("keyframe_id");
+  out.text(id);
+  out.text("timestamp_ns");
+  out.integer(timestamp_ns != 0 ? timestamp_ns : detail::now_ns());
+  detail::write_pose(out, pose);
+  return out.take();
+}
+
+/// Returns the notification that a keyframe shall count no longer; routing key keyframe.retract.
+inline std::string retract_keyframe(const std::string& id, std::uint64_t timestamp_ns = 0) {
+  detail::check_id(id);
+  detail::msgpack_writer out;
+  out.map(3);
+  out.text("type");
+  out.text("keyframe.retract");
+  out.text("keyframe_id");
+  out.text(id);
+  out.text("timestamp_ns");
+  out.integer(timestamp_ns != 0 ? timestamp_ns : detail::now_ns());
+  return out.take();
+}
+
+/// Settings of a segment_writer.
+struct segment_options {
+  std::string prefix = default_prefix;
+  /// So many bytes may lie there unread before write throws backlog_error; 0: no limit.
+  std::uint64_t max_pending_bytes = std::uint64_t{1} << 30;
+  /// Instead, unlinks the oldest segments of this writer that nobody has taken.
+  bool drop_oldest = false;
+  /// Permission bits: a service of another user must be able to read, and to unlink it must be root.
+  mode_t mode = 0600;
+  /// Where shared memory is.
+  std::string folder = "/dev/shm";
+};
+
+/// Writes keyframes into shared memory segments named prefix + id.
+///
+/// Threads: one at a time.
+class segment_writer {
+public:
+  /// Throws std::invalid_argument if the prefix is no segment name.
+  explicit segment_writer(segment_options options = {}) : options_(std::move(options)) {
+    auto& prefix = options_.prefix;
+    if (prefix.empty() || prefix.front() != '/')
+      prefix.insert(prefix.begin(), '/');
+    if (prefix.size() < 2 || prefix[1] == '.' || prefix.find('/', 1) != std::string::npos || prefix.find("..") != std::string::npos)
+      detail::refuse("prefix is \"" + prefix + "\", and must be a name with one slash, at its begin, and no \"..\"");
+    std::random_device random; // process ids repeat where containers share the folder
+    run_ = std::to_string(::getpid()) + "-" + std::to_string(random()) + std::to_string(random());
+  }
+
+  /// Returns the segment's name (the notification's shm_key). Throws std::invalid_argument for a keyframe that will not do,
+  /// backlog_error, std::system_error (ENOSPC: shared memory is full). Then nothing was written.
+  std::string write(const keyframe& frame, form wanted = form::automatic) { return write(frame.id, layout(frame, wanted)); }
+
+  /// The same for a layout that is at hand.
+  std::string write(const std::string& id, const layout& bytes) {
+    auto key = key_of(id);
+    make_room(bytes.bytes());
+    auto inode = write_and_rename(key, bytes);
+    forget(key);
+    pending_.push_back({key, inode, bytes.bytes()});
+    pending_bytes_ += bytes.bytes();
+    return key;
+  }
+
+  /// Returns the name of a keyframe's segment. Throws std::invalid_argument if the id cannot be part of one.
+  [[nodiscard]] std::string key_of(const std::string& id) const {
+    detail::check_id(id);
+    if (id.find('/') != std::string::npos || id.find("..") != std::string::npos)
+      detail::refuse("keyframe id is \"" + id + "\": a segment's name holds neither '/' nor \"..\"");
+    auto key = options_.prefix + id;
+    if (key.size() > 255)
+      detail::refuse("prefix and keyframe id have " + std::to_string(key.size()) + " bytes together, and may have 255");
+    return key;
+  }
+
+  /// Unlinks a segment of this writer that the service will not be told of; false if it is gone or somebody else's.
+  bool discard(const std::string& key) {
+    for (const auto& each : pending_) {
+      if (each.key == key) {
+        bool mine = is_mine(each);
+        if (mine)
+          ::unlink((options_.folder + key).c_str());
+        forget(key);
+        return mine;
+      }
+    }
+    return false;
+  }
+
+  /// Bytes that were written and, when last looked at, not taken.
+  [[nodiscard]] std::uint64_t pending_bytes() const { return pending_bytes_; }
+  /// Segments unlinked unread under drop_oldest.
+  [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
+
+private:
+  struct written {
+    std::string key;
+    ino_t inode;
+    std::uint64_t bytes;
+  };
+
+  [[nodiscard]] bool is_mine(const written& segment) const {
+    struct stat state {};
+    return ::lstat((options_.folder + segment.key).c_str(), &state) == 0 && state.st_ino == segment.inode;
+  }
+
+  void forget(const std::string& key) {
+    auto at = std::find_if(pending_.begin(), pending_.end(), [&](const written& each) { return each.key == key; });
+    if (at != pending_.end()) {
+      pending_bytes_ -= at->bytes;
+      pending_.erase(at);
+    }
+  }
+
+  void make_room(std::uint64_t bytes) {
+    // The service takes segments about in order: looking at the oldest keeps the count right at one lstat a keyframe.
+    while (!pending_.empty() && !is_mine(pending_.front()))
+      forget(std::string(pending_.front().key));
+    auto limit = options_.max_pending_bytes;
+    if (limit == 0 || pending_bytes_ + bytes <= limit)
+      return;
+    for (std::size_t i = pending_.size(); i-- > 0;)
+      if (!is_mine(pending_[i]))
+        forget(std::string(pending_[i].key));
+    while (options_.drop_oldest && !pending_.empty() && pending_bytes_ + bytes > limit) {
+      discard(std::string(pending_.front().key));
+      ++dropped_;
+    }
+    if (pending_bytes_ + bytes > limit)
+      throw backlog_error(std::to_string(pending_.size()) + " segments of this producer with " + std::to_string(pending_bytes_)
+                          + " bytes have not been taken, and " + std::to_string(bytes) + " more would exceed max_pending_bytes = "
+                          + std::to_string(limit) + ". Is the service running, and does it unlink what it has used?");
+  }
+
+  ino_t write_and_rename(const std::string& key, const layout& bytes) {
+    auto hidden = options_.folder + "/.tessera-writing-" + run_ + "-" + std::to_string(number_++);
+    int file = ::open(hidden.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, options_.mode);
+    if (file < 0)
+      fail(errno, key, bytes);
+    struct stat state {};
+    int error = write_all(file, bytes);
+    if (error == 0 && (::fchmod(file, options_.mode) != 0 || ::fstat(file, &state) != 0)) // whatever the umask says
+      error = errno;
+    ::close(file);
+    if (error == 0 && ::rename(hidden.c_str(), (options_.folder + key).c_str()) != 0)
+      error = errno;
+    if (error != 0) {
+      ::unlink(hidden.c_str());
+      fail(error, key, bytes);
+    }
+    return state.st_ino;
+  }
+
+  /// Returns 0 or an errno.
+  static int write_all(int file, const layout& bytes) {
+    auto parts = bytes.parts();
+    std::size_t first = 0, done = 0; // parts, bytes
+    while (done < bytes.bytes()) { // a write ends early at 2 GiB, at a signal, and where memory ends (the next one says so)
+      auto step = ::pwritev(file, parts.data() + first, static_cast<int>(bytes.part_count() - first), static_cast<off_t>(done));
+      if (step < 0 && errno == EINTR)
+        continue;
+      if (step <= 0)
+        return step < 0 ? errno : ENOSPC;
+      done += static_cast<std::size_t>(step);
+      for (auto left = static_cast<std::size_t>(step); left > 0;) {
+        auto& part = parts[first];
+        auto used = std::min(left, part.iov_len);
+        part = {static_cast<char*>(part.iov_base) + used, part.iov_len - used};
+        left -= used;
+        if (part.iov_len == 0)
+          ++first;
+      }
+    }
+    return 0;
+  }
+
+  [[noreturn]] void fail(int error, const std::string& key, const layout& bytes) const {
+    auto what = "cannot write the segment " + key + " in " + options_.folder;
+    struct statvfs state {};
+    if ((error == ENOSPC || error == EDQUOT) && ::statvfs(options_.folder.c_str(), &state) == 0)
+      what += ": it needs " + std::to_string(bytes.bytes()) + " bytes, " + std::to_string(state.f_bavail * state.f_frsize)
+              + " are free, and " + std::to_string(pending_bytes_) + " of this producer may still wait to be taken (is the service running?)";
+    detail::fail(error, what);
+  }
+
+  segment_options options_;
+  std::string run_;
+  std::uint64_t number_ = 0;
+  std::deque<written> pending_; // oldest first
+  std::uint64_t pending_bytes_ = 0, dropped_ = 0;
+};
+
+} // namespace tessera::producer
+
+#if __has_include(<amqp.h>) && !defined(TESSERA_PRODUCER_WITHOUT_AMQP)
+#  include <amqp.h>
+#  include <amqp_tcp_socket.h>
+
+#  include <memory>
+
+namespace tessera::producer {
+
+/// Settings of an amqp_publisher.
+struct amqp_options {
+  std::string url = "amqp://guest:guest@127.0.0.1:5672/";
+  std::string exchange = default_exchange;
+  segment_options segments;
+  /// Sends keyframes inside the messages, for a service on another machine, instead of through shared memory.
+  bool embed = false;
+  /// Has the broker keep messages over its own restart.
+  bool persistent = false;
+  /// For connecting, and for the broker to confirm a message.
+  std::chrono::milliseconds timeout{10'000};
+};
+
+/// Writes keyframes into shared memory and tells the service through RabbitMQ. Each call returns when the broker has the message;
+/// a call that throws std::runtime_error closes the connection, and the next one opens it again.
+///
+/// Threads: one at a time.
+class amqp_publisher {
+public:
+  /// Does not connect yet. Throws std::invalid_argument for a URL or prefix that will not do.
+  explicit amqp_publisher(amqp_options options) : options_(std::move(options)), writer_(options_.segments), url_text_(options_.url) {
+    amqp_default_connection_info(&url_);
+    if (amqp_parse_url(url_text_.data(), &url_) != AMQP_STATUS_OK || url_.ssl != 0)
+      detail::refuse("the broker's address must be like amqp://USER:PASSWORD@HOST:PORT/VHOST");
+  }
+
+  /// Publishes a keyframe and returns its segment's name, or "" if it was embedded. Throws what segment_writer::write throws, and
+  /// std::runtime_error if the broker does not take the message; then the segment is gone again.
+  std::string publish(const keyframe& frame) {
+    if (options_.embed) {
+      send("keyframe.new", keyframe_content_type, message_body(frame), frame.id);
+      return {};
+    }
+    layout bytes(frame);
+    auto key = writer_.write(frame.id, bytes);
+    try {
+      send("keyframe.new", notification_content_type, new_keyframe(frame, key, bytes), {});
+    } catch (...) {
+      writer_.discard(key);
+      throw;
+    }
+    return key;
+  }
+
+  /// Gives a keyframe another pose.
+  void revise(const std::string& id, const std::array<float, 16>& pose) {
+    send("keyframe.revise", notification_content_type, revise_keyframe(id, pose), {});
+  }
+
+  /// Takes a keyframe out of the map.
+  void retract(const std::string& id) { send("keyframe.retract", notification_content_type, retract_keyframe(id), {}); }
+
+private:
+  struct closer {
+    void operator()(amqp_connection_state_t state) const { amqp_destroy_connection(state); }
+  };
+  using connection = std::unique_ptr<std::remove_pointer_t<amqp_connection_state_t>, closer>;
+
+  static amqp_bytes_t view(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
+
+  [[nodiscard]] timeval timeout() const {
+    auto us = std::chrono::duration_cast<std::chrono::microseconds>(options_.timeout).count();
+    return {static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)};
+  }
+
+  [[noreturn]] void fail(const std::string& what) {
+    connection_.reset();
+    throw std::runtime_error("the broker at " + std::string(url_.host) + ":" + std::to_string(url_.port) + ": " + what);
+  }
+
+  void expect(const amqp_rpc_reply_t& reply, const std::string& what) {
+    if (reply.reply_type == AMQP_RESPONSE_NORMAL)
+      return;
+    if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION)
+      fail(what + ": " + amqp_error_string2(reply.library_error));
+    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+      auto* close = static_cast<amqp_channel_close_t*>(reply.reply.decoded);
+      fail(what + ": " + std::string(static_cast<char*>(close->reply_text.bytes), close->reply_text.len));
+    }
+    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
+      auto* close = static_cast<amqp_connection_close_t*>(reply.reply.decoded);
+      fail(what + ": " + std::string(static_cast<char*>(close->reply_text.bytes), close->reply_text.len));
+    }
+    fail(what + ": refused");
+  }
+
+  void open() {
+    connection_.reset(amqp_new_connection());
+    auto* socket = connection_ ? amqp_tcp_socket_new(connection_.get()) : nullptr;
+    if (socket == nullptr)
+      throw std::bad_alloc();
+    auto limit = timeout();
+    if (int status = amqp_socket_open_noblock(socket, url_.host, url_.port, &limit); status != AMQP_STATUS_OK)
+      fail(std::string("cannot connect: ") + amqp_error_string2(status));
+    amqp_set_rpc_timeout(connection_.get(), &limit);
+    amqp_set_handshake_timeout(connection_.get(), &limit);
+    // No heartbeat: nobody would answer it between two keyframes. A dead connection is found by the next confirmation.
+    expect(amqp_login(connection_.get(), url_.vhost, 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, url_.user, url_.password), "login");
+    amqp_channel_open(connection_.get(), 1);
+    expect(amqp_get_rpc_reply(connection_.get()), "opening a channel");
+    amqp_exchange_declare(connection_.get(), 1, view(options_.exchange), view("topic"), 0, 1, 0, 0, amqp_empty_table);
+    expect(amqp_get_rpc_reply(connection_.get()), "declaring the exchange " + options_.exchange);
+    amqp_confirm_select(connection_.get(), 1);
+    expect(amqp_get_rpc_reply(connection_.get()), "asking for confirmations");
+  }
+
+  void send(std::string_view routing_key, std::string_view content_type, std::string_view body, std::string_view message_id) {
+    if (!connection_)
+      open();
+    amqp_basic_properties_t properties{};
+    properties._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG;
+    properties.content_type = view(content_type);
+    properties.delivery_mode = options_.persistent ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT;
+    if (!message_id.empty()) {
+      properties._flags |= AMQP_BASIC_MESSAGE_ID_FLAG;
+      properties.message_id = view(message_id);
+    }
+    int status = amqp_basic_publish(connection_.get(), 1, view(options_.exchange), view(routing_key), 0, 0, &properties, view(body));
+    if (status != AMQP_STATUS_OK)
+      fail(std::string("cannot send: ") + amqp_error_string2(status));
+    amqp_frame_t frame{};
+    auto limit = timeout();
+    status = amqp_simple_wait_frame_noblock(connection_.get(), &frame, &limit);
+    if (status != AMQP_STATUS_OK)
+      fail(std::string("no confirmation: ") + amqp_error_string2(status));
+    if (frame.frame_type != AMQP_FRAME_METHOD || frame.payload.method.id != AMQP_BASIC_ACK_METHOD)
+      fail("the message was not taken");
+    amqp_maybe_release_buffers(connection_.get());
+  }
+
+  amqp_options options_;
+  segment_writer writer_;
+  std::string url_text_; // url_ points into it
+  amqp_connection_info url_{};
+  connection connection_;
+};
+
+} // namespace tessera::producer
+#endif
