@@ -5,7 +5,6 @@
 #include "net/sources/segment_header.hpp"
 #include "net/sources/utf8.hpp"
 
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -116,83 +115,6 @@ notification parse_notification(std::span<const std::byte> bytes, std::string_vi
   if (note.what == notification::type::revise && !note.world_from_camera)
     throw bad_input("pose_matrix is missing: keyframe.revise brings a new pose");
   return note;
-}
-
-namespace {
-
-/// Appends MessagePack; only the heads that a notification needs.
-class msgpack_writer {
-public:
-  void map(uint8_t pairs) { out_ += static_cast<char>(0x80 | pairs); }
-  void list(uint8_t elements) { out_ += static_cast<char>(0x90 | elements); }
-  void text(std::string_view t) {
-    if (t.size() < 32) {
-      out_ += static_cast<char>(0xa0 | t.size());
-    } else {
-      out_ += '\xda';
-      big_endian(t.size(), 2);
-    }
-    out_ += t;
-  }
-  void integer(uint64_t v) {
-    out_ += '\xcf';
-    big_endian(v, 8);
-  }
-  void real(float v) {
-    out_ += '\xcb';
-    big_endian(std::bit_cast<uint64_t>(static_cast<double>(v)), 8);
-  }
-  std::string take() { return std::move(out_); }
-
-private:
-  void big_endian(uint64_t v, int bytes) {
-    for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8)
-      out_ += static_cast<char>(v >> shift & 0xff);
-  }
-  std::string out_;
-};
-
-} // namespace
-
-std::string write_notification(const notification& note) {
-  msgpack_writer out;
-  auto pairs = 2 + note.timestamp_ns.has_value() + note.world_from_camera.has_value() + !note.shm_key.empty()
-               + note.point_count.has_value() + note.bbox.has_value();
-  out.map(static_cast<uint8_t>(pairs));
-  out.text("type");
-  out.text(note.what == notification::type::fresh    ? "keyframe.new"
-           : note.what == notification::type::revise ? "keyframe.revise"
-                                                     : "keyframe.retract");
-  out.text("keyframe_id");
-  out.text(note.id.value);
-  if (note.timestamp_ns) {
-    out.text("timestamp_ns");
-    out.integer(*note.timestamp_ns);
-  }
-  if (note.world_from_camera) {
-    out.text("pose_matrix");
-    out.list(4);
-    for (size_t r = 0; r < 4; ++r) {
-      out.list(4);
-      for (size_t c = 0; c < 4; ++c)
-        out.real(note.world_from_camera->m[4 * r + c]);
-    }
-  }
-  if (!note.shm_key.empty()) {
-    out.text("shm_key");
-    out.text(note.shm_key);
-  }
-  if (note.point_count) {
-    out.text("point_count");
-    out.integer(*note.point_count);
-  }
-  if (note.bbox) {
-    out.text("bbox");
-    out.list(6);
-    for (float v : *note.bbox)
-      out.real(v);
-  }
-  return out.take();
 }
 
 } // namespace tessera

@@ -33,7 +33,4 @@ struct notification {
 /// that are optional may be missing or nil. Throws bad_input; takes time and memory in proportion to the bytes, never to what they claim.
 notification parse_notification(std::span<const std::byte> bytes, std::string_view routing_key);
 
-/// Writes a notification as parse_notification reads it.
-std::string write_notification(const notification& note);
-
 } // namespace tessera

@@ -227,7 +227,7 @@ std::array<uint8_t, 3> synthetic_room::colour(const solid& hit, vec3 p, vec3 n, 
     float d2 = dot(to_lamp, to_lamp), facing = dot(n, to_lamp) / std::sqrt(d2 + 0.01f);
     float lamp = (facing > 0 ? facing : 0) / (1 + 0.12f * d2);
     float day = n.y * 0.8f + n.z * 0.25f;
-    float light = 0.62f + 0.08f * n.z + 0.42f * lamp + 0.16f * (day > 0 ? day : 0);
+    float light = 0.76f + 0.03f * n.z + 0.34f * lamp + 0.16f * (day > 0 ? day : 0);
     // Corners and the places under things are darker.
     float near = clamped(open.at(p + n * 0.12f) * (1 / 0.12f), 0, 1), wide = clamped(open.at(p + n * 0.4f) * (1 / 0.4f), 0, 1);
     light *= 0.62f + 0.2f * near + 0.18f * wide;

@@ -3,6 +3,8 @@
 #include "net/sources/bad_input.hpp"
 #include "net/sources/utf8.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -79,6 +81,11 @@ descriptor open_segment(const std::string& name) {
   return file;
 }
 
+void discard_segment(const std::string& name) {
+  if (shm_unlink(name.c_str()) != 0 && errno != ENOENT)
+    spdlog::warn("segment {} cannot be unlinked: {}", printable(name, 300), system_text(errno));
+}
+
 segment_identity identify_segment(const descriptor& file) {
   auto s = stat_of(file);
   segment_identity id;
@@ -119,7 +126,7 @@ segment_header read_segment_header(const descriptor& file) {
 
 shm_segment::shm_segment(std::string name) : name_(std::move(name)), file_(open_segment(name_)) {
   if (!file_.valid())
-    throw bad_input("segment " + printable(name_, 300) + " does not exist");
+    throw no_such_segment("segment " + printable(name_, 300) + " does not exist");
   identity_ = identify_segment(file_);
   header_ = read_segment_header(file_);
   void* where = mmap(nullptr, header_.total_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
@@ -183,7 +190,7 @@ void shm_segment::unlink() const {
   } catch (const std::runtime_error&) {
     return; // The name is something else by now: not ours to take away.
   }
-  shm_unlink(name_.c_str());
+  discard_segment(name_);
 }
 
 } // namespace tessera

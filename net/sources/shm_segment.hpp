@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/sources/bad_input.hpp"
 #include "net/sources/descriptor.hpp"
 #include "net/sources/segment_header.hpp"
 #include "net/sources/sigbus_guard.hpp"
@@ -14,6 +15,12 @@
 #include <string_view>
 
 namespace tessera {
+
+/// The segment does not exist (any more).
+class no_such_segment : public bad_input {
+public:
+  using bad_input::bad_input;
+};
 
 /// Returns the segment's name as shm_open wants it ("/name"; the slash may be missing in `name`). Throws bad_input unless it
 /// begins with `prefix`, goes on after it, has no further slash, no "..", no control character, and at most 255 bytes.
@@ -45,8 +52,8 @@ struct segment_identity {
 /// Threads: any.
 class shm_segment final : public keyframe_body {
 public:
-  /// Opens and maps `name` (checked_segment_name). Throws bad_input if it does not exist, is no plain file, or its size does not
-  /// fit its header; std::runtime_error if the system will not map it.
+  /// Opens and maps `name` (checked_segment_name). Throws no_such_segment; bad_input if it is no plain file or its size does not fit
+  /// its header; std::runtime_error if the system will not map it.
   explicit shm_segment(std::string name);
   ~shm_segment() override;
   shm_segment(const shm_segment&) = delete;
@@ -78,6 +85,9 @@ private:
 
 /// Opens a segment for reading; an invalid descriptor if it does not exist. Throws bad_input if it is no plain file or may not be read.
 descriptor open_segment(const std::string& name);
+
+/// Unlinks a segment that cannot be read, if it is there.
+void discard_segment(const std::string& name);
 
 /// Reads what a segment is now.
 segment_identity identify_segment(const descriptor& file);
