@@ -530,7 +530,7 @@ struct amqp_options {
   /// Sends keyframes inside the messages, for a service on another machine, instead of through shared memory.
   bool embed = false;
   /// Has the broker keep messages over its own restart.
-  bool persistent = false;
+  bool persistent = true;
   /// For connecting, and for the broker to confirm a message.
   std::chrono::milliseconds timeout{10'000};
 };

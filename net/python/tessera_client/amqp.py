@@ -33,7 +33,7 @@ class AmqpPublisher:
         exchange: Optional[str] = None,
         prefix: str = DEFAULT_PREFIX,
         embed: bool = False,
-        persistent: bool = False,
+        persistent: bool = True,
         timeout_s: float = 10,
     ) -> None:
         self._pika = _aio_pika()

@@ -7,14 +7,25 @@ from urllib.parse import urlsplit
 from .amqp import AmqpPublisher
 from .http import HttpPublisher
 from .keyframe import KeyframeId
-from .shared_memory import DEFAULT_PREFIX, SharedMemoryManager
+from .shared_memory import DEFAULT_BACKLOG_BYTES, DEFAULT_PREFIX, SharedMemoryManager
 
 
 class ShmPublisher:
-    """Publishes keyframes through shared memory alone, for a service on this machine that watches the folder."""
+    """Publishes keyframes through shared memory alone, for a service on this machine that watches the folder.
 
-    def __init__(self, prefix: str = DEFAULT_PREFIX, *, shm_manager: Optional[SharedMemoryManager] = None) -> None:
-        self.shm_manager = shm_manager if shm_manager is not None else SharedMemoryManager(prefix)
+    A watching service may leave segments where they are: beyond `max_pending_bytes` the oldest are unlinked by this side.
+    """
+
+    def __init__(
+        self,
+        prefix: str = DEFAULT_PREFIX,
+        *,
+        max_pending_bytes: int = DEFAULT_BACKLOG_BYTES,
+        shm_manager: Optional[SharedMemoryManager] = None,
+    ) -> None:
+        self.shm_manager = shm_manager if shm_manager is not None else SharedMemoryManager(
+            prefix, max_pending_bytes=max_pending_bytes, when_full="drop_oldest"
+        )
 
     def publish_keyframe(
         self,

@@ -22,7 +22,7 @@ class StreamingKeyframePublisher:
     """Writes each keyframe into shared memory and tells the service through an exchange of aio-pika.
 
     `keyframe_exchange` is the durable topic exchange `slam3r_keyframe_exchange`, declared by the caller; None writes segments only,
-    for a service that watches the folder. `shm_manager` replaces the default SharedMemoryManager. With `persistent` the broker keeps
+    for a service that watches the folder. `shm_manager` replaces the default SharedMemoryManager. With `persistent` (the default) the broker keeps
     notifications over its own restart, at the price of a disk write for each. With `embed` keyframes travel inside the
     messages, for a service on another machine.
     """
@@ -32,7 +32,7 @@ class StreamingKeyframePublisher:
         keyframe_exchange: Any = None,
         *,
         shm_manager: Optional[SharedMemoryManager] = None,
-        persistent: bool = False,
+        persistent: bool = True,
         embed: bool = False,
     ) -> None:
         self.keyframe_exchange = keyframe_exchange

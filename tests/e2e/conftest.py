@@ -1,0 +1,93 @@
+"""What the end-to-end tests share: the program, a broker, a recording, and names of their own."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "net" / "python")]
+
+from support import rabbitmq, scene, service, stock  # noqa: E402
+
+# Small enough for seconds, and the same for the service and for `tessera hash`.
+MAPPING = ("--voxel-size", "0.05", "--truncation", "0.15", "--threads", "2")
+
+
+@pytest.fixture(scope="session")
+def tessera():
+    """The program under test."""
+    path = os.environ.get("TESSERA_BIN")
+    if not path:
+        pytest.skip("TESSERA_BIN is not set: give the path of the built program, as make test does")
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"TESSERA_BIN is {path}, which is no program")
+    return os.path.abspath(path)
+
+
+@pytest.fixture(scope="session")
+def broker(tessera):
+    """One broker for all tests; those that stop it start it again."""
+    reason = rabbitmq.why_not()
+    if reason:
+        pytest.skip(reason)
+    pytest.importorskip("aio_pika", reason="python3-aio-pika is not installed")
+    pytest.importorskip("msgpack", reason="python3-msgpack is not installed")
+    made = rabbitmq.Broker()
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def recording():
+    return scene.frames()
+
+
+@pytest.fixture(scope="session")
+def folder(recording, tmp_path_factory):
+    return scene.write_folder(tmp_path_factory.mktemp("recording"), recording)
+
+
+@pytest.fixture(scope="session")
+def wanted(tessera, folder, recording):
+    """What the map of the recording must be, from the program's own offline run."""
+    digits, counts = service.hash_of(tessera, f"rgbd:{folder}", *MAPPING)
+    assert counts["keyframes"] == len(recording)
+    return digits
+
+
+@pytest.fixture
+def names():
+    """A segment prefix, an exchange and a queue that no other test uses; segments are removed afterwards."""
+    mark = f"{os.getpid()}_{time.monotonic_ns()}"
+
+    class Names:
+        prefix = f"/tessera_e2e_{mark}_"
+        exchange = f"exchange_{mark}"
+        queue = f"queue_{mark}"
+        options = ("--shm-prefix", prefix, "--exchange", exchange, "--queue", queue)
+
+    yield Names
+    stock.unlink_all(Names.prefix)
+
+
+@pytest.fixture
+def serve(tessera, names):
+    """Starts services; each must end cleanly when its test is over."""
+    started = []
+
+    def start(*sources, options=(), env=None):
+        one = service.Service(tessera, *sources, options=(*MAPPING, *names.options, *options), env=env)
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        alive = one.alive()
+        status = one.stop()
+        assert alive, f"the service ended by itself with {status}:\n" + "".join(one.log[-50:])
+        assert status == 0, f"the service ended with {status} after SIGTERM:\n" + "".join(one.log[-50:])

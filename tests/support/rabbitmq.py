@@ -1,0 +1,129 @@
+"""A private RabbitMQ for tests: its own node, folder and ports, on 127.0.0.1, gone afterwards."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+BOOT_LIMIT_S = 60
+
+
+def free_port():
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def why_not():
+    """Returns why no broker can be started here, or an empty string."""
+    if find() is None:
+        return "rabbitmq-server is not installed"
+    if os.getuid() == 0 and shutil.which("runuser") is None:
+        return "as root, runuser is needed to run RabbitMQ as its own user"
+    return ""
+
+
+def find():
+    return shutil.which("rabbitmq-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+class Broker:
+    """Starts on start(), and again after stop() with the same port and what it stored on disk."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="tessera-rabbitmq-"))
+        self.port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        self._process = None
+        self._epmd_port = free_port()
+        for name in ("db", "log"):
+            (self.folder / name).mkdir()
+        # Loopback alone, one small machine, and no stop at a nearly full disk.
+        (self.folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
+            "disk_free_limit.absolute = 10MB\n"
+            "log.console = false\n"
+        )
+        (self.folder / "plugins").write_text("[].\n")
+        if os.getuid() == 0:
+            for path in [self.folder, *self.folder.rglob("*")]:
+                shutil.chown(path, "rabbitmq", "rabbitmq")
+
+    def start(self):
+        assert self._process is None, "the broker runs already"
+        pid_file = self.folder / "pid"
+        pid_file.unlink(missing_ok=True)
+        with open(self.folder / "output", "ab") as output:
+            self._process = subprocess.Popen(
+                [find()], env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        until = time.monotonic() + BOOT_LIMIT_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                text = (self.folder / "output").read_text(errors="replace")[-2000:]
+                self.stop()
+                raise RuntimeError(f"RabbitMQ did not start within {BOOT_LIMIT_S} s:\n{text}")
+            time.sleep(0.05)
+        return self
+
+    def stop(self, how=signal.SIGTERM):
+        """Ends the node: SIGTERM as an operator would, SIGKILL as a crash would."""
+        if self._process is None:
+            return
+        try:
+            node = int((self.folder / "pid").read_text())
+        except (OSError, ValueError):
+            node = None
+        try:
+            if node is not None:
+                os.kill(node, how)
+        except ProcessLookupError:
+            pass
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def close(self):
+        """Ends everything, and removes the folder."""
+        self.stop()
+        epmd = shutil.which("epmd")
+        if epmd:  # the port mapper stays behind its node; this one is on our own port
+            subprocess.run(
+                [epmd, "-port", str(self._epmd_port), "-kill"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _environment(self):
+        kept = {key: os.environ[key] for key in ("PATH", "LANG", "HOME", "USER", "LOGNAME", "TMPDIR") if key in os.environ}
+        kept["PATH"] = kept.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+        return {
+            **kept,
+            "RABBITMQ_NODENAME": f"tessera{self.port}@localhost",
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq"),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "db"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_FEATURE_FLAGS_FILE": str(self.folder / "db" / "features"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+
+    def _answers(self):
+        """Whether it greets: a broker that is not ready closes or says nothing."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                return connection.recv(1) == b"\x01"
+        except OSError:
+            return False
