@@ -21,12 +21,13 @@ help: ## This list.
 	@echo '  PRESET=debug|asan|tsan|fuzz|ci picks another build (CMakePresets.json); ARGS="..." goes to `tessera serve`.'
 
 .PHONY: run
-run: binary web ## Starts the service: a synthetic room is scanned, and a page shows the mesh.
+run: build ## Starts the service: a synthetic room is scanned, and a page shows the mesh.
 	$(say) "tessera serve $(ARGS)"
 	@exec $(BINARY) serve $(ARGS)
 
 .PHONY: build
-build: binary web ## Builds the program and the viewer.
+build: packages ## Builds the program and the viewer (side by side: they do not need each other).
+	@$(MAKE) --no-print-directory -j2 binary web
 
 .PHONY: binary
 binary: $(BUILD)/build.ninja
@@ -34,13 +35,12 @@ binary: $(BUILD)/build.ninja
 	@cmake --build $(BUILD) --target tessera
 
 .PHONY: test
-test: tests web ## Builds and passes every test: C++, Python, the viewer's, end to end.
+test: packages-test tests web ## Builds and passes every test: C++, Python, the viewer's, end to end.
 	$(say) "running the tests"
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
 
 .PHONY: tests
 tests: $(BUILD)/build.ninja
-	$(need) test
 	$(say) "building the program and its tests ($(BUILD))"
 	@cmake --build $(BUILD)
 
@@ -60,7 +60,7 @@ bench: binary ## Measures, beside Open3D where that is installed; figures of rec
 	$(need) test bench
 	@cmake --build $(BUILD)
 	$(say) "measuring"
-	@TESSERA=$(BINARY) TESSERA_BUILD=$(BUILD) tests/bench/run
+	@TESSERA=$(BINARY) BUILD=$(BUILD) tests/bench/run
 
 .PHONY: fuzz
 fuzz: ## Runs each fuzz target for a minute (SECONDS_EACH=60).
@@ -69,7 +69,6 @@ fuzz: ## Runs each fuzz target for a minute (SECONDS_EACH=60).
 	@cmake --build --preset fuzz
 	@tests/fuzz/run build/fuzz $(or $(SECONDS_EACH),60)
 
-# The program and the viewer do not need each other: `make -j2` style, but only here, because ninja brings its own parallelism.
 .PHONY: web
 web: $(WEB) ## Builds the viewer (net/web/dist).
 
@@ -87,16 +86,15 @@ build/.node-modules: net/web/package.json net/web/package-lock.json
 QUIET := >/dev/null
 
 $(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json docker/packages.txt | packages
-	$(need) test
 	$(say) "configuring ($(PRESET))"
 	@cmake --preset $(PRESET) $(QUIET)
 	@touch $@
 
 .PHONY: packages packages-test
 packages: ## Installs the Debian packages that a build needs (docker/packages.txt is the list).
-	$(need) build
+	$(need) build web
 packages-test:
-	$(need) build test
+	$(need) build web test
 
 CPP := git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp'
 

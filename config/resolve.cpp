@@ -1,0 +1,105 @@
+#include "config/resolve.hpp"
+
+#include "config/error.hpp"
+#include "config/toml.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+namespace tessera::config {
+
+namespace {
+
+/// What the environment says of a setting: its own name first, then the names that other services use. Empty counts as not set.
+std::optional<given> from_environment(const setting& row, const environment& variables, std::vector<std::string>& warnings) {
+  std::optional<given> found;
+  const auto look = [&](const std::string& name) {
+    const auto text = variables(name);
+    if (!text || text->empty())
+      return;
+    if (!found)
+      found = given{*text, "environment " + name};
+    else if (found->text != *text)
+      warnings.push_back(name + " has no effect: " + found->where.substr(found->where.find(' ') + 1) + " is set too, and wins");
+  };
+  look(environment_name(row));
+  for (auto alias : row.aliases)
+    look(std::string(alias));
+  return found;
+}
+
+std::string text_of(float value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+void check_together(const settings& s) {
+  if (s.voxel_m && s.truncation_m) {
+    const auto voxels = *s.truncation_m / *s.voxel_m;
+    if (!(voxels > 0.999f && voxels < 16.001f))
+      throw error("truncation: " + text_of(*s.truncation_m) + " m is " + text_of(voxels) + " voxels of " + text_of(*s.voxel_m)
+                  + " m, and must be 1 to 16");
+  }
+  if (!s.voxel_m && s.truncation_m)
+    throw error("truncation: " + text_of(*s.truncation_m) + " m cannot be set while voxel-size is auto, which makes it three voxels");
+  if (s.min_range_m >= s.max_range_m)
+    throw error("min-range: " + text_of(s.min_range_m) + " m is not below max-range, " + text_of(s.max_range_m) + " m");
+  if (s.shm_prefix.front() != '/' || s.shm_prefix.find('/', 1) != std::string::npos)
+    throw error("shm-prefix: \"" + s.shm_prefix + "\" must begin with / and hold no other /");
+}
+
+} // namespace
+
+environment process_environment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const auto* value = std::getenv(name.c_str());
+    if (value == nullptr)
+      return std::nullopt;
+    return std::string(value);
+  };
+}
+
+settings defaults() {
+  settings out;
+  for (const auto& row : table())
+    assign(out, row, {std::string(row.fallback), "default"});
+  return out;
+}
+
+resolved resolve(const layers& given) {
+  resolved out{.values = defaults(), .warnings = {}};
+  for (const auto& row : table()) {
+    const std::string name(row.name);
+    const auto variable = from_environment(row, given.variables, out.warnings);
+    const auto flag = given.flags.find(name);
+    const auto line = given.file.find(name);
+    // Each layer is checked even if a stronger one hides it: what is wrong now is wrong when the flag is gone.
+    auto set = false;
+    if (line != given.file.end())
+      assign(out.values, row, line->second), set = true;
+    if (variable)
+      assign(out.values, row, *variable), set = true;
+    if (flag != given.flags.end())
+      assign(out.values, row, flag->second), set = true;
+    if (set && (name == "min-range" || name == "max-range"))
+      out.values.ranges_are_default = false;
+  }
+  check_together(out.values);
+  for (const auto& [name, why] : ineffective_names())
+    if (const auto text = given.variables(std::string(name)); text && !text->empty())
+      out.warnings.push_back(std::string(name) + " has no effect: " + std::string(why));
+  return out;
+}
+
+std::map<std::string, given> read_file(const std::string& path) {
+  std::ifstream in(path);
+  if (!in)
+    throw error("--config " + path + ": " + std::strerror(errno));
+  return read_toml(in, path);
+}
+
+} // namespace tessera::config

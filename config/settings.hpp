@@ -1,0 +1,57 @@
+#pragma once
+// All settings as plain values. Names, units, ranges and defaults stand in one place: config/table.cpp.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace tessera::config {
+
+/// The values of all settings. Made by resolve() or defaults(); a default-constructed one has no meaning.
+struct settings {
+  // map: what the field is made of
+  std::optional<float> voxel_m; ///< none: derived from the first keyframe
+  std::optional<float> truncation_m; ///< none: three voxels
+  uint32_t region_voxels = 0;
+  float min_range_m = 0, max_range_m = 0;
+  float min_confidence = 0;
+
+  // work: with what it is made
+  std::optional<uint32_t> threads; ///< none: one for each core
+  std::string backend;
+  uint64_t memory_cap_bytes = 0;
+  uint64_t store_memory_bytes = 0;
+  std::string store_dir;
+
+  // input: which keyframes, and how they are taken
+  std::optional<uint64_t> limit; ///< none: all
+  uint32_t every = 0;
+  std::optional<uint64_t> shuffle; ///< a seed; none: in order
+  float rate_hz = 0;               ///< 0: as fast as they are taken
+  std::string policy;
+  std::string amqp_url;
+  std::string exchange;
+  std::string queue;
+  uint32_t prefetch = 0;
+  std::string shm_prefix;
+  bool unlink = false;
+  std::string pose_layout;
+  float max_depth_m = 0;
+  float noise_m = 0;
+
+  // server: who may look on
+  std::string bind;
+  uint16_t port = 0, metrics_port = 0;
+  std::string token;
+  bool insecure = false;
+  uint32_t connections = 0;
+  uint64_t body_bytes = 0;
+
+  // log
+  std::string log_level;
+
+  /// Whether the ranges were left at their defaults: then they follow a voxel size that is found automatically.
+  bool ranges_are_default = true;
+};
+
+} // namespace tessera::config

@@ -1,0 +1,348 @@
+#include "config/table.hpp"
+
+#include <cctype>
+#include <sstream>
+
+namespace tessera::config {
+
+namespace {
+
+constexpr double gib = 1024.0 * 1024.0 * 1024.0;
+constexpr double any = 9007199254740992.0; // 2^53: every whole number up to it is exact
+
+const std::vector<setting> rows{
+  {.name = "voxel-size",
+   .group = "map",
+   .value = &settings::voxel_m,
+   .fallback = "0.05",
+   .unit = "m",
+   .min = 0.0001,
+   .max = 100,
+   .word = "auto",
+   .help = "Edge of a voxel, in the units of the poses; auto derives it from the first keyframe, for maps without metric scale",
+   .aliases = {"MESH_VOXEL_SIZE"}},
+  {.name = "truncation",
+   .group = "map",
+   .value = &settings::truncation_m,
+   .fallback = "auto",
+   .unit = "m",
+   .min = 0.0001,
+   .max = 1600,
+   .word = "auto",
+   .help = "Half width of the band around the surface that is written, 1 to 16 voxels; auto is three voxels",
+   .aliases = {"MESH_TRUNCATION_DISTANCE"}},
+  {.name = "region-size",
+   .group = "map",
+   .value = &settings::region_voxels,
+   .fallback = "64",
+   .unit = "voxels",
+   .min = 16,
+   .max = 256,
+   .step = 8,
+   .help = "Edge of a region; changes how the map is cut, never the map"},
+  {.name = "min-confidence",
+   .group = "map",
+   .value = &settings::min_confidence,
+   .fallback = "0",
+   .min = 0,
+   .max = 1e9,
+   .help = "Points with less confidence are left out, where the producer gives confidence"},
+  {.name = "min-range",
+   .group = "map",
+   .value = &settings::min_range_m,
+   .fallback = "0.05",
+   .unit = "m",
+   .min = 0,
+   .max = 1e6,
+   .help = "Points nearer to the camera are left out"},
+  {.name = "max-range",
+   .group = "map",
+   .value = &settings::max_range_m,
+   .fallback = "100",
+   .unit = "m",
+   .min = 0.001,
+   .max = 1e6,
+   .help = "Points farther from the camera are left out"},
+
+  {.name = "threads",
+   .group = "work",
+   .value = &settings::threads,
+   .fallback = "all",
+   .min = 1,
+   .max = 1024,
+   .word = "all",
+   .help = "Threads that do the work; all is one for each core"},
+  {.name = "backend",
+   .group = "work",
+   .value = &settings::backend,
+   .fallback = "auto",
+   .choices = {"auto", "cpu"},
+   .help = "What computes the field; auto takes the fastest there is"},
+  {.name = "memory-cap",
+   .group = "work",
+   .value = &settings::memory_cap_bytes,
+   .fallback = "4GiB",
+   .unit = "bytes",
+   .min = 0,
+   .max = any,
+   .help = "Memory of the field; what would need more is refused, counted and shown. 0: no cap",
+   .aliases = {"MESH_MAX_GPU_MEMORY"}},
+  {.name = "store-memory",
+   .group = "work",
+   .value = &settings::store_memory_bytes,
+   .fallback = "256MiB",
+   .unit = "bytes",
+   .min = 1024.0 * 1024.0,
+   .max = 1024 * gib,
+   .help = "Memory for the rays of live keyframes; beyond it they go to a file"},
+  {.name = "store-dir",
+   .group = "work",
+   .value = &settings::store_dir,
+   .fallback = "",
+   .help = "Folder of that file; empty: the system's folder for temporary files"},
+
+  {.name = "limit",
+   .group = "input",
+   .value = &settings::limit,
+   .fallback = "all",
+   .unit = "keyframes",
+   .min = 1,
+   .max = any,
+   .word = "all",
+   .help = "Stop after so many keyframes"},
+  {.name = "every",
+   .group = "input",
+   .value = &settings::every,
+   .fallback = "1",
+   .min = 1,
+   .max = 1e6,
+   .help = "Take every K-th keyframe of a source"},
+  {.name = "shuffle",
+   .group = "input",
+   .value = &settings::shuffle,
+   .fallback = "off",
+   .min = 0,
+   .max = any,
+   .word = "off",
+   .help = "Seed of a random order of the keyframes of a finite source; the map must not depend on it"},
+  {.name = "rate",
+   .group = "input",
+   .value = &settings::rate_hz,
+   .fallback = "10",
+   .unit = "keyframes/s",
+   .min = 0,
+   .max = 1e6,
+   .help = "Speed at which serve and publish play a synthetic scan or a folder. 0: as fast as it is taken"},
+  {.name = "policy",
+   .group = "input",
+   .value = &settings::policy,
+   .fallback = "block",
+   .choices = {"block", "newest"},
+   .help = "When keyframes come faster than they are worked: block makes the producer wait, newest lets waiting ones go for newer "
+           "ones, and counts them"},
+  {.name = "amqp-url",
+   .group = "input",
+   .value = &settings::amqp_url,
+   .fallback = "",
+   .help = "Broker that serve takes keyframes from when no source is named: amqp://USER:PASSWORD@HOST:PORT/VHOST",
+   .aliases = {"RABBITMQ_URL"}},
+  {.name = "exchange",
+   .group = "input",
+   .value = &settings::exchange,
+   .fallback = "slam3r_keyframe_exchange",
+   .unit = "bytes",
+   .min = 1,
+   .max = 255,
+   .help = "Topic exchange that keyframes are published to",
+   .aliases = {"SLAM3R_KEYFRAME_EXCHANGE"}},
+  {.name = "queue",
+   .group = "input",
+   .value = &settings::queue,
+   .fallback = "tessera",
+   .unit = "bytes",
+   .min = 1,
+   .max = 255,
+   .help = "Queue to consume from; keyframes wait in it while no service runs"},
+  {.name = "prefetch",
+   .group = "input",
+   .value = &settings::prefetch,
+   .fallback = "16",
+   .unit = "messages",
+   .min = 1,
+   .max = 512,
+   .help = "Messages that the broker may send before one is acknowledged"},
+  {.name = "shm-prefix",
+   .group = "input",
+   .value = &settings::shm_prefix,
+   .fallback = "/slam3r_keyframe_",
+   .unit = "bytes",
+   .min = 2,
+   .max = 200,
+   .help = "Shared memory segments are read only if their names begin so"},
+  {.name = "unlink",
+   .group = "input",
+   .value = &settings::unlink,
+   .fallback = "true",
+   .help = "Remove the segments that a message told of when they were read; their producers do not",
+   .aliases = {"MESH_SERVICE_UNLINK_SHM"}},
+  {.name = "pose-layout",
+   .group = "input",
+   .value = &settings::pose_layout,
+   .fallback = "auto",
+   .choices = {"auto", "row-major", "column-major"},
+   .help = "Layout of a segment header's pose where both readings are possible; elsewhere it is told by its last row or column"},
+  {.name = "max-depth",
+   .group = "input",
+   .value = &settings::max_depth_m,
+   .fallback = "4",
+   .unit = "m",
+   .min = 0.01,
+   .max = 65.535,
+   .help = "Depths of RGB-D folders beyond this are left out"},
+  {.name = "noise",
+   .group = "input",
+   .value = &settings::noise_m,
+   .fallback = "0",
+   .unit = "m",
+   .min = 0,
+   .max = 1,
+   .help = "Standard deviation of the noise along the rays of a synthetic scan"},
+
+  {.name = "bind",
+   .group = "server",
+   .value = &settings::bind,
+   .fallback = "127.0.0.1",
+   .unit = "bytes",
+   .min = 2,
+   .max = 45,
+   .help = "Address to listen on; one that others can reach needs a token, or insecure"},
+  {.name = "port",
+   .group = "server",
+   .value = &settings::port,
+   .fallback = "8080",
+   .min = 0,
+   .max = 65535,
+   .help = "Port of the pages and streams. 0: any free one"},
+  {.name = "metrics-port",
+   .group = "server",
+   .value = &settings::metrics_port,
+   .fallback = "8006",
+   .min = 0,
+   .max = 65535,
+   .help = "Port of /metrics. 0: any free one"},
+  {.name = "token",
+   .group = "server",
+   .value = &settings::token,
+   .fallback = "",
+   .unit = "bytes",
+   .min = 0,
+   .max = 256,
+   .help = "What every HTTP and WebSocket client must show; empty: nothing. Better given by environment or file than as a flag, which "
+           "other users of the machine can see"},
+  {.name = "insecure",
+   .group = "server",
+   .value = &settings::insecure,
+   .fallback = "false",
+   .help = "Listen on an address that others can reach without asking for a token"},
+  {.name = "connections",
+   .group = "server",
+   .value = &settings::connections,
+   .fallback = "1024",
+   .min = 1,
+   .max = 100000,
+   .help = "Most connections at once"},
+  {.name = "body-limit",
+   .group = "server",
+   .value = &settings::body_bytes,
+   .fallback = "64MiB",
+   .unit = "bytes",
+   .min = 1024,
+   .max = 4 * gib,
+   .help = "Largest body of a request, which bounds a keyframe sent by HTTP"},
+
+  {.name = "log-level",
+   .group = "log",
+   .value = &settings::log_level,
+   .fallback = "info",
+   .choices = {"trace", "debug", "info", "warn", "error", "critical", "off"},
+   .help = "Least important events to tell of, on standard error",
+   .aliases = {"LOG_LEVEL"}},
+};
+
+const ineffective without_effect[] = {
+  {"MESH_MAX_VERTICES", "meshes have no limit of vertices here: regions grow as the map does, and memory-cap bounds them all"},
+  {"MESH_MEMORY_POOL_SIZE", "memory is taken as the map grows, not reserved; memory-cap bounds it"},
+  {"MESH_CAMERA_VELOCITY_THRESHOLD", "regions are meshed when they change, however fast the camera moves"},
+};
+
+void put_number(std::ostream& out, double value) {
+  out.precision(12);
+  for (auto [size, name] : {std::pair{gib * 1024, "TiB"}, {gib, "GiB"}, {gib / 1024, "MiB"}, {1024.0, "KiB"}})
+    if (value >= size && value / size == static_cast<double>(static_cast<uint64_t>(value / size))) {
+      out << value / size << ' ' << name;
+      return;
+    }
+  out << value;
+}
+
+} // namespace
+
+std::span<const setting> table() { return rows; }
+
+std::span<const ineffective> ineffective_names() { return without_effect; }
+
+const setting* find(std::string_view name) {
+  for (const auto& row : rows)
+    if (row.name == name)
+      return &row;
+  return nullptr;
+}
+
+std::string environment_name(const setting& s) {
+  std::string name = "TESSERA_";
+  for (auto c : s.name)
+    name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+std::string bounds_text(const setting& s) {
+  std::ostringstream out;
+  if (!s.choices.empty()) {
+    for (size_t i = 0; i < s.choices.size(); ++i)
+      out << (i == 0 ? "" : i + 1 == s.choices.size() ? " or " : ", ") << s.choices[i];
+    return out.str();
+  }
+  if (std::holds_alternative<bool settings::*>(s.value))
+    return "true or false";
+  const auto is_text = std::holds_alternative<std::string settings::*>(s.value);
+  if (is_text && s.max == 0)
+    return "text";
+  if (is_text)
+    out << "text of ";
+  const auto is_size = s.unit == "bytes" && !is_text;
+  const auto number = [&](double value) {
+    if (is_size)
+      put_number(out, value);
+    else {
+      out.precision(12);
+      out << value;
+    }
+  };
+  if (s.max == any) {
+    out << "from ";
+    number(s.min);
+  } else {
+    number(s.min);
+    out << " to ";
+    number(s.max);
+  }
+  if (!s.unit.empty() && !(is_size && s.max != any))
+    out << ' ' << s.unit;
+  if (s.step > 1)
+    out << ", a multiple of " << s.step;
+  if (!s.word.empty())
+    out << ", or " << s.word;
+  return out.str();
+}
+
+} // namespace tessera::config

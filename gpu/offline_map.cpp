@@ -1,0 +1,267 @@
+#include "gpu/offline_map.hpp"
+
+#include "gpu/region_pool.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+namespace tessera {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+double seconds_since(clock::time_point start) { return std::chrono::duration<double>(clock::now() - start).count(); }
+
+/// A live keyframe; without rays unless they are kept.
+struct live_keyframe {
+  ray_batch batch;
+  pose world_from_camera;
+};
+
+} // namespace
+
+class offline_map::state {
+public:
+  state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
+    : map_(map), device_(std::move(device)), options_(std::move(options)) {
+    map_.validate();
+    if (options_.threads > 1)
+      pool_ = std::make_unique<region_pool>(
+        options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
+        // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
+        options_.extract_each);
+  }
+
+  void offer(keyframe frame, completion done) {
+    if (auto reason = options_.check ? options_.check(frame) : std::string{}; !reason.empty()) {
+      refuse(reason);
+      return done({outcome::refused, std::move(reason)});
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      // The id is taken before the rays are made, so that a second delivery meanwhile counts as one.
+      if (!live_.try_emplace(frame.id).second) {
+        ++counts_.duplicates;
+        return done({outcome::duplicate, {}});
+      }
+    }
+    if (!pool_)
+      return take(frame, done);
+    pool_->run([this, frame = std::move(frame), done = std::move(done)] { take(frame, done); });
+  }
+
+  void take(const keyframe& frame, const completion& done) {
+    const auto start = clock::now();
+    ray_counts seen;
+    auto rays = make_rays(map_, *frame.body, frame.world_from_camera, seen);
+    if (auto torn = frame.body->torn(); !torn.empty()) {
+      {
+        const std::lock_guard lock(mutex_);
+        live_.erase(frame.id);
+      }
+      refuse(torn);
+      return done({outcome::refused, std::move(torn)});
+    }
+    uint64_t beyond = 0;
+    const auto parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
+    stage_times times{.rays_s = seconds_since(start)};
+    {
+      const std::lock_guard lock(mutex_);
+      ++counts_.keyframes;
+      counts_.points += frame.body->size();
+      counts_.rays += rays.size();
+      if (options_.keep_rays)
+        live_[frame.id] = {{std::make_shared<const std::vector<ray>>(std::move(rays))}, frame.world_from_camera};
+    }
+    send(parts, frame.world_from_camera, 1, times);
+    done({outcome::accepted, {}});
+  }
+
+  void move(const keyframe_id& id, const pose* to, const completion& done) {
+    if (!options_.keep_rays)
+      return done({outcome::refused, "this map keeps no rays, so that nothing can be taken out of it"});
+    finish(); // a keyframe that is still under way has no rays yet
+    live_keyframe was;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto at = live_.find(id);
+      if (at == live_.end())
+        return done({outcome::unknown, {}});
+      was = at->second;
+      if (to != nullptr) {
+        at->second.world_from_camera = *to;
+      } else {
+        live_.erase(at);
+        --counts_.keyframes;
+      }
+    }
+    stage_times times;
+    uint64_t beyond = 0;
+    send(partition_rays(map_, *was.batch.rays, was.world_from_camera, beyond), was.world_from_camera, -1, times);
+    if (to != nullptr)
+      send(partition_rays(map_, *was.batch.rays, *to, beyond), *to, 1, times);
+    done({outcome::accepted, {}});
+  }
+
+  void refuse(const std::string& reason) {
+    const std::lock_guard lock(mutex_);
+    ++counts_.set_aside;
+    counts_.last_reason = reason;
+  }
+
+  void finish() {
+    if (pool_)
+      pool_->wait();
+  }
+
+  offline_counts counts() const {
+    const std::lock_guard lock(mutex_);
+    return counts_;
+  }
+
+  const std::vector<stage_times>& times() const { return times_; }
+
+  std::vector<region_key> keys() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<region_key> out;
+    out.reserve(touched_.size());
+    for (const auto& [key, jobs] : touched_)
+      out.push_back(key);
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+
+  /// Calls `what(i, key)` for each region, spread over the threads.
+  template <class F>
+  void for_regions(const std::vector<region_key>& regions, F what) {
+    finish();
+    std::atomic<size_t> next = 0;
+    std::exception_ptr failure;
+    const auto work = [&] {
+      try {
+        for (auto i = next++; i < regions.size(); i = next++)
+          what(i, regions[i]);
+      } catch (...) {
+        next = regions.size();
+        const std::lock_guard lock(mutex_);
+        failure = std::current_exception();
+      }
+    };
+    {
+      std::vector<std::jthread> threads;
+      for (uint32_t t = 1; t < options_.threads && t < regions.size(); ++t)
+        threads.emplace_back(work);
+      work();
+    }
+    if (failure)
+      std::rethrow_exception(failure);
+  }
+
+  [[nodiscard]] backend& device() const { return *device_; }
+
+private:
+  void send(const partition& parts, const pose& world_from_camera, int32_t sign, stage_times& times) {
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& part : parts.parts)
+        ++touched_[part.region];
+    }
+    std::vector<std::pair<region_key, ray_job>> jobs;
+    jobs.reserve(parts.parts.size());
+    for (const auto& part : parts.parts)
+      jobs.emplace_back(part.region, ray_job{.batch = parts.batch,
+                                             .first = part.first,
+                                             .count = part.count,
+                                             .world_from_camera = world_from_camera,
+                                             .sign = sign});
+    if (pool_)
+      return pool_->add(std::move(jobs));
+    auto start = clock::now();
+    for (const auto& [region, job] : jobs)
+      device_->integrate(region, {&job, 1});
+    times.integrate_s += seconds_since(start);
+    if (options_.extract_each) {
+      start = clock::now();
+      for (const auto& [region, job] : jobs)
+        device_->extract(region);
+      times.extract_s += seconds_since(start);
+    }
+    if (sign > 0)
+      times_.push_back(times);
+  }
+
+  void apply(region_key region, std::span<const ray_job> jobs) {
+    device_->integrate(region, jobs);
+    if (options_.extract_each)
+      device_->extract(region);
+  }
+
+  const mapping map_;
+  const std::unique_ptr<backend> device_;
+  const offline_options options_;
+  mutable std::mutex mutex_;
+  std::unordered_map<keyframe_id, live_keyframe> live_;
+  std::unordered_map<region_key, uint64_t> touched_; ///< how many jobs each region got
+  offline_counts counts_;
+  std::vector<stage_times> times_;
+  std::unique_ptr<region_pool> pool_; ///< last: its threads use all of the above
+};
+
+offline_map::offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options)
+  : state_(std::make_unique<state>(map, std::move(device), std::move(options))) {}
+
+offline_map::~offline_map() = default;
+
+void offline_map::offer(keyframe frame, completion done) { state_->offer(std::move(frame), std::move(done)); }
+
+void offline_map::retract(keyframe_id id, completion done) { state_->move(id, nullptr, done); }
+
+void offline_map::revise(keyframe_id id, pose world_from_camera, completion done) {
+  state_->move(id, &world_from_camera, done);
+}
+
+void offline_map::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
+  state_->refuse(source + " " + what + ": " + reason);
+}
+
+void offline_map::finish() { state_->finish(); }
+
+offline_counts offline_map::counts() const { return state_->counts(); }
+
+const std::vector<stage_times>& offline_map::times() const { return state_->times(); }
+
+uint64_t offline_map::regions() {
+  const auto keys = state_->keys();
+  std::atomic<uint64_t> held = 0;
+  state_->for_regions(keys, [&](size_t, region_key key) { held += state_->device().stats(key).blocks > 0 ? 1 : 0; });
+  return held;
+}
+
+field_stats offline_map::stats() {
+  const auto keys = state_->keys();
+  std::vector<field_stats> parts(keys.size());
+  state_->for_regions(keys, [&](size_t i, region_key key) { parts[i] = state_->device().stats(key); });
+  field_stats sum;
+  for (const auto& part : parts) {
+    sum.hash += part.hash;
+    sum.blocks += part.blocks;
+    sum.voxels += part.voxels;
+    sum.bytes += part.bytes;
+  }
+  return sum;
+}
+
+std::vector<region_mesh> offline_map::meshes() {
+  const auto keys = state_->keys();
+  std::vector<region_mesh> out(keys.size());
+  state_->for_regions(keys, [&](size_t i, region_key key) { out[i] = {key, 1, state_->device().extract(key)}; });
+  std::erase_if(out, [](const region_mesh& m) { return m.surface->triangles() == 0; });
+  return out;
+}
+
+} // namespace tessera

@@ -1,0 +1,75 @@
+#pragma once
+
+#include "gpu/backend.hpp"
+#include "messages/keyframe_sink.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// How an offline map works.
+struct offline_options {
+  /// 1: everything happens in the thread that offers. More: that many workers; offers return before the work is done.
+  uint32_t threads = 1;
+  /// Re-meshes the regions that each keyframe changed, as a live service does. Off: only when meshes are asked for.
+  bool extract_each = false;
+  /// Keeps every keyframe's rays, which retracting and revising need: 16 bytes a ray.
+  bool keep_rays = false;
+  /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
+  std::function<std::string(const keyframe&)> check;
+};
+
+/// Seconds that a keyframe took in each stage.
+struct stage_times {
+  double rays_s = 0, integrate_s = 0, extract_s = 0;
+  [[nodiscard]] double total_s() const { return rays_s + integrate_s + extract_s; }
+};
+
+/// What became of the input.
+struct offline_counts {
+  uint64_t keyframes = 0; ///< live ones
+  uint64_t points = 0;    ///< points of all keyframes that were taken
+  uint64_t rays = 0;
+  uint64_t duplicates = 0, set_aside = 0;
+  std::string last_reason; ///< why the last one was set aside
+};
+
+/// A whole map in one process without actors: for files, benchmarks and checks. The result depends neither on the order of the
+/// keyframes nor on the number of threads.
+///
+/// Threads: keyframes may be offered from any thread; what reads the map (from finish() on) is for one thread, while nothing is offered.
+class offline_map final : public keyframe_sink {
+public:
+  /// Throws std::invalid_argument for a bad mapping.
+  offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options);
+  ~offline_map() override;
+  offline_map(const offline_map&) = delete;
+  offline_map& operator=(const offline_map&) = delete;
+
+  /// Waits while too much is under way.
+  void offer(keyframe frame, completion done) override;
+  void retract(keyframe_id id, completion done) override;
+  void revise(keyframe_id id, pose world_from_camera, completion done) override;
+  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
+
+  /// Waits until everything offered is in the map. Throws what the work threw: std::bad_alloc when the memory cap was reached.
+  void finish();
+
+  [[nodiscard]] offline_counts counts() const;
+  /// For each keyframe in order; only with one thread.
+  [[nodiscard]] const std::vector<stage_times>& times() const;
+  /// All regions that hold anything of their own.
+  [[nodiscard]] uint64_t regions();
+  [[nodiscard]] field_stats stats();
+  /// Every region's mesh, empty ones left out, in the order of their keys.
+  [[nodiscard]] std::vector<region_mesh> meshes();
+
+private:
+  class state;
+  std::unique_ptr<state> state_;
+};
+
+} // namespace tessera

@@ -1,0 +1,109 @@
+#include "gpu/region_pool.hpp"
+
+namespace tessera {
+
+region_pool::region_pool(uint32_t threads, region_function apply, bool one_job_at_a_time)
+  : apply_(std::move(apply)), one_at_a_time_(one_job_at_a_time), most_tasks_(size_t{2} * threads) {
+  for (uint32_t i = 0; i < threads; ++i)
+    threads_.emplace_back([this] { work(); });
+}
+
+region_pool::~region_pool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_.notify_all();
+}
+
+void region_pool::run(task what) {
+  {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [&] { return tasks_.size() < most_tasks_; });
+    tasks_.push_back(std::move(what));
+  }
+  work_.notify_one();
+}
+
+void region_pool::add(std::vector<std::pair<region_key, ray_job>> jobs) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [region, job] : jobs) {
+      auto& queue = regions_[region];
+      queue.jobs.push_back(std::move(job));
+      if (!std::exchange(queue.claimed, true))
+        runnable_.push_back(region);
+    }
+  }
+  work_.notify_all();
+}
+
+void region_pool::wait() {
+  std::unique_lock lock(mutex_);
+  quiet_.wait(lock, [&] { return tasks_.empty() && runnable_.empty() && running_ == 0; });
+  if (failure_)
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void region_pool::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_.wait(lock, [&] { return stopping_ || !runnable_.empty() || !tasks_.empty(); });
+    if (stopping_)
+      return;
+    ++running_;
+    if (!runnable_.empty())
+      run_region(lock);
+    else
+      run_task(lock);
+    --running_;
+    if (tasks_.empty() && runnable_.empty() && running_ == 0)
+      quiet_.notify_all();
+  }
+}
+
+void region_pool::run_region(std::unique_lock<std::mutex>& lock) {
+  const auto region = runnable_.front();
+  runnable_.pop_front();
+  auto& queue = regions_[region]; // references into an unordered_map stay good while others insert
+  std::vector<ray_job> jobs;
+  if (one_at_a_time_) {
+    jobs.push_back(std::move(queue.jobs.front()));
+    queue.jobs.erase(queue.jobs.begin());
+  } else {
+    jobs.swap(queue.jobs);
+  }
+  unlocked(lock, [&] { apply_(region, jobs); });
+  if (queue.jobs.empty()) {
+    queue.claimed = false;
+  } else {
+    runnable_.push_back(region);
+    work_.notify_one();
+  }
+}
+
+void region_pool::run_task(std::unique_lock<std::mutex>& lock) {
+  const auto what = std::move(tasks_.front());
+  tasks_.pop_front();
+  room_.notify_one();
+  unlocked(lock, what);
+}
+
+/// Runs something without the lock; once anything has failed, the rest is thrown away, so that wait() returns soon.
+template <class F>
+void region_pool::unlocked(std::unique_lock<std::mutex>& lock, F what) {
+  if (failure_)
+    return;
+  lock.unlock();
+  std::exception_ptr failure;
+  try {
+    what();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  lock.lock();
+  if (failure && !failure_)
+    failure_ = failure;
+}
+
+} // namespace tessera

@@ -1,0 +1,192 @@
+#include "config/error.hpp"
+#include "config/resolve.hpp"
+#include "config/sample.hpp"
+#include "config/table.hpp"
+#include "config/toml.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+using namespace tessera::config;
+
+namespace {
+
+environment variables(std::map<std::string, std::string> values) {
+  return [values = std::move(values)](const std::string& name) -> std::optional<std::string> {
+    const auto at = values.find(name);
+    return at == values.end() ? std::nullopt : std::optional(at->second);
+  };
+}
+
+std::map<std::string, given> file(const std::string& text) {
+  std::istringstream in(text);
+  return read_toml(in, "test.toml");
+}
+
+layers with(std::map<std::string, given> flags, std::map<std::string, std::string> environment = {}, const std::string& text = "") {
+  return {std::move(flags), variables(std::move(environment)), file(text)};
+}
+
+std::string failure(const layers& what) {
+  try {
+    resolve(what);
+  } catch (const error& e) {
+    return e.what();
+  }
+  return "nothing was thrown";
+}
+
+std::string file_failure(const std::string& text) {
+  try {
+    file(text);
+  } catch (const error& e) {
+    return e.what();
+  }
+  return "nothing was thrown";
+}
+
+} // namespace
+
+TEST_CASE("every default is a value that its own row allows") {
+  const auto s = defaults();
+  CHECK(s.voxel_m == 0.05f);
+  CHECK_FALSE(s.truncation_m);
+  CHECK(s.region_voxels == 64);
+  CHECK(s.memory_cap_bytes == uint64_t{4} << 30);
+  CHECK(s.port == 8080);
+  CHECK(s.metrics_port == 8006);
+  CHECK(s.bind == "127.0.0.1");
+  CHECK(s.unlink);
+  CHECK(s.ranges_are_default);
+}
+
+TEST_CASE("names stand once, in the table and in the environment") {
+  std::set<std::string> names;
+  for (const auto& row : table()) {
+    INFO(row.name);
+    CHECK(names.insert(std::string(row.name)).second);
+    CHECK(names.insert(environment_name(row)).second);
+    for (auto alias : row.aliases)
+      CHECK(names.insert(std::string(alias)).second);
+    CHECK_FALSE(row.help.empty());
+  }
+}
+
+TEST_CASE("a flag wins over the environment, that over the file, that over the default") {
+  const std::string text = "[map]\nvoxel-size = 0.1\n";
+  CHECK(resolve(with({}, {}, text)).values.voxel_m == 0.1f);
+  CHECK(resolve(with({}, {{"TESSERA_VOXEL_SIZE", "0.2"}}, text)).values.voxel_m == 0.2f);
+  CHECK(resolve(with({{"voxel-size", {"0.3", "--voxel-size"}}}, {{"TESSERA_VOXEL_SIZE", "0.2"}}, text)).values.voxel_m == 0.3f);
+}
+
+TEST_CASE("the names that deployments set keep working") {
+  const auto r = resolve(with({}, {{"RABBITMQ_URL", "amqp://a:b@c:1/"},
+                                   {"SLAM3R_KEYFRAME_EXCHANGE", "other"},
+                                   {"MESH_VOXEL_SIZE", "0.02"},
+                                   {"MESH_TRUNCATION_DISTANCE", "0.06"},
+                                   {"MESH_MAX_GPU_MEMORY", "1073741824"},
+                                   {"MESH_SERVICE_UNLINK_SHM", "0"},
+                                   {"LOG_LEVEL", "WARNING"}}));
+  CHECK(r.values.amqp_url == "amqp://a:b@c:1/");
+  CHECK(r.values.exchange == "other");
+  CHECK(r.values.voxel_m == 0.02f);
+  CHECK(r.values.truncation_m == 0.06f);
+  CHECK(r.values.memory_cap_bytes == uint64_t{1} << 30);
+  CHECK_FALSE(r.values.unlink);
+  CHECK(r.values.log_level == "warn");
+  CHECK(r.warnings.empty());
+}
+
+TEST_CASE("names without effect are said to have none") {
+  for (auto name : {"MESH_MAX_VERTICES", "MESH_MEMORY_POOL_SIZE", "MESH_CAMERA_VELOCITY_THRESHOLD"}) {
+    const auto r = resolve(with({}, {{name, "1"}}));
+    REQUIRE(r.warnings.size() == 1);
+    CHECK(r.warnings[0].find(std::string(name) + " has no effect") == 0);
+  }
+  const auto r = resolve(with({}, {{"TESSERA_VOXEL_SIZE", "0.1"}, {"MESH_VOXEL_SIZE", "0.2"}}));
+  CHECK(r.values.voxel_m == 0.1f);
+  REQUIRE(r.warnings.size() == 1);
+  CHECK(r.warnings[0].find("MESH_VOXEL_SIZE has no effect") == 0);
+}
+
+TEST_CASE("an error names the setting, where it was set, the value and the bound") {
+  CHECK(failure(with({{"voxel-size", {"-1", "--voxel-size"}}}))
+        == "voxel-size (--voxel-size): \"-1\" is not 0.0001 to 100 m, or auto");
+  CHECK(failure(with({}, {{"MESH_VOXEL_SIZE", "wide"}}))
+        == "voxel-size (environment MESH_VOXEL_SIZE): \"wide\" is not 0.0001 to 100 m, or auto");
+  CHECK(failure(with({}, {}, "[server]\nport = 65536")) == "port (test.toml line 2): \"65536\" is not 0 to 65535");
+  CHECK(failure(with({{"region-size", {"60", "--region-size"}}}))
+        == "region-size (--region-size): \"60\" is not 16 to 256 voxels, a multiple of 8");
+  CHECK(failure(with({{"threads", {"1.5", "--threads"}}})) == "threads (--threads): \"1.5\" is not 1 to 1024, or all");
+  CHECK(failure(with({{"policy", {"drop", "--policy"}}})) == "policy (--policy): \"drop\" is not block or newest");
+  CHECK(failure(with({{"unlink", {"perhaps", "--unlink"}}})) == "unlink (--unlink): \"perhaps\" is not true or false");
+  for (auto odd : {"nan", "inf", "1e999", "", " ", "0x10", "1 2"})
+    CHECK(failure(with({{"max-range", {odd, "--max-range"}}})).find("max-range (--max-range): ") == 0);
+}
+
+TEST_CASE("values must fit each other") {
+  CHECK(failure(with({{"truncation", {"0.04", "--truncation"}}})).find("truncation: 0.04 m is 0.8 voxels") == 0);
+  CHECK(failure(with({{"truncation", {"1", "--truncation"}}})).find("must be 1 to 16") != std::string::npos);
+  CHECK(failure(with({{"min-range", {"200", "--min-range"}}})).find("min-range: 200 m is not below max-range") == 0);
+  CHECK(failure(with({{"shm-prefix", {"/a/b", "--shm-prefix"}}})).find("shm-prefix: ") == 0);
+  CHECK(failure(with({{"voxel-size", {"auto", ""}}, {"truncation", {"1", ""}}})).find("truncation: ") == 0);
+}
+
+TEST_CASE("a token is not repeated in an error") {
+  const std::string token(300, 's');
+  CHECK(failure(with({{"token", {token, "--token"}}})).find("sss") == std::string::npos);
+}
+
+TEST_CASE("sizes take units") {
+  const auto cap = [](const char* text) { return resolve(with({{"memory-cap", {text, ""}}})).values.memory_cap_bytes; };
+  CHECK(cap("0") == 0);
+  CHECK(cap("1048576") == 1u << 20);
+  CHECK(cap("2MiB") == 2u << 20);
+  CHECK(cap("1.5 GiB") == uint64_t{3} << 29);
+  CHECK(cap("2g") == uint64_t{2} << 30);
+  CHECK(cap("3GB") == 3'000'000'000);
+  CHECK(cap("1e6") == 1'000'000);
+  for (auto odd : {"-1", "1XB", "GiB", "1GiB2", "1e30"})
+    CHECK(failure(with({{"memory-cap", {odd, ""}}})) != "nothing was thrown");
+}
+
+TEST_CASE("a settings file is read with its comments, quotes and escapes") {
+  const auto values = file("# first\n\n[server]\ntoken = \"a#b, \\\"c\\\"\" # last\nport=1_000\ninsecure = true\n[work]\nstore-dir = '/x\\y'\r\n");
+  CHECK(values.at("token").text == "a#b, \"c\"");
+  CHECK(values.at("token").where == "test.toml line 4");
+  CHECK(values.at("port").text == "1000");
+  CHECK(values.at("insecure").text == "true");
+  CHECK(values.at("store-dir").text == "/x\\y");
+}
+
+TEST_CASE("a settings file's faults are told by line") {
+  CHECK(file_failure("[maps]") == "test.toml line 1: there is no section [maps]");
+  CHECK(file_failure("[map]\nvoxels = 1") == "test.toml line 2: there is no setting voxels");
+  CHECK(file_failure("[map]\nport = 1") == "test.toml line 2: port belongs into the section [server]");
+  CHECK(file_failure("port = 1\nport = 2") == "test.toml line 2: port was set before, at test.toml line 1");
+  CHECK(file_failure("port 1") == "test.toml line 1: = is expected after port");
+  CHECK(file_failure("port = 1 2") == "test.toml line 1: nothing may follow the value of port");
+  CHECK(file_failure("port =") == "test.toml line 1: a value is expected after =");
+  CHECK(file_failure("token = \"x") == "test.toml line 1: the closing \" is missing");
+  CHECK(file_failure("token = \"\\q\"") == "test.toml line 1: unknown escape \\q");
+  CHECK(file_failure("bind = all") == "test.toml line 1: text belongs in quotes: \"all\"");
+  CHECK(file_failure("[map\n") == "test.toml line 1: a section is written [name]");
+  CHECK(file_failure("port = [1]") == "test.toml line 1: lists and tables are no settings");
+}
+
+TEST_CASE("the committed sample is what the table gives, and sets every default") {
+  std::ifstream in(std::string(TESSERA_SOURCE_DIR) + "/config/tessera.toml");
+  REQUIRE(in);
+  std::stringstream committed;
+  committed << in.rdbuf();
+  CHECK(committed.str() == sample_file());
+  const auto values = file(sample_file());
+  CHECK(values.size() == table().size());
+  const auto r = resolve({{}, variables({}), values});
+  CHECK(r.warnings.empty());
+  CHECK(r.values.exchange == defaults().exchange);
+  CHECK(r.values.memory_cap_bytes == defaults().memory_cap_bytes);
+}
