@@ -1,0 +1,59 @@
+#pragma once
+
+#include "messages/keyframe_sink.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+namespace tessera {
+
+/// Settings of all publishers; each uses those that concern it.
+struct publish_options {
+  /// AMQP: the exchange, and the queue that a warning is given about if nobody has made it yet.
+  std::string exchange = "slam3r_keyframe_exchange";
+  std::string queue = "tessera";
+  /// AMQP: keyframes travel inside the messages instead of through shared memory.
+  bool embed = false;
+  /// AMQP: segments begin with this.
+  std::string shm_prefix = "/slam3r_keyframe_";
+  /// AMQP: so many bytes of segments may lie unread; then offer() waits.
+  uint64_t max_pending_bytes = uint64_t{256} << 20;
+  /// HTTP: the service's token, if it asks for one.
+  std::string token;
+  /// A keyframe that the other side has not taken after so long is refused.
+  std::chrono::seconds patience{30};
+};
+
+/// Sends the keyframes of any source to a service elsewhere. A verdict of `accepted` means that the broker, the folder or the service
+/// has it. What cannot be delivered is tried again until `patience` is over, then refused with the reason. offer(), retract() and
+/// revise() throw std::runtime_error, after their `done`, if the broker turns the login away: nothing else would get through.
+///
+/// Threads: any; one keyframe goes out at a time.
+class publisher : public keyframe_sink {
+public:
+  struct counts {
+    uint64_t published = 0, refused = 0, set_aside = 0;
+  };
+  /// Where the keyframes go, for people; never holds a password.
+  [[nodiscard]] virtual std::string where() const = 0;
+  [[nodiscard]] counts so_far() const { return {published_, refused_, set_aside_}; }
+  /// Logs and counts it.
+  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
+
+protected:
+  /// Counts the verdict and passes it on.
+  void finish(const completion& done, const verdict& v);
+
+private:
+  std::atomic<uint64_t> published_ = 0, refused_ = 0, set_aside_ = 0;
+};
+
+/// Makes the publisher that a URL names: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, `shm:/PREFIX`, `http://HOST:PORT`. Throws
+/// std::invalid_argument that lists these. Waiting ends when a stop is asked for.
+std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options, std::stop_token stop);
+
+} // namespace tessera
