@@ -1,0 +1,120 @@
+"""The broker is away at the start, or goes in the middle: the service waits, comes back, and loses nothing."""
+
+import asyncio
+import signal
+
+import msgpack
+import pytest
+
+import tessera_client
+from support import rabbitmq, stock
+from test_doors import listening
+
+
+@pytest.fixture
+def own_broker(tessera):
+    """A broker that a test may break."""
+    reason = rabbitmq.why_not()
+    if reason:
+        pytest.skip(reason)
+    made = rabbitmq.Broker()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def publish_all(broker, names, frames):
+    with tessera_client.connect(broker.url, exchange=names.exchange, prefix=names.prefix) as publisher:
+        for frame in frames:
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+
+
+def test_a_broker_that_comes_later(serve, own_broker, recording, wanted, names):
+    running = serve(own_broker.url)
+    running.wait(lambda: any("trying again" in line for line in running.log), "an attempt that failed")
+    assert running.fetch("/healthz")[0] == 200
+    own_broker.start()
+    running.wait(lambda: listening(running), "the connection")
+    publish_all(own_broker, names, recording)
+    assert running.wait_for_keyframes(len(recording)) == wanted
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["restart", "crash"])
+def test_a_broker_that_goes_and_comes_back(serve, own_broker, recording, wanted, names, how):
+    half = len(recording) // 2
+    own_broker.start()
+    running = serve(own_broker.url)
+    running.wait(lambda: listening(running), "the connection")
+    publish_all(own_broker, names, recording[:half])
+    running.wait_for_keyframes(half)
+    own_broker.stop(how)
+    running.wait(lambda: any("trying again" in line for line in running.log), "the loss noticed")
+    assert running.map()["keyframes"] == half
+    before = sum("listening on" in line and "queue" in line for line in running.log)
+    own_broker.start()
+    running.wait(lambda: sum("listening on" in line and "queue" in line for line in running.log) > before, "the connection again")
+    publish_all(own_broker, names, recording[half:])
+    assert running.wait_for_keyframes(len(recording)) == wanted
+
+
+def test_what_waits_in_the_queue_outlives_the_broker(serve, tessera, own_broker, recording, wanted, names):
+    """Published while no service runs, through a broker that restarts: the queue is durable, and the messages persist."""
+    own_broker.start()
+    first = serve(own_broker.url)
+    first.wait(lambda: listening(first), "a queue at the broker")
+    first.stop()
+    first.alive, first.stop = lambda: True, lambda: 0  # ended on purpose
+    publish_all(own_broker, names, recording)
+    own_broker.stop()
+    own_broker.start()
+    second = serve(own_broker.url)
+    assert second.wait_for_keyframes(len(recording)) == wanted
+
+
+def test_the_client_sees_that_the_broker_is_gone(own_broker, recording, names):
+    own_broker.start()
+    frame = recording[0]
+    publisher = tessera_client.connect(own_broker.url, exchange=names.exchange, prefix=names.prefix, timeout_s=5)
+    publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    own_broker.stop()
+    publisher._timeout_s = 0.5
+    with pytest.raises(tessera_client.UnreachableError, match="the broker at 127.0.0.1"):
+        publisher.publish_keyframe("b", frame.pose, frame.points, frame.colours)
+    publisher._timeout_s = 30
+    own_broker.start()
+    publisher.publish_keyframe("c", frame.pose, frame.points, frame.colours)
+    publisher.close()
+    with pytest.raises(tessera_client.UnreachableError):
+        own_broker.stop()
+        tessera_client.connect(own_broker.url, timeout_s=2)
+
+
+def test_wrong_password_is_said_at_the_start(tessera, own_broker):
+    own_broker.start()
+    from support import service
+
+    url = own_broker.url.replace("guest:guest", "guest:wr0ng-pass")
+    status, out, err = service.run(tessera, "serve", url, "--port", "0", "--metrics-port", "0", limit_s=30)
+    assert status != 0
+    assert "wr0ng-pass" not in out + err
+    assert "password" in (out + err).lower()
+
+
+def test_messages_that_came_while_the_service_was_down_come_once(serve, own_broker, recording, wanted, names):
+    """Unacknowledged messages of a killed service are delivered again, and count once."""
+    own_broker.start()
+    first = serve(own_broker.url)
+    first.wait(lambda: listening(first), "a queue at the broker")
+
+    async def produce():
+        connection, exchange = await stock.open_exchange(own_broker.url, names.exchange)
+        async with connection:
+            for frame in recording:
+                for _ in range(2):
+                    key = names.prefix + frame.id
+                    stock.write_segment(key, stock.segment_bytes(frame))
+                    await stock.send(exchange, msgpack.packb(stock.notification(frame, key)), delivery_mode=2)
+
+    asyncio.run(produce())
+    assert first.wait_for_keyframes(len(recording)) == wanted

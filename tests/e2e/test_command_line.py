@@ -1,0 +1,87 @@
+"""What the commands print and how they end."""
+
+import json
+import re
+
+import pytest
+
+from conftest import MAPPING
+from support import service
+
+
+def test_hash_is_the_same_however_the_work_is_done(tessera, folder, wanted):
+    for options in (("--threads", 1), ("--shuffle", 5), ("--region-size", 16), ("--region-size", 256, "--shuffle", 9)):
+        digits, counts = service.hash_of(tessera, f"rgbd:{folder}", *MAPPING[:4], *options)
+        assert digits == wanted, options
+
+
+def test_hash_tells_other_maps_apart(tessera, folder, wanted):
+    digits, counts = service.hash_of(tessera, f"rgbd:{folder}", *MAPPING, "--limit", 7)
+    assert counts["keyframes"] == 7 and digits != wanted
+    digits, counts = service.hash_of(tessera, f"rgbd:{folder}", *MAPPING, "--every", 2)
+    assert counts["keyframes"] == 4
+
+
+def test_a_frame_that_cannot_be_read_is_set_aside(tessera, folder, recording, tmp_path):
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "frame-000001.depth.png").write_bytes(b"not a picture")
+    (broken / "frame-000002.pose.txt").write_text("1 0 0 nan\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")
+    (broken / "frame-000003.color.png").unlink()
+    (broken / "frame-000004.pose.txt").write_text("")
+    status, out, err = service.run(tessera, "hash", f"rgbd:{broken}", *MAPPING)
+    assert f"keyframes={len(recording) - 4} " in out.strip().splitlines()[-1]
+    for name in ("frame-000001", "frame-000002", "frame-000003", "frame-000004"):
+        assert name in out + err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hash", "rgbd:/nowhere"),
+        ("hash", "ftp://x"),
+        ("hash",),
+        ("hash", "synthetic:nothing"),
+        ("explode",),
+        ("serve", "--port", "99999"),
+        ("serve", "--voxel-size", "-1"),
+        ("serve", "--voxel-size", "nan"),
+        ("serve", "--region-size", "17"),
+        ("serve", "--bind", "0.0.0.0", "--port", "0", "--metrics-port", "0"),
+        ("publish", "synthetic:room"),
+        ("publish", "synthetic:room", "--limit", "1", "--to", "gopher://x"),
+        ("publish", "synthetic:room", "--limit", "1", "--to", "http://127.0.0.1:1"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_named_and_end_with_an_error(tessera, arguments):
+    status, out, err = service.run(tessera, *arguments, limit_s=30)
+    assert status not in (0, 134, 136, 139) and status > 0
+    assert err.strip(), "nothing was said on standard error"
+    assert "terminate called" not in err
+
+
+def test_serve_says_where_and_answers(serve, recording):
+    running = serve()
+    assert re.match(r"http://127\.0\.0\.1:\d+$", running.url)
+    assert running.fetch("/healthz")[0] == 200
+    assert running.fetch("/readyz")[0] == 200
+    assert running.get("/v1/map")["keyframes"] >= 0
+    assert running.fetch("/metrics", running.metrics_url)[0] == 200
+    assert json.loads(running.fetch("/v1/actors")[1])
+    assert running.fetch("/nowhere")[0] == 404
+
+
+def test_a_port_that_is_taken_is_named(tessera, serve):
+    running = serve()
+    port = running.url.rsplit(":", 1)[1]
+    status, out, err = service.run(tessera, "serve", "--port", port, "--metrics-port", "0", limit_s=30)
+    assert status > 0 and port in out + err
+
+
+def test_the_synthetic_room_hashes_the_same_twice(tessera):
+    first = service.hash_of(tessera, "synthetic:room", *MAPPING, "--limit", 5)
+    assert first == service.hash_of(tessera, "synthetic:room", *MAPPING, "--limit", 5, "--shuffle", 3)
+    assert first[1]["keyframes"] == 5
