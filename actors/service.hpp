@@ -1,6 +1,8 @@
 #pragma once
 
 #include "actors/actor_context.hpp"
+#include "actors/encoder.hpp"
+#include "actors/input_policy.hpp"
 #include "actors/keyframe_check.hpp"
 #include "actors/ray_functions.hpp"
 #include "actors/session.hpp"
@@ -11,16 +13,6 @@
 #include <chrono>
 
 namespace tessera {
-
-/// Encodes a region's surface as the frame that every viewer gets; an empty surface as the frame that deletes the region.
-/// Called by many meshers at once.
-using encoder_function = std::function<patch(const region_mesh&, uint64_t keyframe_ns, uint64_t received_ns)>;
-
-/// What to do with keyframes that come faster than the map can take them.
-enum class input_policy {
-  block, ///< give no credit: the source waits
-  newest ///< let the oldest waiting keyframe go; it is counted as dropped
-};
 
 /// Everything that a service is told when it starts.
 struct service_config {
@@ -64,6 +56,7 @@ struct service {
   actor_context context;
   std::string epoch;
   session_config session; ///< what sessions of this map are started with
+  std::vector<caf::strong_actor_ptr> actors; ///< all that must end with the service, in the order in which they are told to
 };
 
 /// Starts all actors of one node. Throws std::invalid_argument for a bad configuration, std::system_error if the store's folder

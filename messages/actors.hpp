@@ -26,7 +26,9 @@ using mesher_actor = caf::typed_actor<
   /// Counts the region's field as it is after everything sent before.
   caf::replies_to<status_atom>::with<region_status>,
   /// Returns the region's mesh after everything sent before.
-  caf::replies_to<mesh_atom>::with<region_mesh>>;
+  caf::replies_to<mesh_atom>::with<region_mesh>,
+  /// True: a refill begins, hold patches back so that no viewer sees half a region. False: all was sent, publish when applied.
+  caf::reacts_to<refill_atom, bool>>;
 
 /// Checks keyframes and refuses bad ones with a reason; drops duplicates by id; bounds how many are under way.
 using ingest_actor = caf::typed_actor<

@@ -1,0 +1,181 @@
+#include "actors/ingest.hpp"
+
+#include "actors/instrumented.hpp"
+
+#include <deque>
+#include <variant>
+
+namespace tessera {
+
+namespace {
+
+using verdict_promise = caf::typed_response_promise<verdict>;
+
+uint64_t system_ns() {
+  return static_cast<uint64_t>(
+    std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+class ingest final : public instrumented<ingest_actor> {
+public:
+  ingest(caf::actor_config& cfg, actor_context context, partitioner_actor partitioner, ingest_config config)
+    : instrumented(cfg, std::move(context), {"ingest"}), partitioner_{std::move(partitioner)}, config_{config} {
+    config_.credit = std::max(1u, config_.credit);
+    numbers().credit_limit.store(config_.credit, std::memory_order_relaxed);
+  }
+
+  void on_exit() override {
+    for (auto& e : waiting_)
+      e.promise.deliver(verdict{outcome::refused, "the service is shutting down"});
+    waiting_.clear();
+    for (auto& [number, promise] : under_way_)
+      promise.deliver(verdict{outcome::refused, "the service is shutting down"});
+    under_way_.clear();
+    partitioner_ = nullptr;
+  }
+
+  behavior_type make_behavior() override {
+    return {
+      [this](ingest_atom, keyframe& frame) -> caf::result<verdict> {
+        if (auto fault = check_keyframe(frame, config_.limits))
+          return refuse(frame.id, *fault);
+        watch_identity(frame.world_from_camera);
+        if (frame.received_ns == 0)
+          frame.received_ns = system_ns();
+        auto promise = make_response_promise<verdict_promise>();
+        add(std::move(frame), promise);
+        return promise;
+      },
+      [this](retract_atom, keyframe_id& id) -> caf::result<verdict> {
+        if (auto fault = check_id(id))
+          return refuse(id, *fault);
+        auto promise = make_response_promise<verdict_promise>();
+        add(retraction{std::move(id)}, promise);
+        return promise;
+      },
+      [this](revise_atom, keyframe_id& id, const pose& world_from_camera) -> caf::result<verdict> {
+        auto fault = check_id(id);
+        if (!fault)
+          fault = check_pose(world_from_camera, config_.limits);
+        if (fault)
+          return refuse(id, *fault);
+        auto promise = make_response_promise<verdict_promise>();
+        add(revision{std::move(id), world_from_camera}, promise);
+        return promise;
+      },
+      [this](aside_atom, std::string& source, std::string& what, std::string& reason) {
+        numbers().set_aside.add(std::move(source), std::move(what), std::move(reason));
+      },
+    };
+  }
+
+private:
+  struct retraction {
+    keyframe_id id;
+  };
+  struct revision {
+    keyframe_id id;
+    pose world_from_camera;
+  };
+  using input = std::variant<keyframe, retraction, revision>;
+  struct entry {
+    input what;
+    verdict_promise promise;
+  };
+
+  verdict refuse(const keyframe_id& id, const keyframe_fault& fault) {
+    numbers().count_refused(fault.why);
+    numbers().set_aside.add("ingest", id.value, fault.text);
+    return {outcome::refused, fault.text};
+  }
+
+  void watch_identity(const pose& p) {
+    ++seen_;
+    if (p == pose{}) {
+      numbers().identity_poses.fetch_add(1, std::memory_order_relaxed);
+      ++identities_;
+    }
+    if (seen_ == 10 && identities_ == seen_) {
+      const std::string text = "every pose so far is the identity: rays start at the world's origin, and the map will be wrong unless the "
+                               "camera never moves; check that the producer sends poses";
+      shared().write(severity::warning, text);
+      record().set_error(text);
+    }
+  }
+
+  void add(input what, const verdict_promise& promise) {
+    waiting_.push_back({std::move(what), promise});
+    if (config_.policy == input_policy::newest)
+      drop_oldest();
+    run();
+  }
+
+  /// No more keyframes wait than may be under way; retractions and revisions are never let go.
+  void drop_oldest() {
+    size_t keyframes = 0;
+    for (const auto& e : waiting_)
+      keyframes += std::holds_alternative<keyframe>(e.what);
+    for (auto i = waiting_.begin(); i != waiting_.end() && keyframes > config_.credit;) {
+      if (!std::holds_alternative<keyframe>(i->what)) {
+        ++i;
+        continue;
+      }
+      numbers().dropped.fetch_add(1, std::memory_order_relaxed);
+      i->promise.deliver(verdict{outcome::dropped, "a newer keyframe came before there was time for this one"});
+      i = waiting_.erase(i);
+      --keyframes;
+    }
+  }
+
+  void run() {
+    while (!waiting_.empty() && under_way_.size() < config_.credit) {
+      auto next = std::move(waiting_.front());
+      waiting_.pop_front();
+      const auto number = ++numbers_given_;
+      under_way_.emplace(number, next.promise);
+      const auto begin = cycle_clock::ticks();
+      auto decided = [this, number, begin](const verdict& v) { answered(number, v, begin); };
+      auto failed = [this, number, begin](caf::error& err) {
+        const auto text = describe(err);
+        record().set_error(text);
+        numbers().count_refused(err == caf::exit_reason::user_shutdown || err == caf::sec::request_receiver_down ? refusal::closing
+                                                                                                                 : refusal::internal);
+        answered(number, {outcome::refused, text}, begin);
+      };
+      if (auto* frame = std::get_if<keyframe>(&next.what))
+        request(partitioner_, config_.request_timeout, integrate_atom::value, std::move(*frame)).then(decided, failed);
+      else if (auto* gone = std::get_if<retraction>(&next.what))
+        request(partitioner_, config_.request_timeout, retract_atom::value, std::move(gone->id)).then(decided, failed);
+      else if (auto* moved = std::get_if<revision>(&next.what))
+        request(partitioner_, config_.request_timeout, revise_atom::value, std::move(moved->id), moved->world_from_camera)
+          .then(decided, failed);
+    }
+    numbers().under_way.store(static_cast<int64_t>(under_way_.size()), std::memory_order_relaxed);
+    numbers().waiting.store(static_cast<int64_t>(waiting_.size()), std::memory_order_relaxed);
+  }
+
+  void answered(uint64_t number, const verdict& v, uint64_t begin) {
+    auto i = under_way_.find(number);
+    if (i == under_way_.end())
+      return;
+    auto promise = i->second;
+    under_way_.erase(i);
+    numbers().keyframe_time.record(cycle_clock::to_ns(cycle_clock::ticks() - begin));
+    promise.deliver(v);
+    run();
+  }
+
+  partitioner_actor partitioner_;
+  ingest_config config_;
+  std::deque<entry> waiting_;
+  std::unordered_map<uint64_t, verdict_promise> under_way_;
+  uint64_t numbers_given_ = 0, seen_ = 0, identities_ = 0;
+};
+
+} // namespace
+
+ingest_actor spawn_ingest(caf::actor_system& system, actor_context context, partitioner_actor partitioner, ingest_config config) {
+  return system.spawn<ingest>(std::move(context), std::move(partitioner), config);
+}
+
+} // namespace tessera

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "actors/actor_context.hpp"
+#include "actors/input_policy.hpp"
+#include "actors/keyframe_check.hpp"
+#include "messages/actors.hpp"
+
+#include <chrono>
+
+namespace tessera {
+
+/// What ingest is told when it starts.
+struct ingest_config {
+  keyframe_limits limits;
+  /// Keyframes given to the partitioner and not answered yet, at most.
+  uint32_t credit = 8;
+  input_policy policy = input_policy::block;
+  std::chrono::milliseconds request_timeout{120'000};
+};
+
+ingest_actor spawn_ingest(caf::actor_system& system, actor_context context, partitioner_actor partitioner, ingest_config config);
+
+} // namespace tessera

@@ -1,0 +1,303 @@
+#include "actors/mesher.hpp"
+
+#include "actors/instrumented.hpp"
+#include "actors/mesh_digest.hpp"
+
+#include <deque>
+
+namespace tessera {
+
+namespace {
+
+using mesher_self = mesher_actor::extend<caf::reacts_to<caf::tick_atom>>;
+using job_promise = caf::typed_response_promise<caf::unit_t>;
+
+/// Pause before something is tried again for which there was no memory.
+constexpr std::chrono::milliseconds memory_pause{100};
+
+class mesher final : public instrumented<mesher_self> {
+public:
+  mesher(caf::actor_config& cfg, actor_context context, device_actor device, broadcaster_actor broadcaster, mesher_config config)
+    : instrumented(cfg, std::move(context), {"mesher", config.region, config.device, on_throw::die}), config_{std::move(config)},
+      device_{std::move(device)}, broadcaster_{std::move(broadcaster)}, refilling_{config_.generation > 0},
+      must_publish_{config_.generation > 0}, version_{config_.generation << 40} {
+    record().set_restarts(config_.generation);
+  }
+
+  void on_exit() override {
+    // Promises hold this actor alive; their askers learn of its end from the supervisor.
+    queue_.clear();
+    under_way_.clear();
+    status_waiters_.clear();
+    mesh_waiters_.clear();
+    device_ = nullptr;
+    broadcaster_ = nullptr;
+  }
+
+  behavior_type make_behavior() override {
+    return {
+      [this](integrate_atom, ray_job& job) {
+        auto promise = make_response_promise<job_promise>();
+        queue_.push_back({std::move(job), promise, false});
+        ++received_;
+        step();
+        return promise;
+      },
+      [this](status_atom) {
+        auto promise = make_response_promise<caf::typed_response_promise<region_status>>();
+        status_waiters_.push_back({promise, received_});
+        step();
+        return promise;
+      },
+      [this](mesh_atom) {
+        auto promise = make_response_promise<caf::typed_response_promise<region_mesh>>();
+        mesh_waiters_.push_back({promise, received_});
+        step();
+        return promise;
+      },
+      [this](refill_atom, bool begins) {
+        refilling_ = begins;
+        if (!begins)
+          dirty_ = true; // even if nothing was left to refill: viewers may still show what the region was
+        if (dirty_)
+          dirty_since_ = now();
+        step();
+      },
+      [this](caf::tick_atom) {
+        tick_set_ = false;
+        paused_ = false;
+        step();
+      },
+    };
+  }
+
+private:
+  struct queued_job {
+    ray_job job;
+    job_promise promise;
+    bool alone; ///< its batch did not fit into memory: try it by itself
+  };
+
+  template <class T>
+  struct waiter {
+    caf::typed_response_promise<T> promise;
+    uint64_t after; ///< how many jobs must have been answered before
+  };
+
+  /// Starts the next piece of work, if none is under way.
+  void step() {
+    if (busy_ || paused_)
+      return;
+    if (!status_waiters_.empty() && status_waiters_.front().after <= answered_)
+      return ask_status();
+    const auto publishable = dirty_ && !refilling_ && may_publish();
+    const auto stale = publishable && now() - dirty_since_ >= config_.max_staleness;
+    const auto mesh_wanted = !mesh_waiters_.empty() && mesh_waiters_.front().after <= answered_;
+    if (!queue_.empty() && !stale && !mesh_wanted)
+      return integrate();
+    if (publishable || mesh_wanted)
+      return extract();
+    if (!queue_.empty())
+      integrate();
+  }
+
+  [[nodiscard]] bool may_publish() {
+    if (config_.patch_interval.count() == 0 || !published_once_)
+      return true;
+    const auto due = last_patch_ + config_.patch_interval;
+    if (now() >= due)
+      return true;
+    tick(due - now());
+    return false;
+  }
+
+  template <class Duration>
+  void tick(Duration in) {
+    if (tick_set_)
+      return;
+    tick_set_ = true;
+    delayed_send(mesher_self{this}, std::chrono::duration_cast<std::chrono::nanoseconds>(in), caf::tick_atom::value);
+  }
+
+  void pause() {
+    paused_ = true;
+    tick_set_ = false;
+    tick(memory_pause);
+  }
+
+  void integrate() {
+    const auto count = queue_.front().alone ? 1 : queue_.size();
+    std::vector<ray_job> jobs;
+    jobs.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      jobs.push_back(queue_.front().job);
+      under_way_.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
+    busy_ = true;
+    request(device_, config_.request_timeout, integrate_atom::value, config_.region, std::move(jobs))
+      .then([this](caf::unit_t) { applied(); }, [this](caf::error& err) { not_applied(err); });
+  }
+
+  void applied() {
+    busy_ = false;
+    if (!dirty_)
+      dirty_since_ = now();
+    dirty_ = true;
+    for (auto& item : under_way_) {
+      if (item.job.keyframe_ns >= keyframe_ns_ && item.job.received_ns != 0) {
+        keyframe_ns_ = item.job.keyframe_ns;
+        received_ns_ = item.job.received_ns;
+      }
+      item.promise.deliver(caf::unit);
+    }
+    answered_ += under_way_.size();
+    under_way_.clear();
+    step();
+  }
+
+  void not_applied(const caf::error& err) {
+    busy_ = false;
+    if (err != ec::out_of_memory)
+      return fail(err);
+    if (under_way_.size() == 1 && under_way_.front().job.sign > 0) {
+      under_way_.front().promise.deliver(err); // the partitioner takes the keyframe out of the other regions again
+      ++answered_;
+      under_way_.clear();
+      return step();
+    }
+    // Several at once: find out which of them fit. A retraction is never refused, only tried again.
+    if (under_way_.size() == 1)
+      pause();
+    for (auto i = under_way_.rbegin(); i != under_way_.rend(); ++i) {
+      i->alone = true;
+      queue_.push_front(std::move(*i));
+    }
+    under_way_.clear();
+    step();
+  }
+
+  void ask_status() {
+    busy_ = true;
+    request(device_, config_.request_timeout, status_atom::value, config_.region)
+      .then(
+        [this](const field_stats& field) {
+          busy_ = false;
+          region_status status{config_.region, config_.device, version_, field, vertices_, triangles_, patch_bytes_, keyframe_ns_};
+          answer(status_waiters_, answered_, status);
+          step();
+        },
+        [this](caf::error& err) { fail(err); });
+  }
+
+  void extract() {
+    busy_ = true;
+    const auto was_dirty = std::exchange(dirty_, false);
+    const auto at = answered_;
+    request(device_, config_.request_timeout, extract_atom::value, config_.region)
+      .then([this, at, was_dirty](region_mesh& fresh) { extracted(fresh, at, was_dirty); },
+            [this](caf::error& err) {
+              busy_ = false;
+              if (err != ec::out_of_memory)
+                return fail(err);
+              dirty_ = true;
+              pause();
+            });
+  }
+
+  void extracted(region_mesh& fresh, uint64_t at, bool was_dirty) {
+    busy_ = false;
+    if (!fresh.surface)
+      fresh.surface = std::make_shared<const mesh>();
+    const auto digest = digest_of(*fresh.surface);
+    const auto empty = fresh.surface->triangles() == 0;
+    const auto changed = must_publish_ || (digest != digest_ && !(empty && !published_once_));
+    const auto publishes = was_dirty && !refilling_ && changed;
+    if (was_dirty && refilling_)
+      dirty_ = true;
+    if (publishes)
+      ++version_;
+    fresh.region = config_.region;
+    fresh.version = version_;
+    answer(mesh_waiters_, at, fresh);
+    if (publishes) {
+      digest_ = digest;
+      must_publish_ = false;
+      last_patch_ = now();
+    }
+    step(); // new rays first: the device works on them while this actor encodes
+    if (publishes)
+      publish(fresh);
+  }
+
+  void publish(const region_mesh& surface) {
+    const auto begin = cycle_clock::ticks();
+    patch encoded;
+    try {
+      encoded = config_.encode(surface, keyframe_ns_, received_ns_);
+    } catch (const std::exception& e) {
+      // The region stays in the map; the next change tries again.
+      record().set_error(e.what());
+      numbers().handler_errors.fetch_add(1, std::memory_order_relaxed);
+      shared().write(severity::error, "mesher: a region's surface could not be encoded: " + std::string{e.what()});
+      must_publish_ = true;
+      return;
+    }
+    numbers().encode_time.record(cycle_clock::to_ns(cycle_clock::ticks() - begin));
+    encoded.region = config_.region;
+    encoded.version = surface.version;
+    vertices_ = encoded.vertices = static_cast<uint32_t>(surface.surface->vertices());
+    triangles_ = encoded.triangles = static_cast<uint32_t>(surface.surface->triangles());
+    patch_bytes_ = encoded.frame ? encoded.frame->size() : 0;
+    published_once_ = true;
+    send(broadcaster_, patch_atom::value, std::move(encoded));
+  }
+
+  template <class T>
+  static void answer(std::deque<waiter<T>>& waiters, uint64_t answered, const T& value) {
+    while (!waiters.empty() && waiters.front().after <= answered) {
+      waiters.front().promise.deliver(value);
+      waiters.pop_front();
+    }
+  }
+
+  /// The field is in an unknown state: end, and let the supervisor drop and refill it.
+  void fail(const caf::error& err) {
+    record().set_error(describe(err));
+    shared().write(severity::error, "mesher: " + describe(err));
+    quit(err);
+  }
+
+  mesher_config config_;
+  device_actor device_;
+  broadcaster_actor broadcaster_;
+
+  std::deque<queued_job> queue_;
+  std::vector<queued_job> under_way_;
+  std::deque<waiter<region_status>> status_waiters_;
+  std::deque<waiter<region_mesh>> mesh_waiters_;
+  uint64_t received_ = 0, answered_ = 0;
+
+  bool busy_ = false;     ///< the device works for this region
+  bool dirty_ = false;    ///< the field changed since the last extraction
+  bool refilling_ = false;
+  bool paused_ = false;   ///< until the next tick
+  bool tick_set_ = false;
+  bool must_publish_ = false; ///< even if nothing changed: viewers may show what another mesher published
+  bool published_once_ = false;
+  caf::actor_clock::time_point dirty_since_{}, last_patch_{};
+
+  uint64_t version_;
+  mesh_digest digest_ = digest_of(mesh{});
+  uint64_t keyframe_ns_ = 0, received_ns_ = 0;
+  uint64_t vertices_ = 0, triangles_ = 0, patch_bytes_ = 0;
+};
+
+} // namespace
+
+mesher_actor spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
+                          mesher_config config) {
+  return system.spawn<mesher>(std::move(context), std::move(device), std::move(broadcaster), std::move(config));
+}
+
+} // namespace tessera

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "actors/actor_context.hpp"
+#include "actors/encoder.hpp"
+#include "messages/actors.hpp"
+
+#include <chrono>
+
+namespace tessera {
+
+/// What a mesher is told when it starts.
+struct mesher_config {
+  region_key region;
+  device_id device;
+  /// How often this region's mesher was started before; makes its versions larger than those of all before it.
+  uint64_t generation = 0;
+  /// Least time between two patches.
+  std::chrono::milliseconds patch_interval{0};
+  /// How long a region that keeps changing may go without being meshed.
+  std::chrono::milliseconds max_staleness{100};
+  std::chrono::milliseconds request_timeout{120'000};
+  encoder_function encode;
+};
+
+/// Starts a region's mesher. One of a later generation holds its patches back until it is told that its refill is complete.
+mesher_actor spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
+                          mesher_config config);
+
+} // namespace tessera

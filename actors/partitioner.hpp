@@ -1,0 +1,29 @@
+#pragma once
+
+#include "actors/actor_context.hpp"
+#include "actors/keyframe_store.hpp"
+#include "actors/ray_functions.hpp"
+#include "messages/actors.hpp"
+
+#include <chrono>
+
+namespace tessera {
+
+/// What a partitioner is told when it starts.
+struct partitioner_config {
+  mapping map;
+  ray_functions rays;
+  /// Keyframes whose rays are made at once.
+  uint32_t ray_makers = 2;
+  /// Parts of a refill that are under way at once.
+  uint32_t refill_credit = 8;
+  std::chrono::milliseconds request_timeout{120'000};
+  std::string epoch;
+  /// Runs in a thread of its own, because the store may touch the disk.
+  bool own_thread = true;
+};
+
+partitioner_actor spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
+                                    broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config);
+
+} // namespace tessera

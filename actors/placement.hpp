@@ -1,0 +1,18 @@
+#pragma once
+
+#include "actors/actor_context.hpp"
+#include "messages/actors.hpp"
+
+namespace tessera {
+
+/// A device and how much it can take, relative to the others.
+struct placed_device {
+  device_id id;
+  device_actor handle;
+  double capacity = 1;
+};
+
+/// Starts the placement of regions on these devices.
+placement_actor spawn_placement(caf::actor_system& system, actor_context context, const std::vector<placed_device>& devices);
+
+} // namespace tessera

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "actors/actor_context.hpp"
+#include "actors/ray_functions.hpp"
+#include "messages/actors.hpp"
+
+namespace tessera {
+
+/// What a keyframe's points came to. Stays in the process.
+struct made_rays {
+  std::shared_ptr<const std::vector<ray>> rays;
+  ray_counts counts;
+  partition parts; ///< the rays by region
+  uint64_t beyond = 0; ///< rays that leave the map
+  std::string torn; ///< why the points could not be read whole; empty if they were
+};
+
+} // namespace tessera
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::made_rays)
+
+namespace tessera {
+
+/// Makes a keyframe's rays and sorts them by region, so that the partitioner does not have to.
+using ray_maker_actor = caf::typed_actor<caf::replies_to<integrate_atom, keyframe>::with<made_rays>>;
+
+ray_maker_actor spawn_ray_maker(caf::actor_system& system, actor_context context, const mapping& map, ray_functions functions);
+
+} // namespace tessera

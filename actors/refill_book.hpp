@@ -1,0 +1,73 @@
+#pragma once
+
+#include "messages/ids.hpp"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace tessera {
+
+/// What new meshers still have to be sent of the keyframes that were live when the old ones died. A part is named by the serial number
+/// of a keyframe's placement (its id under one pose) and a region.
+class refill_book {
+public:
+  using serial = uint64_t;
+
+  /// A part that is due: one placement, and all regions that wait for it.
+  struct due {
+    serial placement;
+    std::vector<region_key> regions;
+  };
+
+  /// Begins a region's refill, in place of an earlier one that was not complete.
+  void start(const region_key& region, std::set<serial> placements) { waiting_[region] = std::move(placements); }
+
+  /// The placement was taken out of the map: if the region was still to get it, it must not, and is not sent the retraction either.
+  /// Answers whether that was so.
+  bool cancel(const region_key& region, serial placement) {
+    auto i = waiting_.find(region);
+    return i != waiting_.end() && i->second.erase(placement) > 0;
+  }
+
+  /// Returns the next part to send, and takes it out.
+  std::optional<due> take() {
+    for (auto& [region, placements] : waiting_) {
+      if (placements.empty())
+        continue;
+      due out{*placements.begin(), {}};
+      for (auto& [other, wanted] : waiting_)
+        if (wanted.erase(out.placement) > 0)
+          out.regions.push_back(other);
+      return out;
+    }
+    return {};
+  }
+
+  /// The part did not fit into memory: it is due again. Only while the region is being refilled.
+  void put_back(const region_key& region, serial placement) { waiting_[region].insert(placement); }
+
+  /// Is the region being refilled?
+  [[nodiscard]] bool active(const region_key& region) const { return waiting_.contains(region); }
+  /// Is there nothing more to send to the region?
+  [[nodiscard]] bool all_sent(const region_key& region) const {
+    auto i = waiting_.find(region);
+    return i == waiting_.end() || i->second.empty();
+  }
+  /// Ends a region's refill.
+  void finish(const region_key& region) { waiting_.erase(region); }
+
+  [[nodiscard]] bool empty() const { return waiting_.empty(); }
+  [[nodiscard]] std::vector<region_key> regions() const {
+    std::vector<region_key> out;
+    for (const auto& [region, placements] : waiting_)
+      out.push_back(region);
+    return out;
+  }
+
+private:
+  std::map<region_key, std::set<serial>> waiting_;
+};
+
+} // namespace tessera
