@@ -44,9 +44,9 @@ class Frame:
         rays = np.stack(((u - WIDTH / 2) / FOCAL, (v - HEIGHT / 2) / FOCAL, np.ones_like(u, dtype=float)), axis=-1)
         world = rays @ self.pose[:3, :3].T.astype(float)
         origin = self.pose[:3, 3].astype(float)
-        with np.errstate(divide="ignore"):
-            walls = (np.sign(world) * ROOM - origin) / world
-        self.depth_mm = np.rint(np.min(walls, axis=-1) * 1000).astype(np.uint16)
+        along = np.where(world == 0, np.nan, world)  # a ray along a wall never meets it
+        walls = (np.sign(world) * ROOM - origin) / along
+        self.depth_mm = np.rint(np.nanmin(walls, axis=-1) * 1000).astype(np.uint16)
         self.depth_mm[:, 3] = 0  # pixels without depth, as real cameras have
         hit = origin + world * self.depth_mm[..., None] / 1000.0
         self.image = (127 + 120 * np.sin(hit * (3.0, 4.0, 5.0))).astype(np.uint8)
