@@ -95,7 +95,7 @@ inline void check_pose(const std::array<float, 16>& pose) {
     if (!std::isfinite(pose[i]))
       refuse("pose[" + std::to_string(i) + "] is " + std::to_string(pose[i]) + ", and must be finite");
   auto off = std::abs(pose[12]) + std::abs(pose[13]) + std::abs(pose[14]) + std::abs(pose[15] - 1);
-  if (off > 1e-3f)
+  if (off > 1e-6f)
     refuse("pose's last row is " + std::to_string(pose[12]) + " " + std::to_string(pose[13]) + " " + std::to_string(pose[14]) + " "
            + std::to_string(pose[15]) + ", and must be 0 0 0 1 (row-major world_from_camera; is it transposed?)");
 }

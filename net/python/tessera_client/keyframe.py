@@ -79,9 +79,9 @@ def checked_pose(pose: Any) -> np.ndarray:
         row, column = np.argwhere(~np.isfinite(matrix))[0]
         raise ValueError(f"pose[{row}][{column}] is {matrix[row, column]}; all values must be finite")
     last = matrix[3]
-    if abs(float(last[0])) + abs(float(last[1])) + abs(float(last[2])) + abs(float(last[3]) - 1) > 1e-3:
+    if abs(float(last[0])) + abs(float(last[1])) + abs(float(last[2])) + abs(float(last[3]) - 1) > 1e-6:
         hint = ""
-        if np.allclose(matrix[:, 3], (0, 0, 0, 1), atol=1e-3):
+        if np.allclose(matrix[:, 3], (0, 0, 0, 1), atol=1e-6):
             hint = "; it looks transposed"
         raise ValueError(f"pose's last row is {last.tolist()}, and must be [0, 0, 0, 1]{hint}")
     return np.ascontiguousarray(matrix)
