@@ -66,7 +66,7 @@ try {
     await page.getByLabel("View settings").click();
     await page.waitForTimeout(800);
     await shot(page, "phone-panel");
-    await page.getByLabel("Help").click();
+    await page.getByRole("button", { name: "Help" }).click();
     await page.waitForTimeout(500);
     await shot(page, "phone-help");
     await page.context().close();

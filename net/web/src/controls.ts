@@ -69,7 +69,7 @@ export class travel_controls {
     const half = (this.camera_.fov * Math.PI) / 360;
     const narrow = Math.atan(Math.tan(half) * Math.min(1, this.camera_.aspect));
     this.goal_.pivot.copy(centre);
-    this.goal_.distance = Math.max(radius, 1e-6) / Math.sin(narrow) * 0.92;
+    this.goal_.distance = Math.max(radius, 1e-6) / Math.sin(narrow) * 0.98;
     if (jump || this.still) this.settle_();
     this.on_change();
   }

@@ -23,8 +23,8 @@ const defaults: settings = {
 };
 const place = "tessera.viewer";
 
-/// Reads what is stored; anything that is not a known value becomes the default.
-export function load_settings(): settings {
+/// Reads what is stored; anything that is not a known value becomes the default. On a `small` screen the panel starts closed.
+export function load_settings(small = false): settings {
   const s = { ...defaults };
   let stored: Record<string, unknown> = {};
   try {
@@ -33,6 +33,7 @@ export function load_settings(): settings {
     return s;
   }
   for (const name of ["outlines", "path", "backfaces", "grid", "panel", "counters"] as const) if (typeof stored[name] === "boolean") s[name] = stored[name];
+  if (small) s.panel = false;
   if (shadings.includes(stored["shading"] as shading)) s.shading = stored["shading"] as shading;
   if (up_choices.includes(stored["up"] as up_choice)) s.up = stored["up"] as up_choice;
   if (bandwidths.includes(stored["max_bits_per_s"] as 0)) s.max_bits_per_s = stored["max_bits_per_s"] as number;

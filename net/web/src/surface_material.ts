@@ -59,11 +59,11 @@ void main() {
   vec3 w = normalize(v_world_normal) * side;
   float facing = max(dot(n, normalize(v_view)), 0.0);
   float sky = 0.5 + 0.5 * w.y;
-  float light = 0.42 + 0.2 * sky + 0.5 * facing;
+  float light = 0.34 + 0.18 * sky + 0.5 * facing;
 
   vec3 c;
   if (u_mode == 1) c = to_linear(v_colour);
-  else if (u_mode == 2) c = to_linear(vec3(0.80, 0.82, 0.85)) * (0.16 + 0.26 * sky + 0.62 * facing * facing);
+  else if (u_mode == 2) c = to_linear(vec3(0.80, 0.82, 0.85)) * (0.10 + 0.22 * sky + 0.62 * facing * facing);
   else if (u_mode == 3) c = to_linear(0.5 + 0.5 * w);
   else if (u_mode == 4) c = to_linear(u_region) * light;
   else if (u_mode == 5) {

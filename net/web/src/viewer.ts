@@ -39,7 +39,7 @@ function shaper_parts(): pipeline_parts["shaper"] {
 }
 
 class viewer {
-  private settings_ = load_settings();
+  private settings_ = load_settings(matchMedia("(max-width: 720px)").matches);
   private address_ = service_address_of(new URL(location.href));
   private ledger_ = new ledger();
   private cameras_ = new camera_set();
@@ -378,7 +378,7 @@ class viewer {
     const now = performance.now();
     this.frames_ = this.frames_.filter((t) => now - t <= 1000);
     this.counters_.update({
-      fps: this.frames_.length > 1 ? this.frames_.length : undefined,
+      fps: this.frames_.length || undefined,
       triangles: this.scene_.surfaces.triangles,
       regions: this.scene_.surfaces.size,
       server_regions: this.stats_?.regions,

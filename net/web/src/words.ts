@@ -23,6 +23,12 @@ export const no_decoder_notice: notice = {
   action: { label: "Reload", run: () => location.reload() },
 };
 
+function use_token(token: string): void {
+  const page = new URL(location.href);
+  page.searchParams.set("token", token);
+  location.assign(page);
+}
+
 const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"], (a: service_address, detail: string) => Omit<notice, "action">> = {
   unreachable: (a) => ({
     tone: "bad",
@@ -33,8 +39,8 @@ const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"
   token: (a) => ({
     tone: "bad",
     title: a.token ? "The token was refused" : "This service asks for a token",
-    text: `Open this page with the token that the service was started with (tessera serve --token …) at the end of its address.`,
-    code: `${location.origin}${location.pathname}?token=YOUR_TOKEN`,
+    text: "Give the token that the service was started with (\u2011\u2011token). It goes into this page's address, as ?token=…, and is kept nowhere else.",
+    ask: { label: "Token", button: "Open", take: use_token },
   }),
   no_stream: (_a, detail) => ({
     tone: "bad",
@@ -54,6 +60,7 @@ const capital = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1);
 
 export function waiting_notice(s: Extract<connection_state, { name: "waiting" }>, address: service_address, retry: () => void): notice {
   const words = state_words[s.cause](address, s.detail);
+  if (words.ask) return words;
   const action = s.cause === "protocol" ? { label: "Reload", run: () => location.reload() } : { label: "Try now", run: retry };
   return { ...words, action };
 }

@@ -29,7 +29,7 @@ export class flow_picture {
 
   constructor(pick_role: (role: string) => void) {
     const line = h("div", { class: "flow-line" });
-    line.append(h("div", { class: "station source" }, h("span", { class: "station-name" }, "Sources"), this.source_, h("span", { class: "station-detail" }, "keyframes/s offered")));
+    line.append(h("div", { class: "station source" }, h("span", { class: "station-name" }, "Sources"), this.source_, h("span", { class: "station-detail" }, "offered a second")));
     for (const role of main_line) {
       const link = h("div", { class: "link" }, h("span", { class: "link-rate" }, "–"), h("i"), h("span", { class: "link-what" }, what_flows[role]));
       this.links_.set(role, link.firstElementChild as HTMLElement);

@@ -61,10 +61,11 @@ export function bytes_text(n: number): string {
 
 /// Seconds in a fitting unit.
 export function seconds_text(s: number): string {
+  const short = (v: number): string => (v >= 100 ? Math.round(v).toString() : v.toPrecision(3));
   if (!(s > 0)) return "0";
-  if (s < 1e-3) return `${(s * 1e6).toPrecision(2)} µs`;
-  if (s < 1) return `${(s * 1e3).toPrecision(3)} ms`;
-  if (s < 120) return `${s.toPrecision(3)} s`;
+  if (s < 1e-3) return `${short(s * 1e6)} µs`;
+  if (s < 1) return `${short(s * 1e3)} ms`;
+  if (s < 120) return `${short(s)} s`;
   if (s < 7200) return `${Math.round(s / 60)} min`;
   return `${(s / 3600).toPrecision(3)} h`;
 }

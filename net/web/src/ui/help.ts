@@ -14,6 +14,9 @@ const keys: [string, [string, string][]][] = [
   ["Panels", [["N", "counters"], ["M", "view settings"], ["U", "hide everything but the map"], ["?", "this sheet"]]],
 ];
 
+/// Single keys each get a key's look; gestures are words.
+const chips = (k: string): (Node | string)[] => (/^(\S( – \S)?)(\s+\S)*$/.test(k) ? k.split(/(?<! –)\s+(?!–)/).map((one) => h("kbd", {}, one)) : [k]);
+
 export class help_sheet {
   readonly element: HTMLDialogElement;
 
@@ -23,7 +26,7 @@ export class help_sheet {
       "dialog",
       { class: "panel help", set: { "aria-label": "Help" } },
       h("header", {}, h("h2", {}, "Keys and gestures"), h("button", { class: "ghost", set: { type: "button", "aria-label": "Close" }, on: { click: close } }, icon(icons.close))),
-      ...keys.map(([title, list]) => h("section", {}, h("h3", {}, title), h("dl", {}, ...list.flatMap(([k, what]) => [h("dt", {}, h("kbd", {}, k)), h("dd", {}, what)])))),
+      ...keys.map(([title, list]) => h("section", {}, h("h3", {}, title), h("dl", {}, ...list.flatMap(([k, what]) => [h("dt", {}, ...chips(k)), h("dd", {}, what)])))),
     );
     this.element.addEventListener("click", (e) => e.target === this.element && close());
   }

@@ -9,6 +9,8 @@ export interface notice {
   /// Lines to type or read, shown as code.
   code?: string;
   action?: { label: string; run: () => void };
+  /// A line to fill in, with what it is called and what to do with it.
+  ask?: { label: string; button: string; take: (answer: string) => void };
 }
 
 /// A card in the middle while there is no map, a strip at the top while there is one.
@@ -23,17 +25,27 @@ export class notice_area {
     this.element.replaceChildren();
     this.element.classList.toggle("as-strip", as === "strip");
     if (!n) return;
-    const act = n.action;
+    const act = n.action, ask = as === "card" ? n.ask : undefined;
     this.element.append(
       h(
         "div",
         { class: `panel notice ${as} ${n.tone}` },
         n.tone === "calm" && as === "card" ? h("div", { class: "pulse", set: { "aria-hidden": "true" } }, h("i"), h("i"), h("i")) : undefined,
         h("div", { class: "words" }, h("h2", {}, n.title), h("p", {}, n.text), n.code !== undefined && as === "card" ? h("pre", {}, n.code) : undefined),
+        ask ? question(ask) : undefined,
         act ? h("button", { class: "button", set: { type: "button" }, on: { click: () => act.run() } }, act.label) : undefined,
       ),
     );
   }
+}
+
+function question(ask: NonNullable<notice["ask"]>): HTMLFormElement {
+  const line = h("input", { class: "line", set: { type: "password", autocomplete: "off", placeholder: ask.label, "aria-label": ask.label } });
+  const give = (e: Event): void => {
+    e.preventDefault();
+    if (line.value) ask.take(line.value);
+  };
+  return h("form", { class: "question", on: { submit: give } }, line, h("button", { class: "button", set: { type: "submit" } }, ask.button));
 }
 
 /// Notes at the bottom that leave after some seconds.

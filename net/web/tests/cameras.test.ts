@@ -1,0 +1,68 @@
+import { describe, expect, test } from "vitest";
+import { camera_set } from "../src/cameras";
+import { eigen_symmetric, up_estimate, type vector } from "../src/orientation";
+
+const cross = (a: vector, b: vector): vector => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+const unit = (a: vector): vector => a.map((v) => v / Math.hypot(...a)) as vector;
+
+/// A camera held level (x axis horizontal), looking along `ahead`, in a world where `up` is up.
+function held(up: vector, ahead: vector): Float64Array {
+  const z = unit(ahead), x = unit(cross(z, up)), y = cross(z, x);
+  return Float64Array.of(x[0], y[0], z[0], 0, x[1], y[1], z[1], 0, x[2], y[2], z[2], 0, 0, 0, 0, 1);
+}
+
+describe("which way is up", () => {
+  test("without cameras: against a camera's y", () => expect(new up_estimate().up).toEqual([0, -1, 0]));
+
+  test("cameras that all look down at a slant, all around, still give the true up", () => {
+    const up = unit([0.3, 0.9, -0.4]), side = unit(cross(up, [1, 0, 0])), front = cross(side, up);
+    const e = new up_estimate();
+    for (let i = 0; i < 30; i++) {
+      const turn = i * 0.11;
+      e.add(held(up, [0, 1, 2].map((k) => side[k] * Math.cos(turn) + front[k] * Math.sin(turn) - 0.6 * up[k]) as vector));
+    }
+    const found = e.up;
+    expect(found[0] * up[0] + found[1] * up[1] + found[2] * up[2]).toBeGreaterThan(0.9999);
+  });
+
+  test("near an axis, the axis is taken", () => {
+    const e = new up_estimate();
+    for (let i = 0; i < 10; i++) e.add(held(unit([0.03, -1, 0.02]), [Math.cos(i), 0, Math.sin(i)]));
+    expect(e.up).toEqual([0, -1, 0]);
+  });
+
+  test("a camera that went leaves no trace", () => {
+    const e = new up_estimate(), stays = held([0, 0, 1], [1, 0, 0]), goes = held([0, 1, 0], [0, 0, 1]);
+    e.add(stays);
+    e.add(goes);
+    e.add(goes, -1);
+    expect(e.up).toEqual([0, 0, 1]);
+  });
+
+  test("eigenvectors of a known matrix", () => {
+    const { values, vectors } = eigen_symmetric(Float64Array.of(2, 1, 0, 1, 2, 0, 0, 0, 5));
+    const order = [0, 1, 2].sort((a, b) => values[a] - values[b]);
+    expect(order.map((i) => values[i]).map((x) => Math.round(x * 1e9) / 1e9)).toEqual([1, 3, 5]);
+    expect(Math.abs(vectors[order[0]][0] + vectors[order[0]][1])).toBeLessThan(1e-9);
+  });
+});
+
+describe("cameras", () => {
+  const camera = (id: string, timestamp_ns: bigint) => ({ id, timestamp_ns, pose: held([0, -1, 0], [0, 0, 1]) });
+
+  test("are kept by id, sorted by time, and go when told", () => {
+    const c = new camera_set();
+    c.take({ type: "cameras", set: [camera("b", 2n), camera("a", 1n), camera("c", 3n)], gone: [] });
+    expect(c.newest?.id).toBe("c");
+    c.take({ type: "cameras", set: [camera("a", 9n)], gone: ["c", "never"] });
+    expect(c.sorted().map((x) => x.id)).toEqual(["b", "a"]);
+    expect(c.newest?.id).toBe("a");
+  });
+
+  test("are bounded", () => {
+    const c = new camera_set();
+    c.take({ type: "cameras", set: Array.from({ length: 20_500 }, (_, i) => camera(`k${i}`, BigInt(i))), gone: [] });
+    expect(c.size).toBe(20_000);
+    expect(c.sorted()[0].id).toBe("k500");
+  });
+});
