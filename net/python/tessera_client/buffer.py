@@ -6,6 +6,8 @@ from typing import Any, Dict, Hashable, Optional, Tuple
 
 import numpy as np
 
+from .keyframe import Array
+
 _KEEP = 0.9
 
 
@@ -69,13 +71,13 @@ class OptimizedPointCloudBuffer:
                 del self._spans[oldest]
 
     @property
-    def points(self) -> np.ndarray:
+    def points(self) -> Array:
         """All points held, oldest first: N x 3 float32, not a copy."""
         with self._lock:
             return self._xyz[self._begin : self._end]
 
     @property
-    def colors(self) -> np.ndarray:
+    def colors(self) -> Array:
         """Their colours: N x 3 uint8, not a copy."""
         with self._lock:
             return self._rgb[self._begin : self._end]

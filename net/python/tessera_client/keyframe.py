@@ -6,12 +6,16 @@ behind one another.
 
 import struct
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 KeyframeId = Union[str, int]
 Buffer = Union[bytes, memoryview]
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+else:
+    Array = np.ndarray
 
 SHORT_HEADER = struct.Struct("<QII16f6f")
 LONG_HEADER = struct.Struct("<QIII16f6f")
@@ -29,8 +33,8 @@ class Layout(NamedTuple):
 
     timestamp_ns: int
     point_count: int
-    pose: np.ndarray
-    bbox: np.ndarray
+    pose: Array
+    bbox: Array
     buffers: List[Buffer]
     nbytes: int
 
@@ -39,9 +43,9 @@ class Scratch:
     """Memory for arrays that must be converted, kept from one keyframe to the next so that its pages stay warm."""
 
     def __init__(self) -> None:
-        self._held: Dict[str, np.ndarray] = {}
+        self._held: Dict[str, Array] = {}
 
-    def take(self, name: str, shape: Tuple[int, ...], dtype: Any) -> np.ndarray:
+    def take(self, name: str, shape: Tuple[int, ...], dtype: Any) -> Array:
         """Returns an array of that shape; its content is undefined, and it is the same memory at each call with that name."""
         size = int(np.prod(shape))
         held = self._held.get(name)
@@ -67,7 +71,7 @@ def checked_id(keyframe_id: KeyframeId) -> str:
     return keyframe_id
 
 
-def checked_pose(pose: Any) -> np.ndarray:
+def checked_pose(pose: Any) -> Array:
     """Returns world_from_camera as 4 x 4 float32. Throws ValueError if it has another shape, a value that is not finite, or no
     0 0 0 1 in its last row (a transposed pose has it in its last column)."""
     matrix = np.asarray(pose, dtype=np.float32)
@@ -97,7 +101,7 @@ def checked_time(timestamp_ns: Optional[int]) -> int:
     return value
 
 
-def bounds(points: np.ndarray) -> np.ndarray:
+def bounds(points: Array) -> Array:
     """Returns min xyz and max xyz of an (N, 3) float32 array, over its finite points; zeros if there is none.
 
     numpy reduces over rows of three ten times slower than over long rows, so rows are taken 64 at a time; both reductions
@@ -130,7 +134,7 @@ def bounds(points: np.ndarray) -> np.ndarray:
     return np.concatenate((finite.min(axis=0), finite.max(axis=0)))
 
 
-def _checked_points(points: Any, scratch: Scratch) -> np.ndarray:
+def _checked_points(points: Any, scratch: Scratch) -> Array:
     array = np.asarray(points)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"points must be numbers, not {array.dtype}")
@@ -149,7 +153,7 @@ def _checked_points(points: Any, scratch: Scratch) -> np.ndarray:
     return target.reshape(-1, 3)
 
 
-def _checked_colours(colors: Any, count: int, scratch: Scratch) -> np.ndarray:
+def _checked_colours(colors: Any, count: int, scratch: Scratch) -> Array:
     if colors is None:
         raise ValueError("colors is missing: one row of 3 or 4 values for each point")
     array = np.asarray(colors)
@@ -185,7 +189,7 @@ def _checked_colours(colors: Any, count: int, scratch: Scratch) -> np.ndarray:
     return target.reshape(-1, channels)
 
 
-def _checked_confidence(confidence: Any, count: int, scratch: Scratch) -> np.ndarray:
+def _checked_confidence(confidence: Any, count: int, scratch: Scratch) -> Array:
     array = np.asarray(confidence)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"confidence must be numbers, not {array.dtype}")
@@ -199,7 +203,7 @@ def _checked_confidence(confidence: Any, count: int, scratch: Scratch) -> np.nda
     return target.reshape(-1)
 
 
-def _checked_box(bbox: Any) -> np.ndarray:
+def _checked_box(bbox: Any) -> Array:
     box = np.asarray(bbox, dtype=np.float32).reshape(-1)
     if box.shape != (6,):
         raise ValueError(f"bbox must be 6 numbers (min xyz, max xyz), not {box.size}")
@@ -246,10 +250,10 @@ def lay_out(
     return Layout(stamp, count, matrix, box, buffers, sum(len(b) for b in buffers))
 
 
-def _bytes_of(array: np.ndarray) -> memoryview:
+def _bytes_of(array: Array) -> memoryview:
     if array.dtype.byteorder == ">" or (array.dtype.itemsize > 1 and _BIG_ENDIAN and array.dtype.byteorder == "="):
         array = array.astype(array.dtype.newbyteorder("<"))
-    return memoryview(array.reshape(-1)).cast("B")
+    return array.reshape(-1).data.cast("B")
 
 
 _BIG_ENDIAN = struct.pack("=H", 1) != struct.pack("<H", 1)

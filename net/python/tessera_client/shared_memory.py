@@ -117,7 +117,7 @@ class SharedMemoryManager:
     @property
     def lock(self) -> "threading.RLock":
         """Held while a keyframe is laid out and written."""
-        return self._lock  # type: ignore[return-value]
+        return self._lock
 
     def write(self, keyframe_id: KeyframeId, layout: Layout) -> str:
         """Writes what lay_out returned; see write_keyframe."""
