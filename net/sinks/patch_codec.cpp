@@ -1,0 +1,290 @@
+#include "net/sinks/patch_codec.hpp"
+
+#include <draco/compression/decode.h>
+#include <draco/compression/encode.h>
+#include <draco/mesh/mesh.h>
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+namespace tessera {
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "frames are written as they lie in memory");
+
+// Speed 9 of 10: on real regions 2.3 ms per 10,000 triangles, and 0.75 ms to decode. Speed 0 would save a tenth of the bytes for four
+// times the time.
+constexpr int draco_speed = 9;
+
+[[noreturn]] void refuse(const std::string& why) { throw std::invalid_argument(why); }
+
+void check_shape(const mesh& m) {
+  auto n = m.positions.size() / 3;
+  if (m.positions.size() % 3 != 0 || m.colours.size() != 3 * n || m.indices.size() % 3 != 0)
+    refuse("mesh: " + std::to_string(m.positions.size()) + " coordinates, " + std::to_string(m.colours.size())
+           + " colour bytes and " + std::to_string(m.indices.size()) + " indices do not fit together");
+  if (n > UINT32_MAX || m.indices.size() / 3 > UINT32_MAX)
+    refuse("mesh: more than 2^32 - 1 vertices or triangles");
+  for (auto i : m.indices)
+    if (i >= n)
+      refuse("mesh: index " + std::to_string(i) + " of " + std::to_string(n) + " vertices");
+}
+
+// Fills in the faces but those with a repeated vertex, which Draco cannot keep. Returns how many there are.
+uint32_t set_faces(draco::Mesh& out, const std::vector<uint32_t>& indices) {
+  uint32_t faces = 0;
+  out.SetNumFaces(indices.size() / 3);
+  for (size_t i = 0; i < indices.size(); i += 3) {
+    auto a = indices[i], b = indices[i + 1], c = indices[i + 2];
+    if (a != b && b != c && a != c)
+      out.SetFace(draco::FaceIndex(faces++), {draco::PointIndex(a), draco::PointIndex(b), draco::PointIndex(c)});
+  }
+  out.SetNumFaces(faces);
+  return faces;
+}
+
+// Adds an attribute with one value for each point, and returns where the values go.
+void* add_attribute(draco::Mesh& out, draco::GeometryAttribute::Type type, draco::DataType data, bool normalised, size_t value_bytes,
+                    uint32_t points) {
+  draco::GeometryAttribute attribute;
+  attribute.Init(type, nullptr, 3, data, normalised, static_cast<int64_t>(value_bytes), 0);
+  auto id = out.AddAttribute(attribute, true, points);
+  return out.attribute(id)->buffer()->data();
+}
+
+uint8_t coarse(uint8_t channel) {
+  return static_cast<uint8_t>((channel + patch_colour_step / 2) / patch_colour_step * patch_colour_step);
+}
+
+void add_colours(draco::Mesh& out, const mesh& m, uint32_t points) {
+  auto* to = static_cast<uint8_t*>(add_attribute(out, draco::GeometryAttribute::COLOR, draco::DT_UINT8, true, 3, points));
+  for (size_t i = 0; i < m.colours.size(); ++i)
+    to[i] = coarse(m.colours[i]);
+}
+
+void encode(draco::Encoder& encoder, const draco::Mesh& from, draco::EncoderBuffer& to) {
+  encoder.SetSpeedOptions(draco_speed, draco_speed);
+  encoder.SetEncodingMethod(draco::MESH_EDGEBREAKER_ENCODING);
+  if (auto status = encoder.EncodeMeshToBuffer(from, &to); !status.ok())
+    throw std::runtime_error("Draco cannot encode a mesh of " + std::to_string(from.num_points()) + " vertices and "
+                             + std::to_string(from.num_faces()) + " triangles: " + status.error_msg_string());
+}
+
+class field_writer {
+public:
+  explicit field_writer(std::byte* to) : to_(to) {}
+  template <class T>
+  void put(T value) {
+    std::memcpy(to_, &value, sizeof value);
+    to_ += sizeof value;
+  }
+
+private:
+  std::byte* to_;
+};
+
+class field_reader {
+public:
+  explicit field_reader(const std::byte* from) : from_(from) {}
+  template <class T>
+  T get() {
+    T value;
+    std::memcpy(&value, from_, sizeof value);
+    from_ += sizeof value;
+    return value;
+  }
+
+private:
+  const std::byte* from_;
+};
+
+void write_header(std::byte* to, const patch_header& h) {
+  field_writer out{to};
+  out.put(patch_magic);
+  out.put(static_cast<uint8_t>(h.kind));
+  out.put(h.codec);
+  out.put(h.level);
+  out.put(uint8_t{0});
+  out.put(h.region.x);
+  out.put(h.region.y);
+  out.put(h.region.z);
+  out.put(h.vertices);
+  out.put(h.version);
+  out.put(h.keyframe_ns);
+  out.put(h.received_ns);
+  out.put(h.triangles);
+  out.put(h.payload_bytes);
+}
+
+template <class T>
+std::vector<T> attribute_values(const draco::Mesh& from, draco::GeometryAttribute::Type type, draco::DataType data, const char* name) {
+  auto* attribute = from.GetNamedAttribute(type);
+  if (attribute == nullptr || attribute->data_type() != data || attribute->num_components() != 3)
+    refuse(std::string("payload: the Draco mesh has no ") + name);
+  std::vector<T> values(3 * size_t{from.num_points()});
+  for (uint32_t i = 0; i < from.num_points(); ++i)
+    attribute->GetMappedValue(draco::PointIndex(i), &values[3 * size_t{i}]);
+  return values;
+}
+
+} // namespace
+
+patch_header parse_patch_header(std::span<const std::byte> frame) {
+  if (frame.size() < patch_header_bytes)
+    refuse("patch: " + std::to_string(frame.size()) + " bytes, fewer than the header's " + std::to_string(patch_header_bytes));
+  field_reader in{frame.data()};
+  patch_header h;
+  if (auto magic = in.get<uint32_t>(); magic != patch_magic)
+    refuse("patch: magic is " + std::to_string(magic) + ", not " + std::to_string(patch_magic));
+  auto kind = in.get<uint8_t>();
+  if (kind > 1)
+    refuse("patch: kind is " + std::to_string(kind) + ", not 0 or 1");
+  h.kind = static_cast<patch_header::patch_kind>(kind);
+  h.codec = in.get<uint8_t>();
+  if (h.codec != 1)
+    refuse("patch: codec is " + std::to_string(h.codec) + ", not 1 (Draco)");
+  h.level = in.get<uint8_t>();
+  if (h.level != 0)
+    refuse("patch: level is " + std::to_string(h.level) + ", not 0");
+  if (auto flags = in.get<uint8_t>(); flags != 0)
+    refuse("patch: flags are " + std::to_string(flags) + ", not 0");
+  h.region.x = in.get<int32_t>();
+  h.region.y = in.get<int32_t>();
+  h.region.z = in.get<int32_t>();
+  h.vertices = in.get<uint32_t>();
+  h.version = in.get<uint64_t>();
+  h.keyframe_ns = in.get<uint64_t>();
+  h.received_ns = in.get<uint64_t>();
+  h.triangles = in.get<uint32_t>();
+  h.payload_bytes = in.get<uint32_t>();
+  if (h.payload_bytes != frame.size() - patch_header_bytes)
+    refuse("patch: payload_bytes is " + std::to_string(h.payload_bytes) + ", but " + std::to_string(frame.size() - patch_header_bytes)
+           + " bytes follow the header");
+  if (h.kind == patch_header::patch_kind::empty && (h.payload_bytes != 0 || h.triangles != 0 || h.vertices != 0))
+    refuse("patch: an empty region with " + std::to_string(h.triangles) + " triangles, " + std::to_string(h.vertices)
+           + " vertices and " + std::to_string(h.payload_bytes) + " bytes of payload");
+  if (h.kind == patch_header::patch_kind::surface && (h.payload_bytes == 0 || h.triangles == 0 || h.vertices < 3))
+    refuse("patch: a surface of " + std::to_string(h.triangles) + " triangles, " + std::to_string(h.vertices) + " vertices and "
+           + std::to_string(h.payload_bytes) + " bytes of payload");
+  return h;
+}
+
+std::span<const std::byte> patch_payload(std::span<const std::byte> frame) {
+  return frame.size() <= patch_header_bytes ? std::span<const std::byte>{} : frame.subspan(patch_header_bytes);
+}
+
+patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_ns, uint64_t received_ns) {
+  static const mesh nothing;
+  const auto& m = from.surface ? *from.surface : nothing;
+  check_shape(m);
+  patch_header header{.region = from.region, .version = from.version, .keyframe_ns = keyframe_ns, .received_ns = received_ns};
+  draco::Mesh out;
+  auto points = static_cast<uint32_t>(m.positions.size() / 3);
+  out.set_num_points(points);
+  header.triangles = set_faces(out, m.indices);
+  draco::EncoderBuffer payload;
+  if (header.triangles == 0) {
+    header.kind = patch_header::patch_kind::empty;
+  } else {
+    auto* to = static_cast<int32_t*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_INT32, false, 12, points));
+    // In double, and from the coordinate alone: whichever region a vertex is seen from, it falls on the same grid point.
+    for (size_t i = 0; i < m.positions.size(); ++i) {
+      auto steps = std::round(static_cast<double>(m.positions[i]) / static_cast<double>(quantum_m));
+      // Half of the range of int32: Draco takes differences.
+      if (!(std::abs(steps) < 0x1p30))
+        refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " m is more than 2^30 steps of " + std::to_string(quantum_m)
+               + " m from the origin");
+      to[i] = static_cast<int32_t>(steps);
+    }
+    add_colours(out, m, points);
+    draco::Encoder encoder;
+    encode(encoder, out, payload);
+    if (payload.size() > UINT32_MAX - patch_header_bytes)
+      refuse("mesh: its patch would be larger than 4 GiB");
+    header.vertices = points;
+    header.payload_bytes = static_cast<uint32_t>(payload.size());
+  }
+  std::vector<std::byte> frame(patch_header_bytes + payload.size());
+  write_header(frame.data(), header);
+  if (payload.size() > 0)
+    std::memcpy(frame.data() + patch_header_bytes, payload.data(), payload.size());
+  return {.region = from.region,
+          .version = from.version,
+          .keyframe_ns = keyframe_ns,
+          .received_ns = received_ns,
+          .vertices = header.vertices,
+          .triangles = header.triangles,
+          .frame = std::make_shared<const std::vector<std::byte>>(std::move(frame))};
+}
+
+decoded_patch decode_patch(std::span<const std::byte> frame) {
+  decoded_patch result;
+  result.header = parse_patch_header(frame);
+  if (result.header.kind == patch_header::patch_kind::empty)
+    return result;
+  auto payload = patch_payload(frame);
+  draco::DecoderBuffer buffer;
+  buffer.Init(reinterpret_cast<const char*>(payload.data()), payload.size());
+  draco::Decoder decoder;
+  auto decoded = decoder.DecodeMeshFromBuffer(&buffer);
+  if (!decoded.ok())
+    refuse("payload: Draco cannot decode it: " + decoded.status().error_msg_string());
+  const auto& m = *decoded.value();
+  if (m.num_faces() != result.header.triangles)
+    refuse("payload: " + std::to_string(m.num_faces()) + " triangles, but the header says " + std::to_string(result.header.triangles));
+  result.positions = attribute_values<int32_t>(m, draco::GeometryAttribute::POSITION, draco::DT_INT32, "POSITION of 3 x int32");
+  result.colours = attribute_values<uint8_t>(m, draco::GeometryAttribute::COLOR, draco::DT_UINT8, "COLOR of 3 x uint8");
+  result.indices.reserve(3 * size_t{m.num_faces()});
+  for (draco::FaceIndex f(0); f < m.num_faces(); ++f)
+    for (auto point : m.face(f))
+      result.indices.push_back(point.value());
+  return result;
+}
+
+std::vector<std::byte> encode_drc(const mesh& m, float quantum_m) {
+  check_shape(m);
+  draco::Mesh out;
+  auto points = static_cast<uint32_t>(m.positions.size() / 3);
+  out.set_num_points(points);
+  draco::Encoder encoder;
+  draco::EncoderBuffer payload;
+  if (set_faces(out, m.indices) == 0) {
+    // Edgebreaker refuses a mesh without faces; a file of an empty map is still a file.
+    out.set_num_points(0);
+    add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, 0);
+    encoder.SetEncodingMethod(draco::MESH_SEQUENTIAL_ENCODING);
+    if (auto status = encoder.EncodeMeshToBuffer(out, &payload); !status.ok())
+      throw std::runtime_error("Draco cannot encode an empty mesh: " + status.error_msg_string());
+  } else {
+    auto* to = static_cast<float*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, points));
+    std::array<float, 3> lo{INFINITY, INFINITY, INFINITY}, hi{-INFINITY, -INFINITY, -INFINITY};
+    for (size_t i = 0; i < m.positions.size(); ++i) {
+      if (!std::isfinite(m.positions[i]))
+        refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " is not finite");
+      to[i] = m.positions[i];
+      lo[i % 3] = std::min(lo[i % 3], m.positions[i]);
+      hi[i % 3] = std::max(hi[i % 3], m.positions[i]);
+    }
+    add_colours(out, m, points);
+    // A box whose origin lies on the grid and whose steps are the grid's, as wide as the mesh needs.
+    double steps = 1;
+    for (size_t a = 0; a < 3; ++a) {
+      lo[a] = static_cast<float>(std::floor(double{lo[a]} / double{quantum_m}) * double{quantum_m});
+      steps = std::max(steps, std::ceil((double{hi[a]} - double{lo[a]}) / double{quantum_m}));
+    }
+    auto bits = std::min(30, static_cast<int>(std::ceil(std::log2(steps + 1))));
+    auto range = bits == 30 ? steps * double{quantum_m} : (std::exp2(bits) - 1) * double{quantum_m};
+    encoder.SetAttributeExplicitQuantization(draco::GeometryAttribute::POSITION, bits, 3, lo.data(), static_cast<float>(range));
+    encode(encoder, out, payload);
+  }
+  std::vector<std::byte> file(payload.size());
+  std::memcpy(file.data(), payload.data(), payload.size());
+  return file;
+}
+
+} // namespace tessera
