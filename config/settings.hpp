@@ -35,6 +35,7 @@ struct settings {
   uint32_t prefetch = 0;
   std::string shm_prefix;
   bool unlink = false;
+  bool embed = false;
   std::string pose_layout;
   float max_depth_m = 0;
   float noise_m = 0;

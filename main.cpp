@@ -1,0 +1,225 @@
+// The command line: reads settings, hands them down as plain structs, and turns what goes wrong into messages and exit codes.
+
+#include "config/error.hpp"
+#include "config/flags.hpp"
+#include "config/resolve.hpp"
+#include "config/sample.hpp"
+#include "net/commands/offline.hpp"
+#include "net/commands/progress.hpp"
+#include "net/commands/publish_command.hpp"
+#include "net/commands/serve_command.hpp"
+#include "net/commands/stop_signal.hpp"
+
+#include <CLI/CLI.hpp>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <iostream>
+#include <thread>
+
+namespace {
+
+using namespace tessera;
+
+enum exit_code { ok = 0, failed = 1, usage = 2 };
+
+uint32_t threads_of(const config::settings& s) { return s.threads.value_or(std::max(1u, std::thread::hardware_concurrency())); }
+
+mapping mapping_of(const config::settings& s) {
+  mapping map;
+  map.voxel_m = s.voxel_m.value_or(map.voxel_m);
+  map.truncation_m = s.truncation_m.value_or(3 * map.voxel_m);
+  map.region_voxels = s.region_voxels;
+  map.min_range_m = s.min_range_m;
+  map.max_range_m = s.max_range_m;
+  map.min_confidence = s.min_confidence;
+  map.validate();
+  return map;
+}
+
+source_options input_of(const config::settings& s) {
+  source_options input;
+  input.limit = s.limit.value_or(0);
+  input.every = s.every;
+  input.shuffle = s.shuffle;
+  input.rate = static_cast<double>(s.rate_hz);
+  input.max_depth_m = s.max_depth_m;
+  input.shm_prefix = s.shm_prefix;
+  input.unlink = s.unlink;
+  input.layout = s.pose_layout == "row-major"      ? pose_layout::row_major
+                 : s.pose_layout == "column-major" ? pose_layout::column_major
+                                                   : pose_layout::automatic;
+  input.exchange = s.exchange;
+  input.queue = s.queue;
+  input.prefetch = static_cast<uint16_t>(s.prefetch);
+  input.synthetic.noise_m = s.noise_m;
+  return input;
+}
+
+offline_setup offline_of(const config::settings& s, const std::string& source) {
+  offline_setup setup;
+  setup.source = source;
+  setup.input = input_of(s);
+  setup.input.rate = 0; // there is nobody to watch
+  setup.map = mapping_of(s);
+  setup.auto_voxel = !s.voxel_m;
+  setup.threads = threads_of(s);
+  setup.memory_cap_bytes = s.memory_cap_bytes;
+  setup.progress = on_terminal();
+  return setup;
+}
+
+publish_setup publish_of(const config::settings& s, const std::string& source, const std::string& to) {
+  publish_setup setup;
+  setup.source = source;
+  setup.to = to;
+  setup.input = input_of(s);
+  setup.output.exchange = s.exchange;
+  setup.output.queue = s.queue;
+  setup.output.embed = s.embed;
+  setup.output.shm_prefix = s.shm_prefix;
+  setup.output.token = s.token;
+  setup.progress = on_terminal();
+  return setup;
+}
+
+serve_setup serve_of(const config::settings& s, const std::vector<std::string>& sources) {
+  serve_setup setup;
+  setup.sources = sources;
+  setup.amqp_url = s.amqp_url;
+  setup.input = input_of(s);
+  setup.auto_voxel = !s.voxel_m;
+  setup.threads = threads_of(s);
+  setup.service.map = mapping_of(s);
+  setup.service.threads = setup.threads;
+  setup.service.device_bytes = s.memory_cap_bytes;
+  setup.service.store_bytes = s.store_memory_bytes;
+  setup.service.store_folder = s.store_dir;
+  setup.service.policy = s.policy == "newest" ? input_policy::newest : input_policy::block;
+  setup.server.bind = s.bind;
+  setup.server.port = s.port;
+  setup.server.metrics_port = s.metrics_port;
+  setup.server.token = s.token;
+  setup.server.insecure = s.insecure;
+  setup.server.max_connections = s.connections;
+  setup.server.body_limit = s.body_bytes;
+  return setup;
+}
+
+/// What the command line said, whichever command it is.
+struct command_line {
+  std::map<std::string, config::given> flags;
+  std::string file;
+  std::vector<std::string> sources;
+  std::string source, output, to;
+  bool json = false;
+
+  config::settings settings() const {
+    config::layers layers{.flags = flags, .variables = config::process_environment(), .file = {}};
+    if (!file.empty())
+      layers.file = config::read_file(file);
+    auto resolved = config::resolve(layers);
+    // On standard error whatever the command: standard output is for results.
+    spdlog::set_default_logger(spdlog::stderr_color_mt("tessera"));
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%-5l%$ %v");
+    spdlog::set_level(spdlog::level::from_str(resolved.values.log_level));
+    for (const auto& warning : resolved.warnings)
+      spdlog::warn("{}", warning);
+    return resolved.values;
+  }
+};
+
+constexpr const char* source_help
+  = "Where keyframes come from: synthetic:room, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST";
+
+int run(int argc, char** argv) {
+  CLI::App app{"Tessera makes live meshes from a SLAM system's keyframes.\nEach command has its own --help."};
+  app.set_version_flag("--version", "tessera " TESSERA_VERSION);
+  app.require_subcommand(1);
+  app.failure_message([](const CLI::App* a, const CLI::Error& e) {
+    return std::string("tessera: ") + e.what() + "\nSee: tessera " + (a->get_subcommands().empty() ? "" : a->get_subcommands().front()->get_name() + ' ')
+           + "--help\n";
+  });
+  command_line line;
+  std::function<int()> chosen;
+  const auto add = [&](const char* name, const char* help, std::initializer_list<std::string_view> groups, std::function<int()> action) {
+    auto* command = app.add_subcommand(name, help);
+    config::add_flags(*command, groups, line.flags, line.file);
+    command->callback([&chosen, action = std::move(action)] { chosen = action; });
+    return command;
+  };
+
+  auto* serve = add("serve",
+                    "Serves the live mesh of what the sources bring. Without a source: a synthetic room that is scanned for ever (or the "
+                    "broker of amqp-url), and shared memory",
+                    {"map", "work", "input", "server", "log"}, [&] {
+                      const auto settings = line.settings();
+                      stop_signal stop;
+                      return serve_command(serve_of(settings, line.sources), stop);
+                    });
+  serve->add_option("SOURCE", line.sources, source_help);
+
+  auto* hash = add("hash", "Prints the hash and the counts of a source's map", {"map", "work", "input", "log"},
+                   [&] { return hash_command(offline_of(line.settings(), line.source), std::cout); });
+  hash->add_option("SOURCE", line.source, source_help)->required();
+
+  auto* mesh = add("mesh", "Writes the mesh of a source's map to a file", {"map", "work", "input", "log"},
+                   [&] { return mesh_command(offline_of(line.settings(), line.source), line.output); });
+  mesh->add_option("SOURCE", line.source, source_help)->required();
+  mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")->required()->type_name("FILE");
+
+  auto* publish = add("publish", "Sends a source's keyframes to a service elsewhere", {"input", "log"}, [&] {
+    const auto settings = line.settings();
+    stop_signal stop;
+    return publish_command(publish_of(settings, line.source, line.to), stop.token());
+  });
+  publish->add_option("SOURCE", line.source, source_help)->required();
+  publish
+    ->add_option("--to", line.to, "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), shm:/PREFIX, "
+                                  "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one)")
+    ->required()
+    ->type_name("URL");
+
+  auto* bench = add("bench", "Measures how long a source's keyframes take, stage by stage", {"map", "work", "input", "log"}, [&] {
+    auto settings = line.settings();
+    if (!settings.threads)
+      settings.threads = 1;
+    return bench_command(offline_of(settings, line.source), line.json, std::cout);
+  });
+  bench->add_option("SOURCE", line.source, source_help)->required();
+  bench->add_flag("--json", line.json, "Print one JSON object");
+
+  auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");
+  sample->callback([&chosen] {
+    chosen = [] {
+      std::cout << config::sample_file();
+      return int{ok};
+    };
+  });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? ok : usage;
+  }
+  return chosen();
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  const auto complain = [](const std::exception& e, int code) {
+    std::cerr << "tessera: " << e.what() << '\n';
+    return code;
+  };
+  try {
+    return run(argc, argv);
+  } catch (const std::invalid_argument& e) { // settings, sources and addresses that cannot be
+    return complain(e, usage);
+  } catch (const std::bad_alloc& e) {
+    std::cerr << "tessera: out of memory: the map reached memory-cap, or the machine has no more\n";
+    return failed;
+  } catch (const std::exception& e) {
+    return complain(e, failed);
+  }
+}

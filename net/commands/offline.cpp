@@ -1,0 +1,70 @@
+#include "net/commands/offline.hpp"
+
+#include "actors/keyframe_check.hpp"
+#include "net/commands/progress.hpp"
+#include "net/sinks/mesh_file.hpp"
+
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+
+namespace tessera {
+
+namespace {
+
+/// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
+std::unique_ptr<offline_map> make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
+  auto result = std::make_unique<offline_map>(map, make_cpu_backend(map, setup.memory_cap_bytes), checked_options(setup.threads));
+  const auto input = make_source(setup.source, setup.input);
+  {
+    progress_sink sink(*result, what, input->total(), setup.progress);
+    input->run(sink, {});
+    result->finish();
+  }
+  const auto counts = result->counts();
+  if (counts.keyframes == 0)
+    throw std::runtime_error(setup.source + " has no usable keyframe");
+  return result;
+}
+
+} // namespace
+
+offline_options checked_options(uint32_t threads) {
+  offline_options options;
+  options.threads = threads;
+  options.check = [](const keyframe& frame) {
+    const auto fault = check_keyframe(frame, keyframe_limits{});
+    return fault ? fault->text : std::string{};
+  };
+  return options;
+}
+
+int hash_command(const offline_setup& setup, std::ostream& out) {
+  const auto result = make_map(setup, mapping_for(setup), "hash");
+  const auto stats = result->stats();
+  out << to_hex(stats.hash) << " keyframes=" << result->counts().keyframes << " regions=" << result->regions()
+      << " blocks=" << stats.blocks << " voxels=" << stats.voxels << std::endl;
+  return 0;
+}
+
+int mesh_command(const offline_setup& setup, const std::string& file) {
+  const auto map = mapping_for(setup);
+  // Before the work: a wrong ending or folder is told at once.
+  const auto format = mesh_format_of(file);
+  std::ofstream out(file, std::ios::binary);
+  if (!out)
+    throw std::runtime_error("cannot write " + file);
+  const auto result = make_map(setup, map, "mesh");
+  const auto meshes = result->meshes();
+  const auto surface = weld(meshes);
+  const auto bytes = encode_mesh(surface, format, map);
+  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.close();
+  if (!out)
+    throw std::runtime_error("cannot write " + file + ": is the disk full?");
+  std::cerr << "tessera: " << file << ": " << surface.triangles() << " triangles, " << surface.vertices() << " vertices, "
+            << bytes.size() << " bytes\n";
+  return 0;
+}
+
+} // namespace tessera

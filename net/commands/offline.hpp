@@ -1,0 +1,47 @@
+#pragma once
+
+#include "gpu/mapping.hpp"
+#include "gpu/offline_map.hpp"
+#include "net/sources/source.hpp"
+
+#include <iosfwd>
+#include <string>
+
+namespace tessera {
+
+/// What the commands that make a map without a service are told.
+struct offline_setup {
+  /// SOURCE of the command line.
+  std::string source;
+  source_options input;
+  mapping map;
+  /// The voxel size is to be derived from the first keyframe; truncation and ranges follow it.
+  bool auto_voxel = false;
+  uint32_t threads = 1;
+  /// Cap of the field's memory, bytes; 0: none.
+  uint64_t memory_cap_bytes = 0;
+  /// Show progress on standard error.
+  bool progress = false;
+};
+
+/// Returns the mapping to use: the given one, or one derived from the source's first keyframe. Throws std::runtime_error if there
+/// is no keyframe to derive it from.
+mapping mapping_for(const offline_setup& setup);
+
+/// Makes a mapping whose voxels suit a map of unknown scale, from a keyframe of it. Throws std::runtime_error if the keyframe has no
+/// valid point.
+mapping mapping_from(const keyframe& first, mapping base);
+
+/// Options of an offline map that refuses what a service would refuse.
+offline_options checked_options(uint32_t threads);
+
+/// Prints the map's hash and counts. Answers the exit code.
+int hash_command(const offline_setup& setup, std::ostream& out);
+
+/// Writes the map's mesh to a file; its ending tells the format: ply, glb or drc. Answers the exit code.
+int mesh_command(const offline_setup& setup, const std::string& file);
+
+/// Measures the stages on one thread, and throughput on several if `threads` is more; as one JSON object or in words.
+int bench_command(const offline_setup& setup, bool json, std::ostream& out);
+
+} // namespace tessera

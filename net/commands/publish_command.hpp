@@ -1,0 +1,22 @@
+#pragma once
+
+#include "net/sources/publish.hpp"
+#include "net/sources/source.hpp"
+
+#include <string>
+
+namespace tessera {
+
+/// What `tessera publish` is told.
+struct publish_setup {
+  std::string source, to;
+  source_options input;
+  publish_options output;
+  bool progress = false;
+};
+
+/// Sends a source's keyframes to a service elsewhere until the source ends or a stop is asked for. Answers the exit code: 1 if not
+/// one keyframe was delivered, or one was refused.
+int publish_command(const publish_setup& setup, std::stop_token stop);
+
+} // namespace tessera

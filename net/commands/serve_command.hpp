@@ -1,0 +1,31 @@
+#pragma once
+
+#include "actors/service.hpp"
+#include "net/sinks/server.hpp"
+#include "net/sources/source.hpp"
+
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+class stop_signal;
+
+/// What `tessera serve` is told.
+struct serve_setup {
+  /// SOURCEs of the command line. None: a broker if `amqp_url` is set, else the synthetic room; and shared memory.
+  std::vector<std::string> sources;
+  std::string amqp_url;
+  source_options input;
+  service_config service;
+  server_config server;
+  /// The voxel size is to be derived from the first keyframe.
+  bool auto_voxel = false;
+  /// Threads that actors run on.
+  uint32_t threads = 1;
+};
+
+/// Runs the service until a stop is asked for. Answers the exit code: 0, or 1 if a source that was named could not start.
+int serve_command(serve_setup setup, stop_signal& stop);
+
+} // namespace tessera

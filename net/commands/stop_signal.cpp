@@ -1,0 +1,55 @@
+#include "net/commands/stop_signal.hpp"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+
+namespace tessera {
+
+namespace {
+
+sigset_t both() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+} // namespace
+
+stop_signal::stop_signal() {
+  const auto set = both();
+  if (const auto code = ::pthread_sigmask(SIG_BLOCK, &set, &old_); code != 0)
+    throw std::system_error(code, std::generic_category(), "pthread_sigmask");
+  watcher_ = std::jthread([this](std::stop_token ending) {
+    const auto signals = both();
+    const timespec step{.tv_sec = 0, .tv_nsec = 100'000'000};
+    while (!ending.stop_requested()) {
+      const auto signal = ::sigtimedwait(&signals, nullptr, &step);
+      if (signal < 0)
+        continue; // nothing came in the step
+      if (stop_.stop_requested())
+        ::_exit(128 + signal);
+      stop_.request_stop();
+    }
+  });
+}
+
+stop_signal::~stop_signal() {
+  watcher_ = {};
+  ::pthread_sigmask(SIG_SETMASK, &old_, nullptr);
+}
+
+void stop_signal::wait() const {
+  std::mutex mutex;
+  std::condition_variable_any stopped;
+  std::unique_lock lock(mutex);
+  stopped.wait(lock, stop_.get_token(), [] { return false; });
+}
+
+} // namespace tessera
