@@ -46,9 +46,9 @@ export class camera_path {
     this.frustum_material_.resolution.set(width, height);
   }
 
-  /// Brings the drawing up to date, at most five times a second; true if it changed. `size_m` is the frustum's depth.
+  /// Brings the drawing up to date, at most five times a second (a long path: once); true if it changed. `size_m` is the frustum's depth.
   update(cameras: camera_set, size_m: number, now_ms: number): boolean {
-    if (cameras.revision === this.drawn_revision_ || now_ms - this.drawn_at_ms_ < 200) return false;
+    if (cameras.revision === this.drawn_revision_ || now_ms - this.drawn_at_ms_ < (cameras.size < 4000 ? 200 : 1000)) return false;
     this.drawn_revision_ = cameras.revision;
     this.drawn_at_ms_ = now_ms;
     const list = cameras.sorted();

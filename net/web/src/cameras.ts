@@ -44,9 +44,12 @@ export class camera_set {
     this.revision++;
   }
 
-  /// By time, oldest first.
+  /// By time, oldest first. Mostly they come in that order already, which costs one look at each.
   sorted(): camera_pose[] {
-    return [...this.by_id_.values()].sort((a, b) => (a.timestamp_ns < b.timestamp_ns ? -1 : a.timestamp_ns > b.timestamp_ns ? 1 : 0));
+    const list = [...this.by_id_.values()];
+    if (list.some((c, i) => i > 0 && c.timestamp_ns < list[i - 1].timestamp_ns))
+      list.sort((a, b) => (a.timestamp_ns < b.timestamp_ns ? -1 : a.timestamp_ns > b.timestamp_ns ? 1 : 0));
+    return list;
   }
 
   private remove_(id: string): void {

@@ -4,8 +4,8 @@ export const subprotocol = "tessera.v1";
 export const patch_magic = 0x31505354;
 export const patch_header_bytes = 56;
 
-/// More triangles than any region can have; a header that claims more is damaged.
-const max_triangles = 1 << 26;
+/// More than any region can have (256^3 cells); a header that claims more is damaged.
+const max_triangles = 5 << 24, max_vertices = 3 << 24;
 
 /// Names a region; the text form "x,y,z" is its key in maps.
 export type region = readonly [number, number, number];
@@ -98,7 +98,7 @@ export function parse_patch(frame: ArrayBuffer): patch {
   if (payload_bytes !== present)
     throw new protocol_error(`patch ${region_text(region)} says ${payload_bytes} payload bytes, ${present} are there`);
   if (triangles > max_triangles) throw new protocol_error(`patch ${region_text(region)} says ${triangles} triangles, at most ${max_triangles} can be`);
-  if (vertices > 3 * triangles) throw new protocol_error(`patch ${region_text(region)} says ${vertices} vertices for ${triangles} triangles`);
+  if (vertices > max_vertices) throw new protocol_error(`patch ${region_text(region)} says ${vertices} vertices, at most ${max_vertices} can be`);
   if (kind === 0 && payload_bytes === 0) throw new protocol_error(`patch ${region_text(region)} has a surface without payload`);
   if (kind === 1 && payload_bytes !== 0) throw new protocol_error(`empty patch ${region_text(region)} carries ${payload_bytes} payload bytes`);
   return {

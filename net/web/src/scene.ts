@@ -23,7 +23,8 @@ export class map_scene {
   readonly ground = new ground_grid();
   readonly canvas: HTMLCanvasElement;
   on_resize: () => void = () => {};
-  on_lost: () => void = () => {};
+  /// The browser took the drawing context away (false) or gave it back (true); geometry is then uploaded again by itself.
+  on_context: (there: boolean) => void = () => {};
   private renderer_: WebGLRenderer;
   private scene_ = new Scene();
   /// Turns the map's frame upright; holds everything that is in the map's frame.
@@ -43,7 +44,8 @@ export class map_scene {
     this.renderer_.info.autoReset = false;
     this.upright_.add(this.surfaces.group, this.outlines.lines, this.path.group);
     this.scene_.add(this.upright_, this.ground.mesh);
-    canvas.addEventListener("webglcontextlost", () => this.on_lost());
+    canvas.addEventListener("webglcontextlost", () => this.on_context(false));
+    canvas.addEventListener("webglcontextrestored", () => this.on_context(true));
     new ResizeObserver(() => this.resize_()).observe(canvas.parentElement ?? canvas);
     this.resize_();
   }

@@ -11,6 +11,7 @@ import { to_ply } from "./export_ply";
 import { as_held, ledger } from "./ledger";
 import { percentile_meter, rate_meter } from "./meter";
 import { axis_of, type vector } from "./orientation";
+import { pixel_ratio } from "./pixel_ratio";
 import { pipeline, type pipeline_parts, type ready_patch } from "./pipeline";
 import { ack_frame, type held_patch, type hello, type patch, type stats, type talk, view_frame } from "./protocol";
 import { map_scene, no_webgl } from "./scene";
@@ -57,6 +58,7 @@ class viewer {
   private live_since_ns_ = 0n;
   private acks_: held_patch[] = [];
   private dirty_ = true;
+  private pixels_ = new pixel_ratio(devicePixelRatio);
   private frames_: number[] = [];
   private worst_frame_ms_ = 0;
   private last_frame_ms_ = 0;
@@ -94,8 +96,10 @@ class viewer {
     this.controls_.on_change = () => this.moved_();
     this.controls_.pick = (at) => scene_.pick(at);
     scene_.on_resize = () => (this.dirty_ = true);
-    scene_.on_lost = () => {
-      this.context_lost_ = true;
+    scene_.set_pixel_ratio(this.pixels_.value);
+    scene_.on_context = (there) => {
+      this.context_lost_ = !there;
+      this.dirty_ = true;
       this.tell_();
     };
 
@@ -211,7 +215,10 @@ class viewer {
     if (this.context_lost_) return;
     const dt_s = Math.min(0.25, Math.max(0, (t - this.last_frame_ms_) / 1000));
     const ran_on = this.frames_.length > 0 && this.frames_[this.frames_.length - 1] === this.last_frame_ms_;
-    if (ran_on) this.worst_frame_ms_ = Math.max(this.worst_frame_ms_, t - this.last_frame_ms_);
+    if (ran_on) {
+      this.worst_frame_ms_ = Math.max(this.worst_frame_ms_, t - this.last_frame_ms_);
+      if (this.pixels_.frame(t - this.last_frame_ms_)) this.scene_.set_pixel_ratio(this.pixels_.value);
+    }
     this.last_frame_ms_ = t;
 
     const shown: { patch: patch; late_ms: number }[] = [];

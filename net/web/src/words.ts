@@ -12,7 +12,7 @@ export const no_webgl_notice: notice = {
 export const lost_webgl_notice: notice = {
   tone: "bad",
   title: "The graphics card gave up",
-  text: "The browser took the drawing context away, which happens after a driver crash or when graphics memory runs out. Reload the page to go on.",
+  text: "The browser took the drawing context away, which happens after a driver crash or when graphics memory runs out. It may come back by itself; if not, reload the page.",
   action: { label: "Reload", run: () => location.reload() },
 };
 

@@ -67,10 +67,10 @@ describe("shaping", () => {
     expect(fault_of({ ...m, positions: new Int32Array(0) })).toMatch(/not whole vertices/);
   });
 
-  test("a million places hash to a million numbers", () => {
+  test("many places hash to as many numbers", () => {
     const seen = new Set<number>();
-    for (let i = 0; i < 1_000_000; i++) seen.add(place_hash((i % 100) * 3 - 150, (Math.floor(i / 100) % 100) - 50, Math.floor(i / 10_000) * 7 - 350));
-    expect(seen.size).toBe(1_000_000);
+    for (let i = 0; i < 250_000; i++) seen.add(place_hash((i % 100) * 3 - 150, (Math.floor(i / 100) % 100) - 50, Math.floor(i / 10_000) * 7 - 350));
+    expect(seen.size).toBe(250_000);
   });
 });
 

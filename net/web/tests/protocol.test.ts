@@ -31,7 +31,7 @@ describe("patch frames", () => {
     ["level", { level: 1 }, /level 1/],
     ["payload", { payload_bytes: 0xffffffff }, /4294967295 payload bytes/],
     ["triangles", { triangles: 0xffffffff }, /4294967295 triangles/],
-    ["vertices", { vertices: 121 }, /121 vertices for 40 triangles/],
+    ["vertices", { vertices: 0xfffffff0 }, /4294967280 vertices/],
   ])("a wrong %s is named", (_name, values, words) => expect(() => parse_patch(patch_frame(values))).toThrow(words));
 
   test("a surface without payload and an empty region with one are refused", () => {
