@@ -52,6 +52,7 @@ public:
       },
       [this](patch_atom, region_key region) { return board_.get(region); },
       [this](list_atom) { return board_.all(); },
+      [this](camera_atom) { return board_.cameras(); },
     };
   }
 

@@ -99,7 +99,9 @@ using broadcaster_actor = caf::typed_actor<
   /// Returns a region's newest patch, or an empty frame if there is none.
   caf::replies_to<patch_atom, region_key>::with<patch>,
   /// Lists the newest patches.
-  caf::replies_to<list_atom>::with<std::vector<patch>>>;
+  caf::replies_to<list_atom>::with<std::vector<patch>>,
+  /// Lists the newest cameras.
+  caf::replies_to<camera_atom>::with<std::vector<camera>>>;
 
 /// Answers what every actor is, does, holds and waits for.
 using inspector_actor = caf::typed_actor<
