@@ -2,11 +2,16 @@
 
 #include "actors/keyframe_check.hpp"
 #include "net/commands/progress.hpp"
-#include "net/sinks/mesh_file.hpp"
+#include "net/sinks/mesh_files.hpp"
+#include "net/sinks/patch_codec.hpp"
 
-#include <fstream>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
 #include <iostream>
 #include <stdexcept>
+#include <system_error>
 
 namespace tessera {
 
@@ -50,20 +55,14 @@ int hash_command(const offline_setup& setup, std::ostream& out) {
 int mesh_command(const offline_setup& setup, const std::string& file) {
   const auto map = mapping_for(setup);
   // Before the work: a wrong ending or folder is told at once.
-  const auto format = mesh_format_of(file);
-  std::ofstream out(file, std::ios::binary);
-  if (!out)
-    throw std::runtime_error("cannot write " + file);
+  if (!mesh_format_of(file))
+    throw std::invalid_argument("the ending of " + file + " is not .ply, .glb or .drc");
+  if (const auto folder = std::filesystem::absolute(file).parent_path(); ::access(folder.c_str(), W_OK) != 0)
+    throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
   const auto result = make_map(setup, map, "mesh");
-  const auto meshes = result->meshes();
-  const auto surface = weld(meshes);
-  const auto bytes = encode_mesh(surface, format, map);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  out.close();
-  if (!out)
-    throw std::runtime_error("cannot write " + file + ": is the disk full?");
-  std::cerr << "tessera: " << file << ": " << surface.triangles() << " triangles, " << surface.vertices() << " vertices, "
-            << bytes.size() << " bytes\n";
+  const auto surface = weld(result->meshes());
+  save_mesh(file, surface, patch_quantum_m(map.voxel_m));
+  std::cerr << "tessera: " << file << ": " << surface.triangles() << " triangles, " << surface.vertices() << " vertices\n";
   return 0;
 }
 
