@@ -26,21 +26,20 @@ run: build ## Starts the service: a synthetic room is scanned, and a page shows 
 	@exec $(BINARY) serve $(ARGS)
 
 .PHONY: build
-build: packages ## Builds the program and the viewer (side by side: they do not need each other).
-	@$(MAKE) --no-print-directory -j2 binary web
+build: binary ## Builds the viewer and the program, which holds it.
 
 .PHONY: binary
-binary: $(BUILD)/build.ninja
+binary: packages $(WEB) $(BUILD)/build.ninja
 	$(say) "building the program ($(BUILD))"
 	@cmake --build $(BUILD) --target tessera
 
 .PHONY: test
-test: packages-test tests web ## Builds and passes every test: C++, Python, the viewer's, end to end.
+test: tests ## Builds and passes every test: C++, Python, the viewer's, end to end.
 	$(say) "running the tests"
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
 
 .PHONY: tests
-tests: $(BUILD)/build.ninja
+tests: packages-test $(WEB) $(BUILD)/build.ninja
 	$(say) "building the program and its tests ($(BUILD))"
 	@cmake --build $(BUILD)
 
@@ -70,22 +69,21 @@ fuzz: ## Runs each fuzz target for a minute (SECONDS_EACH=60).
 	@tests/fuzz/run build/fuzz $(or $(SECONDS_EACH),60)
 
 .PHONY: web
-web: $(WEB) ## Builds the viewer (net/web/dist).
+web: packages $(WEB) ## Builds the viewer (net/web/dist).
 
-$(WEB): $(WEB_SOURCES) build/.node-modules
+$(WEB): $(WEB_SOURCES) build/.node-modules | packages
 	$(say) "building the viewer (net/web)"
 	@cd net/web && npm run --silent build
 	@touch $@
 
-build/.node-modules: net/web/package.json net/web/package-lock.json
-	$(need) web
+build/.node-modules: net/web/package.json net/web/package-lock.json | packages
 	$(say) "installing the viewer's packages"
 	@cd net/web && npm ci --silent --no-audit --no-fund --no-update-notifier
 	@mkdir -p build && touch $@
 
 QUIET := >/dev/null
 
-$(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json docker/packages.txt | packages
+$(BUILD)/build.ninja: CMakePresets.json docker/packages.txt | packages $(WEB)
 	$(say) "configuring ($(PRESET))"
 	@cmake --preset $(PRESET) $(QUIET)
 	@touch $@
