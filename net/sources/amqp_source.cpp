@@ -193,7 +193,8 @@ private:
         ++under_way_;
         letters.put({link_number_, std::move(*message)});
       }
-      wait(desk, link.socket(), tick);
+      if (!stop.stop_requested()) // its ring may be quiet already: settle() has heard it
+        wait(desk, link.socket(), tick);
     }
   }
 
@@ -202,7 +203,7 @@ private:
     while (!stop.stop_requested()) {
       settle(desk, nullptr, false);
       auto left = std::chrono::ceil<std::chrono::milliseconds>(until - steady::now());
-      if (left.count() <= 0)
+      if (left.count() <= 0 || stop.stop_requested())
         return;
       wait(desk, -1, left);
     }

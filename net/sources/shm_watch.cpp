@@ -132,6 +132,8 @@ public:
         look_around(); // many segments at once: some events were lost
       settle(*desk, stop);
       take_ready(sink, desk, stop);
+      if (stop.stop_requested())
+        return; // its ring may be quiet already: settle() has heard it
       pollfd files[2] = {{folder.fd(), POLLIN, 0}, {desk->ring.fd(), POLLIN, 0}};
       ::poll(files, 2, waiting_.empty() ? -1 : static_cast<int>(recheck.count()));
     }

@@ -148,9 +148,10 @@ pose room_camera(uint64_t step, uint64_t steps) {
   double x = 1.55 * turn_cos(lap), y = 1.3 * turn_sin(lap), z = 1.45 + 0.25 * turn_sin(3 * way);
   // 0 on the first lap, half a turn on the second, softly at both changes.
   auto softly = [](double t) { return t <= 0 ? 0.0 : t >= 1 ? 1.0 : t * t * (3 - 2 * t); };
-  double inward = softly((way - 0.45) / 0.1) + softly((way - 0.95) / 0.05);
-  double yaw = lap + 0.5 * inward;
-  double nod = way < 0.5 ? 0.115 * turn_sin(9 * way) : -0.05 + 0.05 * turn_sin(7 * way);
+  double turned = softly((way - 0.45) / 0.1), back = softly((way - 0.9) / 0.1);
+  double yaw = lap + 0.5 * (turned + back);
+  double share = turned - back; // of looking across the room
+  double nod = (1 - share) * 0.115 * turn_sin(9 * way) + share * (-0.05 + 0.05 * turn_sin(7 * way));
   double cp = turn_cos(nod), sp = turn_sin(nod), cy = turn_cos(yaw), sy = turn_sin(yaw);
   // Columns: right = forward x up, down = forward x right, forward.
   double fx = cy * cp, fy = sy * cp, fz = sp;

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "messages/keyframe_sink.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace tessera::testing {
+
+/// Keeps what a source gives; answers `accepted`, or what `judge` says.
+class recording_sink final : public keyframe_sink {
+public:
+  struct aside {
+    std::string source, what, reason;
+  };
+  std::function<verdict(const keyframe&)> judge = [](const keyframe&) { return verdict{}; };
+
+  void offer(keyframe frame, completion done) override {
+    auto v = judge(frame);
+    {
+      std::lock_guard lock(mutex_);
+      frames_.push_back(std::move(frame));
+    }
+    changed_.notify_all();
+    done(v);
+  }
+  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
+  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
+  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
+    {
+      std::lock_guard lock(mutex_);
+      asides_.push_back({source, what, reason});
+    }
+    changed_.notify_all();
+  }
+
+  std::vector<keyframe> frames() {
+    std::lock_guard lock(mutex_);
+    return frames_;
+  }
+  std::vector<aside> asides() {
+    std::lock_guard lock(mutex_);
+    return asides_;
+  }
+  /// Lets go of the keyframes (and of what they map).
+  void clear() {
+    std::lock_guard lock(mutex_);
+    frames_.clear();
+  }
+  /// Waits until so many keyframes and set-aside inputs have come in; false after ten seconds.
+  bool wait_for(size_t frames, size_t asides = 0) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return frames_.size() >= frames && asides_.size() >= asides; });
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<keyframe> frames_;
+  std::vector<aside> asides_;
+};
+
+} // namespace tessera::testing

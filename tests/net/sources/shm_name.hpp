@@ -1,0 +1,64 @@
+#pragma once
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace tessera::testing {
+
+/// A shared memory name of this process's own, and a producer that does what it likes under it. Cleans up.
+class shm_name {
+public:
+  explicit shm_name(std::string prefix = own_prefix(), std::string id = {}) : key_(prefix + (id.empty() ? next() : id)) {}
+  ~shm_name() { unlink(); }
+  shm_name(const shm_name&) = delete;
+  shm_name& operator=(const shm_name&) = delete;
+
+  /// A prefix that nobody else uses.
+  static std::string own_prefix() { return "/tessera_test_" + std::to_string(getpid()) + "_" + next() + "_"; }
+
+  [[nodiscard]] const std::string& key() const { return key_; }
+  [[nodiscard]] std::string path() const { return "/dev/shm" + key_; }
+  [[nodiscard]] bool exists() const { return access(path().c_str(), F_OK) == 0; }
+  void unlink() const { ::unlink(path().c_str()); }
+
+  /// Writes it anew, or over what is there.
+  void write(const std::vector<std::byte>& bytes) const {
+    int file = shm_open(key_.c_str(), O_CREAT | O_RDWR | O_TRUNC, 0600);
+    if (file < 0 || ::write(file, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+      throw std::runtime_error("cannot write " + key_);
+    close(file);
+  }
+  void truncate(size_t bytes) const {
+    if (::truncate(path().c_str(), static_cast<off_t>(bytes)) != 0)
+      throw std::runtime_error("cannot truncate " + key_);
+  }
+  /// As a producer does that keeps its mapping.
+  void overwrite_mapped(const std::vector<std::byte>& bytes) const {
+    int file = shm_open(key_.c_str(), O_RDWR, 0);
+    void* at = mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    if (at == MAP_FAILED)
+      throw std::runtime_error("cannot map " + key_);
+    std::memcpy(at, bytes.data(), bytes.size());
+    munmap(at, bytes.size());
+  }
+
+private:
+  static std::string next() {
+    static std::atomic<int> number = 0;
+    return std::to_string(number++);
+  }
+  std::string key_;
+};
+
+} // namespace tessera::testing
