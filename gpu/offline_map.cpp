@@ -52,10 +52,24 @@ public:
     }
     if (!pool_)
       return take(frame, done);
-    pool_->run([this, frame = std::move(frame), done = std::move(done)] { take(frame, done); });
+    pool_->run([this, frame = std::move(frame), done = std::move(done)] {
+      if (pool_->failed())
+        return done({outcome::refused, "the map could not take an earlier keyframe"});
+      take(frame, done);
+    });
   }
 
   void take(const keyframe& frame, const completion& done) {
+    try {
+      done(taken(frame));
+    } catch (...) {
+      done({outcome::refused, "the map cannot take it: see the error that ends the work"});
+      throw;
+    }
+  }
+
+  /// Takes a keyframe whose id is its own by now.
+  verdict taken(const keyframe& frame) {
     const auto start = clock::now();
     ray_counts seen;
     auto rays = make_rays(map_, *frame.body, frame.world_from_camera, seen);
@@ -65,7 +79,7 @@ public:
         live_.erase(frame.id);
       }
       refuse(torn);
-      return done({outcome::refused, std::move(torn)});
+      return {outcome::refused, std::move(torn)};
     }
     uint64_t beyond = 0;
     const auto parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
@@ -79,7 +93,7 @@ public:
         live_[frame.id] = {{std::make_shared<const std::vector<ray>>(std::move(rays))}, frame.world_from_camera};
     }
     send(parts, frame.world_from_camera, 1, times);
-    done({outcome::accepted, {}});
+    return {};
   }
 
   void move(const keyframe_id& id, const pose* to, const completion& done) {

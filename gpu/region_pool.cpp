@@ -38,6 +38,11 @@ void region_pool::add(std::vector<std::pair<region_key, ray_job>> jobs) {
   work_.notify_all();
 }
 
+bool region_pool::failed() {
+  const std::lock_guard lock(mutex_);
+  return failure_ != nullptr;
+}
+
 void region_pool::wait() {
   std::unique_lock lock(mutex_);
   quiet_.wait(lock, [&] { return tasks_.empty() && runnable_.empty() && running_ == 0; });
@@ -73,7 +78,9 @@ void region_pool::run_region(std::unique_lock<std::mutex>& lock) {
   } else {
     jobs.swap(queue.jobs);
   }
-  unlocked(lock, [&] { apply_(region, jobs); });
+  // Once anything has failed, the map is worthless: what still waits is thrown away, so that wait() returns soon.
+  if (!failure_)
+    unlocked(lock, [&] { apply_(region, jobs); });
   if (queue.jobs.empty()) {
     queue.claimed = false;
   } else {
@@ -89,11 +96,8 @@ void region_pool::run_task(std::unique_lock<std::mutex>& lock) {
   unlocked(lock, what);
 }
 
-/// Runs something without the lock; once anything has failed, the rest is thrown away, so that wait() returns soon.
 template <class F>
 void region_pool::unlocked(std::unique_lock<std::mutex>& lock, F what) {
-  if (failure_)
-    return;
   lock.unlock();
   std::exception_ptr failure;
   try {

@@ -36,6 +36,8 @@ public:
   void add(std::vector<std::pair<region_key, ray_job>> jobs);
   /// Waits until nothing is queued or running. Throws the first thing that a task or job threw.
   void wait();
+  /// Whether anything has thrown since the last wait.
+  [[nodiscard]] bool failed();
 
 private:
   struct region_queue {
