@@ -541,11 +541,15 @@ struct amqp_options {
 /// Threads: one at a time.
 class amqp_publisher {
 public:
+  amqp_publisher(const amqp_publisher&) = delete;
+  amqp_publisher& operator=(const amqp_publisher&) = delete;
   /// Does not connect yet. Throws std::invalid_argument for a URL or prefix that will not do.
   explicit amqp_publisher(amqp_options options) : options_(std::move(options)), writer_(options_.segments), url_text_(options_.url) {
     amqp_default_connection_info(&url_);
     if (amqp_parse_url(url_text_.data(), &url_) != AMQP_STATUS_OK || url_.ssl != 0)
       detail::refuse("the broker's address must be like amqp://USER:PASSWORD@HOST:PORT/VHOST");
+    if (*url_.vhost == '\0') // a slash at the end means the default, as it does for other clients
+      url_.vhost = default_vhost_;
   }
 
   /// Publishes a keyframe and returns its segment's name, or "" if it was embedded. Throws what segment_writer::write throws, and
@@ -655,6 +659,7 @@ private:
   amqp_options options_;
   segment_writer writer_;
   std::string url_text_; // url_ points into it
+  char default_vhost_[2] = "/";
   amqp_connection_info url_{};
   connection connection_;
 };
