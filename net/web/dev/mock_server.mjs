@@ -1,5 +1,5 @@
 // A stand-in for the service, to work on the pages without it: docs/protocol.md spoken by a made-up room that a camera walks through.
-// node dev/mock_server.mjs [--port 8090] [--rate 8] [--flaky SECONDS] [--token T] [--empty] [--restart SECONDS] [--fill N] [--corrupt]
+// node dev/mock_server.mjs [--port 8090] [--rate 8] [--flaky SECONDS] [--token T] [--empty] [--restart SECONDS] [--fill N] [--corrupt] [--blast PATCHES_PER_S]
 
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
@@ -79,6 +79,17 @@ for (let i = 0; i < fill; i++) {
 }
 if (fill) for (let x = -1; x < 6; x++) for (let y = -3; y < 1; y++) for (let z = -5; z < 1; z++) remesh([x, y, z].join(), now_ns());
 if (!option("empty", false) && rate > 0) setInterval(keyframe, 1000 / rate);
+/// Sends what is there again under new versions: as many patches as wished, at no cost here.
+const blast = Number(option("blast", 0));
+if (blast) setInterval(() => {
+  const keys = live().map((r) => r.region.join());
+  for (let i = 0; i < blast / 20; i++) {
+    const key = keys[Math.floor(Math.random() * keys.length)], r = { ...regions.get(key), version: ++version, received_ns: now_ns() };
+    r.frame = Buffer.concat([header(r, r.payload_bytes), r.frame.subarray(56)]);
+    regions.set(key, r);
+    for (const one of sessions) if (one.ready) one.lacks.add(key);
+  }
+}, 50);
 if (restart_s) setInterval(() => { begin(); for (const one of sessions) one.socket.terminate(); }, 1000 * restart_s);
 if (flaky_s) setInterval(() => { for (const one of sessions) one.socket.terminate(); }, 1000 * flaky_s);
 

@@ -3,6 +3,9 @@
 /// Milliseconds since 1970, with fractions; never steps back while the page lives.
 export const now_ms = (): number => performance.timeOrigin + performance.now();
 
+/// Nanoseconds as milliseconds; microseconds survive.
+export const ms_of = (ns: bigint): number => Number(ns / 1000n) / 1000;
+
 /// Estimates (this clock - service clock) as the smallest difference seen lately: the message that travelled fastest.
 /// What remains in it is that message's one-way delay, so latencies made with it leave that much out.
 export class clock_offset {
@@ -10,8 +13,7 @@ export class clock_offset {
   constructor(private readonly keep_ = 60) {}
 
   add(service_ns: bigint, here_ms: number): void {
-    const service_ms = Number(service_ns / 1000n) / 1000;
-    this.samples_.push(here_ms - service_ms);
+    this.samples_.push(here_ms - ms_of(service_ns));
     if (this.samples_.length > this.keep_) this.samples_.shift();
   }
 
@@ -24,9 +26,9 @@ export class clock_offset {
     return this.samples_.length ? Math.min(...this.samples_) : undefined;
   }
 
-  /// A moment of the service's clock on this one, in milliseconds.
-  here_ms(service_ns: bigint): number | undefined {
+  /// How long ago a moment of the service's clock was, in milliseconds; undefined before the first sample.
+  since_ms(service_ms: number, here_ms: number): number | undefined {
     const offset = this.ms;
-    return offset === undefined ? undefined : Number(service_ns / 1000n) / 1000 + offset;
+    return offset === undefined ? undefined : here_ms - offset - service_ms;
   }
 }

@@ -3,7 +3,6 @@
 import { Box3, Group, Matrix4, PerspectiveCamera, Quaternion, Raycaster, Scene, Sphere, Vector2, Vector3, WebGLRenderer } from "three";
 import { camera_path } from "./camera_path";
 import type { camera_set } from "./cameras";
-import { now_ms } from "./clock";
 import type { followed } from "./controls";
 import { ground_grid } from "./ground";
 import type { vector } from "./orientation";
@@ -17,7 +16,7 @@ export class no_webgl extends Error {
 
 export class map_scene {
   readonly camera = new PerspectiveCamera(55, 1, 0.05, 100);
-  readonly surfaces = new surfaces(now_ms);
+  readonly surfaces = new surfaces();
   readonly outlines = new region_outlines(() => performance.now() / 1000);
   readonly path = new camera_path();
   readonly ground = new ground_grid();

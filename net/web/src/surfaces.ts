@@ -13,8 +13,8 @@ interface surface {
   mesh: Mesh<BufferGeometry, surface_material>;
   shaped: shaped_mesh;
   colour: Vector3;
-  /// When the newest keyframe in it was received, this clock, milliseconds.
-  updated_ms: number;
+  /// When the newest keyframe in it was received, the service's clock, milliseconds.
+  received_ms: number;
 }
 
 /// A colour for a region that stays its own, far from its neighbours' for most.
@@ -40,10 +40,8 @@ export class surfaces {
   private list_ = new Map<string, surface>();
   private bounds_: Box3 | undefined;
 
-  /// `now_ms` tells this clock's time, for ages.
-  constructor(private readonly now_ms_: () => number) {
-    this.group.matrixAutoUpdate = true;
-  }
+  /// Tells how long ago a moment of the service's clock was, in milliseconds; undefined while that is not known.
+  since_ms: (service_ms: number) => number | undefined = () => undefined;
 
   get size(): number {
     return this.list_.size;
@@ -55,7 +53,7 @@ export class surfaces {
   }
 
   /// Puts a region's new surface in place of the old one.
-  replace(at: region, version: string, shaped: shaped_mesh, updated_ms: number): void {
+  replace(at: region, version: string, shaped: shaped_mesh, received_ms: number): void {
     this.remove(at);
     const geometry = new BufferGeometry();
     geometry.setAttribute("position", new BufferAttribute(shaped.positions, 3));
@@ -66,9 +64,9 @@ export class surfaces {
     geometry.boundingBox = new Box3(new Vector3(b[0], b[1], b[2]), new Vector3(b[3], b[4], b[5]));
     geometry.boundingSphere = geometry.boundingBox.getBoundingSphere(new Sphere());
     const mesh = new Mesh(geometry, this.material);
-    const s: surface = { region: at, version, mesh, shaped, colour: region_colour(at), updated_ms };
+    const s: surface = { region: at, version, mesh, shaped, colour: region_colour(at), received_ms };
     mesh.matrixAutoUpdate = false;
-    mesh.onBeforeRender = () => this.material.set_region(s.colour, Math.max(0, (this.now_ms_() - s.updated_ms) / 1000));
+    mesh.onBeforeRender = () => this.material.set_region(s.colour, Math.max(0, (this.since_ms(s.received_ms) ?? 0) / 1000));
     this.group.add(mesh);
     this.list_.set(region_text(at), s);
     this.count_(s, 1);

@@ -1,7 +1,7 @@
 // The viewer page: joins the connection, the pipeline, the scene and the panels.
 
 import { camera_set } from "./cameras";
-import { clock_offset, now_ms } from "./clock";
+import { clock_offset, ms_of, now_ms } from "./clock";
 import { connection, type connection_state, service_address_of } from "./connection";
 import { travel_controls } from "./controls";
 import { mesh_decoder } from "./decoder";
@@ -24,11 +24,15 @@ import { age_legend } from "./ui/legend";
 import { notice_area, toasts } from "./ui/notice";
 import { type tool, toolbar } from "./ui/toolbar";
 import { view_panel } from "./ui/view_panel";
-import { upload_queue } from "./uploads";
+import { type frame_budget, upload_queue } from "./uploads";
 import { empty_notice, lost_webgl_notice, no_decoder_notice, no_webgl_notice, waiting_notice } from "./words";
 import "./style.css";
 
-const frame_budget = { patches: 6, bytes: 3 << 20, ms: 4 };
+/// What a frame of a 60th of a second takes on; a longer one takes on more, so that slow screens do not fall behind.
+const budget_of = (frame_s: number): frame_budget => {
+  const frames = Math.min(8, Math.max(1, frame_s * 60));
+  return { patches: Math.round(6 * frames), bytes: frames * (3 << 20), ms: 4 * frames };
+};
 const view_every_ms = 250;
 
 function shaper_parts(): pipeline_parts["shaper"] {
@@ -96,6 +100,7 @@ class viewer {
     this.controls_.on_change = () => this.moved_();
     this.controls_.pick = (at) => scene_.pick(at);
     scene_.on_resize = () => (this.dirty_ = true);
+    scene_.surfaces.since_ms = (service_ms) => this.clock_.since_ms(service_ms, now_ms());
     scene_.set_pixel_ratio(this.pixels_.value);
     scene_.on_context = (there) => {
       this.context_lost_ = !there;
@@ -136,7 +141,6 @@ class viewer {
 
   private connected_(s: connection_state): void {
     this.state_ = s;
-    if (s.name !== "live") this.clock_.clear();
     this.tell_();
   }
 
@@ -149,6 +153,8 @@ class viewer {
     this.hello_ = m;
     this.live_since_ns_ = 0n;
     this.stats_ = undefined;
+    this.acks_ = [];
+    this.last_view_ = "";
     this.scene_.set_quantum(m.quantum_m);
     this.scene_.outlines.set_edge(m.voxel_m * m.region_voxels);
     if (!first) this.dirty_ = true;
@@ -167,8 +173,11 @@ class viewer {
 
   private listen_(m: talk): void {
     if (m.type === "stats") {
+      if (this.live_since_ns_ === 0n) {
+        this.live_since_ns_ = m.time_ns;
+        this.clock_.clear();
+      }
       this.clock_.add(m.time_ns, now_ms());
-      if (this.live_since_ns_ === 0n) this.live_since_ns_ = m.time_ns;
       this.stats_ = m;
       this.tell_();
     } else if (m.type === "cameras") {
@@ -195,15 +204,14 @@ class viewer {
 
   // -- frames
 
-  private show_(r: ready_patch, shown: { patch: patch; late_ms: number }[]): void {
+  private show_(r: ready_patch, shown: patch[]): void {
     const p = r.patch;
     this.acks_.push(as_held(p.region, p.version));
     if (!this.ledger_.show(p.key, p.version)) return;
     if (r.shaped) {
-      const updated = this.clock_.here_ms(p.received_ns) ?? now_ms();
-      this.scene_.surfaces.replace(p.region, p.version.toString(), r.shaped, updated);
+      this.scene_.surfaces.replace(p.region, p.version.toString(), r.shaped, ms_of(p.received_ns));
       this.scene_.outlines.touch(p.region);
-      shown.push({ patch: p, late_ms: updated });
+      shown.push(p);
     } else {
       this.scene_.surfaces.remove(p.region);
       this.scene_.outlines.remove(p.region);
@@ -221,8 +229,8 @@ class viewer {
     }
     this.last_frame_ms_ = t;
 
-    const shown: { patch: patch; late_ms: number }[] = [];
-    const changed = this.uploads_.run(frame_budget, {
+    const shown: patch[] = [];
+    const changed = this.uploads_.run(budget_of(dt_s), {
       show: (r) => this.show_(r, shown),
       update_border: (u) => this.scene_.surfaces.update_border(u),
       superseded: () => {},
@@ -242,10 +250,12 @@ class viewer {
   }
 
   /// After the frame: tells the service what is on screen, and takes the time.
-  private drawn_(shown: { patch: patch; late_ms: number }[]): void {
+  private drawn_(shown: patch[]): void {
     const now = now_ms();
-    for (const s of shown)
-      if (this.live_since_ns_ > 0n && s.patch.received_ns > this.live_since_ns_ && this.clock_.ms !== undefined) this.latency_.add(now - s.late_ms, now);
+    for (const p of shown) {
+      const late_ms = this.clock_.since_ms(ms_of(p.received_ns), now);
+      if (this.live_since_ns_ > 0n && p.received_ns > this.live_since_ns_ && late_ms !== undefined) this.latency_.add(late_ms, now);
+    }
     if (!this.acks_.length) return;
     this.connection_.send(ack_frame(this.acks_));
     this.acks_ = [];
