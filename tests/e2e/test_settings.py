@@ -1,0 +1,118 @@
+"""Settings as a user meets them: flags, environment, file, help, errors."""
+
+import json
+import struct
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+from support import service
+
+
+def names(tessera):
+    status, out, err = service.run(tessera, "settings")
+    assert status == 0, err
+    return [line.split(" = ")[0] for line in out.splitlines() if " = " in line and not line.startswith("#")]
+
+
+def test_the_printed_settings_file_is_the_committed_one(tessera):
+    status, out, err = service.run(tessera, "settings")
+    assert status == 0
+    assert out == (ROOT / "config" / "tessera.toml").read_text()
+
+
+def test_help_of_serve_tells_every_setting(tessera):
+    status, out, err = service.run(tessera, "serve", "--help")
+    assert status == 0
+    for name in names(tessera):
+        assert f"--{name}" in out
+        assert "TESSERA_" + name.upper().replace("-", "_") in out
+    assert out.count("default ") >= len(names(tessera))
+
+
+def test_version(tessera):
+    status, out, err = service.run(tessera, "--version")
+    assert status == 0 and out.startswith("tessera ")
+
+
+def voxel_size(tessera, *options, env=None):
+    status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 1, "--json", *options, env=env)
+    assert status == 0, err
+    return json.loads(out)["voxel_m"], err
+
+
+def test_a_flag_beats_the_environment_which_beats_the_file(tessera, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text("[map]\nvoxel-size = 0.25 # coarse\n")
+    assert voxel_size(tessera, "--config", file)[0] == 0.25
+    assert voxel_size(tessera, env={"TESSERA_CONFIG": str(file)})[0] == 0.25
+    assert voxel_size(tessera, "--config", file, env={"TESSERA_VOXEL_SIZE": "0.5"})[0] == 0.5
+    assert voxel_size(tessera, "--config", file, "--voxel-size", "0.125", env={"TESSERA_VOXEL_SIZE": "0.5"})[0] == 0.125
+
+
+def test_names_of_older_deployments_work_or_say_that_they_do_not(tessera):
+    assert voxel_size(tessera, env={"MESH_VOXEL_SIZE": "0.5"})[0] == 0.5
+    for name in ("MESH_MAX_VERTICES", "MESH_MEMORY_POOL_SIZE", "MESH_CAMERA_VELOCITY_THRESHOLD"):
+        assert f"{name} has no effect" in voxel_size(tessera, "--voxel-size", "0.5", env={name: "7"})[1]
+
+
+@pytest.mark.parametrize(
+    "options, environment, told",
+    [
+        (("--voxel-size", "0"), {}, ("voxel-size", '"0"', "0.0001 to 100 m")),
+        ((), {"TESSERA_PORT": "70000"}, ("port", "TESSERA_PORT", '"70000"', "0 to 65535")),
+        (("--config", "/nowhere.toml"), {}, ("/nowhere.toml",)),
+        (("--region-size", "20"), {}, ("region-size", '"20"', "multiple of 8")),
+        (("--min-range", "5", "--max-range", "2"), {}, ("min-range", "max-range")),
+        (("--such-a-flag",), {}, ("--such-a-flag",)),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_bound(tessera, options, environment, told):
+    status, out, err = service.run(tessera, "hash", "synthetic:room", "--limit", 1, *options, env=environment)
+    assert status == 2
+    for word in told:
+        assert word in err
+
+
+def test_a_voxel_size_can_be_found_automatically(tessera):
+    sizes = {voxel_size(tessera, "--voxel-size", "auto", "--shuffle", seed)[0] for seed in (1, 2, 3)}
+    assert len(sizes) == 1 and 0.005 < sizes.pop() < 0.2
+
+
+def test_bench_prints_one_object(tessera):
+    status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 4, "--json", "--threads", 2)
+    assert status == 0, err
+    result = json.loads(out)
+    assert {"backend", "threads", "voxel_m", "keyframes", "points", "stages", "triangles", "vertices", "peak_rss_bytes", "map_hash"} <= set(result)
+    assert result["keyframes"] == 4 and result["triangles"] > 0
+    for stage in ("rays", "integrate", "extract", "total"):
+        assert 0 < result["stages"][stage]["median_ms"] <= result["stages"][stage]["p99_ms"]
+    digits, _ = service.hash_of(tessera, "synthetic:room", "--limit", 4)
+    assert result["map_hash"] == digits
+
+
+def test_mesh_writes_each_format(tessera, tmp_path):
+    triangles = {}
+    for ending in ("ply", "glb", "drc"):
+        file = tmp_path / f"room.{ending}"
+        status, out, err = service.run(tessera, "mesh", "synthetic:room", "--limit", 4, "-o", file)
+        assert status == 0, err
+        triangles[ending] = int(err.split(" triangles")[0].rsplit(" ", 1)[1])
+    assert len(set(triangles.values())) == 1 and triangles["ply"] > 1000
+    header = (tmp_path / "room.ply").read_bytes().split(b"end_header")[0].decode()
+    assert f"element face {triangles['ply']}" in header
+    magic, version, size = struct.unpack("<4sII", (tmp_path / "room.glb").read_bytes()[:12])
+    assert magic == b"glTF" and version == 2 and size == (tmp_path / "room.glb").stat().st_size
+    subprocess.run(["draco_decoder", "-i", tmp_path / "room.drc", "-o", tmp_path / "again.ply"], check=True, stdout=subprocess.DEVNULL)
+    assert f"element face {triangles['ply']}".encode() in (tmp_path / "again.ply").read_bytes()
+
+
+def test_mesh_refuses_another_ending_before_the_work(tessera, tmp_path):
+    status, out, err = service.run(tessera, "mesh", "synthetic:room", "-o", tmp_path / "room.stl", limit_s=10)
+    assert status == 2 and "room.stl" in err
+
+
+def test_a_cap_of_memory_ends_the_command_with_a_reason(tessera):
+    status, out, err = service.run(tessera, "hash", "synthetic:room", "--voxel-size", "0.01", "--memory-cap", "1MiB", "--limit", 3)
+    assert status == 1 and "memory-cap" in err
