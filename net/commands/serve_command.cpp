@@ -1,0 +1,149 @@
+#include "net/commands/serve_command.hpp"
+
+#include "messages/types.hpp"
+#include "net/commands/input_sinks.hpp"
+#include "net/commands/offline.hpp"
+#include "net/commands/source_threads.hpp"
+#include "net/commands/stop_signal.hpp"
+#include "net/sinks/patch_codec.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <iostream>
+
+namespace tessera {
+
+namespace {
+
+/// An endless scan of a scene keeps so many keyframes, two rounds of the room: the rest is retracted, so that nothing grows.
+constexpr size_t endless_keeps = 400;
+
+/// A source to serve, and what is special about it.
+struct input {
+  std::string uri;
+  std::unique_ptr<source> from;
+  bool named = true; ///< on the command line: then it must start
+  bool endless = false;
+};
+
+bool is_synthetic(const std::string& uri) { return uri.starts_with("synthetic:"); }
+
+std::vector<input> make_inputs(const serve_setup& setup) {
+  std::vector<std::pair<std::string, bool>> wanted;
+  for (const auto& uri : setup.sources)
+    wanted.emplace_back(uri, true);
+  if (wanted.empty()) {
+    wanted.emplace_back(setup.amqp_url.empty() ? "synthetic:room" : setup.amqp_url, true);
+    wanted.emplace_back("shm:" + setup.input.shm_prefix, false);
+  }
+  std::vector<input> inputs;
+  for (auto& [uri, named] : wanted) {
+    auto options = setup.input;
+    const auto endless = is_synthetic(uri) && options.limit == 0 && options.every == 1 && !options.shuffle;
+    if (endless)
+      options.synthetic.loops = 0;
+    auto from = make_source(uri, options);
+    inputs.push_back({std::move(uri), std::move(from), named, endless});
+  }
+  return inputs;
+}
+
+void write_log(severity level, const std::string& text) {
+  static constexpr spdlog::level::level_enum levels[]
+    = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn, spdlog::level::err};
+  spdlog::log(levels[static_cast<size_t>(level)], "{}", text);
+}
+
+std::string address(const std::string& bind, uint16_t port) {
+  const auto host = bind.find(':') == std::string::npos ? bind : '[' + bind + ']';
+  return "http://" + host + ':' + std::to_string(port);
+}
+
+} // namespace
+
+int serve_command(serve_setup setup, stop_signal& stop) {
+  auto inputs = make_inputs(setup);
+  std::atomic<bool> failed = false;
+  gate_sink gate(stop.token());
+  source_threads sources;
+  std::vector<std::unique_ptr<newest_sink>> trimmed;
+  const auto start_sources = [&] {
+    for (auto& one : inputs) {
+      keyframe_sink* sink = &gate;
+      if (one.endless)
+        sink = trimmed.emplace_back(std::make_unique<newest_sink>(gate, endless_keeps)).get();
+      sources.start(std::move(one.from), *sink, [&, named = one.named] {
+        if (named) {
+          failed = true;
+          stop.request_stop();
+        }
+      });
+    }
+  };
+
+  if (setup.auto_voxel) {
+    spdlog::info("waiting for the first keyframe, to derive the voxel size from it");
+    start_sources();
+    const auto first = gate.first();
+    if (!first)
+      return failed ? 1 : 0;
+    setup.service.map = mapping_from(*first, setup.service.map);
+    spdlog::info("voxel-size {} m, truncation {} m, ranges {} to {} m, from keyframe {}", setup.service.map.voxel_m,
+                 setup.service.map.truncation_m, setup.service.map.min_range_m, setup.service.map.max_range_m, first->id.value);
+  }
+
+  caf::actor_system_config actor_config;
+  register_messages(actor_config);
+  actor_config.set("scheduler.max-threads", static_cast<size_t>(setup.threads));
+  caf::actor_system system(actor_config);
+
+  const auto& map = setup.service.map;
+  setup.service.encode = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
+    return encode_patch(mesh, quantum, keyframe_ns, received_ns);
+  };
+  setup.service.log = write_log;
+  auto running = start_service(system, setup.service);
+  const auto sink = make_ingest_sink(system, running, setup.service.credit);
+
+  setup.server.map = map;
+  setup.server.parse_keyframe = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
+    auto frame = keyframe_of_message(std::move(body), keyframe_id{std::move(id)}, layout);
+    if (timestamp_ns != 0)
+      frame.timestamp_ns = timestamp_ns;
+    return frame;
+  };
+  const auto bind = setup.server.bind;
+  try {
+    server web(system, running, *sink, std::move(setup.server));
+    std::cout << "listening on " << address(bind, web.port()) << "/\n"
+              << "metrics on " << address(bind, web.metrics_port()) << "/metrics" << std::endl;
+    gate.open(*sink);
+    if (!setup.auto_voxel)
+      start_sources();
+    stop.wait();
+
+    spdlog::info("ending");
+    // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.
+    sources.request_stop();
+    sink->close();
+    sources.join();
+    if (!sink->drain(std::chrono::seconds{5}))
+      spdlog::warn("some keyframes were still under way after 5 s");
+    web.stop();
+  } catch (...) {
+    stop.request_stop(); // sources that wait at the gate
+    sources.request_stop();
+    sink->close();
+    sources.join();
+    stop_service(system, running);
+    throw;
+  }
+  if (!stop_service(system, running))
+    spdlog::warn("some actors were still busy after 10 s");
+  return failed ? 1 : 0;
+}
+
+} // namespace tessera
