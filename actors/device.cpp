@@ -26,7 +26,7 @@ public:
 
   behavior_type make_behavior() override {
     return {
-      [this](integrate_atom, region_key region, const std::vector<ray_job>& jobs) -> caf::result<caf::unit_t> {
+      [this](integrate_atom, region_key region, const std::vector<ray_job>& jobs) -> caf::result<void> {
         auto err = attempt(region, &numbers().integrate_time, [&] { fields_->integrate(region, jobs); });
         if (err)
           return err;
@@ -104,7 +104,7 @@ public:
     }
     return {
       [this](integrate_atom, region_key region, std::vector<ray_job>& jobs) {
-        auto promise = make_response_promise<caf::typed_response_promise<caf::unit_t>>();
+        auto promise = make_response_promise<caf::typed_response_promise<void>>();
         add(region, [promise, region, jobs = std::move(jobs)](const device_actor& worker) mutable {
           promise.delegate(worker, integrate_atom::value, region, std::move(jobs));
         });

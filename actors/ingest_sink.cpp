@@ -38,8 +38,8 @@ class sink_item {
 public:
   using content = std::variant<keyframe, sink_retraction, sink_revision>;
 
-  sink_item(std::shared_ptr<sink_state> state, content what, keyframe_sink::completion done)
-    : what{std::move(what)}, state_{std::move(state)}, done_{std::move(done)} {}
+  sink_item(std::shared_ptr<sink_state> state, content offered, keyframe_sink::completion done)
+    : what{std::move(offered)}, state_{std::move(state)}, done_{std::move(done)} {}
   sink_item(const sink_item&) = delete;
   sink_item& operator=(const sink_item&) = delete;
   ~sink_item() { complete({outcome::refused, closing_text}); }

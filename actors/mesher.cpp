@@ -10,7 +10,7 @@ namespace tessera {
 namespace {
 
 using mesher_self = mesher_actor::extend<caf::reacts_to<caf::tick_atom>>;
-using job_promise = caf::typed_response_promise<caf::unit_t>;
+using job_promise = caf::typed_response_promise<void>;
 
 /// Pause before something is tried again for which there was no memory.
 constexpr std::chrono::milliseconds memory_pause{100};
@@ -38,7 +38,7 @@ public:
     return {
       [this](integrate_atom, ray_job& job) {
         auto promise = make_response_promise<job_promise>();
-        queue_.push_back({std::move(job), promise, false});
+        queue_.push_back({std::move(job), static_cast<caf::response_promise&>(promise), false});
         ++received_;
         step();
         return promise;
@@ -74,7 +74,7 @@ public:
 private:
   struct queued_job {
     ray_job job;
-    job_promise promise;
+    caf::response_promise promise; // a typed one of void cannot deliver
     bool alone; ///< its batch did not fit into memory: try it by itself
   };
 
@@ -136,7 +136,7 @@ private:
     }
     busy_ = true;
     request(device_, config_.request_timeout, integrate_atom::value, config_.region, std::move(jobs))
-      .then([this](caf::unit_t) { applied(); }, [this](caf::error& err) { not_applied(err); });
+      .then([this] { applied(); }, [this](caf::error& err) { not_applied(err); });
   }
 
   void applied() {

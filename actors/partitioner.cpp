@@ -445,7 +445,7 @@ private:
 
   void hand_over(const region_key& region, region_entry& entry, uint64_t token, ray_job job) {
     request(entry.mesher, config_.request_timeout, integrate_atom::value, std::move(job))
-      .then([this, token](caf::unit_t) { answered(token); },
+      .then([this, token] { answered(token); },
             [this, token, region](caf::error& err) { lost(token, region, err); });
   }
 

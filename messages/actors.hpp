@@ -11,7 +11,7 @@ namespace tessera {
 /// At most one job of a region is under way; a mesher sends the next one when the last has been answered.
 using device_actor = caf::typed_actor<
   /// Applies all jobs to the region's field, in any order; answers when the field has changed.
-  caf::replies_to<integrate_atom, region_key, std::vector<ray_job>>::with<caf::unit_t>,
+  caf::replies_to<integrate_atom, region_key, std::vector<ray_job>>::with<void>,
   /// Re-meshes what changed since the last extraction; answers with the region's whole mesh (version 0: the mesher counts versions).
   caf::replies_to<extract_atom, region_key>::with<region_mesh>,
   /// Hashes and counts the region's own blocks.
@@ -22,7 +22,7 @@ using device_actor = caf::typed_actor<
 /// One per region: queues what changes its region, has it applied on its device, and publishes a patch when the surface changed.
 using mesher_actor = caf::typed_actor<
   /// Adds (or takes away) a keyframe's rays; answers when the field has changed, which is what gives the sender credit.
-  caf::replies_to<integrate_atom, ray_job>::with<caf::unit_t>,
+  caf::replies_to<integrate_atom, ray_job>::with<void>,
   /// Counts the region's field as it is after everything sent before.
   caf::replies_to<status_atom>::with<region_status>,
   /// Returns the region's mesh after everything sent before.

@@ -1,0 +1,289 @@
+// The laws of the map, through actors: whatever happens on the way, the same live keyframes give the same hash as without any actors.
+
+#include "toy_service.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace tessera;
+using namespace tessera::toy;
+
+namespace {
+
+std::unique_ptr<stepped_service> start(const std::function<void(service_config&)>& change = {}) {
+  auto by = std::make_shared<control>();
+  auto config = config_for(by);
+  if (change)
+    change(config);
+  return std::make_unique<stepped_service>(std::move(config), by);
+}
+
+} // namespace
+
+TEST_CASE("keyframes in any order, with any interleaving, give the map of the plain field") {
+  const auto frames = random_frames(1, 20);
+  const auto expected = truth(small_map(), frames);
+  for (unsigned seed = 0; seed < 5; ++seed) {
+    auto s = start();
+    std::mt19937 random{seed};
+    auto shuffled = frames;
+    std::shuffle(shuffled.begin(), shuffled.end(), random);
+    std::vector<std::shared_ptr<std::optional<verdict>>> verdicts;
+    for (const auto& f : shuffled) {
+      verdicts.push_back(s->put(f));
+      s->run_some(random, 30);
+    }
+    s->run();
+    for (const auto& v : verdicts) {
+      REQUIRE(v->has_value());
+      CHECK((*v)->what == outcome::accepted);
+    }
+    const auto status = s->status();
+    CHECK(to_hex(status.field.hash) == to_hex(expected));
+    CHECK(status.keyframes == 20);
+    CHECK(status.rays == 20 * 40);
+    CHECK(status.epoch == "test");
+    CHECK(s->by->overlaps == 0);
+  }
+}
+
+TEST_CASE("a keyframe delivered twice counts once, also while the first is under way") {
+  auto s = start();
+  const auto frames = random_frames(2, 1);
+  auto first = s->put(frames[0]);
+  auto second = s->put(frames[0]);
+  s->run();
+  auto third = s->put(frames[0]);
+  s->run();
+  CHECK((*first)->what == outcome::accepted);
+  CHECK((*second)->what == outcome::duplicate);
+  CHECK((*third)->what == outcome::duplicate);
+  CHECK(s->status().field.hash == truth(small_map(), frames));
+  CHECK(s->running.context.numbers->duplicate == 2);
+}
+
+TEST_CASE("a retracted keyframe was never there, and can come again") {
+  auto s = start();
+  auto frames = random_frames(3, 6);
+  for (const auto& f : frames)
+    s->put(f);
+  auto gone = s->ask<verdict>(s->running.ingest, retract_atom::value, frames[2].id);
+  auto unknown = s->ask<verdict>(s->running.ingest, retract_atom::value, keyframe_id{"never seen"});
+  s->run();
+  CHECK((*gone)->what == outcome::accepted);
+  CHECK((*unknown)->what == outcome::unknown);
+  const auto all = frames;
+  frames.erase(frames.begin() + 2);
+  CHECK(s->status().field.hash == truth(small_map(), frames));
+  auto again = s->put(all[2]);
+  s->run();
+  CHECK((*again)->what == outcome::accepted);
+  CHECK(s->status().field.hash == truth(small_map(), all));
+  for (const auto& f : all)
+    s->ask<verdict>(s->running.ingest, retract_atom::value, f.id);
+  s->run();
+  const auto empty = s->status();
+  CHECK(empty.field.hash == map_hash{});
+  CHECK(empty.regions == 0);
+  CHECK(empty.keyframes == 0);
+  CHECK(empty.triangles == 0);
+  CHECK(empty.bounds == std::array<float, 6>{});
+}
+
+TEST_CASE("a revised keyframe is as if it had come with the new pose") {
+  auto s = start();
+  auto frames = random_frames(4, 6);
+  for (const auto& f : frames)
+    s->put(f);
+  pose moved = frames[1].world_from_camera;
+  moved.m[3] += 33;
+  moved.m[7] -= 20;
+  auto done = s->ask<verdict>(s->running.ingest, revise_atom::value, frames[1].id, moved);
+  auto unknown = s->ask<verdict>(s->running.ingest, revise_atom::value, keyframe_id{"never seen"}, moved);
+  s->run();
+  CHECK((*done)->what == outcome::accepted);
+  CHECK((*unknown)->what == outcome::unknown);
+  // Rays do not depend on the pose: the same points move with the camera.
+  auto body = std::make_shared<owned_keyframe_body>();
+  const auto points = frames[1].body->points();
+  for (size_t i = 0; i < points.size(); ++i)
+    body->point_data.push_back(points[i] + (i % 3 == 0 ? 33.f : i % 3 == 1 ? -20.f : 0.f));
+  body->colour_data.resize(points.size());
+  frames[1].body = body;
+  frames[1].world_from_camera = moved;
+  CHECK(s->status().field.hash == truth(small_map(), frames));
+}
+
+TEST_CASE("changes of one id are done in their order, however they interleave") {
+  const auto frames = random_frames(5, 3);
+  for (unsigned seed = 0; seed < 10; ++seed) {
+    auto s = start();
+    std::mt19937 random{seed};
+    auto& in = s->running.ingest;
+    std::vector<std::shared_ptr<std::optional<verdict>>> v;
+    v.push_back(s->ask<verdict>(in, ingest_atom::value, frames[0]));
+    s->scheduler().run_once(); // each asker sends in its first step
+    s->run_some(random, seed);
+    // One asker, so that the order is that of sending.
+    auto answers = std::make_shared<std::vector<outcome>>();
+    s->system.spawn([answers, in, frames](caf::event_based_actor* self) {
+      auto note = [answers](const verdict& x) { answers->push_back(x.what); };
+      auto id = frames[0].id;
+      auto moved = frames[0].world_from_camera;
+      moved.m[11] += 5;
+      self->request(in, std::chrono::minutes{60}, ingest_atom::value, frames[0]).then(note);
+      self->request(in, std::chrono::minutes{60}, retract_atom::value, id).then(note);
+      self->request(in, std::chrono::minutes{60}, retract_atom::value, id).then(note);
+      self->request(in, std::chrono::minutes{60}, ingest_atom::value, frames[0]).then(note);
+      self->request(in, std::chrono::minutes{60}, revise_atom::value, id, moved).then(note);
+      self->request(in, std::chrono::minutes{60}, revise_atom::value, id, frames[0].world_from_camera).then(note);
+    });
+    s->run_some(random, 200);
+    s->run();
+    CHECK(*answers
+          == std::vector<outcome>{outcome::duplicate, outcome::accepted, outcome::unknown, outcome::accepted, outcome::accepted,
+                                  outcome::accepted});
+    CHECK(s->status().field.hash == truth(small_map(), {frames[0]}));
+  }
+}
+
+TEST_CASE("meshers that are killed at random while keyframes come, go and move leave no trace") {
+  for (unsigned seed = 0; seed < 12; ++seed) {
+    auto s = start([&](service_config& c) { c.credit = 4; });
+    std::mt19937 random{seed};
+    auto frames = random_frames(100 + seed, 24);
+    std::map<std::string, keyframe> live;
+    std::vector<std::shared_ptr<std::optional<verdict>>> verdicts;
+    std::map<region_key, bool> seen;
+    int kills = 0;
+    // The order of messages to ingest must be known to know the truth: one asker a step, run until it has sent.
+    auto send_now = [&](auto... xs) {
+      auto v = s->ask<verdict>(s->running.ingest, xs...);
+      s->scheduler().run_once_lifo();
+      verdicts.push_back(v);
+    };
+    for (size_t i = 0; i < frames.size(); ++i) {
+      send_now(ingest_atom::value, frames[i]);
+      live[frames[i].id.value] = frames[i];
+      ray_counts counts;
+      uint64_t beyond = 0;
+      for (const auto& part : split(small_map(), make(small_map(), *frames[i].body, frames[i].world_from_camera, counts),
+                                    frames[i].world_from_camera, beyond).parts)
+        seen[part.region] = true;
+      s->run_some(random, random() % 120);
+      if (i % 3 == 2) {
+        const auto& victim = frames[random() % i];
+        send_now(retract_atom::value, victim.id);
+        live.erase(victim.id.value);
+      }
+      if (i % 4 == 3) {
+        const auto& other = frames[random() % i];
+        auto target = other.world_from_camera;
+        target.m[3] += 16;
+        send_now(revise_atom::value, other.id, target);
+        if (auto l = live.find(other.id.value); l != live.end() && l->second.world_from_camera != target) {
+          auto body = std::make_shared<owned_keyframe_body>();
+          const auto dx = target.m[3] - l->second.world_from_camera.m[3];
+          const auto points = l->second.body->points();
+          for (size_t k = 0; k < points.size(); ++k)
+            body->point_data.push_back(points[k] + (k % 3 == 0 ? dx : 0.f));
+          body->colour_data.resize(points.size());
+          l->second.body = body;
+          l->second.world_from_camera = target;
+        }
+      }
+      for (int k = 0; k < 3; ++k) {
+        auto region = std::next(seen.begin(), static_cast<std::ptrdiff_t>(random() % seen.size()))->first;
+        auto killed = s->ask<bool>(s->running.supervisor, kill_atom::value, region);
+        s->run_some(random, random() % 40);
+        ++kills;
+      }
+    }
+    s->run();
+    for (int i = 0; i < 20; ++i)
+      s->tick(std::chrono::milliseconds{250});
+    for (const auto& v : verdicts)
+      REQUIRE(v->has_value());
+    std::vector<keyframe> left;
+    for (const auto& [id, frame] : live)
+      left.push_back(frame);
+    const auto status = s->status();
+    CHECK(to_hex(status.field.hash) == to_hex(truth(small_map(), left)));
+    CHECK(status.keyframes == left.size());
+    CHECK(s->running.context.numbers->restarts > 5);
+    CHECK(s->by->overlaps == 0);
+    // Viewers see what the field holds.
+    auto patches = s->ask<std::vector<patch>>(s->running.broadcaster, list_atom::value);
+    s->run();
+    uint64_t triangles = 0;
+    for (const auto& p : **patches)
+      triangles += p.triangles;
+    CHECK(triangles == status.triangles);
+    CHECK(triangles == status.field.blocks);
+  }
+}
+
+TEST_CASE("a device that fails costs a mesher, not the map") {
+  auto s = start();
+  const auto frames = random_frames(7, 8);
+  std::vector<std::shared_ptr<std::optional<verdict>>> verdicts;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    verdicts.push_back(s->put(frames[i]));
+    if (i % 2 == 1)
+      s->by->fail_next = 3;
+    s->run();
+  }
+  for (const auto& v : verdicts)
+    CHECK((*v)->what == outcome::accepted);
+  CHECK(s->status().field.hash == truth(small_map(), frames));
+  CHECK(s->running.context.numbers->restarts > 0);
+}
+
+TEST_CASE("a keyframe for which there is no memory is refused whole, and the map is as before") {
+  auto s = start();
+  const auto frames = random_frames(8, 5);
+  for (size_t i = 0; i < 3; ++i)
+    s->put(frames[i]);
+  s->run();
+  const auto before = s->status();
+  s->by->cells_left = 20; // fewer than the keyframe's cells: some of its regions take it, some do not
+  auto refused = s->put(frames[3]);
+  s->run();
+  REQUIRE(refused->has_value());
+  CHECK((*refused)->what == outcome::refused);
+  CHECK((*refused)->reason.find("memory") != std::string::npos);
+  CHECK(s->status().field.hash == before.field.hash);
+  CHECK(s->status().keyframes == 3);
+  pose far = frames[0].world_from_camera;
+  far.m[3] += 1000;
+  auto stays = s->ask<verdict>(s->running.ingest, revise_atom::value, frames[0].id, far);
+  s->run();
+  CHECK((*stays)->what == outcome::refused);
+  CHECK(s->status().field.hash == before.field.hash);
+  s->by->cells_left = ~0ull;
+  auto taken = s->put(frames[3]);
+  s->run();
+  CHECK((*taken)->what == outcome::accepted);
+  CHECK(s->status().field.hash == truth(small_map(), {frames.begin(), frames.begin() + 4}));
+  CHECK(s->running.context.numbers->refused_by[static_cast<size_t>(refusal::memory)] == 2);
+}
+
+TEST_CASE("the collected meshes are those of all regions, after everything sent before") {
+  auto s = start();
+  const auto frames = random_frames(9, 4);
+  for (const auto& f : frames)
+    s->put(f);
+  s->run();
+  auto meshes = s->ask<std::vector<region_mesh>>(s->running.partitioner, mesh_atom::value);
+  auto regions = s->ask<std::vector<region_status>>(s->running.partitioner, list_atom::value);
+  s->run();
+  REQUIRE(meshes->has_value());
+  REQUIRE(regions->has_value());
+  uint64_t triangles = 0, blocks = 0;
+  for (const auto& m : **meshes)
+    triangles += m.surface->triangles();
+  for (const auto& r : **regions)
+    blocks += r.field.blocks;
+  CHECK(triangles == blocks);
+  CHECK(triangles == s->status().triangles);
+  CHECK(std::is_sorted((*regions)->begin(), (*regions)->end(), [](const auto& a, const auto& b) { return a.region < b.region; }));
+}
