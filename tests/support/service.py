@@ -150,4 +150,4 @@ class Service:
         self._ready.set()
 
 
-BAD_INPUT_METRICS = r"tessera_.*(set_aside|refused)"
+BAD_INPUT_METRICS = r"tessera_inputs_set_aside_total"
