@@ -2,6 +2,8 @@
 
 #include "net/sources/amqp_url.hpp"
 
+#include "net/sources/percent.hpp"
+
 #include <charconv>
 #include <stdexcept>
 #include <string_view>
@@ -90,6 +92,12 @@ amqp_address parse_amqp_url(const std::string& url) {
 std::string amqp_address::shown() const {
   std::string host_text = host.find(':') == std::string::npos ? host : "[" + host + "]";
   return "amqp://" + user + "@" + host_text + ":" + std::to_string(port) + (vhost == "/" ? "/" : "/" + vhost);
+}
+
+std::string amqp_address::encoded() const {
+  std::string host_text = host.find(':') == std::string::npos ? host : "[" + host + "]";
+  return "amqp://" + percent_encoded(user) + ":" + percent_encoded(password) + "@" + host_text + ":" + std::to_string(port)
+         + "/" + percent_encoded(vhost);
 }
 
 } // namespace tessera

@@ -13,6 +13,8 @@ struct amqp_address {
   std::string vhost = "/";
   /// The address for people: without the password.
   [[nodiscard]] std::string shown() const;
+  /// The whole address as a URL that every client reads alike: nothing left out, all special bytes encoded. Holds the password.
+  [[nodiscard]] std::string encoded() const;
 };
 
 /// Reads `amqp://USER:PASSWORD@HOST:PORT/VHOST`; all but the host may be missing. Percent-encoded bytes are decoded, a missing or

@@ -2,6 +2,7 @@
 
 #include "net/sources/backoff.hpp"
 #include "net/sources/pace.hpp"
+#include "net/sources/percent.hpp"
 #include "net/sources/producer_view.hpp"
 #include "net/sources/utf8.hpp"
 
@@ -58,23 +59,6 @@ http_address parse_http_url(const std::string& url) {
   if (a.host.empty() || a.port.empty() || a.port.find_first_not_of("0123456789") != std::string::npos)
     refuse("has no host or no numeric port");
   return a;
-}
-
-std::string percent_encoded(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || c == '-'
-                 || c == '_' || c == '.' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      out += '%';
-      out += "0123456789ABCDEF"[byte >> 4];
-      out += "0123456789ABCDEF"[byte & 15];
-    }
-  }
-  return out;
 }
 
 class http_publisher final : public publisher {

@@ -44,7 +44,8 @@ namespace {
 /// Does it until it does not throw what may pass (a full folder, a broker that is away), or patience is over.
 template <class F>
 verdict insist(const publish_options& options, const std::stop_token& stop, F action) {
-  auto until = std::chrono::steady_clock::now() + options.patience;
+  constexpr auto silence = std::chrono::seconds(2); // short waits are how backpressure works
+  auto start = std::chrono::steady_clock::now(), until = start + options.patience, tell = start + silence;
   backoff pause(std::chrono::milliseconds(10), std::chrono::milliseconds(500));
   std::string last;
   for (;;) {
@@ -56,7 +57,11 @@ verdict insist(const publish_options& options, const std::stop_token& stop, F ac
     } catch (const std::exception& e) {
       last = e.what();
     }
-    auto next = std::chrono::steady_clock::now() + pause.next();
+    auto now = std::chrono::steady_clock::now(), next = now + pause.next();
+    if (now > tell) {
+      spdlog::warn("publish: {}; trying again", last);
+      tell = until;
+    }
     if (next > until)
       return {outcome::refused, last};
     if (!sleep_unless(stop, next))
@@ -99,7 +104,7 @@ private:
 class amqp_publisher final : public publisher {
 public:
   amqp_publisher(const std::string& url, const publish_options& options, std::stop_token stop)
-    : address_(parse_amqp_url(url)), options_(options), stop_(std::move(stop)), broker_(broker(url, options)) {}
+    : address_(parse_amqp_url(url)), options_(options), stop_(std::move(stop)), broker_(broker(address_, options)) {}
 
   [[nodiscard]] std::string where() const override { return address_.shown(); }
 
@@ -117,9 +122,9 @@ public:
   }
 
 private:
-  static producer::amqp_options broker(const std::string& url, const publish_options& options) {
+  static producer::amqp_options broker(const amqp_address& address, const publish_options& options) {
     producer::amqp_options o;
-    o.url = url;
+    o.url = address.encoded();
     o.exchange = options.exchange;
     o.embed = options.embed;
     o.segments.prefix = options.shm_prefix;

@@ -44,3 +44,15 @@ TEST_CASE("a bad address is refused, and the password never shown") {
   CHECK(parse_amqp_url("amqp://me:hunter2@h:1/v").shown() == "amqp://me@h:1/v");
   CHECK(parse_amqp_url("amqp://me:hunter2@[::1]").shown() == "amqp://me@[::1]:5672/");
 }
+
+TEST_CASE("an address survives being encoded") {
+  for (const char* url : {"amqp://localhost", "amqp://a%40b:p%3Aw%2f%25@h:7/x%2fy", "amqp://[::1]"}) {
+    auto a = parse_amqp_url(url), b = parse_amqp_url(a.encoded());
+    CHECK(a.user == b.user);
+    CHECK(a.password == b.password);
+    CHECK(a.host == b.host);
+    CHECK(a.port == b.port);
+    CHECK(a.vhost == b.vhost);
+  }
+  CHECK(parse_amqp_url("amqp://localhost/").encoded() == "amqp://guest:guest@localhost:5672/%2F");
+}
