@@ -23,7 +23,7 @@ export type connection_state =
   | { name: "connecting" }
   | { name: "live" }
   /// Trying again at `retry_ms` (this clock); `cause` tells what failed.
-  | { name: "waiting"; cause: "unreachable" | "token" | "no_stream" | "lost" | "protocol" | "overload"; detail: string; retry_ms: number };
+  | { name: "waiting"; cause: "unreachable" | "token" | "foreign" | "no_stream" | "lost" | "protocol" | "overload"; detail: string; retry_ms: number };
 
 export interface connection_events {
   state(s: connection_state): void;
@@ -202,7 +202,8 @@ export class connection {
   private async explain_(words: string): Promise<void> {
     const status = await this.parts_.probe(this.address);
     if (this.stopped_ || this.socket_) return;
-    if (status === 401 || status === 403) this.wait_("token", this.address.token ? "the token was refused" : "the service asks for a token");
+    if (status === 403) this.wait_("foreign", "it refused a page of another site");
+    else if (status === 401) this.wait_("token", this.address.token ? "the token was refused" : "the service asks for a token");
     else if (status === 503) this.wait_("overload", "the service is not ready (HTTP 503)");
     else if (status === 0) this.wait_("unreachable", `${this.address.host} does not answer`);
     else this.wait_("no_stream", `${this.address.host} answers HTTP (status ${status}), but the stream did not open: ${words}`);

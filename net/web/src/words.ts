@@ -33,7 +33,9 @@ const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"
   unreachable: (a) => ({
     tone: "bad",
     title: "The service does not answer",
-    text: `Nothing answers at ${a.host}. Is it running, and is this the right address?`,
+    text:
+      `Nothing answers at ${a.host}. Is it running, and is this the right address?` +
+      (a.host === location.host ? "" : " A service on another address than this page's talks to it only with a token, or when started with \u2011\u2011insecure."),
     code: "tessera serve",
   }),
   token: (a) => ({
@@ -41,6 +43,11 @@ const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"
     title: a.token ? "The token was refused" : "This service asks for a token",
     text: "Give the token that the service was started with (\u2011\u2011token). It goes into this page's address, as ?token=…, and is kept nowhere else.",
     ask: { label: "Token", button: "Open", take: use_token },
+  }),
+  foreign: (a) => ({
+    tone: "bad",
+    title: "The service refuses pages of other sites",
+    text: `Open http://${a.host}/ itself, or give the service a token (\u2011\u2011token) and open this page with it.`,
   }),
   no_stream: (_a, detail) => ({
     tone: "bad",

@@ -111,7 +111,7 @@ test("waits longer each time, up to a bound, and starts over after a success", a
   expect(t.sockets).toHaveLength(n + 1);
 });
 
-test.each([[401, "token"], [0, "unreachable"], [200, "no_stream"], [503, "overload"]])("HTTP status %i tells: %s", async (status, cause) => {
+test.each([[401, "token"], [403, "foreign"], [0, "unreachable"], [200, "no_stream"], [503, "overload"]])("HTTP status %i tells: %s", async (status, cause) => {
   const t = setup(status);
   t.line.start();
   t.sockets[0].end();

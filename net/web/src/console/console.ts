@@ -81,7 +81,7 @@ class console_page {
   }
 
   private complain_(error: poll_error): void {
-    if (error.status === 401 || error.status === 403)
+    if (error.status === 401)
       this.notices_.show({ tone: "bad", title: this.address_.token ? "The token was refused" : "This service asks for a token", text: `Open ${location.origin}${location.pathname}?token=YOUR_TOKEN with the token that the service was started with.` }, "strip");
     else if (error.status === 0)
       this.notices_.show({ tone: "bad", title: "The service does not answer", text: `Nothing answers at ${this.address_.host}. Is it running? It is asked again every second; what is below is the last that was known.` }, "strip");
