@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional, Type
 from urllib.parse import quote, urlsplit
 
 from .errors import RefusedError, UnreachableError
-from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, lay_out
+from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_pose, lay_out
 
 _RETRY_STATUS = (429, 503)
 
@@ -76,6 +76,19 @@ class HttpPublisher:
             headers["X-Keyframe-Id"] = quote(name, safe="")
             headers["X-Timestamp-Ns"] = str(layout.timestamp_ns)
             return self._ask("POST", self._path, layout.buffers, headers)
+
+    def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
+        """Gives a keyframe another pose, as if it had come with it. RefusedError with status 404 if it is not in the map."""
+        body = json.dumps({"pose": checked_pose(pose).ravel().tolist()}).encode()
+        headers = {**self._headers, "Content-Type": "application/json"}
+        with self._lock:
+            self._ask("PUT", f"{self._path}/{quote(checked_id(keyframe_id), safe='')}/pose", body, headers)
+
+    def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
+        """Takes a keyframe out of the map, as if it had never come. RefusedError with status 404 if it is not in the map."""
+        headers = {key: value for key, value in self._headers.items() if key != "Content-Type"}
+        with self._lock:
+            self._ask("DELETE", f"{self._path}/{quote(checked_id(keyframe_id), safe='')}", None, headers)
 
     def close(self) -> None:
         """Closes the connection; the next call opens it again."""

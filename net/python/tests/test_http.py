@@ -22,7 +22,8 @@ def service():
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.server.verbs.append(self.command)
             self.server.asked.append((self.path, self.headers, body, self.client_address[1]))
             status, answer, headers = self.server.answers.pop(0) if self.server.answers else (200, b'{"outcome":"accepted"}', {})
             if status is None:
@@ -35,11 +36,13 @@ def service():
             self.end_headers()
             self.wfile.write(answer)
 
+        do_PUT = do_DELETE = do_POST
+
         def log_message(self, *_):
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.answers = [], []
+    server.asked, server.answers, server.verbs = [], [], []
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -62,6 +65,19 @@ def test_posts_the_long_form_over_one_connection(service):
     assert len(body) == 108 + 150 and struct.unpack_from("<QIII", body) == (77, 10, 3, 0)
     assert body[108:228] == POINTS.tobytes() and body[228:] == COLORS.tobytes()
     assert len(second) == 108 + 190 and port == second_port
+
+
+def test_revises_and_retracts(service):
+    pose = np.eye(4)
+    pose[:3, 3] = 1, 2, 3
+    with HttpPublisher(service.url, "secret") as publisher:
+        publisher.revise_keyframe("a/b", pose)
+        publisher.retract_keyframe("a/b")
+    assert service.verbs == ["PUT", "DELETE"]
+    (path, headers, body, _), (second, _, nothing, _) = service.asked
+    assert path == "/v1/keyframes/a%2Fb/pose" and headers["Content-Type"] == "application/json"
+    assert json.loads(body) == {"pose": [1, 0, 0, 1, 0, 1, 0, 2, 0, 0, 1, 3, 0, 0, 0, 1]}
+    assert second == "/v1/keyframes/a%2Fb" and nothing == b""
 
 
 def test_passes_the_services_reason_on(service):
