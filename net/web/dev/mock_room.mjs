@@ -89,14 +89,14 @@ export async function make_room() {
     const positions = [], colours = [], indices = [], known = new Map();
     const vertex = (a, b) => {
       const ka = index_of(...a), kb = index_of(...b);
-      const key = ka < kb ? ka * distance.length + kb : kb * distance.length + ka;
-      const found = known.get(key);
-      if (found !== undefined) return found;
       const [p, q, dp, dq] = ka < kb ? [a, b, distance[ka], distance[kb]] : [b, a, distance[kb], distance[ka]];
       const t = dp / (dp - dq);
       const at = p.map((v, i) => v + (q[i] - v) * t);
+      const place = [Math.round(at[0] * grid_per_voxel), Math.round(-at[1] * grid_per_voxel), Math.round(-at[2] * grid_per_voxel)];
+      const key = place.join(), found = known.get(key);
+      if (found !== undefined) return found;
       const colour = room_colour(...room_of(...at));
-      positions.push(Math.round(at[0] * grid_per_voxel), Math.round(-at[1] * grid_per_voxel), Math.round(-at[2] * grid_per_voxel));
+      positions.push(...place);
       colours.push(...colour.map((c) => Math.max(0, Math.min(255, Math.round(c)))));
       known.set(key, positions.length / 3 - 1);
       return positions.length / 3 - 1;
@@ -121,6 +121,7 @@ export async function make_room() {
           const P = (v, n) => positions[3 * v + n];
           const u = [0, 1, 2].map((n) => P(b, n) - P(a, n)), w = [0, 1, 2].map((n) => P(c, n) - P(a, n));
           const side = (u[1] * w[2] - u[2] * w[1]) * toward[0] + (u[2] * w[0] - u[0] * w[2]) * toward[1] + (u[0] * w[1] - u[1] * w[0]) * toward[2];
+          if (u[1] * w[2] === u[2] * w[1] && u[2] * w[0] === u[0] * w[2] && u[0] * w[1] === u[1] * w[0]) continue;
           if (side >= 0) indices.push(a, b, c);
           else indices.push(a, c, b);
         }

@@ -21,7 +21,7 @@ interface surface {
 export function region_colour(at: region): Vector3 {
   const h = place_hash(at[0] + 101, at[1] + 211, at[2] + 307);
   const turn = (h % 4096) / 4096, tier = Math.floor(h / 4096) % 3;
-  const c = new Color().setHSL(turn, [0.62, 0.5, 0.45][tier], [0.6, 0.5, 0.68][tier]).convertLinearToSRGB();
+  const c = new Color().setHSL(turn, [0.62, 0.5, 0.5][tier], [0.56, 0.46, 0.63][tier]).convertLinearToSRGB();
   return new Vector3(c.r, c.g, c.b);
 }
 
