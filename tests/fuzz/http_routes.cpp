@@ -14,7 +14,7 @@ static void route(std::string_view text) {
   auto target = parse_target(text);
   require(to_string(target.what)[0] != '\0');
   if (target.what == resource::asset)
-    require(!target.path.empty() && target.path.front() == '/' && target.path.find('\0') == std::string::npos);
+    require(!target.path.empty() && target.path.front() == '/');
   if (target.what == resource::keyframe || target.what == resource::keyframe_pose)
     require(!target.id.empty());
 }
