@@ -1,0 +1,101 @@
+#include "net/sinks/access.hpp"
+
+#include <boost/asio/ip/address.hpp>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
+namespace tessera {
+
+namespace {
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::optional<std::string_view> bearer(std::string_view authorization) {
+  constexpr std::string_view scheme = "bearer ";
+  if (authorization.size() < scheme.size() || !equal_ignoring_case(authorization.substr(0, scheme.size()), scheme))
+    return std::nullopt;
+  authorization.remove_prefix(scheme.size());
+  while (authorization.starts_with(' '))
+    authorization.remove_prefix(1);
+  return authorization;
+}
+
+std::string_view host_of(std::string_view origin) {
+  auto scheme = origin.find("://");
+  return scheme == origin.npos ? std::string_view{} : origin.substr(scheme + 3);
+}
+
+std::string_view without_port(std::string_view host) {
+  if (host.starts_with('[')) {
+    auto end = host.find(']');
+    return end == host.npos ? std::string_view{} : host.substr(1, end - 1);
+  }
+  return host.substr(0, host.rfind(':'));
+}
+
+bool is_open(const http_target& target) {
+  return target.what == resource::asset || target.what == resource::health || target.what == resource::readiness
+         || target.what == resource::nothing;
+}
+
+// Without a token, only this machine may ask: then a name that is not this machine's was pointed here by somebody else (DNS rebinding).
+bool is_own_name(std::string_view host) {
+  auto name = without_port(host);
+  return equal_ignoring_case(name, "localhost") || is_loopback(name);
+}
+
+} // namespace
+
+bool equal_in_constant_time(std::string_view a, std::string_view b) {
+  // Digests are of equal length, whatever the texts' are.
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> x{}, y{};
+  SHA256(reinterpret_cast<const unsigned char*>(a.data()), a.size(), x.data());
+  SHA256(reinterpret_cast<const unsigned char*>(b.data()), b.size(), y.data());
+  return CRYPTO_memcmp(x.data(), y.data(), x.size()) == 0;
+}
+
+access decide(const access_rules& rules, const access_request& request) {
+  if (is_open(request.target))
+    return access::granted;
+  if (!rules.token.empty()) {
+    auto given = bearer(request.authorization);
+    if (!given && request.target.token)
+      given = *request.target.token;
+    if (!given)
+      return access::token_missing;
+    return equal_in_constant_time(*given, rules.token) ? access::granted : access::token_wrong;
+  }
+  if (rules.insecure)
+    return access::granted;
+  if (!request.host.empty() && !is_own_name(request.host))
+    return access::foreign_origin;
+  // Browsers name the origin of every WebSocket and of every request that changes something; other programs send none.
+  if (!request.origin.empty() && !equal_ignoring_case(host_of(request.origin), request.host))
+    return access::foreign_origin;
+  if (!request.safe_method && (request.fetch_site == "cross-site" || request.fetch_site == "same-site"))
+    return access::foreign_origin;
+  return access::granted;
+}
+
+bool is_loopback(std::string_view address) {
+  boost::system::error_code failed;
+  auto parsed = boost::asio::ip::make_address(std::string(address), failed);
+  return !failed && parsed.is_loopback();
+}
+
+void check_exposure(const access_rules& rules, std::string_view bind) {
+  if (!rules.token.empty() || rules.insecure || is_loopback(bind))
+    return;
+  throw std::invalid_argument("bind is " + std::string(bind)
+                              + ", which others can reach: give --token a secret of your choice, or say --insecure if everyone on that "
+                                "network may see and change the map");
+}
+
+} // namespace tessera

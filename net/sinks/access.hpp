@@ -1,0 +1,42 @@
+#pragma once
+// Who may ask. Pure functions.
+
+#include "net/sinks/http_target.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tessera {
+
+/// What the access rules look at.
+struct access_request {
+  http_target target;
+  std::string_view authorization; ///< the header, or empty
+  std::string_view origin;        ///< the header, or empty
+  std::string_view host;          ///< the header, or empty
+  std::string_view fetch_site;    ///< Sec-Fetch-Site, or empty
+  bool safe_method = true;        ///< GET or HEAD of something other than the stream
+};
+
+struct access_rules {
+  std::string token; ///< empty: none is asked for
+  bool insecure = false;
+};
+
+enum class access : uint8_t { granted, token_missing, token_wrong, foreign_origin };
+
+/// Decides. With a token set, everything but health checks and the pages' files needs it. Without one (and unless `insecure`),
+/// what another web site's page sends through a browser is refused: a browser would carry it past the firewall.
+access decide(const access_rules& rules, const access_request& request);
+
+/// Compares without telling by its time where the texts differ.
+bool equal_in_constant_time(std::string_view a, std::string_view b);
+
+/// Tells whether an address is this machine's own.
+bool is_loopback(std::string_view address);
+
+/// Throws std::invalid_argument that says what to do if others could reach the service without a token.
+void check_exposure(const access_rules& rules, std::string_view bind);
+
+} // namespace tessera

@@ -1,0 +1,177 @@
+#include "net/sinks/http_target.hpp"
+
+#include <array>
+#include <charconv>
+
+namespace tessera {
+
+namespace {
+
+int hex(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  if (c >= 'a' && c <= 'f')
+    return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F')
+    return c - 'A' + 10;
+  return -1;
+}
+
+// "x,y,z.drc", each a whole number of 32 bits.
+std::optional<region_key> region_file(std::string_view name) {
+  constexpr std::string_view extension = ".drc";
+  if (!name.ends_with(extension))
+    return std::nullopt;
+  name.remove_suffix(extension.size());
+  std::array<int32_t, 3> key{};
+  const auto* at = name.data();
+  const auto* end = at + name.size();
+  for (size_t i = 0; i < 3; ++i) {
+    if (i > 0 && (at == end || *at++ != ','))
+      return std::nullopt;
+    auto [next, failed] = std::from_chars(at, end, key[i]);
+    if (failed != std::errc{})
+      return std::nullopt;
+    at = next;
+  }
+  if (at != end)
+    return std::nullopt;
+  return region_key{key[0], key[1], key[2]};
+}
+
+std::optional<std::string> token_in(std::string_view query) {
+  constexpr std::string_view name = "token=";
+  while (!query.empty()) {
+    auto end = query.find('&');
+    auto pair = query.substr(0, end);
+    if (pair.starts_with(name))
+      return percent_decoded(pair.substr(name.size()));
+    if (end == query.npos)
+      break;
+    query.remove_prefix(end + 1);
+  }
+  return std::nullopt;
+}
+
+struct fixed_path {
+  std::string_view path;
+  resource what;
+};
+
+constexpr std::array fixed_paths{
+  fixed_path{"/healthz", resource::health},   fixed_path{"/readyz", resource::readiness},      fixed_path{"/metrics", resource::metrics},
+  fixed_path{"/v1/map", resource::map},       fixed_path{"/v1/regions", resource::regions},    fixed_path{"/v1/keyframes", resource::keyframes},
+  fixed_path{"/v1/actors", resource::actors}, fixed_path{"/v1/aside", resource::aside},        fixed_path{"/v1/cameras", resource::cameras},
+  fixed_path{"/v1/stream", resource::stream},
+};
+
+void resolve(std::string_view path, http_target& out) {
+  for (const auto& fixed : fixed_paths)
+    if (path == fixed.path) {
+      out.what = fixed.what;
+      return;
+    }
+  constexpr std::string_view regions = "/v1/regions/", keyframes = "/v1/keyframes/", mesh = "/v1/mesh.", pose = "/pose";
+  if (path.starts_with(regions)) {
+    // Browsers may escape the commas.
+    if (auto name = percent_decoded(path.substr(regions.size())))
+      if (auto region = region_file(*name)) {
+        out.what = resource::region;
+        out.region = *region;
+      }
+    return;
+  }
+  if (path.starts_with(keyframes)) {
+    auto rest = path.substr(keyframes.size());
+    auto what = resource::keyframe;
+    if (rest.ends_with(pose)) {
+      what = resource::keyframe_pose;
+      rest.remove_suffix(pose.size());
+    }
+    // An id's own slashes are escaped.
+    if (rest.find('/') != rest.npos)
+      return;
+    if (auto id = percent_decoded(rest); id && !id->empty()) {
+      out.what = what;
+      out.id = std::move(*id);
+    }
+    return;
+  }
+  if (path.starts_with(mesh)) {
+    if (auto format = mesh_format_of(std::string(path)); format && path.find('/', mesh.size()) == path.npos
+                                                         && path.size() == mesh.size() + 3) {
+      out.what = resource::mesh;
+      out.format = *format;
+    }
+    return;
+  }
+  if (path.starts_with("/v1/"))
+    return;
+  if (auto decoded = percent_decoded(path)) {
+    out.what = resource::asset;
+    out.path = std::move(*decoded);
+  }
+}
+
+} // namespace
+
+std::optional<std::string> percent_decoded(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    if (i + 2 >= text.size())
+      return std::nullopt;
+    auto high = hex(text[i + 1]), low = hex(text[i + 2]);
+    if (high < 0 || low < 0)
+      return std::nullopt;
+    out += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return out;
+}
+
+const char* to_string(resource what) {
+  switch (what) {
+  case resource::asset: return "asset";
+  case resource::health: return "healthz";
+  case resource::readiness: return "readyz";
+  case resource::metrics: return "metrics";
+  case resource::map: return "map";
+  case resource::regions: return "regions";
+  case resource::region: return "region";
+  case resource::mesh: return "mesh";
+  case resource::keyframes: return "keyframes";
+  case resource::keyframe: return "keyframe";
+  case resource::keyframe_pose: return "keyframe_pose";
+  case resource::actors: return "actors";
+  case resource::aside: return "aside";
+  case resource::cameras: return "cameras";
+  case resource::stream: return "stream";
+  case resource::nothing: break;
+  }
+  return "nothing";
+}
+
+http_target parse_target(std::string_view target) {
+  http_target out;
+  constexpr std::string_view scheme = "http://";
+  if (target.starts_with(scheme)) {
+    auto slash = target.find('/', scheme.size());
+    target = slash == target.npos ? "/" : target.substr(slash);
+  }
+  if (auto hash = target.find('#'); hash != target.npos)
+    target = target.substr(0, hash);
+  if (auto question = target.find('?'); question != target.npos) {
+    out.token = token_in(target.substr(question + 1));
+    target = target.substr(0, question);
+  }
+  if (target.starts_with('/'))
+    resolve(target, out);
+  return out;
+}
+
+} // namespace tessera

@@ -1,0 +1,57 @@
+#pragma once
+// What a request asks for. Pure functions of text from outside.
+
+#include "messages/ids.hpp"
+#include "net/sinks/mesh_files.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tessera {
+
+/// Decodes %XX; nothing if an escape is broken. `+` stays what it is.
+std::optional<std::string> percent_decoded(std::string_view text);
+
+/// What a path names, whatever the method.
+enum class resource : uint8_t {
+  asset, ///< anything that is not below: perhaps a page or a file of the viewer
+  health,
+  readiness,
+  metrics,
+  map,
+  regions,
+  region,
+  mesh,
+  keyframes,
+  keyframe,
+  keyframe_pose,
+  actors,
+  aside,
+  cameras,
+  stream,
+  nothing, ///< certainly not there
+};
+
+/// The name of a resource, as metrics show it.
+const char* to_string(resource what);
+
+/// A request's target, taken apart.
+struct http_target {
+  resource what = resource::nothing;
+  /// For asset: the decoded path, beginning with '/'.
+  std::string path;
+  /// For region: its key.
+  region_key region;
+  /// For mesh: its format.
+  mesh_format format = mesh_format::ply;
+  /// For keyframe and keyframe_pose: the decoded id, not empty.
+  std::string id;
+  /// The query's `token`, decoded, if there is one.
+  std::optional<std::string> token;
+};
+
+/// Takes a target apart ("/path?query", or an absolute http:// form). Never throws for what it holds.
+http_target parse_target(std::string_view target);
+
+} // namespace tessera

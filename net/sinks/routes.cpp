@@ -1,0 +1,360 @@
+#include "net/sinks/routes.hpp"
+
+#include "gpu/backend.hpp"
+#include "net/sinks/assets.hpp"
+#include "net/sinks/json_status.hpp"
+#include "net/sinks/json_text.hpp"
+#include "net/sinks/patch_codec.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <sstream>
+
+namespace tessera {
+
+namespace {
+
+using http::status;
+
+constexpr std::string_view keyframe_type = "application/vnd.tessera.keyframe", json_type = "application/json";
+// What waits for a slot blocks nobody, but holds a body each.
+constexpr int max_waiting_offers = 64, max_waiting_files = 4;
+constexpr uint64_t max_pose_bytes = 16 << 10;
+
+struct allowed {
+  std::array<http::verb, 2> verbs;
+  const char* text;
+};
+
+allowed methods_of(resource what) {
+  switch (what) {
+  case resource::keyframes: return {{http::verb::post, http::verb::post}, "POST"};
+  case resource::keyframe: return {{http::verb::delete_, http::verb::delete_}, "DELETE"};
+  case resource::keyframe_pose: return {{http::verb::put, http::verb::put}, "PUT"};
+  case resource::stream: return {{http::verb::get, http::verb::get}, "GET"};
+  default: return {{http::verb::get, http::verb::head}, "GET, HEAD"};
+  }
+}
+
+bool is_type(std::string_view given, std::string_view wanted) {
+  given = given.substr(0, given.find(';'));
+  while (given.ends_with(' '))
+    given.remove_suffix(1);
+  return beast::iequals({given.data(), given.size()}, {wanted.data(), wanted.size()});
+}
+
+// Either spelling of the two headers that go with a keyframe.
+std::string_view keyframe_field(const request_head& head, const char* name) {
+  auto value = head.field((std::string("X-") + name).c_str());
+  return value.empty() ? head.field((std::string("Tessera-") + name).c_str()) : value;
+}
+
+http_reply unavailable(std::string_view whom, const std::string& why) {
+  return error_reply(status::service_unavailable, "unavailable", std::string(whom) + " did not answer: " + why);
+}
+
+http_reply verdict_reply(const verdict& v) {
+  switch (v.what) {
+  case outcome::accepted:
+  case outcome::duplicate:
+  case outcome::dropped: return json_reply(to_text({{"outcome", to_string(v.what)}}));
+  case outcome::unknown: return error_reply(status::not_found, "unknown", "there is no live keyframe of that id", "id");
+  case outcome::refused: break;
+  }
+  return error_reply(status::unprocessable_entity, "refused", v.reason);
+}
+
+http_reply asset_reply(const request_head& head) {
+  const auto* file = find_asset(head.target.path);
+  if (file == nullptr)
+    return error_reply(status::not_found, "not_found", "there is no such page");
+  http_reply out;
+  out.content_type = file->content_type;
+  out.with("ETag", file->etag).with("Vary", "Accept-Encoding");
+  out.with("Cache-Control", file->immutable ? "public, max-age=31536000, immutable" : "no-cache");
+  if (file->content_type.starts_with("text/html"))
+    out.with("Content-Security-Policy",
+             "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+             "img-src 'self' data: blob:; connect-src 'self' ws: wss: http: https: data: blob:; object-src 'none'; base-uri 'none'; "
+             "frame-ancestors 'none'")
+      .with("Referrer-Policy", "no-referrer");
+  auto packed = !file->gzip.empty() && head.field(http::field::accept_encoding).find("gzip") != std::string_view::npos;
+  if (packed)
+    out.with("Content-Encoding", "gzip");
+  out.body = shared_bytes{packed ? file->gzip : file->plain};
+  return out;
+}
+
+template <class Answer, class Handle, class Write, class... Ts>
+void ask_and_write(const std::shared_ptr<server_core>& core, const return_address<strand>& back, const char* name, const Handle& whom,
+                   reply_function reply, Write write, Ts... message) {
+  ask<Answer>(
+    core->system, back, core->config.timeouts.ask, whom,
+    [=, reply = std::move(reply)](std::optional<Answer> answer, const std::string& why) {
+      reply(answer ? write(std::move(*answer)) : unavailable(name, why));
+    },
+    message...);
+}
+
+// Runs the actual work of an answer on the thread for slow ones.
+template <class F>
+void write_file(const std::shared_ptr<server_core>& core, const return_address<strand>& back, reply_function reply, F make) {
+  asio::post(core->files, [=, reply = std::move(reply), make = std::move(make)]() mutable {
+    http_reply out;
+    try {
+      out = make();
+    } catch (const std::exception& e) {
+      out = error_reply(status::internal_server_error, "failed", e.what());
+    }
+    core->waiting_files.fetch_sub(1);
+    back.post([reply = std::move(reply), out = std::move(out)]() mutable { reply(std::move(out)); });
+  });
+}
+
+void answer_mesh(const std::shared_ptr<server_core>& core, mesh_format format, const return_address<strand>& back, reply_function reply) {
+  if (core->waiting_files.fetch_add(1) >= max_waiting_files) {
+    core->waiting_files.fetch_sub(1);
+    return reply(error_reply(status::service_unavailable, "busy", "other meshes are being written"));
+  }
+  // A region's mesh comes when all sent before is in it: that can take longer than a look at a number.
+  auto patience = 6 * core->config.timeouts.ask;
+  ask<std::vector<region_mesh>>(
+    core->system, back, patience, core->running.partitioner,
+    [=, reply = std::move(reply)](std::optional<std::vector<region_mesh>> meshes, const std::string& why) mutable {
+      if (!meshes) {
+        core->waiting_files.fetch_sub(1);
+        return reply(unavailable("the partitioner", why));
+      }
+      write_file(core, back, std::move(reply), [=, meshes = std::move(*meshes)] {
+        std::ostringstream out;
+        write_mesh(out, weld(meshes), format, patch_quantum_m(core->config.map.voxel_m));
+        http_reply file;
+        file.content_type = content_type(format);
+        file.body = shared_bytes{std::move(out).str()};
+        constexpr const char* names[]{"map.ply", "map.glb", "map.drc"};
+        return std::move(file)
+          .with("Cache-Control", "no-store")
+          .with("Content-Disposition", std::string("attachment; filename=\"") + names[static_cast<size_t>(format)] + '"');
+      });
+    },
+    mesh_atom::value);
+}
+
+void answer_region(const std::shared_ptr<server_core>& core, region_key region, const return_address<strand>& back, reply_function reply) {
+  ask_and_write<patch>(
+    core, back, "the broadcaster", core->running.broadcaster, std::move(reply),
+    [epoch = core->running.epoch](const patch& newest) {
+      auto payload = newest.frame ? patch_payload(*newest.frame) : std::span<const std::byte>{};
+      if (payload.empty())
+        return error_reply(status::not_found, "not_found", "that region has no surface", "region");
+      http_reply out;
+      out.content_type = content_type(mesh_format::drc);
+      out.body = shared_bytes{newest.frame, payload};
+      return std::move(out)
+        .with("ETag", '"' + epoch + '-' + std::to_string(newest.version) + '"')
+        .with("Cache-Control", "no-cache")
+        .with("Tessera-Version", std::to_string(newest.version));
+    },
+    patch_atom::value, region);
+}
+
+std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& why) {
+  std::string_view text{reinterpret_cast<const char*>(body.data()), body.size()};
+  auto in = nests_deeper(text, 4) ? nlohmann::json(nlohmann::json::value_t::discarded) : nlohmann::json::parse(text, nullptr, false);
+  if (in.is_discarded()) {
+    why = "the body is not JSON";
+    return std::nullopt;
+  }
+  auto list = in.is_object() && in.contains("pose") ? in["pose"] : in;
+  pose out;
+  if (!list.is_array() || list.size() != out.m.size()) {
+    why = "pose is not a list of 16 numbers";
+    return std::nullopt;
+  }
+  for (size_t i = 0; i < out.m.size(); ++i) {
+    if (!list[i].is_number()) {
+      why = "pose[" + std::to_string(i) + "] is not a number";
+      return std::nullopt;
+    }
+    out.m[i] = static_cast<float>(list[i].get<double>());
+  }
+  return out;
+}
+
+// Calls the sink from the thread that may block. `act` gets the completion to hand on.
+template <class F>
+void offer(const std::shared_ptr<server_core>& core, const return_address<strand>& back, reply_function reply, F act) {
+  if (core->stopping)
+    return reply(error_reply(status::service_unavailable, "closing", "the service is shutting down"));
+  if (core->waiting_offers.fetch_add(1) >= max_waiting_offers) {
+    core->waiting_offers.fetch_sub(1);
+    return reply(error_reply(status::service_unavailable, "busy", "more keyframes wait than can be taken now; send this one again"));
+  }
+  asio::post(core->offers, [core, back, reply = std::move(reply), act = std::move(act)]() mutable {
+    auto respond = [back, reply = std::move(reply)](http_reply out) {
+      back.post([reply, out = std::move(out)]() mutable { reply(std::move(out)); });
+    };
+    try {
+      if (core->stopping)
+        respond(error_reply(status::service_unavailable, "closing", "the service is shutting down"));
+      else
+        act(respond, [respond](const verdict& v) { respond(verdict_reply(v)); });
+    } catch (const std::exception& e) {
+      respond(error_reply(status::internal_server_error, "failed", e.what()));
+    }
+    core->waiting_offers.fetch_sub(1);
+  });
+}
+
+void answer_keyframe(const std::shared_ptr<server_core>& core, const request_head& head, std::vector<std::byte> body,
+                     const return_address<strand>& back, reply_function reply) {
+  auto id = percent_decoded(keyframe_field(head, "Keyframe-Id"));
+  if (!id || id->empty() || id->size() > keyframe_id::max_bytes)
+    return reply(error_reply(status::bad_request, "bad_request",
+                             !id          ? "the keyframe's id has a broken escape: %XX"
+                             : id->empty() ? "the keyframe has no id"
+                                           : "the keyframe's id has " + std::to_string(id->size()) + " bytes, at most "
+                                               + std::to_string(keyframe_id::max_bytes) + " can be",
+                             "X-Keyframe-Id"));
+  auto stamp = keyframe_field(head, "Timestamp-Ns");
+  uint64_t timestamp_ns = 0;
+  if (!stamp.empty()) {
+    auto [end, failed] = std::from_chars(stamp.data(), stamp.data() + stamp.size(), timestamp_ns);
+    if (failed != std::errc{} || end != stamp.data() + stamp.size())
+      return reply(error_reply(status::bad_request, "bad_request", "the timestamp is not a whole number of nanoseconds", "X-Timestamp-Ns"));
+  }
+  offer(core, back, std::move(reply),
+        [core, id = std::move(*id), timestamp_ns, body = std::move(body)](const auto& respond, keyframe_sink::completion done) mutable {
+          keyframe frame;
+          try {
+            if (!core->config.parse_keyframe)
+              throw std::invalid_argument("this service takes no keyframes over HTTP");
+            frame = core->config.parse_keyframe(id, timestamp_ns, std::move(body));
+          } catch (const std::bad_alloc&) {
+            throw;
+          } catch (const std::exception& e) {
+            core->sink.set_aside("http", id, e.what());
+            return respond(error_reply(status::bad_request, "bad_keyframe", e.what()));
+          }
+          core->sink.offer(std::move(frame), std::move(done));
+        });
+}
+
+} // namespace
+
+std::optional<http_reply> refuse_early(const server_core& core, const request_head& head) {
+  const auto& target = head.target;
+  const auto method = head.header.method();
+  auto granted = decide(core.rules, {.target = target,
+                                     .authorization = head.field(http::field::authorization),
+                                     .origin = head.field(http::field::origin),
+                                     .host = head.field(http::field::host),
+                                     .fetch_site = head.field("Sec-Fetch-Site"),
+                                     .safe_method = (method == http::verb::get || method == http::verb::head)
+                                                    && target.what != resource::stream});
+  switch (granted) {
+  case access::granted: break;
+  case access::token_missing:
+  case access::token_wrong:
+    return error_reply(status::unauthorized, "unauthorized",
+                       granted == access::token_missing ? "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN"
+                                                        : "the token is not the right one")
+      .with("WWW-Authenticate", "Bearer realm=\"tessera\"");
+  case access::foreign_origin:
+    return error_reply(status::forbidden, "foreign_origin",
+                       "the request comes from another site's page, or under a name that is not this machine's; start the service with "
+                       "--token or --insecure to allow that");
+  }
+  if (target.what == resource::nothing)
+    return error_reply(status::not_found, "not_found", "there is nothing at that path");
+  auto methods = methods_of(target.what);
+  if (method != methods.verbs[0] && method != methods.verbs[1])
+    return error_reply(status::method_not_allowed, "method_not_allowed", std::string("this path takes ") + methods.text)
+      .with("Allow", methods.text);
+  auto limit = uint64_t{0};
+  if (target.what == resource::keyframes || target.what == resource::keyframe_pose) {
+    auto wanted = target.what == resource::keyframes ? keyframe_type : json_type;
+    if (!is_type(head.field(http::field::content_type), wanted))
+      return error_reply(status::unsupported_media_type, "unsupported_media_type",
+                         "content-type is '" + std::string(head.field(http::field::content_type).substr(0, 100)) + "', expected "
+                           + std::string(wanted),
+                         "Content-Type");
+    limit = target.what == resource::keyframes ? core.config.body_limit : max_pose_bytes;
+  }
+  if (head.content_length && *head.content_length > limit)
+    return error_reply(status::payload_too_large, "too_large",
+                       "the body has " + std::to_string(*head.content_length) + " bytes, at most " + std::to_string(limit) + " can be",
+                       "Content-Length");
+  if (head.has_body && limit == 0)
+    return error_reply(status::bad_request, "bad_request", "this request takes no body");
+  return std::nullopt;
+}
+
+void answer(const std::shared_ptr<server_core>& core, const request_head& head, std::vector<std::byte> body,
+            const return_address<strand>& back, reply_function reply) {
+  const auto& service = core->running;
+  switch (head.target.what) {
+  case resource::asset: return reply(asset_reply(head));
+  case resource::health:
+    return reply(service.context.numbers->lost_core.load() == 0
+                   ? text_reply(status::ok, "ok\n")
+                   : text_reply(status::service_unavailable, "an actor is lost and cannot be started again: restart the service\n"));
+  case resource::readiness:
+    return ask_and_write<std::vector<actor_status>>(
+      core, back, "the inspector", service.inspector, std::move(reply),
+      [core](const std::vector<actor_status>&) {
+        auto ready = !core->stopping && core->running.context.numbers->lost_core.load() == 0;
+        return text_reply(ready ? status::ok : status::service_unavailable, ready ? "ready\n" : "not ready\n");
+      },
+      status_atom::value);
+  case resource::metrics: return reply(answer_metrics(*core, head));
+  case resource::map:
+    return ask_and_write<map_status>(
+      core, back, "the partitioner", service.partitioner, std::move(reply),
+      [](const map_status& map) { return json_reply(to_text(to_json(map))); }, status_atom::value);
+  case resource::regions:
+    return ask_and_write<std::vector<region_status>>(
+      core, back, "the partitioner", service.partitioner, std::move(reply),
+      [](const std::vector<region_status>& all) { return json_reply(to_text(to_json(all))); }, list_atom::value);
+  case resource::actors:
+    return ask_and_write<std::vector<actor_status>>(
+      core, back, "the inspector", service.inspector, std::move(reply),
+      [](const std::vector<actor_status>& all) { return json_reply(to_text(to_json(all))); }, status_atom::value);
+  case resource::cameras:
+    return ask_and_write<std::vector<camera>>(
+      core, back, "the broadcaster", service.broadcaster, std::move(reply),
+      [](const std::vector<camera>& all) { return json_reply(to_text(to_json(all))); }, camera_atom::value);
+  case resource::aside: return reply(json_reply(to_text(to_json(service.context.numbers->set_aside.newest()))));
+  case resource::region: return answer_region(core, head.target.region, back, std::move(reply));
+  case resource::mesh: return answer_mesh(core, head.target.format, back, std::move(reply));
+  case resource::keyframes: return answer_keyframe(core, head, std::move(body), back, std::move(reply));
+  case resource::keyframe:
+    return offer(core, back, std::move(reply), [core, id = head.target.id](const auto&, keyframe_sink::completion done) {
+      core->sink.retract({id}, std::move(done));
+    });
+  case resource::keyframe_pose: {
+    std::string why;
+    auto wanted = read_pose(body, why);
+    if (!wanted)
+      return reply(error_reply(status::bad_request, "bad_request", why, "pose"));
+    return offer(core, back, std::move(reply), [core, id = head.target.id, p = *wanted](const auto&, keyframe_sink::completion done) {
+      core->sink.revise({id}, p, std::move(done));
+    });
+  }
+  case resource::stream:
+  case resource::nothing: break;
+  }
+  reply(error_reply(status::not_found, "not_found", "there is nothing at that path"));
+}
+
+http_reply answer_metrics(const server_core& core, const request_head& head) {
+  if (head.target.what != resource::metrics)
+    return error_reply(status::not_found, "not_found", "this port has /metrics only");
+  http_reply out;
+  out.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  out.body = shared_bytes{core.numbers.text()};
+  return std::move(out).with("Cache-Control", "no-store");
+}
+
+} // namespace tessera

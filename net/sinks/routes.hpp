@@ -1,0 +1,37 @@
+#pragma once
+// What each request is answered.
+
+#include "net/sinks/server_core.hpp"
+
+#include <optional>
+#include <vector>
+
+namespace tessera {
+
+/// A request, its body aside.
+struct request_head {
+  http::request_header<> header;
+  http_target target;
+  /// Of the body, if the client says it.
+  std::optional<uint64_t> content_length;
+  bool has_body = false;
+
+  [[nodiscard]] std::string_view field(http::field name) const { return view_of(header[name]); }
+  [[nodiscard]] std::string_view field(const char* name) const { return view_of(header[name]); }
+
+private:
+  template <class T>
+  static std::string_view view_of(const T& value) { return {value.data(), value.size()}; }
+};
+
+/// Answers what can be answered without the body: what is not there, not allowed or too large. Nothing: read on.
+std::optional<http_reply> refuse_early(const server_core& core, const request_head& head);
+
+/// Answers a request that was not refused; `reply` is called once, on `back`'s executor. Anything but the stream.
+void answer(const std::shared_ptr<server_core>& core, const request_head& head, std::vector<std::byte> body,
+            const return_address<strand>& back, reply_function reply);
+
+/// Answers a request on the metrics port, where there is nothing else.
+http_reply answer_metrics(const server_core& core, const request_head& head);
+
+} // namespace tessera

@@ -1,0 +1,82 @@
+#include "net/sinks/server.hpp"
+
+#include "net/sinks/listener.hpp"
+#include "net/sinks/process_numbers.hpp"
+
+#include <thread>
+
+namespace tessera {
+
+struct server::parts {
+  std::shared_ptr<server_core> core;
+  std::shared_ptr<listener> main, metrics;
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work;
+  std::vector<std::thread> threads;
+  uint16_t port = 0, metrics_port = 0;
+};
+
+server::server(caf::actor_system& system, const service& running, keyframe_sink& sink, server_config config)
+  : parts_{std::make_unique<parts>()} {
+  check_exposure({config.token, config.insecure}, config.bind);
+  config.threads = std::max(1u, config.threads);
+  raise_file_limit();
+  auto core = std::make_shared<server_core>(system, running, sink, std::move(config));
+  parts_->main = std::make_shared<listener>(core, entrance::main, core->config.bind, core->config.port, "port");
+  parts_->metrics = std::make_shared<listener>(core, entrance::metrics, core->config.bind, core->config.metrics_port, "metrics-port");
+  parts_->port = parts_->main->port();
+  parts_->metrics_port = parts_->metrics->port();
+  parts_->work.emplace(asio::make_work_guard(*core->io));
+  parts_->core = core;
+  parts_->main->run();
+  parts_->metrics->run();
+  for (uint32_t i = 0; i < core->config.threads; ++i)
+    parts_->threads.emplace_back([io = core->io, log = running.context.log] {
+      for (;;)
+        try {
+          io->run();
+          return;
+        } catch (const std::exception& e) {
+          // A connection's handler failed (out of memory, most likely): that connection is gone, the others go on.
+          if (log)
+            log(severity::error, std::string("a connection failed: ") + e.what());
+        }
+    });
+}
+
+server::~server() { stop(); }
+
+void server::stop() {
+  auto& p = *parts_;
+  if (!p.core || p.core->stopping.exchange(true))
+    return;
+  auto& core = *p.core;
+  p.main->stop();
+  p.metrics->stop();
+  for (const auto& one : core.connections.all())
+    one->leave();
+  auto wait = [&](std::chrono::milliseconds limit) {
+    auto until = std::chrono::steady_clock::now() + limit;
+    while (core.connections.size() > 0 && std::chrono::steady_clock::now() < until)
+      std::this_thread::sleep_for(std::chrono::milliseconds{2});
+  };
+  wait(core.config.timeouts.stop);
+  for (const auto& one : core.connections.all())
+    one->abort();
+  core.offers.join();
+  core.files.join();
+  // What still waits for an actor has its time limit; nothing new begins.
+  wait(core.config.timeouts.stop);
+  p.work.reset();
+  core.io->stop();
+  for (auto& thread : p.threads)
+    thread.join();
+  p.threads.clear();
+  p.main.reset();
+  p.metrics.reset();
+}
+
+uint16_t server::port() const { return parts_->port; }
+
+uint16_t server::metrics_port() const { return parts_->metrics_port; }
+
+} // namespace tessera

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "net/sinks/access.hpp"
+#include "net/sinks/ask.hpp"
+#include "net/sinks/http_reply.hpp"
+#include "net/sinks/metrics.hpp"
+#include "net/sinks/server.hpp"
+#include "net/sinks/traffic.hpp"
+
+#include <boost/asio/thread_pool.hpp>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+namespace tessera {
+
+/// A connection, as the server sees it when it stops. Threads: any.
+class connection {
+public:
+  virtual ~connection() = default;
+  /// Ends it as soon as what is under way is done.
+  virtual void leave() = 0;
+  /// Ends it now.
+  virtual void abort() = 0;
+};
+
+/// The open connections.
+class connection_list {
+public:
+  void add(const std::shared_ptr<connection>& one);
+  void remove(const connection* one);
+  [[nodiscard]] std::vector<std::shared_ptr<connection>> all() const;
+  [[nodiscard]] size_t size() const;
+
+private:
+  mutable std::mutex mutex_;
+  std::unordered_map<const connection*, std::weak_ptr<connection>> open_;
+};
+
+/// What all connections of a server share.
+struct server_core {
+  server_core(caf::actor_system& system_, const service& running_, keyframe_sink& sink_, server_config config_)
+    : system{system_}, running{running_}, sink{sink_}, config{std::move(config_)}, rules{config.token, config.insecure},
+      io{std::make_shared<asio::io_context>(static_cast<int>(config.threads))}, numbers{running.context.numbers, counts} {}
+
+  caf::actor_system& system;
+  service running;
+  keyframe_sink& sink;
+  const server_config config;
+  const access_rules rules;
+  std::shared_ptr<asio::io_context> io;
+  std::shared_ptr<traffic> counts = std::make_shared<traffic>();
+  metrics numbers;
+  connection_list connections;
+  std::atomic<bool> stopping{false};
+  /// Offers block until there is credit: one thread that may. What waits for it is bounded.
+  asio::thread_pool offers{1};
+  std::atomic<int> waiting_offers{0};
+  /// Meshes of the whole map take a while to write.
+  asio::thread_pool files{1};
+  std::atomic<int> waiting_files{0};
+};
+
+} // namespace tessera
