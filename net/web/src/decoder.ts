@@ -59,7 +59,7 @@ export class mesh_decoder {
       const fail = (reason: unknown): void => {
         clearTimeout(timer);
         const told = reason as { error?: string; message?: string } | undefined;
-        const words = told?.error ?? told?.message ?? String(reason);
+        const words = (told?.error ?? told?.message ?? String(reason)).replace(/^THREE\.DRACOLoader: /, "");
         reject(new decode_error(words, told?.error === undefined));
       };
       const done = (g: BufferGeometry): void => {
