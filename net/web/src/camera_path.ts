@@ -1,6 +1,6 @@
 // Draws the cameras' path, fading into the past, and the newest camera's frustum. In metres, in the map's frame.
 
-import { Group, type Material, Matrix4 } from "three";
+import { Group, Matrix4 } from "three";
 import { Line2 } from "three/examples/jsm/lines/Line2.js";
 import { LineGeometry } from "three/examples/jsm/lines/LineGeometry.js";
 import { LineMaterial } from "three/examples/jsm/lines/LineMaterial.js";
@@ -75,11 +75,5 @@ export class camera_path {
       this.frustum_.matrixWorldNeedsUpdate = true;
     }
     return true;
-  }
-
-  dispose(): void {
-    for (const m of [this.path_material_, this.frustum_material_] as Material[]) m.dispose();
-    this.line_.geometry.dispose();
-    this.frustum_.geometry.dispose();
   }
 }

@@ -1,6 +1,6 @@
 // Which version of which region this viewer has, is decoding, or has shown. Pure state, no pictures.
 
-import { type held_patch, type patch, region_text, type region } from "./protocol";
+import type { held_patch, patch, region } from "./protocol";
 
 interface entry {
   region: region;
@@ -57,10 +57,6 @@ export class ledger {
     return list;
   }
 
-  received_version(key: string): bigint {
-    return this.entries_.get(key)?.received ?? 0n;
-  }
-
   /// Regions named in `have` now.
   get size(): number {
     let n = 0;
@@ -69,5 +65,5 @@ export class ledger {
   }
 }
 
+/// A region and version as `ack` and `have` list them.
 export const as_held = (region: region, version: bigint): held_patch => [region[0], region[1], region[2], version.toString()];
-export { region_text };

@@ -3,7 +3,7 @@
 
 import type { border_update } from "./border_table";
 import { decode_error, type mesh_decoder } from "./decoder";
-import type { patch } from "./protocol";
+import { type patch, region_text } from "./protocol";
 import type { shaped_mesh } from "./shaping";
 import type { shaper_answer, shaper_request } from "./shaper.worker";
 
@@ -95,7 +95,7 @@ export class pipeline {
 
   private shaped_(a: shaper_answer): void {
     if (a.generation !== this.generation_) return;
-    const key = `${a.region[0]},${a.region[1]},${a.region[2]}`;
+    const key = region_text(a.region);
     const p = this.working_.get(key);
     if (!p || p.version.toString() !== a.version) return;
     this.working_.delete(key);
