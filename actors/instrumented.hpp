@@ -60,6 +60,7 @@ public:
   /// Handles one message; CAF calls this for requests, responses and system messages alike.
   caf::invoke_message_result consume(caf::mailbox_element& what) override {
     const auto key = key_of(what);
+    record_->dequeued();
     record_->set_busy(true);
     const auto begin = cycle_clock::ticks();
     caf::invoke_message_result result;
@@ -72,10 +73,12 @@ public:
         throw;
       return caf::invoke_message_result::consumed;
     }
-    if (result == caf::invoke_message_result::skipped)
+    if (result == caf::invoke_message_result::skipped) {
+      record_->enqueued(); // it stays in the mailbox
       record_->set_busy(false);
-    else
+    } else {
       measured(what, key, begin);
+    }
     return result;
   }
 
@@ -129,7 +132,6 @@ private:
     if (!handler)
       handler = &record_->add(key, name_of(what));
     handler->times.record_alone(ns);
-    record_->dequeued();
     record_->set_busy(false);
   }
 
