@@ -168,7 +168,7 @@ public:
     try {
       for (auto until = steady::now() + farewell; under_way_ > 0 && steady::now() < until;) {
         wait(*desk, link ? link->socket() : -1, std::chrono::milliseconds(50));
-        settle(*desk, link.get(), true);
+        settle(*desk, link.get(), stop);
       }
     } catch (const amqp_error& e) {
       spdlog::warn("amqp: {}; messages not yet acknowledged will come again", e.what());
@@ -188,7 +188,7 @@ private:
   void listen(amqp_link& link, letter_box& letters, exchange_desk& desk, const std::stop_token& stop) {
     auto tick = std::chrono::milliseconds(options_.heartbeat_s * 250);
     while (!stop.stop_requested()) {
-      settle(desk, &link, false);
+      settle(desk, &link, stop);
       while (auto message = link.next()) {
         ++under_way_;
         letters.put({link_number_, std::move(*message)});
@@ -201,7 +201,7 @@ private:
   /// Waits with no connection; verdicts still come in, and segments still go.
   void idle(steady::time_point until, exchange_desk& desk, const std::stop_token& stop) {
     while (!stop.stop_requested()) {
-      settle(desk, nullptr, false);
+      settle(desk, nullptr, stop);
       auto left = std::chrono::ceil<std::chrono::milliseconds>(until - steady::now());
       if (left.count() <= 0 || stop.stop_requested())
         return;
@@ -215,12 +215,12 @@ private:
   }
 
   /// Acts on the verdicts that have come in.
-  void settle(exchange_desk& desk, amqp_link* link, bool stopping) {
+  void settle(exchange_desk& desk, amqp_link* link, const std::stop_token& stop) {
     std::optional<amqp_error> failure;
     for (auto& r : desk.take()) {
       --under_way_;
-      // A sink that closes refuses: that is no verdict on the keyframe.
-      if (stopping && r.verdict == outcome::refused)
+      // A sink that closes refuses: that is no verdict on the keyframe. The stop comes before the closing, so it is known by now.
+      if (r.verdict == outcome::refused && stop.stop_requested())
         continue;
       if (!r.again && r.what.keyframe) {
         if (r.verdict == outcome::accepted || r.verdict == outcome::duplicate)
