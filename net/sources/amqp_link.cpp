@@ -11,9 +11,13 @@ constexpr int largest_frame_bytes = 131072;
 constexpr timeval connect_limit{3, 0};
 constexpr timeval answer_limit{10, 0};
 
-amqp_bytes_t view(const std::string& text) { return {text.size(), const_cast<char*>(text.data())}; }
+amqp_bytes_t view(const std::string& text) {
+  return {text.size(), const_cast<char*>(text.data())};
+}
 
-std::string text_of(amqp_bytes_t bytes) { return {static_cast<const char*>(bytes.bytes), bytes.len}; }
+std::string text_of(amqp_bytes_t bytes) {
+  return {static_cast<const char*>(bytes.bytes), bytes.len};
+}
 
 /// The broker's reason for closing the channel or the connection, and its code.
 std::pair<std::string, int> reason_of(const amqp_method_t& method) {
@@ -32,7 +36,8 @@ std::pair<std::string, int> reason_of(const amqp_method_t& method) {
 } // namespace
 
 void amqp_link::closer::operator()(amqp_connection_state_t state) const {
-  // A polite close would wait for an answer that a dead broker never gives: the broker understands a closed socket as well.
+  // A polite close would wait for an answer that a dead broker never gives: the broker understands a closed
+  // socket as well.
   amqp_destroy_connection(state);
 }
 
@@ -43,19 +48,23 @@ void amqp_link::check(int status, const std::string& what) const {
 
 void amqp_link::check(const amqp_rpc_reply_t& reply, const std::string& what) const {
   switch (reply.reply_type) {
-  case AMQP_RESPONSE_NORMAL: return;
-  case AMQP_RESPONSE_LIBRARY_EXCEPTION: check(reply.library_error, what); break;
+  case AMQP_RESPONSE_NORMAL:
+    return;
+  case AMQP_RESPONSE_LIBRARY_EXCEPTION:
+    check(reply.library_error, what);
+    break;
   case AMQP_RESPONSE_SERVER_EXCEPTION: {
     auto [reason, code] = reason_of(reply.reply);
     throw amqp_error(where_ + ": " + what + ": " + reason, code);
   }
-  case AMQP_RESPONSE_NONE: break;
+  case AMQP_RESPONSE_NONE:
+    break;
   }
   throw amqp_error(where_ + ": " + what + ": no answer", 0);
 }
 
 amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s)
-  : where_(address.shown()), state_(amqp_new_connection()) {
+    : where_(address.shown()), state_(amqp_new_connection()) {
   if (!state_)
     throw std::bad_alloc();
   auto* socket = amqp_tcp_socket_new(state_.get()); // owned by the state
@@ -65,8 +74,8 @@ amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s)
   check(amqp_set_rpc_timeout(state_.get(), &answer_limit), "setting a limit");
   auto limit = connect_limit;
   check(amqp_socket_open_noblock(socket, address.host.c_str(), address.port, &limit), "connecting");
-  check(amqp_login(state_.get(), address.vhost.c_str(), 0, largest_frame_bytes, heartbeat_s, AMQP_SASL_METHOD_PLAIN,
-                   address.user.c_str(), address.password.c_str()),
+  check(amqp_login(state_.get(), address.vhost.c_str(), 0, largest_frame_bytes, heartbeat_s,
+                   AMQP_SASL_METHOD_PLAIN, address.user.c_str(), address.password.c_str()),
         "logging in");
   open_channel();
 }
@@ -93,9 +102,11 @@ bool amqp_link::exists(F declare, const std::string& what) {
 }
 
 void amqp_link::ensure_exchange(const std::string& name) {
-  // Passive first: what others have made, with whatever arguments, is good enough, and needs no right to make it.
+  // Passive first: what others have made, with whatever arguments, is good enough, and needs no right to make
+  // it.
   auto declare = [&](amqp_boolean_t passive) {
-    amqp_exchange_declare(state_.get(), channel, view(name), amqp_cstring_bytes("topic"), passive, 1, 0, 0, amqp_empty_table);
+    amqp_exchange_declare(state_.get(), channel, view(name), amqp_cstring_bytes("topic"), passive, 1, 0, 0,
+                          amqp_empty_table);
   };
   if (exists([&] { declare(1); }, "looking for exchange " + name))
     return;
@@ -104,8 +115,8 @@ void amqp_link::ensure_exchange(const std::string& name) {
 }
 
 bool amqp_link::queue_exists(const std::string& name) {
-  return exists(
-    [&] { amqp_queue_declare(state_.get(), channel, view(name), 1, 1, 0, 0, amqp_empty_table); }, "looking for queue " + name);
+  return exists([&] { amqp_queue_declare(state_.get(), channel, view(name), 1, 1, 0, 0, amqp_empty_table); },
+                "looking for queue " + name);
 }
 
 void amqp_link::ensure_queue(const std::string& name) {
@@ -176,12 +187,16 @@ void amqp_link::take_other_frame() {
     auto [reason, code] = reason_of(frame.payload.method);
     throw amqp_error(where_ + ": the broker closed the connection: " + reason, code);
   }
-  case AMQP_BASIC_CANCEL_METHOD: throw amqp_error(where_ + ": the queue was deleted", 0);
-  default: return;
+  case AMQP_BASIC_CANCEL_METHOD:
+    throw amqp_error(where_ + ": the queue was deleted", 0);
+  default:
+    return;
   }
 }
 
-void amqp_link::acknowledge(uint64_t tag) { check(amqp_basic_ack(state_.get(), channel, tag, 0), "acknowledging"); }
+void amqp_link::acknowledge(uint64_t tag) {
+  check(amqp_basic_ack(state_.get(), channel, tag, 0), "acknowledging");
+}
 
 void amqp_link::reject(uint64_t tag, bool requeue) {
   check(amqp_basic_reject(state_.get(), channel, tag, requeue ? 1 : 0), "rejecting");

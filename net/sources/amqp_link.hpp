@@ -34,7 +34,8 @@ struct amqp_delivery {
   std::vector<std::byte> body;
 };
 
-/// One connection to a broker with one channel, through rabbitmq-c. Every function throws amqp_error, that is: connect again.
+/// One connection to a broker with one channel, through rabbitmq-c. Every function throws amqp_error, that
+/// is: connect again.
 ///
 /// Threads: one.
 class amqp_link {
@@ -52,8 +53,8 @@ public:
   void bind(const std::string& queue, const std::string& exchange, const std::string& routing_key);
   /// Starts deliveries: at most `prefetch` unacknowledged at once.
   void consume(const std::string& queue, uint16_t prefetch);
-  /// A message that is there; does not wait for the first byte of one. Also does what heartbeats need: call it several times in
-  /// one heartbeat.
+  /// A message that is there; does not wait for the first byte of one. Also does what heartbeats need: call
+  /// it several times in one heartbeat.
   std::optional<amqp_delivery> next();
   void acknowledge(uint64_t tag);
   /// Back to the queue, or to the queue's dead letter exchange.
@@ -67,7 +68,8 @@ private:
   void check(int status, const std::string& what) const;
   void check(const amqp_rpc_reply_t& reply, const std::string& what) const;
   void open_channel();
-  /// Runs a passive declaration; false if the broker says that there is no such thing (the channel is open again then).
+  /// Runs a passive declaration; false if the broker says that there is no such thing (the channel is open
+  /// again then).
   template <class F>
   bool exists(F declare, const std::string& what);
   void take_other_frame();

@@ -13,12 +13,14 @@ struct amqp_address {
   std::string vhost = "/";
   /// The address for people: without the password.
   [[nodiscard]] std::string shown() const;
-  /// The whole address as a URL that every client reads alike: nothing left out, all special bytes encoded. Holds the password.
+  /// The whole address as a URL that every client reads alike: nothing left out, all special bytes encoded.
+  /// Holds the password.
   [[nodiscard]] std::string encoded() const;
 };
 
-/// Reads `amqp://USER:PASSWORD@HOST:PORT/VHOST`; all but the host may be missing. Percent-encoded bytes are decoded, a missing or
-/// empty vhost is `/`. Throws std::invalid_argument, whose text never holds the password.
+/// Reads `amqp://USER:PASSWORD@HOST:PORT/VHOST`; all but the host may be missing. Percent-encoded bytes are
+/// decoded, a missing or empty vhost is `/`. Throws std::invalid_argument, whose text never holds the
+/// password.
 amqp_address parse_amqp_url(const std::string& url);
 
 } // namespace tessera

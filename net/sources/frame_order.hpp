@@ -6,8 +6,8 @@
 
 namespace tessera {
 
-/// Which frames of a sequence are offered and in what order: every `every`-th from the first on, at most `limit` of them (0: no
-/// limit), then shuffled.
+/// Which frames of a sequence are offered and in what order: every `every`-th from the first on, at most
+/// `limit` of them (0: no limit), then shuffled.
 struct frame_choice {
   uint64_t limit = 0;
   uint32_t every = 1;
@@ -19,7 +19,8 @@ struct frame_choice {
 /// An endless sequence cannot be shuffled as a whole: it is shuffled in stretches of `stretch` frames.
 class frame_order {
 public:
-  /// `frames`: how many there are; nullopt: endless. `stretch` must not be 0. Throws std::invalid_argument if `every` is 0.
+  /// `frames`: how many there are; nullopt: endless. `stretch` must not be 0. Throws std::invalid_argument if
+  /// `every` is 0.
   frame_order(std::optional<uint64_t> frames, uint64_t stretch, const frame_choice& choice);
   /// The next index, or nothing at the end.
   std::optional<uint64_t> next();

@@ -32,7 +32,8 @@ struct http_address {
 
 http_address parse_http_url(const std::string& url) {
   auto refuse = [&](const char* why) {
-    throw std::invalid_argument("the service's address '" + printable(url) + "' " + why + "; it must be http://HOST:PORT");
+    throw std::invalid_argument("the service's address '" + printable(url) + "' " + why
+                                + "; it must be http://HOST:PORT");
   };
   constexpr std::string_view scheme = "http://";
   std::string_view rest = url;
@@ -64,13 +65,15 @@ http_address parse_http_url(const std::string& url) {
 class http_publisher final : public publisher {
 public:
   http_publisher(const std::string& url, const publish_options& options, std::stop_token stop)
-    : address_(parse_http_url(url)), options_(options), stop_(std::move(stop)) {
+      : address_(parse_http_url(url)), options_(options), stop_(std::move(stop)) {
     for (char c : options.token)
       if (c < 33 || c > 126)
         throw std::invalid_argument("the token must be printable ASCII without blanks");
   }
 
-  [[nodiscard]] std::string where() const override { return "http://" + address_.host + ":" + address_.port + address_.path; }
+  [[nodiscard]] std::string where() const override {
+    return "http://" + address_.host + ":" + address_.port + address_.path;
+  }
 
   void offer(keyframe frame, completion done) override {
     std::string body;
@@ -135,21 +138,27 @@ private:
       stream_.emplace(io_);
       asio::ip::tcp::resolver resolver(io_);
       auto ends = resolver.resolve(address_.host, address_.port);
-      complete([&](auto done) { stream_->async_connect(ends, [done](auto error, const auto&) { done(error); }); });
+      complete(
+          [&](auto done) { stream_->async_connect(ends, [done](auto error, const auto&) { done(error); }); });
       stream_->socket().set_option(asio::ip::tcp::no_delay(true));
     }
-    complete([&](auto done) { http::async_write(*stream_, request, [done](auto error, size_t) { done(error); }); });
+    complete([&](auto done) {
+      http::async_write(*stream_, request, [done](auto error, size_t) { done(error); });
+    });
     http::response_parser<http::string_body> parser;
     parser.body_limit(1 << 20);
     beast::flat_buffer buffer;
-    complete([&](auto done) { http::async_read(*stream_, buffer, parser, [done](auto error, size_t) { done(error); }); });
+    complete([&](auto done) {
+      http::async_read(*stream_, buffer, parser, [done](auto error, size_t) { done(error); });
+    });
     auto answer = parser.release();
     if (!answer.keep_alive())
       stream_.reset();
     return answer;
   }
 
-  /// Runs one operation to its end or its time limit, which Beast has for asynchronous ones only. Throws its error.
+  /// Runs one operation to its end or its time limit, which Beast has for asynchronous ones only. Throws its
+  /// error.
   template <class F>
   void complete(F start) {
     boost::system::error_code result = asio::error::operation_aborted;
@@ -192,7 +201,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<publisher> make_http_publisher(const std::string& url, const publish_options& options, std::stop_token stop) {
+std::unique_ptr<publisher> make_http_publisher(const std::string& url, const publish_options& options,
+                                               std::stop_token stop) {
   return std::make_unique<http_publisher>(url, options, std::move(stop));
 }
 

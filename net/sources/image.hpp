@@ -24,7 +24,8 @@ struct depth_image {
   std::vector<uint16_t> values;
 };
 
-/// Decodes a colour image, JPEG or PNG by its first bytes; grey, palettes and alpha become RGB. Throws bad_input.
+/// Decodes a colour image, JPEG or PNG by its first bytes; grey, palettes and alpha become RGB. Throws
+/// bad_input.
 colour_image decode_colour(std::span<const std::byte> file);
 
 /// Decodes a PNG with one 16-bit channel; anything else is bad input.

@@ -15,8 +15,8 @@ namespace tessera {
 
 namespace {
 
-/// Reads one JPEG from memory. libjpeg reports errors by a call that must not return: it jumps to step(), above which no frame
-/// of ours owns anything.
+/// Reads one JPEG from memory. libjpeg reports errors by a call that must not return: it jumps to step(),
+/// above which no frame of ours owns anything.
 class jpeg_reader {
 public:
   explicit jpeg_reader(std::span<const std::byte> file) : file_(file) {
@@ -41,8 +41,9 @@ public:
     });
     if (info_.image_width > max_image_edge || info_.image_height > max_image_edge
         || uint64_t{info_.image_width} * info_.image_height > max_image_pixels)
-      throw bad_input("the image has " + std::to_string(info_.image_width) + " x " + std::to_string(info_.image_height)
-                      + " pixels, at most " + std::to_string(max_image_pixels) + " are read");
+      throw bad_input("the image has " + std::to_string(info_.image_width) + " x "
+                      + std::to_string(info_.image_height) + " pixels, at most "
+                      + std::to_string(max_image_pixels) + " are read");
   }
 
   /// `rows` has room for 3 x width x height bytes.
@@ -100,7 +101,8 @@ private:
 } // namespace
 
 bool is_jpeg(std::span<const std::byte> file) {
-  return file.size() >= 3 && file[0] == std::byte{0xff} && file[1] == std::byte{0xd8} && file[2] == std::byte{0xff};
+  return file.size() >= 3 && file[0] == std::byte{0xff} && file[1] == std::byte{0xd8}
+         && file[2] == std::byte{0xff};
 }
 
 colour_image decode_jpeg_colour(std::span<const std::byte> file) {

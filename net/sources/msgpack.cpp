@@ -10,11 +10,23 @@
 
 namespace tessera {
 
-enum class shape : uint8_t { nil, boolean, unsigned_integer, negative_integer, real, string, binary, extension, list, map };
+enum class shape : uint8_t {
+  nil,
+  boolean,
+  unsigned_integer,
+  negative_integer,
+  real,
+  string,
+  binary,
+  extension,
+  list,
+  map
+};
 
 static const char* name_of(shape s) {
-  static constexpr std::array<const char*, 10> names{"nil",    "a boolean", "an integer",   "a negative integer", "a float",
-                                                     "a text", "binary",    "an extension", "a list",             "a map"};
+  static constexpr std::array<const char*, 10> names{
+      "nil",          "a boolean", "an integer", "a negative integer", "a float", "a text", "binary",
+      "an extension", "a list",    "a map"};
   return names[static_cast<size_t>(s)];
 }
 
@@ -29,8 +41,8 @@ struct msgpack_reader::token {
 
 std::span<const std::byte> msgpack_reader::take(uint64_t bytes) {
   if (bytes > bytes_.size() - at_)
-    throw bad_input("message ends at byte " + std::to_string(bytes_.size()) + ", a value at byte " + std::to_string(at_)
-                    + " claims " + std::to_string(bytes) + " more");
+    throw bad_input("message ends at byte " + std::to_string(bytes_.size()) + ", a value at byte "
+                    + std::to_string(at_) + " claims " + std::to_string(bytes) + " more");
   auto taken = bytes_.subspan(at_, bytes);
   at_ += bytes;
   return taken;
@@ -84,15 +96,31 @@ msgpack_reader::token msgpack_reader::next(const std::string& field) {
     integer(~uint64_t{0xff} | head, true);
   else
     switch (head) {
-    case 0xc0: t.kind = shape::nil; break;
+    case 0xc0:
+      t.kind = shape::nil;
+      break;
     case 0xc2:
-    case 0xc3: t.kind = shape::boolean; break;
-    case 0xc4: sized(shape::binary, big_endian(1)); break;
-    case 0xc5: sized(shape::binary, big_endian(2)); break;
-    case 0xc6: sized(shape::binary, big_endian(4)); break;
-    case 0xc7: sized(shape::extension, big_endian(1) + 1); break;
-    case 0xc8: sized(shape::extension, big_endian(2) + 1); break;
-    case 0xc9: sized(shape::extension, big_endian(4) + 1); break;
+    case 0xc3:
+      t.kind = shape::boolean;
+      break;
+    case 0xc4:
+      sized(shape::binary, big_endian(1));
+      break;
+    case 0xc5:
+      sized(shape::binary, big_endian(2));
+      break;
+    case 0xc6:
+      sized(shape::binary, big_endian(4));
+      break;
+    case 0xc7:
+      sized(shape::extension, big_endian(1) + 1);
+      break;
+    case 0xc8:
+      sized(shape::extension, big_endian(2) + 1);
+      break;
+    case 0xc9:
+      sized(shape::extension, big_endian(4) + 1);
+      break;
     case 0xca:
       t.kind = shape::real;
       t.real = static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(big_endian(4))));
@@ -101,27 +129,69 @@ msgpack_reader::token msgpack_reader::next(const std::string& field) {
       t.kind = shape::real;
       t.real = std::bit_cast<double>(big_endian(8));
       break;
-    case 0xcc: integer(big_endian(1), false); break;
-    case 0xcd: integer(big_endian(2), false); break;
-    case 0xce: integer(big_endian(4), false); break;
-    case 0xcf: integer(big_endian(8), false); break;
-    case 0xd0: signed_integer(1); break;
-    case 0xd1: signed_integer(2); break;
-    case 0xd2: signed_integer(4); break;
-    case 0xd3: signed_integer(8); break;
-    case 0xd4: sized(shape::extension, 2); break;
-    case 0xd5: sized(shape::extension, 3); break;
-    case 0xd6: sized(shape::extension, 5); break;
-    case 0xd7: sized(shape::extension, 9); break;
-    case 0xd8: sized(shape::extension, 17); break;
-    case 0xd9: sized(shape::string, big_endian(1)); break;
-    case 0xda: sized(shape::string, big_endian(2)); break;
-    case 0xdb: sized(shape::string, big_endian(4)); break;
-    case 0xdc: sized(shape::list, big_endian(2)); break;
-    case 0xdd: sized(shape::list, big_endian(4)); break;
-    case 0xde: sized(shape::map, big_endian(2)); break;
-    case 0xdf: sized(shape::map, big_endian(4)); break;
-    default: throw bad_input(field + ": byte " + std::to_string(at_ - 1) + " is no MessagePack (" + std::to_string(head) + ")");
+    case 0xcc:
+      integer(big_endian(1), false);
+      break;
+    case 0xcd:
+      integer(big_endian(2), false);
+      break;
+    case 0xce:
+      integer(big_endian(4), false);
+      break;
+    case 0xcf:
+      integer(big_endian(8), false);
+      break;
+    case 0xd0:
+      signed_integer(1);
+      break;
+    case 0xd1:
+      signed_integer(2);
+      break;
+    case 0xd2:
+      signed_integer(4);
+      break;
+    case 0xd3:
+      signed_integer(8);
+      break;
+    case 0xd4:
+      sized(shape::extension, 2);
+      break;
+    case 0xd5:
+      sized(shape::extension, 3);
+      break;
+    case 0xd6:
+      sized(shape::extension, 5);
+      break;
+    case 0xd7:
+      sized(shape::extension, 9);
+      break;
+    case 0xd8:
+      sized(shape::extension, 17);
+      break;
+    case 0xd9:
+      sized(shape::string, big_endian(1));
+      break;
+    case 0xda:
+      sized(shape::string, big_endian(2));
+      break;
+    case 0xdb:
+      sized(shape::string, big_endian(4));
+      break;
+    case 0xdc:
+      sized(shape::list, big_endian(2));
+      break;
+    case 0xdd:
+      sized(shape::list, big_endian(4));
+      break;
+    case 0xde:
+      sized(shape::map, big_endian(2));
+      break;
+    case 0xdf:
+      sized(shape::map, big_endian(4));
+      break;
+    default:
+      throw bad_input(field + ": byte " + std::to_string(at_ - 1) + " is no MessagePack ("
+                      + std::to_string(head) + ")");
     }
   return t;
 }
@@ -155,7 +225,8 @@ std::string_view msgpack_reader::string(const std::string& field) {
 uint64_t msgpack_reader::unsigned_integer(const std::string& field) {
   auto t = next(field);
   if (t.kind == shape::negative_integer)
-    throw bad_input(field + " is " + std::to_string(static_cast<int64_t>(t.integer)) + ", must not be negative");
+    throw bad_input(field + " is " + std::to_string(static_cast<int64_t>(t.integer))
+                    + ", must not be negative");
   expect(field, t.kind, shape::unsigned_integer);
   return t.integer;
 }
@@ -163,10 +234,14 @@ uint64_t msgpack_reader::unsigned_integer(const std::string& field) {
 double msgpack_reader::number(const std::string& field) {
   auto t = next(field);
   switch (t.kind) {
-  case shape::real: return t.real;
-  case shape::unsigned_integer: return static_cast<double>(t.integer);
-  case shape::negative_integer: return static_cast<double>(static_cast<int64_t>(t.integer));
-  default: throw bad_input(field + " is " + name_of(t.kind) + ", must be a number");
+  case shape::real:
+    return t.real;
+  case shape::unsigned_integer:
+    return static_cast<double>(t.integer);
+  case shape::negative_integer:
+    return static_cast<double>(static_cast<int64_t>(t.integer));
+  default:
+    throw bad_input(field + " is " + name_of(t.kind) + ", must be a number");
   }
 }
 

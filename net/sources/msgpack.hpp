@@ -1,6 +1,6 @@
 #pragma once
-// A strict reader of MessagePack that trusts nothing: it allocates nothing, never recurses, and believes no length that the
-// bytes left cannot hold.
+// A strict reader of MessagePack that trusts nothing: it allocates nothing, never recurses, and believes no
+// length that the bytes left cannot hold.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace tessera {
 
-/// Reads one value after another from a buffer; every function throws bad_input if the next value is not what was asked for,
-/// and names what it found. Texts point into the buffer.
+/// Reads one value after another from a buffer; every function throws bad_input if the next value is not what
+/// was asked for, and names what it found. Texts point into the buffer.
 class msgpack_reader {
 public:
   explicit msgpack_reader(std::span<const std::byte> bytes) : bytes_(bytes) {}

@@ -29,8 +29,9 @@ struct notification {
   std::optional<std::array<float, 6>> bbox;
 };
 
-/// Reads a MessagePack notification. `routing_key` stands in for a missing `type`. Keys that are not known are ignored, those
-/// that are optional may be missing or nil. Throws bad_input; takes time and memory in proportion to the bytes, never to what they claim.
+/// Reads a MessagePack notification. `routing_key` stands in for a missing `type`. Keys that are not known
+/// are ignored, those that are optional may be missing or nil. Throws bad_input; takes time and memory in
+/// proportion to the bytes, never to what they claim.
 notification parse_notification(std::span<const std::byte> bytes, std::string_view routing_key);
 
 } // namespace tessera

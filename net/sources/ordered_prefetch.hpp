@@ -15,13 +15,15 @@ namespace tessera {
 
 /// Makes items ahead in threads of its own and hands them out in order.
 ///
-/// `draw` gives the next job, or nothing at the end; it is called by one thread at a time. `make` turns a job into an item; it is
-/// called by many threads at once. What `make` throws comes out of `next` in that item's place. At most two items a thread wait.
+/// `draw` gives the next job, or nothing at the end; it is called by one thread at a time. `make` turns a job
+/// into an item; it is called by many threads at once. What `make` throws comes out of `next` in that item's
+/// place. At most two items a thread wait.
 template <class Job, class Item>
 class ordered_prefetch {
 public:
-  ordered_prefetch(uint32_t threads, std::function<std::optional<Job>()> draw, std::function<Item(const Job&)> make)
-    : draw_(std::move(draw)), make_(std::move(make)), most_ahead_(2 * uint64_t{threads}) {
+  ordered_prefetch(uint32_t threads, std::function<std::optional<Job>()> draw,
+                   std::function<Item(const Job&)> make)
+      : draw_(std::move(draw)), make_(std::move(make)), most_ahead_(2 * uint64_t{threads}) {
     for (uint32_t i = 0; i < threads; ++i)
       workers_.emplace_back([this](std::stop_token stop) { work(stop); });
   }
@@ -33,7 +35,8 @@ public:
       return job ? std::optional<Item>(make_(*job)) : std::nullopt;
     }
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return made_.contains(handed_) || (ended_ && handed_ == drawn_) || draw_error_; });
+    changed_.wait(lock,
+                  [&] { return made_.contains(handed_) || (ended_ && handed_ == drawn_) || draw_error_; });
     auto found = made_.find(handed_);
     if (found == made_.end()) {
       if (draw_error_)

@@ -5,7 +5,8 @@
 
 namespace tessera {
 
-/// Keeps a rate: wait() returns when the next thing is due. After a hold-up it goes on from there, without a burst.
+/// Keeps a rate: wait() returns when the next thing is due. After a hold-up it goes on from there, without a
+/// burst.
 class pace {
 public:
   /// Things per second; 0: no waiting.

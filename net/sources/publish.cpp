@@ -72,7 +72,7 @@ verdict insist(const publish_options& options, const std::stop_token& stop, F ac
 class shm_publisher final : public publisher {
 public:
   shm_publisher(const std::string& prefix, const publish_options& options, std::stop_token stop)
-    : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix)) {}
+      : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix)) {}
 
   [[nodiscard]] std::string where() const override { return "shm:" + prefix_; }
 
@@ -104,7 +104,8 @@ private:
 class amqp_publisher final : public publisher {
 public:
   amqp_publisher(const std::string& url, const publish_options& options, std::stop_token stop)
-    : address_(parse_amqp_url(url)), options_(options), stop_(std::move(stop)), broker_(broker(address_, options)) {}
+      : address_(parse_amqp_url(url)), options_(options), stop_(std::move(stop)),
+        broker_(broker(address_, options)) {}
 
   [[nodiscard]] std::string where() const override { return address_.shown(); }
 
@@ -159,7 +160,8 @@ private:
     amqp_link link(address_, 30);
     link.ensure_exchange(options_.exchange);
     if (!link.queue_exists(options_.queue))
-      spdlog::warn("publish: {} has no queue {} yet: what is published before a service has been connected to it is lost",
+      spdlog::warn("publish: {} has no queue {} yet: what is published before a service has been connected "
+                   "to it is lost",
                    where(), options_.queue);
     looked_ = true;
   }
@@ -174,7 +176,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options, std::stop_token stop) {
+std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options,
+                                          std::stop_token stop) {
   if (url.starts_with("amqp://"))
     return std::make_unique<amqp_publisher>(url, options, std::move(stop));
   if (url.starts_with("shm:") && url.size() > 4)
@@ -182,8 +185,9 @@ std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_
   if (url.starts_with("http://"))
     return make_http_publisher(url, options, std::move(stop));
   auto scheme = url.substr(0, url.find(':'));
-  throw std::invalid_argument("cannot publish to '" + printable(scheme)
-                              + ":': there are amqp://USER:PASSWORD@HOST:PORT/VHOST, shm:/PREFIX and http://HOST:PORT");
+  throw std::invalid_argument(
+      "cannot publish to '" + printable(scheme)
+      + ":': there are amqp://USER:PASSWORD@HOST:PORT/VHOST, shm:/PREFIX and http://HOST:PORT");
 }
 
 } // namespace tessera

@@ -28,9 +28,10 @@ struct publish_options {
   std::chrono::seconds patience{30};
 };
 
-/// Sends the keyframes of any source to a service elsewhere. A verdict of `accepted` means that the broker, the folder or the service
-/// has it. What cannot be delivered is tried again until `patience` is over, then refused with the reason. offer(), retract() and
-/// revise() throw std::runtime_error, after their `done`, if the broker turns the login away: nothing else would get through.
+/// Sends the keyframes of any source to a service elsewhere. A verdict of `accepted` means that the broker,
+/// the folder or the service has it. What cannot be delivered is tried again until `patience` is over, then
+/// refused with the reason. offer(), retract() and revise() throw std::runtime_error, after their `done`, if
+/// the broker turns the login away: nothing else would get through.
 ///
 /// Threads: any; one keyframe goes out at a time.
 class publisher : public keyframe_sink {
@@ -52,8 +53,9 @@ private:
   std::atomic<uint64_t> published_ = 0, refused_ = 0, set_aside_ = 0;
 };
 
-/// Makes the publisher that a URL names: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, `shm:/PREFIX`, `http://HOST:PORT`. Throws
-/// std::invalid_argument that lists these. Waiting ends when a stop is asked for.
-std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options, std::stop_token stop);
+/// Makes the publisher that a URL names: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, `shm:/PREFIX`,
+/// `http://HOST:PORT`. Throws std::invalid_argument that lists these. Waiting ends when a stop is asked for.
+std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options,
+                                          std::stop_token stop);
 
 } // namespace tessera

@@ -22,8 +22,9 @@ struct rgbd_frame {
   std::filesystem::path colour, depth, pose;
 };
 
-/// A folder of RGB-D frames: `camera-intrinsics.txt` (3 x 3), and for each frame `frame-N.color.jpg` or `.png`, `frame-N.depth.png`
-/// (16 bit, millimetres, 0: none), `frame-N.pose.txt` (4 x 4, world_from_camera, metres).
+/// A folder of RGB-D frames: `camera-intrinsics.txt` (3 x 3), and for each frame `frame-N.color.jpg` or
+/// `.png`, `frame-N.depth.png` (16 bit, millimetres, 0: none), `frame-N.pose.txt` (4 x 4, world_from_camera,
+/// metres).
 class rgbd_folder {
 public:
   /// Lists the folder. Throws std::runtime_error if it is none, or has no readable intrinsics or no frames.
@@ -32,8 +33,9 @@ public:
   [[nodiscard]] const pinhole& camera() const { return camera_; }
   /// By frame number.
   [[nodiscard]] const std::vector<rgbd_frame>& frames() const { return frames_; }
-  /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point. Its id is the frame's name, its timestamp
-  /// frame number times 33,333,333 ns (30 Hz), since the layout knows no times. Throws bad_input that names the file. Threads: any.
+  /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point. Its id is the frame's
+  /// name, its timestamp frame number times 33,333,333 ns (30 Hz), since the layout knows no times. Throws
+  /// bad_input that names the file. Threads: any.
   [[nodiscard]] keyframe load(const rgbd_frame& frame, float max_depth_m) const;
 
 private:

@@ -7,11 +7,14 @@ namespace tessera {
 namespace {
 
 vec3 rgb(int hex) {
-  return vec3{static_cast<float>(hex >> 16 & 255), static_cast<float>(hex >> 8 & 255), static_cast<float>(hex & 255)}
+  return vec3{static_cast<float>(hex >> 16 & 255), static_cast<float>(hex >> 8 & 255),
+              static_cast<float>(hex & 255)}
          * (1.0f / 255.0f);
 }
 
-float fraction(float v) { return v - std::floor(v); }
+float fraction(float v) {
+  return v - std::floor(v);
+}
 float distance_to_edge(float v) { // of unit cells
   float f = fraction(v);
   return f < 0.5f ? f : 1 - f;
@@ -23,7 +26,8 @@ float random_cell(float a, float b, uint32_t salt) {
 
 /// Grain along the first coordinate.
 vec3 wood(float along, float across, vec3 light, vec3 dark, uint32_t seed) {
-  float grain = value_noise(along * 3, across * 40, seed) * 0.6f + value_noise(along * 11, across * 130, seed + 1) * 0.4f;
+  float grain = value_noise(along * 3, across * 40, seed) * 0.6f
+                + value_noise(along * 11, across * 130, seed + 1) * 0.4f;
   return mixed(dark, light, smooth_step(0.15f, 0.9f, grain));
 }
 
@@ -33,7 +37,8 @@ vec3 planks(float along, float across) {
   float shift = random_cell(row, 3, 11) * piece;
   float tone = random_cell(row, (along + shift) / piece, 17);
   vec3 c = wood(along + 7 * tone, across, rgb(0xc99a66), rgb(0x9a6a3c), 5) * (0.82f + 0.3f * tone);
-  float gap = std::min(distance_to_edge(across / width) * width, distance_to_edge((along + shift) / piece) * piece);
+  float gap
+      = std::min(distance_to_edge(across / width) * width, distance_to_edge((along + shift) / piece) * piece);
   return c * (0.55f + 0.45f * smooth_step(0.001f, 0.005f, gap));
 }
 
@@ -74,7 +79,8 @@ vec3 squares(float u, float v) { // an abstract picture
 
 vec3 spines(float y, float z, uint32_t salt) {
   float wide = 0.045f, row = y / wide;
-  static constexpr int palette[8] = {0x8c2f39, 0x2e5e4e, 0x274060, 0xd9a441, 0x6b4c7d, 0xc8bfa8, 0x3a6ea5, 0xb5562f};
+  static constexpr int palette[8]
+      = {0x8c2f39, 0x2e5e4e, 0x274060, 0xd9a441, 0x6b4c7d, 0xc8bfa8, 0x3a6ea5, 0xb5562f};
   auto k = static_cast<int>(random_cell(row, 0, salt) * 8);
   vec3 c = rgb(palette[k]);
   float band = fraction(z * 2.1f + random_cell(row, 1, salt));
@@ -91,21 +97,23 @@ vec3 crate_boards(float a, float b, vec3 tone) {
 vec3 tint(uint32_t variant, int base, uint32_t salt) {
   if (variant == 0)
     return rgb(base);
-  static constexpr int others[8] = {0x2f6f73, 0x9c4f3f, 0x49608c, 0x6d7f4a, 0x7c5274, 0xb0813a, 0x3f6e8f, 0x8a5a5a};
+  static constexpr int others[8]
+      = {0x2f6f73, 0x9c4f3f, 0x49608c, 0x6d7f4a, 0x7c5274, 0xb0813a, 0x3f6e8f, 0x8a5a5a};
   return rgb(others[hash_of(variant, salt) % 8]);
 }
 
 /// The colour without light.
 vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
   vec3 rel = p - s.centre;
-  bool faces_x = n.x > 0.5f || n.x < -0.5f, up = n.z > 0.5f || n.z < -0.5f;
+  bool faces_x = n.x > 0.5f || n.x<-0.5f, up = n.z> 0.5f || n.z < -0.5f;
   float u = faces_x ? p.y : p.x, v = up ? p.y : p.z; // coordinates on a box's face
   switch (s.look) {
   case paint::floor: {
     float ex = p.x / 1.9f, ey = p.y / 1.45f;
     return ex * ex + ey * ey < 1 ? rug(p.x, p.y, tint(variant, 0xb5473c, 1)) : planks(p.x, p.y);
   }
-  case paint::ceiling: return rgb(0xf6f3ec) * (0.97f + 0.03f * value_noise(p.x * 30, p.y * 30, 3));
+  case paint::ceiling:
+    return rgb(0xf6f3ec) * (0.97f + 0.03f * value_noise(p.x * 30, p.y * 30, 3));
   case paint::accent:
   case paint::plaster: {
     vec3 wall = s.look == paint::accent ? tint(variant, 0x2f7f7d, 2) : rgb(0xe8dcc6);
@@ -117,16 +125,20 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
       vec3 panel = rgb(0xb9c4bb) * (0.75f + 0.25f * smooth_step(0.003f, 0.012f, joint));
       return p.z > 0.9f ? rgb(0xf2eee4) : panel;
     }
-    return wall * (0.93f + 0.07f * value_noise(u * 14, p.z * 14, 7) + 0.03f * value_noise(u * 70, p.z * 70, 8));
+    return wall
+           * (0.93f + 0.07f * value_noise(u * 14, p.z * 14, 7) + 0.03f * value_noise(u * 70, p.z * 70, 8));
   }
   case paint::table:
-    return up ? wood(p.x, p.y, rgb(0xb37a45), rgb(0x7b4a26), 51) : wood(u, v, rgb(0xa56d3c), rgb(0x6d4020), 52);
+    return up ? wood(p.x, p.y, rgb(0xb37a45), rgb(0x7b4a26), 51)
+              : wood(u, v, rgb(0xa56d3c), rgb(0x6d4020), 52);
   case paint::shelf: {
     float board = distance_to_edge((p.z - 0.54f) / 0.48f) * 0.48f;
     vec3 c = wood(v, u, rgb(0xe3cda8), rgb(0xc2a67a), 53);
     return faces_x && p.z > 0.5f && board > 0.03f ? c * 0.62f : c;
   }
-  case paint::books: return up ? rgb(0xede6d3) * (0.85f + 0.15f * fraction(u * 120)) : spines(u, p.z, static_cast<uint32_t>(s.centre.z * 64));
+  case paint::books:
+    return up ? rgb(0xede6d3) * (0.85f + 0.15f * fraction(u * 120))
+              : spines(u, p.z, static_cast<uint32_t>(s.centre.z * 64));
   case paint::chair: {
     vec3 c = s.shape == solid::form::box ? rgb(0xe0a43a) : rgb(0xd8693f);
     float weave = distance_to_edge(p.x * 45) + distance_to_edge(p.y * 45 + p.z * 45);
@@ -141,9 +153,11 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
     bool stripe = fraction((p.z + p.y) * 7) < 0.5f;
     return stripe ? rgb(0xf0b23e) : rgb(0xf5ead2);
   }
-  case paint::crate: return crate_boards(faces_x ? p.y : p.x, v, s.half.x > 0.3f ? rgb(0xd2a86a) : rgb(0xb98a55));
+  case paint::crate:
+    return crate_boards(faces_x ? p.y : p.x, v, s.half.x > 0.3f ? rgb(0xd2a86a) : rgb(0xb98a55));
   case paint::pillar: {
-    float vein = value_noise(p.x * 6 + p.z * 2, p.y * 6 + p.z * 3, 81) - value_noise(p.x * 15, p.z * 15 + p.y * 9, 82) * 0.4f;
+    float vein = value_noise(p.x * 6 + p.z * 2, p.y * 6 + p.z * 3, 81)
+                 - value_noise(p.x * 15, p.z * 15 + p.y * 9, 82) * 0.4f;
     return mixed(rgb(0xf1ede6), rgb(0x9aa0a6), 1 - smooth_step(0.02f, 0.14f, vein < 0 ? -vein : vein));
   }
   case paint::globe: {
@@ -152,17 +166,23 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
                  + value_noise(d.x * 6 - d.z * 5, d.y * 6 + d.z * 4, 92) * 0.35f;
     if (d.z > 0.88f || d.z < -0.9f)
       return rgb(0xf4f7fa);
-    return land > 0.53f ? mixed(rgb(0x6f9a4a), rgb(0xc9b277), smooth_step(0.55f, 0.7f, land)) : mixed(rgb(0x1f4e8c), rgb(0x3d83bd), land * 1.8f);
+    return land > 0.53f ? mixed(rgb(0x6f9a4a), rgb(0xc9b277), smooth_step(0.55f, 0.7f, land))
+                        : mixed(rgb(0x1f4e8c), rgb(0x3d83bd), land * 1.8f);
   }
-  case paint::stand: return rgb(0x3a332e);
-  case paint::pot: return rgb(p.z > 0.36f ? 0xd98a5f : 0xc26f45) * (0.9f + 0.1f * value_noise(p.x * 40, p.z * 9 + p.y * 40, 95));
+  case paint::stand:
+    return rgb(0x3a332e);
+  case paint::pot:
+    return rgb(p.z > 0.36f ? 0xd98a5f : 0xc26f45)
+           * (0.9f + 0.1f * value_noise(p.x * 40, p.z * 9 + p.y * 40, 95));
   case paint::leaves: {
     float leaf = value_noise(p.x * 22 + p.z * 9, p.y * 22 - p.z * 13, 96);
     return mixed(rgb(0x1f5a34), rgb(0x7fb55a), smooth_step(0.2f, 0.85f, leaf));
   }
-  case paint::frame: return rgb(0xf4f0e7);
+  case paint::frame:
+    return rgb(0xf4f0e7);
   case paint::picture: {
-    float pu = (u - (faces_x ? s.centre.y - s.half.y : s.centre.x - s.half.x)) / (2 * (faces_x ? s.half.y : s.half.x));
+    float pu = (u - (faces_x ? s.centre.y - s.half.y : s.centre.x - s.half.x))
+               / (2 * (faces_x ? s.half.y : s.half.x));
     float pv = (p.z - (s.centre.z - s.half.z)) / (2 * s.half.z);
     return faces_x ? landscape(pu, pv) : squares(pu, pv);
   }
@@ -173,8 +193,10 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
       return rgb(0x7fa866);
     return mixed(sky, rgb(0xffffff), smooth_step(0.5f, 0.75f, cloud));
   }
-  case paint::lamp: return rgb(0xfff6dc);
-  case paint::rug: break;
+  case paint::lamp:
+    return rgb(0xfff6dc);
+  case paint::rug:
+    break;
   }
   return rgb(0x808080);
 }
@@ -186,7 +208,8 @@ public:
     for (int k = 0; k < nz; ++k)
       for (int j = 0; j < ny; ++j)
         for (int i = 0; i < nx; ++i) {
-          vec3 p = room_low + vec3{static_cast<float>(i), static_cast<float>(j), static_cast<float>(k)} * step;
+          vec3 p
+              = room_low + vec3{static_cast<float>(i), static_cast<float>(j), static_cast<float>(k)} * step;
           float nearest = 1;
           for (const auto& s : synthetic_room::solids())
             nearest = std::min(nearest, s.distance(p));
@@ -195,7 +218,8 @@ public:
   }
   [[nodiscard]] float at(vec3 p) const {
     vec3 g = (p - room_low) * (1 / step);
-    float x = clamped(g.x, 0, nx - 1.001f), y = clamped(g.y, 0, ny - 1.001f), z = clamped(g.z, 0, nz - 1.001f);
+    float x = clamped(g.x, 0, nx - 1.001f), y = clamped(g.y, 0, ny - 1.001f),
+          z = clamped(g.z, 0, nz - 1.001f);
     int i = static_cast<int>(x), j = static_cast<int>(y), k = static_cast<int>(z);
     float tx = x - static_cast<float>(i), ty = y - static_cast<float>(j), tz = z - static_cast<float>(k);
     auto line = [&](int b, int c) {
@@ -229,7 +253,8 @@ std::array<uint8_t, 3> synthetic_room::colour(const solid& hit, vec3 p, vec3 n, 
     float day = n.y * 0.8f + n.z * 0.25f;
     float light = 0.76f + 0.03f * n.z + 0.34f * lamp + 0.16f * (day > 0 ? day : 0);
     // Corners and the places under things are darker.
-    float near = clamped(open.at(p + n * 0.12f) * (1 / 0.12f), 0, 1), wide = clamped(open.at(p + n * 0.4f) * (1 / 0.4f), 0, 1);
+    float near = clamped(open.at(p + n * 0.12f) * (1 / 0.12f), 0, 1),
+          wide = clamped(open.at(p + n * 0.4f) * (1 / 0.4f), 0, 1);
     light *= 0.62f + 0.2f * near + 0.18f * wide;
     c = c * vec3{light * 1.02f, light, light * 0.96f};
   }

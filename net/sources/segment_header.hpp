@@ -17,7 +17,8 @@ inline constexpr size_t short_header_bytes = 104, long_header_bytes = 108;
 /// More points than this in one keyframe are refused.
 inline constexpr uint32_t max_keyframe_points = 1u << 24;
 /// No keyframe is larger than this.
-inline constexpr uint64_t max_keyframe_bytes = long_header_bytes + uint64_t{max_keyframe_points} * (12 + 4 + 4);
+inline constexpr uint64_t max_keyframe_bytes
+    = long_header_bytes + uint64_t{max_keyframe_points} * (12 + 4 + 4);
 
 /// The content type of a keyframe as the body of a message (the 108-byte form).
 inline constexpr const char* keyframe_content_type = "application/vnd.tessera.keyframe";
@@ -39,18 +40,20 @@ struct segment_header {
   uint64_t total_bytes = 0;
 };
 
-/// Reads a header. `begin` holds at least the first 108 bytes of the whole, or all of it if it is shorter; `total_bytes` is the
-/// size of the whole, which alone decides which layout it is. Throws bad_input.
+/// Reads a header. `begin` holds at least the first 108 bytes of the whole, or all of it if it is shorter;
+/// `total_bytes` is the size of the whole, which alone decides which layout it is. Throws bad_input.
 segment_header parse_segment_header(std::span<const std::byte> begin, uint64_t total_bytes);
 
 /// How a header's pose matrix is laid out.
 enum class pose_layout : uint8_t { automatic, row_major, column_major };
 
-/// Tells which way a pose is meant by the 0 0 0 1 in its last row (row-major) or last column (transposed), and returns it
-/// row-major. Where both fit, `preferred` decides (automatic: row-major). Throws bad_input if neither fits or a value is not finite.
+/// Tells which way a pose is meant by the 0 0 0 1 in its last row (row-major) or last column (transposed),
+/// and returns it row-major. Where both fit, `preferred` decides (automatic: row-major). Throws bad_input if
+/// neither fits or a value is not finite.
 pose pose_of(const std::array<float, 16>& matrix, pose_layout preferred);
 
-/// Says in words that a pose has a value which is not finite (field name, place, value), or returns an empty string.
+/// Says in words that a pose has a value which is not finite (field name, place, value), or returns an empty
+/// string.
 std::string why_not_finite(const std::string& field, std::span<const float> values);
 
 /// A keyframe body in a message that is kept whole: points and colours are used where they lie.
@@ -69,8 +72,8 @@ private:
   std::vector<float> confidence_; // copied: after 3-byte colours it is seldom aligned
 };
 
-/// Makes a keyframe of a whole message (either layout). The id comes from outside the message; received_ns is set to now.
-/// Throws bad_input.
+/// Makes a keyframe of a whole message (either layout). The id comes from outside the message; received_ns is
+/// set to now. Throws bad_input.
 keyframe keyframe_of_message(std::vector<std::byte> bytes, keyframe_id id, pose_layout preferred);
 
 /// Throws bad_input unless the id has 1 to 256 bytes of UTF-8 without control characters.

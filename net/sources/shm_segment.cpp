@@ -20,7 +20,9 @@ namespace {
 
 constexpr size_t longest_name = 255;
 
-std::string system_text(int error) { return std::generic_category().message(error); }
+std::string system_text(int error) {
+  return std::generic_category().message(error);
+}
 
 struct stat stat_of(const descriptor& file) {
   struct stat s {};
@@ -55,7 +57,8 @@ std::string checked_segment_name(std::string_view name, std::string_view prefix)
   std::string wanted = prefix.starts_with('/') ? std::string(prefix) : "/" + std::string(prefix);
   auto refuse = [&](const std::string& why) { throw bad_input("shm_key '" + printable(name) + "' " + why); };
   if (full.size() - 1 > longest_name)
-    refuse("has " + std::to_string(full.size() - 1) + " bytes, at most " + std::to_string(longest_name) + " are allowed");
+    refuse("has " + std::to_string(full.size() - 1) + " bytes, at most " + std::to_string(longest_name)
+           + " are allowed");
   if (full.find('/', 1) != std::string::npos)
     refuse("has a slash after its first byte");
   if (full.find("..") != std::string::npos)
@@ -157,7 +160,8 @@ std::span<const float> shm_segment::points() const {
 }
 
 std::span<const uint8_t> shm_segment::colours() const {
-  return {reinterpret_cast<const uint8_t*>(data_ + header_.colours_offset), size_t{header_.point_count} * header_.channels};
+  return {reinterpret_cast<const uint8_t*>(data_ + header_.colours_offset),
+          size_t{header_.point_count} * header_.channels};
 }
 
 std::span<const float> shm_segment::confidence() const {
@@ -181,8 +185,8 @@ std::string shm_segment::torn() const {
 }
 
 void shm_segment::unlink() const {
-  // Between the look and the unlinking a producer can still put a new segment in its place: the window is a few microseconds, and
-  // POSIX has no way to close it.
+  // Between the look and the unlinking a producer can still put a new segment in its place: the window is a
+  // few microseconds, and POSIX has no way to close it.
   try {
     auto file = open_segment(name_);
     if (!file.valid() || !identify_segment(file).same_content(identity_))

@@ -22,38 +22,42 @@ public:
   using bad_input::bad_input;
 };
 
-/// Returns the segment's name as shm_open wants it ("/name"; the slash may be missing in `name`). Throws bad_input unless it
-/// begins with `prefix`, goes on after it, has no further slash, no "..", no control character, and at most 255 bytes.
+/// Returns the segment's name as shm_open wants it ("/name"; the slash may be missing in `name`). Throws
+/// bad_input unless it begins with `prefix`, goes on after it, has no further slash, no "..", no control
+/// character, and at most 255 bytes.
 std::string checked_segment_name(std::string_view name, std::string_view prefix);
 
-/// A reading of what a segment is at one moment: equal readings mean that, as far as can be told without reading all of it, the
-/// segment holds what it held.
+/// A reading of what a segment is at one moment: equal readings mean that, as far as can be told without
+/// reading all of it, the segment holds what it held.
 struct segment_identity {
   dev_t device = 0;
   ino_t inode = 0;
   off_t bytes = 0;
   timespec modified{};
-  /// Of the header and of samples spread over the content: producers that write through a mapping change no time stamp.
+  /// Of the header and of samples spread over the content: producers that write through a mapping change no
+  /// time stamp.
   uint64_t digest = 0;
   /// Every page of the file has been written to.
   bool whole = false;
 
-  [[nodiscard]] bool same_file(const segment_identity& o) const { return device == o.device && inode == o.inode; }
+  [[nodiscard]] bool same_file(const segment_identity& o) const {
+    return device == o.device && inode == o.inode;
+  }
   [[nodiscard]] bool same_content(const segment_identity& o) const {
     return same_file(o) && bytes == o.bytes && modified.tv_sec == o.modified.tv_sec
            && modified.tv_nsec == o.modified.tv_nsec && digest == o.digest;
   }
 };
 
-/// A POSIX shared memory segment mapped for reading: the points of a keyframe where the producer wrote them, without a copy.
-/// The segment may be cut short, unlinked or written to while it is read: reading goes on (over zeros, where memory is gone), and
-/// torn() tells.
+/// A POSIX shared memory segment mapped for reading: the points of a keyframe where the producer wrote them,
+/// without a copy. The segment may be cut short, unlinked or written to while it is read: reading goes on
+/// (over zeros, where memory is gone), and torn() tells.
 ///
 /// Threads: any.
 class shm_segment final : public keyframe_body {
 public:
-  /// Opens and maps `name` (checked_segment_name). Throws no_such_segment; bad_input if it is no plain file or its size does not fit
-  /// its header; std::runtime_error if the system will not map it.
+  /// Opens and maps `name` (checked_segment_name). Throws no_such_segment; bad_input if it is no plain file
+  /// or its size does not fit its header; std::runtime_error if the system will not map it.
   explicit shm_segment(std::string name);
   ~shm_segment() override;
   shm_segment(const shm_segment&) = delete;
@@ -70,7 +74,8 @@ public:
   [[nodiscard]] std::span<const float> confidence() const override;
   [[nodiscard]] std::string torn() const override;
 
-  /// Takes the name away, unless it names something else by now or the content has changed: that belongs to a later keyframe.
+  /// Takes the name away, unless it names something else by now or the content has changed: that belongs to a
+  /// later keyframe.
   void unlink() const;
 
 private:
@@ -83,7 +88,8 @@ private:
   std::vector<float> confidence_; // a copy, if the mapping's is not aligned
 };
 
-/// Opens a segment for reading; an invalid descriptor if it does not exist. Throws bad_input if it is no plain file or may not be read.
+/// Opens a segment for reading; an invalid descriptor if it does not exist. Throws bad_input if it is no
+/// plain file or may not be read.
 descriptor open_segment(const std::string& name);
 
 /// Unlinks a segment that cannot be read, if it is there.

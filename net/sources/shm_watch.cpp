@@ -42,8 +42,9 @@ public:
   folder_watch() : file_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
     if (!file_.valid()
         || inotify_add_watch(file_.get(), shm_folder,
-                             IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
-             < 0)
+                             IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE
+                                 | IN_ONLYDIR)
+               < 0)
       throw std::runtime_error(std::string("cannot watch ") + shm_folder + ": " + std::strerror(errno)
                                + "; is it mounted, and is fs.inotify.max_user_watches large enough?");
   }
@@ -112,8 +113,9 @@ std::string hex(uint64_t value) {
 class shm_watch final : public source {
 public:
   shm_watch(const std::string& prefix, const source_options& options)
-    : prefix_(prefix.starts_with('/') ? prefix : "/" + prefix), options_(options) {
-    if (prefix_.find('/', 1) != std::string::npos || prefix_.find("..") != std::string::npos || prefix_.size() < 2)
+      : prefix_(prefix.starts_with('/') ? prefix : "/" + prefix), options_(options) {
+    if (prefix_.find('/', 1) != std::string::npos || prefix_.find("..") != std::string::npos
+        || prefix_.size() < 2)
       throw std::invalid_argument("shared memory prefix is '" + printable(prefix_)
                                   + "', must be a slash and then one to 200 bytes without a slash or '..'");
   }
@@ -142,7 +144,7 @@ public:
 private:
   /// A segment that may become a keyframe.
   struct candidate {
-    bool closed = false; // its writer let go of it
+    bool closed = false;      // its writer let go of it
     steady::time_point since; // when it was first seen or last changed
     uint64_t order = 0;
     std::optional<segment_identity> last;
@@ -150,7 +152,7 @@ private:
   /// A segment as it was taken or set aside.
   struct taken {
     segment_identity what;
-    bool reported = false; // set aside as it is
+    bool reported = false;                // set aside as it is
     std::optional<uint64_t> first_digest; // of the first keyframe of this name
   };
 
@@ -194,7 +196,9 @@ private:
         found.emplace_back(s.st_mtim, "/" + std::string(entry->d_name));
     }
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-      auto key = [](const auto& f) { return std::tuple(f.first.tv_sec, f.first.tv_nsec, std::string_view(f.second)); };
+      auto key = [](const auto& f) {
+        return std::tuple(f.first.tv_sec, f.first.tv_nsec, std::string_view(f.second));
+      };
       return key(a) < key(b);
     });
     // Whether somebody still writes to one of them cannot be seen: each must hold still for a while.
@@ -203,7 +207,8 @@ private:
         note(name, false);
   }
 
-  /// A name that is gone may come back, with the same content or with other: what it was first is remembered, within bounds.
+  /// A name that is gone may come back, with the same content or with other: what it was first is remembered,
+  /// within bounds.
   void forget(const std::string& name) {
     constexpr size_t most = 100'000;
     auto at = taken_.find(name);
@@ -220,7 +225,8 @@ private:
   }
 
   /// Takes every candidate that is whole by now.
-  void take_ready(keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk, const std::stop_token& stop) {
+  void take_ready(keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk,
+                  const std::stop_token& stop) {
     std::vector<std::pair<uint64_t, std::string>> names;
     for (const auto& [name, c] : waiting_)
       names.emplace_back(c.order, name);
@@ -234,7 +240,8 @@ private:
   }
 
   /// Returns false if it must be looked at again.
-  bool decide(const std::string& name, candidate& c, keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk) {
+  bool decide(const std::string& name, candidate& c, keyframe_sink& sink,
+              const std::shared_ptr<verdict_desk>& desk) {
     try {
       auto key = checked_segment_name(name, prefix_);
       auto file = open_segment(key);
@@ -253,7 +260,8 @@ private:
       try {
         (void)read_segment_header(file);
       } catch (const bad_input&) {
-        // Perhaps it is not written yet; a writer may also let go of the file and still write through its mapping.
+        // Perhaps it is not written yet; a writer may also let go of the file and still write through its
+        // mapping.
         c.closed = false;
         if (now.bytes == 0)
           return age >= patience;
@@ -262,7 +270,8 @@ private:
         throw;
       }
       c.closed = c.closed && now.whole;
-      if (!c.closed && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
+      if (!c.closed
+          && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
         return false;
       auto segment = std::make_shared<const shm_segment>(key);
       keyframe_id id{name.substr(prefix_.size())};

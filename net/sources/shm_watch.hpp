@@ -4,14 +4,15 @@
 
 namespace tessera {
 
-/// Takes keyframes from shared memory without a broker: every segment whose name begins with `prefix`, those that are there at the
-/// start first (oldest first).
+/// Takes keyframes from shared memory without a broker: every segment whose name begins with `prefix`, those
+/// that are there at the start first (oldest first).
 ///
-/// A segment counts once its size fits its header and it was closed or renamed by its writer; or, if the writer keeps it open,
-/// once all of it has been written and it has not changed for `settle_ms`. Its id is its name after the prefix. When a name comes
-/// back with other content than it had first, that is another keyframe: its id has `@` and 16 hex digits of the content's digest
-/// after the name. The same content under the same name is the same keyframe again.
-/// A writer that changes a segment in place through a mapping which it never closes is not noticed: it should write anew and rename.
+/// A segment counts once its size fits its header and it was closed or renamed by its writer; or, if the
+/// writer keeps it open, once all of it has been written and it has not changed for `settle_ms`. Its id is
+/// its name after the prefix. When a name comes back with other content than it had first, that is another
+/// keyframe: its id has `@` and 16 hex digits of the content's digest after the name. The same content under
+/// the same name is the same keyframe again. A writer that changes a segment in place through a mapping which
+/// it never closes is not noticed: it should write anew and rename.
 std::unique_ptr<source> make_shm_watch(const std::string& prefix, const source_options& options);
 
 } // namespace tessera

@@ -39,7 +39,8 @@ void on_sigbus(int number, siginfo_t* info, void* context) {
     // What lies behind a lost page is lost, too: one go for all of it.
     auto from = address & ~(page_bytes - 1);
     auto to = (end + page_bytes - 1) & ~(page_bytes - 1);
-    void* zeros = mmap(reinterpret_cast<void*>(from), to - from, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    void* zeros = mmap(reinterpret_cast<void*>(from), to - from, PROT_READ,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (zeros == MAP_FAILED)
       break;
     s.hit.store(true, std::memory_order_release);
@@ -93,6 +94,8 @@ sigbus_guard::~sigbus_guard() {
   s.taken.store(false, std::memory_order_release);
 }
 
-bool sigbus_guard::hit() const { return slots[slot_].hit.load(std::memory_order_acquire); }
+bool sigbus_guard::hit() const {
+  return slots[slot_].hit.load(std::memory_order_acquire);
+}
 
 } // namespace tessera

@@ -5,8 +5,9 @@
 
 namespace tessera {
 
-/// Keeps a read of a file mapping whose file was cut short from killing the process: while the guard lives, a SIGBUS inside the
-/// range puts zeros under it from the faulting page on, and sets a flag. Any other SIGBUS goes to the handler that was there before.
+/// Keeps a read of a file mapping whose file was cut short from killing the process: while the guard lives, a
+/// SIGBUS inside the range puts zeros under it from the faulting page on, and sets a flag. Any other SIGBUS
+/// goes to the handler that was there before.
 ///
 /// Threads: the range may be read from any thread. Must be destroyed before the range is unmapped.
 class sigbus_guard {

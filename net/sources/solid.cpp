@@ -6,9 +6,15 @@ namespace tessera {
 
 namespace {
 
-float larger(float a, float b) { return a > b ? a : b; }
-float smaller(float a, float b) { return a < b ? a : b; }
-float absolute(float a) { return a < 0 ? -a : a; }
+float larger(float a, float b) {
+  return a > b ? a : b;
+}
+float smaller(float a, float b) {
+  return a < b ? a : b;
+}
+float absolute(float a) {
+  return a < 0 ? -a : a;
+}
 
 /// The box's distance to a point, both given by the point's excess over the half edges on each axis.
 float excess_distance(float x, float y, float z) {
@@ -90,8 +96,10 @@ std::optional<solid::entry> cast_cylinder(const solid& s, vec3 origin, vec3 dire
 float solid::distance(vec3 p) const {
   vec3 o = p - centre;
   switch (shape) {
-  case form::box: return excess_distance(absolute(o.x) - half.x, absolute(o.y) - half.y, absolute(o.z) - half.z);
-  case form::ball: return length(o) - half.x;
+  case form::box:
+    return excess_distance(absolute(o.x) - half.x, absolute(o.y) - half.y, absolute(o.z) - half.z);
+  case form::ball:
+    return length(o) - half.x;
   case form::cylinder:
     // A box in the half plane through its axis.
     return excess_distance(std::sqrt(o.x * o.x + o.y * o.y) - half.x, -1e30f, absolute(o.z) - half.z);
@@ -129,9 +137,12 @@ vec3 solid::pushed_out(vec3 inside) const {
 
 std::optional<solid::entry> solid::cast(vec3 origin, vec3 direction) const {
   switch (shape) {
-  case form::box: return cast_box(*this, origin, direction);
-  case form::ball: return cast_ball(*this, origin, direction);
-  case form::cylinder: return cast_cylinder(*this, origin, direction);
+  case form::box:
+    return cast_box(*this, origin, direction);
+  case form::ball:
+    return cast_ball(*this, origin, direction);
+  case form::cylinder:
+    return cast_cylinder(*this, origin, direction);
   }
   return std::nullopt;
 }

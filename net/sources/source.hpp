@@ -23,9 +23,10 @@ public:
   [[nodiscard]] virtual std::string kind() const = 0;
   /// Where the keyframes come from, for people; never holds a password.
   [[nodiscard]] virtual std::string where() const = 0;
-  /// Brings keyframes until the input ends or a stop is asked for; blocks. Throws std::runtime_error (what, where, what to do) if
-  /// it cannot even start; bad input later is set aside. Ask the stop before the sink closes: what the sink refuses while a
-  /// stop is asked for is neither acknowledged nor unlinked, so that it comes again.
+  /// Brings keyframes until the input ends or a stop is asked for; blocks. Throws std::runtime_error (what,
+  /// where, what to do) if it cannot even start; bad input later is set aside. Ask the stop before the sink
+  /// closes: what the sink refuses while a stop is asked for is neither acknowledged nor unlinked, so that it
+  /// comes again.
   virtual void run(keyframe_sink& sink, std::stop_token stop) = 0;
   /// Number of keyframes that `run` will offer, if it is known.
   [[nodiscard]] virtual std::optional<uint64_t> total() const { return std::nullopt; }
@@ -55,7 +56,8 @@ struct source_options {
   bool unlink_watched = false;
   /// Which way a header's pose is meant where both readings are possible.
   pose_layout layout = pose_layout::automatic;
-  /// A watched segment that its producer keeps open counts once it fits its header and has not changed for so long, milliseconds.
+  /// A watched segment that its producer keeps open counts once it fits its header and has not changed for so
+  /// long, milliseconds.
   uint32_t settle_ms = 100;
 
   /// AMQP: the topic exchange, and the queue that is bound to it.
@@ -71,8 +73,9 @@ struct source_options {
   synthetic_options synthetic;
 };
 
-/// Makes the source that a SOURCE argument names: `synthetic:room`, `synthetic:building`, `rgbd:DIR`, `shm:/PREFIX`,
-/// `amqp://USER:PASSWORD@HOST:PORT/VHOST`. Throws std::invalid_argument that lists the known kinds.
+/// Makes the source that a SOURCE argument names: `synthetic:room`, `synthetic:building`, `rgbd:DIR`,
+/// `shm:/PREFIX`, `amqp://USER:PASSWORD@HOST:PORT/VHOST`. Throws std::invalid_argument that lists the known
+/// kinds.
 std::unique_ptr<source> make_source(const std::string& uri, const source_options& options);
 
 } // namespace tessera

@@ -9,9 +9,11 @@
 
 namespace tessera {
 
-/// A scan of a built-in scene by a pinhole camera. Keyframe `index` depends on the options and the index alone.
+/// A scan of a built-in scene by a pinhole camera. Keyframe `index` depends on the options and the index
+/// alone.
 ///
-/// Scenes: `room`, the room of synthetic_room.hpp; `building`, 320 such rooms over 104 x 110 m, one after another.
+/// Scenes: `room`, the room of synthetic_room.hpp; `building`, 320 such rooms over 104 x 110 m, one after
+/// another.
 class synthetic_scan {
 public:
   /// Throws std::invalid_argument if there is no such scene or an option is out of bounds.

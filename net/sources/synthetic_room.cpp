@@ -4,8 +4,8 @@ namespace tessera {
 
 namespace {
 
-// What stands on the floor or at a wall reaches into it, so that no hidden face counts as surface. Nothing is thinner than 20 cm
-// between two visible sides: thinner things tell more about truncation than about the map.
+// What stands on the floor or at a wall reaches into it, so that no hidden face counts as surface. Nothing is
+// thinner than 20 cm between two visible sides: thinner things tell more about truncation than about the map.
 std::vector<solid> furnish() {
   std::vector<solid> s;
   auto box = [&](paint look, vec3 low, vec3 high) { s.push_back(solid::box(look, low, high)); };
@@ -101,8 +101,8 @@ float room_distance(float x, float y, float z) {
   float free = free_distance(p);
   if (free >= 0)
     return free;
-  // Inside: leave one solid after another until free. Where they meet at right angles, the order that starts right finds the
-  // nearest surface; another one ends farther away.
+  // Inside: leave one solid after another until free. Where they meet at right angles, the order that starts
+  // right finds the nearest surface; another one ends farther away.
   constexpr float on_surface = 1e-5f;
   float best = 3e38f;
   for (const auto& first : solids) {

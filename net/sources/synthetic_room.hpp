@@ -12,8 +12,8 @@
 
 namespace tessera {
 
-/// The built-in room: metres, z up, floor at z = 0, origin in the middle of the floor. It is the space that a set of convex solids
-/// (walls among them) leaves free, so its surface is known exactly.
+/// The built-in room: metres, z up, floor at z = 0, origin in the middle of the floor. It is the space that a
+/// set of convex solids (walls among them) leaves free, so its surface is known exactly.
 inline constexpr vec3 room_low{-3, -2.5f, 0}, room_high{3, 2.5f, 2.7f};
 
 /// Where a ray meets the room's surface.
@@ -26,14 +26,15 @@ struct room_hit {
   std::array<uint8_t, 3> colour{};
 };
 
-/// Unsigned distance to the room's visible surface, metres. Exact in free space; inside solids exact wherever surfaces meet at right
-/// angles, as all of the room's do, and else never too small.
+/// Unsigned distance to the room's visible surface, metres. Exact in free space; inside solids exact wherever
+/// surfaces meet at right angles, as all of the room's do, and else never too small.
 float room_distance(float x, float y, float z);
 
 /// The nearest surface along a ray that starts in free space; nothing only if it starts outside of the room.
 std::optional<room_hit> room_cast(vec3 origin, vec3 direction);
 
-/// World_from_camera of a step of the way through the room: x right, y down, z forward. The way closes after `steps`.
+/// World_from_camera of a step of the way through the room: x right, y down, z forward. The way closes after
+/// `steps`.
 pose room_camera(uint64_t step, uint64_t steps);
 
 /// A room with its own colours, for many at once. Threads: any.

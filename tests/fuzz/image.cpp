@@ -10,7 +10,8 @@ using namespace tessera;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Large images are valid, and take the time and memory that they take: only small ones are tried.
   std::span<const std::byte> file{reinterpret_cast<const std::byte*>(data), size};
-  if (size >= 24 && data[0] == 0x89 && (data[16] != 0 || data[17] != 0 || data[18] > 1 || data[20] != 0 || data[21] != 0 || data[22] > 1))
+  if (size >= 24 && data[0] == 0x89
+      && (data[16] != 0 || data[17] != 0 || data[18] > 1 || data[20] != 0 || data[21] != 0 || data[22] > 1))
     return 0;
   try {
     auto image = decode_colour(file);

@@ -1,7 +1,8 @@
-// A segment's or message's bytes: the first eight say how large the whole claims to be, the rest is what is there.
+// A segment's or message's bytes: the first eight say how large the whole claims to be, the rest is what is
+// there.
 
-#include "net/sources/bad_input.hpp"
 #include "net/sources/segment_header.hpp"
+#include "net/sources/bad_input.hpp"
 #include "require.hpp"
 
 #include <cstring>
@@ -19,7 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(h.point_count > 0 && h.point_count <= max_keyframe_points);
     require(h.points_offset + 12 * uint64_t{h.point_count} == h.colours_offset);
     auto end = h.colours_offset + uint64_t{h.channels} * h.point_count;
-    require(h.has_confidence ? h.confidence_offset == end && end + 4 * uint64_t{h.point_count} == claimed : end == claimed);
+    require(h.has_confidence ? h.confidence_offset == end && end + 4 * uint64_t{h.point_count} == claimed
+                             : end == claimed);
   } catch (const bad_input& e) {
     require(e.what()[0] != '\0');
   }

@@ -54,7 +54,8 @@ public:
   /// Waits until so many keyframes and set-aside inputs have come in; false after ten seconds.
   bool wait_for(size_t frames, size_t asides = 0) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return frames_.size() >= frames && asides_.size() >= asides; });
+    return changed_.wait_for(lock, std::chrono::seconds(10),
+                             [&] { return frames_.size() >= frames && asides_.size() >= asides; });
   }
 
 private:
