@@ -57,7 +57,7 @@ def test_a_frame_that_cannot_be_read_is_set_aside(tessera, folder, recording, tm
     ids=" ".join,
 )
 def test_mistakes_are_named_and_end_with_an_error(tessera, arguments):
-    status, out, err = service.run(tessera, *arguments, limit_s=30)
+    status, out, err = service.run(tessera, *arguments, limit_s=90)  # publish asks for half a minute
     assert status not in (0, 134, 136, 139) and status > 0
     assert err.strip(), "nothing was said on standard error"
     assert "terminate called" not in err
