@@ -1,0 +1,88 @@
+#include "net/sinks/metrics.hpp"
+#include "net/sinks/process_numbers.hpp"
+#include "outside_program.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <sstream>
+
+using namespace tessera;
+
+namespace {
+
+struct counted {
+  std::shared_ptr<telemetry> numbers = std::make_shared<telemetry>();
+  std::shared_ptr<traffic> counts = std::make_shared<traffic>();
+  counted() {
+    numbers->set_backend("cpu");
+    numbers->accepted = 5;
+    numbers->count_refused(refusal::pose);
+    numbers->live_keyframes = 4;
+    numbers->set_aside.add("http", "k1", "bad \"header\"\n");
+    numbers->rays_time.record(3'000'000);
+    numbers->rays_time.record(40'000'000);
+    counts->count(resource::map, 200);
+    counts->count(resource::map, 503);
+    counts->request_time.record(1'500'000);
+  }
+  [[nodiscard]] std::string text() const { return metrics{numbers, counts}.text(); }
+};
+
+} // namespace
+
+TEST_CASE("Every number has its sample") {
+  auto text = counted{}.text();
+  for (const char* line : {
+         "tessera_keyframes_total{outcome=\"accepted\"} 5\n",
+         "tessera_keyframes_refused_total{reason=\"pose\"} 1\n",
+         "tessera_keyframes_refused_total{reason=\"points\"} 0\n",
+         "tessera_inputs_set_aside_total{source=\"http\"} 1\n",
+         "tessera_inputs_set_aside_total{source=\"amqp\"} 0\n",
+         "tessera_live_keyframes 4\n",
+         "tessera_stage_duration_seconds_count{stage=\"rays\"} 2\n",
+         "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"0.01\"} 1\n",
+         "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"+Inf\"} 2\n",
+         "tessera_http_requests_total{resource=\"map\",status=\"2xx\"} 1\n",
+         "tessera_http_requests_total{resource=\"map\",status=\"5xx\"} 1\n",
+         "tessera_http_requests_total{resource=\"regions\",status=\"2xx\"} 0\n",
+         "backend=\"cpu\"",
+         "process_resident_memory_bytes ",
+       })
+    CHECK_THAT(text, Catch::Contains(line));
+}
+
+TEST_CASE("Names follow Prometheus' conventions, and no id is a label") {
+  std::istringstream lines{counted{}.text()};
+  for (std::string line; std::getline(lines, line);) {
+    INFO(line);
+    if (line.starts_with("# TYPE ")) {
+      CHECK((line.starts_with("# TYPE tessera_") || line.starts_with("# TYPE process_")));
+      CHECK(line.ends_with(" counter") == (line.find("_total ") != line.npos));
+      CHECK((!line.ends_with(" histogram") || line.find("_seconds ") != line.npos));
+    }
+    for (const char* label : {"region=", "keyframe=", "id="})
+      CHECK(line.find(label) == line.npos);
+  }
+}
+
+TEST_CASE("promtool has nothing to say") {
+  if (!test::is_installed("promtool")) {
+    WARN("skipped: promtool (Debian package prometheus) is not installed");
+    return;
+  }
+  test::scratch_file file{"metrics.txt"};
+  auto text = counted{}.text();
+  file.write(std::as_bytes(std::span{text}));
+  auto done = test::run_program("promtool check metrics < " + file.path().string());
+  CHECK(done.output == "");
+  CHECK(done.status == 0);
+}
+
+TEST_CASE("The process knows itself") {
+  auto p = read_process_numbers();
+  CHECK(p.resident_bytes > (1 << 20));
+  CHECK(p.threads >= 1);
+  CHECK(p.open_fds >= 3);
+  CHECK(p.max_fds >= p.open_fds);
+  CHECK(p.start_s > 1.6e9);
+}
