@@ -80,10 +80,11 @@ TEST_CASE("a handler that throws is counted and answered with an error, and the 
     fixture f;
     auto p = f.system.spawn<probe>(f.context, policy);
     std::vector<std::string> answers;
-    f.system.spawn([&](caf::event_based_actor* self) {
+    f.system.spawn<script_actor>([&](caf::event_based_actor* self) {
       for (int x : {1, -1, 2})
         self->request(p, std::chrono::seconds{5}, caf::get_atom::value, x)
           .then([&](int y) { answers.push_back(std::to_string(y)); }, [&](caf::error& err) { answers.push_back(describe(err)); });
+      return caf::behavior{};
     });
     f.scheduler.run();
     REQUIRE(answers.size() == 3);

@@ -125,7 +125,7 @@ TEST_CASE("changes of one id are done in their order, however they interleave") 
     s->run_some(random, seed);
     // One asker, so that the order is that of sending.
     auto answers = std::make_shared<std::vector<outcome>>();
-    s->system.spawn([answers, in, frames](caf::event_based_actor* self) {
+    s->system.spawn<script_actor>([answers, in, frames](caf::event_based_actor* self) {
       auto note = [answers](const verdict& x) { answers->push_back(x.what); };
       auto id = frames[0].id;
       auto moved = frames[0].world_from_camera;
@@ -136,6 +136,7 @@ TEST_CASE("changes of one id are done in their order, however they interleave") 
       self->request(in, std::chrono::minutes{60}, ingest_atom::value, frames[0]).then(note);
       self->request(in, std::chrono::minutes{60}, revise_atom::value, id, moved).then(note);
       self->request(in, std::chrono::minutes{60}, revise_atom::value, id, frames[0].world_from_camera).then(note);
+      return caf::behavior{};
     });
     s->run_some(random, 200);
     s->run();

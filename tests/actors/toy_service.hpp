@@ -2,6 +2,7 @@
 // A service on the toy field, either under CAF's test scheduler (every step is the test's) or with real threads.
 
 #include "actors/service.hpp"
+#include "tests/support/script_actor.hpp"
 #include "toy_field.hpp"
 
 #include <caf/scheduler/test_coordinator.hpp>
@@ -121,9 +122,10 @@ public:
   template <class R, class Handle, class... Ts>
   std::shared_ptr<std::optional<R>> ask(const Handle& whom, Ts... xs) {
     auto out = std::make_shared<std::optional<R>>();
-    system.spawn([out, whom, xs...](caf::event_based_actor* self) {
+    system.spawn<script_actor>([out, whom, xs...](caf::event_based_actor* self) {
       self->request(whom, std::chrono::minutes{60}, xs...)
         .then([out](R& answer) { *out = std::move(answer); }, [](caf::error&) {});
+      return caf::behavior{};
     });
     return out;
   }

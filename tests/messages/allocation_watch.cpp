@@ -9,7 +9,8 @@ thread_local std::size_t largest_allocation = 0;
 
 } // namespace
 
-// The whole test program allocates through these.
+// The whole test program allocates through these, but not under a sanitizer, which has its own.
+#ifndef __SANITIZE_ADDRESS__
 void* operator new(std::size_t n) {
   if (n > largest_allocation)
     largest_allocation = n;
@@ -23,6 +24,7 @@ void operator delete(void* p) noexcept {
 void operator delete(void* p, std::size_t) noexcept {
   std::free(p);
 }
+#endif
 
 namespace tessera {
 

@@ -3,6 +3,7 @@
 #include "allocation_watch.hpp"
 #include "messages/actors.hpp"
 #include "samples.hpp"
+#include "tests/support/script_actor.hpp"
 
 #include <caf/binary_deserializer.hpp>
 #include <caf/binary_serializer.hpp>
@@ -74,7 +75,7 @@ std::vector<char> encode(caf::actor_system& system, const T& x) {
 TEST_CASE("every message crosses a real connection and comes back as it was") {
   networked here_config, there_config;
   caf::actor_system here{here_config}, there{there_config};
-  auto port = there.middleman().publish(there.spawn(echo), 0, "127.0.0.1");
+  auto port = there.middleman().publish(there.spawn<script_actor>([](caf::event_based_actor*) { return echo(); }), 0, "127.0.0.1");
   REQUIRE(port);
   auto remote = here.middleman().remote_actor("127.0.0.1", *port);
   REQUIRE(remote);
