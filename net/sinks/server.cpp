@@ -73,6 +73,11 @@ void server::stop() {
   p.threads.clear();
   p.main.reset();
   p.metrics.reset();
+  // Handlers that were cancelled when nobody ran them any more hold the core, and it holds the context that holds them: let them go. A
+  // handle of an actor left in there would keep the actor system from ending.
+  core.io->restart();
+  core.io->poll();
+  core.running = {};
 }
 
 uint16_t server::port() const { return parts_->port; }
