@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 
 import msgpack
 import pytest
@@ -78,7 +79,7 @@ def test_the_client_sees_that_the_broker_is_gone(own_broker, recording, names):
     publisher = tessera_client.connect(own_broker.url, exchange=names.exchange, prefix=names.prefix, timeout_s=5)
     publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
     own_broker.stop()
-    publisher._timeout_s = 0.5
+    publisher._timeout_s = 1
     with pytest.raises(tessera_client.UnreachableError, match="the broker at 127.0.0.1"):
         publisher.publish_keyframe("b", frame.pose, frame.points, frame.colours)
     publisher._timeout_s = 30
@@ -88,6 +89,19 @@ def test_the_client_sees_that_the_broker_is_gone(own_broker, recording, names):
     with pytest.raises(tessera_client.UnreachableError):
         own_broker.stop()
         tessera_client.connect(own_broker.url, timeout_s=2)
+
+
+def test_the_client_waits_for_the_broker_to_come_back(own_broker, recording, names):
+    """A broker that restarts costs a pause, not a keyframe."""
+    own_broker.start()
+    frame = recording[0]
+    with tessera_client.connect(own_broker.url, exchange=names.exchange, prefix=names.prefix, timeout_s=40) as publisher:
+        publisher.publish_keyframe("a", frame.pose, frame.points, frame.colours)
+        own_broker.stop()
+        later = threading.Timer(1, own_broker.start)
+        later.start()
+        publisher.publish_keyframe("b", frame.pose, frame.points, frame.colours)
+        later.join()
 
 
 def test_wrong_password_is_said_at_the_start(tessera, own_broker):

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import threading
+import time
 from types import TracebackType
-from typing import Any, Coroutine, Optional, Type, TypeVar
+from typing import Any, Callable, Coroutine, Optional, Type, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import UnreachableError
@@ -13,6 +14,7 @@ from .shared_memory import DEFAULT_PREFIX, SharedMemoryManager
 from .streaming import StreamingKeyframePublisher, _aio_pika
 
 DEFAULT_EXCHANGE = "slam3r_keyframe_exchange"
+_PAUSE_S = 0.25
 _T = TypeVar("_T")
 
 
@@ -20,8 +22,8 @@ class AmqpPublisher:
     """Publishes keyframes through shared memory and a broker, or with `embed` through the broker alone.
 
     `url` is amqp://USER:PASSWORD@HOST:PORT/VHOST. The exchange is declared (durable, topic); its name is taken from the
-    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. The connection comes back by itself after the broker was away; calls
-    wait for that, `timeout_s` at most, and throw UnreachableError then.
+    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. When the broker goes away, the next call opens the connection again; it
+    tries for `timeout_s` at most, and throws UnreachableError then.
 
     Threads: any.
     """
@@ -45,10 +47,11 @@ class AmqpPublisher:
         self._thread = threading.Thread(target=self._loop.run_forever, name="tessera-amqp", daemon=True)
         self._thread.start()
         self._connection: Any = None
+        self._url = url
+        self._exchange = exchange or os.environ.get("SLAM3R_KEYFRAME_EXCHANGE") or DEFAULT_EXCHANGE
+        self._publisher = StreamingKeyframePublisher(shm_manager=self._manager, persistent=persistent, embed=embed)
         try:
-            exchange = exchange or os.environ.get("SLAM3R_KEYFRAME_EXCHANGE") or DEFAULT_EXCHANGE
-            target = self._run(self._open(url, exchange))
-            self._publisher = StreamingKeyframePublisher(target, shm_manager=self._manager, persistent=persistent, embed=embed)
+            self._run(self._open, again=False)
         except BaseException:
             self.close()
             raise
@@ -65,27 +68,40 @@ class AmqpPublisher:
         timestamp_ns: Optional[int] = None,
     ) -> str:
         """See StreamingKeyframePublisher.publish_keyframe. Returns when the broker has the notification."""
-        return self._run(
-            self._publisher.publish_keyframe(
-                keyframe_id, pose, points, colors, confidence, bbox=bbox, timestamp_ns=timestamp_ns
+        stamp = time.time_ns() if timestamp_ns is None else timestamp_ns  # once, however often it is tried
+
+        async def publish() -> str:
+            await self._open()
+            return await self._publisher.publish_keyframe(
+                keyframe_id, pose, points, colors, confidence, bbox=bbox, timestamp_ns=stamp
             )
-        )
+
+        return self._run(publish)
 
     def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
         """Gives a keyframe another pose."""
-        self._run(self._publisher.revise_keyframe(keyframe_id, pose))
+
+        async def revise() -> None:
+            await self._open()
+            await self._publisher.revise_keyframe(keyframe_id, pose)
+
+        self._run(revise)
 
     def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
         """Takes a keyframe out of the map."""
-        self._run(self._publisher.retract_keyframe(keyframe_id))
+
+        async def retract() -> None:
+            await self._open()
+            await self._publisher.retract_keyframe(keyframe_id)
+
+        self._run(retract)
 
     def close(self) -> None:
         """Closes the connection. Segments that were announced stay for the service."""
         if not self._thread.is_alive():
             return
         try:
-            if self._connection is not None:
-                self._run(self._connection.close())
+            self._run(self._leave, again=False)
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(self._timeout_s)
@@ -100,16 +116,33 @@ class AmqpPublisher:
     ) -> None:
         self.close()
 
-    async def _open(self, url: str, exchange: str) -> Any:
-        self._connection = await self._pika.connect_robust(url)
+    async def _open(self) -> None:
+        """Connects, unless there is a connection."""
+        if self._connection is not None and not self._connection.is_closed:
+            return
+        self._connection = await self._pika.connect(self._url, timeout=self._timeout_s)
         channel = await self._connection.channel()
-        return await channel.declare_exchange(exchange, self._pika.ExchangeType.TOPIC, durable=True)
+        self._publisher.keyframe_exchange = await channel.declare_exchange(
+            self._exchange, self._pika.ExchangeType.TOPIC, durable=True
+        )
 
-    def _run(self, work: "Coroutine[Any, Any, _T]") -> _T:
-        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, self._timeout_s), self._loop)
-        try:
-            return future.result()
-        except (asyncio.TimeoutError, TimeoutError):
-            raise UnreachableError(f"the broker at {self._where} did not answer within {self._timeout_s} s") from None
-        except (self._pika.exceptions.AMQPError, ConnectionError) as error:
-            raise UnreachableError(f"the broker at {self._where} cannot be used: {error or type(error).__name__}") from error
+    async def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def _run(self, work: "Callable[[], Coroutine[Any, Any, _T]]", again: bool = True) -> _T:
+        """Runs work() in the connection's thread; again, while the broker is away and there is time: what is sent twice counts once."""
+        until = time.monotonic() + self._timeout_s
+        while True:
+            left = until - time.monotonic()
+            future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work(), max(left, 0.01)), self._loop)
+            try:
+                return future.result()
+            except (asyncio.TimeoutError, TimeoutError):
+                raise UnreachableError(f"the broker at {self._where} did not answer within {self._timeout_s} s") from None
+            except (self._pika.exceptions.AMQPError, ConnectionError, RuntimeError) as error:  # a closed channel is a RuntimeError
+                if not again or time.monotonic() + _PAUSE_S > until:
+                    raise UnreachableError(f"the broker at {self._where} cannot be used: {error or type(error).__name__}") from error
+                self._run(self._leave, again=False)
+                time.sleep(_PAUSE_S)
