@@ -61,7 +61,7 @@ void http_session::read_header() {
     return close();
   parser_.emplace();
   parser_->header_limit(max_header_bytes);
-  parser_->body_limit(core_->config.body_limit);
+  parser_->body_limit(boost::none); // set once it is known what the body is for
   stream_.expires_after(core_->config.timeouts.idle);
   http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](error_code failed, size_t) { self->on_header(failed); });
 }
@@ -75,7 +75,7 @@ void http_session::bad_request(error_code failed) {
                                "the request's header has more than " + std::to_string(max_header_bytes) + " bytes"));
   if (failed == http::error::body_limit)
     return respond(error_reply(http::status::payload_too_large, "too_large",
-                               "the body has more than " + std::to_string(core_->config.body_limit) + " bytes"));
+                               "the body has more than " + std::to_string(core_->config.body_limit) + " bytes", "body"));
   respond(error_reply(http::status::bad_request, "bad_request", "this is not HTTP: " + failed.message()));
 }
 
@@ -103,6 +103,7 @@ void http_session::on_header(error_code failed) {
     return upgrade();
   if (body_read_)
     return handle();
+  parser_->body_limit(core_->config.body_limit);
   if (beast::iequals(head_.header[http::field::expect], "100-continue")) {
     static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     stream_.expires_after(core_->config.timeouts.progress);

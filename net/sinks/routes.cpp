@@ -285,7 +285,7 @@ std::optional<http_reply> refuse_early(const server_core& core, const request_he
   if (head.content_length && *head.content_length > limit)
     return error_reply(status::payload_too_large, "too_large",
                        "the body has " + std::to_string(*head.content_length) + " bytes, at most " + std::to_string(limit) + " can be",
-                       "Content-Length");
+                       "body");
   if (head.has_body && limit == 0)
     return error_reply(status::bad_request, "bad_request", "this request takes no body");
   return std::nullopt;

@@ -143,15 +143,15 @@ public:
     running.inspector = spawn_inspector(system, running.context);
     running.epoch = "epoch-1";
     running.session.region_m = 0.64f;
-    server_config config;
-    config.port = config.metrics_port = 0;
-    config.map.voxel_m = 0.02f;
-    config.parse_keyframe = parse_test_keyframe;
-    config.body_limit = 1 << 20;
-    config.timeouts.stop = std::chrono::milliseconds{500};
+    server_config told;
+    told.port = told.metrics_port = 0;
+    told.map.voxel_m = 0.02f;
+    told.parse_keyframe = parse_test_keyframe;
+    told.body_limit = 1 << 20;
+    told.timeouts.stop = std::chrono::milliseconds{500};
     if (change)
-      change(config);
-    http = std::make_unique<server>(system, running, sink, std::move(config));
+      change(told);
+    http = std::make_unique<server>(system, running, sink, std::move(told));
   }
 
   ~running_server() {
