@@ -50,7 +50,7 @@ void add_flag(CLI::App& command, const setting& row, std::map<std::string, given
 
 void add_flags(CLI::App& command, std::initializer_list<std::string_view> groups, std::map<std::string, given>& flags,
                std::string& file) {
-  command.add_option("--config", file, "Settings file; `tessera settings` prints one with all defaults [TESSERA_CONFIG]")
+  command.add_option("--config", file, "Settings file; `tessera settings` prints one with all defaults")
     ->envname("TESSERA_CONFIG")
     ->type_name("FILE");
   for (const auto& row : table())

@@ -68,8 +68,8 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   auto inputs = make_inputs(setup);
   std::atomic<bool> failed = false;
   gate_sink gate(stop.token());
-  source_threads sources;
   std::vector<std::unique_ptr<newest_sink>> trimmed;
+  source_threads sources; // after what its threads use
   const auto start_sources = [&] {
     for (auto& one : inputs) {
       keyframe_sink* sink = &gate;
