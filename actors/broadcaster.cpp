@@ -29,6 +29,7 @@ public:
         n.held_patch_bytes.store(static_cast<int64_t>(board_.bytes()), std::memory_order_relaxed);
         for (const auto& [address, session] : sessions_)
           send(session, patch_atom::value, newest);
+        tell();
       },
       [this](camera_atom, const std::vector<camera>& changed) {
         board_.put(changed);
@@ -44,6 +45,7 @@ public:
           send(session, patch_atom::value, gone(held));
         for (auto& newest : board_.missing(wish, epoch_))
           send(session, patch_atom::value, std::move(newest));
+        tell();
         return epoch_;
       },
       [this](leave_atom, const session_actor& session) {
@@ -57,6 +59,11 @@ public:
   }
 
 private:
+  void tell() {
+    record().set_detail(std::to_string(board_.regions()) + " regions in " + std::to_string(board_.bytes()) + " bytes, for "
+                        + std::to_string(sessions_.size()) + " sessions");
+  }
+
   patch gone(const held_patch& held) const {
     region_mesh empty;
     empty.region = held.region;

@@ -152,6 +152,8 @@ private:
     }
     numbers().under_way.store(static_cast<int64_t>(under_way_.size()), std::memory_order_relaxed);
     numbers().waiting.store(static_cast<int64_t>(waiting_.size()), std::memory_order_relaxed);
+    record().set_detail(std::to_string(under_way_.size()) + " of " + std::to_string(config_.credit) + " under way, "
+                        + std::to_string(waiting_.size()) + " waiting");
   }
 
   void answered(uint64_t number, const verdict& v, uint64_t begin) {

@@ -15,6 +15,11 @@ using job_promise = caf::typed_response_promise<void>;
 /// Pause before something is tried again for which there was no memory.
 constexpr std::chrono::milliseconds memory_pause{100};
 
+uint64_t system_ns() {
+  return static_cast<uint64_t>(
+    std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
 class mesher final : public instrumented<mesher_self> {
 public:
   mesher(caf::actor_config& cfg, actor_context context, device_actor device, broadcaster_actor broadcaster, mesher_config config)
@@ -22,6 +27,8 @@ public:
       device_{std::move(device)}, broadcaster_{std::move(broadcaster)}, refilling_{config_.generation > 0},
       must_publish_{config_.generation > 0}, version_{config_.generation << 40} {
     record().set_restarts(config_.generation);
+    if (refilling_)
+      record().set_detail("being refilled");
   }
 
   void on_exit() override {
@@ -244,11 +251,18 @@ private:
       return;
     }
     numbers().encode_time.record(cycle_clock::to_ns(cycle_clock::ticks() - begin));
+    if (received_ns_ != 0 && received_ns_ != shown_ns_) {
+      shown_ns_ = received_ns_;
+      if (const auto at = system_ns(); at > received_ns_)
+        numbers().patch_time.record(at - received_ns_);
+    }
     encoded.region = config_.region;
     encoded.version = surface.version;
     vertices_ = encoded.vertices = static_cast<uint32_t>(surface.surface->vertices());
     triangles_ = encoded.triangles = static_cast<uint32_t>(surface.surface->triangles());
     patch_bytes_ = encoded.frame ? encoded.frame->size() : 0;
+    record().set_detail(std::to_string(triangles_) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, "
+                        + std::to_string(answered_) + " jobs done" + (refilling_ ? ", being refilled" : ""));
     published_once_ = true;
     send(broadcaster_, patch_atom::value, std::move(encoded));
   }
@@ -290,6 +304,7 @@ private:
   uint64_t version_;
   mesh_digest digest_ = digest_of(mesh{});
   uint64_t keyframe_ns_ = 0, received_ns_ = 0;
+  uint64_t shown_ns_ = 0; ///< received_ns_ of the last patch that was timed
   uint64_t vertices_ = 0, triangles_ = 0, patch_bytes_ = 0;
 };
 

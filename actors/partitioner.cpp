@@ -52,14 +52,19 @@ public:
     for (auto& [id, waiting] : changes_)
       for (auto& c : waiting) {
         c->next = nullptr; // it holds the change that holds it
-        c->promise.deliver(closing);
+        std::exchange(c->promise, {}).deliver(closing); // a promise holds this actor, and answers that will not come hold the change
       }
     makers_.clear();
-    running_.clear();
     changes_.clear();
     sent_.clear();
     regions_.clear();
-    gathers_.clear();
+    for (auto* list : {&gathers_, &running_}) {
+      for (auto& g : *list) {
+        g->fail(caf::make_error(ec::closing));
+        g->forget();
+      }
+      list->clear();
+    }
     supervisor_ = nullptr;
     broadcaster_ = nullptr;
   }
@@ -83,20 +88,17 @@ public:
       [this](refill_atom, region_key region, const mesher_actor& mesher) { refill(region, mesher); },
       [this](status_atom) {
         auto promise = make_response_promise<caf::typed_response_promise<map_status>>();
-        gather([this, promise](const auto& answers) mutable { promise.deliver(sum(answers)); },
-               [promise](const caf::error& err) mutable { promise.deliver(err); });
+        gather<region_status>(status_atom::value, promise, [this](const auto& answers) { return sum(answers); });
         return promise;
       },
       [this](list_atom) {
         auto promise = make_response_promise<caf::typed_response_promise<std::vector<region_status>>>();
-        gather([promise](const std::vector<region_status>& answers) mutable { promise.deliver(answers); },
-               [promise](const caf::error& err) mutable { promise.deliver(err); });
+        gather<region_status>(status_atom::value, promise, [](const auto& answers) { return answers; });
         return promise;
       },
       [this](mesh_atom) {
         auto promise = make_response_promise<caf::typed_response_promise<std::vector<region_mesh>>>();
-        gather_meshes([promise](const std::vector<region_mesh>& answers) mutable { promise.deliver(answers); },
-                      [promise](const caf::error& err) mutable { promise.deliver(err); });
+        gather<region_mesh>(mesh_atom::value, promise, [](const auto& answers) { return answers; });
         return promise;
       },
       [this](caf::tick_atom) {
@@ -596,45 +598,48 @@ private:
     int attempts = 0;
     std::function<void(const std::shared_ptr<gather_job>&)> launch;
     std::function<void(const caf::error&)> fail;
+    std::function<void()> forget; ///< lets go of the asker
   };
   using gather_ptr = std::shared_ptr<gather_job>;
 
-  template <class T, class Atom, class Done, class Fail>
-  void gather_all(Atom question, Done done_with, Fail fail) {
+  /// Asks every mesher and answers the promise with `make(answers)`.
+  template <class T, class Atom, class Promise, class Make>
+  void gather(Atom question, Promise answer_to, Make make) {
+    // Whatever waits for answers holds the promise through this, so that it can be taken from all of them at once.
+    auto promise = std::make_shared<Promise>(std::move(answer_to));
     auto g = std::make_shared<gather_job>();
     g->after = changes_seen_;
-    g->fail = fail;
-    g->launch = [this, question, done_with](const gather_ptr& self) mutable {
-      struct collection {
-        std::vector<T> answers;
-        size_t missing = 0;
-      };
-      auto all = std::make_shared<collection>();
+    g->fail = [promise](const caf::error& err) { std::exchange(*promise, {}).deliver(err); };
+    g->forget = [promise] { *promise = {}; };
+    g->launch = [this, question, promise, make](const gather_ptr& self) {
+      auto answers = std::make_shared<std::vector<T>>();
+      size_t asked = 0;
       for (const auto& [region, entry] : regions_)
-        all->missing += entry.mesher ? 1 : 0;
-      if (all->missing == 0)
-        return done_with(all->answers);
+        asked += entry.mesher ? 1 : 0;
+      if (asked == 0) {
+        std::exchange(*promise, {}).deliver(make(*answers));
+        return;
+      }
       const auto attempt = ++self->attempts;
       running_.push_back(self);
       for (const auto& [region, entry] : regions_) {
         if (!entry.mesher)
           continue;
-        const auto at = region;
         request(entry.mesher, config_.request_timeout, question)
           .then(
-            [this, all, self, attempt, done_with](T& answer) mutable {
+            [this, answers, asked, self, attempt, promise, make](T& answer) {
               if (self->attempts != attempt)
                 return; // it was started again
-              all->answers.push_back(std::move(answer));
-              if (--all->missing > 0)
+              answers->push_back(std::move(answer));
+              if (answers->size() < asked)
                 return;
               std::erase(running_, self);
-              std::sort(all->answers.begin(), all->answers.end(), [](const T& x, const T& y) { return x.region < y.region; });
-              done_with(all->answers);
+              std::sort(answers->begin(), answers->end(), [](const T& x, const T& y) { return x.region < y.region; });
+              std::exchange(*promise, {}).deliver(make(*answers));
             },
-            [this, self, attempt, at, asked = entry.mesher](caf::error& err) {
+            [this, self, attempt, at = region, mesher = entry.mesher](caf::error& err) {
               const auto dead = loss_of(err) == loss::dead;
-              if (dead && regions_[at].mesher == asked)
+              if (dead && regions_[at].mesher == mesher)
                 regions_[at].down = true; // its successor is on its way
               if (self->attempts != attempt)
                 return;
@@ -647,16 +652,6 @@ private:
     };
     gathers_.push_back(std::move(g));
     try_gathers();
-  }
-
-  template <class Done, class Fail>
-  void gather(Done done_with, Fail fail) {
-    gather_all<region_status>(status_atom::value, done_with, fail);
-  }
-
-  template <class Done, class Fail>
-  void gather_meshes(Done done_with, Fail fail) {
-    gather_all<region_mesh>(mesh_atom::value, done_with, fail);
   }
 
   /// A mesher died under it: asks all again when there is a new one.
@@ -742,6 +737,9 @@ private:
     n.live_rays.store(static_cast<int64_t>(usage.rays), std::memory_order_relaxed);
     n.store_memory_bytes.store(static_cast<int64_t>(usage.memory_bytes), std::memory_order_relaxed);
     n.store_disk_bytes.store(static_cast<int64_t>(usage.disk_bytes), std::memory_order_relaxed);
+    record().set_detail(std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
+                        + std::to_string(open_.size()) + " changes under way, " + std::to_string(sent_.size()) + " jobs sent, "
+                        + std::to_string(book_.regions().size()) + " regions being refilled");
   }
 
   struct maker {

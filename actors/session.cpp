@@ -122,6 +122,8 @@ private:
   }
 
   session_stats stats() {
+    record().set_detail(std::to_string(queue_.pending()) + " regions to send, " + std::to_string(queue_.unacknowledged())
+                        + " bytes unacknowledged");
     const auto& n = numbers();
     auto gauge = [](const telemetry::gauge& g) { return static_cast<uint64_t>(std::max<int64_t>(0, g.load(std::memory_order_relaxed))); };
     const auto accepted = n.accepted.load(std::memory_order_relaxed);

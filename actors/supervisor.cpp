@@ -9,7 +9,13 @@ namespace tessera {
 
 namespace {
 
-class supervisor final : public instrumented<supervisor_setup> {
+/// A supervisor that also tells itself to restart a region's mesher after a pause.
+using supervisor_self = supervisor_setup::extend<caf::reacts_to<refill_atom, region_key, uint64_t>>;
+
+/// A mesher that failed of itself, so soon after its start, fails for a reason that a restart may not cure.
+constexpr std::chrono::seconds soon{1};
+
+class supervisor final : public instrumented<supervisor_self> {
 public:
   supervisor(caf::actor_config& cfg, actor_context context, core_actors core, supervisor_config config)
     : instrumented(cfg, std::move(context), {"supervisor"}), core_{std::move(core)}, config_{std::move(config)} {}
@@ -17,6 +23,9 @@ public:
   void on_exit() override {
     for (auto& [region, running] : meshers_)
       send_exit(running.handle, caf::exit_reason::user_shutdown);
+    for (auto& [region, waiting] : std::exchange(asked_, {}))
+      for (auto& promise : waiting)
+        promise.deliver(caf::make_error(ec::closing));
     meshers_.clear();
     regions_.clear();
     watched_.clear();
@@ -49,16 +58,22 @@ public:
         return true;
       },
       [this](caf::put_atom, const partitioner_actor& partitioner) { partitioner_ = partitioner; },
+      [this](refill_atom, region_key region, uint64_t generation) {
+        if (auto i = meshers_.find(region); i != meshers_.end() && i->second.generation == generation)
+          restart(region);
+      },
       [this](caf::monitor_atom, const std::string& role, const caf::strong_actor_ptr& handle) { watch(role, handle); },
     };
   }
 
 private:
   struct child {
-    mesher_actor handle;
-    device_actor device;
-    device_id id;
+    mesher_actor handle{};
+    device_actor device{};
+    device_id id{};
     uint64_t generation = 0;
+    uint32_t failures = 0; ///< in a row, each soon after a start
+    caf::actor_clock::time_point started{};
   };
 
   void watch(const std::string& role, const caf::strong_actor_ptr& handle) {
@@ -70,7 +85,7 @@ private:
     request(core_.placement, config_.request_timeout, place_atom::value, region)
       .then(
         [this, region](device_id id, const device_actor& device) {
-          auto& fresh = start({{}, device, id, 0}, region);
+          auto& fresh = start({{}, device, id}, region);
           for (auto& promise : take(region))
             promise.deliver(fresh.handle);
         },
@@ -96,6 +111,7 @@ private:
     config.device = next.id;
     config.generation = next.generation;
     next.handle = spawn_mesher(system(), shared(), next.device, core_.broadcaster, std::move(config));
+    next.started = now();
     monitor(next.handle);
     regions_[next.handle.address()] = region;
     auto& place = meshers_[region] = std::move(next);
@@ -108,8 +124,7 @@ private:
     if (auto i = regions_.find(down.source); i != regions_.end()) {
       const auto region = i->second;
       regions_.erase(i);
-      restart(region, down.reason);
-      return;
+      return mourn(region, down.reason);
     }
     auto role = watched_.find(down.source);
     if (role == watched_.end())
@@ -120,14 +135,27 @@ private:
     watched_.erase(role);
   }
 
-  /// Forgets what the dead mesher's field held, and has a new mesher filled from the live keyframes.
-  void restart(region_key region, const caf::error& reason) {
+  /// Starts a new mesher: at once if the old one was killed or had worked a while; after a pause that doubles if it keeps failing.
+  void mourn(region_key region, const caf::error& reason) {
     auto& old = meshers_.at(region);
     numbers().restarts.fetch_add(1, std::memory_order_relaxed);
+    const auto failed = reason != caf::exit_reason::kill && now() - old.started < soon;
+    old.failures = failed ? old.failures + 1 : 0;
+    const std::chrono::milliseconds pause{old.failures < 3 ? 0 : 50 << std::min(old.failures, 6u)};
     shared().write(severity::warning, "restarting the mesher of region " + std::to_string(region.x) + "," + std::to_string(region.y) + ","
-                                        + std::to_string(region.z) + ": " + describe(reason));
+                                        + std::to_string(region.z) + (pause.count() > 0 ? " in " + std::to_string(pause.count()) + " ms" : "")
+                                        + ": " + describe(reason));
+    if (pause.count() > 0)
+      delayed_send(supervisor_self{this}, pause, refill_atom::value, region, old.generation);
+    else
+      restart(region);
+  }
+
+  /// Forgets what the dead mesher's field held, and has a new mesher filled from the live keyframes.
+  void restart(region_key region) {
+    const auto old = meshers_.at(region);
     send(old.device, drop_atom::value, region); // before any job of the new mesher: the device keeps a region's order
-    auto& fresh = start({{}, old.device, old.id, old.generation + 1}, region);
+    auto& fresh = start({{}, old.device, old.id, old.generation + 1, old.failures}, region);
     if (partitioner_)
       send(partitioner_, refill_atom::value, region, fresh.handle);
   }

@@ -223,6 +223,13 @@ TEST_CASE("stopping the service answers what is under way and ends every actor")
   CHECK(answered == 30);
   sink.reset();
   s.system.await_all_actors_done();
+  // No actor that ended is kept by another, or by itself: a system could not shut down.
+  for (int i = 0; i < 500 && !s.running.context.registry->statuses().empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  std::string left;
+  for (const auto& a : s.running.context.registry->statuses())
+    left += a.role + " " + std::to_string(a.id) + "; ";
+  CHECK(left == "");
 }
 
 TEST_CASE("with real threads and meshers killed meanwhile the map is that of the plain field") {

@@ -288,3 +288,24 @@ TEST_CASE("the collected meshes are those of all regions, after everything sent 
   CHECK(triangles == s->status().triangles);
   CHECK(std::is_sorted((*regions)->begin(), (*regions)->end(), [](const auto& a, const auto& b) { return a.region < b.region; }));
 }
+
+TEST_CASE("a mesher that fails whenever it starts is started more and more seldom, and all is well once it can") {
+  auto s = start();
+  const auto frames = random_frames(10, 1);
+  s->by->fail_next = 1'000'000;
+  auto v = s->put(frames[0]);
+  s->run();
+  REQUIRE(v->has_value()); // it is stored; its regions follow
+  const auto at_once = s->running.context.numbers->restarts.load();
+  s->tick(std::chrono::milliseconds{10'000});
+  const auto later = s->running.context.numbers->restarts.load();
+  CHECK(later > at_once);
+  CHECK(at_once <= 80 * 4);
+  {
+    std::lock_guard lock{s->by->mutex};
+    s->by->fail_next = 0;
+  }
+  for (int i = 0; i < 20; ++i)
+    s->tick(std::chrono::milliseconds{500});
+  CHECK(s->status().field.hash == truth(small_map(), frames));
+}
