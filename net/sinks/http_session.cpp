@@ -61,7 +61,7 @@ void http_session::read_header() {
     return close();
   parser_.emplace();
   parser_->header_limit(max_header_bytes);
-  parser_->body_limit(boost::none); // set once it is known what the body is for
+  parser_->body_limit(UINT64_MAX); // set once it is known what the body is for
   stream_.expires_after(core_->config.timeouts.idle);
   http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](error_code failed, size_t) { self->on_header(failed); });
 }
