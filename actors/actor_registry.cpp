@@ -72,6 +72,11 @@ void actor_registry::sweep() {
   sweep_at_ = std::max<size_t>(64, records_.size() * 2);
 }
 
+size_t actor_registry::existing() const {
+  std::lock_guard lock{mutex_};
+  return static_cast<size_t>(std::count_if(records_.begin(), records_.end(), [](const auto& weak) { return !weak.expired(); }));
+}
+
 std::vector<actor_status> actor_registry::statuses() const {
   std::vector<std::shared_ptr<actor_record>> alive;
   {

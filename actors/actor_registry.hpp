@@ -83,6 +83,9 @@ public:
   /// Returns what each actor is and does now, by role, then id.
   [[nodiscard]] std::vector<actor_status> statuses() const;
 
+  /// How many actors exist, those that are down and not listed included.
+  [[nodiscard]] size_t existing() const;
+
 private:
   void sweep();
 

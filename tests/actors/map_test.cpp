@@ -212,6 +212,9 @@ TEST_CASE("meshers that are killed at random while keyframes come, go and move l
     CHECK(status.keyframes == left.size());
     CHECK(s->running.context.numbers->restarts > 5);
     CHECK(s->by->overlaps == 0);
+    // Nothing keeps the dead meshers. (CAF's clock does, until the timeouts of what they asked have passed.)
+    s->tick(std::chrono::minutes{60});
+    CHECK(s->running.context.registry->existing() == s->running.context.registry->statuses().size());
     // Viewers see what the field holds.
     auto patches = s->ask<std::vector<patch>>(s->running.broadcaster, list_atom::value);
     s->run();
