@@ -71,6 +71,9 @@ void server::stop() {
   for (auto& thread : p.threads)
     thread.join();
   p.threads.clear();
+  // Lets what is still queued let go of its connections, each of which holds the core that holds the queue.
+  core.io->restart();
+  core.io->poll();
   p.main.reset();
   p.metrics.reset();
   // Handlers that were cancelled when nobody ran them any more hold the core, and it holds the context that holds them: let them go. A
