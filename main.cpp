@@ -115,7 +115,8 @@ struct command_line {
   bool json = false;
 
   config::settings settings() const {
-    config::layers layers{.flags = flags, .variables = config::process_environment(), .file = {}};
+    config::layers layers;
+    layers.flags = flags;
     if (!file.empty())
       layers.file = config::read_file(file);
     auto resolved = config::resolve(layers);

@@ -3,6 +3,9 @@
 #include "config/error.hpp"
 #include "config/toml.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +15,9 @@
 namespace tessera::config {
 
 namespace {
+
+/// Names that begin like settings and are none: the settings file, and what tests are told.
+constexpr std::string_view other_names[] = {"TESSERA_CONFIG", "TESSERA_BIN", "TESSERA_SHARED"};
 
 /// What the environment says of a setting: its own name first, then the names that other services use. Empty counts as not set.
 std::optional<given> from_environment(const setting& row, const environment& variables, std::vector<std::string>& warnings) {
@@ -63,6 +69,16 @@ environment process_environment() {
   };
 }
 
+std::vector<std::string> process_names() {
+  std::vector<std::string> names;
+  for (auto** each = ::environ; each != nullptr && *each != nullptr; ++each) {
+    const std::string_view line(*each);
+    if (line.starts_with("TESSERA_"))
+      names.emplace_back(line.substr(0, line.find('=')));
+  }
+  return names;
+}
+
 settings defaults() {
   settings out;
   for (const auto& row : table())
@@ -89,6 +105,12 @@ resolved resolve(const layers& given) {
       out.values.ranges_are_default = false;
   }
   check_together(out.values);
+  for (const auto& name : given.names) {
+    const auto ours = std::find(std::begin(other_names), std::end(other_names), name) != std::end(other_names)
+                      || std::any_of(table().begin(), table().end(), [&](const setting& s) { return environment_name(s) == name; });
+    if (!ours)
+      out.warnings.push_back(name + " has no effect: there is no such setting");
+  }
   for (const auto& [name, why] : ineffective_names())
     if (const auto text = given.variables(std::string(name)); text && !text->empty())
       out.warnings.push_back(std::string(name) + " has no effect: " + std::string(why));

@@ -16,6 +16,9 @@ using environment = std::function<std::optional<std::string>(const std::string&)
 /// The process's own environment.
 environment process_environment();
 
+/// The names of the process's environment that begin with TESSERA_.
+std::vector<std::string> process_names();
+
 /// All settings at their defaults.
 settings defaults();
 
@@ -24,6 +27,8 @@ struct layers {
   std::map<std::string, given> flags;
   environment variables = process_environment();
   std::map<std::string, given> file;
+  /// Names in the environment that look like ours: those that are no setting are warned of.
+  std::vector<std::string> names = process_names();
 };
 
 /// Settings, and what whoever set them should know: names that have no effect, values that contradict each other.

@@ -27,7 +27,7 @@ std::map<std::string, given> file(const std::string& text) {
 }
 
 layers with(std::map<std::string, given> flags, std::map<std::string, std::string> environment = {}, const std::string& text = "") {
-  return {std::move(flags), variables(std::move(environment)), file(text)};
+  return {std::move(flags), variables(std::move(environment)), file(text), {}};
 }
 
 std::string failure(const layers& what) {
@@ -112,6 +112,14 @@ TEST_CASE("names without effect are said to have none") {
   CHECK(r.warnings[0].find("MESH_VOXEL_SIZE has no effect") == 0);
 }
 
+TEST_CASE("a name in the environment that is no setting is said to be none") {
+  auto what = with({});
+  what.names = {"TESSERA_VOXELSIZE", "TESSERA_VOXEL_SIZE", "TESSERA_CONFIG"};
+  const auto r = resolve(what);
+  REQUIRE(r.warnings.size() == 1);
+  CHECK(r.warnings[0] == "TESSERA_VOXELSIZE has no effect: there is no such setting");
+}
+
 TEST_CASE("an error names the setting, where it was set, the value and the bound") {
   CHECK(failure(with({{"voxel-size", {"-1", "--voxel-size"}}}))
         == "voxel-size (--voxel-size): \"-1\" is not 0.0001 to 100 m, or auto");
@@ -186,7 +194,7 @@ TEST_CASE("the committed sample is what the table gives, and sets every default"
   CHECK((committed.str() == sample_file()));
   const auto values = file(sample_file());
   CHECK(values.size() == table().size());
-  const auto r = resolve({{}, variables({}), values});
+  const auto r = resolve({{}, variables({}), values, {}});
   CHECK(r.warnings.empty());
   CHECK(r.values.exchange == defaults().exchange);
   CHECK(r.values.memory_cap_bytes == defaults().memory_cap_bytes);
