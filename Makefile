@@ -73,7 +73,7 @@ web: packages $(WEB) ## Builds the viewer (net/web/dist).
 
 $(WEB): $(WEB_SOURCES) build/.node-modules | packages
 	$(say) "building the viewer (net/web)"
-	@cd net/web && npm run --silent build
+	@cd net/web && npm run --silent build -- --logLevel warn
 	@touch $@
 
 build/.node-modules: net/web/package.json net/web/package-lock.json | packages
