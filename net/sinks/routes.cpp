@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <sstream>
 
 namespace tessera {
@@ -173,11 +175,12 @@ std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& w
     return std::nullopt;
   }
   for (size_t i = 0; i < out.m.size(); ++i) {
-    if (!list[i].is_number()) {
-      why = "pose[" + std::to_string(i) + "] is not a number";
+    auto x = list[i].is_number() ? list[i].get<double>() : NAN;
+    if (!(std::abs(x) <= static_cast<double>(std::numeric_limits<float>::max()))) {
+      why = "pose[" + std::to_string(i) + "] is not a finite number";
       return std::nullopt;
     }
-    out.m[i] = static_cast<float>(list[i].get<double>());
+    out.m[i] = static_cast<float>(x);
   }
   return out;
 }

@@ -93,10 +93,11 @@ std::array<float, 3> vector3(const json& in, const char* name) {
   for (size_t i = 0; i < 3; ++i) {
     if (!list[i].is_number())
       refuse(name, list, "3 numbers");
-    out[i] = static_cast<float>(list[i].get<double>());
     // Far beyond any map (2^20 voxels of at most a few metres), and still safe to square.
-    if (!(std::abs(out[i]) <= 1e9f))
+    auto x = list[i].get<double>();
+    if (!(std::abs(x) <= 1e9))
       refuse(name, list, "3 numbers of at most 1e9");
+    out[i] = static_cast<float>(x);
   }
   return out;
 }

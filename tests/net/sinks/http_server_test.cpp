@@ -243,7 +243,7 @@ TEST_CASE("Keyframes can be taken back and moved") {
   CHECK(s.sink.revised()[0].first == "k 1");
   CHECK(s.sink.revised()[0].second.m[11] == 6);
   CHECK(request(port, "PUT", "/v1/keyframes/k2/pose", json, pose).status == 404);
-  for (const char* bad : {"", "{", "[1,2,3]", R"({"pose":7})", R"(["a",0,0,4,0,1,0,5,0,0,1,6,0,0,0,1])", "[[[[[[[[[["})
+  for (const char* bad : {"", "{", "[1,2,3]", R"({"pose":7})", R"(["a",0,0,4,0,1,0,5,0,0,1,6,0,0,0,1])", "[[[[[[[[[[", "[1e300,0,0,4,0,1,0,5,0,0,1,6,0,0,0,1]"})
     CHECK(request(port, "PUT", "/v1/keyframes/k1/pose", json, bad).status == 400);
   CHECK(request(port, "PUT", "/v1/keyframes/k1/pose", json, std::string(20'000, ' ')).status == 413);
   CHECK(request(port, "DELETE", "/v1/keyframes/k%201", "", "").json()["outcome"] == "accepted");

@@ -47,6 +47,7 @@ TEST_CASE("What is wrong is named: the field, the value, what was expected") {
     {R"({"type":"view","position":[0,0,0]})", "direction is missing", "view"},
     {R"({"type":"view","position":[0,0],"direction":[0,0,1]})", "position is [0,0]", "view"},
     {R"({"type":"view","position":[0,0,1e30],"direction":[0,0,1]})", "position is", "view"},
+    {R"({"type":"view","position":[0,0,1e300],"direction":[0,0,1]})", "position is", "view"},
     {R"({"type":"view","position":[0,0,"x"],"direction":[0,0,1]})", "position is", "view"},
     {R"({"type":"ack"})", "patches is missing", "ack"},
     {R"({"type":"ack","patches":{}})", "patches is {}", "ack"},
