@@ -14,12 +14,14 @@ namespace {
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::optional<std::string_view> bearer(std::string_view authorization) {
   constexpr std::string_view scheme = "bearer ";
-  if (authorization.size() < scheme.size() || !equal_ignoring_case(authorization.substr(0, scheme.size()), scheme))
+  if (authorization.size() < scheme.size()
+      || !equal_ignoring_case(authorization.substr(0, scheme.size()), scheme))
     return std::nullopt;
   authorization.remove_prefix(scheme.size());
   while (authorization.starts_with(' '))
@@ -41,11 +43,12 @@ std::string_view without_port(std::string_view host) {
 }
 
 bool is_open(const http_target& target) {
-  return target.what == resource::asset || target.what == resource::health || target.what == resource::readiness
-         || target.what == resource::nothing;
+  return target.what == resource::asset || target.what == resource::health
+         || target.what == resource::readiness || target.what == resource::nothing;
 }
 
-// Without a token, only this machine may ask: then a name that is not this machine's was pointed here by somebody else (DNS rebinding).
+// Without a token, only this machine may ask: then a name that is not this machine's was pointed here by
+// somebody else (DNS rebinding).
 bool is_own_name(std::string_view host) {
   auto name = without_port(host);
   return equal_ignoring_case(name, "localhost") || is_loopback(name);
@@ -76,7 +79,8 @@ access decide(const access_rules& rules, const access_request& request) {
     return access::granted;
   if (!request.host.empty() && !is_own_name(request.host))
     return access::foreign_origin;
-  // Browsers name the origin of every WebSocket and of every request that changes something; other programs send none.
+  // Browsers name the origin of every WebSocket and of every request that changes something; other programs
+  // send none.
   if (!request.origin.empty() && !equal_ignoring_case(host_of(request.origin), request.host))
     return access::foreign_origin;
   if (!request.safe_method && (request.fetch_site == "cross-site" || request.fetch_site == "same-site"))
@@ -94,7 +98,8 @@ void check_exposure(const access_rules& rules, std::string_view bind) {
   if (!rules.token.empty() || rules.insecure || is_loopback(bind))
     return;
   throw std::invalid_argument("bind is " + std::string(bind)
-                              + ", which others can reach: give --token a secret of your choice, or say --insecure if everyone on that "
+                              + ", which others can reach: give --token a secret of your choice, or say "
+                                "--insecure if everyone on that "
                                 "network may see and change the map");
 }
 

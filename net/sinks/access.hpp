@@ -26,8 +26,9 @@ struct access_rules {
 
 enum class access : uint8_t { granted, token_missing, token_wrong, foreign_origin };
 
-/// Decides. With a token set, everything but health checks and the pages' files needs it. Without one (and unless `insecure`),
-/// what another web site's page sends through a browser is refused: a browser would carry it past the firewall.
+/// Decides. With a token set, everything but health checks and the pages' files needs it. Without one (and
+/// unless `insecure`), what another web site's page sends through a browser is refused: a browser would carry
+/// it past the firewall.
 access decide(const access_rules& rules, const access_request& request);
 
 /// Compares without telling by its time where the texts differ.

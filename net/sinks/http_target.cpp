@@ -59,10 +59,11 @@ struct fixed_path {
 };
 
 constexpr std::array fixed_paths{
-  fixed_path{"/healthz", resource::health},   fixed_path{"/readyz", resource::readiness},      fixed_path{"/metrics", resource::metrics},
-  fixed_path{"/v1/map", resource::map},       fixed_path{"/v1/regions", resource::regions},    fixed_path{"/v1/keyframes", resource::keyframes},
-  fixed_path{"/v1/actors", resource::actors}, fixed_path{"/v1/aside", resource::aside},        fixed_path{"/v1/cameras", resource::cameras},
-  fixed_path{"/v1/stream", resource::stream},
+    fixed_path{"/healthz", resource::health},     fixed_path{"/readyz", resource::readiness},
+    fixed_path{"/metrics", resource::metrics},    fixed_path{"/v1/map", resource::map},
+    fixed_path{"/v1/regions", resource::regions}, fixed_path{"/v1/keyframes", resource::keyframes},
+    fixed_path{"/v1/actors", resource::actors},   fixed_path{"/v1/aside", resource::aside},
+    fixed_path{"/v1/cameras", resource::cameras}, fixed_path{"/v1/stream", resource::stream},
 };
 
 void resolve(std::string_view path, http_target& out) {
@@ -71,7 +72,8 @@ void resolve(std::string_view path, http_target& out) {
       out.what = fixed.what;
       return;
     }
-  constexpr std::string_view regions = "/v1/regions/", keyframes = "/v1/keyframes/", mesh = "/v1/mesh.", pose = "/pose";
+  constexpr std::string_view regions = "/v1/regions/", keyframes = "/v1/keyframes/", mesh = "/v1/mesh.",
+                             pose = "/pose";
   if (path.starts_with(regions)) {
     // Browsers may escape the commas.
     if (auto name = percent_decoded(path.substr(regions.size())))
@@ -98,8 +100,8 @@ void resolve(std::string_view path, http_target& out) {
     return;
   }
   if (path.starts_with(mesh)) {
-    if (auto format = mesh_format_of(std::string(path)); format && path.find('/', mesh.size()) == path.npos
-                                                         && path.size() == mesh.size() + 3) {
+    if (auto format = mesh_format_of(std::string(path));
+        format && path.find('/', mesh.size()) == path.npos && path.size() == mesh.size() + 3) {
       out.what = resource::mesh;
       out.format = *format;
     }
@@ -136,22 +138,38 @@ std::optional<std::string> percent_decoded(std::string_view text) {
 
 const char* to_string(resource what) {
   switch (what) {
-  case resource::asset: return "asset";
-  case resource::health: return "healthz";
-  case resource::readiness: return "readyz";
-  case resource::metrics: return "metrics";
-  case resource::map: return "map";
-  case resource::regions: return "regions";
-  case resource::region: return "region";
-  case resource::mesh: return "mesh";
-  case resource::keyframes: return "keyframes";
-  case resource::keyframe: return "keyframe";
-  case resource::keyframe_pose: return "keyframe_pose";
-  case resource::actors: return "actors";
-  case resource::aside: return "aside";
-  case resource::cameras: return "cameras";
-  case resource::stream: return "stream";
-  case resource::nothing: break;
+  case resource::asset:
+    return "asset";
+  case resource::health:
+    return "healthz";
+  case resource::readiness:
+    return "readyz";
+  case resource::metrics:
+    return "metrics";
+  case resource::map:
+    return "map";
+  case resource::regions:
+    return "regions";
+  case resource::region:
+    return "region";
+  case resource::mesh:
+    return "mesh";
+  case resource::keyframes:
+    return "keyframes";
+  case resource::keyframe:
+    return "keyframe";
+  case resource::keyframe_pose:
+    return "keyframe_pose";
+  case resource::actors:
+    return "actors";
+  case resource::aside:
+    return "aside";
+  case resource::cameras:
+    return "cameras";
+  case resource::stream:
+    return "stream";
+  case resource::nothing:
+    break;
   }
   return "nothing";
 }

@@ -8,7 +8,9 @@ namespace {
 
 using nlohmann::json;
 
-json place(const region_key& r) { return {r.x, r.y, r.z}; }
+json place(const region_key& r) {
+  return {r.x, r.y, r.z};
+}
 
 // Handling times lie between nanoseconds and minutes: six digits say enough.
 json seconds(double s) {
@@ -45,16 +47,11 @@ json to_json(const map_status& m) {
 }
 
 json to_json(const region_status& r) {
-  return {{"region", place(r.region)},
-          {"device", r.device.value},
-          {"version", wide(r.version)},
-          {"blocks", r.field.blocks},
-          {"voxels", r.field.voxels},
-          {"bytes", r.field.bytes},
-          {"vertices", r.vertices},
-          {"triangles", r.triangles},
-          {"patch_bytes", r.patch_bytes},
-          {"keyframe_ns", wide(r.keyframe_ns)}};
+  return {{"region", place(r.region)},    {"device", r.device.value},
+          {"version", wide(r.version)},   {"blocks", r.field.blocks},
+          {"voxels", r.field.voxels},     {"bytes", r.field.bytes},
+          {"vertices", r.vertices},       {"triangles", r.triangles},
+          {"patch_bytes", r.patch_bytes}, {"keyframe_ns", wide(r.keyframe_ns)}};
 }
 
 json to_json(const actor_status& a) {
@@ -90,11 +87,16 @@ json to_json(const camera& c) {
 
 const char* to_string(outcome what) {
   switch (what) {
-  case outcome::accepted: return "accepted";
-  case outcome::duplicate: return "duplicate";
-  case outcome::unknown: return "unknown";
-  case outcome::refused: return "refused";
-  case outcome::dropped: return "dropped";
+  case outcome::accepted:
+    return "accepted";
+  case outcome::duplicate:
+    return "duplicate";
+  case outcome::unknown:
+    return "unknown";
+  case outcome::refused:
+    return "refused";
+  case outcome::dropped:
+    return "dropped";
   }
   return "refused";
 }

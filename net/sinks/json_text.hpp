@@ -17,7 +17,9 @@ inline std::string to_text(const nlohmann::json& value) {
 }
 
 /// A number that can exceed 2^53, which JSON readers would round.
-inline nlohmann::json wide(uint64_t value) { return std::to_string(value); }
+inline nlohmann::json wide(uint64_t value) {
+  return std::to_string(value);
+}
 
 /// A float with its own few digits, not those of the double that it becomes.
 inline nlohmann::json number(float value) {

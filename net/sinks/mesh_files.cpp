@@ -36,7 +36,9 @@ public:
     buffer_.insert(buffer_.end(), from, from + size);
   }
   template <class T>
-  void put(const T& value) { raw(&value, sizeof value); }
+  void put(const T& value) {
+    raw(&value, sizeof value);
+  }
 
 private:
   static constexpr size_t capacity = 1 << 16;
@@ -50,7 +52,8 @@ private:
 
 size_t checked_vertices(const mesh& m) {
   auto n = m.positions.size() / 3;
-  if (m.positions.size() != 3 * n || m.normals.size() != 3 * n || m.colours.size() != 3 * n || m.indices.size() % 3 != 0)
+  if (m.positions.size() != 3 * n || m.normals.size() != 3 * n || m.colours.size() != 3 * n
+      || m.indices.size() % 3 != 0)
     throw std::invalid_argument("mesh: its arrays do not fit together");
   if (n > INT32_MAX)
     throw std::invalid_argument("mesh: " + std::to_string(n) + " vertices, more than a file can index");
@@ -88,9 +91,12 @@ std::optional<mesh_format> mesh_format_of(const std::filesystem::path& file) {
 
 std::string_view content_type(mesh_format format) {
   switch (format) {
-  case mesh_format::ply: return "application/x-ply";
-  case mesh_format::glb: return "model/gltf-binary";
-  case mesh_format::drc: break;
+  case mesh_format::ply:
+    return "application/x-ply";
+  case mesh_format::glb:
+    return "model/gltf-binary";
+  case mesh_format::drc:
+    break;
   }
   return "application/octet-stream";
 }
@@ -98,7 +104,8 @@ std::string_view content_type(mesh_format format) {
 void write_ply(std::ostream& out, const mesh& m) {
   auto n = checked_vertices(m);
   out << "ply\nformat binary_little_endian 1.0\ncomment metres, sRGB\nelement vertex " << n
-      << "\nproperty float x\nproperty float y\nproperty float z\nproperty float nx\nproperty float ny\nproperty float nz\n"
+      << "\nproperty float x\nproperty float y\nproperty float z\nproperty float nx\nproperty float "
+         "ny\nproperty float nz\n"
          "property uchar red\nproperty uchar green\nproperty uchar blue\nelement face "
       << m.indices.size() / 3 << "\nproperty list uchar int vertex_indices\nend_header\n";
   record_writer records{out};
@@ -145,18 +152,24 @@ void write_glb(std::ostream& out, const mesh& m) {
     doc["scenes"] = {{{"nodes", {0}}}};
     doc["nodes"] = {{{"mesh", 0}, {"name", "map"}}};
     doc["meshes"] = {{{"primitives",
-                       {{{"attributes", {{"POSITION", 0}, {"NORMAL", 1}, {"COLOR_0", 2}}}, {"indices", 3}, {"material", 0}}}}}};
-    doc["materials"] = {{{"pbrMetallicRoughness", {{"metallicFactor", 0}, {"roughnessFactor", 1}}}, {"doubleSided", true}}};
+                       {{{"attributes", {{"POSITION", 0}, {"NORMAL", 1}, {"COLOR_0", 2}}},
+                         {"indices", 3},
+                         {"material", 0}}}}}};
+    doc["materials"] = {
+        {{"pbrMetallicRoughness", {{"metallicFactor", 0}, {"roughnessFactor", 1}}}, {"doubleSided", true}}};
     doc["buffers"] = {{{"byteLength", binary}}};
-    doc["bufferViews"] = {view(0, vectors, array_buffer), view(vectors, vectors, array_buffer),
-                          view(2 * vectors, colours, array_buffer), view(2 * vectors + colours, indices, element_buffer)};
-    doc["accessors"] = {positions, accessor(1, f32, n, "VEC3"), colour, accessor(3, u32, m.indices.size(), "SCALAR")};
+    doc["bufferViews"]
+        = {view(0, vectors, array_buffer), view(vectors, vectors, array_buffer),
+           view(2 * vectors, colours, array_buffer), view(2 * vectors + colours, indices, element_buffer)};
+    doc["accessors"]
+        = {positions, accessor(1, f32, n, "VEC3"), colour, accessor(3, u32, m.indices.size(), "SCALAR")};
   }
   auto text = doc.dump();
   text.resize((text.size() + 3) / 4 * 4, ' ');
   auto total = 12 + 8 + uint64_t{text.size()} + (binary > 0 ? 8 + binary : 0);
   if (total > UINT32_MAX)
-    throw std::invalid_argument("mesh: " + std::to_string(total) + " bytes, more than the 4 GiB of a GLB file");
+    throw std::invalid_argument("mesh: " + std::to_string(total)
+                                + " bytes, more than the 4 GiB of a GLB file");
   record_writer records{out};
   records.put(uint32_t{0x46546c67}); // "glTF"
   records.put(uint32_t{2});
@@ -174,15 +187,18 @@ void write_glb(std::ostream& out, const mesh& m) {
     records.put(x);
   const auto& linear = linear_of_srgb();
   for (size_t i = 0; i < n; ++i)
-    records.put(std::array<uint16_t, 4>{linear[m.colours[3 * i]], linear[m.colours[3 * i + 1]], linear[m.colours[3 * i + 2]], 65535});
+    records.put(std::array<uint16_t, 4>{linear[m.colours[3 * i]], linear[m.colours[3 * i + 1]],
+                                        linear[m.colours[3 * i + 2]], 65535});
   for (auto i : m.indices)
     records.put(i);
 }
 
 void write_mesh(std::ostream& out, const mesh& m, mesh_format format, float quantum_m) {
   switch (format) {
-  case mesh_format::ply: return write_ply(out, m);
-  case mesh_format::glb: return write_glb(out, m);
+  case mesh_format::ply:
+    return write_ply(out, m);
+  case mesh_format::glb:
+    return write_glb(out, m);
   case mesh_format::drc: {
     auto bytes = encode_drc(m, quantum_m);
     out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
@@ -194,7 +210,8 @@ void write_mesh(std::ostream& out, const mesh& m, mesh_format format, float quan
 void save_mesh(const std::filesystem::path& file, const mesh& m, float quantum_m) {
   auto format = mesh_format_of(file);
   if (!format)
-    throw std::invalid_argument("cannot tell the format of " + file.string() + ": name it .ply, .glb or .drc");
+    throw std::invalid_argument("cannot tell the format of " + file.string()
+                                + ": name it .ply, .glb or .drc");
   auto part = file;
   part += ".part" + std::to_string(getpid());
   auto fail = [&](const std::filesystem::path& what) {

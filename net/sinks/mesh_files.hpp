@@ -22,15 +22,16 @@ std::string_view content_type(mesh_format format);
 /// Throws std::invalid_argument if the mesh is too large for the format; check the stream for failed writes.
 void write_ply(std::ostream& out, const mesh& surface);
 
-/// Writes a mesh as binary glTF 2.0, in metres and in the map's axes (COLOR_0 is linear light, as glTF asks, in 16 bits so that
-/// dark colours survive). Throws and fails as write_ply.
+/// Writes a mesh as binary glTF 2.0, in metres and in the map's axes (COLOR_0 is linear light, as glTF asks,
+/// in 16 bits so that dark colours survive). Throws and fails as write_ply.
 void write_glb(std::ostream& out, const mesh& surface);
 
 /// Writes a mesh in a format; `quantum_m` is the position grid of .drc files. Throws and fails as write_ply.
 void write_mesh(std::ostream& out, const mesh& surface, mesh_format format, float quantum_m);
 
-/// Writes a mesh to a file, in the format of its extension: a file of that name appears only when it is whole.
-/// Throws std::invalid_argument for another extension, std::system_error if the file cannot be written.
+/// Writes a mesh to a file, in the format of its extension: a file of that name appears only when it is
+/// whole. Throws std::invalid_argument for another extension, std::system_error if the file cannot be
+/// written.
 void save_mesh(const std::filesystem::path& file, const mesh& surface, float quantum_m);
 
 } // namespace tessera

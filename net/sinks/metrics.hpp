@@ -11,8 +11,8 @@
 
 namespace tessera {
 
-/// The one place that makes metric families: of telemetry, of the server's traffic and of the process. Reads at each collection what
-/// others count; keeps nothing itself. Threads: any.
+/// The one place that makes metric families: of telemetry, of the server's traffic and of the process. Reads
+/// at each collection what others count; keeps nothing itself. Threads: any.
 class metrics final : public prometheus::Collectable {
 public:
   metrics(std::shared_ptr<const telemetry> numbers, std::shared_ptr<const traffic> counts);

@@ -14,14 +14,17 @@ namespace tessera {
 inline constexpr uint32_t patch_magic = 0x31505354;
 inline constexpr size_t patch_header_bytes = 56;
 
-/// Steps of the position grid per voxel, and the step of each colour channel: 5 divides 255, so black and white stay what they are.
-/// Measured on real frames at 2 cm in regions of 64 voxels (tests/bench/patch_codec.cpp): what is lost is a 64th of a voxel and
-/// 2 of 255 levels, both far below the noise of what cameras see.
+/// Steps of the position grid per voxel, and the step of each colour channel: 5 divides 255, so black and
+/// white stay what they are. Measured on real frames at 2 cm in regions of 64 voxels
+/// (tests/bench/patch_codec.cpp): what is lost is a 64th of a voxel and 2 of 255 levels, both far below the
+/// noise of what cameras see.
 inline constexpr float patch_steps_per_voxel = 32.f;
 inline constexpr int patch_colour_step = 5;
 
 /// Returns the edge of the position grid, in metres, for a map of the given voxel size.
-constexpr float patch_quantum_m(float voxel_m) { return voxel_m / patch_steps_per_voxel; }
+constexpr float patch_quantum_m(float voxel_m) {
+  return voxel_m / patch_steps_per_voxel;
+}
 
 /// What a patch frame says before its payload.
 struct patch_header {
@@ -37,17 +40,17 @@ struct patch_header {
   friend bool operator==(const patch_header&, const patch_header&) = default;
 };
 
-/// Reads and checks the header of a frame that is there as a whole. Throws std::invalid_argument that names the field, its value
-/// and its bound.
+/// Reads and checks the header of a frame that is there as a whole. Throws std::invalid_argument that names
+/// the field, its value and its bound.
 patch_header parse_patch_header(std::span<const std::byte> frame);
 
 /// Returns the Draco mesh inside a frame made by encode_patch; empty if the region is empty.
 std::span<const std::byte> patch_payload(std::span<const std::byte> frame);
 
-/// Encodes a region's surface. Vertices that are equal in two regions get equal grid positions, so that borders stay closed.
-/// Every triangle is kept, also those that the grid makes flat. Throws std::invalid_argument if the mesh is not a mesh (an index
-/// beyond its vertices, a position that is not finite or off the grid).
-/// Threads: any.
+/// Encodes a region's surface. Vertices that are equal in two regions get equal grid positions, so that
+/// borders stay closed. Every triangle is kept, also those that the grid makes flat. Throws
+/// std::invalid_argument if the mesh is not a mesh (an index beyond its vertices, a position that is not
+/// finite or off the grid). Threads: any.
 patch encode_patch(const region_mesh& mesh, float quantum_m, uint64_t keyframe_ns, uint64_t received_ns);
 
 /// A patch as a client gets to see it.
@@ -61,8 +64,8 @@ struct decoded_patch {
 /// Decodes a frame. Throws std::invalid_argument that tells what is wrong with it.
 decoded_patch decode_patch(std::span<const std::byte> frame);
 
-/// Encodes a whole mesh as a .drc file: positions in metres (on the same grid, as far as 30 bits reach), colours; normals are left to
-/// the reader. Throws std::invalid_argument as encode_patch does.
+/// Encodes a whole mesh as a .drc file: positions in metres (on the same grid, as far as 30 bits reach),
+/// colours; normals are left to the reader. Throws std::invalid_argument as encode_patch does.
 std::vector<std::byte> encode_drc(const mesh& surface, float quantum_m);
 
 } // namespace tessera

@@ -70,7 +70,7 @@ void raise_file_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
     // Without it the server serves fewer connections, and says so when they run out.
-    (void) setrlimit(RLIMIT_NOFILE, &limit);
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
   }
 }
 

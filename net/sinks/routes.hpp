@@ -21,13 +21,17 @@ struct request_head {
 
 private:
   template <class T>
-  static std::string_view view_of(const T& value) { return {value.data(), value.size()}; }
+  static std::string_view view_of(const T& value) {
+    return {value.data(), value.size()};
+  }
 };
 
-/// Answers what can be answered without the body: what is not there, not allowed or too large. Nothing: read on.
+/// Answers what can be answered without the body: what is not there, not allowed or too large. Nothing: read
+/// on.
 std::optional<http_reply> refuse_early(const server_core& core, const request_head& head);
 
-/// Answers a request that was not refused; `reply` is called once, on `back`'s executor. Anything but the stream.
+/// Answers a request that was not refused; `reply` is called once, on `back`'s executor. Anything but the
+/// stream.
 void answer(const std::shared_ptr<server_core>& core, const request_head& head, std::vector<std::byte> body,
             const return_address<strand>& back, reply_function reply);
 

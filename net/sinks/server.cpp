@@ -16,13 +16,15 @@ struct server::parts {
 };
 
 server::server(caf::actor_system& system, const service& running, keyframe_sink& sink, server_config config)
-  : parts_{std::make_unique<parts>()} {
+    : parts_{std::make_unique<parts>()} {
   check_exposure({config.token, config.insecure}, config.bind);
   config.threads = std::max(1u, config.threads);
   raise_file_limit();
   auto core = std::make_shared<server_core>(system, running, sink, std::move(config));
-  parts_->main = std::make_shared<listener>(core, entrance::main, core->config.bind, core->config.port, "port");
-  parts_->metrics = std::make_shared<listener>(core, entrance::metrics, core->config.bind, core->config.metrics_port, "metrics-port");
+  parts_->main
+      = std::make_shared<listener>(core, entrance::main, core->config.bind, core->config.port, "port");
+  parts_->metrics = std::make_shared<listener>(core, entrance::metrics, core->config.bind,
+                                               core->config.metrics_port, "metrics-port");
   parts_->port = parts_->main->port();
   parts_->metrics_port = parts_->metrics->port();
   parts_->work.emplace(asio::make_work_guard(*core->io));
@@ -36,14 +38,17 @@ server::server(caf::actor_system& system, const service& running, keyframe_sink&
           io->run();
           return;
         } catch (const std::exception& e) {
-          // A connection's handler failed (out of memory, most likely): that connection is gone, the others go on.
+          // A connection's handler failed (out of memory, most likely): that connection is gone, the others
+          // go on.
           if (log)
             log(severity::error, std::string("a connection failed: ") + e.what());
         }
     });
 }
 
-server::~server() { stop(); }
+server::~server() {
+  stop();
+}
 
 void server::stop() {
   auto& p = *parts_;
@@ -76,15 +81,19 @@ void server::stop() {
   core.io->poll();
   p.main.reset();
   p.metrics.reset();
-  // Handlers that were cancelled when nobody ran them any more hold the core, and it holds the context that holds them: let them go. A
-  // handle of an actor left in there would keep the actor system from ending.
+  // Handlers that were cancelled when nobody ran them any more hold the core, and it holds the context that
+  // holds them: let them go. A handle of an actor left in there would keep the actor system from ending.
   core.io->restart();
   core.io->poll();
   core.running = {};
 }
 
-uint16_t server::port() const { return parts_->port; }
+uint16_t server::port() const {
+  return parts_->port;
+}
 
-uint16_t server::metrics_port() const { return parts_->metrics_port; }
+uint16_t server::metrics_port() const {
+  return parts_->metrics_port;
+}
 
 } // namespace tessera

@@ -45,20 +45,21 @@ struct server_config {
   uint64_t body_limit = uint64_t{64} << 20;
   /// The map that the service makes.
   mapping map;
-  /// Makes a keyframe of a body of `POST /v1/keyframes`; throws an exception whose text is the reason why not. Called by one
-  /// thread at a time.
+  /// Makes a keyframe of a body of `POST /v1/keyframes`; throws an exception whose text is the reason why
+  /// not. Called by one thread at a time.
   std::function<keyframe(std::string id, uint64_t timestamp_ns, std::vector<std::byte> body)> parse_keyframe;
   server_timeouts timeouts;
 };
 
-/// The HTTP server: pages, answers about the map, keyframes in, the stream to viewers, metrics (docs/protocol.md).
+/// The HTTP server: pages, answers about the map, keyframes in, the stream to viewers, metrics
+/// (docs/protocol.md).
 ///
-/// Owns its threads. Must be stopped or destroyed before the service's actor system; `sink` must live longer, and should be closed
-/// before stop(), which waits for offers under way.
+/// Owns its threads. Must be stopped or destroyed before the service's actor system; `sink` must live longer,
+/// and should be closed before stop(), which waits for offers under way.
 class server {
 public:
-  /// Starts listening. Throws std::invalid_argument if others could reach it without a token, std::runtime_error if an address cannot
-  /// be bound; both say what to do.
+  /// Starts listening. Throws std::invalid_argument if others could reach it without a token,
+  /// std::runtime_error if an address cannot be bound; both say what to do.
   server(caf::actor_system& system, const service& running, keyframe_sink& sink, server_config config);
   ~server();
   server(const server&) = delete;

@@ -1,5 +1,6 @@
 #pragma once
-// The JSON text frames of docs/protocol.md: what viewers say is parsed, what they are told is written. Pure functions.
+// The JSON text frames of docs/protocol.md: what viewers say is parsed, what they are told is written. Pure
+// functions.
 
 #include "actors/session.hpp"
 #include "gpu/mapping.hpp"
@@ -19,14 +20,15 @@ inline constexpr size_t max_talk_list = 65536;
 
 /// Why a text frame was not understood.
 struct talk_error {
-  std::string message;   ///< the field, the value and the bound
-  std::string reference; ///< the frame's `type`, if it could be read
+  std::string message;    ///< the field, the value and the bound
+  std::string reference;  ///< the frame's `type`, if it could be read
   bool too_large = false; ///< the connection must end, code 1009
 };
 
 using talk = std::variant<subscribe, view, ack, talk_error>;
 
-/// Reads a viewer's text frame. Never throws for what the text holds, and takes no more than a few levels of nesting.
+/// Reads a viewer's text frame. Never throws for what the text holds, and takes no more than a few levels of
+/// nesting.
 talk parse_talk(std::string_view text);
 
 /// The first frame to a viewer.

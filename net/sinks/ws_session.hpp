@@ -9,7 +9,8 @@
 
 namespace tessera {
 
-/// A viewer's socket: frames of its session actor out, its talk in. Patches go out from the one buffer that all viewers share.
+/// A viewer's socket: frames of its session actor out, its talk in. Patches go out from the one buffer that
+/// all viewers share.
 class ws_session final : public connection, public std::enable_shared_from_this<ws_session> {
 public:
   ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake);

@@ -1,7 +1,8 @@
-// Bytes and time of patches: bench_patch_codec [SOURCE] [VOXEL_M] [REGION_VOXELS]. One line for each fineness of the grid.
+// Bytes and time of patches: bench_patch_codec [SOURCE] [VOXEL_M] [REGION_VOXELS]. One line for each fineness
+// of the grid.
 
-#include "gpu/offline_map.hpp"
 #include "net/sinks/patch_codec.hpp"
+#include "gpu/offline_map.hpp"
 #include "net/sources/source.hpp"
 
 #include <algorithm>
@@ -64,14 +65,15 @@ int main(int argc, char** argv) try {
   size_t largest = 0;
   for (const auto& r : regions)
     largest = std::max(largest, r.surface->triangles());
-  std::printf("%s at %g m: %zu regions of %u voxels, the largest of %zu triangles\n", uri.c_str(), static_cast<double>(map.voxel_m),
-              regions.size(), map.region_voxels, largest);
+  std::printf("%s at %g m: %zu regions of %u voxels, the largest of %zu triangles\n", uri.c_str(),
+              static_cast<double>(map.voxel_m), regions.size(), map.region_voxels, largest);
   for (float steps : {16.f, 32.f, 64.f}) {
     auto c = measure(regions, map.voxel_m / steps);
     auto n = std::max<double>(1, static_cast<double>(c.triangles));
-    std::printf("grid of voxel/%-2.0f%s  %.3f bytes/triangle  encode %.2f ms  decode %.2f ms per 10,000 triangles\n", static_cast<double>(steps),
-                steps == patch_steps_per_voxel ? " (used)" : "       ", static_cast<double>(c.bytes) / n, c.encode_s * 1e7 / n,
-                c.decode_s * 1e7 / n);
+    std::printf(
+        "grid of voxel/%-2.0f%s  %.3f bytes/triangle  encode %.2f ms  decode %.2f ms per 10,000 triangles\n",
+        static_cast<double>(steps), steps == patch_steps_per_voxel ? " (used)" : "       ",
+        static_cast<double>(c.bytes) / n, c.encode_s * 1e7 / n, c.decode_s * 1e7 / n);
   }
   return 0;
 } catch (const std::exception& e) {

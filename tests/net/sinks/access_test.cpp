@@ -8,45 +8,45 @@ using namespace tessera;
 
 TEST_CASE("Paths name what the protocol says") {
   auto [path, what] = GENERATE(table<std::string, resource>({
-    {"/", resource::asset},
-    {"/console", resource::asset},
-    {"/assets/x.js", resource::asset},
-    {"/../../etc/passwd", resource::asset}, // looked up among the built-in files, and not there
-    {"/healthz", resource::health},
-    {"/readyz?x", resource::readiness},
-    {"/metrics", resource::metrics},
-    {"/v1/map", resource::map},
-    {"/v1/map/", resource::nothing},
-    {"/v1/regions", resource::regions},
-    {"/v1/regions/1,-2,3.drc", resource::region},
-    {"/v1/regions/1%2C-2%2C3.drc", resource::region},
-    {"/v1/regions/1,2.drc", resource::nothing},
-    {"/v1/regions/1,2,3", resource::nothing},
-    {"/v1/regions/1,2,2147483648.drc", resource::nothing},
-    {"/v1/regions/1,2,3,4.drc", resource::nothing},
-    {"/v1/regions/,,.drc", resource::nothing},
-    {"/v1/regions/%zz.drc", resource::nothing},
-    {"/v1/mesh.ply", resource::mesh},
-    {"/v1/mesh.glb", resource::mesh},
-    {"/v1/mesh.drc", resource::mesh},
-    {"/v1/mesh.obj", resource::nothing},
-    {"/v1/mesh.x.ply", resource::nothing},
-    {"/v1/keyframes", resource::keyframes},
-    {"/v1/keyframes/a", resource::keyframe},
-    {"/v1/keyframes/a%2Fb/pose", resource::keyframe_pose},
-    {"/v1/keyframes/a/b", resource::nothing},
-    {"/v1/keyframes/", resource::nothing},
-    {"/v1/keyframes//pose", resource::nothing},
-    {"/v1/actors", resource::actors},
-    {"/v1/aside", resource::aside},
-    {"/v1/cameras", resource::cameras},
-    {"/v1/stream?token=a%20b", resource::stream},
-    {"/v1/unheard", resource::nothing},
-    {"http://host:1/v1/map", resource::map},
-    {"http://host", resource::asset},
-    {"*", resource::nothing},
-    {"", resource::nothing},
-    {"/%", resource::nothing},
+      {"/", resource::asset},
+      {"/console", resource::asset},
+      {"/assets/x.js", resource::asset},
+      {"/../../etc/passwd", resource::asset}, // looked up among the built-in files, and not there
+      {"/healthz", resource::health},
+      {"/readyz?x", resource::readiness},
+      {"/metrics", resource::metrics},
+      {"/v1/map", resource::map},
+      {"/v1/map/", resource::nothing},
+      {"/v1/regions", resource::regions},
+      {"/v1/regions/1,-2,3.drc", resource::region},
+      {"/v1/regions/1%2C-2%2C3.drc", resource::region},
+      {"/v1/regions/1,2.drc", resource::nothing},
+      {"/v1/regions/1,2,3", resource::nothing},
+      {"/v1/regions/1,2,2147483648.drc", resource::nothing},
+      {"/v1/regions/1,2,3,4.drc", resource::nothing},
+      {"/v1/regions/,,.drc", resource::nothing},
+      {"/v1/regions/%zz.drc", resource::nothing},
+      {"/v1/mesh.ply", resource::mesh},
+      {"/v1/mesh.glb", resource::mesh},
+      {"/v1/mesh.drc", resource::mesh},
+      {"/v1/mesh.obj", resource::nothing},
+      {"/v1/mesh.x.ply", resource::nothing},
+      {"/v1/keyframes", resource::keyframes},
+      {"/v1/keyframes/a", resource::keyframe},
+      {"/v1/keyframes/a%2Fb/pose", resource::keyframe_pose},
+      {"/v1/keyframes/a/b", resource::nothing},
+      {"/v1/keyframes/", resource::nothing},
+      {"/v1/keyframes//pose", resource::nothing},
+      {"/v1/actors", resource::actors},
+      {"/v1/aside", resource::aside},
+      {"/v1/cameras", resource::cameras},
+      {"/v1/stream?token=a%20b", resource::stream},
+      {"/v1/unheard", resource::nothing},
+      {"http://host:1/v1/map", resource::map},
+      {"http://host", resource::asset},
+      {"*", resource::nothing},
+      {"", resource::nothing},
+      {"/%", resource::nothing},
   }));
   INFO(path);
   CHECK(parse_target(path).what == what);
@@ -95,8 +95,11 @@ TEST_CASE("With a token, only health checks and pages are open") {
   CHECK(decide(rules, wants("/v1/stream?token=secret")) == access::granted);
   CHECK(decide(rules, wants("/v1/stream?token=secre")) == access::token_wrong);
   CHECK(decide(rules, wants("/v1/stream?token=")) == access::token_wrong);
-  for (auto [header, expected] : {std::pair{"Bearer secret", access::granted}, {"bearer  secret", access::granted}, {"Bearer secret2", access::token_wrong},
-                                  {"Bearer ", access::token_wrong}, {"Basic secret", access::token_missing}}) {
+  for (auto [header, expected] : {std::pair{"Bearer secret", access::granted},
+                                  {"bearer  secret", access::granted},
+                                  {"Bearer secret2", access::token_wrong},
+                                  {"Bearer ", access::token_wrong},
+                                  {"Basic secret", access::token_missing}}) {
     auto request = wants("/v1/keyframes");
     request.authorization = header;
     request.safe_method = false;
@@ -138,7 +141,8 @@ TEST_CASE("Others get in only with a token or a clear word") {
   CHECK_NOTHROW(check_exposure({}, "127.0.0.1"));
   CHECK_NOTHROW(check_exposure({}, "127.3.4.5"));
   CHECK_NOTHROW(check_exposure({}, "::1"));
-  CHECK_THROWS_WITH(check_exposure({}, "0.0.0.0"), Catch::Contains("--token") && Catch::Contains("--insecure"));
+  CHECK_THROWS_WITH(check_exposure({}, "0.0.0.0"),
+                    Catch::Contains("--token") && Catch::Contains("--insecure"));
   CHECK_THROWS(check_exposure({}, "::"));
   CHECK_THROWS(check_exposure({}, "192.168.1.2"));
   CHECK_NOTHROW(check_exposure({"t", false}, "0.0.0.0"));

@@ -17,7 +17,8 @@ namespace tessera::test {
 class scratch_file {
 public:
   explicit scratch_file(const std::string& name)
-    : path_{std::filesystem::temp_directory_path() / ("tessera-test-" + std::to_string(getpid()) + "-" + name)} {}
+      : path_{std::filesystem::temp_directory_path()
+              / ("tessera-test-" + std::to_string(getpid()) + "-" + name)} {}
   ~scratch_file() {
     std::error_code ignored;
     std::filesystem::remove(path_, ignored);
@@ -57,6 +58,8 @@ inline program_result run_program(const std::string& line) {
   return out;
 }
 
-inline bool is_installed(const std::string& program) { return run_program("command -v " + program).status == 0; }
+inline bool is_installed(const std::string& program) {
+  return run_program("command -v " + program).status == 0;
+}
 
 } // namespace tessera::test

@@ -10,7 +10,9 @@ namespace {
 const std::string subscribe_all = R"({"type":"subscribe","epoch":"","have":[]})";
 
 std::string ack_of(const patch_header& h) {
-  return nlohmann::json{{"type", "ack"}, {"patches", {{h.region.x, h.region.y, h.region.z, std::to_string(h.version)}}}}.dump();
+  return nlohmann::json{{"type", "ack"},
+                        {"patches", {{h.region.x, h.region.y, h.region.z, std::to_string(h.version)}}}}
+      .dump();
 }
 
 } // namespace
@@ -39,7 +41,8 @@ TEST_CASE("A viewer is greeted, gets the whole map, then changes") {
   REQUIRE(h);
   CHECK(h->version == 3);
   CHECK(h->received_ns == 60);
-  CHECK(v.last_patch == std::string(reinterpret_cast<const char*>(changed.frame->data()), changed.frame->size()));
+  CHECK(v.last_patch
+        == std::string(reinterpret_cast<const char*>(changed.frame->data()), changed.frame->size()));
   CHECK(v.hear_json("stats")["viewers"] == 1);
 }
 
@@ -55,8 +58,9 @@ TEST_CASE("A viewer that comes back gets only what it missed") {
     REQUIRE(h);
     got[h->region] = h->kind;
   }
-  CHECK(got == std::map<region_key, patch_header::patch_kind>{{{100, 0, -1}, patch_header::patch_kind::surface},
-                                                              {{7, 7, 7}, patch_header::patch_kind::empty}});
+  CHECK(got
+        == std::map<region_key, patch_header::patch_kind>{{{100, 0, -1}, patch_header::patch_kind::surface},
+                                                          {{7, 7, 7}, patch_header::patch_kind::empty}});
 }
 
 TEST_CASE("A patch is one buffer, whoever gets it") {
@@ -73,7 +77,7 @@ TEST_CASE("A patch is one buffer, whoever gets it") {
   bool same = false;
   caf::scoped_actor self{s.system};
   self->request(s.running.broadcaster, std::chrono::seconds{5}, patch_atom::value, p.region)
-    .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
+      .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
   CHECK(same);
 }
 
@@ -145,7 +149,8 @@ TEST_CASE("A frame may come in fragments, and must not be too large") {
 }
 
 TEST_CASE("Who may look on is decided before the handshake") {
-  auto refused = [](uint16_t port, const std::string& target, const std::string& origin, const char* protocol = "tessera.v1") {
+  auto refused = [](uint16_t port, const std::string& target, const std::string& origin,
+                    const char* protocol = "tessera.v1") {
     try {
       viewer v{port, target, origin, protocol};
       return false;
@@ -205,13 +210,17 @@ TEST_CASE("A viewer that is gone leaves nothing behind") {
     polite.socket().close(boost::beast::websocket::close_code::normal);
   } // the other one just goes
   CHECK(eventually([&] { return sessions() == 0; }));
-  CHECK(eventually([&] { return get(s.http->metrics_port(), "/metrics").body.find("tessera_stream_connections 0\n") != std::string::npos; }));
+  CHECK(eventually([&] {
+    return get(s.http->metrics_port(), "/metrics").body.find("tessera_stream_connections 0\n")
+           != std::string::npos;
+  }));
 }
 
 TEST_CASE("One that neither speaks nor answers pings is dropped") {
   running_server s{[](server_config& c) { c.timeouts.stream_idle = std::chrono::milliseconds{200}; }};
   client half_open{s.http->port()};
-  half_open.send("GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+  half_open.send("GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: "
+                 "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
   CHECK(half_open.receive().status == 101);
   CHECK(half_open.ended());
