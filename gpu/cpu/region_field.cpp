@@ -1,0 +1,174 @@
+#include "gpu/cpu/region_field.hpp"
+
+#include "gpu/shared/digest.hpp"
+
+#include <new>
+
+namespace tessera::cpu {
+
+void memory_account::take(uint64_t bytes) {
+  const uint64_t now = used_bytes += bytes;
+  if (cap_bytes != 0 && now > cap_bytes) {
+    used_bytes -= bytes;
+    throw std::bad_alloc{};
+  }
+}
+
+region_field::region_field(const mapping& map, region_key key, memory_account& account)
+    : map_(map), key_(key), account_(account), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
+      blocks_(edge_ / lattice::block_edge + 1), origin_{key.x * edge_, key.y * edge_, key.z * edge_} {
+  const auto slots = static_cast<size_t>(blocks_) * blocks_ * blocks_;
+  field_.resize(slots);
+  meshes_.resize(slots);
+  dirty_.resize(slots);
+}
+
+region_field::~region_field() {
+  for (const auto& b : field_)
+    if (b)
+      account_.give(sizeof(block));
+}
+
+const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
+  if (bx < 0 || by < 0 || bz < 0 || bx >= blocks_ || by >= blocks_ || bz >= blocks_)
+    return nullptr;
+  return field_[slot(bx, by, bz)].get();
+}
+
+void region_field::touch(int32_t x, int32_t y, int32_t z) {
+  const uint32_t s = slot(x >> 3, y >> 3, z >> 3);
+  if (field_[s])
+    return;
+  account_.take(sizeof(block));
+  try {
+    field_[s] = std::make_unique<block>();
+    fresh_.push_back(s);
+  } catch (...) {
+    field_[s].reset();
+    account_.give(sizeof(block));
+    throw;
+  }
+}
+
+/// Walks one ray. Touch only makes the blocks that the walk writes to, so that running out of memory changes nothing.
+template <int Axis, bool Touch>
+void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t colour_1, uint64_t colour_2, uint64_t sign) {
+  constexpr int a = Axis, b = Axis == 0 ? 1 : 0, c = Axis == 2 ? 1 : 2;
+  constexpr int shift[3] = {0, 3, 6};
+  const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
+  const int32_t first = w.first > origin_[a] ? w.first : origin_[a];
+  const int32_t last = w.last < origin_[a] + reach_ - 1 ? w.last : origin_[a] + reach_ - 1;
+  const int32_t end_b = w.end[b] - origin_[b] * 256, end_c = w.end[c] - origin_[c] * 256;
+  for (int32_t k = first; k <= last; ++k) {
+    const int32_t along = k * 256 - w.end[a];
+    const int32_t pb = end_b * 256 + along * w.slope[0], pc = end_c * 256 + along * w.slope[1];
+    const int32_t b0 = pb >> 16, c0 = pc >> 16, fb = pb >> 12 & 15, fc = pc >> 12 & 15;
+    if (b0 < -1 || c0 < -1 || b0 >= reach_ || c0 >= reach_)
+      continue;
+    const int32_t ka = k - origin_[a];
+    const int32_t base = -w.direction[a] * along;
+    const int32_t slot_a = (ka >> 3) * stride[a], voxel_a = (ka & 7) << shift[a];
+    for (int j = 0; j < 2; ++j) {
+      const int32_t vc = c0 + j, share_c = j ? fc : 16 - fc;
+      if (share_c == 0 || vc < 0 || vc >= reach_)
+        continue;
+      for (int i = 0; i < 2; ++i) {
+        const int32_t vb = b0 + i, share = (i ? fb : 16 - fb) * share_c;
+        if (share == 0 || vb < 0 || vb >= reach_)
+          continue;
+        const int32_t scaled = base + w.direction[b] * (end_b - vb * 256) + w.direction[c] * (end_c - vc * 256);
+        const int32_t distance = clamp_distance(scaled);
+        const int32_t weight = sample_weight(frame, w.weight, share, distance);
+        if (weight == 0)
+          continue;
+        const auto s = static_cast<size_t>(slot_a + (vb >> 3) * stride[b] + (vc >> 3) * stride[c]);
+        if constexpr (Touch) {
+          if (!field_[s]) {
+            int32_t v[3];
+            v[a] = ka;
+            v[b] = vb;
+            v[c] = vc;
+            touch(v[0], v[1], v[2]);
+          }
+        } else {
+          block& to = *field_[s];
+          const auto voxel = static_cast<size_t>(voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
+          dirty_[s] = 1;
+          // (x ^ sign) - sign is x or -x.
+          const uint64_t w0 = (static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1;
+          const uint64_t w1 = colour_1 | static_cast<uint32_t>(weight);
+          to.w0[voxel] += (w0 ^ sign) - sign;
+          to.w12[voxel].w1 += (w1 ^ sign) - sign;
+          to.w12[voxel].w2 += (colour_2 ^ sign) - sign;
+        }
+      }
+    }
+  }
+}
+
+template <bool Touch>
+void region_field::apply(const ray_job& job) {
+  const walk_frame frame = make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
+  const uint64_t sign = job.sign < 0 ? ~uint64_t{0} : 0;
+  for (const ray& r : std::span(*job.batch.rays).subspan(job.first, job.count)) {
+    ray_walk w;
+    if (!setup_walk(frame, r.x, r.y, r.z, r.points, w))
+      continue;
+    const voxel_words colour = pack_sample(0, 0, r.r, r.g, r.b);
+    switch (w.axis) {
+      case 0: walk<0, Touch>(frame, w, colour.w1, colour.w2, sign); break;
+      case 1: walk<1, Touch>(frame, w, colour.w1, colour.w2, sign); break;
+      default: walk<2, Touch>(frame, w, colour.w1, colour.w2, sign);
+    }
+  }
+}
+
+void region_field::integrate(std::span<const ray_job> jobs) {
+  // A missing block is met in the middle of a walk. Without a cap the process has all memory it can get, and blocks are made in a
+  // pass of their own only because a half applied keyframe could never be undone.
+  fresh_.clear();
+  try {
+    for (const ray_job& job : jobs)
+      apply<true>(job);
+  } catch (...) {
+    for (const uint32_t s : fresh_) {
+      field_[s].reset();
+      account_.give(sizeof(block));
+    }
+    throw;
+  }
+  for (const ray_job& job : jobs)
+    apply<false>(job);
+}
+
+field_stats region_field::stats() const {
+  field_stats out;
+  for (int32_t bz = 0; bz < blocks_; ++bz)
+    for (int32_t by = 0; by < blocks_; ++by)
+      for (int32_t bx = 0; bx < blocks_; ++bx) {
+        const block* from = at(bx, by, bz);
+        if (from == nullptr)
+          continue;
+        out.bytes += sizeof(block);
+        if (bx == blocks_ - 1 || by == blocks_ - 1 || bz == blocks_ - 1)
+          continue; // the apron belongs to the neighbours
+        uint64_t observed = 0;
+        bool any = false;
+        for (int32_t i = 0; i < lattice::block_voxels; ++i) {
+          const auto& w0 = from->w0[static_cast<size_t>(i)];
+          const auto& rest = from->w12[static_cast<size_t>(i)];
+          if ((w0 | rest.w1 | rest.w2) == 0)
+            continue;
+          any = true;
+          observed += weight_sum(rest.w1) != 0;
+          const digest128 d = voxel_digest(origin_[0] + bx * 8 + (i & 7), origin_[1] + by * 8 + (i >> 3 & 7), origin_[2] + bz * 8 + (i >> 6),
+                                           w0, rest.w1, rest.w2);
+          out.hash += {d.hi, d.lo};
+        }
+        out.blocks += any;
+        out.voxels += observed;
+      }
+  return out;
+}
+
+} // namespace tessera::cpu

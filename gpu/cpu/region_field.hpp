@@ -1,0 +1,88 @@
+#pragma once
+
+#include "gpu/mapping.hpp"
+#include "gpu/shared/walk.hpp"
+#include "messages/ids.hpp"
+#include "messages/map.hpp"
+#include "messages/ray.hpp"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace tessera::cpu {
+
+/// Counts what all fields of a backend hold, against its cap.
+struct memory_account {
+  uint64_t cap_bytes = 0; ///< 0: none
+  std::atomic<uint64_t> used_bytes = 0;
+  /// Throws std::bad_alloc if the cap would be passed.
+  void take(uint64_t bytes);
+  void give(uint64_t bytes) { used_bytes -= bytes; }
+};
+
+/// An 8^3 block of voxels. Word 0 stands alone: signs and observations are read from it alone.
+struct block {
+  std::array<uint64_t, 512> w0{};
+  struct rest {
+    uint64_t w1 = 0, w2 = 0;
+  };
+  std::array<rest, 512> w12{};
+};
+
+/// A block's part of the mesh. Triangles name vertices by edge, so a neighbour can be re-meshed alone.
+struct block_mesh {
+  /// Which edges of the block's voxels carry a vertex: bit 3 * voxel + axis; and how many stand before each word.
+  std::array<uint64_t, 24> edges{};
+  std::array<uint16_t, 24> before{};
+  std::vector<float> positions, normals;
+  std::vector<uint8_t> colours;
+  /// For each corner of each triangle: neighbour (3 bits: +x +y +z) * 1536 + 3 * voxel + axis.
+  std::vector<uint16_t> corners;
+  void clear();
+};
+
+/// The field of one region on the CPU, with the meshes of its blocks. Not thread-safe.
+class region_field {
+public:
+  region_field(const mapping& map, region_key key, memory_account& account);
+  ~region_field();
+  region_field(const region_field&) = delete;
+  region_field& operator=(const region_field&) = delete;
+
+  /// Adds (or takes away) all jobs. On std::bad_alloc the field is as before.
+  void integrate(std::span<const ray_job> jobs);
+  /// Re-meshes blocks that changed, and returns the region's mesh.
+  std::shared_ptr<const mesh> extract();
+  /// Hashes and counts the region's own blocks.
+  [[nodiscard]] field_stats stats() const;
+
+private:
+  template <int Axis, bool Touch>
+  void walk(const walk_frame& frame, const ray_walk& ray, uint64_t colour_1, uint64_t colour_2, uint64_t sign);
+  template <bool Touch>
+  void apply(const ray_job& job);
+  void touch(int32_t x, int32_t y, int32_t z);
+  void mesh_block(int32_t bx, int32_t by, int32_t bz);
+  [[nodiscard]] const block* at(int32_t bx, int32_t by, int32_t bz) const;
+  [[nodiscard]] uint32_t slot(int32_t bx, int32_t by, int32_t bz) const {
+    return static_cast<uint32_t>((bz * blocks_ + by) * blocks_ + bx);
+  }
+
+  mapping map_;
+  region_key key_;
+  memory_account& account_;
+  int32_t edge_;       ///< voxels of the region along an axis
+  int32_t reach_;      ///< edge + apron
+  int32_t blocks_;     ///< blocks along an axis, apron included
+  int32_t origin_[3];  ///< of the region, in voxels
+  std::vector<std::unique_ptr<block>> field_;      ///< by slot
+  std::vector<std::unique_ptr<block_mesh>> meshes_; ///< by slot
+  std::vector<uint8_t> dirty_;                      ///< by slot
+  std::vector<uint32_t> fresh_;                     ///< slots made by the job under way
+  std::shared_ptr<const mesh> surface_ = std::make_shared<const mesh>();
+};
+
+} // namespace tessera::cpu
