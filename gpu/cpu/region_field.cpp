@@ -61,7 +61,7 @@ void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t col
   const int32_t end_b = w.end[b] - origin_[b] * 256, end_c = w.end[c] - origin_[c] * 256;
   for (int32_t k = first; k <= last; ++k) {
     const int32_t along = k * 256 - w.end[a];
-    const int32_t pb = end_b * 256 + along * w.slope[0], pc = end_c * 256 + along * w.slope[1];
+    const int32_t pb = end_b * 256 + slide(along, w.slope[0]), pc = end_c * 256 + slide(along, w.slope[1]);
     const int32_t b0 = pb >> 16, c0 = pc >> 16, fb = pb >> 12 & 15, fc = pc >> 12 & 15;
     if (b0 < -1 || c0 < -1 || b0 >= reach_ || c0 >= reach_)
       continue;

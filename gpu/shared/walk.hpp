@@ -46,6 +46,9 @@ struct ray_walk {
   int32_t low[3], high[3]; ///< bounds of all voxels it may write to
 };
 
+/// Movement across, in 1/65536 voxel, for a movement along the main axis in 1/256 voxel.
+TESSERA_HD int32_t slide(int32_t along, int32_t slope) { return along * slope >> 8; }
+
 /// Sets a ray up. Returns false if it has no direction or leaves the map.
 TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z, int32_t points, ray_walk& w) {
   const double p[3] = {x / 256.0, y / 256.0, z / 256.0};
@@ -83,8 +86,8 @@ TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z,
   w.high[a] = w.last;
   for (int i = 0; i < 2; ++i) {
     const int j = i == 0 ? b : c;
-    const int32_t at_first = static_cast<int32_t>((w.end[j] * 256LL + static_cast<int64_t>(w.first * 256 - w.end[a]) * w.slope[i]) >> 16);
-    const int32_t at_last = static_cast<int32_t>((w.end[j] * 256LL + static_cast<int64_t>(w.last * 256 - w.end[a]) * w.slope[i]) >> 16);
+    const int32_t at_first = static_cast<int32_t>((w.end[j] * 256LL + slide(w.first * 256 - w.end[a], w.slope[i])) >> 16);
+    const int32_t at_last = static_cast<int32_t>((w.end[j] * 256LL + slide(w.last * 256 - w.end[a], w.slope[i])) >> 16);
     w.low[j] = at_first < at_last ? at_first : at_last;
     w.high[j] = (at_first < at_last ? at_last : at_first) + 1;
   }
