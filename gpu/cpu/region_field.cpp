@@ -35,23 +35,29 @@ const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
   return field_[slot(bx, by, bz)].get();
 }
 
-void region_field::touch(int32_t x, int32_t y, int32_t z) {
-  const uint32_t s = slot(x >> 3, y >> 3, z >> 3);
-  if (field_[s])
-    return;
-  account_.take(sizeof(block));
+/// Makes a block. When memory runs out, all that is written to missing blocks from then on goes to one that is thrown away.
+block& region_field::make_block(size_t s) {
+  thread_local block lost;
+  if (full_)
+    return lost;
   try {
-    field_[s] = std::make_unique<block>();
-    fresh_.push_back(s);
-  } catch (...) {
-    field_[s].reset();
-    account_.give(sizeof(block));
-    throw;
+    account_.take(sizeof(block));
+    try {
+      fresh_.push_back(s);
+      field_[s] = std::make_unique<block>();
+    } catch (...) {
+      account_.give(sizeof(block));
+      throw;
+    }
+    return *field_[s];
+  } catch (const std::bad_alloc&) {
+    full_ = true;
+    return lost;
   }
 }
 
-/// Walks one ray. Touch only makes the blocks that the walk writes to, so that running out of memory changes nothing.
-template <int Axis, bool Touch>
+/// Walks one ray.
+template <int Axis>
 void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t colour_1, uint64_t colour_2, uint64_t sign) {
   constexpr int a = Axis, b = Axis == 0 ? 1 : 0, c = Axis == 2 ? 1 : 2;
   constexpr int shift[3] = {0, 3, 6};
@@ -82,63 +88,52 @@ void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t col
         if (weight == 0)
           continue;
         const auto s = static_cast<size_t>(slot_a + (vb >> 3) * stride[b] + (vc >> 3) * stride[c]);
-        if constexpr (Touch) {
-          if (!field_[s]) {
-            int32_t v[3];
-            v[a] = ka;
-            v[b] = vb;
-            v[c] = vc;
-            touch(v[0], v[1], v[2]);
-          }
-        } else {
-          block& to = *field_[s];
-          const auto voxel = static_cast<size_t>(voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
-          dirty_[s] = 1;
-          // (x ^ sign) - sign is x or -x.
-          const uint64_t w0 = (static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1;
-          const uint64_t w1 = colour_1 | static_cast<uint32_t>(weight);
-          to.w0[voxel] += (w0 ^ sign) - sign;
-          to.w12[voxel].w1 += (w1 ^ sign) - sign;
-          to.w12[voxel].w2 += (colour_2 ^ sign) - sign;
-        }
+        block& to = field_[s] ? *field_[s] : make_block(s);
+        const auto voxel = static_cast<size_t>(voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
+        dirty_[s] = 1;
+        // (x ^ sign) - sign is x or -x.
+        const uint64_t w0 = (static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1;
+        const uint64_t w1 = colour_1 | static_cast<uint32_t>(weight);
+        to.w0[voxel] += (w0 ^ sign) - sign;
+        to.w12[voxel].w1 += (w1 ^ sign) - sign;
+        to.w12[voxel].w2 += (colour_2 ^ sign) - sign;
       }
     }
   }
 }
 
-template <bool Touch>
-void region_field::apply(const ray_job& job) {
+void region_field::apply(const ray_job& job, uint64_t sign) {
   const walk_frame frame = make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
-  const uint64_t sign = job.sign < 0 ? ~uint64_t{0} : 0;
   for (const ray& r : std::span(*job.batch.rays).subspan(job.first, job.count)) {
     ray_walk w;
     if (!setup_walk(frame, r.x, r.y, r.z, r.points, w))
       continue;
     const voxel_words colour = pack_sample(0, 0, r.r, r.g, r.b);
     switch (w.axis) {
-      case 0: walk<0, Touch>(frame, w, colour.w1, colour.w2, sign); break;
-      case 1: walk<1, Touch>(frame, w, colour.w1, colour.w2, sign); break;
-      default: walk<2, Touch>(frame, w, colour.w1, colour.w2, sign);
+      case 0: walk<0>(frame, w, colour.w1, colour.w2, sign); break;
+      case 1: walk<1>(frame, w, colour.w1, colour.w2, sign); break;
+      default: walk<2>(frame, w, colour.w1, colour.w2, sign);
     }
   }
 }
 
 void region_field::integrate(std::span<const ray_job> jobs) {
-  // A missing block is met in the middle of a walk. Without a cap the process has all memory it can get, and blocks are made in a
-  // pass of their own only because a half applied keyframe could never be undone.
+  const auto sign_of = [](int32_t sign) { return sign < 0 ? ~uint64_t{0} : uint64_t{0}; };
   fresh_.clear();
-  try {
-    for (const ray_job& job : jobs)
-      apply<true>(job);
-  } catch (...) {
-    for (const uint32_t s : fresh_) {
+  full_ = false;
+  for (const ray_job& job : jobs)
+    apply(job, sign_of(job.sign));
+  if (!full_)
+    return;
+  // Out of memory: undo is exact, and what went to the lost block then goes there again.
+  for (const ray_job& job : jobs)
+    apply(job, sign_of(-job.sign));
+  for (const size_t s : fresh_)
+    if (field_[s]) {
       field_[s].reset();
       account_.give(sizeof(block));
     }
-    throw;
-  }
-  for (const ray_job& job : jobs)
-    apply<false>(job);
+  throw std::bad_alloc{};
 }
 
 field_stats region_field::stats() const {

@@ -60,11 +60,10 @@ public:
   [[nodiscard]] field_stats stats() const;
 
 private:
-  template <int Axis, bool Touch>
+  template <int Axis>
   void walk(const walk_frame& frame, const ray_walk& ray, uint64_t colour_1, uint64_t colour_2, uint64_t sign);
-  template <bool Touch>
-  void apply(const ray_job& job);
-  void touch(int32_t x, int32_t y, int32_t z);
+  void apply(const ray_job& job, uint64_t sign);
+  block& make_block(size_t slot);
   void mesh_block(int32_t bx, int32_t by, int32_t bz);
   [[nodiscard]] const block* at(int32_t bx, int32_t by, int32_t bz) const;
   [[nodiscard]] uint32_t slot(int32_t bx, int32_t by, int32_t bz) const {
@@ -81,7 +80,8 @@ private:
   std::vector<std::unique_ptr<block>> field_;      ///< by slot
   std::vector<std::unique_ptr<block_mesh>> meshes_; ///< by slot
   std::vector<uint8_t> dirty_;                      ///< by slot
-  std::vector<uint32_t> fresh_;                     ///< slots made by the job under way
+  std::vector<size_t> fresh_;                       ///< slots made by the jobs under way
+  bool full_ = false;                               ///< memory ran out in the jobs under way
   std::shared_ptr<const mesh> surface_ = std::make_shared<const mesh>();
 };
 
