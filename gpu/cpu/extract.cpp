@@ -2,11 +2,13 @@
 
 #include "gpu/cpu/region_field.hpp"
 
+#include "gpu/cpu/clones.hpp"
 #include "gpu/shared/marching_cubes.hpp"
 
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace tessera::cpu {
 
@@ -27,9 +29,11 @@ void read_row(const block& from, int y, int z, int width, int shift, uint16_t& i
 }
 
 struct sample {
-  float distance = 0; ///< in distance units
-  bool observed = false;
+  float distance; ///< in distance units
+  bool observed;
 };
+
+constexpr float unobserved = std::numeric_limits<float>::infinity();
 
 } // namespace
 
@@ -91,19 +95,22 @@ void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
         }
       }
 
-  const auto read = [&](int x, int y, int z) -> sample { // relative to the block, -1 .. 9
-    const block* from = nullptr;
-    if ((x | y | z) >= 0)
-      from = around[x >> 3 | (y >> 3) << 1 | (z >> 3) << 2];
-    else
-      from = at(bx + (x >> 3), by + (y >> 3), bz + (z >> 3));
+  // Distances of the voxels around, each computed once: NaN is not computed yet, infinity is not observed.
+  thread_local std::array<float, 11 * 11 * 11> known;
+  known.fill(std::numeric_limits<float>::quiet_NaN());
+  const auto look_up = [&](int x, int y, int z) {
+    const block* from = (x | y | z) >= 0 ? around[x >> 3 | (y >> 3) << 1 | (z >> 3) << 2] : at(bx + (x >> 3), by + (y >> 3), bz + (z >> 3));
     if (from == nullptr)
-      return {};
+      return unobserved;
     const auto v = static_cast<size_t>(lattice::voxel_in_block(x, y, z));
     const uint32_t weight = weight_sum(from->w12[v].w1);
-    if (weight == 0)
-      return {};
-    return {static_cast<float>(distance_sum(from->w0[v])) / static_cast<float>(weight), true};
+    return weight != 0 ? static_cast<float>(distance_sum(from->w0[v])) / static_cast<float>(weight) : unobserved;
+  };
+  const auto read = [&](int x, int y, int z) -> sample { // relative to the block, -1 .. 9
+    float& d = known[static_cast<size_t>(((z + 1) * 11 + y + 1) * 11 + x + 1)];
+    if (d != d)
+      d = look_up(x, y, z);
+    return {d, d != unobserved};
   };
   const auto add_vertex = [&](int x, int y, int z, int axis) {
     const int to[3] = {x + (axis == 0), y + (axis == 1), z + (axis == 2)};
@@ -183,7 +190,7 @@ void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
   }
 }
 
-std::shared_ptr<const mesh> region_field::extract() {
+TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
   bool changed = false;
   std::vector<uint8_t> todo(dirty_.size());
   for (int32_t bz = 0; bz < blocks_; ++bz)

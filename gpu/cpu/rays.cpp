@@ -1,15 +1,9 @@
 #include "gpu/backend.hpp"
+#include "gpu/cpu/clones.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
-
-// On x86-64 the hot loops are compiled twice; the machine picks. Same arithmetic, same bits.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define TESSERA_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define TESSERA_CLONES
-#endif
 
 namespace tessera {
 
@@ -69,22 +63,17 @@ public:
     slots_.assign(std::max(want, slots_.size() <= want * 8 ? slots_.size() : want), 0);
   }
   cell_sum& operator[](uint64_t key) {
-    if (!sums_.empty() && sums_[last_].key == key)
-      return sums_[last_];
     size_t at = slot_of(key);
     while (slots_[at] != 0) {
-      if (sums_[slots_[at] - 1].key == key) {
-        last_ = slots_[at] - 1;
-        return sums_[last_];
-      }
+      if (sums_[slots_[at] - 1].key == key)
+        return sums_[slots_[at] - 1];
       at = (at + 1) & (slots_.size() - 1);
     }
     sums_.push_back({key, {}, {}, 0});
-    last_ = sums_.size() - 1;
     slots_[at] = static_cast<uint32_t>(sums_.size());
     if (sums_.size() * 2 > slots_.size())
       grow();
-    return sums_[last_];
+    return sums_.back();
   }
   [[nodiscard]] const std::vector<cell_sum>& sums() const { return sums_; }
 
@@ -104,7 +93,6 @@ private:
   }
   std::vector<cell_sum> sums_;
   std::vector<uint32_t> slots_ = std::vector<uint32_t>(1024);
-  size_t last_ = 0;
 };
 
 int32_t mean_position(uint32_t sum, uint32_t count, int32_t cell) {
@@ -129,6 +117,18 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
   cells.clear(total);
   counts = {};
   constexpr int64_t bias = 1 << 20; // cells are within +-2^20
+  // Neighbouring points mostly share a cell: a run of them is summed in registers.
+  cell_sum run{~uint64_t{0}, {}, {}, 0};
+  const auto flush = [&] {
+    if (run.count == 0)
+      return;
+    cell_sum& sum = cells[run.key];
+    for (int i = 0; i < 3; ++i) {
+      sum.position[i] += run.position[i];
+      sum.colour[i] += run.colour[i];
+    }
+    sum.count += run.count;
+  };
   for (size_t first = 0; first < total; first += batch_size) {
     const size_t count = std::min(batch_size, total - first);
     to_camera(tf, points.data() + 3 * first, count, work);
@@ -152,16 +152,20 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
       const int32_t fx = work.fixed[0][i], fy = work.fixed[1][i], fz = work.fixed[2][i];
       const uint64_t key = static_cast<uint64_t>((fx >> 8) + bias) | static_cast<uint64_t>((fy >> 8) + bias) << 21
                            | static_cast<uint64_t>((fz >> 8) + bias) << 42;
-      cell_sum& sum = cells[key];
-      sum.position[0] += static_cast<uint32_t>(fx & 255);
-      sum.position[1] += static_cast<uint32_t>(fy & 255);
-      sum.position[2] += static_cast<uint32_t>(fz & 255);
-      sum.colour[0] += colour[0];
-      sum.colour[1] += colour[1];
-      sum.colour[2] += colour[2];
-      ++sum.count;
+      if (key != run.key) {
+        flush();
+        run = {key, {}, {}, 0};
+      }
+      run.position[0] += static_cast<uint32_t>(fx & 255);
+      run.position[1] += static_cast<uint32_t>(fy & 255);
+      run.position[2] += static_cast<uint32_t>(fz & 255);
+      run.colour[0] += colour[0];
+      run.colour[1] += colour[1];
+      run.colour[2] += colour[2];
+      ++run.count;
     }
   }
+  flush();
   std::vector<ray> rays;
   rays.reserve(cells.sums().size());
   for (const cell_sum& s : cells.sums()) {

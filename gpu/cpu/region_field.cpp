@@ -62,43 +62,64 @@ void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t col
   constexpr int a = Axis, b = Axis == 0 ? 1 : 0, c = Axis == 2 ? 1 : 2;
   constexpr int shift[3] = {0, 3, 6};
   const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
+  const int32_t stride_a = stride[a], stride_b = stride[b], stride_c = stride[c], reach = reach_;
+  const int32_t direction_b = w.direction[b], direction_c = w.direction[c], ray_weight = w.weight;
+  const int32_t slope_b = w.slope[0], slope_c = w.slope[1];
+  auto* const field = field_.data();
+  auto* const dirty = dirty_.data();
   const int32_t first = w.first > origin_[a] ? w.first : origin_[a];
   const int32_t last = w.last < origin_[a] + reach_ - 1 ? w.last : origin_[a] + reach_ - 1;
   const int32_t end_b = w.end[b] - origin_[b] * 256, end_c = w.end[c] - origin_[c] * 256;
   for (int32_t k = first; k <= last; ++k) {
     const int32_t along = k * 256 - w.end[a];
-    const int32_t pb = end_b * 256 + slide(along, w.slope[0]), pc = end_c * 256 + slide(along, w.slope[1]);
+    const int32_t pb = end_b * 256 + slide(along, slope_b), pc = end_c * 256 + slide(along, slope_c);
     const int32_t b0 = pb >> 16, c0 = pc >> 16, fb = pb >> 12 & 15, fc = pc >> 12 & 15;
-    if (b0 < -1 || c0 < -1 || b0 >= reach_ || c0 >= reach_)
+    if (b0 < -1 || c0 < -1 || b0 >= reach || c0 >= reach)
       continue;
     const int32_t ka = k - origin_[a];
     const int32_t base = -w.direction[a] * along;
-    const int32_t slot_a = (ka >> 3) * stride[a], voxel_a = (ka & 7) << shift[a];
-    for (int j = 0; j < 2; ++j) {
-      const int32_t vc = c0 + j, share_c = j ? fc : 16 - fc;
-      if (share_c == 0 || vc < 0 || vc >= reach_)
-        continue;
-      for (int i = 0; i < 2; ++i) {
-        const int32_t vb = b0 + i, share = (i ? fb : 16 - fb) * share_c;
-        if (share == 0 || vb < 0 || vb >= reach_)
-          continue;
-        const int32_t scaled = base + w.direction[b] * (end_b - vb * 256) + w.direction[c] * (end_c - vc * 256);
-        const int32_t distance = clamp_distance(scaled);
-        const int32_t weight = sample_weight(frame, w.weight, share, distance);
-        if (weight == 0)
-          continue;
-        const auto s = static_cast<size_t>(slot_a + (vb >> 3) * stride[b] + (vc >> 3) * stride[c]);
-        block& to = field_[s] ? *field_[s] : make_block(s);
-        const auto voxel = static_cast<size_t>(voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
-        dirty_[s] = 1;
-        // (x ^ sign) - sign is x or -x.
-        const uint64_t w0 = (static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1;
-        const uint64_t w1 = colour_1 | static_cast<uint32_t>(weight);
-        to.w0[voxel] += (w0 ^ sign) - sign;
-        to.w12[voxel].w1 += (w1 ^ sign) - sign;
-        to.w12[voxel].w2 += (colour_2 ^ sign) - sign;
-      }
+    const int32_t slot_a = (ka >> 3) * stride_a, voxel_a = (ka & 7) << shift[a];
+    // Samples of one slice: distance and weight, then the three sums.
+    const auto write = [&](block& to, int32_t vb, int32_t vc, int32_t share) {
+      const int32_t distance = clamp_distance(base + direction_b * (end_b - vb * 256) + direction_c * (end_c - vc * 256));
+      const int32_t weight = sample_weight(frame, ray_weight, share, distance);
+      if (weight == 0)
+        return;
+      const auto voxel = static_cast<size_t>(voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
+      // (x ^ sign) - sign is x or -x.
+      const uint64_t w0 = (static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1;
+      const uint64_t w1 = colour_1 | static_cast<uint32_t>(weight);
+      to.w0[voxel] += (w0 ^ sign) - sign;
+      to.w12[voxel].w1 += (w1 ^ sign) - sign;
+      to.w12[voxel].w2 += (colour_2 ^ sign) - sign;
+    };
+    const auto slot_at = [&](int32_t vb, int32_t vc) {
+      return static_cast<size_t>(slot_a + (vb >> 3) * stride_b + (vc >> 3) * stride_c);
+    };
+    // Mostly all four voxels lie in one block, which exists.
+    const bool together = b0 >= 0 && c0 >= 0 && (b0 & 7) < 7 && (c0 & 7) < 7 && b0 + 1 < reach && c0 + 1 < reach;
+    const size_t s00 = together ? slot_at(b0, c0) : 0;
+    if (together && field[s00]) [[likely]] {
+      block& to = *field[s00];
+      dirty[s00] = 1;
+      write(to, b0, c0, (16 - fb) * (16 - fc));
+      write(to, b0 + 1, c0, fb * (16 - fc));
+      write(to, b0, c0 + 1, (16 - fb) * fc);
+      write(to, b0 + 1, c0 + 1, fb * fc);
+      continue;
     }
+    for (int j = 0; j < 2; ++j)
+      for (int i = 0; i < 2; ++i) {
+        const int32_t vb = b0 + i, vc = c0 + j, share = (i ? fb : 16 - fb) * (j ? fc : 16 - fc);
+        if (vb < 0 || vc < 0 || vb >= reach || vc >= reach)
+          continue;
+        const int32_t distance = clamp_distance(base + direction_b * (end_b - vb * 256) + direction_c * (end_c - vc * 256));
+        if (sample_weight(frame, ray_weight, share, distance) == 0)
+          continue; // makes no block for nothing
+        const size_t s = slot_at(vb, vc);
+        dirty[s] = 1;
+        write(field[s] ? *field[s] : make_block(s), vb, vc, share);
+      }
   }
 }
 
