@@ -232,7 +232,7 @@ void ws_session::on_written(error_code failed, size_t bytes) {
     caf::anon_send(session_, sent_atom::value);
   if (!to_say_.empty())
     write();
-  if (heard_again && to_say_.empty()) {
+  if (heard_again) {
     wait_for_say_ = false;
     read();
   }
