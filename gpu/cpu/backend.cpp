@@ -11,10 +11,7 @@ namespace {
 
 class cpu_backend final : public backend {
 public:
-  cpu_backend(const mapping& map, uint64_t cap_bytes) : map_(map) {
-    map.validate();
-    account_.cap_bytes = cap_bytes;
-  }
+  cpu_backend(const mapping& map, uint64_t cap_bytes) : map_(map), pool_(cap_bytes) { map.validate(); }
   [[nodiscard]] std::string name() const override { return "cpu"; }
   void integrate(region_key region, std::span<const ray_job> jobs) override { field_of(region).integrate(jobs); }
   std::shared_ptr<const mesh> extract(region_key region) override {
@@ -40,12 +37,12 @@ private:
     const std::scoped_lock lock(mutex_);
     auto& field = fields_[region];
     if (!field)
-      field = std::make_unique<cpu::region_field>(map_, region, account_);
+      field = std::make_unique<cpu::region_field>(map_, region, pool_);
     return *field;
   }
 
   mapping map_;
-  cpu::memory_account account_;
+  cpu::block_pool pool_; ///< outlives the fields
   mutable std::mutex mutex_; ///< guards the index only; a region's field has one caller at a time
   std::map<region_key, std::unique_ptr<cpu::region_field>> fields_;
 };

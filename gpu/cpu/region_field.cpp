@@ -6,27 +6,13 @@
 
 namespace tessera::cpu {
 
-void memory_account::take(uint64_t bytes) {
-  const uint64_t now = used_bytes += bytes;
-  if (cap_bytes != 0 && now > cap_bytes) {
-    used_bytes -= bytes;
-    throw std::bad_alloc{};
-  }
-}
-
-region_field::region_field(const mapping& map, region_key key, memory_account& account)
-    : map_(map), key_(key), account_(account), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
+region_field::region_field(const mapping& map, region_key key, block_pool& pool)
+    : map_(map), key_(key), pool_(pool), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
       blocks_(edge_ / lattice::block_edge + 1), origin_{key.x * edge_, key.y * edge_, key.z * edge_} {
   const auto slots = static_cast<size_t>(blocks_) * blocks_ * blocks_;
   field_.resize(slots);
   meshes_.resize(slots);
   dirty_.resize(slots);
-}
-
-region_field::~region_field() {
-  for (const auto& b : field_)
-    if (b)
-      account_.give(sizeof(block));
 }
 
 const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
@@ -41,14 +27,8 @@ block& region_field::make_block(size_t s) {
   if (full_)
     return lost;
   try {
-    account_.take(sizeof(block));
-    try {
-      fresh_.push_back(s);
-      field_[s] = std::make_unique<block>();
-    } catch (...) {
-      account_.give(sizeof(block));
-      throw;
-    }
+    fresh_.push_back(s);
+    field_[s] = block_handle(pool_.take(), block_return{&pool_});
     return *field_[s];
   } catch (const std::bad_alloc&) {
     full_ = true;
@@ -150,10 +130,7 @@ void region_field::integrate(std::span<const ray_job> jobs) {
   for (const ray_job& job : jobs)
     apply(job, sign_of(-job.sign));
   for (const size_t s : fresh_)
-    if (field_[s]) {
-      field_[s].reset();
-      account_.give(sizeof(block));
-    }
+    field_[s].reset();
   throw std::bad_alloc{};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/cpu/block_pool.hpp"
 #include "gpu/mapping.hpp"
 #include "gpu/shared/walk.hpp"
 #include "messages/ids.hpp"
@@ -7,30 +8,11 @@
 #include "messages/ray.hpp"
 
 #include <array>
-#include <atomic>
 #include <memory>
 #include <span>
 #include <vector>
 
 namespace tessera::cpu {
-
-/// Counts what all fields of a backend hold, against its cap.
-struct memory_account {
-  uint64_t cap_bytes = 0; ///< 0: none
-  std::atomic<uint64_t> used_bytes = 0;
-  /// Throws std::bad_alloc if the cap would be passed.
-  void take(uint64_t bytes);
-  void give(uint64_t bytes) { used_bytes -= bytes; }
-};
-
-/// An 8^3 block of voxels. Word 0 stands alone: signs and observations are read from it alone.
-struct block {
-  std::array<uint64_t, 512> w0{};
-  struct rest {
-    uint64_t w1 = 0, w2 = 0;
-  };
-  std::array<rest, 512> w12{};
-};
 
 /// A block's part of the mesh. Triangles name vertices by edge, so a neighbour can be re-meshed alone.
 struct block_mesh {
@@ -47,8 +29,7 @@ struct block_mesh {
 /// The field of one region on the CPU, with the meshes of its blocks. Not thread-safe.
 class region_field {
 public:
-  region_field(const mapping& map, region_key key, memory_account& account);
-  ~region_field();
+  region_field(const mapping& map, region_key key, block_pool& pool);
   region_field(const region_field&) = delete;
   region_field& operator=(const region_field&) = delete;
 
@@ -72,12 +53,12 @@ private:
 
   mapping map_;
   region_key key_;
-  memory_account& account_;
+  block_pool& pool_;
   int32_t edge_;       ///< voxels of the region along an axis
   int32_t reach_;      ///< edge + apron
   int32_t blocks_;     ///< blocks along an axis, apron included
   int32_t origin_[3];  ///< of the region, in voxels
-  std::vector<std::unique_ptr<block>> field_;      ///< by slot
+  std::vector<block_handle> field_;                 ///< by slot
   std::vector<std::unique_ptr<block_mesh>> meshes_; ///< by slot
   std::vector<uint8_t> dirty_;                      ///< by slot
   std::vector<size_t> fresh_;                       ///< slots made by the jobs under way

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace tessera::cpu {
+
+/// An 8^3 block of voxels. Word 0 stands alone: signs and observations are read from it alone.
+struct block {
+  std::array<uint64_t, 512> w0{};
+  struct rest {
+    uint64_t w1 = 0, w2 = 0;
+  };
+  std::array<rest, 512> w12{};
+};
+
+/// The memory of all blocks of a backend: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the
+/// time), blocks used again when given back, and a cap. Threads: any.
+class block_pool {
+public:
+  /// 0: no cap.
+  explicit block_pool(uint64_t cap_bytes) : cap_bytes_(cap_bytes) {}
+  ~block_pool();
+  block_pool(const block_pool&) = delete;
+  block_pool& operator=(const block_pool&) = delete;
+  /// Returns an all-zero block. Throws std::bad_alloc if the cap would be passed.
+  block* take();
+  void give(block* unused);
+
+private:
+  static constexpr size_t chunk_bytes = 2 << 20;
+  std::mutex mutex_;
+  uint64_t cap_bytes_, used_bytes_ = 0;
+  std::vector<void*> chunks_;
+  size_t next_ = chunk_bytes; ///< first unused byte of the newest chunk
+  std::vector<block*> free_;
+};
+
+/// Gives a block back to its pool.
+struct block_return {
+  block_pool* pool = nullptr;
+  void operator()(block* unused) const { pool->give(unused); }
+};
+using block_handle = std::unique_ptr<block, block_return>;
+
+} // namespace tessera::cpu
