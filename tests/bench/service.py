@@ -33,7 +33,7 @@ def keyframe(number, count):
     """Points on the walls, floor and ceiling of a room of 8 x 6 x 3 m, seen from a camera that goes round in it."""
     angle = number * 0.05
     eye = np.array([1.5 * np.cos(angle), 1.0 * np.sin(angle), 0.2 * np.sin(3 * angle)])
-    right = np.array([-np.sin(angle), np.cos(angle), 0])
+    right = np.array([np.sin(angle), -np.cos(angle), 0])
     ahead = np.array([np.cos(angle), np.sin(angle), 0])
     pose = np.eye(4)
     pose[:3, :3] = np.stack((right, [0, 0, -1], ahead), axis=1)
@@ -149,7 +149,7 @@ def main():
             while not done.wait(0.5):
                 behind_most = max(behind_most, len(publish_ms) - running.map()["keyframes"])
 
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         cpu, begin = cpu_seconds(running.pid), time.perf_counter()
         for number in range(total):
