@@ -256,7 +256,7 @@ private:
     auto text = "no point can be used: " + std::to_string(n.not_finite) + " not finite, " + std::to_string(n.out_of_range)
                 + " out of range, " + std::to_string(n.low_confidence) + " of low confidence";
     if (n.beyond_map + made.beyond > 0)
-      text += ", " + std::to_string(n.beyond_map + made.beyond) + " beyond the map's 2^20 voxels";
+      text += ", " + std::to_string(n.beyond_map + made.beyond) + " beyond the map's 2^19 voxels";
     return text;
   }
 
@@ -312,7 +312,7 @@ private:
     if (!parts)
       return refuse(c, refusal::internal, "the keyframe's rays could not be read: " + record().last_error());
     if (parts->parts.empty())
-      return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^20 voxels");
+      return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
     c->parts = std::move(*parts);
     i->second.placements.push_back(make_placement(c->id, c->target, c->parts));
     c->next = [this, c] {

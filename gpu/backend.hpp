@@ -35,7 +35,7 @@ struct partition {
 /// The body's torn() is the caller's to ask afterwards. Threads: any; scratch memory is per thread.
 std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const pose& world_from_camera, ray_counts& counts);
 
-/// Sorts rays by the regions whose field (apron included) they write to. Rays whose band leaves the map (2^20 voxels from the
+/// Sorts rays by the regions whose field (apron included) they write to. Rays whose band leaves the map (2^19 voxels from the
 /// origin) are left out; `beyond` counts them.
 partition partition_rays(const mapping& map, std::span<const ray> rays, const pose& world_from_camera, uint64_t& beyond);
 

@@ -106,7 +106,9 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   };
   setup.service.log = write_log;
   auto running = start_service(system, setup.service);
-  const auto sink = make_ingest_sink(system, running, setup.service.credit);
+  // Under the policy `newest` sources must be able to offer more than is taken, or there would never be an older one to drop.
+  const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * setup.service.credit : setup.service.credit;
+  const auto sink = make_ingest_sink(system, running, offered);
 
   setup.server.map = map;
   setup.server.parse_keyframe = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
