@@ -199,10 +199,14 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
         if (!dirty_[slot(bx, by, bz)])
           continue;
         changed = true;
+        // A block reads one layer of its neighbours: those are meshed again only if a layer that faces them changed.
+        const unsigned faces = dirty_[slot(bx, by, bz)];
+        const auto faces_it = [&](int axis, int32_t step) { return step == 0 || (faces >> (1 + 2 * axis + (step > 0)) & 1) != 0; };
         for (int32_t z = bz - 1; z <= bz + 1; ++z)
           for (int32_t y = by - 1; y <= by + 1; ++y)
             for (int32_t x = bx - 1; x <= bx + 1; ++x)
-              if (x >= 0 && y >= 0 && z >= 0 && x < blocks_ && y < blocks_ && z < blocks_)
+              if (x >= 0 && y >= 0 && z >= 0 && x < blocks_ && y < blocks_ && z < blocks_ && faces_it(0, x - bx) && faces_it(1, y - by)
+                  && faces_it(2, z - bz))
                 todo[slot(x, y, z)] = 1;
       }
   if (!changed)

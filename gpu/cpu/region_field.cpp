@@ -36,6 +36,14 @@ block& region_field::make_block(size_t s) {
   }
 }
 
+namespace {
+
+/// Dirty bits (see region_field::dirty_) of one voxel, or of two voxels in a row, by their place along an axis.
+constexpr uint8_t one_voxel[3][8] = {{3, 1, 1, 1, 1, 1, 1, 5}, {9, 1, 1, 1, 1, 1, 1, 17}, {33, 1, 1, 1, 1, 1, 1, 65}};
+constexpr uint8_t two_voxels[3][8] = {{3, 1, 1, 1, 1, 1, 5, 5}, {9, 1, 1, 1, 1, 1, 17, 17}, {33, 1, 1, 1, 1, 1, 65, 65}};
+
+} // namespace
+
 /// Walks one ray.
 template <int Axis>
 void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t colour_1, uint64_t colour_2, uint64_t sign) {
@@ -81,7 +89,7 @@ void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t col
     const size_t s00 = together ? slot_at(b0, c0) : 0;
     if (together && field[s00]) [[likely]] {
       block& to = *field[s00];
-      dirty[s00] = 1;
+      dirty[s00] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | two_voxels[b][b0 & 7] | two_voxels[c][c0 & 7]);
       write(to, b0, c0, (16 - fb) * (16 - fc));
       write(to, b0 + 1, c0, fb * (16 - fc));
       write(to, b0, c0 + 1, (16 - fb) * fc);
@@ -97,7 +105,7 @@ void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t col
         if (sample_weight(frame, ray_weight, share, distance) == 0)
           continue; // makes no block for nothing
         const size_t s = slot_at(vb, vc);
-        dirty[s] = 1;
+        dirty[s] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
         write(field[s] ? *field[s] : make_block(s), vb, vc, share);
       }
   }

@@ -60,7 +60,8 @@ private:
   int32_t origin_[3];  ///< of the region, in voxels
   std::vector<block_handle> field_;                 ///< by slot
   std::vector<std::unique_ptr<block_mesh>> meshes_; ///< by slot
-  std::vector<uint8_t> dirty_;                      ///< by slot
+  /// By slot: bit 0, something changed; bits 1 + 2 * axis and 2 + 2 * axis, something in the first or last layer along the axis did.
+  std::vector<uint8_t> dirty_;
   std::vector<size_t> fresh_;                       ///< slots made by the jobs under way
   bool full_ = false;                               ///< memory ran out in the jobs under way
   std::shared_ptr<const mesh> surface_ = std::make_shared<const mesh>();
