@@ -8,13 +8,13 @@
 
 namespace tessera::cpu {
 
-/// An 8^3 block of voxels. Word 0 stands alone: signs and observations are read from it alone.
+/// An 8^3 block of voxels. Distances are read from words 0 and 1, so those two share a cache line.
 struct block {
-  std::array<uint64_t, 512> w0{};
-  struct rest {
-    uint64_t w1 = 0, w2 = 0;
+  struct front {
+    uint64_t w0 = 0, w1 = 0;
   };
-  std::array<rest, 512> w12{};
+  std::array<front, 512> w01{};
+  std::array<uint64_t, 512> w2{};
 };
 
 /// The memory of all blocks of a backend: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the

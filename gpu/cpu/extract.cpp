@@ -21,10 +21,10 @@ struct masks {
 
 /// Reads `width` voxels of a row of a block.
 void read_row(const block& from, int y, int z, int width, int shift, uint16_t& inside, uint16_t& observed) {
-  const uint64_t* w0 = from.w0.data() + (z << 6 | y << 3);
+  const block::front* row = from.w01.data() + (z << 6 | y << 3);
   for (int x = 0; x < width; ++x) {
-    observed = static_cast<uint16_t>(observed | (sample_count(w0[x]) != 0) << (x + shift));
-    inside = static_cast<uint16_t>(inside | (w0[x] >> 63) << (x + shift));
+    observed = static_cast<uint16_t>(observed | (sample_count(row[x].w0) != 0) << (x + shift));
+    inside = static_cast<uint16_t>(inside | (row[x].w0 >> 63) << (x + shift));
   }
 }
 
@@ -103,8 +103,8 @@ void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
     if (from == nullptr)
       return unobserved;
     const auto v = static_cast<size_t>(lattice::voxel_in_block(x, y, z));
-    const uint32_t weight = weight_sum(from->w12[v].w1);
-    return weight != 0 ? static_cast<float>(distance_sum(from->w0[v])) / static_cast<float>(weight) : unobserved;
+    const uint32_t weight = weight_sum(from->w01[v].w1);
+    return weight != 0 ? static_cast<float>(distance_sum(from->w01[v].w0)) / static_cast<float>(weight) : unobserved;
   };
   const auto read = [&](int x, int y, int z) -> sample { // relative to the block, -1 .. 9
     float& d = known[static_cast<size_t>(((z + 1) * 11 + y + 1) * 11 + x + 1)];
@@ -146,10 +146,10 @@ void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
     const auto colour_of = [&](int px, int py, int pz, float* rgb) {
       const block* from = around[px >> 3 | (py >> 3) << 1 | (pz >> 3) << 2];
       const auto i = static_cast<size_t>(lattice::voxel_in_block(px, py, pz));
-      const auto count = static_cast<float>(sample_count(from->w0[i]));
-      rgb[0] = static_cast<float>(from->w12[i].w1 >> 32) / count;
-      rgb[1] = static_cast<float>(static_cast<uint32_t>(from->w12[i].w2)) / count;
-      rgb[2] = static_cast<float>(from->w12[i].w2 >> 32) / count;
+      const auto count = static_cast<float>(sample_count(from->w01[i].w0));
+      rgb[0] = static_cast<float>(from->w01[i].w1 >> 32) / count;
+      rgb[1] = static_cast<float>(static_cast<uint32_t>(from->w2[i])) / count;
+      rgb[2] = static_cast<float>(from->w2[i] >> 32) / count;
     };
     float c0[3], c1[3];
     colour_of(x, y, z, c0);

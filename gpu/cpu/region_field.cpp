@@ -77,9 +77,9 @@ void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t col
       // (x ^ sign) - sign is x or -x.
       const uint64_t w0 = (static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1;
       const uint64_t w1 = colour_1 | static_cast<uint32_t>(weight);
-      to.w0[voxel] += (w0 ^ sign) - sign;
-      to.w12[voxel].w1 += (w1 ^ sign) - sign;
-      to.w12[voxel].w2 += (colour_2 ^ sign) - sign;
+      to.w01[voxel].w0 += (w0 ^ sign) - sign;
+      to.w01[voxel].w1 += (w1 ^ sign) - sign;
+      to.w2[voxel] += (colour_2 ^ sign) - sign;
     };
     const auto slot_at = [&](int32_t vb, int32_t vc) {
       return static_cast<size_t>(slot_a + (vb >> 3) * stride_b + (vc >> 3) * stride_c);
@@ -156,14 +156,14 @@ field_stats region_field::stats() const {
         uint64_t observed = 0;
         bool any = false;
         for (int32_t i = 0; i < lattice::block_voxels; ++i) {
-          const auto& w0 = from->w0[static_cast<size_t>(i)];
-          const auto& rest = from->w12[static_cast<size_t>(i)];
-          if ((w0 | rest.w1 | rest.w2) == 0)
+          const auto& [w0, w1] = from->w01[static_cast<size_t>(i)];
+          const uint64_t w2 = from->w2[static_cast<size_t>(i)];
+          if ((w0 | w1 | w2) == 0)
             continue;
           any = true;
-          observed += weight_sum(rest.w1) != 0;
+          observed += weight_sum(w1) != 0;
           const digest128 d = voxel_digest(origin_[0] + bx * 8 + (i & 7), origin_[1] + by * 8 + (i >> 3 & 7), origin_[2] + bz * 8 + (i >> 6),
-                                           w0, rest.w1, rest.w2);
+                                           w0, w1, w2);
           out.hash += {d.hi, d.lo};
         }
         out.blocks += any;
