@@ -1,6 +1,7 @@
 #pragma once
 // The marching cubes table (Lorensen and Cline 1987), derived instead of listed: on each face of the cell, the contour cuts off
-// each run of inside corners on its own. Both cells at a face see the same corners and draw the same contour: no cracks.
+// each run of inside corners on its own. Both cells at a face see the same corners and draw the same contour: no cracks. No
+// triangle has a side within a face that is not part of the contour, or both cells could draw it: no edge of four triangles.
 
 #include <array>
 #include <cstddef>
@@ -47,11 +48,23 @@ constexpr std::array<triangles_of_case, 256> make_table() {
         next[at] = -1;
         at = to;
       }
+      // A fan about the first vertex none of whose diagonals lies in a face; there is one for every loop.
+      const auto is_in_a_face = [](int e, int f) {
+        const int low_e = e / 3, high_e = low_e | 1 << e % 3, low_f = f / 3, high_f = low_f | 1 << f % 3;
+        return (low_e & high_e & low_f & high_f) != 0 || (low_e | high_e | low_f | high_f) != 7;
+      };
+      int apex = 0;
+      for (int i = 2; i + 1 < length;)
+        if (is_in_a_face(loop[apex], loop[(apex + i) % length])) {
+          ++apex;
+          i = 2;
+        } else
+          ++i;
       for (int i = 1; i + 1 < length; ++i) {
         const int base = 3 * out.count++;
-        out.edges[static_cast<size_t>(base)] = static_cast<uint8_t>(loop[0]);
-        out.edges[static_cast<size_t>(base + 1)] = static_cast<uint8_t>(loop[i]);
-        out.edges[static_cast<size_t>(base + 2)] = static_cast<uint8_t>(loop[i + 1]);
+        out.edges[static_cast<size_t>(base)] = static_cast<uint8_t>(loop[apex]);
+        out.edges[static_cast<size_t>(base + 1)] = static_cast<uint8_t>(loop[(apex + i) % length]);
+        out.edges[static_cast<size_t>(base + 2)] = static_cast<uint8_t>(loop[(apex + i + 1) % length]);
       }
     }
   }

@@ -130,6 +130,17 @@ TEST_CASE("cells that share a face draw the same segments on it, each the other 
   CHECK(pairs == 3 * 256 * 16);
 }
 
+TEST_CASE("no triangle has a side within a face that is not part of the contour") {
+  for (int inside = 0; inside < 256; ++inside) {
+    const auto of_case = sides(inside);
+    const auto contour = rim(inside);
+    for (const auto& [s, count] : of_case) {
+      INFO("case " << inside << ", edge " << s.first << " to " << s.second);
+      CHECK((contour.count(s) == 1 || !share_a_face(s.first, s.second)));
+    }
+  }
+}
+
 TEST_CASE("the surface of any set of inside corners is closed and of two triangles at each edge") {
   const auto seed = std::random_device{}();
   std::mt19937 random(seed);
