@@ -21,87 +21,159 @@ struct transform {
   float min2, max2; ///< squared ranges
 };
 
-/// One batch of points, axis by axis: 1/256 voxel in the camera's frame, squared range, largest coordinate in voxels.
+constexpr int64_t bias = 1 << 20; // cells are within +-2^20
+
+/// Keys of points that are left out; no cell has such a key.
+enum left_out : uint64_t { out_of_range = uint64_t{1} << 63, low_confidence, beyond_map };
+
+/// One batch of points: the cell of each, and its place in the cell and its colour as three fields of 21
+/// bits. So a run of points in one cell, of at most a batch, is summed in two additions a point.
 struct batch {
-  alignas(64) int32_t fixed[3][batch_size];
-  alignas(64) float range2[batch_size];
-  alignas(64) float reach[batch_size];
+  alignas(64) uint64_t key[batch_size];
+  alignas(64) uint64_t place[batch_size];
+  alignas(64) uint64_t colour[batch_size];
 };
 
-TESSERA_CLONES void to_camera(const transform& tf, const float* __restrict points, size_t count, batch& __restrict out) {
+constexpr uint64_t pack(uint32_t a, uint32_t b, uint32_t c) {
+  return uint64_t{a} | uint64_t{b} << 21 | uint64_t{c} << 42;
+}
+constexpr uint32_t unpack(uint64_t packed, int i) {
+  return static_cast<uint32_t>(packed >> 21 * i) & 0x1fffff;
+}
+
+TESSERA_CLONES void find_cells(const transform& tf, const float* __restrict points, size_t count,
+                               batch& __restrict out) {
+  alignas(64) uint32_t fixed[3][batch_size];
+  alignas(64) uint32_t state[batch_size];
   for (size_t i = 0; i < count; ++i) {
-    const float dx = points[3 * i] - tf.t[0], dy = points[3 * i + 1] - tf.t[1], dz = points[3 * i + 2] - tf.t[2];
+    const float dx = points[3 * i] - tf.t[0], dy = points[3 * i + 1] - tf.t[1],
+                dz = points[3 * i + 2] - tf.t[2];
     const float x = tf.r[0] * dx + tf.r[1] * dy + tf.r[2] * dz;
     const float y = tf.r[3] * dx + tf.r[4] * dy + tf.r[5] * dz;
     const float z = tf.r[6] * dx + tf.r[7] * dy + tf.r[8] * dz;
-    out.range2[i] = x * x + y * y + z * z;
+    const float range2 = x * x + y * y + z * z;
     const float ux = x * tf.per_voxel, uy = y * tf.per_voxel, uz = z * tf.per_voxel;
-    const float ax = std::fabs(ux), ay = std::fabs(uy), az = std::fabs(uz);
-    const float reach = ax > ay ? (ax > az ? ax : az) : (ay > az ? ay : az);
-    out.reach[i] = reach;
-    // Out of reach becomes 0 here, so that the conversion is defined; such a point is left out below.
-    const bool near = reach < cell_limit && ax < cell_limit && ay < cell_limit && az < cell_limit;
-    out.fixed[0][i] = static_cast<int32_t>(std::floor((near ? ux : 0.f) * 256.f + 0.5f));
-    out.fixed[1][i] = static_cast<int32_t>(std::floor((near ? uy : 0.f) * 256.f + 0.5f));
-    out.fixed[2][i] = static_cast<int32_t>(std::floor((near ? uz : 0.f) * 256.f + 0.5f));
+    const bool near
+        = (std::fabs(ux) < cell_limit) & (std::fabs(uy) < cell_limit) & (std::fabs(uz) < cell_limit);
+    const bool in_range = (range2 >= tf.min2) & (range2 <= tf.max2);
+    // Out of reach becomes 0 here, so that the conversion is defined; such a point is left out.
+    fixed[0][i] = static_cast<uint32_t>(static_cast<int32_t>(std::floor((near ? ux : 0.f) * 256.f + 0.5f)));
+    fixed[1][i] = static_cast<uint32_t>(static_cast<int32_t>(std::floor((near ? uy : 0.f) * 256.f + 0.5f)));
+    fixed[2][i] = static_cast<uint32_t>(static_cast<int32_t>(std::floor((near ? uz : 0.f) * 256.f + 0.5f)));
+    state[i] = in_range ? (near ? 0u : 2u) : 1u;
+  }
+  constexpr uint32_t shift = static_cast<uint32_t>(bias) << 8;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t fx = fixed[0][i] + shift, fy = fixed[1][i] + shift, fz = fixed[2][i] + shift;
+    const uint64_t cell = pack(fx >> 8, fy >> 8, fz >> 8);
+    out.key[i] = state[i] == 0 ? cell : state[i] == 1 ? uint64_t{out_of_range} : uint64_t{beyond_map};
+    out.place[i] = pack(fx & 255, fy & 255, fz & 255);
   }
 }
 
 struct cell_sum {
-  uint64_t key;
-  uint32_t position[3]; ///< sums of positions within the cell, 1/256 voxel
+  uint32_t place[3]; ///< sums of places within the cell, 1/256 voxel
   uint32_t colour[3];
   uint32_t count;
+  uint32_t unused; ///< a power of two in size
 };
 
-/// Cells by key: open addressing over indices into sums in the order of first touch.
+/// The sums of all cells with points: blocks of 4^3 cells in an open-addressing table, sums in the order of
+/// first touch. Rays come out block by block, so that those which write to the same voxels stand together.
 class cell_table {
 public:
   void clear(size_t points) {
+    blocks_.clear();
     sums_.clear();
-    const size_t want = std::bit_ceil(std::clamp<size_t>(points / 8, 1024, 1 << 16));
+    last_ = no_block;
+    const size_t want = std::bit_ceil(std::clamp<size_t>(points / 32, 1024, 1 << 14));
     slots_.assign(std::max(want, slots_.size() <= want * 8 ? slots_.size() : want), 0);
   }
   cell_sum& operator[](uint64_t key) {
-    size_t at = slot_of(key);
-    while (slots_[at] != 0) {
-      if (sums_[slots_[at] - 1].key == key)
-        return sums_[slots_[at] - 1];
-      at = (at + 1) & (slots_.size() - 1);
+    constexpr uint64_t in_block = pack(3, 3, 3);
+    block& b = block_of(key & ~in_block);
+    const auto cell = static_cast<size_t>((key & 3) | (key >> 19 & 12) | (key >> 38 & 48));
+    const uint64_t bit = uint64_t{1} << cell;
+    if ((b.occupied & bit) == 0) {
+      b.occupied |= bit;
+      b.sum[cell] = static_cast<uint32_t>(sums_.size());
+      sums_.push_back({});
     }
-    sums_.push_back({key, {}, {}, 0});
-    slots_[at] = static_cast<uint32_t>(sums_.size());
-    if (sums_.size() * 2 > slots_.size())
-      grow();
-    return sums_.back();
+    return sums_[b.sum[cell]];
   }
-  [[nodiscard]] const std::vector<cell_sum>& sums() const { return sums_; }
+  [[nodiscard]] size_t size() const { return sums_.size(); }
+  template <class F>
+  void for_each(F&& visit) const {
+    for (const block& b : blocks_)
+      for (uint64_t left = b.occupied; left != 0; left &= left - 1) {
+        const auto cell = static_cast<uint64_t>(std::countr_zero(left));
+        visit(b.key | (cell & 3) | (cell & 12) << 19 | (cell & 48) << 38, sums_[b.sum[cell]]);
+      }
+  }
 
 private:
+  struct block {
+    uint64_t key;
+    uint64_t occupied;
+    uint32_t sum[64];
+  };
+  static constexpr uint32_t no_block = UINT32_MAX;
   [[nodiscard]] size_t slot_of(uint64_t key) const {
     const uint64_t h = key * 0x9e3779b97f4a7c15u;
     return static_cast<size_t>(h >> 32 ^ h >> 13) & (slots_.size() - 1);
   }
+  block& block_of(uint64_t key) {
+    if (last_ != no_block && blocks_[last_].key == key)
+      return blocks_[last_];
+    size_t at = slot_of(key);
+    while (slots_[at] != 0) {
+      last_ = slots_[at] - 1;
+      if (blocks_[last_].key == key)
+        return blocks_[last_];
+      at = (at + 1) & (slots_.size() - 1);
+    }
+    last_ = static_cast<uint32_t>(blocks_.size());
+    blocks_.emplace_back();
+    blocks_.back().key = key;
+    slots_[at] = last_ + 1;
+    if (blocks_.size() * 2 > slots_.size())
+      grow();
+    return blocks_[last_];
+  }
   void grow() {
     slots_.assign(slots_.size() * 4, 0);
-    for (size_t i = 0; i < sums_.size(); ++i) {
-      size_t at = slot_of(sums_[i].key);
+    for (size_t i = 0; i < blocks_.size(); ++i) {
+      size_t at = slot_of(blocks_[i].key);
       while (slots_[at] != 0)
         at = (at + 1) & (slots_.size() - 1);
       slots_[at] = static_cast<uint32_t>(i + 1);
     }
   }
+  std::vector<block> blocks_;
   std::vector<cell_sum> sums_;
   std::vector<uint32_t> slots_ = std::vector<uint32_t>(1024);
+  uint32_t last_ = no_block; ///< the block last looked up: neighbouring points mostly share it
 };
 
 int32_t mean_position(uint32_t sum, uint32_t count, int32_t cell) {
   return cell * ray_units_per_voxel + static_cast<int32_t>((sum + count / 2) / count);
 }
 
+template <size_t Channels>
+void pack_colours(const uint8_t* __restrict colours, size_t count, uint64_t* __restrict out) {
+  for (size_t i = 0; i < count; ++i)
+    out[i] = pack(colours[Channels * i], colours[Channels * i + 1], colours[Channels * i + 2]);
+}
+
+/// 3 or 4 bytes a point.
+TESSERA_CLONES void pack_colours(const uint8_t* colours, size_t channels, size_t count, uint64_t* out) {
+  channels == 4 ? pack_colours<4>(colours, count, out) : pack_colours<3>(colours, count, out);
+}
+
 } // namespace
 
-std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
+std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const pose& world_from_camera,
+                           ray_counts& counts) {
   const auto points = body.points();
   const auto colours = body.colours();
   const auto confidence = body.confidence();
@@ -116,68 +188,58 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
   thread_local cell_table cells;
   cells.clear(total);
   counts = {};
-  constexpr int64_t bias = 1 << 20; // cells are within +-2^20
-  // Neighbouring points mostly share a cell: a run of them is summed in registers.
-  cell_sum run{~uint64_t{0}, {}, {}, 0};
-  const auto flush = [&] {
-    if (run.count == 0)
-      return;
-    cell_sum& sum = cells[run.key];
-    for (int i = 0; i < 3; ++i) {
-      sum.position[i] += run.position[i];
-      sum.colour[i] += run.colour[i];
-    }
-    sum.count += run.count;
-  };
   for (size_t first = 0; first < total; first += batch_size) {
     const size_t count = std::min(batch_size, total - first);
-    to_camera(tf, points.data() + 3 * first, count, work);
-    const uint8_t* colour = colours.data() + channels * first;
-    for (size_t i = 0; i < count; ++i, colour += channels) {
-      const float range2 = work.range2[i];
-      if (!(range2 >= tf.min2 && range2 <= tf.max2)) [[unlikely]] {
-        const float* p = points.data() + 3 * (first + i);
-        const bool finite = std::isfinite(p[0]) && std::isfinite(p[1]) && std::isfinite(p[2]);
-        ++(finite ? counts.out_of_range : counts.not_finite);
-        continue;
+    find_cells(tf, points.data() + 3 * first, count, work);
+    pack_colours(colours.data() + channels * first, channels, count, work.colour);
+    if (!confidence.empty())
+      for (size_t i = 0; i < count; ++i)
+        if (work.key[i] != out_of_range && !(confidence[first + i] >= map.min_confidence))
+          work.key[i] = low_confidence;
+    // Neighbouring points mostly share a cell: a run of them is summed in registers.
+    for (size_t i = 0; i < count;) {
+      const uint64_t key = work.key[i];
+      uint64_t place = work.place[i], colour = work.colour[i];
+      size_t end = i + 1;
+      for (; end < count && work.key[end] == key; ++end) {
+        place += work.place[end];
+        colour += work.colour[end];
       }
-      if (!confidence.empty() && !(confidence[first + i] >= map.min_confidence)) {
-        ++counts.low_confidence;
-        continue;
+      const auto run = static_cast<uint32_t>(end - i);
+      if (key < out_of_range) [[likely]] {
+        cell_sum& sum = cells[key];
+        for (int axis = 0; axis < 3; ++axis) {
+          sum.place[axis] += unpack(place, axis);
+          sum.colour[axis] += unpack(colour, axis);
+        }
+        sum.count += run;
+        counts.valid += run;
+      } else if (key == low_confidence) {
+        counts.low_confidence += run;
+      } else if (key == beyond_map) {
+        counts.beyond_map += run;
+      } else {
+        for (const float* p = points.data() + 3 * (first + i); p != points.data() + 3 * (first + end);
+             p += 3) {
+          const bool finite = std::isfinite(p[0]) && std::isfinite(p[1]) && std::isfinite(p[2]);
+          ++(finite ? counts.out_of_range : counts.not_finite);
+        }
       }
-      if (!(work.reach[i] < cell_limit)) [[unlikely]] {
-        ++counts.beyond_map;
-        continue;
-      }
-      const int32_t fx = work.fixed[0][i], fy = work.fixed[1][i], fz = work.fixed[2][i];
-      const uint64_t key = static_cast<uint64_t>((fx >> 8) + bias) | static_cast<uint64_t>((fy >> 8) + bias) << 21
-                           | static_cast<uint64_t>((fz >> 8) + bias) << 42;
-      if (key != run.key) {
-        flush();
-        run = {key, {}, {}, 0};
-      }
-      run.position[0] += static_cast<uint32_t>(fx & 255);
-      run.position[1] += static_cast<uint32_t>(fy & 255);
-      run.position[2] += static_cast<uint32_t>(fz & 255);
-      run.colour[0] += colour[0];
-      run.colour[1] += colour[1];
-      run.colour[2] += colour[2];
-      ++run.count;
+      i = end;
     }
   }
-  flush();
   std::vector<ray> rays;
-  rays.reserve(cells.sums().size());
-  for (const cell_sum& s : cells.sums()) {
-    const auto cell = [&](int axis) {
-      return static_cast<int32_t>(static_cast<int64_t>(s.key >> (21 * axis) & 0x1fffff) - bias);
+  rays.reserve(cells.size());
+  cells.for_each([&](uint64_t key, const cell_sum& s) {
+    const auto mean = [&](int axis) {
+      return mean_position(s.place[axis], s.count,
+                           static_cast<int32_t>(static_cast<int64_t>(unpack(key, axis)) - bias));
     };
-    const auto mean_colour = [&](int i) { return static_cast<uint8_t>((s.colour[i] + s.count / 2) / s.count); };
-    counts.valid += s.count;
-    rays.push_back({mean_position(s.position[0], s.count, cell(0)), mean_position(s.position[1], s.count, cell(1)),
-                    mean_position(s.position[2], s.count, cell(2)), mean_colour(0), mean_colour(1), mean_colour(2),
+    const auto mean_colour
+        = [&](int i) { return static_cast<uint8_t>((s.colour[i] + s.count / 2) / s.count); };
+    rays.push_back({mean(0), mean(1), mean(2), mean_colour(0), mean_colour(1), mean_colour(2),
                     static_cast<uint8_t>(std::min(s.count, 255u))});
-  }
+  });
   return rays;
 }
 
