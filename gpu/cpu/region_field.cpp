@@ -1,5 +1,7 @@
 #include "gpu/cpu/region_field.hpp"
 
+#include "gpu/cpu/clones.hpp"
+
 #include "gpu/shared/digest.hpp"
 
 #include <new>
@@ -44,74 +46,115 @@ constexpr uint8_t two_voxels[3][8] = {{3, 1, 1, 1, 1, 1, 5, 5}, {9, 1, 1, 1, 1, 
 
 } // namespace
 
-/// Walks one ray.
-template <int Axis>
-void region_field::walk(const walk_frame& frame, const ray_walk& w, uint64_t colour_1, uint64_t colour_2, uint64_t sign) {
-  constexpr int a = Axis, b = Axis == 0 ? 1 : 0, c = Axis == 2 ? 1 : 2;
-  constexpr int shift[3] = {0, 3, 6};
-  const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
-  const int32_t stride_a = stride[a], stride_b = stride[b], stride_c = stride[c], reach = reach_;
-  const int32_t direction_b = w.direction[b], direction_c = w.direction[c], ray_weight = w.weight;
-  const int32_t slope_b = w.slope[0], slope_c = w.slope[1];
-  auto* const field = field_.data();
-  auto* const dirty = dirty_.data();
-  const int32_t first = w.first > origin_[a] ? w.first : origin_[a];
-  const int32_t last = w.last < origin_[a] + reach_ - 1 ? w.last : origin_[a] + reach_ - 1;
-  const int32_t end_b = w.end[b] - origin_[b] * 256, end_c = w.end[c] - origin_[c] * 256;
-  for (int32_t k = first; k <= last; ++k) {
-    const int32_t along = k * 256 - w.end[a];
-    const int32_t pb = end_b * 256 + slide(along, slope_b), pc = end_c * 256 + slide(along, slope_c);
-    const int32_t b0 = pb >> 16, c0 = pc >> 16, fb = pb >> 12 & 15, fc = pc >> 12 & 15;
-    if (b0 < -1 || c0 < -1 || b0 >= reach || c0 >= reach)
-      continue;
-    const int32_t ka = k - origin_[a];
-    const int32_t base = -w.direction[a] * along;
-    const int32_t slot_a = (ka >> 3) * stride_a, voxel_a = (ka & 7) << shift[a];
-    // Samples of one slice: distance and weight, then the three sums.
-    const auto write = [&](block& to, int32_t vb, int32_t vc, int32_t share) {
-      const int32_t distance = clamp_distance(base + direction_b * (end_b - vb * 256) + direction_c * (end_c - vc * 256));
-      const int32_t weight = sample_weight(frame, ray_weight, share, distance);
-      if (weight == 0)
-        return;
-      const auto voxel = static_cast<size_t>(voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
-      // (x ^ sign) - sign is x or -x.
-      const uint64_t w0 = (static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1;
-      const uint64_t w1 = colour_1 | static_cast<uint32_t>(weight);
-      to.w01[voxel].w0 += (w0 ^ sign) - sign;
-      to.w01[voxel].w1 += (w1 ^ sign) - sign;
-      to.w2[voxel] += (colour_2 ^ sign) - sign;
-    };
-    const auto slot_at = [&](int32_t vb, int32_t vc) {
-      return static_cast<size_t>(slot_a + (vb >> 3) * stride_b + (vc >> 3) * stride_c);
-    };
-    // Mostly all four voxels lie in one block, which exists.
-    const bool together = b0 >= 0 && c0 >= 0 && (b0 & 7) < 7 && (c0 & 7) < 7 && b0 + 1 < reach && c0 + 1 < reach;
-    const size_t s00 = together ? slot_at(b0, c0) : 0;
-    if (together && field[s00]) [[likely]] {
-      block& to = *field[s00];
-      dirty[s00] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | two_voxels[b][b0 & 7] | two_voxels[c][c0 & 7]);
-      write(to, b0, c0, (16 - fb) * (16 - fc));
-      write(to, b0 + 1, c0, fb * (16 - fc));
-      write(to, b0, c0 + 1, (16 - fb) * fc);
-      write(to, b0 + 1, c0 + 1, fb * fc);
-      continue;
+/// What the samples of up to eight slices add: the voxels (b0, c0), (b0 + 1, c0), (b0, c0 + 1), (b0 + 1, c0 + 1) of each.
+struct region_field::slices {
+  static constexpr int32_t most = 8;
+  alignas(64) int32_t b0[most], c0[most];
+  alignas(64) uint64_t w0[4][most], w1[4][most], w2[4][most];
+};
+
+/// A ray and the constants of its walk through a region.
+struct region_field::walk_constants {
+  int32_t end_a, end_b, end_c;                   ///< end point, 1/256 voxel; b and c from the region's origin on
+  int32_t direction_a, direction_b, direction_c; ///< see ray_walk
+  int32_t slope_b, slope_c, weight;
+  uint64_t colour_1, colour_2, sign;
+};
+
+/// Samples of slices k, k + 1 .. (docs/field.md, "Walk"). Those past the ray's last slice are computed and not used.
+[[gnu::always_inline]] inline void region_field::find_samples(const walk_frame& frame, const walk_constants& w, int32_t k, slices& out) {
+  alignas(64) int32_t along[slices::most], fb[slices::most], fc[slices::most], distance[4][slices::most], weight[4][slices::most];
+  for (int32_t n = 0; n < slices::most; ++n) {
+    along[n] = (k + n) * 256 - w.end_a;
+    const int32_t pb = w.end_b * 256 + slide(along[n], w.slope_b), pc = w.end_c * 256 + slide(along[n], w.slope_c);
+    out.b0[n] = pb >> 16;
+    out.c0[n] = pc >> 16;
+    fb[n] = pb >> 12 & 15;
+    fc[n] = pc >> 12 & 15;
+  }
+  for (int q = 0; q < 4; ++q) {
+    const int i = q & 1, j = q >> 1;
+    for (int32_t n = 0; n < slices::most; ++n) {
+      const int32_t scaled = -w.direction_a * along[n] + w.direction_b * (w.end_b - (out.b0[n] + i) * 256)
+                             + w.direction_c * (w.end_c - (out.c0[n] + j) * 256);
+      distance[q][n] = clamp_distance(scaled);
+      weight[q][n] = sample_weight(frame, w.weight, (i ? fb[n] : 16 - fb[n]) * (j ? fc[n] : 16 - fc[n]), distance[q][n]);
     }
-    for (int j = 0; j < 2; ++j)
-      for (int i = 0; i < 2; ++i) {
-        const int32_t vb = b0 + i, vc = c0 + j, share = (i ? fb : 16 - fb) * (j ? fc : 16 - fc);
-        if (vb < 0 || vc < 0 || vb >= reach || vc >= reach)
-          continue;
-        const int32_t distance = clamp_distance(base + direction_b * (end_b - vb * 256) + direction_c * (end_c - vc * 256));
-        if (sample_weight(frame, ray_weight, share, distance) == 0)
-          continue; // makes no block for nothing
-        const size_t s = slot_at(vb, vc);
-        dirty[s] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
-        write(field[s] ? *field[s] : make_block(s), vb, vc, share);
-      }
+    for (int32_t n = 0; n < slices::most; ++n) {
+      const uint64_t any = weight[q][n] != 0 ? ~uint64_t{0} : 0; // a weight of 0 adds nothing at all
+      const uint64_t w0 = ((static_cast<uint64_t>(static_cast<int64_t>(distance[q][n] * weight[q][n])) << 24) + 1) & any;
+      const uint64_t w1 = (w.colour_1 | static_cast<uint32_t>(weight[q][n])) & any, w2 = w.colour_2 & any;
+      out.w0[q][n] = (w0 ^ w.sign) - w.sign; // x or -x
+      out.w1[q][n] = (w1 ^ w.sign) - w.sign;
+      out.w2[q][n] = (w2 ^ w.sign) - w.sign;
+    }
   }
 }
 
-void region_field::apply(const ray_job& job, uint64_t sign) {
+/// Walks one ray.
+template <int Axis>
+[[gnu::always_inline]] inline void region_field::walk(const walk_frame& frame, const ray_walk& ray, const voxel_words& colour, uint64_t sign) {
+  constexpr int a = Axis, b = Axis == 0 ? 1 : 0, c = Axis == 2 ? 1 : 2;
+  constexpr int shift[3] = {0, 3, 6};
+  const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
+  const int32_t reach = reach_;
+  auto* const field = field_.data();
+  auto* const dirty = dirty_.data();
+  const int32_t first = ray.first > origin_[a] ? ray.first : origin_[a];
+  const int32_t last = ray.last < origin_[a] + reach_ - 1 ? ray.last : origin_[a] + reach_ - 1;
+  const walk_constants w{ray.end[a],
+                         ray.end[b] - origin_[b] * 256,
+                         ray.end[c] - origin_[c] * 256,
+                         ray.direction[a],
+                         ray.direction[b],
+                         ray.direction[c],
+                         ray.slope[0],
+                         ray.slope[1],
+                         ray.weight,
+                         colour.w1,
+                         colour.w2,
+                         sign};
+  slices s;
+  for (int32_t k0 = first; k0 <= last; k0 += slices::most) {
+    find_samples(frame, w, k0, s);
+    const int32_t count = last - k0 + 1 < slices::most ? last - k0 + 1 : slices::most;
+    for (int32_t n = 0; n < count; ++n) {
+      const int32_t b0 = s.b0[n], c0 = s.c0[n], ka = k0 + n - origin_[a];
+      if (b0 < -1 || c0 < -1 || b0 >= reach || c0 >= reach)
+        continue;
+      const int32_t slot_a = (ka >> 3) * stride[a], voxel_a = (ka & 7) << shift[a];
+      const auto add = [&](block& to, int q, int32_t voxel) {
+        block::front& front = to.w01[static_cast<size_t>(voxel)];
+        front.w0 += s.w0[q][n];
+        front.w1 += s.w1[q][n];
+        to.w2[static_cast<size_t>(voxel)] += s.w2[q][n];
+      };
+      // Mostly all four voxels lie in one block, which exists.
+      const bool together = b0 >= 0 && c0 >= 0 && (b0 & 7) < 7 && (c0 & 7) < 7 && b0 + 1 < reach && c0 + 1 < reach;
+      const size_t s00 = together ? static_cast<size_t>(slot_a + (b0 >> 3) * stride[b] + (c0 >> 3) * stride[c]) : 0;
+      if (together && field[s00]) [[likely]] {
+        block& to = *field[s00];
+        dirty[s00] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | two_voxels[b][b0 & 7] | two_voxels[c][c0 & 7]);
+        const int32_t voxel = voxel_a | (b0 & 7) << shift[b] | (c0 & 7) << shift[c];
+        add(to, 0, voxel);
+        add(to, 1, voxel + (1 << shift[b]));
+        add(to, 2, voxel + (1 << shift[c]));
+        add(to, 3, voxel + (1 << shift[b]) + (1 << shift[c]));
+        continue;
+      }
+      for (int q = 0; q < 4; ++q) {
+        const int32_t vb = b0 + (q & 1), vc = c0 + (q >> 1);
+        if (vb < 0 || vc < 0 || vb >= reach || vc >= reach || s.w0[q][n] == 0)
+          continue; // makes no block for nothing
+        const auto slot = static_cast<size_t>(slot_a + (vb >> 3) * stride[b] + (vc >> 3) * stride[c]);
+        dirty[slot] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
+        add(field[slot] ? *field[slot] : make_block(slot), q, voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
+      }
+    }
+  }
+}
+
+TESSERA_CLONES void region_field::apply(const ray_job& job, uint64_t sign) {
   const walk_frame frame = make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
   for (const ray& r : std::span(*job.batch.rays).subspan(job.first, job.count)) {
     ray_walk w;
@@ -119,9 +162,9 @@ void region_field::apply(const ray_job& job, uint64_t sign) {
       continue;
     const voxel_words colour = pack_sample(0, 0, r.r, r.g, r.b);
     switch (w.axis) {
-      case 0: walk<0>(frame, w, colour.w1, colour.w2, sign); break;
-      case 1: walk<1>(frame, w, colour.w1, colour.w2, sign); break;
-      default: walk<2>(frame, w, colour.w1, colour.w2, sign);
+      case 0: walk<0>(frame, w, colour, sign); break;
+      case 1: walk<1>(frame, w, colour, sign); break;
+      default: walk<2>(frame, w, colour, sign);
     }
   }
 }

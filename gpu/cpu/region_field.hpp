@@ -41,8 +41,11 @@ public:
   [[nodiscard]] field_stats stats() const;
 
 private:
+  struct slices;
+  struct walk_constants;
+  static void find_samples(const walk_frame& frame, const walk_constants& w, int32_t k, slices& out);
   template <int Axis>
-  void walk(const walk_frame& frame, const ray_walk& ray, uint64_t colour_1, uint64_t colour_2, uint64_t sign);
+  void walk(const walk_frame& frame, const ray_walk& ray, const voxel_words& colour, uint64_t sign);
   void apply(const ray_job& job, uint64_t sign);
   block& make_block(size_t slot);
   void mesh_block(int32_t bx, int32_t by, int32_t bz);
