@@ -5,10 +5,15 @@
 #include "gpu/cpu/clones.hpp"
 #include "gpu/shared/marching_cubes.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace tessera::cpu {
 
@@ -19,64 +24,155 @@ struct masks {
   std::array<std::array<uint16_t, 9>, 9> inside{}, observed{};
 };
 
-/// Reads `width` voxels of a row of a block.
-void read_row(const block& from, int y, int z, int width, int shift, uint16_t& inside, uint16_t& observed) {
-  const block::front* row = from.w01.data() + (z << 6 | y << 3);
-  for (int x = 0; x < width; ++x) {
-    observed = static_cast<uint16_t>(observed | (sample_count(row[x].w0) != 0) << (x + shift));
-    inside = static_cast<uint16_t>(inside | (row[x].w0 >> 63) << (x + shift));
+/// Signs and observations of a row of eight voxels, as bits.
+#if defined(__SSE2__)
+inline void read_row(const block& from, int y, int z, unsigned& inside, unsigned& observed) {
+  const auto* row = reinterpret_cast<const __m128i*>(from.w01.data() + (z << 6 | y << 3)); // one voxel's words 0 and 1 each
+  inside = observed = 0;
+  for (int x = 0; x < 8; x += 4) {
+    const __m128i p = _mm_unpacklo_epi64(_mm_load_si128(row + x), _mm_load_si128(row + x + 1));
+    const __m128i q = _mm_unpacklo_epi64(_mm_load_si128(row + x + 2), _mm_load_si128(row + x + 3));
+    const __m128 low = _mm_shuffle_ps(_mm_castsi128_ps(p), _mm_castsi128_ps(q), _MM_SHUFFLE(2, 0, 2, 0));
+    const __m128 high = _mm_shuffle_ps(_mm_castsi128_ps(p), _mm_castsi128_ps(q), _MM_SHUFFLE(3, 1, 3, 1));
+    const __m128i none = _mm_cmpeq_epi32(_mm_slli_epi32(_mm_castps_si128(low), 8), _mm_setzero_si128());
+    inside |= static_cast<unsigned>(_mm_movemask_ps(high)) << x;
+    observed |= (static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(none))) ^ 15u) << x;
   }
 }
-
-struct sample {
-  float distance; ///< in distance units
-  bool observed;
-};
+#else
+inline void read_row(const block& from, int y, int z, unsigned& inside, unsigned& observed) {
+  const block::front* row = from.w01.data() + (z << 6 | y << 3);
+  inside = observed = 0;
+  for (unsigned x = 0; x < 8; ++x) {
+    observed |= static_cast<unsigned>(sample_count(row[x].w0) != 0) << x;
+    inside |= static_cast<unsigned>(row[x].w0 >> 63) << x;
+  }
+}
+#endif
 
 constexpr float unobserved = std::numeric_limits<float>::infinity();
 
-} // namespace
-
-void block_mesh::clear() {
-  edges.fill(0);
-  before.fill(0);
-  positions.clear();
-  normals.clear();
-  colours.clear();
-  corners.clear();
+/// Mean distance, in distance units.
+inline float distance_of(const block::front& voxel) {
+  const uint32_t weight = weight_sum(voxel.w1);
+  return weight != 0 ? static_cast<float>(distance_sum(voxel.w0)) / static_cast<float>(weight) : unobserved;
 }
 
-void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
-  const uint32_t own = slot(bx, by, bz);
-  auto& held = meshes_[own];
+/// Places in the 9^3 voxels of a block and the first layers after it, x fastest.
+constexpr int place_stride[3] = {1, 9, 81};
+constexpr int place(int x, int y, int z) { return z * 81 + y * 9 + x; }
+
+/// The corners of the marching cubes triangles relative to 3 * place(cell).
+struct corner_offsets {
+  std::array<uint16_t, 16> of{};
+};
+constexpr auto make_corner_offsets() {
+  std::array<corner_offsets, 256> out{};
+  for (size_t set = 0; set < 256; ++set)
+    for (size_t i = 0; i < 15; ++i) {
+      const int edge = marching_cubes::table[set].edges[i], corner = edge / 3;
+      out[set].of[i] = static_cast<uint16_t>(3 * place(corner & 1, corner >> 1 & 1, corner >> 2) + edge % 3);
+    }
+  return out;
+}
+constexpr auto corner_table = make_corner_offsets();
+
+/// For each edge of the 9^3 voxels, the block that it stands in (of 8: +x +y +z) * 1536 + its bit there.
+constexpr auto make_edge_owners() {
+  std::array<uint16_t, 3 * 729> out{};
+  for (int z = 0; z < 9; ++z)
+    for (int y = 0; y < 9; ++y)
+      for (int x = 0; x < 9; ++x)
+        for (int axis = 0; axis < 3; ++axis)
+          out[static_cast<size_t>(3 * place(x, y, z) + axis)] =
+            static_cast<uint16_t>((x >> 3 | (y >> 3) << 1 | (z >> 3) << 2) * 1536 + 3 * ((z & 7) << 6 | (y & 7) << 3 | (x & 7)) + axis);
+  return out;
+}
+constexpr auto edge_owners = make_edge_owners();
+
+using float4 = float __attribute__((vector_size(16)));
+
+/// Mean colour of a voxel.
+inline float4 colour_of(const block& from, size_t voxel) {
+  const auto count = static_cast<float>(sample_count(from.w01[voxel].w0));
+  const float4 sums = {static_cast<float>(from.w01[voxel].w1 >> 32), static_cast<float>(static_cast<uint32_t>(from.w2[voxel])),
+                       static_cast<float>(from.w2[voxel] >> 32), 0.f};
+  return sums / float4{count, count, count, 1.f};
+}
+
+} // namespace
+
+/// What meshing a block needs for a moment.
+struct region_field::mesh_scratch {
+  std::array<float, 729> distance; ///< by place; only of rows that a vertex needs
+  struct edge {
+    uint8_t x, y, z, axis;
+  };
+  std::array<edge, 1536> edges;
+  std::array<block_mesh::vertex, 1536> vertices;
+  std::array<uint16_t, 512 * 15 + 1> corners;
+};
+
+TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
+  auto& held = meshes_[slot(bx, by, bz)];
   const block* around[8];
-  bool any = false;
-  for (int n = 0; n < 8; ++n) {
+  for (int n = 0; n < 8; ++n)
     around[n] = at(bx + (n & 1), by + (n >> 1 & 1), bz + (n >> 2));
-    any = any || (n == 0 && around[n] != nullptr);
-  }
-  if (!any) {
+  if (around[0] == nullptr) {
     held.reset();
     return;
   }
   masks m;
-  for (int z = 0; z < 9; ++z)
-    for (int y = 0; y < 9; ++y) {
-      const int n = (y >> 3) << 1 | (z >> 3) << 2;
+  for (size_t z = 0; z < 9; ++z)
+    for (size_t y = 0; y < 9; ++y) {
+      const size_t n = (y >> 3) << 1 | (z >> 3) << 2;
+      const int row_y = static_cast<int>(y & 7), row_z = static_cast<int>(z & 7);
+      unsigned inside = 0, observed = 0;
       if (around[n] != nullptr)
-        read_row(*around[n], y & 7, z & 7, 8, 0, m.inside[z][y], m.observed[z][y]);
-      if (around[n | 1] != nullptr)
-        read_row(*around[n | 1], y & 7, z & 7, 1, 8, m.inside[z][y], m.observed[z][y]);
+        read_row(*around[n], row_y, row_z, inside, observed);
+      if (around[n | 1] != nullptr) {
+        const uint64_t w0 = around[n | 1]->w01[static_cast<size_t>(row_z << 6 | row_y << 3)].w0;
+        inside |= static_cast<unsigned>(w0 >> 63) << 8;
+        observed |= static_cast<unsigned>(sample_count(w0) != 0) << 8;
+      }
+      m.inside[z][y] = static_cast<uint16_t>(inside);
+      m.observed[z][y] = static_cast<uint16_t>(observed);
+    }
+  thread_local mesh_scratch scratch;
+  // Vertices: every observed edge that crosses the surface; those that no triangle names are left out when blocks are joined.
+  const uint32_t wide[3] = {bx == blocks_ - 1 ? 1u : 8u, by == blocks_ - 1 ? 1u : 8u, bz == blocks_ - 1 ? 1u : 8u};
+  std::array<uint64_t, 24> bits{};
+  std::array<unsigned, 10> rows{}; // that vertices need distances of, by z: a bit for each y
+  size_t vertices = 0;
+  for (uint32_t z = 0; z < wide[2]; ++z)
+    for (uint32_t y = 0; y < wide[1]; ++y) {
+      const unsigned here = m.inside[z][y], seen = m.observed[z][y];
+      // On a far face only edges within the face belong to cells of the region.
+      unsigned cross[3] = {(here ^ here >> 1) & seen & seen >> 1, (here ^ m.inside[z][y + 1]) & seen & m.observed[z][y + 1],
+                           (here ^ m.inside[z + 1][y]) & seen & m.observed[z + 1][y]};
+      for (int axis = 0; axis < 3; ++axis)
+        cross[axis] = wide[axis] == 1 ? 0 : cross[axis] & ((1u << wide[0]) - 1);
+      unsigned left = cross[0] | cross[1] | cross[2];
+      if (left == 0)
+        continue;
+      rows[z] |= 3u << y;
+      rows[z + 1] |= 3u << y;
+      for (; left != 0; left &= left - 1) {
+        const auto x = static_cast<uint32_t>(std::countr_zero(left));
+        const uint32_t first = 3 * (z << 6 | y << 3 | x);
+        for (uint32_t axis = 0; axis < 3; ++axis) {
+          const uint32_t is = cross[axis] >> x & 1;
+          bits[(first + axis) >> 6] |= uint64_t{is} << ((first + axis) & 63);
+          scratch.edges[vertices] = {static_cast<uint8_t>(x), static_cast<uint8_t>(y), static_cast<uint8_t>(z), static_cast<uint8_t>(axis)};
+          vertices += is;
+        }
+      }
     }
   // Cells: only of the region itself. Apron blocks have vertices, not triangles.
-  const bool own_cells = bx < blocks_ - 1 && by < blocks_ - 1 && bz < blocks_ - 1;
-  if (!held)
-    held = std::make_unique<block_mesh>();
-  block_mesh& out = *held;
-  out.clear();
-  if (own_cells)
-    for (int z = 0; z < 8; ++z)
-      for (int y = 0; y < 8; ++y) {
+  size_t corners = 0;
+  if (bx < blocks_ - 1 && by < blocks_ - 1 && bz < blocks_ - 1)
+    for (size_t z = 0; z < 8; ++z)
+      for (size_t y = 0; y < 8; ++y) {
         const unsigned o = m.observed[z][y] & m.observed[z][y + 1] & m.observed[z + 1][y] & m.observed[z + 1][y + 1];
         const unsigned whole = o & o >> 1;
         const unsigned r0 = m.inside[z][y], r1 = m.inside[z][y + 1], r2 = m.inside[z + 1][y], r3 = m.inside[z + 1][y + 1];
@@ -85,109 +181,87 @@ void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
         for (; active != 0; active &= active - 1) {
           const int x = std::countr_zero(active);
           const unsigned set = (r0 >> x & 3) | (r1 >> x & 3) << 2 | (r2 >> x & 3) << 4 | (r3 >> x & 3) << 6;
-          const auto& triangles = marching_cubes::table[set];
-          for (int i = 0; i < 3 * triangles.count; ++i) {
-            const int edge = triangles.edges[static_cast<size_t>(i)], corner = edge / 3;
-            const int vx = x + (corner & 1), vy = y + (corner >> 1 & 1), vz = z + (corner >> 2);
-            const int neighbour = vx >> 3 | (vy >> 3) << 1 | (vz >> 3) << 2;
-            out.corners.push_back(static_cast<uint16_t>(neighbour * 1536 + 3 * lattice::voxel_in_block(vx, vy, vz) + edge % 3));
-          }
+          const auto cell = static_cast<uint16_t>(3 * place(x, static_cast<int>(y), static_cast<int>(z)));
+          for (size_t i = 0; i < 16; ++i) // those past the case's triangles are written over by the next cell
+            scratch.corners[corners + i] = static_cast<uint16_t>(cell + corner_table[set].of[i]);
+          corners += size_t{3} * marching_cubes::table[set].count;
         }
       }
-
-  // Distances of the voxels around, each computed once: NaN is not computed yet, infinity is not observed.
-  thread_local std::array<float, 11 * 11 * 11> known;
-  known.fill(std::numeric_limits<float>::quiet_NaN());
-  const auto look_up = [&](int x, int y, int z) {
-    const block* from = (x | y | z) >= 0 ? around[x >> 3 | (y >> 3) << 1 | (z >> 3) << 2] : at(bx + (x >> 3), by + (y >> 3), bz + (z >> 3));
-    if (from == nullptr)
-      return unobserved;
-    const auto v = static_cast<size_t>(lattice::voxel_in_block(x, y, z));
-    const uint32_t weight = weight_sum(from->w01[v].w1);
-    return weight != 0 ? static_cast<float>(distance_sum(from->w01[v].w0)) / static_cast<float>(weight) : unobserved;
-  };
-  const auto read = [&](int x, int y, int z) -> sample { // relative to the block, -1 .. 9
-    float& d = known[static_cast<size_t>(((z + 1) * 11 + y + 1) * 11 + x + 1)];
-    if (d != d)
-      d = look_up(x, y, z);
-    return {d, d != unobserved};
-  };
-  const auto add_vertex = [&](int x, int y, int z, int axis) {
-    const int to[3] = {x + (axis == 0), y + (axis == 1), z + (axis == 2)};
-    const sample d0 = read(x, y, z), d1 = read(to[0], to[1], to[2]);
-    float t = d0.distance / (d0.distance - d1.distance);
-    t = t > 0.f ? t < 1.f ? t : 1.f : 0.f;
-    const int v[3] = {x, y, z};
-    const int32_t block_origin[3] = {origin_[0] + bx * 8, origin_[1] + by * 8, origin_[2] + bz * 8};
-    float gradient[3];
-    for (int i = 0; i < 3; ++i) {
-      const float lattice_at = static_cast<float>(block_origin[i] + v[i]);
-      out.positions.push_back((i == axis ? lattice_at + t : lattice_at) * map_.voxel_m);
-      if (i == axis) {
-        gradient[i] = d1.distance - d0.distance;
-        continue;
-      }
-      const int step[3] = {i == 0, i == 1, i == 2};
-      // Forward difference where the next voxel is observed, else backward: both lie within reach of any cut (docs/field.md).
-      const auto slope = [&](int px, int py, int pz, const sample& here) {
-        const sample ahead = read(px + step[0], py + step[1], pz + step[2]);
-        if (ahead.observed)
-          return ahead.distance - here.distance;
-        const sample back = read(px - step[0], py - step[1], pz - step[2]);
-        return back.observed ? here.distance - back.distance : 0.f;
-      };
-      const float s0 = slope(x, y, z, d0), s1 = slope(to[0], to[1], to[2], d1);
-      gradient[i] = s0 + (s1 - s0) * t;
-    }
-    const float length = std::sqrt(gradient[0] * gradient[0] + gradient[1] * gradient[1] + gradient[2] * gradient[2]);
-    for (float g : gradient)
-      out.normals.push_back(length > 0.f ? g / length : 0.f);
-    // Colour: the sums of both ends, weighted by nearness.
-    const auto colour_of = [&](int px, int py, int pz, float* rgb) {
-      const block* from = around[px >> 3 | (py >> 3) << 1 | (pz >> 3) << 2];
-      const auto i = static_cast<size_t>(lattice::voxel_in_block(px, py, pz));
-      const auto count = static_cast<float>(sample_count(from->w01[i].w0));
-      rgb[0] = static_cast<float>(from->w01[i].w1 >> 32) / count;
-      rgb[1] = static_cast<float>(static_cast<uint32_t>(from->w2[i])) / count;
-      rgb[2] = static_cast<float>(from->w2[i] >> 32) / count;
-    };
-    float c0[3], c1[3];
-    colour_of(x, y, z, c0);
-    colour_of(to[0], to[1], to[2], c1);
-    for (int i = 0; i < 3; ++i)
-      out.colours.push_back(static_cast<uint8_t>(std::floor(c0[i] + (c1[i] - c0[i]) * t + 0.5f)));
-  };
-  // Vertices: every observed edge that crosses the surface; those that no triangle names are left out when blocks are joined.
-  const int wide[3] = {bx == blocks_ - 1 ? 1 : 8, by == blocks_ - 1 ? 1 : 8, bz == blocks_ - 1 ? 1 : 8};
-  int written = 0;
-  for (int z = 0; z < wide[2]; ++z)
-    for (int y = 0; y < wide[1]; ++y) {
-      const unsigned here = m.inside[z][y], seen = m.observed[z][y];
-      // On a far face only edges within the face belong to cells of the region.
-      unsigned cross[3] = {(here ^ here >> 1) & seen & seen >> 1, (here ^ m.inside[z][y + 1]) & seen & m.observed[z][y + 1],
-                           (here ^ m.inside[z + 1][y]) & seen & m.observed[z + 1][y]};
-      for (int axis = 0; axis < 3; ++axis)
-        cross[axis] = wide[axis] == 1 ? 0 : cross[axis] & ((1u << wide[0]) - 1);
-      for (unsigned left = cross[0] | cross[1] | cross[2]; left != 0; left &= left - 1) {
-        const int x = std::countr_zero(left);
-        for (int axis = 0; axis < 3; ++axis)
-          if (cross[axis] >> x & 1) {
-            const int bit = 3 * (z << 6 | y << 3 | x) + axis;
-            out.edges[static_cast<size_t>(bit >> 6)] |= uint64_t{1} << (bit & 63);
-            add_vertex(x, y, z, axis);
-            ++written;
-          }
-      }
-    }
-  if (written == 0 && out.corners.empty()) {
+  if (vertices == 0 && corners == 0) {
     held.reset();
     return;
   }
+
+  for (int z = 0; z < 9; ++z)
+    for (unsigned left = rows[static_cast<size_t>(z)]; left != 0; left &= left - 1) {
+      const int y = std::countr_zero(left);
+      const int n = (y >> 3) << 1 | (z >> 3) << 2;
+      float* row = scratch.distance.data() + place(0, y, z);
+      if (around[n] != nullptr) {
+        const block::front* from = around[n]->w01.data() + ((z & 7) << 6 | (y & 7) << 3);
+        for (int x = 0; x < 8; ++x)
+          row[x] = distance_of(from[x]);
+      } else {
+        std::fill_n(row, 8, unobserved);
+      }
+      row[8] = around[n | 1] != nullptr ? distance_of(around[n | 1]->w01[static_cast<size_t>((z & 7) << 6 | (y & 7) << 3)]) : unobserved;
+    }
+  const int32_t block_origin[3] = {origin_[0] + bx * 8, origin_[1] + by * 8, origin_[2] + bz * 8};
+  for (size_t i = 0; i < vertices; ++i) {
+    const auto [x, y, z, axis] = scratch.edges[i];
+    const int from = place(x, y, z), to = from + place_stride[axis];
+    const float d0 = scratch.distance[static_cast<size_t>(from)], d1 = scratch.distance[static_cast<size_t>(to)];
+    float t = d0 / (d0 - d1);
+    t = t > 0.f ? t < 1.f ? t : 1.f : 0.f;
+    // Forward difference where the next voxel is observed, else backward: both lie within reach of any cut (docs/field.md).
+    float gradient[3];
+    for (int other = 0; other < 3; ++other) {
+      if (other == axis) {
+        gradient[other] = d1 - d0;
+        continue;
+      }
+      float ahead0 = scratch.distance[static_cast<size_t>(from + place_stride[other])] - d0;
+      float ahead1 = scratch.distance[static_cast<size_t>(to + place_stride[other])] - d1;
+      if (ahead0 == unobserved)
+        ahead0 = slope_backward(bx * 8 + x, by * 8 + y, bz * 8 + z, other, d0);
+      if (ahead1 == unobserved)
+        ahead1 = slope_backward(bx * 8 + x + (axis == 0), by * 8 + y + (axis == 1), bz * 8 + z + (axis == 2), other, d1);
+      gradient[other] = ahead0 + (ahead1 - ahead0) * t;
+    }
+    block_mesh::vertex& out = scratch.vertices[i];
+    const float length = std::sqrt(gradient[0] * gradient[0] + gradient[1] * gradient[1] + gradient[2] * gradient[2]);
+    const float at[3] = {static_cast<float>(block_origin[0] + x), static_cast<float>(block_origin[1] + y),
+                         static_cast<float>(block_origin[2] + z)};
+    for (int k = 0; k < 3; ++k) {
+      out.position[k] = (k == axis ? at[k] + t : at[k]) * map_.voxel_m;
+      out.normal[k] = length > 0.f ? gradient[k] / length : 0.f;
+    }
+    // Colour: the means of both ends, weighted by nearness.
+    const uint16_t far_end = edge_owners[static_cast<size_t>(3 * to)];
+    const float4 c0 = colour_of(*around[0], static_cast<size_t>(z << 6 | y << 3 | x));
+    const float4 c1 = colour_of(*around[far_end / 1536], static_cast<size_t>(far_end % 1536 / 3));
+    const float4 c = c0 + (c1 - c0) * float4{t, t, t, t} + float4{.5f, .5f, .5f, .5f};
+    for (int k = 0; k < 3; ++k)
+      out.colour[k] = static_cast<uint8_t>(static_cast<int32_t>(c[k])); // c > 0: rounds down
+  }
+
+  if (!held)
+    held = std::make_unique<block_mesh>();
+  held->edges = bits;
   uint16_t before = 0;
   for (size_t i = 0; i < 24; ++i) {
-    out.before[i] = before;
-    before = static_cast<uint16_t>(before + std::popcount(out.edges[i]));
+    held->before[i] = before;
+    before = static_cast<uint16_t>(before + std::popcount(bits[i]));
   }
+  held->vertices.assign(scratch.vertices.data(), scratch.vertices.data() + vertices);
+  held->corners.assign(scratch.corners.data(), scratch.corners.data() + corners);
+}
+
+float region_field::slope_backward(int32_t x, int32_t y, int32_t z, int axis, float here) const {
+  const int32_t px = x - (axis == 0), py = y - (axis == 1), pz = z - (axis == 2);
+  const block* from = at(px >> 3, py >> 3, pz >> 3);
+  const float back = from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(px, py, pz))]) : unobserved;
+  return back != unobserved ? here - back : 0.f;
 }
 
 TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
@@ -232,7 +306,7 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
     if (meshes_[s]) {
       parts.push_back({meshes_[s].get(), s, all});
       first_of[s] = all;
-      all += static_cast<uint32_t>(meshes_[s]->positions.size() / 3);
+      all += static_cast<uint32_t>(meshes_[s]->vertices.size());
       corners += meshes_[s]->corners.size();
     }
   const int32_t offset[8] = {0,
@@ -248,8 +322,7 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
   std::vector<uint32_t> number(all, 0);
   for (const part& p : parts)
     for (const uint16_t corner : p.from->corners) {
-      const auto neighbour = static_cast<size_t>(corner / 1536);
-      const auto bit = static_cast<size_t>(corner % 1536);
+      const auto neighbour = static_cast<size_t>(edge_owners[corner] / 1536), bit = static_cast<size_t>(edge_owners[corner] % 1536);
       const uint32_t s = p.slot + static_cast<uint32_t>(offset[neighbour]);
       const block_mesh& owner = *meshes_[s];
       const uint64_t below = owner.edges[bit >> 6] & ((uint64_t{1} << (bit & 63)) - 1);
@@ -277,9 +350,10 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
           continue;
         const auto bit = static_cast<int32_t>(64 * word) + std::countr_zero(left);
         const int32_t voxel = bit / 3;
-        std::memcpy(&out->positions[3 * size_t{to}], &p.from->positions[3 * local], 12);
-        std::memcpy(&out->normals[3 * size_t{to}], &p.from->normals[3 * local], 12);
-        std::memcpy(&out->colours[3 * size_t{to}], &p.from->colours[3 * local], 3);
+        const block_mesh::vertex& vertex = p.from->vertices[local];
+        std::memcpy(&out->positions[3 * size_t{to}], vertex.position, sizeof vertex.position);
+        std::memcpy(&out->normals[3 * size_t{to}], vertex.normal, sizeof vertex.normal);
+        std::memcpy(&out->colours[3 * size_t{to}], vertex.colour, sizeof vertex.colour);
         out->keys[to] = lattice::vertex_key(origin_[0] + bx * 8 + (voxel & 7), origin_[1] + by * 8 + (voxel >> 3 & 7),
                                             origin_[2] + bz * 8 + (voxel >> 6), bit % 3);
       }

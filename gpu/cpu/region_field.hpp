@@ -19,11 +19,13 @@ struct block_mesh {
   /// Which edges of the block's voxels carry a vertex: bit 3 * voxel + axis; and how many stand before each word.
   std::array<uint64_t, 24> edges{};
   std::array<uint16_t, 24> before{};
-  std::vector<float> positions, normals;
-  std::vector<uint8_t> colours;
-  /// For each corner of each triangle: neighbour (3 bits: +x +y +z) * 1536 + 3 * voxel + axis.
+  struct vertex {
+    float position[3], normal[3];
+    uint8_t colour[3];
+  };
+  std::vector<vertex> vertices;
+  /// For each corner of each triangle: 3 * (its place in the 9^3 voxels from the block's first on) + axis.
   std::vector<uint16_t> corners;
-  void clear();
 };
 
 /// The field of one region on the CPU, with the meshes of its blocks. Not thread-safe.
@@ -48,7 +50,10 @@ private:
   void walk(const walk_frame& frame, const ray_walk& ray, const voxel_words& colour, uint64_t sign);
   void apply(const ray_job& job, uint64_t sign);
   block& make_block(size_t slot);
+  struct mesh_scratch;
   void mesh_block(int32_t bx, int32_t by, int32_t bz);
+  /// Slope of the distance before a voxel (region coordinates), 0 if the voxel before is not observed.
+  [[nodiscard]] float slope_backward(int32_t x, int32_t y, int32_t z, int axis, float here) const;
   [[nodiscard]] const block* at(int32_t bx, int32_t by, int32_t bz) const;
   [[nodiscard]] uint32_t slot(int32_t bx, int32_t by, int32_t bz) const {
     return static_cast<uint32_t>((bz * blocks_ + by) * blocks_ + bx);
