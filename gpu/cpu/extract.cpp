@@ -166,6 +166,7 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
           scratch.edges[vertices] = {static_cast<uint8_t>(x), static_cast<uint8_t>(y), static_cast<uint8_t>(z), static_cast<uint8_t>(axis)};
           vertices += is;
         }
+        __builtin_prefetch(&around[0]->w2[first / 3]);
       }
     }
   // Cells: only of the region itself. Apron blocks have vertices, not triangles.
