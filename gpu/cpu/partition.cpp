@@ -42,9 +42,10 @@ partition partition_rays(const mapping& map, std::span<const ray> rays, const po
       continue;
     }
     int32_t low[3], high[3];
+    walk_box(walk, low, high);
     for (int axis = 0; axis < 3; ++axis) {
-      low[axis] = lattice::floor_div(walk.low[axis] - lattice::apron, edge);
-      high[axis] = lattice::floor_div(walk.high[axis], edge);
+      low[axis] = lattice::floor_div(low[axis] - lattice::apron, edge);
+      high[axis] = lattice::floor_div(high[axis], edge);
     }
     for (int32_t z = low[2]; z <= high[2]; ++z)
       for (int32_t y = low[1]; y <= high[1]; ++y)

@@ -4,6 +4,7 @@
 
 #include "gpu/shared/digest.hpp"
 
+#include <algorithm>
 #include <new>
 
 namespace tessera::cpu {
@@ -46,131 +47,172 @@ constexpr uint8_t two_voxels[3][8] = {{3, 1, 1, 1, 1, 1, 5, 5}, {9, 1, 1, 1, 1, 
 
 } // namespace
 
-/// What the samples of up to eight slices add: the voxels (b0, c0), (b0 + 1, c0), (b0, c0 + 1), (b0 + 1, c0 + 1) of each.
-struct region_field::slices {
+using int32x8 = int32_t __attribute__((vector_size(32)));
+using int64x8 = int64_t __attribute__((vector_size(64)));
+
+/// Rays set up for a walk through the region: ray_walk by field, with places relative to the region's first voxel.
+struct region_field::walk_batch {
+  static constexpr size_t most = 64;
+  template <class T>
+  using each = std::array<T, most>;
+  alignas(64) each<int32_t> axis, end_a, end_b, end_c, direction_a, direction_b, direction_c, slope_b, slope_c, first, last, weight;
+  alignas(64) each<int64_t> colour_1, colour_2; ///< what a sample adds to words 1 and 2, but for the weight
+};
+
+/// What the samples of up to eight slices of a ray add: to the voxels (b0, c0), (b0 + 1, c0), (b0, c0 + 1), (b0 + 1, c0 + 1) of each.
+struct region_field::walk_samples {
   static constexpr int32_t most = 8;
-  alignas(64) int32_t b0[most], c0[most];
-  alignas(64) uint64_t w0[4][most], w1[4][most], w2[4][most];
+  int64x8 w0[4], w1[4], w2[4];
+  int32x8 b0, c0;
+  std::array<block*, most> to; ///< the block of all four, or null if they need a closer look
+  std::array<int32_t, most> voxel; ///< (b0, c0) in that block
+  int32_t axis, first, count; ///< slices first .. first + count - 1 on the axis
 };
 
-/// A ray and the constants of its walk through a region.
-struct region_field::walk_constants {
-  int32_t end_a, end_b, end_c;                   ///< end point, 1/256 voxel; b and c from the region's origin on
-  int32_t direction_a, direction_b, direction_c; ///< see ray_walk
-  int32_t slope_b, slope_c, weight;
-  uint64_t colour_1, colour_2, sign;
-};
-
-/// Samples of slices k, k + 1 .. (docs/field.md, "Walk"). Those past the ray's last slice are computed and not used.
-[[gnu::always_inline]] inline void region_field::find_samples(const walk_frame& frame, const walk_constants& w, int32_t k, slices& out) {
-  alignas(64) int32_t along[slices::most], fb[slices::most], fc[slices::most], distance[4][slices::most], weight[4][slices::most];
-  for (int32_t n = 0; n < slices::most; ++n) {
-    along[n] = (k + n) * 256 - w.end_a;
-    const int32_t pb = w.end_b * 256 + slide(along[n], w.slope_b), pc = w.end_c * 256 + slide(along[n], w.slope_c);
-    out.b0[n] = pb >> 16;
-    out.c0[n] = pc >> 16;
-    fb[n] = pb >> 12 & 15;
-    fc[n] = pc >> 12 & 15;
-  }
-  for (int q = 0; q < 4; ++q) {
-    const int i = q & 1, j = q >> 1;
-    for (int32_t n = 0; n < slices::most; ++n) {
-      const int32_t scaled = -w.direction_a * along[n] + w.direction_b * (w.end_b - (out.b0[n] + i) * 256)
-                             + w.direction_c * (w.end_c - (out.c0[n] + j) * 256);
-      distance[q][n] = clamp_distance(scaled);
-      weight[q][n] = sample_weight(frame, w.weight, (i ? fb[n] : 16 - fb[n]) * (j ? fc[n] : 16 - fc[n]), distance[q][n]);
-    }
-    for (int32_t n = 0; n < slices::most; ++n) {
-      const uint64_t any = weight[q][n] != 0 ? ~uint64_t{0} : 0; // a weight of 0 adds nothing at all
-      const uint64_t w0 = ((static_cast<uint64_t>(static_cast<int64_t>(distance[q][n] * weight[q][n])) << 24) + 1) & any;
-      const uint64_t w1 = (w.colour_1 | static_cast<uint32_t>(weight[q][n])) & any, w2 = w.colour_2 & any;
-      out.w0[q][n] = (w0 ^ w.sign) - w.sign; // x or -x
-      out.w1[q][n] = (w1 ^ w.sign) - w.sign;
-      out.w2[q][n] = (w2 ^ w.sign) - w.sign;
-    }
-  }
-}
-
-/// Walks one ray.
-template <int Axis>
-[[gnu::always_inline]] inline void region_field::walk(const walk_frame& frame, const ray_walk& ray, const voxel_words& colour, uint64_t sign) {
-  constexpr int a = Axis, b = Axis == 0 ? 1 : 0, c = Axis == 2 ? 1 : 2;
-  constexpr int shift[3] = {0, 3, 6};
-  const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
-  const int32_t reach = reach_;
-  auto* const field = field_.data();
-  auto* const dirty = dirty_.data();
-  const int32_t first = ray.first > origin_[a] ? ray.first : origin_[a];
-  const int32_t last = ray.last < origin_[a] + reach_ - 1 ? ray.last : origin_[a] + reach_ - 1;
-  const walk_constants w{ray.end[a],
-                         ray.end[b] - origin_[b] * 256,
-                         ray.end[c] - origin_[c] * 256,
-                         ray.direction[a],
-                         ray.direction[b],
-                         ray.direction[c],
-                         ray.slope[0],
-                         ray.slope[1],
-                         ray.weight,
-                         colour.w1,
-                         colour.w2,
-                         sign};
-  slices s;
-  for (int32_t k0 = first; k0 <= last; k0 += slices::most) {
-    find_samples(frame, w, k0, s);
-    const int32_t count = last - k0 + 1 < slices::most ? last - k0 + 1 : slices::most;
-    for (int32_t n = 0; n < count; ++n) {
-      const int32_t b0 = s.b0[n], c0 = s.c0[n], ka = k0 + n - origin_[a];
-      if (b0 < -1 || c0 < -1 || b0 >= reach || c0 >= reach)
-        continue;
-      const int32_t slot_a = (ka >> 3) * stride[a], voxel_a = (ka & 7) << shift[a];
-      const auto add = [&](block& to, int q, int32_t voxel) {
-        block::front& front = to.w01[static_cast<size_t>(voxel)];
-        front.w0 += s.w0[q][n];
-        front.w1 += s.w1[q][n];
-        to.w2[static_cast<size_t>(voxel)] += s.w2[q][n];
-      };
-      // Mostly all four voxels lie in one block, which exists.
-      const bool together = b0 >= 0 && c0 >= 0 && (b0 & 7) < 7 && (c0 & 7) < 7 && b0 + 1 < reach && c0 + 1 < reach;
-      const size_t s00 = together ? static_cast<size_t>(slot_a + (b0 >> 3) * stride[b] + (c0 >> 3) * stride[c]) : 0;
-      if (together && field[s00]) [[likely]] {
-        block& to = *field[s00];
-        dirty[s00] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | two_voxels[b][b0 & 7] | two_voxels[c][c0 & 7]);
-        const int32_t voxel = voxel_a | (b0 & 7) << shift[b] | (c0 & 7) << shift[c];
-        add(to, 0, voxel);
-        add(to, 1, voxel + (1 << shift[b]));
-        add(to, 2, voxel + (1 << shift[c]));
-        add(to, 3, voxel + (1 << shift[b]) + (1 << shift[c]));
-        continue;
-      }
-      for (int q = 0; q < 4; ++q) {
-        const int32_t vb = b0 + (q & 1), vc = c0 + (q >> 1);
-        if (vb < 0 || vc < 0 || vb >= reach || vc >= reach || s.w0[q][n] == 0)
-          continue; // makes no block for nothing
-        const auto slot = static_cast<size_t>(slot_a + (vb >> 3) * stride[b] + (vc >> 3) * stride[c]);
-        dirty[slot] |= static_cast<uint8_t>(one_voxel[a][ka & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
-        add(field[slot] ? *field[slot] : make_block(slot), q, voxel_a | (vb & 7) << shift[b] | (vc & 7) << shift[c]);
-      }
-    }
-  }
-}
-
-TESSERA_CLONES void region_field::apply(const ray_job& job, uint64_t sign) {
-  const walk_frame frame = make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
-  for (const ray& r : std::span(*job.batch.rays).subspan(job.first, job.count)) {
+[[gnu::always_inline]] inline void region_field::setup(const walk_frame& frame, std::span<const ray> rays, int32_t sign, walk_batch& out) const {
+  for (size_t i = 0; i < rays.size(); ++i) {
     ray_walk w;
-    if (!setup_walk(frame, r.x, r.y, r.z, r.points, w))
+    setup_walk(frame, rays[i].x, rays[i].y, rays[i].z, rays[i].points, w);
+    const int32_t origin_a = w.axis == 0 ? origin_[0] : w.axis == 1 ? origin_[1] : origin_[2];
+    out.axis[i] = w.axis;
+    out.end_a[i] = w.end_a - origin_a * 256;
+    out.end_b[i] = w.end_b - (w.axis == 0 ? origin_[1] : origin_[0]) * 256;
+    out.end_c[i] = w.end_c - (w.axis == 2 ? origin_[1] : origin_[2]) * 256;
+    out.direction_a[i] = w.direction_a;
+    out.direction_b[i] = w.direction_b;
+    out.direction_c[i] = w.direction_c;
+    out.slope_b[i] = w.slope_b;
+    out.slope_c[i] = w.slope_c;
+    out.first[i] = w.first > origin_a ? w.first - origin_a : 0;
+    out.last[i] = w.last < origin_a + reach_ - 1 ? w.last - origin_a : reach_ - 1;
+    out.weight[i] = w.weight;
+  }
+  for (size_t i = 0; i < rays.size(); ++i) {
+    const voxel_words colour = pack_sample(0, 0, rays[i].r, rays[i].g, rays[i].b);
+    out.colour_1[i] = static_cast<int64_t>(colour.w1) * sign;
+    out.colour_2[i] = static_cast<int64_t>(colour.w2) * sign;
+  }
+}
+
+/// Samples of slices k, k + 1 .. of ray i (docs/field.md, "Walk"). Those past the ray's last slice are computed and not used.
+[[gnu::always_inline]] inline void region_field::find_samples(const walk_frame& frame, const walk_batch& rays, size_t i, int32_t k,
+                                                              int32_t sign, walk_samples& out) {
+  const int32_t end_b = rays.end_b[i], end_c = rays.end_c[i];
+  const int32x8 along = (int32x8{0, 1, 2, 3, 4, 5, 6, 7} + k) * 256 - rays.end_a[i];
+  const int32x8 pb = end_b * 256 + (along * rays.slope_b[i] >> 8), pc = end_c * 256 + (along * rays.slope_c[i] >> 8);
+  out.b0 = pb >> 16;
+  out.c0 = pc >> 16;
+  const int32x8 fb = pb >> 12 & 15, fc = pc >> 12 & 15;
+  const int32x8 scaled = (1 << 17) - rays.direction_a[i] * along + rays.direction_b[i] * (end_b - out.b0 * 256)
+                         + rays.direction_c[i] * (end_c - out.c0 * 256);
+  const int32x8 low = (16 - fc) * rays.weight[i], high = fc * rays.weight[i];
+  for (int q = 0; q < 4; ++q) {
+    const int right = q & 1, up = q >> 1;
+    int32x8 distance = (scaled - right * 256 * rays.direction_b[i] - up * 256 * rays.direction_c[i]) >> 18;
+    distance = distance > 255 ? int32x8{} + 255 : distance;
+    distance = distance < -255 ? int32x8{} - 255 : distance;
+    int32x8 weight = ((up ? high : low) * (right ? fb : 16 - fb) + 255) >> 8;
+    weight = distance >= -frame.behind ? weight : (weight * ((255 + distance) * frame.falloff >> 8) + 255) >> 8;
+    const auto any = __builtin_convertvector(weight != 0, int64x8); // a weight of 0 adds nothing at all
+    weight = weight * sign;
+    out.w0[q] = ((__builtin_convertvector(distance * weight, int64x8) << 24) + sign) & any;
+    out.w1[q] = (__builtin_convertvector(weight, int64x8) + rays.colour_1[i]) & any;
+    out.w2[q] = any & rays.colour_2[i];
+  }
+}
+
+/// Finds the blocks of samples, and has their memory on its way by the time that they are added.
+[[gnu::always_inline]] inline void region_field::locate(walk_samples& s) {
+  const int a = s.axis, b = a == 0 ? 1 : 0, c = a == 2 ? 1 : 2;
+  const int shift_a = 3 * a, shift_b = 3 * b, shift_c = 3 * c;
+  const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
+  const int32x8 b0 = s.b0, c0 = s.c0, k = int32x8{0, 1, 2, 3, 4, 5, 6, 7} + s.first;
+  const int32x8 slot = (k >> 3) * stride[a] + (b0 >> 3) * stride[b] + (c0 >> 3) * stride[c];
+  const int32x8 voxel = (k & 7) << shift_a | (b0 & 7) << shift_b | (c0 & 7) << shift_c;
+  // Mostly all four voxels lie in one block, which exists. (The last layer of a region's field starts a block.)
+  const int32x8 together = (b0 >= 0) & (c0 >= 0) & ((b0 & 7) < 7) & ((c0 & 7) < 7) & (b0 + 1 < reach_) & (c0 + 1 < reach_);
+  for (int32_t n = 0; n < s.count; ++n) {
+    const auto i = static_cast<size_t>(n);
+    s.to[i] = nullptr;
+    if (together[n] == 0)
       continue;
-    const voxel_words colour = pack_sample(0, 0, r.r, r.g, r.b);
-    switch (w.axis) {
-      case 0: walk<0>(frame, w, colour, sign); break;
-      case 1: walk<1>(frame, w, colour, sign); break;
-      default: walk<2>(frame, w, colour, sign);
+    const auto at = static_cast<size_t>(slot[n]);
+    block* to = field_[at].get();
+    if (to == nullptr)
+      continue;
+    dirty_[at] |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
+    s.to[i] = to;
+    s.voxel[i] = voxel[n];
+    const auto v00 = static_cast<size_t>(voxel[n]), v01 = v00 + (size_t{1} << shift_c);
+    __builtin_prefetch(&to->w01[v00], 1);
+    __builtin_prefetch(&to->w01[v01], 1);
+    __builtin_prefetch(&to->w2[v00], 1);
+    __builtin_prefetch(&to->w2[v01], 1);
+  }
+}
+
+/// Adds samples to their voxels.
+[[gnu::always_inline]] inline void region_field::add(const walk_samples& s) {
+  const int a = s.axis, b = a == 0 ? 1 : 0, c = a == 2 ? 1 : 2;
+  const int shift_a = 3 * a, shift_b = 3 * b, shift_c = 3 * c;
+  const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
+  for (int32_t n = 0; n < s.count; ++n) {
+    const auto add = [&](block& to, int q, int32_t voxel) {
+      block::front& front = to.w01[static_cast<size_t>(voxel)];
+      front.w0 += static_cast<uint64_t>(s.w0[q][n]);
+      front.w1 += static_cast<uint64_t>(s.w1[q][n]);
+      to.w2[static_cast<size_t>(voxel)] += static_cast<uint64_t>(s.w2[q][n]);
+    };
+    if (block* const to = s.to[static_cast<size_t>(n)]) [[likely]] {
+      const int32_t voxel = s.voxel[static_cast<size_t>(n)];
+      add(*to, 0, voxel);
+      add(*to, 1, voxel + (1 << shift_b));
+      add(*to, 2, voxel + (1 << shift_c));
+      add(*to, 3, voxel + (1 << shift_b) + (1 << shift_c));
+      continue;
+    }
+    const int32_t k = s.first + n;
+    for (int q = 0; q < 4; ++q) {
+      const int32_t vb = s.b0[n] + (q & 1), vc = s.c0[n] + (q >> 1);
+      if (vb < 0 || vc < 0 || vb >= reach_ || vc >= reach_ || s.w0[q][n] == 0)
+        continue; // makes no block for nothing
+      const auto slot = static_cast<size_t>((k >> 3) * stride[a] + (vb >> 3) * stride[b] + (vc >> 3) * stride[c]);
+      dirty_[slot] |= static_cast<uint8_t>(one_voxel[a][k & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
+      add(field_[slot] ? *field_[slot] : make_block(slot), q, (k & 7) << shift_a | (vb & 7) << shift_b | (vc & 7) << shift_c);
     }
   }
+}
+
+/// Rays are set up many at once, and samples are added a few rays after they were located.
+TESSERA_CLONES void region_field::apply(const ray_job& job, int32_t sign) {
+  const walk_frame frame = make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
+  const auto rays = std::span(*job.batch.rays).subspan(job.first, job.count);
+  walk_batch batch;
+  constexpr size_t lag = 8;
+  std::array<walk_samples, lag> samples;
+  size_t located = 0, added = 0;
+  for (size_t first = 0; first < rays.size(); first += walk_batch::most) {
+    const size_t count = std::min(walk_batch::most, rays.size() - first);
+    setup(frame, rays.subspan(first, count), sign, batch);
+    for (size_t i = 0; i < count; ++i)
+      for (int32_t k = batch.first[i]; k <= batch.last[i]; k += walk_samples::most) {
+        walk_samples& s = samples[located % lag];
+        if (located >= lag)
+          add(s), ++added;
+        find_samples(frame, batch, i, k, sign, s);
+        s.axis = batch.axis[i];
+        s.first = k;
+        s.count = std::min(batch.last[i] - k + 1, walk_samples::most);
+        locate(s);
+        ++located;
+      }
+  }
+  for (; added < located; ++added)
+    add(samples[added % lag]);
 }
 
 void region_field::integrate(std::span<const ray_job> jobs) {
-  const auto sign_of = [](int32_t sign) { return sign < 0 ? ~uint64_t{0} : uint64_t{0}; };
+  const auto sign_of = [](int32_t sign) { return sign < 0 ? -1 : 1; };
   fresh_.clear();
   full_ = false;
   for (const ray_job& job : jobs)

@@ -43,12 +43,13 @@ public:
   [[nodiscard]] field_stats stats() const;
 
 private:
-  struct slices;
-  struct walk_constants;
-  static void find_samples(const walk_frame& frame, const walk_constants& w, int32_t k, slices& out);
-  template <int Axis>
-  void walk(const walk_frame& frame, const ray_walk& ray, const voxel_words& colour, uint64_t sign);
-  void apply(const ray_job& job, uint64_t sign);
+  struct walk_batch;
+  struct walk_samples;
+  void setup(const walk_frame& frame, std::span<const ray> rays, int32_t sign, walk_batch& out) const;
+  static void find_samples(const walk_frame& frame, const walk_batch& rays, size_t i, int32_t k, int32_t sign, walk_samples& out);
+  void locate(walk_samples& samples);
+  void add(const walk_samples& samples);
+  void apply(const ray_job& job, int32_t sign);
   block& make_block(size_t slot);
   struct mesh_scratch;
   void mesh_block(int32_t bx, int32_t by, int32_t bz);

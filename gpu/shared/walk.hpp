@@ -37,64 +37,74 @@ TESSERA_HD walk_frame make_walk_frame(const float* m, float voxel_m, float trunc
 
 /// A ray ready to be walked. Axis a is the one it runs along most; b and c are the other two in ascending order.
 struct ray_walk {
-  int32_t end[3];       ///< end point, 1/256 voxel
-  int32_t direction[3]; ///< unit direction times distance_scale
-  int32_t axis;         ///< a: 0, 1 or 2
-  int32_t slope[2];     ///< movement along b and c for one voxel along a, 1/65536
-  int32_t first, last;  ///< slices a = first .. last
-  int32_t weight;       ///< 4 to 124
-  int32_t low[3], high[3]; ///< bounds of all voxels it may write to
+  int32_t axis;                                  ///< a: 0, 1 or 2
+  int32_t end_a, end_b, end_c;                   ///< end point, 1/256 voxel
+  int32_t direction_a, direction_b, direction_c; ///< unit direction times distance_scale
+  int32_t slope_b, slope_c;                      ///< movement along b and c for one voxel along a, 1/65536
+  int32_t first, last;                           ///< slices a = first .. last; none if the ray writes nothing
+  int32_t weight;                                ///< 4 to 124
 };
 
 /// Movement across, in 1/65536 voxel, for a movement along the main axis in 1/256 voxel.
 TESSERA_HD int32_t slide(int32_t along, int32_t slope) { return along * slope >> 8; }
 
-/// Sets a ray up. Returns false if it has no direction or leaves the map.
+/// Rounds to the nearest integer, halves up.
+TESSERA_HD int32_t round_to_int(double x) { return static_cast<int32_t>(std::floor(x + 0.5)); }
+
+/// Sets a ray up; without branches, so that many are set up at once. Returns false if it has no direction, leaves the map or
+/// meets no slice.
 TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z, int32_t points, ray_walk& w) {
-  const double p[3] = {x / 256.0, y / 256.0, z / 256.0};
-  double e[3], d[3];
-  for (int i = 0; i < 3; ++i) {
-    d[i] = f.rotation[3 * i] * p[0] + f.rotation[3 * i + 1] * p[1] + f.rotation[3 * i + 2] * p[2];
-    e[i] = d[i] + f.origin[i];
-  }
-  const double length = std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-  if (!(length > 1e-3))
-    return false;
-  const double limit = lattice::map_limit - 64;
-  for (int i = 0; i < 3; ++i)
-    if (!(e[i] < limit && e[i] > -limit))
-      return false;
-  for (int i = 0; i < 3; ++i)
-    d[i] = d[i] / length;
-  const double ax = d[0] < 0 ? -d[0] : d[0], ay = d[1] < 0 ? -d[1] : d[1], az = d[2] < 0 ? -d[2] : d[2];
-  const int a = ax >= ay && ax >= az ? 0 : ay >= az ? 1 : 2;
-  const int b = a == 0 ? 1 : 0, c = a == 2 ? 1 : 2;
-  w.axis = a;
-  for (int i = 0; i < 3; ++i) {
-    w.end[i] = static_cast<int32_t>(std::floor(e[i] * 256.0 + 0.5));
-    w.direction[i] = static_cast<int32_t>(std::floor(d[i] * f.distance_scale + 0.5));
-  }
-  w.slope[0] = static_cast<int32_t>(std::floor(d[b] / d[a] * 65536.0 + 0.5));
-  w.slope[1] = static_cast<int32_t>(std::floor(d[c] / d[a] * 65536.0 + 0.5));
+  const double px = x / 256.0, py = y / 256.0, pz = z / 256.0;
+  const double dx = f.rotation[0] * px + f.rotation[1] * py + f.rotation[2] * pz;
+  const double dy = f.rotation[3] * px + f.rotation[4] * py + f.rotation[5] * pz;
+  const double dz = f.rotation[6] * px + f.rotation[7] * py + f.rotation[8] * pz;
+  const double wx = dx + f.origin[0], wy = dy + f.origin[1], wz = dz + f.origin[2];
+  const double norm = std::sqrt(dx * dx + dy * dy + dz * dz);
+  constexpr double limit = lattice::map_limit - 64;
+  const bool valid = (norm > 1e-3) & (wx < limit) & (wx > -limit) & (wy < limit) & (wy > -limit) & (wz < limit) & (wz > -limit);
+  // Any other ray is set up as one along x that ends at the origin, so that all conversions below are defined.
+  const double length = valid ? norm : 1.0;
+  const double ux = valid ? dx / length : 1.0, uy = valid ? dy / length : 0.0, uz = valid ? dz / length : 0.0;
+  const double ex = valid ? wx : 0.0, ey = valid ? wy : 0.0, ez = valid ? wz : 0.0;
+  const double ax = ux < 0 ? -ux : ux, ay = uy < 0 ? -uy : uy, az = uz < 0 ? -uz : uz;
+  const bool along_x = (ax >= ay) & (ax >= az), along_y = !along_x & (ay >= az), along_z = !along_x & !along_y;
+  const double ua = along_x ? ux : along_y ? uy : uz, ub = along_x ? uy : ux, uc = along_z ? uy : uz;
+  const double ea = along_x ? ex : along_y ? ey : ez, eb = along_x ? ey : ex, ec = along_z ? ey : ez;
+  w.axis = along_x ? 0 : along_y ? 1 : 2;
+  w.end_a = round_to_int(ea * 256.0);
+  w.end_b = round_to_int(eb * 256.0);
+  w.end_c = round_to_int(ec * 256.0);
+  w.direction_a = round_to_int(ua * f.distance_scale);
+  w.direction_b = round_to_int(ub * f.distance_scale);
+  w.direction_c = round_to_int(uc * f.distance_scale);
+  w.slope_b = round_to_int(ub / ua * 65536.0);
+  w.slope_c = round_to_int(uc / ua * 65536.0);
   const double front = f.truncation < length ? f.truncation : length; // nothing behind the camera
-  const double low_reach = d[a] > 0 ? front * d[a] : f.truncation * -d[a];
-  const double high_reach = d[a] > 0 ? f.truncation * d[a] : front * -d[a];
-  w.first = -static_cast<int32_t>(std::floor(-(e[a] - low_reach)));
-  w.last = static_cast<int32_t>(std::floor(e[a] + high_reach));
+  const double low_reach = ua > 0 ? front * ua : f.truncation * -ua, high_reach = ua > 0 ? f.truncation * ua : front * -ua;
+  const int32_t first = -static_cast<int32_t>(std::floor(-(ea - low_reach))), last = static_cast<int32_t>(std::floor(ea + high_reach));
+  w.first = valid ? first : 1;
+  w.last = valid ? last : 0;
   w.weight = (points < 31 ? points : 31) * 4;
-  w.low[a] = w.first;
-  w.high[a] = w.last;
-  for (int i = 0; i < 2; ++i) {
-    const int j = i == 0 ? b : c;
-    const int32_t at_first = static_cast<int32_t>((w.end[j] * 256LL + slide(w.first * 256 - w.end[a], w.slope[i])) >> 16);
-    const int32_t at_last = static_cast<int32_t>((w.end[j] * 256LL + slide(w.last * 256 - w.end[a], w.slope[i])) >> 16);
-    w.low[j] = at_first < at_last ? at_first : at_last;
-    w.high[j] = (at_first < at_last ? at_last : at_first) + 1;
-  }
   return w.first <= w.last;
 }
 
-/// Distance of the sample at voxel offset (da, db, dc) from the end point, each 1/256 voxel, in distance units, clamped.
+/// Bounds, low and high inclusive, of all voxels that a ray may write to.
+TESSERA_HD void walk_box(const ray_walk& w, int32_t low[3], int32_t high[3]) {
+  const int a = w.axis, b = a == 0 ? 1 : 0, c = a == 2 ? 1 : 2;
+  const auto across = [&w](int32_t k, int32_t end, int32_t slope) {
+    return static_cast<int32_t>((end * 256LL + slide(k * 256 - w.end_a, slope)) >> 16);
+  };
+  low[a] = w.first;
+  high[a] = w.last;
+  const int32_t b0 = across(w.first, w.end_b, w.slope_b), b1 = across(w.last, w.end_b, w.slope_b);
+  const int32_t c0 = across(w.first, w.end_c, w.slope_c), c1 = across(w.last, w.end_c, w.slope_c);
+  low[b] = b0 < b1 ? b0 : b1;
+  high[b] = (b0 < b1 ? b1 : b0) + 1;
+  low[c] = c0 < c1 ? c0 : c1;
+  high[c] = (c0 < c1 ? c1 : c0) + 1;
+}
+
+/// Distance units of a sum of products of ray_walk's directions and offsets in 1/256 voxel, rounded and clamped.
 TESSERA_HD int32_t clamp_distance(int32_t scaled) {
   const int32_t q = (scaled + (1 << 17)) >> 18;
   return q > 255 ? 255 : q < -255 ? -255 : q;
