@@ -64,8 +64,9 @@ struct region_field::walk_samples {
   static constexpr int32_t most = 8;
   int64x8 w0[4], w1[4], w2[4];
   int32x8 b0, c0;
-  std::array<block*, most> to; ///< the block of all four, or null if they need a closer look
-  std::array<int32_t, most> voxel; ///< (b0, c0) in that block
+  std::array<block*, most> to;                  ///< the block of all four voxels; null if they lie in several or it is missing
+  std::array<int32_t, most> voxel;              ///< (b0, c0) in that block
+  std::array<std::array<int32_t, 4>, most> slots, voxels; ///< else: of each of the four; slot -1: not kept, or nothing to add
   int32_t axis, first, count; ///< slices first .. first + count - 1 on the axis
 };
 
@@ -121,6 +122,11 @@ struct region_field::walk_samples {
   }
 }
 
+inline void fetch(const block& of, int32_t voxel) {
+  __builtin_prefetch(&of.w01[static_cast<size_t>(voxel)], 1);
+  __builtin_prefetch(&of.w2[static_cast<size_t>(voxel)], 1);
+}
+
 /// Finds the blocks of samples, and has their memory on its way by the time that they are added.
 [[gnu::always_inline]] inline void region_field::locate(walk_samples& s) {
   const int a = s.axis, b = a == 0 ? 1 : 0, c = a == 2 ? 1 : 2;
@@ -133,29 +139,34 @@ struct region_field::walk_samples {
   const int32x8 together = (b0 >= 0) & (c0 >= 0) & ((b0 & 7) < 7) & ((c0 & 7) < 7) & (b0 + 1 < reach_) & (c0 + 1 < reach_);
   for (int32_t n = 0; n < s.count; ++n) {
     const auto i = static_cast<size_t>(n);
-    s.to[i] = nullptr;
-    if (together[n] == 0)
-      continue;
-    const auto at = static_cast<size_t>(slot[n]);
-    block* to = field_[at].get();
-    if (to == nullptr)
-      continue;
-    dirty_[at] |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
+    block* const to = together[n] != 0 ? field_[static_cast<size_t>(slot[n])].get() : nullptr;
     s.to[i] = to;
-    s.voxel[i] = voxel[n];
-    const auto v00 = static_cast<size_t>(voxel[n]), v01 = v00 + (size_t{1} << shift_c);
-    __builtin_prefetch(&to->w01[v00], 1);
-    __builtin_prefetch(&to->w01[v01], 1);
-    __builtin_prefetch(&to->w2[v00], 1);
-    __builtin_prefetch(&to->w2[v01], 1);
+    if (to != nullptr) [[likely]] {
+      dirty_[static_cast<size_t>(slot[n])] |=
+        static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
+      s.voxel[i] = voxel[n];
+      fetch(*to, voxel[n]);
+      fetch(*to, voxel[n] + (1 << shift_c));
+      continue;
+    }
+    for (size_t q = 0; q < 4; ++q) {
+      const int32_t vb = b0[n] + static_cast<int32_t>(q & 1), vc = c0[n] + static_cast<int32_t>(q >> 1);
+      s.slots[i][q] = -1;
+      if (vb < 0 || vc < 0 || vb >= reach_ || vc >= reach_ || s.w0[q][n] == 0)
+        continue; // makes no block for nothing
+      const int32_t at = (k[n] >> 3) * stride[a] + (vb >> 3) * stride[b] + (vc >> 3) * stride[c];
+      dirty_[static_cast<size_t>(at)] |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
+      s.slots[i][q] = at;
+      s.voxels[i][q] = (k[n] & 7) << shift_a | (vb & 7) << shift_b | (vc & 7) << shift_c;
+      if (const block* one = field_[static_cast<size_t>(at)].get())
+        fetch(*one, s.voxels[i][q]);
+    }
   }
 }
 
 /// Adds samples to their voxels.
 [[gnu::always_inline]] inline void region_field::add(const walk_samples& s) {
-  const int a = s.axis, b = a == 0 ? 1 : 0, c = a == 2 ? 1 : 2;
-  const int shift_a = 3 * a, shift_b = 3 * b, shift_c = 3 * c;
-  const int32_t stride[3] = {1, blocks_, blocks_ * blocks_};
+  const int shift_b = s.axis == 0 ? 3 : 0, shift_c = s.axis == 2 ? 3 : 6;
   for (int32_t n = 0; n < s.count; ++n) {
     const auto add = [&](block& to, int q, int32_t voxel) {
       block::front& front = to.w01[static_cast<size_t>(voxel)];
@@ -171,15 +182,11 @@ struct region_field::walk_samples {
       add(*to, 3, voxel + (1 << shift_b) + (1 << shift_c));
       continue;
     }
-    const int32_t k = s.first + n;
-    for (int q = 0; q < 4; ++q) {
-      const int32_t vb = s.b0[n] + (q & 1), vc = s.c0[n] + (q >> 1);
-      if (vb < 0 || vc < 0 || vb >= reach_ || vc >= reach_ || s.w0[q][n] == 0)
-        continue; // makes no block for nothing
-      const auto slot = static_cast<size_t>((k >> 3) * stride[a] + (vb >> 3) * stride[b] + (vc >> 3) * stride[c]);
-      dirty_[slot] |= static_cast<uint8_t>(one_voxel[a][k & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
-      add(field_[slot] ? *field_[slot] : make_block(slot), q, (k & 7) << shift_a | (vb & 7) << shift_b | (vc & 7) << shift_c);
-    }
+    for (int q = 0; q < 4; ++q)
+      if (const int32_t slot = s.slots[static_cast<size_t>(n)][static_cast<size_t>(q)]; slot >= 0) {
+        auto& to = field_[static_cast<size_t>(slot)];
+        add(to ? *to : make_block(static_cast<size_t>(slot)), q, s.voxels[static_cast<size_t>(n)][static_cast<size_t>(q)]);
+      }
   }
 }
 
