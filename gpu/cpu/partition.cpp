@@ -1,18 +1,39 @@
 #include "gpu/backend.hpp"
+#include "gpu/cpu/clones.hpp"
 #include "gpu/shared/walk.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace tessera {
 
+namespace {
+
+/// The voxel that a ray ends in; out of every region's reach if the ray might write nothing.
+struct end_voxel {
+  int32_t x, y, z;
+};
+
+TESSERA_CLONES void find_ends(const walk_frame& f, std::span<const ray> rays, std::span<end_voxel> out) {
+  constexpr double limit = lattice::map_limit - 64;
+  for (size_t i = 0; i < rays.size(); ++i) {
+    const double px = rays[i].x / 256.0, py = rays[i].y / 256.0, pz = rays[i].z / 256.0;
+    const double x = f.rotation[0] * px + f.rotation[1] * py + f.rotation[2] * pz + f.origin[0];
+    const double y = f.rotation[3] * px + f.rotation[4] * py + f.rotation[5] * pz + f.origin[1];
+    const double z = f.rotation[6] * px + f.rotation[7] * py + f.rotation[8] * pz + f.origin[2];
+    const bool plain = (px * px + py * py + pz * pz > 1.0) & (std::fabs(x) < limit) & (std::fabs(y) < limit) & (std::fabs(z) < limit);
+    out[i].x = plain ? static_cast<int32_t>(std::floor(plain ? x : 0.0)) : INT32_MAX;
+    out[i].y = static_cast<int32_t>(std::floor(plain ? y : 0.0));
+    out[i].z = static_cast<int32_t>(std::floor(plain ? z : 0.0));
+  }
+}
+
+} // namespace
+
 partition partition_rays(const mapping& map, std::span<const ray> rays, const pose& world_from_camera, uint64_t& beyond) {
   const walk_frame frame = make_walk_frame(world_from_camera.m.data(), map.voxel_m, map.truncation_m);
   const auto edge = static_cast<int32_t>(map.region_voxels);
-  struct box {
-    int32_t low[3], high[3];
-    bool operator==(const box&) const = default;
-  };
   // Which regions each ray touches; nearly always one, and the same one as the ray before.
   std::map<region_key, uint32_t> slots;
   std::vector<region_key> keys;
@@ -34,7 +55,19 @@ partition partition_rays(const mapping& map, std::span<const ray> rays, const po
     last_slot = at->second;
     return last_slot;
   };
+  // Most rays end so deep within the region of the ray before that they reach no other one: no need to look closer.
+  std::vector<end_voxel> ends(rays.size());
+  find_ends(frame, rays, ends);
+  const auto reach = static_cast<int32_t>(std::ceil(frame.truncation)) + 2; // of a walk from its end point on, rounding included
+  int32_t inner_low[3] = {0, 0, 0}, inner_high[3] = {-1, -1, -1};
   for (uint32_t i = 0; i < rays.size(); ++i) {
+    const end_voxel& e = ends[i];
+    if (e.x >= inner_low[0] && e.x <= inner_high[0] && e.y >= inner_low[1] && e.y <= inner_high[1] && e.z >= inner_low[2]
+        && e.z <= inner_high[2]) {
+      ++counts[last_slot];
+      touches.emplace_back(last_slot, i);
+      continue;
+    }
     const ray& r = rays[i];
     ray_walk walk;
     if (!setup_walk(frame, r.x, r.y, r.z, r.points, walk)) {
@@ -53,6 +86,11 @@ partition partition_rays(const mapping& map, std::span<const ray> rays, const po
           const uint32_t slot = slot_of({x, y, z});
           ++counts[slot];
           touches.emplace_back(slot, i);
+          const int32_t first[3] = {x * edge, y * edge, z * edge};
+          for (int axis = 0; axis < 3; ++axis) {
+            inner_low[axis] = first[axis] + lattice::apron + reach;
+            inner_high[axis] = first[axis] + edge - 1 - reach;
+          }
         }
   }
   // Counting sort by region, regions in the order of their keys.
