@@ -25,7 +25,8 @@ void mapping::validate() const {
   check(region_voxels % 8 == 0 && region_voxels >= 16 && region_voxels <= 256, "region size", region_voxels,
         "a multiple of 8 from 16 to 256 voxels");
   check(std::isfinite(min_range_m) && min_range_m >= 0, "minimum range", min_range_m, "finite and not negative");
-  check(std::isfinite(max_range_m) && max_range_m > min_range_m, "maximum range", max_range_m, "finite and above the minimum range");
+  check(std::isfinite(max_range_m) && max_range_m > min_range_m, "maximum range", max_range_m,
+        "finite and above the minimum range");
   check(std::isfinite(min_confidence), "minimum confidence", min_confidence, "finite");
 }
 

@@ -8,7 +8,7 @@ namespace tessera {
 struct mapping {
   /// Edge of a voxel, in the map's units (metres).
   float voxel_m = 0.05f;
-  /// Half width of the band around the surface that is written, in metres; 1 to 16 voxels.
+  /// How far before a surface is written, in metres; 1 to 16 voxels. Behind it: as far, but at most 1.875 voxels.
   float truncation_m = 0.15f;
   /// Edge of a region in voxels; a multiple of 8, 16 to 256. Does not change the map, only how it is cut.
   uint32_t region_voxels = 64;

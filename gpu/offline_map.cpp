@@ -15,7 +15,9 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-double seconds_since(clock::time_point start) { return std::chrono::duration<double>(clock::now() - start).count(); }
+double seconds_since(clock::time_point start) {
+  return std::chrono::duration<double>(clock::now() - start).count();
+}
 
 /// A live keyframe; without rays unless they are kept.
 struct live_keyframe {
@@ -28,13 +30,13 @@ struct live_keyframe {
 class offline_map::state {
 public:
   state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
-    : map_(map), device_(std::move(device)), options_(std::move(options)) {
+      : map_(map), device_(std::move(device)), options_(std::move(options)) {
     map_.validate();
     if (options_.threads > 1)
       pool_ = std::make_unique<region_pool>(
-        options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
-        // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
-        options_.extract_each);
+          options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
+          // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
+          options_.extract_each);
   }
 
   void offer(keyframe frame, completion done) {
@@ -227,13 +229,17 @@ private:
 };
 
 offline_map::offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options)
-  : state_(std::make_unique<state>(map, std::move(device), std::move(options))) {}
+    : state_(std::make_unique<state>(map, std::move(device), std::move(options))) {}
 
 offline_map::~offline_map() = default;
 
-void offline_map::offer(keyframe frame, completion done) { state_->offer(std::move(frame), std::move(done)); }
+void offline_map::offer(keyframe frame, completion done) {
+  state_->offer(std::move(frame), std::move(done));
+}
 
-void offline_map::retract(keyframe_id id, completion done) { state_->move(id, nullptr, done); }
+void offline_map::retract(keyframe_id id, completion done) {
+  state_->move(id, nullptr, done);
+}
 
 void offline_map::revise(keyframe_id id, pose world_from_camera, completion done) {
   state_->move(id, &world_from_camera, done);
@@ -243,11 +249,17 @@ void offline_map::set_aside(const std::string& source, const std::string& what, 
   state_->refuse(source + " " + what + ": " + reason);
 }
 
-void offline_map::finish() { state_->finish(); }
+void offline_map::finish() {
+  state_->finish();
+}
 
-offline_counts offline_map::counts() const { return state_->counts(); }
+offline_counts offline_map::counts() const {
+  return state_->counts();
+}
 
-const std::vector<stage_times>& offline_map::times() const { return state_->times(); }
+const std::vector<stage_times>& offline_map::times() const {
+  return state_->times();
+}
 
 uint64_t offline_map::regions() {
   const auto keys = state_->keys();

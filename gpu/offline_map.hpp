@@ -40,7 +40,8 @@ struct offline_counts {
 /// A whole map in one process without actors: for files, benchmarks and checks. The result depends neither on the order of the
 /// keyframes nor on the number of threads.
 ///
-/// Threads: keyframes may be offered from any thread; what reads the map (from finish() on) is for one thread, while nothing is offered.
+/// Threads: keyframes may be offered from any thread; what reads the map (from finish() on) is for one thread, while nothing is
+/// offered.
 class offline_map final : public keyframe_sink {
 public:
   /// Throws std::invalid_argument for a bad mapping.

@@ -17,8 +17,9 @@
 
 namespace tessera {
 
-/// Worker threads for two kinds of work: tasks, which may run side by side, and jobs of regions, of which never two of one region run
-/// at once and which keep their order within a region. Jobs come before tasks, so that what a task brings forth does not pile up.
+/// Worker threads for two kinds of work: tasks, which may run side by side, and jobs of regions, of which never two of one region
+/// run at once and which keep their order within a region. Jobs come before tasks, so that what a task brings forth does not pile
+/// up.
 class region_pool {
 public:
   using task = std::function<void()>;

@@ -42,7 +42,7 @@ private:
   }
 
   mapping map_;
-  cpu::block_pool pool_; ///< outlives the fields
+  cpu::block_pool pool_;     ///< outlives the fields
   mutable std::mutex mutex_; ///< guards the index only; a region's field has one caller at a time
   std::map<region_key, std::unique_ptr<cpu::region_field>> fields_;
 };

@@ -60,7 +60,9 @@ inline float distance_of(const block::front& voxel) {
 
 /// Places in the 9^3 voxels of a block and the first layers after it, x fastest.
 constexpr int place_stride[3] = {1, 9, 81};
-constexpr int place(int x, int y, int z) { return z * 81 + y * 9 + x; }
+constexpr int place(int x, int y, int z) {
+  return z * 81 + y * 9 + x;
+}
 
 /// The corners of the marching cubes triangles relative to 3 * place(cell).
 struct corner_offsets {
@@ -84,8 +86,8 @@ constexpr auto make_edge_owners() {
     for (int y = 0; y < 9; ++y)
       for (int x = 0; x < 9; ++x)
         for (int axis = 0; axis < 3; ++axis)
-          out[static_cast<size_t>(3 * place(x, y, z) + axis)] =
-            static_cast<uint16_t>((x >> 3 | (y >> 3) << 1 | (z >> 3) << 2) * 1536 + 3 * ((z & 7) << 6 | (y & 7) << 3 | (x & 7)) + axis);
+          out[static_cast<size_t>(3 * place(x, y, z) + axis)] = static_cast<uint16_t>(
+              (x >> 3 | (y >> 3) << 1 | (z >> 3) << 2) * 1536 + 3 * ((z & 7) << 6 | (y & 7) << 3 | (x & 7)) + axis);
   return out;
 }
 constexpr auto edge_owners = make_edge_owners();
@@ -111,6 +113,9 @@ struct region_field::mesh_scratch {
   std::array<edge, 1536> edges;
   std::array<block_mesh::vertex, 1536> vertices;
   std::array<uint16_t, 512 * 15 + 1> corners;
+  /// By edge of the 9^3 voxels: the number of its vertex, if it is the block's own; else its owner. Only edges with a vertex
+  /// count.
+  std::array<uint16_t, 3 * 729> names = edge_owners;
 };
 
 TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
@@ -139,7 +144,8 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
       m.observed[z][y] = static_cast<uint16_t>(observed);
     }
   thread_local mesh_scratch scratch;
-  // Vertices: every observed edge that crosses the surface; those that no triangle names are left out when blocks are joined.
+  // Vertices: every observed edge that crosses the surface; those that no triangle names are left out when
+  // blocks are joined.
   const uint32_t wide[3] = {bx == blocks_ - 1 ? 1u : 8u, by == blocks_ - 1 ? 1u : 8u, bz == blocks_ - 1 ? 1u : 8u};
   std::array<uint64_t, 24> bits{};
   std::array<unsigned, 10> rows{}; // that vertices need distances of, by z: a bit for each y
@@ -163,7 +169,10 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
         for (uint32_t axis = 0; axis < 3; ++axis) {
           const uint32_t is = cross[axis] >> x & 1;
           bits[(first + axis) >> 6] |= uint64_t{is} << ((first + axis) & 63);
-          scratch.edges[vertices] = {static_cast<uint8_t>(x), static_cast<uint8_t>(y), static_cast<uint8_t>(z), static_cast<uint8_t>(axis)};
+          scratch.edges[vertices]
+              = {static_cast<uint8_t>(x), static_cast<uint8_t>(y), static_cast<uint8_t>(z), static_cast<uint8_t>(axis)};
+          const auto name = static_cast<size_t>(3 * place(static_cast<int>(x), static_cast<int>(y), static_cast<int>(z))) + axis;
+          scratch.names[name] = static_cast<uint16_t>(vertices); // written over if there is none: nobody asks then
           vertices += is;
         }
         __builtin_prefetch(&around[0]->w2[first / 3]);
@@ -205,7 +214,8 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
       } else {
         std::fill_n(row, 8, unobserved);
       }
-      row[8] = around[n | 1] != nullptr ? distance_of(around[n | 1]->w01[static_cast<size_t>((z & 7) << 6 | (y & 7) << 3)]) : unobserved;
+      row[8] = around[n | 1] != nullptr ? distance_of(around[n | 1]->w01[static_cast<size_t>((z & 7) << 6 | (y & 7) << 3)])
+                                        : unobserved;
     }
   const int32_t block_origin[3] = {origin_[0] + bx * 8, origin_[1] + by * 8, origin_[2] + bz * 8};
   for (size_t i = 0; i < vertices; ++i) {
@@ -214,7 +224,8 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
     const float d0 = scratch.distance[static_cast<size_t>(from)], d1 = scratch.distance[static_cast<size_t>(to)];
     float t = d0 / (d0 - d1);
     t = t > 0.f ? t < 1.f ? t : 1.f : 0.f;
-    // Forward difference where the next voxel is observed, else backward: both lie within reach of any cut (docs/field.md).
+    // Forward difference where the next voxel is observed, else backward: both lie within reach of any cut
+    // (docs/field.md).
     float gradient[3];
     for (int other = 0; other < 3; ++other) {
       if (other == axis) {
@@ -230,6 +241,7 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
       gradient[other] = ahead0 + (ahead1 - ahead0) * t;
     }
     block_mesh::vertex& out = scratch.vertices[i];
+    out.place = static_cast<uint16_t>((z << 6 | y << 3 | x) << 2 | axis);
     const float length = std::sqrt(gradient[0] * gradient[0] + gradient[1] * gradient[1] + gradient[2] * gradient[2]);
     const float at[3] = {static_cast<float>(block_origin[0] + x), static_cast<float>(block_origin[1] + y),
                          static_cast<float>(block_origin[2] + z)};
@@ -255,14 +267,79 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
     before = static_cast<uint16_t>(before + std::popcount(bits[i]));
   }
   held->vertices.assign(scratch.vertices.data(), scratch.vertices.data() + vertices);
-  held->corners.assign(scratch.corners.data(), scratch.corners.data() + corners);
+  held->corners.resize(corners);
+  for (size_t i = 0; i < corners; ++i)
+    held->corners[i] = scratch.names[scratch.corners[i]];
 }
 
 float region_field::slope_backward(int32_t x, int32_t y, int32_t z, int axis, float here) const {
   const int32_t px = x - (axis == 0), py = y - (axis == 1), pz = z - (axis == 2);
   const block* from = at(px >> 3, py >> 3, pz >> 3);
-  const float back = from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(px, py, pz))]) : unobserved;
+  const float back
+      = from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(px, py, pz))]) : unobserved;
   return back != unobserved ? here - back : 0.f;
+}
+
+/// One mesh of all blocks: numbers the vertices that triangles name, in canonical order.
+[[gnu::always_inline]] inline std::shared_ptr<const mesh> region_field::join() const {
+  std::vector<uint32_t> first_of(meshes_.size(), 0); // of a block's vertices among all
+  uint32_t all = 0;
+  size_t corners = 0;
+  for (size_t s = 0; s < meshes_.size(); ++s)
+    if (meshes_[s]) {
+      first_of[s] = all;
+      all += static_cast<uint32_t>(meshes_[s]->vertices.size());
+      corners += meshes_[s]->corners.size();
+    }
+  const auto edge = static_cast<uint32_t>(blocks_);
+  const uint32_t offset[8] = {0, 1, edge, edge + 1, edge * edge, edge * edge + 1, edge * edge + edge, edge * edge + edge + 1};
+  auto out = std::make_shared<mesh>();
+  out->indices.resize(corners);
+  std::vector<uint32_t> number(all, 0);
+  uint32_t* index = out->indices.data();
+  for (size_t s = 0; s < meshes_.size(); ++s) {
+    if (!meshes_[s])
+      continue;
+    for (const uint16_t corner : meshes_[s]->corners) {
+      uint32_t vertex = first_of[s] + corner;
+      if (corner >= block_mesh::foreign) {
+        const size_t owner = s + offset[corner / block_mesh::foreign], bit = corner % block_mesh::foreign;
+        const block_mesh& from = *meshes_[owner];
+        const uint64_t below = from.edges[bit >> 6] & ((uint64_t{1} << (bit & 63)) - 1);
+        vertex = first_of[owner] + from.before[bit >> 6] + static_cast<uint32_t>(std::popcount(below));
+      }
+      number[vertex] = 1;
+      *index++ = vertex;
+    }
+  }
+  uint32_t count = 0;
+  for (uint32_t& n : number)
+    n = n != 0 ? count++ : UINT32_MAX;
+  for (uint32_t& i : out->indices)
+    i = number[i];
+  out->positions.resize(3 * size_t{count});
+  out->normals.resize(3 * size_t{count});
+  out->colours.resize(3 * size_t{count});
+  out->keys.resize(count);
+  for (size_t s = 0; s < meshes_.size(); ++s) {
+    if (!meshes_[s])
+      continue;
+    const auto slot = static_cast<uint32_t>(s);
+    const auto first = [&](int axis, uint32_t block) { return origin_[axis] + static_cast<int32_t>(block) * 8; };
+    const uint64_t key
+        = lattice::vertex_key(first(0, slot % edge), first(1, slot / edge % edge), first(2, slot / edge / edge), 0);
+    const uint32_t* to = number.data() + first_of[s];
+    for (const block_mesh::vertex& vertex : meshes_[s]->vertices) {
+      const size_t n = *to++;
+      if (n == UINT32_MAX)
+        continue;
+      std::memcpy(&out->positions[3 * n], vertex.position, sizeof vertex.position);
+      std::memcpy(&out->normals[3 * n], vertex.normal, sizeof vertex.normal);
+      std::memcpy(&out->colours[3 * n], vertex.colour, sizeof vertex.colour);
+      out->keys[n] = key + vertex.place; // the low bits of a key are the place in the block and the axis
+    }
+  }
+  return out;
 }
 
 TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
@@ -274,14 +351,16 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
         if (!dirty_[slot(bx, by, bz)])
           continue;
         changed = true;
-        // A block reads one layer of its neighbours: those are meshed again only if a layer that faces them changed.
+        // A block reads one layer of its neighbours: those are meshed again only if a layer that faces them
+        // changed.
         const unsigned faces = dirty_[slot(bx, by, bz)];
-        const auto faces_it = [&](int axis, int32_t step) { return step == 0 || (faces >> (1 + 2 * axis + (step > 0)) & 1) != 0; };
+        const auto faces_it
+            = [&](int axis, int32_t step) { return step == 0 || (faces >> (1 + 2 * axis + (step > 0)) & 1) != 0; };
         for (int32_t z = bz - 1; z <= bz + 1; ++z)
           for (int32_t y = by - 1; y <= by + 1; ++y)
             for (int32_t x = bx - 1; x <= bx + 1; ++x)
-              if (x >= 0 && y >= 0 && z >= 0 && x < blocks_ && y < blocks_ && z < blocks_ && faces_it(0, x - bx) && faces_it(1, y - by)
-                  && faces_it(2, z - bz))
+              if (x >= 0 && y >= 0 && z >= 0 && x < blocks_ && y < blocks_ && z < blocks_ && faces_it(0, x - bx)
+                  && faces_it(1, y - by) && faces_it(2, z - bz))
                 todo[slot(x, y, z)] = 1;
       }
   if (!changed)
@@ -296,76 +375,11 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
     if (i + 1 < slots.size() && field_[slots[i + 1]]) // on its way while this one is meshed
       for (size_t voxel = 0; voxel < 512; voxel += 4)
         __builtin_prefetch(&field_[slots[i + 1]]->w01[voxel]);
-    mesh_block(static_cast<int32_t>(slots[i] % edge), static_cast<int32_t>(slots[i] / edge % edge), static_cast<int32_t>(slots[i] / edge / edge));
+    mesh_block(static_cast<int32_t>(slots[i] % edge), static_cast<int32_t>(slots[i] / edge % edge),
+               static_cast<int32_t>(slots[i] / edge / edge));
   }
 
-  // Join the blocks: number the vertices that triangles name, in canonical order.
-  struct part {
-    const block_mesh* from;
-    uint32_t slot;
-    uint32_t first; ///< of its vertices among all
-  };
-  std::vector<part> parts;
-  std::vector<uint32_t> first_of(meshes_.size(), 0);
-  uint32_t all = 0;
-  size_t corners = 0;
-  for (uint32_t s = 0; s < meshes_.size(); ++s)
-    if (meshes_[s]) {
-      parts.push_back({meshes_[s].get(), s, all});
-      first_of[s] = all;
-      all += static_cast<uint32_t>(meshes_[s]->vertices.size());
-      corners += meshes_[s]->corners.size();
-    }
-  const int32_t offset[8] = {0,
-                             1,
-                             blocks_,
-                             blocks_ + 1,
-                             blocks_ * blocks_,
-                             blocks_ * blocks_ + 1,
-                             blocks_ * blocks_ + blocks_,
-                             blocks_ * blocks_ + blocks_ + 1};
-  auto out = std::make_shared<mesh>();
-  out->indices.reserve(corners);
-  std::vector<uint32_t> number(all, 0);
-  for (const part& p : parts)
-    for (const uint16_t corner : p.from->corners) {
-      const auto neighbour = static_cast<size_t>(edge_owners[corner] / 1536), bit = static_cast<size_t>(edge_owners[corner] % 1536);
-      const uint32_t s = p.slot + static_cast<uint32_t>(offset[neighbour]);
-      const block_mesh& owner = *meshes_[s];
-      const uint64_t below = owner.edges[bit >> 6] & ((uint64_t{1} << (bit & 63)) - 1);
-      const uint32_t vertex = first_of[s] + owner.before[bit >> 6] + static_cast<uint32_t>(std::popcount(below));
-      number[vertex] = 1;
-      out->indices.push_back(vertex);
-    }
-  uint32_t count = 0;
-  for (uint32_t& n : number)
-    n = n != 0 ? count++ : UINT32_MAX;
-  for (uint32_t& i : out->indices)
-    i = number[i];
-  out->positions.resize(3 * size_t{count});
-  out->normals.resize(3 * size_t{count});
-  out->colours.resize(3 * size_t{count});
-  out->keys.resize(count);
-  for (const part& p : parts) {
-    const auto bx = static_cast<int32_t>(p.slot) % blocks_, by = static_cast<int32_t>(p.slot) / blocks_ % blocks_,
-               bz = static_cast<int32_t>(p.slot) / blocks_ / blocks_;
-    size_t local = 0;
-    for (size_t word = 0; word < 24; ++word)
-      for (uint64_t left = p.from->edges[word]; left != 0; left &= left - 1, ++local) {
-        const uint32_t to = number[p.first + local];
-        if (to == UINT32_MAX)
-          continue;
-        const auto bit = static_cast<int32_t>(64 * word) + std::countr_zero(left);
-        const int32_t voxel = bit / 3;
-        const block_mesh::vertex& vertex = p.from->vertices[local];
-        std::memcpy(&out->positions[3 * size_t{to}], vertex.position, sizeof vertex.position);
-        std::memcpy(&out->normals[3 * size_t{to}], vertex.normal, sizeof vertex.normal);
-        std::memcpy(&out->colours[3 * size_t{to}], vertex.colour, sizeof vertex.colour);
-        out->keys[to] = lattice::vertex_key(origin_[0] + bx * 8 + (voxel & 7), origin_[1] + by * 8 + (voxel >> 3 & 7),
-                                            origin_[2] + bz * 8 + (voxel >> 6), bit % 3);
-      }
-  }
-  surface_ = std::move(out);
+  surface_ = join();
   return surface_;
 }
 

@@ -22,7 +22,8 @@ TESSERA_CLONES void find_ends(const walk_frame& f, std::span<const ray> rays, st
     const double x = f.rotation[0] * px + f.rotation[1] * py + f.rotation[2] * pz + f.origin[0];
     const double y = f.rotation[3] * px + f.rotation[4] * py + f.rotation[5] * pz + f.origin[1];
     const double z = f.rotation[6] * px + f.rotation[7] * py + f.rotation[8] * pz + f.origin[2];
-    const bool plain = (px * px + py * py + pz * pz > 1.0) & (std::fabs(x) < limit) & (std::fabs(y) < limit) & (std::fabs(z) < limit);
+    const bool plain
+        = (px * px + py * py + pz * pz > 1.0) & (std::fabs(x) < limit) & (std::fabs(y) < limit) & (std::fabs(z) < limit);
     out[i].x = plain ? static_cast<int32_t>(std::floor(plain ? x : 0.0)) : INT32_MAX;
     out[i].y = static_cast<int32_t>(std::floor(plain ? y : 0.0));
     out[i].z = static_cast<int32_t>(std::floor(plain ? z : 0.0));
@@ -55,7 +56,8 @@ partition partition_rays(const mapping& map, std::span<const ray> rays, const po
     last_slot = at->second;
     return last_slot;
   };
-  // Most rays end so deep within the region of the ray before that they reach no other one: no need to look closer.
+  // Most rays end so deep within the region of the ray before that they reach no other one: no need to look
+  // closer.
   std::vector<end_voxel> ends(rays.size());
   find_ends(frame, rays, ends);
   const auto reach = static_cast<int32_t>(std::ceil(frame.truncation)) + 2; // of a walk from its end point on, rounding included

@@ -41,20 +41,17 @@ constexpr uint32_t unpack(uint64_t packed, int i) {
   return static_cast<uint32_t>(packed >> 21 * i) & 0x1fffff;
 }
 
-TESSERA_CLONES void find_cells(const transform& tf, const float* __restrict points, size_t count,
-                               batch& __restrict out) {
+TESSERA_CLONES void find_cells(const transform& tf, const float* __restrict points, size_t count, batch& __restrict out) {
   alignas(64) uint32_t fixed[3][batch_size];
   alignas(64) uint32_t state[batch_size];
   for (size_t i = 0; i < count; ++i) {
-    const float dx = points[3 * i] - tf.t[0], dy = points[3 * i + 1] - tf.t[1],
-                dz = points[3 * i + 2] - tf.t[2];
+    const float dx = points[3 * i] - tf.t[0], dy = points[3 * i + 1] - tf.t[1], dz = points[3 * i + 2] - tf.t[2];
     const float x = tf.r[0] * dx + tf.r[1] * dy + tf.r[2] * dz;
     const float y = tf.r[3] * dx + tf.r[4] * dy + tf.r[5] * dz;
     const float z = tf.r[6] * dx + tf.r[7] * dy + tf.r[8] * dz;
     const float range2 = x * x + y * y + z * z;
     const float ux = x * tf.per_voxel, uy = y * tf.per_voxel, uz = z * tf.per_voxel;
-    const bool near
-        = (std::fabs(ux) < cell_limit) & (std::fabs(uy) < cell_limit) & (std::fabs(uz) < cell_limit);
+    const bool near = (std::fabs(ux) < cell_limit) & (std::fabs(uy) < cell_limit) & (std::fabs(uz) < cell_limit);
     const bool in_range = (range2 >= tf.min2) & (range2 <= tf.max2);
     // Out of reach becomes 0 here, so that the conversion is defined; such a point is left out.
     fixed[0][i] = static_cast<uint32_t>(static_cast<int32_t>(std::floor((near ? ux : 0.f) * 256.f + 0.5f)));
@@ -172,8 +169,7 @@ TESSERA_CLONES void pack_colours(const uint8_t* colours, size_t channels, size_t
 
 } // namespace
 
-std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const pose& world_from_camera,
-                           ray_counts& counts) {
+std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
   const auto points = body.points();
   const auto colours = body.colours();
   const auto confidence = body.confidence();
@@ -219,8 +215,7 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
       } else if (key == beyond_map) {
         counts.beyond_map += run;
       } else {
-        for (const float* p = points.data() + 3 * (first + i); p != points.data() + 3 * (first + end);
-             p += 3) {
+        for (const float* p = points.data() + 3 * (first + i); p != points.data() + 3 * (first + end); p += 3) {
           const bool finite = std::isfinite(p[0]) && std::isfinite(p[1]) && std::isfinite(p[2]);
           ++(finite ? counts.out_of_range : counts.not_finite);
         }
@@ -232,11 +227,9 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
   rays.reserve(cells.size());
   cells.for_each([&](uint64_t key, const cell_sum& s) {
     const auto mean = [&](int axis) {
-      return mean_position(s.place[axis], s.count,
-                           static_cast<int32_t>(static_cast<int64_t>(unpack(key, axis)) - bias));
+      return mean_position(s.place[axis], s.count, static_cast<int32_t>(static_cast<int64_t>(unpack(key, axis)) - bias));
     };
-    const auto mean_colour
-        = [&](int i) { return static_cast<uint8_t>((s.colour[i] + s.count / 2) / s.count); };
+    const auto mean_colour = [&](int i) { return static_cast<uint8_t>((s.colour[i] + s.count / 2) / s.count); };
     rays.push_back({mean(0), mean(1), mean(2), mean_colour(0), mean_colour(1), mean_colour(2),
                     static_cast<uint8_t>(std::min(s.count, 255u))});
   });

@@ -24,7 +24,8 @@ const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
   return field_[slot(bx, by, bz)].get();
 }
 
-/// Makes a block. When memory runs out, all that is written to missing blocks from then on goes to one that is thrown away.
+/// Makes a block. When memory runs out, all that is written to missing blocks from then on goes to one that
+/// is thrown away.
 block& region_field::make_block(size_t s) {
   thread_local block lost;
   if (full_)
@@ -41,7 +42,8 @@ block& region_field::make_block(size_t s) {
 
 namespace {
 
-/// Dirty bits (see region_field::dirty_) of one voxel, or of two voxels in a row, by their place along an axis.
+/// Dirty bits (see region_field::dirty_) of one voxel, or of two voxels in a row, by their place along an
+/// axis.
 constexpr uint8_t one_voxel[3][8] = {{3, 1, 1, 1, 1, 1, 1, 5}, {9, 1, 1, 1, 1, 1, 1, 17}, {33, 1, 1, 1, 1, 1, 1, 65}};
 constexpr uint8_t two_voxels[3][8] = {{3, 1, 1, 1, 1, 1, 5, 5}, {9, 1, 1, 1, 1, 1, 17, 17}, {33, 1, 1, 1, 1, 1, 65, 65}};
 
@@ -50,27 +52,32 @@ constexpr uint8_t two_voxels[3][8] = {{3, 1, 1, 1, 1, 1, 5, 5}, {9, 1, 1, 1, 1, 
 using int32x8 = int32_t __attribute__((vector_size(32)));
 using int64x8 = int64_t __attribute__((vector_size(64)));
 
-/// Rays set up for a walk through the region: ray_walk by field, with places relative to the region's first voxel.
+/// Rays set up for a walk through the region: ray_walk by field, with places relative to the region's first
+/// voxel.
 struct region_field::walk_batch {
   static constexpr size_t most = 64;
   template <class T>
   using each = std::array<T, most>;
-  alignas(64) each<int32_t> axis, end_a, end_b, end_c, direction_a, direction_b, direction_c, slope_b, slope_c, first, last, weight;
+  alignas(64) each<int32_t> axis, end_a, end_b, end_c, direction_a, direction_b,
+      direction_c, slope_b, slope_c, first, last, weight;
   alignas(64) each<int64_t> colour_1, colour_2; ///< what a sample adds to words 1 and 2, but for the weight
 };
 
-/// What the samples of up to eight slices of a ray add: to the voxels (b0, c0), (b0 + 1, c0), (b0, c0 + 1), (b0 + 1, c0 + 1) of each.
+/// What the samples of up to eight slices of a ray add: to the voxels (b0, c0), (b0 + 1, c0), (b0, c0 + 1),
+/// (b0 + 1, c0 + 1) of each.
 struct region_field::walk_samples {
   static constexpr int32_t most = 8;
   int64x8 w0[4], w1[4], w2[4];
   int32x8 b0, c0;
-  std::array<block*, most> to;                  ///< the block of all four voxels; null if they lie in several or it is missing
-  std::array<int32_t, most> voxel;              ///< (b0, c0) in that block
-  std::array<std::array<int32_t, 4>, most> slots, voxels; ///< else: of each of the four; slot -1: not kept, or nothing to add
+  std::array<block*, most> to;     ///< the block of all four voxels; null if they lie in several or it is missing
+  std::array<int32_t, most> voxel; ///< (b0, c0) in that block
+  std::array<std::array<int32_t, 4>, most> slots,
+      voxels;                 ///< else: of each of the four; slot -1: not kept, or nothing to add
   int32_t axis, first, count; ///< slices first .. first + count - 1 on the axis
 };
 
-[[gnu::always_inline]] inline void region_field::setup(const walk_frame& frame, std::span<const ray> rays, int32_t sign, walk_batch& out) const {
+[[gnu::always_inline]] inline void region_field::setup(const walk_frame& frame, std::span<const ray> rays, int32_t sign,
+                                                       walk_batch& out) const {
   for (size_t i = 0; i < rays.size(); ++i) {
     ray_walk w;
     setup_walk(frame, rays[i].x, rays[i].y, rays[i].z, rays[i].points, w);
@@ -95,25 +102,22 @@ struct region_field::walk_samples {
   }
 }
 
-/// Samples of slices k, k + 1 .. of ray i (docs/field.md, "Walk"). Those past the ray's last slice are computed and not used.
-[[gnu::always_inline]] inline void region_field::find_samples(const walk_frame& frame, const walk_batch& rays, size_t i, int32_t k,
-                                                              int32_t sign, walk_samples& out) {
+/// Samples of slices k, k + 1 .. of ray i (docs/field.md, "Walk"). Those past the ray's last slice are
+/// computed and not used.
+[[gnu::always_inline]] inline void region_field::find_samples(const walk_frame& frame, const walk_batch& rays, size_t i,
+                                                              int32_t k, int32_t sign, walk_samples& out) {
   const int32_t end_b = rays.end_b[i], end_c = rays.end_c[i];
   const int32x8 along = (int32x8{0, 1, 2, 3, 4, 5, 6, 7} + k) * 256 - rays.end_a[i];
   const int32x8 pb = end_b * 256 + (along * rays.slope_b[i] >> 8), pc = end_c * 256 + (along * rays.slope_c[i] >> 8);
   out.b0 = pb >> 16;
   out.c0 = pc >> 16;
   const int32x8 fb = pb >> 12 & 15, fc = pc >> 12 & 15;
-  const int32x8 scaled = (1 << 17) - rays.direction_a[i] * along + rays.direction_b[i] * (end_b - out.b0 * 256)
+  const int32x8 scaled = -rays.direction_a[i] * along + rays.direction_b[i] * (end_b - out.b0 * 256)
                          + rays.direction_c[i] * (end_c - out.c0 * 256);
-  const int32x8 low = (16 - fc) * rays.weight[i], high = fc * rays.weight[i];
   for (int q = 0; q < 4; ++q) {
     const int right = q & 1, up = q >> 1;
-    int32x8 distance = (scaled - right * 256 * rays.direction_b[i] - up * 256 * rays.direction_c[i]) >> 18;
-    distance = distance > 255 ? int32x8{} + 255 : distance;
-    distance = distance < -255 ? int32x8{} - 255 : distance;
-    int32x8 weight = ((up ? high : low) * (right ? fb : 16 - fb) + 255) >> 8;
-    weight = distance >= -frame.behind ? weight : (weight * ((255 + distance) * frame.falloff >> 8) + 255) >> 8;
+    const int32x8 distance = clamp_distance(scaled - right * 256 * rays.direction_b[i] - up * 256 * rays.direction_c[i]);
+    int32x8 weight = sample_weight(frame, rays.weight[i], (right ? fb : 16 - fb) * (up ? fc : 16 - fc), distance);
     const auto any = __builtin_convertvector(weight != 0, int64x8); // a weight of 0 adds nothing at all
     weight = weight * sign;
     out.w0[q] = ((__builtin_convertvector(distance * weight, int64x8) << 24) + sign) & any;
@@ -135,15 +139,16 @@ inline void fetch(const block& of, int32_t voxel) {
   const int32x8 b0 = s.b0, c0 = s.c0, k = int32x8{0, 1, 2, 3, 4, 5, 6, 7} + s.first;
   const int32x8 slot = (k >> 3) * stride[a] + (b0 >> 3) * stride[b] + (c0 >> 3) * stride[c];
   const int32x8 voxel = (k & 7) << shift_a | (b0 & 7) << shift_b | (c0 & 7) << shift_c;
-  // Mostly all four voxels lie in one block, which exists. (The last layer of a region's field starts a block.)
+  // Mostly all four voxels lie in one block, which exists. (The last layer of a region's field starts a
+  // block.)
   const int32x8 together = (b0 >= 0) & (c0 >= 0) & ((b0 & 7) < 7) & ((c0 & 7) < 7) & (b0 + 1 < reach_) & (c0 + 1 < reach_);
   for (int32_t n = 0; n < s.count; ++n) {
     const auto i = static_cast<size_t>(n);
     block* const to = together[n] != 0 ? field_[static_cast<size_t>(slot[n])].get() : nullptr;
     s.to[i] = to;
     if (to != nullptr) [[likely]] {
-      dirty_[static_cast<size_t>(slot[n])] |=
-        static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
+      dirty_[static_cast<size_t>(slot[n])]
+          |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
       s.voxel[i] = voxel[n];
       fetch(*to, voxel[n]);
       fetch(*to, voxel[n] + (1 << shift_c));
@@ -155,7 +160,8 @@ inline void fetch(const block& of, int32_t voxel) {
       if (vb < 0 || vc < 0 || vb >= reach_ || vc >= reach_ || s.w0[q][n] == 0)
         continue; // makes no block for nothing
       const int32_t at = (k[n] >> 3) * stride[a] + (vb >> 3) * stride[b] + (vc >> 3) * stride[c];
-      dirty_[static_cast<size_t>(at)] |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
+      dirty_[static_cast<size_t>(at)]
+          |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
       s.slots[i][q] = at;
       s.voxels[i][q] = (k[n] & 7) << shift_a | (vb & 7) << shift_b | (vc & 7) << shift_c;
       if (const block* one = field_[static_cast<size_t>(at)].get())
@@ -254,8 +260,8 @@ field_stats region_field::stats() const {
             continue;
           any = true;
           observed += weight_sum(w1) != 0;
-          const digest128 d = voxel_digest(origin_[0] + bx * 8 + (i & 7), origin_[1] + by * 8 + (i >> 3 & 7), origin_[2] + bz * 8 + (i >> 6),
-                                           w0, w1, w2);
+          const digest128 d = voxel_digest(origin_[0] + bx * 8 + (i & 7), origin_[1] + by * 8 + (i >> 3 & 7),
+                                           origin_[2] + bz * 8 + (i >> 6), w0, w1, w2);
           out.hash += {d.hi, d.lo};
         }
         out.blocks += any;

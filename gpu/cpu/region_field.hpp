@@ -22,9 +22,12 @@ struct block_mesh {
   struct vertex {
     float position[3], normal[3];
     uint8_t colour[3];
+    uint16_t place; ///< voxel in the block << 2 | axis
   };
+  static constexpr uint16_t foreign = 1536; ///< edges of a block
   std::vector<vertex> vertices;
-  /// For each corner of each triangle: 3 * (its place in the 9^3 voxels from the block's first on) + axis.
+  /// For each corner of each triangle: the number of a vertex of this block; or, from `foreign` on, an edge of a neighbour: which
+  /// (3 bits: +x +y +z) * foreign + 3 * voxel + axis.
   std::vector<uint16_t> corners;
 };
 
@@ -53,6 +56,7 @@ private:
   block& make_block(size_t slot);
   struct mesh_scratch;
   void mesh_block(int32_t bx, int32_t by, int32_t bz);
+  [[nodiscard]] std::shared_ptr<const mesh> join() const;
   /// Slope of the distance before a voxel (region coordinates), 0 if the voxel before is not observed.
   [[nodiscard]] float slope_backward(int32_t x, int32_t y, int32_t z, int axis, float here) const;
   [[nodiscard]] const block* at(int32_t bx, int32_t by, int32_t bz) const;
@@ -63,16 +67,17 @@ private:
   mapping map_;
   region_key key_;
   block_pool& pool_;
-  int32_t edge_;       ///< voxels of the region along an axis
-  int32_t reach_;      ///< edge + apron
-  int32_t blocks_;     ///< blocks along an axis, apron included
-  int32_t origin_[3];  ///< of the region, in voxels
+  int32_t edge_;                                    ///< voxels of the region along an axis
+  int32_t reach_;                                   ///< edge + apron
+  int32_t blocks_;                                  ///< blocks along an axis, apron included
+  int32_t origin_[3];                               ///< of the region, in voxels
   std::vector<block_handle> field_;                 ///< by slot
   std::vector<std::unique_ptr<block_mesh>> meshes_; ///< by slot
-  /// By slot: bit 0, something changed; bits 1 + 2 * axis and 2 + 2 * axis, something in the first or last layer along the axis did.
+  /// By slot: bit 0, something changed; bits 1 + 2 * axis and 2 + 2 * axis, something in the first or last layer along the axis
+  /// did.
   std::vector<uint8_t> dirty_;
-  std::vector<size_t> fresh_;                       ///< slots made by the jobs under way
-  bool full_ = false;                               ///< memory ran out in the jobs under way
+  std::vector<size_t> fresh_; ///< slots made by the jobs under way
+  bool full_ = false;         ///< memory ran out in the jobs under way
   std::shared_ptr<const mesh> surface_ = std::make_shared<const mesh>();
 };
 

@@ -20,7 +20,8 @@ struct digest128 {
 
 /// What one voxel adds to its block's digest. (x, y, z) are the voxel's own coordinates. All-zero voxels must not be added.
 TESSERA_HD digest128 voxel_digest(int32_t x, int32_t y, int32_t z, uint64_t w0, uint64_t w1, uint64_t w2) {
-  const uint64_t place = static_cast<uint64_t>(static_cast<uint32_t>(x) & 0x1fffff) | static_cast<uint64_t>(static_cast<uint32_t>(y) & 0x1fffff) << 21
+  const uint64_t place = static_cast<uint64_t>(static_cast<uint32_t>(x) & 0x1fffff)
+                         | static_cast<uint64_t>(static_cast<uint32_t>(y) & 0x1fffff) << 21
                          | static_cast<uint64_t>(static_cast<uint32_t>(z) & 0x1fffff) << 42;
   const uint64_t seeds[2] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu};
   uint64_t lanes[2];

@@ -17,7 +17,9 @@ inline constexpr int32_t map_limit = 1 << 19;
 inline constexpr int32_t apron = 2;
 
 /// Index of a voxel within its block: x fastest.
-TESSERA_HD int32_t voxel_in_block(int32_t x, int32_t y, int32_t z) { return (z & 7) << 6 | (y & 7) << 3 | (x & 7); }
+TESSERA_HD int32_t voxel_in_block(int32_t x, int32_t y, int32_t z) {
+  return (z & 7) << 6 | (y & 7) << 3 | (x & 7);
+}
 
 /// Rounds towards minus infinity; b > 0.
 TESSERA_HD int32_t floor_div(int32_t a, int32_t b) {

@@ -1,7 +1,8 @@
 #pragma once
-// The marching cubes table (Lorensen and Cline 1987), derived instead of listed: on each face of the cell, the contour cuts off
-// each run of inside corners on its own. Both cells at a face see the same corners and draw the same contour: no cracks. No
-// triangle has a side within a face that is not part of the contour, or both cells could draw it: no edge of four triangles.
+// The marching cubes table (Lorensen and Cline 1987), derived instead of listed: on each face of the cell,
+// the contour cuts off each run of inside corners on its own. Both cells at a face see the same corners and
+// draw the same contour: no cracks. No triangle has a side within a face that is not part of the contour, or
+// both cells could draw it: no edge of four triangles.
 
 #include <array>
 #include <cstddef>
@@ -9,13 +10,15 @@
 
 namespace tessera::marching_cubes {
 
-/// Corner c of a cell lies at (c & 1, c >> 1 & 1, c >> 2). An edge is named 3 * (its lower corner) + axis, 0 to 23.
+/// Corner c of a cell lies at (c & 1, c >> 1 & 1, c >> 2). An edge is named 3 * (its lower corner) + axis, 0
+/// to 23.
 struct triangles_of_case {
   uint8_t count = 0;
   std::array<uint8_t, 15> edges{};
 };
 
-/// For each set of inside corners (bit c: corner c is inside), the triangles, counter-clockwise seen from outside.
+/// For each set of inside corners (bit c: corner c is inside), the triangles, counter-clockwise seen from
+/// outside.
 constexpr std::array<triangles_of_case, 256> make_table() {
   // The corners of each face, counter-clockwise seen from outside the cell.
   constexpr int faces[6][4] = {{0, 4, 6, 2}, {1, 3, 7, 5}, {0, 1, 5, 4}, {2, 6, 7, 3}, {0, 2, 3, 1}, {4, 5, 7, 6}};

@@ -25,8 +25,14 @@ TESSERA_HD voxel_words pack_sample(int32_t distance, int32_t weight, uint32_t r,
   return {(static_cast<uint64_t>(static_cast<int64_t>(distance) * weight) << 24) + 1,
           static_cast<uint64_t>(r) << 32 | static_cast<uint32_t>(weight), static_cast<uint64_t>(b) << 32 | g};
 }
-TESSERA_HD int64_t distance_sum(uint64_t w0) { return static_cast<int64_t>(w0) >> 24; }
-TESSERA_HD uint32_t sample_count(uint64_t w0) { return static_cast<uint32_t>(w0) & 0xffffff; }
-TESSERA_HD uint32_t weight_sum(uint64_t w1) { return static_cast<uint32_t>(w1); }
+TESSERA_HD int64_t distance_sum(uint64_t w0) {
+  return static_cast<int64_t>(w0) >> 24;
+}
+TESSERA_HD uint32_t sample_count(uint64_t w0) {
+  return static_cast<uint32_t>(w0) & 0xffffff;
+}
+TESSERA_HD uint32_t weight_sum(uint64_t w1) {
+  return static_cast<uint32_t>(w1);
+}
 
 } // namespace tessera

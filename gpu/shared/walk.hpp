@@ -1,5 +1,6 @@
 #pragma once
-// How a ray writes to voxels (docs/field.md, "Integrate"). Floats end where the ray is set up; the walk itself is integers.
+// How a ray writes to voxels (docs/field.md, "Integrate"). Floats end where the ray is set up; the walk
+// itself is integers.
 
 #include "gpu/shared/lattice.hpp"
 #include "gpu/shared/voxel.hpp"
@@ -11,13 +12,19 @@ namespace tessera {
 
 /// A pose and the constants of a walk, in voxels.
 struct walk_frame {
-  double rotation[9]{};    ///< world_from_camera, row-major
-  double origin[3]{};      ///< camera, in voxels
-  double truncation = 3;   ///< in voxels
+  double rotation[9]{};      ///< world_from_camera, row-major
+  double origin[3]{};        ///< camera, in voxels
+  double truncation = 3;     ///< in voxels
+  double reach = 1.875;      ///< how far behind the surface is written, in voxels
   double distance_scale = 0; ///< (255 / truncation) * 1024
-  int32_t behind = 255;    ///< distance units of one voxel: the weight falls off beyond it
-  int32_t falloff = 0;     ///< 65536 / (255 - behind)
+  // Weights fall to 0 at 255 and at -behind, distance units; the falls are 65536 / the way on which they
+  // fall.
+  int32_t behind = 255, fall_front = 0, fall_behind = 0;
 };
+
+/// A voxel that gets less than this of a ray, of 256, gets nothing: it lies beside the ray by nearly a voxel,
+/// and where the surface ends it would carry it on into free space.
+inline constexpr int32_t least_share = 17;
 
 /// Makes a frame from a row-major pose in metres.
 TESSERA_HD walk_frame make_walk_frame(const float* m, float voxel_m, float truncation_m) {
@@ -30,12 +37,17 @@ TESSERA_HD walk_frame make_walk_frame(const float* m, float voxel_m, float trunc
   }
   f.truncation = static_cast<double>(truncation_m) / voxel;
   f.distance_scale = 255.0 / f.truncation * 1024.0;
-  f.behind = static_cast<int32_t>(std::floor(255.0 / f.truncation));
-  f.falloff = f.behind < 255 ? 65536 / (255 - f.behind) : 0;
+  f.reach = f.truncation < 1.875 ? f.truncation : 1.875;
+  const auto half_voxel = static_cast<int32_t>(std::floor(255.0 / f.truncation * 0.5));
+  const auto one_voxel = static_cast<int32_t>(std::floor(255.0 / f.truncation));
+  f.behind = static_cast<int32_t>(std::floor(255.0 / f.truncation * f.reach));
+  f.fall_front = 65536 / (255 - half_voxel);
+  f.fall_behind = 65536 / (f.behind > one_voxel ? f.behind - one_voxel : 1);
   return f;
 }
 
-/// A ray ready to be walked. Axis a is the one it runs along most; b and c are the other two in ascending order.
+/// A ray ready to be walked. Axis a is the one it runs along most; b and c are the other two in ascending
+/// order.
 struct ray_walk {
   int32_t axis;                                  ///< a: 0, 1 or 2
   int32_t end_a, end_b, end_c;                   ///< end point, 1/256 voxel
@@ -46,13 +58,17 @@ struct ray_walk {
 };
 
 /// Movement across, in 1/65536 voxel, for a movement along the main axis in 1/256 voxel.
-TESSERA_HD int32_t slide(int32_t along, int32_t slope) { return along * slope >> 8; }
+TESSERA_HD int32_t slide(int32_t along, int32_t slope) {
+  return along * slope >> 8;
+}
 
 /// Rounds to the nearest integer, halves up.
-TESSERA_HD int32_t round_to_int(double x) { return static_cast<int32_t>(std::floor(x + 0.5)); }
+TESSERA_HD int32_t round_to_int(double x) {
+  return static_cast<int32_t>(std::floor(x + 0.5));
+}
 
-/// Sets a ray up; without branches, so that many are set up at once. Returns false if it has no direction, leaves the map or
-/// meets no slice.
+/// Sets a ray up; without branches, so that many are set up at once. Returns false if it has no direction,
+/// leaves the map or meets no slice.
 TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z, int32_t points, ray_walk& w) {
   const double px = x / 256.0, py = y / 256.0, pz = z / 256.0;
   const double dx = f.rotation[0] * px + f.rotation[1] * py + f.rotation[2] * pz;
@@ -62,7 +78,8 @@ TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z,
   const double norm = std::sqrt(dx * dx + dy * dy + dz * dz);
   constexpr double limit = lattice::map_limit - 64;
   const bool valid = (norm > 1e-3) & (wx < limit) & (wx > -limit) & (wy < limit) & (wy > -limit) & (wz < limit) & (wz > -limit);
-  // Any other ray is set up as one along x that ends at the origin, so that all conversions below are defined.
+  // Any other ray is set up as one along x that ends at the origin, so that all conversions below are
+  // defined.
   const double length = valid ? norm : 1.0;
   const double ux = valid ? dx / length : 1.0, uy = valid ? dy / length : 0.0, uz = valid ? dz / length : 0.0;
   const double ex = valid ? wx : 0.0, ey = valid ? wy : 0.0, ez = valid ? wz : 0.0;
@@ -80,8 +97,9 @@ TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z,
   w.slope_b = round_to_int(ub / ua * 65536.0);
   w.slope_c = round_to_int(uc / ua * 65536.0);
   const double front = f.truncation < length ? f.truncation : length; // nothing behind the camera
-  const double low_reach = ua > 0 ? front * ua : f.truncation * -ua, high_reach = ua > 0 ? f.truncation * ua : front * -ua;
-  const int32_t first = -static_cast<int32_t>(std::floor(-(ea - low_reach))), last = static_cast<int32_t>(std::floor(ea + high_reach));
+  const double low_reach = ua > 0 ? front * ua : f.reach * -ua, high_reach = ua > 0 ? f.reach * ua : front * -ua;
+  const int32_t first = -static_cast<int32_t>(std::floor(-(ea - low_reach))),
+                last = static_cast<int32_t>(std::floor(ea + high_reach));
   w.first = valid ? first : 1;
   w.last = valid ? last : 0;
   w.weight = (points < 31 ? points : 31) * 4;
@@ -104,18 +122,27 @@ TESSERA_HD void walk_box(const ray_walk& w, int32_t low[3], int32_t high[3]) {
   high[c] = (c0 < c1 ? c1 : c0) + 1;
 }
 
-/// Distance units of a sum of products of ray_walk's directions and offsets in 1/256 voxel, rounded and clamped.
-TESSERA_HD int32_t clamp_distance(int32_t scaled) {
-  const int32_t q = (scaled + (1 << 17)) >> 18;
-  return q > 255 ? 255 : q < -255 ? -255 : q;
+// The two functions below take an int32_t, or a vector of them (GCC's and Clang's vector extension): the same
+// arithmetic.
+
+/// Distance units of a sum of products of ray_walk's directions and offsets in 1/256 voxel, rounded and
+/// clamped.
+template <class Int>
+TESSERA_HD Int clamp_distance(Int scaled) {
+  Int q = (scaled + (1 << 17)) >> 18;
+  q = q > 255 ? Int{} + 255 : q;
+  return q < -255 ? Int{} - 255 : q;
 }
 
-/// Weight of a sample: the ray's weight times its bilinear share (of 256), falling off behind the surface; 0 writes nothing.
-TESSERA_HD int32_t sample_weight(const walk_frame& f, int32_t ray_weight, int32_t share, int32_t distance) {
-  const int32_t w = (ray_weight * share + 255) >> 8;
-  if (distance >= -f.behind)
-    return w;
-  return (w * (((255 + distance) * f.falloff) >> 8) + 255) >> 8;
+/// Weight of a sample: the ray's weight times its bilinear share (of 256), falling off on both sides of the
+/// surface; 0 writes nothing.
+template <class Int>
+TESSERA_HD Int sample_weight(const walk_frame& f, int32_t ray_weight, Int share, Int distance) {
+  const Int front = (255 - distance) * f.fall_front >> 8, behind = (f.behind + distance) * f.fall_behind >> 8;
+  Int part = front < behind ? front : behind;
+  part = part < 256 ? part : Int{} + 256;
+  part = ((part > 0) & (share >= least_share)) != 0 ? part : Int{};
+  return (ray_weight * share * part + 65535) >> 16;
 }
 
 } // namespace tessera
