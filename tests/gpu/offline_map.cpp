@@ -1,0 +1,291 @@
+#include "gpu/offline_map.hpp"
+#include "random_map.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <new>
+#include <stdexcept>
+
+using namespace tessera;
+using namespace tessera::test;
+
+namespace {
+
+keyframe named(keyframe frame, const std::string& name) {
+  frame.id.value = name;
+  return frame;
+}
+
+std::vector<keyframe> random_frames(size_t count, std::mt19937& random) {
+  std::vector<keyframe> out;
+  for (size_t i = 0; i < count; ++i)
+    out.push_back(named(random_keyframe(random), "k" + std::to_string(i)));
+  return out;
+}
+
+offline_options keeping_rays() {
+  offline_options o;
+  o.keep_rays = true;
+  return o;
+}
+
+offline_options working(uint32_t threads, bool extract_each) {
+  offline_options o;
+  o.threads = threads;
+  o.extract_each = extract_each;
+  return o;
+}
+
+offline_map make_map(offline_options options, uint32_t region_voxels = 32, uint64_t cap_bytes = 0) {
+  const auto map = map_of(region_voxels);
+  return {map, make_cpu_backend(map, cap_bytes), std::move(options)};
+}
+
+verdict offer(offline_map& map, const keyframe& frame) {
+  verdict out;
+  std::atomic<int> answers = 0;
+  map.offer(frame, [&](const verdict& v) {
+    out = v;
+    ++answers;
+  });
+  map.finish();
+  CHECK(answers == 1);
+  return out;
+}
+
+verdict retract(offline_map& map, const std::string& name) {
+  verdict out;
+  map.retract({name}, [&](const verdict& v) { out = v; });
+  return out;
+}
+
+verdict revise(offline_map& map, const std::string& name, const pose& to) {
+  verdict out;
+  map.revise({name}, to, [&](const verdict& v) { out = v; });
+  return out;
+}
+
+/// What a map is: everything that does not depend on how it came to be.
+struct content {
+  map_hash hash;
+  uint64_t blocks = 0, voxels = 0, keyframes = 0;
+  mesh surface;
+  bool operator==(const content&) const = default;
+};
+
+content content_of(offline_map& map) {
+  map.finish();
+  const auto stats = map.stats();
+  return {stats.hash, stats.blocks, stats.voxels, map.counts().keyframes, weld(map.meshes())};
+}
+
+/// Points that another process took away while they were read.
+class torn_body final : public keyframe_body {
+public:
+  explicit torn_body(std::shared_ptr<const keyframe_body> whole) : whole_(std::move(whole)) {}
+  [[nodiscard]] std::span<const float> points() const override { return whole_->points(); }
+  [[nodiscard]] std::span<const uint8_t> colours() const override { return whole_->colours(); }
+  [[nodiscard]] uint32_t channels() const override { return whole_->channels(); }
+  [[nodiscard]] std::span<const float> confidence() const override { return {}; }
+  [[nodiscard]] std::string torn() const override { return "the segment shrank"; }
+
+private:
+  std::shared_ptr<const keyframe_body> whole_;
+};
+
+struct fresh_frames {
+  unsigned seed = std::random_device{}();
+  std::mt19937 random{seed};
+  std::vector<keyframe> frames;
+  explicit fresh_frames(size_t count) : frames(random_frames(count, random)) {}
+};
+
+} // namespace
+
+TEST_CASE("once: a keyframe whose id is live changes nothing, whatever it brings") {
+  fresh_frames f(3);
+  INFO("seed " << f.seed);
+  auto map = make_map(keeping_rays());
+  CHECK(offer(map, f.frames[0]).what == outcome::accepted);
+  CHECK(offer(map, f.frames[1]).what == outcome::accepted);
+  const auto before = content_of(map);
+  REQUIRE(before.surface.triangles() > 1000);
+  CHECK(offer(map, f.frames[0]).what == outcome::duplicate);
+  CHECK(offer(map, named(f.frames[2], "k1")).what == outcome::duplicate);
+  CHECK(content_of(map) == before);
+  CHECK(map.counts().duplicates == 2);
+  CHECK(map.counts().keyframes == 2);
+  CHECK(map.counts().points == 6000);
+}
+
+TEST_CASE("undo: what is retracted has never been, and can come again") {
+  fresh_frames f(4);
+  INFO("seed " << f.seed);
+  auto options = keeping_rays();
+  options.extract_each = GENERATE(false, true);
+  auto map = make_map(options);
+  auto never = make_map(keeping_rays());
+  for (const auto& frame : f.frames)
+    offer(map, frame);
+  const auto all = content_of(map);
+  offer(never, f.frames[1]);
+  offer(never, f.frames[3]);
+  CHECK(retract(map, "k0").what == outcome::accepted);
+  CHECK(retract(map, "k2").what == outcome::accepted);
+  CHECK(content_of(map) == content_of(never));
+  CHECK(retract(map, "k0").what == outcome::unknown);
+  CHECK(retract(map, "nobody").what == outcome::unknown);
+  CHECK(content_of(map) == content_of(never));
+  CHECK(offer(map, f.frames[2]).what == outcome::accepted);
+  CHECK(offer(map, f.frames[0]).what == outcome::accepted);
+  CHECK(content_of(map) == all);
+  for (const auto& frame : f.frames)
+    retract(map, frame.id.value);
+  CHECK(content_of(map) == content{});
+  CHECK(map.regions() == 0);
+  CHECK(map.meshes().empty());
+}
+
+TEST_CASE("revise: a keyframe that is moved is as if it had come with that pose") {
+  const auto seed = std::random_device{}();
+  std::mt19937 random(seed);
+  INFO("seed " << seed);
+  // Coordinates and poses that floats hold exactly, so that both ways lead to the very same rays.
+  pose right; // a quarter turn about z, and a shift
+  right.m = {0, -1, 0, 2, 1, 0, 0, -0.5f, 0, 0, 1, 0.25f, 0, 0, 0, 1};
+  auto wrong_body = std::make_shared<owned_keyframe_body>(),
+       right_body = std::make_shared<owned_keyframe_body>();
+  for (int i = 0; i < 4000; ++i) {
+    const auto x = static_cast<float>(static_cast<int>(random() % 2048) - 1024) / 1024,
+               y = static_cast<float>(static_cast<int>(random() % 2048) - 1024) / 1024,
+               z = 2 + static_cast<float>(random() % 64) / 1024;
+    wrong_body->point_data.insert(wrong_body->point_data.end(), {x, y, z});
+    right_body->point_data.insert(right_body->point_data.end(), {-y + 2, x - 0.5f, z + 0.25f});
+  }
+  wrong_body->colour_data.assign(wrong_body->point_data.size(), 77);
+  right_body->colour_data = wrong_body->colour_data;
+  const keyframe came_wrong{
+      .id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = {}, .body = wrong_body};
+  const keyframe came_right{
+      .id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = right, .body = right_body};
+  const auto others = random_frames(2, random);
+
+  auto revised = make_map(keeping_rays()), at_once = make_map(keeping_rays());
+  offer(revised, others[0]);
+  offer(revised, came_wrong);
+  (void)revised.meshes();
+  CHECK(revise(revised, "moved", right).what == outcome::accepted);
+  offer(revised, others[1]);
+  for (const auto& frame : {others[1], came_right, others[0]})
+    offer(at_once, frame);
+  const auto want = content_of(at_once);
+  REQUIRE(want.surface.triangles() > 1000);
+  CHECK(content_of(revised) == want);
+
+  // There and back, and gone without a trace from where it was moved to.
+  CHECK(revise(revised, "moved", random_pose(random)).what == outcome::accepted);
+  CHECK_FALSE(content_of(revised) == want);
+  CHECK(revise(revised, "moved", right).what == outcome::accepted);
+  CHECK(content_of(revised) == want);
+  CHECK(retract(revised, "moved").what == outcome::accepted);
+  retract(at_once, "moved");
+  CHECK(content_of(revised) == content_of(at_once));
+  CHECK(revise(revised, "moved", right).what == outcome::unknown);
+  CHECK(content_of(revised) == content_of(at_once));
+}
+
+TEST_CASE("any order, any number of threads, any cut, meshed on the way or at the end: one map") {
+  fresh_frames f(6);
+  INFO("seed " << f.seed);
+  auto first = make_map({});
+  for (const auto& frame : f.frames)
+    offer(first, frame);
+  const auto want = content_of(first);
+  REQUIRE(want.surface.triangles() > 1000);
+  for (const uint32_t threads : {1u, 3u})
+    for (const uint32_t cut : {16u, 32u, 64u})
+      for (const bool extract_each : {false, true}) {
+        INFO(threads << " threads, regions of " << cut << " voxels, meshed "
+                     << (extract_each ? "each time" : "at the end"));
+        std::shuffle(f.frames.begin(), f.frames.end(), f.random);
+        auto map = make_map(working(threads, extract_each), cut);
+        for (const auto& frame : f.frames)
+          map.offer(frame, [](const verdict&) {});
+        CHECK(content_of(map) == want);
+      }
+}
+
+TEST_CASE("without rays nothing can be taken out, and the answer says so") {
+  fresh_frames f(1);
+  auto map = make_map({});
+  offer(map, f.frames[0]);
+  const auto before = content_of(map);
+  for (const auto& v : {retract(map, "k0"), revise(map, "k0", {})}) {
+    CHECK(v.what == outcome::refused);
+    CHECK_THAT(v.reason, Catch::Contains("no rays"));
+  }
+  CHECK(content_of(map) == before);
+}
+
+TEST_CASE("what is refused is counted with its reason and leaves the id free") {
+  fresh_frames f(2);
+  offline_options options;
+  options.check = [](const keyframe& k) {
+    return k.id.value == "k1" ? std::string("k1 is not wanted") : std::string();
+  };
+  auto map = make_map(options);
+  auto torn = f.frames[0];
+  torn.body = std::make_shared<torn_body>(f.frames[0].body);
+  CHECK(offer(map, torn) == verdict{outcome::refused, "the segment shrank"});
+  CHECK(map.counts().last_reason == "the segment shrank");
+  CHECK(offer(map, f.frames[1]) == verdict{outcome::refused, "k1 is not wanted"});
+  CHECK(map.counts().last_reason == "k1 is not wanted");
+  map.set_aside("rgbd", "frame-7", "no depth");
+  CHECK(map.counts().last_reason == "rgbd frame-7: no depth");
+  CHECK(map.counts().set_aside == 3);
+  CHECK(map.counts().keyframes == 0);
+  CHECK(content_of(map) == content{});
+  CHECK(offer(map, f.frames[0]).what == outcome::accepted);
+  CHECK(map.counts().keyframes == 1);
+}
+
+TEST_CASE("a keyframe that does not fit into the memory cap ends the work with that error") {
+  fresh_frames f(1);
+  const uint32_t threads = GENERATE(1u, 2u);
+  INFO(threads << " threads");
+  auto map = make_map(working(threads, false), 32, 20 * 12'288);
+  const auto work = [&] {
+    map.offer(f.frames[0], [](const verdict&) {});
+    map.finish();
+  };
+  CHECK_THROWS_AS(work(), std::bad_alloc);
+}
+
+TEST_CASE("every keyframe's times are kept, in order, when one thread does all") {
+  fresh_frames f(3);
+  auto map = make_map(working(1, true));
+  for (const auto& frame : f.frames)
+    offer(map, frame);
+  REQUIRE(map.times().size() == 3);
+  for (const auto& t : map.times()) {
+    CHECK(t.rays_s > 0);
+    CHECK(t.integrate_s > 0);
+    CHECK(t.extract_s > 0);
+    CHECK(t.total_s() == t.rays_s + t.integrate_s + t.extract_s);
+  }
+}
+
+TEST_CASE(
+    "regions of an offline map come in the order of their keys, and only those with a surface are meshed") {
+  fresh_frames f(2);
+  auto map = make_map({}, 16);
+  for (const auto& frame : f.frames)
+    offer(map, frame);
+  const auto meshes = map.meshes();
+  CHECK(meshes.size() > 20);
+  CHECK(meshes.size() <= map.regions());
+  CHECK(std::is_sorted(meshes.begin(), meshes.end(),
+                       [](const region_mesh& a, const region_mesh& b) { return a.region < b.region; }));
+  CHECK(std::all_of(meshes.begin(), meshes.end(),
+                    [](const region_mesh& m) { return m.surface->triangles() > 0; }));
+}
