@@ -112,17 +112,12 @@ private:
                  high = d[a] > 0 ? reach * d[a] : front * -d[a];
     const auto first = static_cast<int64_t>(std::ceil(e[a] - low)),
                last = static_cast<int64_t>(std::floor(e[a] + high));
-    const auto whole_front = static_cast<int64_t>(std::floor(255 / truncation * 0.5)),
-               whole_behind = static_cast<int64_t>(std::floor(255 / truncation)),
-               least_behind = static_cast<int64_t>(std::floor(255 / truncation * reach));
-    const auto part_of = [&](int64_t distance) -> int64_t {
-      if (distance > whole_front)
-        return ((255 - distance) * (65536 / (255 - whole_front))) >> 8;
-      if (distance >= -whole_behind)
-        return 256;
-      return distance > -least_behind
-                 ? ((least_behind + distance) * (65536 / (least_behind - whole_behind))) >> 8
-                 : 0;
+    const auto units = [&](double voxels) { return static_cast<int64_t>(std::floor(255 / truncation * voxels)); };
+    const int64_t behind = units(reach), fall_front = 65536 / (255 - units(0.5)),
+                  fall_behind = 65536 / std::max<int64_t>(behind - units(1), 1);
+    const auto part_of = [&](int64_t distance) {
+      const int64_t part = std::min({int64_t{256}, (255 - distance) * fall_front >> 8, (behind + distance) * fall_behind >> 8});
+      return std::max<int64_t>(part, 0);
     };
 
     for (int64_t k = first; k <= last; ++k) {
