@@ -1,5 +1,6 @@
 #include "gpu/backend.hpp"
 #include "gpu/cpu/clones.hpp"
+#include "gpu/shared/portable.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -51,8 +52,8 @@ TESSERA_CLONES void find_cells(const transform& tf, const float* __restrict poin
     const float z = tf.r[6] * dx + tf.r[7] * dy + tf.r[8] * dz;
     const float range2 = x * x + y * y + z * z;
     const float ux = x * tf.per_voxel, uy = y * tf.per_voxel, uz = z * tf.per_voxel;
-    const bool near = (std::fabs(ux) < cell_limit) & (std::fabs(uy) < cell_limit) & (std::fabs(uz) < cell_limit);
-    const bool in_range = (range2 >= tf.min2) & (range2 <= tf.max2);
+    const bool near = all_of(std::fabs(ux) < cell_limit, std::fabs(uy) < cell_limit, std::fabs(uz) < cell_limit);
+    const bool in_range = all_of(range2 >= tf.min2, range2 <= tf.max2);
     // Out of reach becomes 0 here, so that the conversion is defined; such a point is left out.
     fixed[0][i] = static_cast<uint32_t>(static_cast<int32_t>(std::floor((near ? ux : 0.f) * 256.f + 0.5f)));
     fixed[1][i] = static_cast<uint32_t>(static_cast<int32_t>(std::floor((near ? uy : 0.f) * 256.f + 0.5f)));

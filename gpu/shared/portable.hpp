@@ -7,3 +7,13 @@
 #else
 #define TESSERA_HD inline
 #endif
+
+namespace tessera {
+
+/// Like &&, but evaluates all: loops of it have no branches and vectorise.
+template <class... Bool>
+TESSERA_HD bool all_of(Bool... each) {
+  return (static_cast<int>(each) & ...) != 0;
+}
+
+} // namespace tessera

@@ -77,14 +77,14 @@ TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z,
   const double wx = dx + f.origin[0], wy = dy + f.origin[1], wz = dz + f.origin[2];
   const double norm = std::sqrt(dx * dx + dy * dy + dz * dz);
   constexpr double limit = lattice::map_limit - 64;
-  const bool valid = (norm > 1e-3) & (wx < limit) & (wx > -limit) & (wy < limit) & (wy > -limit) & (wz < limit) & (wz > -limit);
+  const bool valid = all_of(norm > 1e-3, wx<limit, wx> - limit, wy<limit, wy> - limit, wz<limit, wz> - limit);
   // Any other ray is set up as one along x that ends at the origin, so that all conversions below are
   // defined.
   const double length = valid ? norm : 1.0;
   const double ux = valid ? dx / length : 1.0, uy = valid ? dy / length : 0.0, uz = valid ? dz / length : 0.0;
   const double ex = valid ? wx : 0.0, ey = valid ? wy : 0.0, ez = valid ? wz : 0.0;
   const double ax = ux < 0 ? -ux : ux, ay = uy < 0 ? -uy : uy, az = uz < 0 ? -uz : uz;
-  const bool along_x = (ax >= ay) & (ax >= az), along_y = !along_x & (ay >= az), along_z = !along_x & !along_y;
+  const bool along_x = all_of(ax >= ay, ax >= az), along_y = all_of(!along_x, ay >= az), along_z = all_of(!along_x, !along_y);
   const double ua = along_x ? ux : along_y ? uy : uz, ub = along_x ? uy : ux, uc = along_z ? uy : uz;
   const double ea = along_x ? ex : along_y ? ey : ez, eb = along_x ? ey : ex, ec = along_z ? ey : ez;
   w.axis = along_x ? 0 : along_y ? 1 : 2;
