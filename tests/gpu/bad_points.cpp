@@ -14,8 +14,7 @@ using namespace tessera;
 
 namespace {
 
-constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN(),
-                infinity = std::numeric_limits<float>::infinity();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
 
 owned_keyframe_body body_of(std::vector<float> points, uint32_t channels = 3) {
   owned_keyframe_body body;
@@ -48,16 +47,15 @@ TEST_CASE("bad points are counted by what is wrong with them and make no rays") 
     CHECK(all(counts) == 0);
   }
   SECTION("not finite, on any axis") {
-    auto body = body_of({not_a_number, 0, 1, 0, not_a_number, 1, 0, 0, not_a_number, infinity, 0, 1, 0,
-                         -infinity,    1, 0, 0, infinity,     0, 0, 1});
+    auto body = body_of(
+        {not_a_number, 0, 1, 0, not_a_number, 1, 0, 0, not_a_number, infinity, 0, 1, 0, -infinity, 1, 0, 0, infinity, 0, 0, 1});
     CHECK(make_rays(map, body, {}, counts).size() == 1);
     CHECK(counts.not_finite == 6);
     CHECK(counts.valid == 1);
     CHECK(all(counts) == 7);
   }
   SECTION("too near and too far; the bounds themselves are within") {
-    auto body
-        = body_of({0, 0, 0, 0, 0, 0.5f, 0, 0, 1, 0, 0, 2, 0, 0, 2.01f, 1e9f, 0, 0, 3e38f, 3e38f, -3e38f});
+    auto body = body_of({0, 0, 0, 0, 0, 0.5f, 0, 0, 1, 0, 0, 2, 0, 0, 2.01f, 1e9f, 0, 0, 3e38f, 3e38f, -3e38f});
     mapping near = map;
     near.min_range_m = 1;
     near.max_range_m = 2;
@@ -165,8 +163,7 @@ TEST_CASE("rays of the same points do not depend on where the camera and the poi
   moved.m = {0, -1, 0, 2, 1, 0, 0, -4, 0, 0, 1, 8, 0, 0, 0, 1};
   std::vector<float> here, there;
   for (int i = 0; i < 300; ++i) {
-    const float p[3] = {static_cast<float>(i % 7) / 8, static_cast<float>(i % 11) / 16,
-                        1 + static_cast<float>(i % 13) / 32};
+    const float p[3] = {static_cast<float>(i % 7) / 8, static_cast<float>(i % 11) / 16, 1 + static_cast<float>(i % 13) / 32};
     here.insert(here.end(), p, p + 3);
     there.insert(there.end(), {-p[1] + 2, p[0] - 4, p[2] + 8});
   }
@@ -203,8 +200,7 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
         CHECK(part.first == next);
         next += part.count;
         CHECK(touched.insert(part.region).second);
-        const ray_job job{
-            .batch = parts.batch, .first = part.first, .count = part.count, .world_from_camera = camera};
+        const ray_job job{.batch = parts.batch, .first = part.first, .count = part.count, .world_from_camera = camera};
         by_part->integrate(part.region, {&job, 1});
       }
       CHECK(next == parts.batch.rays->size());
@@ -213,15 +209,12 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
         for (int y = -reach; y <= reach; ++y)
           for (int x = -reach; x <= reach; ++x) {
             const region_key key{x, y, z};
-            const ray_job job{.batch = {whole},
-                              .first = 0,
-                              .count = static_cast<uint32_t>(rays.size()),
-                              .world_from_camera = camera};
+            const ray_job job{
+                .batch = {whole}, .first = 0, .count = static_cast<uint32_t>(rays.size()), .world_from_camera = camera};
             by_all->integrate(key, {&job, 1});
             const auto want = by_all->stats(key), have = by_part->stats(key);
             if (want != have || *by_all->extract(key) != *by_part->extract(key)) {
-              INFO("region " << x << ' ' << y << ' ' << z << " of " << edge << " voxels, truncation "
-                             << truncation);
+              INFO("region " << x << ' ' << y << ' ' << z << " of " << edge << " voxels, truncation " << truncation);
               CHECK(want == have);
               CHECK(*by_all->extract(key) == *by_part->extract(key));
             }
@@ -234,13 +227,11 @@ TEST_CASE("rays that end outside of the map are counted and left out") {
   const mapping map;
   pose far;
   far.m[3] = static_cast<float>(1 << 19) * map.voxel_m;
-  const std::vector<ray> rays{
-      {0, 0, 2560, 1, 2, 3, 1}, {-256 * 200, 0, 2560, 1, 2, 3, 1}, {0, 0, 0, 1, 2, 3, 1}};
+  const std::vector<ray> rays{{0, 0, 2560, 1, 2, 3, 1}, {-256 * 200, 0, 2560, 1, 2, 3, 1}, {0, 0, 0, 1, 2, 3, 1}};
   uint64_t beyond = 0;
   const auto parts = partition_rays(map, rays, far, beyond);
   CHECK(beyond == 2); // the first is outside, the last has no direction
-  CHECK(std::all_of(parts.batch.rays->begin(), parts.batch.rays->end(),
-                    [&](const ray& r) { return r == rays[1]; }));
+  CHECK(std::all_of(parts.batch.rays->begin(), parts.batch.rays->end(), [&](const ray& r) { return r == rays[1]; }));
   CHECK_FALSE(parts.batch.rays->empty());
 }
 

@@ -153,8 +153,7 @@ TEST_CASE("revise: a keyframe that is moved is as if it had come with that pose"
   // Coordinates and poses that floats hold exactly, so that both ways lead to the very same rays.
   pose right; // a quarter turn about z, and a shift
   right.m = {0, -1, 0, 2, 1, 0, 0, -0.5f, 0, 0, 1, 0.25f, 0, 0, 0, 1};
-  auto wrong_body = std::make_shared<owned_keyframe_body>(),
-       right_body = std::make_shared<owned_keyframe_body>();
+  auto wrong_body = std::make_shared<owned_keyframe_body>(), right_body = std::make_shared<owned_keyframe_body>();
   for (int i = 0; i < 4000; ++i) {
     const auto x = static_cast<float>(static_cast<int>(random() % 2048) - 1024) / 1024,
                y = static_cast<float>(static_cast<int>(random() % 2048) - 1024) / 1024,
@@ -164,10 +163,8 @@ TEST_CASE("revise: a keyframe that is moved is as if it had come with that pose"
   }
   wrong_body->colour_data.assign(wrong_body->point_data.size(), 77);
   right_body->colour_data = wrong_body->colour_data;
-  const keyframe came_wrong{
-      .id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = {}, .body = wrong_body};
-  const keyframe came_right{
-      .id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = right, .body = right_body};
+  const keyframe came_wrong{.id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = {}, .body = wrong_body};
+  const keyframe came_right{.id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = right, .body = right_body};
   const auto others = random_frames(2, random);
 
   auto revised = make_map(keeping_rays()), at_once = make_map(keeping_rays());
@@ -205,8 +202,7 @@ TEST_CASE("any order, any number of threads, any cut, meshed on the way or at th
   for (const uint32_t threads : {1u, 3u})
     for (const uint32_t cut : {16u, 32u, 64u})
       for (const bool extract_each : {false, true}) {
-        INFO(threads << " threads, regions of " << cut << " voxels, meshed "
-                     << (extract_each ? "each time" : "at the end"));
+        INFO(threads << " threads, regions of " << cut << " voxels, meshed " << (extract_each ? "each time" : "at the end"));
         std::shuffle(f.frames.begin(), f.frames.end(), f.random);
         auto map = make_map(working(threads, extract_each), cut);
         for (const auto& frame : f.frames)
@@ -230,9 +226,7 @@ TEST_CASE("without rays nothing can be taken out, and the answer says so") {
 TEST_CASE("what is refused is counted with its reason and leaves the id free") {
   fresh_frames f(2);
   offline_options options;
-  options.check = [](const keyframe& k) {
-    return k.id.value == "k1" ? std::string("k1 is not wanted") : std::string();
-  };
+  options.check = [](const keyframe& k) { return k.id.value == "k1" ? std::string("k1 is not wanted") : std::string(); };
   auto map = make_map(options);
   auto torn = f.frames[0];
   torn.body = std::make_shared<torn_body>(f.frames[0].body);
@@ -275,8 +269,7 @@ TEST_CASE("every keyframe's times are kept, in order, when one thread does all")
   }
 }
 
-TEST_CASE(
-    "regions of an offline map come in the order of their keys, and only those with a surface are meshed") {
+TEST_CASE("regions of an offline map come in the order of their keys, and only those with a surface are meshed") {
   fresh_frames f(2);
   auto map = make_map({}, 16);
   for (const auto& frame : f.frames)
@@ -286,6 +279,5 @@ TEST_CASE(
   CHECK(meshes.size() <= map.regions());
   CHECK(std::is_sorted(meshes.begin(), meshes.end(),
                        [](const region_mesh& a, const region_mesh& b) { return a.region < b.region; }));
-  CHECK(std::all_of(meshes.begin(), meshes.end(),
-                    [](const region_mesh& m) { return m.surface->triangles() > 0; }));
+  CHECK(std::all_of(meshes.begin(), meshes.end(), [](const region_mesh& m) { return m.surface->triangles() > 0; }));
 }

@@ -26,9 +26,9 @@ inline pose random_pose(std::mt19937& random) {
   for (float& v : q)
     v /= norm;
   const auto [w, x, y, z] = q;
-  return {{1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), unit(random),
-           2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w), unit(random),
-           2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y), unit(random), 0, 0, 0, 1}};
+  return {{1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), unit(random), 2 * (x * y + z * w),
+           1 - 2 * (x * x + z * z), 2 * (y * z - x * w), unit(random), 2 * (x * z - y * w), 2 * (y * z + x * w),
+           1 - 2 * (x * x + y * y), unit(random), 0, 0, 0, 1}};
 }
 
 /// A wavy wall before the camera, seen from a pose; perhaps with stray points and some that are not finite.
@@ -38,12 +38,10 @@ inline keyframe wall(const pose& at, std::mt19937& random, int points, bool stra
   const auto& m = at.m;
   for (int i = 0; i < points; ++i) {
     const float u = unit(random), v = unit(random);
-    const float c[3]
-        = {u * 1.5f, v * 1.5f, strays && i % 50 == 0 ? 3.f + unit(random) : 2.f + 0.3f * std::sin(3 * u)};
+    const float c[3] = {u * 1.5f, v * 1.5f, strays && i % 50 == 0 ? 3.f + unit(random) : 2.f + 0.3f * std::sin(3 * u)};
     for (int r = 0; r < 3; ++r)
-      body->point_data.push_back(strays && i % 97 == 0 ? std::nanf("")
-                                                       : m[4 * r] * c[0] + m[4 * r + 1] * c[1]
-                                                             + m[4 * r + 2] * c[2] + m[4 * r + 3]);
+      body->point_data.push_back(
+          strays && i % 97 == 0 ? std::nanf("") : m[4 * r] * c[0] + m[4 * r + 1] * c[1] + m[4 * r + 2] * c[2] + m[4 * r + 3]);
     for (int k = 0; k < 3; ++k)
       body->colour_data.push_back(static_cast<uint8_t>(random()));
   }

@@ -25,8 +25,7 @@ struct lattice_edge {
 lattice_edge edge_of(uint64_t key) {
   const auto block = [](uint64_t bits) { return static_cast<int32_t>(bits % (1 << 17)) - (1 << 16); };
   const auto in_block = static_cast<int32_t>((key >> 2) % 512);
-  return {{block(key >> 11) * 8 + in_block % 8, block(key >> 28) * 8 + in_block / 8 % 8,
-           block(key >> 45) * 8 + in_block / 64},
+  return {{block(key >> 11) * 8 + in_block % 8, block(key >> 28) * 8 + in_block / 8 % 8, block(key >> 45) * 8 + in_block / 64},
           key % 4};
 }
 
@@ -68,8 +67,7 @@ bool cells_at(const lattice_edge& p, const lattice_edge& q, std::vector<std::arr
     const auto on_outline = [&](const lattice_edge& e, const place& f) {
       for (const size_t along : {u, v}) {
         const size_t across = along == u ? v : u;
-        if (e.axis == along && e.low[along] == f[along]
-            && (e.low[across] == f[across] || e.low[across] == f[across] + 1))
+        if (e.axis == along && e.low[along] == f[along] && (e.low[across] == f[across] || e.low[across] == f[across] + 1))
           return true;
       }
       return false;
@@ -125,8 +123,8 @@ TEST_CASE("the field is what its description says, sample by sample, and so is i
       }
     }
     CHECK(field.stats().hash == plain.hash());
-    const auto observed = std::count_if(plain.voxels().begin(), plain.voxels().end(),
-                                        [&](const auto& v) { return plain.observed(v.first); });
+    const auto observed
+        = std::count_if(plain.voxels().begin(), plain.voxels().end(), [&](const auto& v) { return plain.observed(v.first); });
     CHECK(field.stats().voxels == static_cast<uint64_t>(observed));
   }
 }
@@ -184,8 +182,7 @@ TEST_CASE("the surface has just the triangles that the plain field's cells have,
     ++next[e.axis];
     const float d = plain.distance(e.low), t = std::clamp(d / (d - plain.distance(next)), 0.f, 1.f);
     for (size_t a = 0; a < 3; ++a)
-      wrong += surface.positions[3 * i + a]
-               != (static_cast<float>(e.low[a]) + (a == e.axis ? t : 0.f)) * map.voxel_m;
+      wrong += surface.positions[3 * i + a] != (static_cast<float>(e.low[a]) + (a == e.axis ? t : 0.f)) * map.voxel_m;
   }
   CHECK(wrong == 0);
 }
@@ -229,9 +226,8 @@ TEST_CASE("regions meet exactly: what they share is equal byte for byte, and the
         ++open; // the surface never ends within a cell
         continue;
       }
-      open += std::none_of(cells.begin(), cells.end(), [&](const auto& two) {
-        return !plain.is_whole(two[0]) || !plain.is_whole(two[1]);
-      });
+      open += std::none_of(cells.begin(), cells.end(),
+                           [&](const auto& two) { return !plain.is_whole(two[0]) || !plain.is_whole(two[1]); });
       for (size_t axis = 0; axis < 3; ++axis)
         on_faces += first.low[axis] % static_cast<int32_t>(edge) == 0 && lies_in(first, axis, first.low[axis])
                     && lies_in(second, axis, first.low[axis]);
@@ -250,8 +246,7 @@ TEST_CASE("no side has more than two triangles, and two neighbours go round the 
     field.add(s);
   const auto all = sides(weld(field.meshes()));
   REQUIRE(all.size() > 3000);
-  CHECK(std::all_of(all.begin(), all.end(),
-                    [](const auto& s) { return s.second == 1 && s.first.first != s.first.second; }));
+  CHECK(std::all_of(all.begin(), all.end(), [](const auto& s) { return s.second == 1 && s.first.first != s.first.second; }));
 }
 
 TEST_CASE("triangles and normals face the camera") {
@@ -268,16 +263,15 @@ TEST_CASE("triangles and normals face the camera") {
     const std::array<float, 3> camera{pose.m[3], pose.m[7], pose.m[11]};
     size_t away = 0, normals_away = 0;
     for (size_t t = 0; t < surface.indices.size(); t += 3) {
-      const auto p = at(surface.positions, surface.indices[t]),
-                 q = at(surface.positions, surface.indices[t + 1]),
+      const auto p = at(surface.positions, surface.indices[t]), q = at(surface.positions, surface.indices[t + 1]),
                  r = at(surface.positions, surface.indices[t + 2]);
       const auto normal = cross(minus(q, p), minus(r, p));
       away += dot(normal, minus(camera, p)) < -1e-9f;
     }
     for (uint32_t v = 0; v < surface.vertices(); ++v)
       normals_away += dot(at(surface.normals, v), minus(camera, at(surface.positions, v))) <= 0;
-    INFO(away << " of " << surface.triangles() << " triangles, " << normals_away << " of "
-              << surface.vertices() << " normals face away");
+    INFO(away << " of " << surface.triangles() << " triangles, " << normals_away << " of " << surface.vertices()
+              << " normals face away");
     // A few at the wall's outline, where it is seen through single points.
     CHECK(1000 * away <= surface.triangles());
     CHECK(200 * normals_away <= surface.vertices());

@@ -18,7 +18,7 @@ namespace {
 
 struct quality {
   double mean = 0, within_half = 0, p99 = 0; ///< distances of vertices: voxels; share; voxels
-  double covered = 0; ///< share of the points without noise that have a triangle within a voxel
+  double covered = 0;                        ///< share of the points without noise that have a triangle within a voxel
   size_t vertices = 0;
 };
 
@@ -50,8 +50,9 @@ void offer(offline_map& field, const keyframe& frame) {
   field.offer(frame, [](const verdict& v) { REQUIRE(v.what == outcome::accepted); });
 }
 
-quality measure(float voxel_m, const synthetic_options& options) {
-  auto field = make_map(map_of(voxel_m), 2, false);
+quality measure(const mapping& map, const synthetic_options& options) {
+  const float voxel_m = map.voxel_m;
+  auto field = make_map(map, 2, false);
   const synthetic_scan scan("room", options);
   for (uint64_t i = 0; i < options.keyframes; ++i)
     offer(field, scan.make(i));
@@ -67,9 +68,7 @@ quality measure(float voxel_m, const synthetic_options& options) {
   const auto size = static_cast<double>(distances.size());
   quality q;
   q.mean = std::accumulate(distances.begin(), distances.end(), 0.0) / size;
-  q.within_half
-      = static_cast<double>(std::upper_bound(distances.begin(), distances.end(), 0.5) - distances.begin())
-        / size;
+  q.within_half = static_cast<double>(std::upper_bound(distances.begin(), distances.end(), 0.5) - distances.begin()) / size;
   q.p99 = distances[distances.size() * 99 / 100];
   q.vertices = distances.size();
 
@@ -89,15 +88,26 @@ quality measure(float voxel_m, const synthetic_options& options) {
 }
 
 std::string text_of(const quality& q) {
-  return "mean " + std::to_string(q.mean) + " voxels, within half a voxel "
-         + std::to_string(100 * q.within_half) + " %, 99th percentile " + std::to_string(q.p99) + " voxels, "
-         + std::to_string(q.vertices) + " vertices; covered " + std::to_string(100 * q.covered) + " %";
+  return "mean " + std::to_string(q.mean) + " voxels, within half a voxel " + std::to_string(100 * q.within_half)
+         + " %, 99th percentile " + std::to_string(q.p99) + " voxels, " + std::to_string(q.vertices) + " vertices; covered "
+         + std::to_string(100 * q.covered) + " %";
 }
 
 } // namespace
 
 TEST_CASE("without noise the room's mesh lies on the room's surface and covers what was seen") {
-  const auto q = measure(0.05f, scan_of(40, 160, 120, 0));
+  const auto q = measure(map_of(0.05f), scan_of(40, 160, 120, 0));
+  INFO(text_of(q));
+  CHECK(q.vertices > 20'000);
+  CHECK(q.mean <= 0.1);
+  CHECK(q.within_half >= 0.99);
+  CHECK(q.covered >= 0.99);
+}
+
+TEST_CASE("a wider band around surfaces leaves no curtains behind edges") {
+  auto map = map_of(0.05f);
+  map.truncation_m = 0.5f;
+  const auto q = measure(map, scan_of(40, 160, 120, 0));
   INFO(text_of(q));
   CHECK(q.vertices > 20'000);
   CHECK(q.mean <= 0.1);
@@ -107,7 +117,7 @@ TEST_CASE("without noise the room's mesh lies on the room's surface and covers w
 
 TEST_CASE("noise of half a voxel moves the room's mesh by a quarter of a voxel at most, and it still covers "
           "what was seen") {
-  const auto q = measure(0.02f, scan_of(40, 160, 120, 0.01f));
+  const auto q = measure(map_of(0.02f), scan_of(40, 160, 120, 0.01f));
   INFO(text_of(q));
   CHECK(q.vertices > 200'000);
   CHECK(q.mean <= 0.25);
