@@ -15,6 +15,8 @@ struct block {
   };
   std::array<front, 512> w01{};
   std::array<uint64_t, 512> w2{};
+  /// What extraction last saw, a row of eight voxels in each byte: not state, only a summary of words 0.
+  std::array<uint8_t, 64> inside{}, observed{};
 };
 
 /// The memory of all blocks of a backend: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the

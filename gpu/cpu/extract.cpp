@@ -25,30 +25,28 @@ struct masks {
 };
 
 /// Signs and observations of a row of eight voxels, as bits.
+inline void read_row(const block::front* row, uint8_t& inside, uint8_t& observed) {
+  unsigned negative = 0, seen = 0;
 #if defined(__SSE2__)
-inline void read_row(const block& from, int y, int z, unsigned& inside, unsigned& observed) {
-  const auto* row = reinterpret_cast<const __m128i*>(from.w01.data() + (z << 6 | y << 3)); // one voxel's words 0 and 1 each
-  inside = observed = 0;
+  const auto* words = reinterpret_cast<const __m128i*>(row); // one voxel's words 0 and 1 each
   for (int x = 0; x < 8; x += 4) {
-    const __m128i p = _mm_unpacklo_epi64(_mm_load_si128(row + x), _mm_load_si128(row + x + 1));
-    const __m128i q = _mm_unpacklo_epi64(_mm_load_si128(row + x + 2), _mm_load_si128(row + x + 3));
+    const __m128i p = _mm_unpacklo_epi64(_mm_load_si128(words + x), _mm_load_si128(words + x + 1));
+    const __m128i q = _mm_unpacklo_epi64(_mm_load_si128(words + x + 2), _mm_load_si128(words + x + 3));
     const __m128 low = _mm_shuffle_ps(_mm_castsi128_ps(p), _mm_castsi128_ps(q), _MM_SHUFFLE(2, 0, 2, 0));
     const __m128 high = _mm_shuffle_ps(_mm_castsi128_ps(p), _mm_castsi128_ps(q), _MM_SHUFFLE(3, 1, 3, 1));
     const __m128i none = _mm_cmpeq_epi32(_mm_slli_epi32(_mm_castps_si128(low), 8), _mm_setzero_si128());
-    inside |= static_cast<unsigned>(_mm_movemask_ps(high)) << x;
-    observed |= (static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(none))) ^ 15u) << x;
+    negative |= static_cast<unsigned>(_mm_movemask_ps(high)) << x;
+    seen |= (static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(none))) ^ 15u) << x;
   }
-}
 #else
-inline void read_row(const block& from, int y, int z, unsigned& inside, unsigned& observed) {
-  const block::front* row = from.w01.data() + (z << 6 | y << 3);
-  inside = observed = 0;
   for (unsigned x = 0; x < 8; ++x) {
-    observed |= static_cast<unsigned>(sample_count(row[x].w0) != 0) << x;
-    inside |= static_cast<unsigned>(row[x].w0 >> 63) << x;
+    negative |= static_cast<unsigned>(row[x].w0 >> 63) << x;
+    seen |= static_cast<unsigned>(sample_count(row[x].w0) != 0) << x;
   }
-}
 #endif
+  inside = static_cast<uint8_t>(negative);
+  observed = static_cast<uint8_t>(seen);
+}
 
 constexpr float unobserved = std::numeric_limits<float>::infinity();
 
@@ -131,14 +129,15 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
   for (size_t z = 0; z < 9; ++z)
     for (size_t y = 0; y < 9; ++y) {
       const size_t n = (y >> 3) << 1 | (z >> 3) << 2;
-      const int row_y = static_cast<int>(y & 7), row_z = static_cast<int>(z & 7);
+      const size_t row = (z & 7) << 3 | (y & 7);
       unsigned inside = 0, observed = 0;
-      if (around[n] != nullptr)
-        read_row(*around[n], row_y, row_z, inside, observed);
+      if (around[n] != nullptr) {
+        inside = around[n]->inside[row];
+        observed = around[n]->observed[row];
+      }
       if (around[n | 1] != nullptr) {
-        const uint64_t w0 = around[n | 1]->w01[static_cast<size_t>(row_z << 6 | row_y << 3)].w0;
-        inside |= static_cast<unsigned>(w0 >> 63) << 8;
-        observed |= static_cast<unsigned>(sample_count(w0) != 0) << 8;
+        inside |= (around[n | 1]->inside[row] & 1u) << 8;
+        observed |= (around[n | 1]->observed[row] & 1u) << 8;
       }
       m.inside[z][y] = static_cast<uint16_t>(inside);
       m.observed[z][y] = static_cast<uint16_t>(observed);
@@ -365,20 +364,29 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
       }
   if (!changed)
     return surface_;
-  std::fill(dirty_.begin(), dirty_.end(), uint8_t{0});
-  std::vector<uint32_t> slots;
+  const auto fetch_soon = [&](size_t s) { // a block's words 0 and 1 are on their way while another is worked on
+    if (s < field_.size() && field_[s])
+      for (size_t voxel = 0; voxel < 512; voxel += 4)
+        __builtin_prefetch(&field_[s]->w01[voxel]);
+  };
+  const auto next_of = [](const std::vector<uint8_t>& set, size_t s) {
+    return static_cast<size_t>(
+        std::find_if(set.begin() + static_cast<std::ptrdiff_t>(s) + 1, set.end(), [](uint8_t is) { return is != 0; })
+        - set.begin());
+  };
+  for (size_t s = next_of(dirty_, SIZE_MAX); s < dirty_.size();) {
+    const size_t next = next_of(dirty_, s);
+    fetch_soon(next);
+    if (field_[s])
+      for (size_t row = 0; row < 64; ++row)
+        read_row(&field_[s]->w01[row << 3], field_[s]->inside[row], field_[s]->observed[row]);
+    dirty_[s] = 0;
+    s = next;
+  }
+  const auto edge = static_cast<uint32_t>(blocks_);
   for (uint32_t s = 0; s < todo.size(); ++s)
     if (todo[s] != 0)
-      slots.push_back(s);
-  const auto edge = static_cast<uint32_t>(blocks_);
-  for (size_t i = 0; i < slots.size(); ++i) {
-    if (i + 1 < slots.size() && field_[slots[i + 1]]) // on its way while this one is meshed
-      for (size_t voxel = 0; voxel < 512; voxel += 4)
-        __builtin_prefetch(&field_[slots[i + 1]]->w01[voxel]);
-    mesh_block(static_cast<int32_t>(slots[i] % edge), static_cast<int32_t>(slots[i] / edge % edge),
-               static_cast<int32_t>(slots[i] / edge / edge));
-  }
-
+      mesh_block(static_cast<int32_t>(s % edge), static_cast<int32_t>(s / edge % edge), static_cast<int32_t>(s / edge / edge));
   surface_ = join();
   return surface_;
 }
