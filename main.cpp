@@ -61,6 +61,8 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.source = source;
   setup.input = input_of(s);
   setup.input.rate = 0; // there is nobody to watch
+  if (source.starts_with("shm:"))
+    setup.input.unlink = false; // a look takes nothing away
   setup.map = mapping_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
@@ -151,8 +153,8 @@ int run(int argc, char** argv) {
   };
 
   auto* serve = add("serve",
-                    "Serves the live mesh of what the sources bring. Without a source: a synthetic room that is scanned for ever (or the "
-                    "broker of amqp-url), and shared memory",
+                    "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
+                    "synthetic room that is scanned for ever, and shared memory",
                     {"map", "work", "input", "server", "log"}, [&] {
                       const auto settings = line.settings();
                       stop_signal stop;

@@ -45,6 +45,8 @@ namespace tessera::producer {
 inline constexpr std::size_t short_header_bytes = 104, long_header_bytes = 108;
 inline constexpr std::size_t max_points = std::size_t{1} << 24;
 inline constexpr std::size_t max_id_bytes = 256;
+/// How far the last row of a pose may be from 0 0 0 1.
+inline constexpr float pose_tolerance = 1e-3f;
 inline constexpr const char* default_prefix = "/slam3r_keyframe_";
 inline constexpr const char* default_exchange = "slam3r_keyframe_exchange";
 inline constexpr const char* notification_content_type = "application/msgpack";
@@ -94,8 +96,8 @@ inline void check_pose(const std::array<float, 16>& pose) {
   for (std::size_t i = 0; i < 16; ++i)
     if (!std::isfinite(pose[i]))
       refuse("pose[" + std::to_string(i) + "] is " + std::to_string(pose[i]) + ", and must be finite");
-  auto off = std::abs(pose[12]) + std::abs(pose[13]) + std::abs(pose[14]) + std::abs(pose[15] - 1);
-  if (off > 1e-6f)
+  auto off = std::max({std::abs(pose[12]), std::abs(pose[13]), std::abs(pose[14]), std::abs(pose[15] - 1)});
+  if (off > pose_tolerance)
     refuse("pose's last row is " + std::to_string(pose[12]) + " " + std::to_string(pose[13]) + " " + std::to_string(pose[14]) + " "
            + std::to_string(pose[15]) + ", and must be 0 0 0 1 (row-major world_from_camera; is it transposed?)");
 }

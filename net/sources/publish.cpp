@@ -72,7 +72,7 @@ verdict insist(const publish_options& options, const std::stop_token& stop, F ac
 class shm_publisher final : public publisher {
 public:
   shm_publisher(const std::string& prefix, const publish_options& options, std::stop_token stop)
-      : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix)) {}
+      : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix, options)) {}
 
   [[nodiscard]] std::string where() const override { return "shm:" + prefix_; }
 
@@ -88,10 +88,10 @@ public:
   }
 
 private:
-  static producer::segment_options segments(const std::string& prefix) {
+  static producer::segment_options segments(const std::string& prefix, const publish_options& options) {
     producer::segment_options o;
     o.prefix = prefix;
-    o.max_pending_bytes = 0; // who watches a folder need not unlink
+    o.max_pending_bytes = options.max_pending_bytes;
     return o;
   }
   std::string prefix_;

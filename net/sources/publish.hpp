@@ -20,7 +20,7 @@ struct publish_options {
   bool embed = false;
   /// AMQP: segments begin with this.
   std::string shm_prefix = "/slam3r_keyframe_";
-  /// AMQP: so many bytes of segments may lie unread; then offer() waits.
+  /// AMQP and shared memory: so many bytes of segments may lie there untaken; then offer() waits.
   uint64_t max_pending_bytes = uint64_t{256} << 20;
   /// HTTP: the service's token, if it asks for one.
   std::string token;

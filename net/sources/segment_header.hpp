@@ -27,6 +27,7 @@ inline constexpr const char* keyframe_content_type = "application/vnd.tessera.ke
 struct segment_header {
   uint64_t timestamp_ns = 0;
   uint32_t point_count = 0;
+  /// 3 or 4; older producers write 0 for 3.
   uint32_t channels = 3;
   bool has_confidence = false;
   /// As written: row-major or transposed, see pose_of.

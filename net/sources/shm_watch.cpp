@@ -282,8 +282,15 @@ private:
         id.value += "@" + hex(digest);
       before.what = segment->identity();
       before.reported = false;
-      check_keyframe_id(id);
-      auto frame = keyframe_of_segment(segment, std::move(id), options_.layout);
+      keyframe frame;
+      try {
+        check_keyframe_id(id);
+        frame = keyframe_of_segment(segment, std::move(id), options_.layout);
+      } catch (const bad_input&) {
+        if (options_.unlink)
+          segment->unlink();
+        throw;
+      }
       sink.offer(std::move(frame), [desk, segment](const verdict& v) { desk->post({segment, v}); });
       return true;
     } catch (const no_such_segment&) {
@@ -322,7 +329,7 @@ private:
         // Written to while it was read: what it holds now is another keyframe.
         taken_[segment->name()].what = {};
         note(segment->name(), false);
-      } else if (options_.unlink_watched) {
+      } else if (options_.unlink) {
         segment->unlink();
       }
     }

@@ -13,7 +13,8 @@ from .shared_memory import DEFAULT_BACKLOG_BYTES, DEFAULT_PREFIX, SharedMemoryMa
 class ShmPublisher:
     """Publishes keyframes through shared memory alone, for a service on this machine that watches the folder.
 
-    A watching service may leave segments where they are: beyond `max_pending_bytes` the oldest are unlinked by this side.
+    The service unlinks what it has taken. Where none runs, the oldest go beyond `max_pending_bytes`, and `shm_manager.dropped` counts
+    them: a SLAM system need not stop because nobody looks.
     """
 
     def __init__(

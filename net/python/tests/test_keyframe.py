@@ -164,6 +164,15 @@ def test_pose_may_be_flat():
     assert (checked_pose(pose().ravel().tolist()) == pose()).all()
 
 
+def test_the_last_row_may_be_a_little_off():
+    near = pose()
+    near[3] = 0.0009, -0.0009, 0, 0.9991
+    assert (checked_pose(near) == near).all()
+    near[3, 1] = -0.0011
+    with pytest.raises(ValueError, match="last row"):
+        checked_pose(near)
+
+
 @pytest.mark.parametrize("good, text", [(12, "12"), (np.int64(3), "3"), ("käse", "käse"), ("x" * 256, "x" * 256)])
 def test_ids_that_will_do(good, text):
     assert checked_id(good) == text

@@ -126,6 +126,22 @@ TEST_CASE("what is published to shared memory comes out of the watch as it was")
   CHECK(out->so_far().published == 2);
 }
 
+TEST_CASE("segments that nobody takes are bounded") {
+  auto prefix = testing::shm_name::own_prefix();
+  testing::shm_name first(prefix, "a"), second(prefix, "b");
+  publish_options o;
+  o.max_pending_bytes = 400; // a keyframe of ten points has 254 bytes
+  o.patience = std::chrono::seconds(0);
+  auto out = make_publisher("shm:" + prefix, o, {});
+  CHECK(offered(*out, some_keyframe("a")).what == outcome::accepted);
+  auto v = offered(*out, some_keyframe("b"));
+  CHECK(v.what == outcome::refused);
+  CHECK_THAT(v.reason, Catch::Contains("max_pending_bytes = 400"));
+  CHECK_FALSE(second.exists());
+  first.unlink(); // a service has taken it
+  CHECK(offered(*out, some_keyframe("b")).what == outcome::accepted);
+}
+
 TEST_CASE("a keyframe that will not do is refused, and the next one goes on") {
   auto prefix = testing::shm_name::own_prefix();
   testing::shm_name good(prefix, "good");
