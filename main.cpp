@@ -178,8 +178,9 @@ int run(int argc, char** argv) {
   });
   publish->add_option("SOURCE", line.source, source_help)->required();
   publish
-    ->add_option("--to", line.to, "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), shm:/PREFIX, "
-                                  "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one)")
+    ->add_option("--to", line.to, "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), "
+                                  "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
+                                  "retractions and new poses need one of the others)")
     ->required()
     ->type_name("URL");
 

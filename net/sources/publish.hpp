@@ -13,7 +13,7 @@ namespace tessera {
 
 /// Settings of all publishers; each uses those that concern it.
 struct publish_options {
-  /// AMQP: the exchange, and the queue that a warning is given about if nobody has made it yet.
+  /// AMQP: the exchange, and the service's queue, which is made if no queue is bound to the exchange yet.
   std::string exchange = "slam3r_keyframe_exchange";
   std::string queue = "tessera";
   /// AMQP: keyframes travel inside the messages instead of through shared memory.

@@ -50,6 +50,31 @@ def test_a_stock_client_with_only_what_must_be_there(serve, broker, recording, w
     assert running.wait_for_keyframes(len(recording)) == wanted
 
 
+def test_an_older_producer(serve, broker, recording, wanted, names):
+    """Its headers say 0 channels for RGB, in both layouts, and its ids are integers."""
+    running = serve(broker.url)
+
+    async def produce():
+        connection, exchange = await stock.open_exchange(broker.url, names.exchange)
+        async with connection:
+            for number, frame in enumerate(recording):
+                key = f"{names.prefix}{number}"
+                content = bytearray(stock.segment_bytes(frame, form=(104, 108)[number % 2]))
+                content[12:16] = bytes(4)
+                stock.write_segment(key, content)
+                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=number)))
+            await stock.send(exchange, msgpack.packb({"type": "keyframe.retract", "keyframe_id": 0}), "keyframe.retract")
+            stock.write_segment(names.prefix + "again", stock.segment_bytes(recording[0]))
+            again = stock.notification(recording[0], names.prefix + "again", keyframe_id=0)
+            await stock.send(exchange, msgpack.packb(again))
+
+    running.wait(lambda: listening(running), "a queue at the broker")
+    asyncio.run(produce())
+    running.wait(lambda: not segments(names), "all segments unlinked")
+    assert running.wait_for_keyframes(len(recording)) == wanted
+    assert {camera["id"] for camera in running.get("/v1/cameras")} == {str(n) for n in range(len(recording))}
+
+
 def test_our_client_over_rabbitmq(serve, broker, recording, wanted, names):
     running = serve(broker.url)
     running.wait(lambda: listening(running), "a queue at the broker")
@@ -92,6 +117,7 @@ def test_shared_memory_without_a_broker(serve, recording, wanted, names):
         for frame in recording:
             publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
     assert running.wait_for_keyframes(len(recording)) == wanted
+    running.wait(lambda: not segments(names), "all segments unlinked")
 
 
 def test_segments_that_were_there_before_the_service(serve, recording, wanted, names):
@@ -100,6 +126,18 @@ def test_segments_that_were_there_before_the_service(serve, recording, wanted, n
             publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours, np.ones(len(frame.points)))
     running = serve(f"shm:{names.prefix}")
     assert running.wait_for_keyframes(len(recording)) == wanted
+
+
+@pytest.mark.parametrize("setting", ["shm", "shm and amqp"])
+def test_watched_segments_that_are_left_in_place(serve, broker, recording, wanted, names, setting):
+    """As asked for; or because a broker's notifications will tell of the same segments."""
+    both = setting == "shm and amqp"
+    running = serve(*([broker.url] if both else []), f"shm:{names.prefix}", options=() if both else ("--unlink=false",))
+    with tessera_client.connect(f"shm:{names.prefix}") as publisher:
+        for frame in recording:
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    assert running.wait_for_keyframes(len(recording)) == wanted
+    assert len(segments(names)) == len(recording)
 
 
 def test_segments_that_grow_slowly(serve, recording, wanted, names):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from .errors import UnreachableError
 from .keyframe import KeyframeId
 from .shared_memory import DEFAULT_PREFIX, SharedMemoryManager
-from .streaming import StreamingKeyframePublisher, _aio_pika
+from .streaming import DEFAULT_QUEUE, StreamingKeyframePublisher, _aio_pika
 
 DEFAULT_EXCHANGE = "slam3r_keyframe_exchange"
 _PAUSE_S = 0.25
@@ -22,7 +22,7 @@ class AmqpPublisher:
     """Publishes keyframes through shared memory and a broker, or with `embed` through the broker alone.
 
     `url` is amqp://USER:PASSWORD@HOST:PORT/VHOST. The exchange is declared (durable, topic); its name is taken from the
-    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. When the broker goes away, the next call opens the connection again; it
+    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`: see StreamingKeyframePublisher. When the broker goes away, the next call opens the connection again; it
     tries for `timeout_s` at most, and throws UnreachableError then.
 
     Threads: any.
@@ -37,6 +37,7 @@ class AmqpPublisher:
         embed: bool = False,
         persistent: bool = True,
         timeout_s: float = 10,
+        queue: str = DEFAULT_QUEUE,
     ) -> None:
         self._pika = _aio_pika()
         parts = urlsplit(url)
@@ -49,7 +50,7 @@ class AmqpPublisher:
         self._connection: Any = None
         self._url = url
         self._exchange = exchange or os.environ.get("SLAM3R_KEYFRAME_EXCHANGE") or DEFAULT_EXCHANGE
-        self._publisher = StreamingKeyframePublisher(shm_manager=self._manager, persistent=persistent, embed=embed)
+        self._publisher = StreamingKeyframePublisher(shm_manager=self._manager, persistent=persistent, embed=embed, queue=queue)
         try:
             self._run(self._open, again=False)
         except BaseException:

@@ -76,10 +76,12 @@ TEST_CASE("segments that are there and segments that come are taken, and left in
 
 TEST_CASE("watched segments go when their keyframe is safe or refused, and not before") {
   watching w;
-  shm_name a(w.prefix, "a"), refused(w.prefix, "refused"), no_pose(w.prefix, "no_pose"), foreign(w.prefix, "foreign");
+  shm_name a(w.prefix, "a"), refused(w.prefix, "refused"), no_pose(w.prefix, "no_pose"),
+      foreign(w.prefix, "foreign");
   bool there_while_judged = true;
   w.sink.judge = [&](const keyframe& k) {
-    there_while_judged = there_while_judged && access(("/dev/shm" + w.prefix + k.id.value).c_str(), F_OK) == 0;
+    there_while_judged
+        = there_while_judged && access(("/dev/shm" + w.prefix + k.id.value).c_str(), F_OK) == 0;
     return k.id.value == "a" ? verdict{} : verdict{outcome::refused, "not this one"};
   };
   w.start();
