@@ -43,7 +43,7 @@ namespace tessera::producer {
 #endif
 
 inline constexpr std::size_t short_header_bytes = 104, long_header_bytes = 108;
-inline constexpr std::size_t max_points = std::size_t{1} << 24;
+inline constexpr std::size_t max_points = std::size_t{1} << 22;
 inline constexpr std::size_t max_id_bytes = 256;
 /// How far the last row of a pose may be from 0 0 0 1.
 inline constexpr float pose_tolerance = 1e-3f;

@@ -19,6 +19,8 @@ namespace tessera {
 
 namespace {
 
+static_assert(max_keyframe_points == keyframe_limits{}.max_points, "what sources read is what the map takes");
+
 /// An endless scan of a scene keeps so many keyframes, two rounds of the room: the rest is retracted, so that nothing grows.
 constexpr size_t endless_keeps = 400;
 
@@ -53,7 +55,7 @@ std::vector<input> make_inputs(const serve_setup& setup) {
   if (wanted.empty())
     wanted = {{"synthetic:room", true}, {"shm:" + setup.input.shm_prefix, false}};
   std::vector<input> inputs;
-  for (auto& [uri, named] : wanted) {
+  for (const auto& [uri, named] : wanted) {
     auto options = setup.input;
     if (takes_segments_of_a_broker(uri, wanted, options.shm_prefix))
       options.unlink = false; // the notification unlinks
@@ -61,7 +63,7 @@ std::vector<input> make_inputs(const serve_setup& setup) {
     if (endless)
       options.synthetic.loops = 0;
     auto from = make_source(uri, options);
-    inputs.push_back({std::move(uri), std::move(from), named, endless});
+    inputs.push_back({uri, std::move(from), named, endless});
   }
   return inputs;
 }

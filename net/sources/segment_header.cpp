@@ -51,7 +51,7 @@ segment_header parse_segment_header(std::span<const std::byte> begin, uint64_t t
   if (h.point_count > max_keyframe_points)
     throw bad_input("point_count is " + text(h.point_count) + ", at most " + text(max_keyframe_points)
                     + " are taken");
-  // At most 2^24 * 20 + 108 from here on: nothing can overflow.
+  // At most 2^22 * 20 + 108 from here on: nothing can overflow.
   uint64_t n = h.point_count;
   uint64_t arrays = n * (12 + h.channels);
   size_t pose_at = 0;

@@ -30,8 +30,6 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 
-/// Where glibc keeps POSIX shared memory; shm_open knows no other place on Linux.
-constexpr const char* shm_folder = "/dev/shm";
 /// A segment that fits no header for so long is set aside (until it changes again).
 constexpr auto patience = std::chrono::seconds(3);
 constexpr auto recheck = std::chrono::milliseconds(20);

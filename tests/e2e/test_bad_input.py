@@ -183,6 +183,7 @@ def test_messages_of_the_wrong_kind(serve, broker, recording, wanted, names):
         ("two megabytes", b"\xc7" * 2_000_000, {}),
         ("a whole keyframe cut short", post_body(frame)[:-1], dict(content_type=whole, message_id="a")),
         ("a whole keyframe of 2^32 - 1", post_body(frame, count=2**32 - 1), dict(content_type=whole, message_id="a")),
+        ("a whole keyframe over the limit", bytes((1 << 22) * 20 + 109), dict(content_type=whole, message_id="a")),
         ("no bytes as a whole keyframe", b"", dict(content_type=whole, message_id="a")),
         ("a notification as a whole keyframe", note, dict(content_type=whole, message_id="a")),
     ]

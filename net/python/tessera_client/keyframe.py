@@ -19,7 +19,7 @@ else:
 
 SHORT_HEADER = struct.Struct("<QII16f6f")
 LONG_HEADER = struct.Struct("<QIII16f6f")
-MAX_POINTS = 1 << 24
+MAX_POINTS = 1 << 22
 MAX_ID_BYTES = 256
 CONTENT_TYPE = "application/vnd.tessera.keyframe"
 

@@ -126,7 +126,7 @@ def test_bounds_pass_over_what_is_not_finite():
         (dict(points=np.zeros((0, 3)), colors=np.zeros((0, 3))), "points is empty"),
         (dict(points=None), "points must be numbers"),
         (dict(points=["a"]), "points must be numbers"),
-        (dict(points=np.broadcast_to(np.float32(0), ((1 << 24) + 1, 3))), "at most 16777216"),
+        (dict(points=np.broadcast_to(np.float32(0), ((1 << 22) + 1, 3))), "at most 4194304"),
         (dict(colors=None), "colors is missing"),
         (dict(colors=np.zeros((3, 3), np.uint8)), "colors has 3 rows, points has 2"),
         (dict(colors=np.zeros((2, 2), np.uint8)), "colors must be of shape"),
