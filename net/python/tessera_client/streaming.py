@@ -61,11 +61,15 @@ class StreamingKeyframePublisher:
     ) -> str:
         """Publishes one keyframe (arguments: see SharedMemoryManager.write_keyframe) and returns the segment's name, or "" if it
         was embedded. Throws what write_keyframe throws, and what the exchange throws; then the segment is gone again."""
+        options = dict(bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
         if self._embed and self.keyframe_exchange is not None:
-            return await self._publish_embedded(keyframe_id, pose, points, colors, confidence, bbox, timestamp_ns)
+            whole = lay_out(points, colors, pose, scratch=Scratch(), long_form=True, **options)
+            await self._send(b"".join(whole.buffers), notification.NEW, CONTENT_TYPE, checked_id(keyframe_id))
+            self.keyframe_counter += 1
+            return ""
         manager = self.shm_manager
         with manager.lock:  # no await inside: the layout lies in the caller's arrays and the manager's scratch memory
-            layout = manager.lay_out(points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
+            layout = manager.lay_out(points, colors, pose, **options)
             shm_key = manager.write(keyframe_id, layout)
         if self.keyframe_exchange is None:
             _log.debug("no exchange: wrote keyframe %s without telling anyone", keyframe_id)
@@ -89,23 +93,6 @@ class StreamingKeyframePublisher:
     def cleanup(self) -> None:
         """Unlinks the segments that the service has not taken; see SharedMemoryManager.cleanup."""
         self.shm_manager.cleanup()
-
-    async def _publish_embedded(
-        self, keyframe_id: KeyframeId, pose: Any, points: Any, colors: Any, confidence: Any, bbox: Any, timestamp_ns: Optional[int]
-    ) -> str:
-        layout = lay_out(
-            points,
-            colors,
-            pose,
-            scratch=Scratch(),
-            bbox=bbox,
-            confidence=confidence,
-            timestamp_ns=timestamp_ns,
-            long_form=True,
-        )
-        await self._send(b"".join(layout.buffers), notification.NEW, CONTENT_TYPE, checked_id(keyframe_id))
-        self.keyframe_counter += 1
-        return ""
 
     async def _send(
         self, body: bytes, routing_key: str, content_type: str = notification.CONTENT_TYPE, message_id: Optional[str] = None
