@@ -61,6 +61,8 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.source = source;
   setup.input = input_of(s);
   setup.input.rate = 0; // there is nobody to watch
+  if (source.starts_with("shm:"))
+    setup.input.unlink = false; // a look takes nothing away
   setup.map = mapping_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
@@ -151,8 +153,8 @@ int run(int argc, char** argv) {
   };
 
   auto* serve = add("serve",
-                    "Serves the live mesh of what the sources bring. Without a source: a synthetic room that is scanned for ever (or the "
-                    "broker of amqp-url), and shared memory",
+                    "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
+                    "synthetic room that is scanned for ever, and shared memory",
                     {"map", "work", "input", "server", "log"}, [&] {
                       const auto settings = line.settings();
                       stop_signal stop;
@@ -176,8 +178,9 @@ int run(int argc, char** argv) {
   });
   publish->add_option("SOURCE", line.source, source_help)->required();
   publish
-    ->add_option("--to", line.to, "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), shm:/PREFIX, "
-                                  "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one)")
+    ->add_option("--to", line.to, "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), "
+                                  "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
+                                  "retractions and new poses need one of the others)")
     ->required()
     ->type_name("URL");
 

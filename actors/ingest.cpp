@@ -56,7 +56,7 @@ public:
       [this](revise_atom, keyframe_id& id, const pose& world_from_camera) -> caf::result<verdict> {
         auto fault = check_id(id);
         if (!fault)
-          fault = check_pose(world_from_camera, config_.limits);
+          fault = check_pose(world_from_camera);
         if (fault)
           return refuse(id, *fault);
         auto promise = make_response_promise<verdict_promise>();
@@ -133,13 +133,16 @@ private:
       waiting_.pop_front();
       const auto number = ++numbers_given_;
       under_way_.emplace(number, next.promise);
+      const auto id = std::visit([](const auto& x) { return x.id.value; }, next.what);
       const auto begin = cycle_clock::ticks();
       auto decided = [this, number, begin](const verdict& v) { answered(number, v, begin); };
-      auto failed = [this, number, begin](caf::error& err) {
+      auto failed = [this, number, begin, id](caf::error& err) {
         const auto text = describe(err);
         record().set_error(text);
-        numbers().count_refused(err == caf::exit_reason::user_shutdown || err == caf::sec::request_receiver_down ? refusal::closing
-                                                                                                                 : refusal::internal);
+        const bool ending = err == caf::exit_reason::user_shutdown || err == caf::sec::request_receiver_down;
+        numbers().count_refused(ending ? refusal::closing : refusal::internal);
+        if (!ending)
+          numbers().set_aside.add("ingest", id, text);
         answered(number, {outcome::refused, text}, begin);
       };
       if (auto* frame = std::get_if<keyframe>(&next.what))

@@ -33,7 +33,7 @@ std::optional<keyframe_fault> check_id(const keyframe_id& id) {
   return {};
 }
 
-std::optional<keyframe_fault> check_pose(const pose& world_from_camera, const keyframe_limits& limits) {
+std::optional<keyframe_fault> check_pose(const pose& world_from_camera) {
   const auto& m = world_from_camera.m;
   auto fault = [](std::string text) { return keyframe_fault{refusal::pose, std::move(text)}; };
   bool all_zero = true;
@@ -46,10 +46,11 @@ std::optional<keyframe_fault> check_pose(const pose& world_from_camera, const ke
     return fault("pose is all zeros");
   const std::array<float, 4> last{0, 0, 0, 1};
   for (size_t c = 0; c < 4; ++c)
-    if (std::abs(m[12 + c] - last[c]) > 1e-6f)
+    if (std::abs(m[12 + c] - last[c]) > pose_tolerance)
       return fault(element(12 + c) + " is " + number(m[12 + c]) + ", not " + number(last[c])
-                   + ": the last row must be 0 0 0 1 (row-major, world_from_camera)");
-  const double tolerance = limits.rigid_tolerance;
+                   + ": the last row must be 0 0 0 1 within " + number(static_cast<double>(pose_tolerance))
+                   + " (row-major, world_from_camera)");
+  const double tolerance = pose_tolerance;
   auto r = [&m](size_t row, size_t col) { return static_cast<double>(m[4 * row + col]); };
   for (size_t i = 0; i < 3; ++i)
     for (size_t j = 0; j < 3; ++j) {
@@ -68,7 +69,7 @@ std::optional<keyframe_fault> check_pose(const pose& world_from_camera, const ke
 std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyframe_limits& limits) {
   if (auto fault = check_id(frame.id))
     return fault;
-  if (auto fault = check_pose(frame.world_from_camera, limits))
+  if (auto fault = check_pose(frame.world_from_camera))
     return fault;
   if (!frame.body)
     return keyframe_fault{refusal::points, "the keyframe has no points"};

@@ -13,8 +13,6 @@ struct keyframe_limits {
   static constexpr uint32_t most_points = 1u << 24;
   /// 1 to 2^24.
   uint32_t max_points = 1u << 22;
-  /// How far R^T R may be from the identity, and the determinant from 1, element by element.
-  float rigid_tolerance = 1e-3f;
 };
 
 /// Why a keyframe is not taken.
@@ -26,8 +24,8 @@ struct keyframe_fault {
 /// Checks an id: 1 to 256 bytes, printable (UTF-8 is).
 std::optional<keyframe_fault> check_id(const keyframe_id& id);
 
-/// Checks a pose: finite, rigid, last row 0 0 0 1.
-std::optional<keyframe_fault> check_pose(const pose& world_from_camera, const keyframe_limits& limits);
+/// Checks a pose: finite; rigid and with 0 0 0 1 as its last row, within pose_tolerance.
+std::optional<keyframe_fault> check_pose(const pose& world_from_camera);
 
 /// Checks all that can be told without reading the points. Points that are not finite are not a fault: rays leave them out.
 std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyframe_limits& limits);

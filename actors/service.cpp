@@ -49,6 +49,7 @@ service start_service(caf::actor_system& system, const service_config& config) {
   check(config);
   service out;
   out.context.log = config.log;
+  out.context.numbers->set_aside.warn_to(config.log);
   out.epoch = config.epoch.empty() ? random_epoch() : config.epoch;
   out.session.region_m = config.map.voxel_m * static_cast<float>(config.map.region_voxels);
   out.session.request_timeout = config.request_timeout;

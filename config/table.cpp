@@ -183,7 +183,7 @@ const std::vector<setting> rows{
    .group = "input",
    .value = &settings::unlink,
    .fallback = "true",
-   .help = "Remove the segments that a message told of when they were read; their producers do not",
+   .help = "Remove segments when they were read; their producers do not",
    .aliases = {"MESH_SERVICE_UNLINK_SHM"}},
   {.name = "embed",
    .group = "input",

@@ -43,10 +43,13 @@ namespace tessera::producer {
 #endif
 
 inline constexpr std::size_t short_header_bytes = 104, long_header_bytes = 108;
-inline constexpr std::size_t max_points = std::size_t{1} << 24;
+inline constexpr std::size_t max_points = std::size_t{1} << 22;
 inline constexpr std::size_t max_id_bytes = 256;
+/// How far the last row of a pose may be from 0 0 0 1.
+inline constexpr float pose_tolerance = 1e-3f;
 inline constexpr const char* default_prefix = "/slam3r_keyframe_";
 inline constexpr const char* default_exchange = "slam3r_keyframe_exchange";
+inline constexpr const char* default_queue = "tessera";
 inline constexpr const char* notification_content_type = "application/msgpack";
 inline constexpr const char* keyframe_content_type = "application/vnd.tessera.keyframe";
 
@@ -94,8 +97,8 @@ inline void check_pose(const std::array<float, 16>& pose) {
   for (std::size_t i = 0; i < 16; ++i)
     if (!std::isfinite(pose[i]))
       refuse("pose[" + std::to_string(i) + "] is " + std::to_string(pose[i]) + ", and must be finite");
-  auto off = std::abs(pose[12]) + std::abs(pose[13]) + std::abs(pose[14]) + std::abs(pose[15] - 1);
-  if (off > 1e-6f)
+  auto off = std::max({std::abs(pose[12]), std::abs(pose[13]), std::abs(pose[14]), std::abs(pose[15] - 1)});
+  if (off > pose_tolerance)
     refuse("pose's last row is " + std::to_string(pose[12]) + " " + std::to_string(pose[13]) + " " + std::to_string(pose[14]) + " "
            + std::to_string(pose[15]) + ", and must be 0 0 0 1 (row-major world_from_camera; is it transposed?)");
 }
@@ -526,6 +529,9 @@ namespace tessera::producer {
 struct amqp_options {
   std::string url = "amqp://guest:guest@127.0.0.1:5672/";
   std::string exchange = default_exchange;
+  /// The service's queue. It is made, durable, when a message finds none bound to the exchange: so what is published before the
+  /// service runs for the first time waits for it.
+  std::string queue = default_queue;
   segment_options segments;
   /// Sends keyframes inside the messages, for a service on another machine, instead of through shared memory.
   bool embed = false;
@@ -535,8 +541,19 @@ struct amqp_options {
   std::chrono::milliseconds timeout{10'000};
 };
 
-/// Writes keyframes into shared memory and tells the service through RabbitMQ. Each call returns when the broker has the message;
-/// a call that throws std::runtime_error closes the connection, and the next one opens it again.
+/// The broker or the way to it would not do it.
+class broker_error : public std::runtime_error {
+public:
+  broker_error(const std::string& what, int code) : std::runtime_error(what), code_(code) {}
+  /// The broker's reply code (403: access refused, 530: no such vhost), or 0.
+  [[nodiscard]] int code() const { return code_; }
+
+private:
+  int code_;
+};
+
+/// Writes keyframes into shared memory and tells the service through RabbitMQ. Each call returns when the broker has the message in
+/// a queue; a call that throws broker_error closes the connection, and the next one opens it again.
 ///
 /// Threads: one at a time.
 class amqp_publisher {
@@ -553,7 +570,7 @@ public:
   }
 
   /// Publishes a keyframe and returns its segment's name, or "" if it was embedded. Throws what segment_writer::write throws, and
-  /// std::runtime_error if the broker does not take the message; then the segment is gone again.
+  /// broker_error if the broker does not take the message; then the segment is gone again.
   std::string publish(const keyframe& frame) {
     if (options_.embed) {
       send("keyframe.new", keyframe_content_type, message_body(frame), frame.id);
@@ -591,9 +608,9 @@ private:
     return {static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)};
   }
 
-  [[noreturn]] void fail(const std::string& what) {
+  [[noreturn]] void fail(const std::string& what, int code = 0) {
     connection_.reset();
-    throw std::runtime_error("the broker at " + std::string(url_.host) + ":" + std::to_string(url_.port) + ": " + what);
+    throw broker_error("the broker at " + std::string(url_.host) + ":" + std::to_string(url_.port) + ": " + what, code);
   }
 
   void expect(const amqp_rpc_reply_t& reply, const std::string& what) {
@@ -601,14 +618,13 @@ private:
       return;
     if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION)
       fail(what + ": " + amqp_error_string2(reply.library_error));
-    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
-      auto* close = static_cast<amqp_channel_close_t*>(reply.reply.decoded);
-      fail(what + ": " + std::string(static_cast<char*>(close->reply_text.bytes), close->reply_text.len));
-    }
-    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
-      auto* close = static_cast<amqp_connection_close_t*>(reply.reply.decoded);
-      fail(what + ": " + std::string(static_cast<char*>(close->reply_text.bytes), close->reply_text.len));
-    }
+    auto refuse = [&](const auto& close) {
+      fail(what + ": " + std::string(static_cast<char*>(close.reply_text.bytes), close.reply_text.len), close.reply_code);
+    };
+    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
+      refuse(*static_cast<amqp_channel_close_t*>(reply.reply.decoded));
+    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && reply.reply.id == AMQP_CONNECTION_CLOSE_METHOD)
+      refuse(*static_cast<amqp_connection_close_t*>(reply.reply.decoded));
     fail(what + ": refused");
   }
 
@@ -643,17 +659,46 @@ private:
       properties._flags |= AMQP_BASIC_MESSAGE_ID_FLAG;
       properties.message_id = view(message_id);
     }
-    int status = amqp_basic_publish(connection_.get(), 1, view(options_.exchange), view(routing_key), 0, 0, &properties, view(body));
-    if (status != AMQP_STATUS_OK)
-      fail(std::string("cannot send: ") + amqp_error_string2(status));
-    amqp_frame_t frame{};
-    auto limit = timeout();
-    status = amqp_simple_wait_frame_noblock(connection_.get(), &frame, &limit);
-    if (status != AMQP_STATUS_OK)
-      fail(std::string("no confirmation: ") + amqp_error_string2(status));
-    if (frame.frame_type != AMQP_FRAME_METHOD || frame.payload.method.id != AMQP_BASIC_ACK_METHOD)
-      fail("the message was not taken");
-    amqp_maybe_release_buffers(connection_.get());
+    auto publish = [&] {
+      constexpr amqp_boolean_t mandatory = 1; // what no queue is bound for comes back
+      int status = amqp_basic_publish(connection_.get(), 1, view(options_.exchange), view(routing_key), mandatory, 0, &properties, view(body));
+      if (status != AMQP_STATUS_OK)
+        fail(std::string("cannot send: ") + amqp_error_string2(status));
+      return confirmed();
+    };
+    if (publish())
+      return;
+    make_queue();
+    if (!publish())
+      fail("the message found no queue bound to the exchange " + options_.exchange);
+  }
+
+  /// Waits until the broker has confirmed a message; false if no queue took it.
+  bool confirmed() {
+    for (bool returned = false;;) {
+      amqp_frame_t frame{};
+      auto limit = timeout();
+      int status = amqp_simple_wait_frame_noblock(connection_.get(), &frame, &limit);
+      if (status != AMQP_STATUS_OK)
+        fail(std::string("no confirmation: ") + amqp_error_string2(status));
+      if (frame.frame_type != AMQP_FRAME_METHOD) // what came back
+        continue;
+      if (frame.payload.method.id == AMQP_BASIC_RETURN_METHOD) {
+        returned = true;
+      } else if (frame.payload.method.id == AMQP_BASIC_ACK_METHOD) {
+        amqp_maybe_release_buffers(connection_.get());
+        return !returned;
+      } else {
+        fail("the message was not taken");
+      }
+    }
+  }
+
+  void make_queue() {
+    amqp_queue_declare(connection_.get(), 1, view(options_.queue), 0, 1, 0, 0, amqp_empty_table);
+    expect(amqp_get_rpc_reply(connection_.get()), "declaring the queue " + options_.queue);
+    amqp_queue_bind(connection_.get(), 1, view(options_.queue), view(options_.exchange), view("keyframe.*"), amqp_empty_table);
+    expect(amqp_get_rpc_reply(connection_.get()), "binding the queue " + options_.queue);
   }
 
   amqp_options options_;

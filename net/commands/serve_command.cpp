@@ -11,12 +11,15 @@
 #include <caf/actor_system_config.hpp>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
 #include <iostream>
 
 namespace tessera {
 
 namespace {
+
+static_assert(max_keyframe_points == keyframe_limits{}.max_points, "what sources read is what the map takes");
 
 /// An endless scan of a scene keeps so many keyframes, two rounds of the room: the rest is retracted, so that nothing grows.
 constexpr size_t endless_keeps = 400;
@@ -31,22 +34,36 @@ struct input {
 
 bool is_synthetic(const std::string& uri) { return uri.starts_with("synthetic:"); }
 
+using wanted_inputs = std::vector<std::pair<std::string, bool>>;
+
+/// Tells whether a watch sees segments that a broker's notifications tell of, too.
+bool takes_segments_of_a_broker(const std::string& uri, const wanted_inputs& all, const std::string& shm_prefix) {
+  if (!uri.starts_with("shm:"))
+    return false;
+  const auto with_slash = [](std::string name) { return name.starts_with('/') ? name : '/' + name; };
+  const auto watched = with_slash(uri.substr(4)), told = with_slash(shm_prefix);
+  return (watched.starts_with(told) || told.starts_with(watched))
+         && std::any_of(all.begin(), all.end(), [](const auto& one) { return one.first.starts_with("amqp:"); });
+}
+
 std::vector<input> make_inputs(const serve_setup& setup) {
-  std::vector<std::pair<std::string, bool>> wanted;
+  wanted_inputs wanted;
   for (const auto& uri : setup.sources)
     wanted.emplace_back(uri, true);
-  if (wanted.empty()) {
-    wanted.emplace_back(setup.amqp_url.empty() ? "synthetic:room" : setup.amqp_url, true);
-    wanted.emplace_back("shm:" + setup.input.shm_prefix, false);
-  }
+  if (wanted.empty() && !setup.amqp_url.empty())
+    wanted.emplace_back(setup.amqp_url, true); // its notifications tell of the segments, and know more than their headers
+  if (wanted.empty())
+    wanted = {{"synthetic:room", true}, {"shm:" + setup.input.shm_prefix, false}};
   std::vector<input> inputs;
-  for (auto& [uri, named] : wanted) {
+  for (const auto& [uri, named] : wanted) {
     auto options = setup.input;
+    if (takes_segments_of_a_broker(uri, wanted, options.shm_prefix))
+      options.unlink = false; // the notification unlinks
     const auto endless = is_synthetic(uri) && options.limit == 0 && options.every == 1 && !options.shuffle;
     if (endless)
       options.synthetic.loops = 0;
     auto from = make_source(uri, options);
-    inputs.push_back({std::move(uri), std::move(from), named, endless});
+    inputs.push_back({uri, std::move(from), named, endless});
   }
   return inputs;
 }

@@ -83,41 +83,54 @@ public:
       finish(done, {outcome::refused, e.what()});
       return;
     }
-    std::lock_guard lock(mutex_);
-    finish(done, post(frame, std::move(body)));
+    auto r = request_for(http::verb::post, "", producer::keyframe_content_type, std::move(body));
+    r.set("X-Keyframe-Id", percent_encoded(frame.id.value));
+    r.set("X-Timestamp-Ns", std::to_string(frame.timestamp_ns));
+    finish(done, send(r));
   }
-  void retract(keyframe_id, completion done) override {
-    finish(done, {outcome::refused, "keyframes cannot be taken back over HTTP: publish through a broker"});
+  void retract(keyframe_id id, completion done) override {
+    finish(done, send(request_for(http::verb::delete_, '/' + percent_encoded(id.value), nullptr, {})));
   }
-  void revise(keyframe_id, pose, completion done) override {
-    finish(done, {outcome::refused, "keyframes cannot be moved over HTTP: publish through a broker"});
+  void revise(keyframe_id id, pose world_from_camera, completion done) override {
+    auto body = nlohmann::json{{"pose", world_from_camera.m}}.dump();
+    finish(done, send(request_for(http::verb::put, '/' + percent_encoded(id.value) + "/pose",
+                                  "application/json", std::move(body))));
   }
 
 private:
+  using request = http::request<http::string_body>;
   using response = http::response<http::string_body>;
 
-  verdict post(const keyframe& frame, std::string body) {
-    http::request<http::string_body> request(http::verb::post, address_.path + "/v1/keyframes", 11);
-    request.set(http::field::host, address_.host + ":" + address_.port);
-    request.set(http::field::content_type, producer::keyframe_content_type);
-    request.set(http::field::accept, "application/json");
-    request.set("X-Keyframe-Id", percent_encoded(frame.id.value));
-    request.set("X-Timestamp-Ns", std::to_string(frame.timestamp_ns));
+  /// `below`: the path after that of all keyframes.
+  [[nodiscard]] request request_for(http::verb verb, const std::string& below, const char* content_type,
+                                    std::string body) const {
+    request r(verb, address_.path + "/v1/keyframes" + below, 11);
+    r.set(http::field::host, address_.host + ":" + address_.port);
+    r.set(http::field::accept, "application/json");
+    if (content_type != nullptr)
+      r.set(http::field::content_type, content_type);
     if (!options_.token.empty())
-      request.set(http::field::authorization, "Bearer " + options_.token);
-    request.keep_alive(true);
-    request.body() = std::move(body);
-    request.prepare_payload();
+      r.set(http::field::authorization, "Bearer " + options_.token);
+    r.keep_alive(true);
+    r.body() = std::move(body);
+    r.prepare_payload();
+    return r;
+  }
 
+  /// Asks until there is an answer that stands, or patience is over.
+  verdict send(const request& r) {
+    std::lock_guard lock(mutex_);
     auto until = std::chrono::steady_clock::now() + options_.patience;
     backoff pause(std::chrono::milliseconds(10), std::chrono::milliseconds(500));
     for (;;) {
       std::string problem;
       try {
-        auto answer = ask(request);
+        auto answer = ask(r);
         auto code = answer.result_int();
         if (code / 100 == 2)
           return verdict_in(answer);
+        if (answer.result() == http::status::not_found && r.method() != http::verb::post)
+          return {outcome::unknown, reason_in(answer)};
         if (code != 429 && code != 503)
           return {outcome::refused, reason_in(answer)};
         problem = where() + " is busy: " + reason_in(answer);
@@ -133,7 +146,7 @@ private:
     }
   }
 
-  response ask(const http::request<http::string_body>& request) {
+  response ask(const request& r) {
     if (!stream_) {
       stream_.emplace(io_);
       asio::ip::tcp::resolver resolver(io_);
@@ -142,9 +155,7 @@ private:
           [&](auto done) { stream_->async_connect(ends, [done](auto error, const auto&) { done(error); }); });
       stream_->socket().set_option(asio::ip::tcp::no_delay(true));
     }
-    complete([&](auto done) {
-      http::async_write(*stream_, request, [done](auto error, size_t) { done(error); });
-    });
+    complete([&](auto done) { http::async_write(*stream_, r, [done](auto error, size_t) { done(error); }); });
     http::response_parser<http::string_body> parser;
     parser.body_limit(1 << 20);
     beast::flat_buffer buffer;

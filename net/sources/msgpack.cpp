@@ -213,13 +213,25 @@ uint32_t msgpack_reader::list_size(const std::string& field) {
   return static_cast<uint32_t>(t.size);
 }
 
-std::string_view msgpack_reader::string(const std::string& field) {
-  auto t = next(field);
+std::string_view msgpack_reader::text_in(const token& t, const std::string& field) {
   expect(field, t.kind, shape::string);
   std::string_view text{reinterpret_cast<const char*>(t.payload.data()), t.payload.size()};
   if (!is_utf8(text))
     throw bad_input(field + " is not valid UTF-8");
   return text;
+}
+
+std::string_view msgpack_reader::string(const std::string& field) {
+  return text_in(next(field), field);
+}
+
+std::string msgpack_reader::string_or_integer(const std::string& field) {
+  auto t = next(field);
+  if (t.kind == shape::unsigned_integer)
+    return std::to_string(t.integer);
+  if (t.kind == shape::negative_integer)
+    return std::to_string(static_cast<int64_t>(t.integer));
+  return std::string(text_in(t, field));
 }
 
 uint64_t msgpack_reader::unsigned_integer(const std::string& field) {

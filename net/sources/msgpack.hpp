@@ -20,6 +20,8 @@ public:
   uint32_t map_size(const std::string& field);
   uint32_t list_size(const std::string& field);
   std::string_view string(const std::string& field);
+  /// A text; or an integer, as its decimal digits.
+  std::string string_or_integer(const std::string& field);
   uint64_t unsigned_integer(const std::string& field);
   /// An integer or a float of either size.
   double number(const std::string& field);
@@ -37,6 +39,7 @@ public:
 private:
   struct token;
   token next(const std::string& field);
+  static std::string_view text_in(const token& t, const std::string& field);
   uint64_t big_endian(size_t bytes);
   std::span<const std::byte> take(uint64_t bytes);
 

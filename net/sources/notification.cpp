@@ -77,7 +77,7 @@ notification parse_notification(std::span<const std::byte> bytes, std::string_vi
         throw bad_input("type is '" + printable(name)
                         + "', must be keyframe.new, keyframe.revise or keyframe.retract");
     } else if (key == "keyframe_id") {
-      note.id.value = in.string("keyframe_id");
+      note.id.value = in.string_or_integer("keyframe_id"); // older producers count their keyframes
       named = true;
     } else if (in.skip_nil()) {
       continue;

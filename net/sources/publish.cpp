@@ -1,7 +1,7 @@
 #include "net/sources/publish.hpp"
 
 #include "net/producer.hpp"
-#include "net/sources/amqp_link.hpp"
+#include "net/sources/amqp_url.hpp"
 #include "net/sources/backoff.hpp"
 #include "net/sources/http_publisher.hpp"
 #include "net/sources/pace.hpp"
@@ -72,7 +72,7 @@ verdict insist(const publish_options& options, const std::stop_token& stop, F ac
 class shm_publisher final : public publisher {
 public:
   shm_publisher(const std::string& prefix, const publish_options& options, std::stop_token stop)
-      : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix)) {}
+      : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix, options)) {}
 
   [[nodiscard]] std::string where() const override { return "shm:" + prefix_; }
 
@@ -81,17 +81,19 @@ public:
     finish(done, insist(options_, stop_, [&] { writer_.write(producer_view(frame)); }));
   }
   void retract(keyframe_id, completion done) override {
-    finish(done, {outcome::refused, "segments alone cannot take a keyframe back: publish through a broker"});
+    finish(done, {outcome::refused,
+                  "shared memory alone cannot take a keyframe back: publish over amqp:// or http://"});
   }
   void revise(keyframe_id, pose, completion done) override {
-    finish(done, {outcome::refused, "segments alone cannot move a keyframe: publish through a broker"});
+    finish(done,
+           {outcome::refused, "shared memory alone cannot move a keyframe: publish over amqp:// or http://"});
   }
 
 private:
-  static producer::segment_options segments(const std::string& prefix) {
+  static producer::segment_options segments(const std::string& prefix, const publish_options& options) {
     producer::segment_options o;
     o.prefix = prefix;
-    o.max_pending_bytes = 0; // who watches a folder need not unlink
+    o.max_pending_bytes = options.max_pending_bytes;
     return o;
   }
   std::string prefix_;
@@ -127,6 +129,7 @@ private:
     producer::amqp_options o;
     o.url = address.encoded();
     o.exchange = options.exchange;
+    o.queue = options.queue;
     o.embed = options.embed;
     o.segments.prefix = options.shm_prefix;
     o.segments.max_pending_bytes = options.max_pending_bytes;
@@ -138,39 +141,24 @@ private:
     std::optional<std::string> turned_away;
     auto result = insist(options_, stop_, [&] {
       try {
-        look_for_queue();
-      } catch (const amqp_error& e) {
+        action();
+      } catch (const producer::broker_error& e) {
         constexpr int refused = 403, no_such_vhost = 530;
         if (e.code() != refused && e.code() != no_such_vhost)
           throw;
         turned_away = std::string(e.what()) + "; check user, password, vhost and the user's permissions";
         throw std::invalid_argument(*turned_away); // trying again would not help
       }
-      action();
     });
     finish(done, result);
     if (turned_away)
       throw std::runtime_error(*turned_away);
   }
 
-  /// A topic exchange forgets what no queue is bound for: say so before it happens.
-  void look_for_queue() {
-    if (looked_)
-      return;
-    amqp_link link(address_, 30);
-    link.ensure_exchange(options_.exchange);
-    if (!link.queue_exists(options_.queue))
-      spdlog::warn("publish: {} has no queue {} yet: what is published before a service has been connected "
-                   "to it is lost",
-                   where(), options_.queue);
-    looked_ = true;
-  }
-
   amqp_address address_;
   publish_options options_;
   std::stop_token stop_;
   std::mutex mutex_;
-  bool looked_ = false;
   producer::amqp_publisher broker_;
 };
 

@@ -13,14 +13,14 @@ namespace tessera {
 
 /// Settings of all publishers; each uses those that concern it.
 struct publish_options {
-  /// AMQP: the exchange, and the queue that a warning is given about if nobody has made it yet.
+  /// AMQP: the exchange, and the service's queue, which is made if no queue is bound to the exchange yet.
   std::string exchange = "slam3r_keyframe_exchange";
   std::string queue = "tessera";
   /// AMQP: keyframes travel inside the messages instead of through shared memory.
   bool embed = false;
   /// AMQP: segments begin with this.
   std::string shm_prefix = "/slam3r_keyframe_";
-  /// AMQP: so many bytes of segments may lie unread; then offer() waits.
+  /// AMQP and shared memory: so many bytes of segments may lie there untaken; then offer() waits.
   uint64_t max_pending_bytes = uint64_t{256} << 20;
   /// HTTP: the service's token, if it asks for one.
   std::string token;

@@ -26,8 +26,6 @@ std::string text(uint64_t value) {
   return std::to_string(value);
 }
 
-constexpr float affine_tolerance = 1e-3f;
-
 /// How far three values and a last one are from 0 0 0 1.
 float distance_to_0001(float a, float b, float c, float d) {
   return std::fmax(std::fmax(std::fabs(a), std::fabs(b)), std::fmax(std::fabs(c), std::fabs(d - 1)));
@@ -44,14 +42,16 @@ segment_header parse_segment_header(std::span<const std::byte> begin, uint64_t t
   h.timestamp_ns = read_at<uint64_t>(begin, 0);
   h.point_count = read_at<uint32_t>(begin, 8);
   h.channels = read_at<uint32_t>(begin, 12);
+  if (h.channels == 0)
+    h.channels = 3; // the field was unused once
   if (h.channels != 3 && h.channels != 4)
-    throw bad_input("colour channels is " + text(h.channels) + ", must be 3 or 4");
+    throw bad_input("colour channels is " + text(h.channels) + ", must be 3 or 4, or 0 for 3");
   if (h.point_count == 0)
     throw bad_input("point_count is 0: an empty keyframe");
   if (h.point_count > max_keyframe_points)
     throw bad_input("point_count is " + text(h.point_count) + ", at most " + text(max_keyframe_points)
                     + " are taken");
-  // At most 2^24 * 20 + 108 from here on: nothing can overflow.
+  // At most 2^22 * 20 + 108 from here on: nothing can overflow.
   uint64_t n = h.point_count;
   uint64_t arrays = n * (12 + h.channels);
   size_t pose_at = 0;
@@ -98,11 +98,11 @@ pose pose_of(const std::array<float, 16>& m, pose_layout preferred) {
     throw bad_input(why);
   float row = distance_to_0001(m[12], m[13], m[14], m[15]);
   float column = distance_to_0001(m[3], m[7], m[11], m[15]);
-  bool row_fits = row <= affine_tolerance, column_fits = column <= affine_tolerance;
+  bool row_fits = row <= pose_tolerance, column_fits = column <= pose_tolerance;
   if (!row_fits && !column_fits)
     throw bad_input("pose_matrix: neither its last row (" + std::to_string(m[12]) + " "
                     + std::to_string(m[13]) + " " + std::to_string(m[14]) + " " + std::to_string(m[15])
-                    + ") nor its last column is 0 0 0 1");
+                    + ") nor its last column is 0 0 0 1 within " + std::to_string(pose_tolerance));
   bool transposed = !row_fits;
   if (row_fits && column_fits) {
     // A tiny translation looks like rounding: an exact 0 0 0 1 says more than a near one.

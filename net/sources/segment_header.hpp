@@ -14,8 +14,8 @@ namespace tessera {
 
 /// Header sizes of the two layouts in the field.
 inline constexpr size_t short_header_bytes = 104, long_header_bytes = 108;
-/// More points than this in one keyframe are refused.
-inline constexpr uint32_t max_keyframe_points = 1u << 24;
+/// More points than this in one keyframe are refused; the map's own limit.
+inline constexpr uint32_t max_keyframe_points = 1u << 22;
 /// No keyframe is larger than this.
 inline constexpr uint64_t max_keyframe_bytes
     = long_header_bytes + uint64_t{max_keyframe_points} * (12 + 4 + 4);
@@ -27,6 +27,7 @@ inline constexpr const char* keyframe_content_type = "application/vnd.tessera.ke
 struct segment_header {
   uint64_t timestamp_ns = 0;
   uint32_t point_count = 0;
+  /// 3 or 4; older producers write 0 for 3.
   uint32_t channels = 3;
   bool has_confidence = false;
   /// As written: row-major or transposed, see pose_of.

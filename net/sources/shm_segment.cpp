@@ -8,8 +8,11 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
@@ -43,6 +46,11 @@ size_t read_some(const descriptor& file, std::byte* to, size_t bytes, off_t offs
     got += static_cast<size_t>(n);
   }
   return got;
+}
+
+void warn_of_unlinking(const std::string& name, int error) {
+  spdlog::warn("segment {} cannot be unlinked: {}; is it another user's?", printable(name, 300),
+               system_text(error));
 }
 
 uint64_t mix(uint64_t h, uint64_t word) {
@@ -86,7 +94,7 @@ descriptor open_segment(const std::string& name) {
 
 void discard_segment(const std::string& name) {
   if (shm_unlink(name.c_str()) != 0 && errno != ENOENT)
-    spdlog::warn("segment {} cannot be unlinked: {}", printable(name, 300), system_text(errno));
+    warn_of_unlinking(name, errno);
 }
 
 segment_identity identify_segment(const descriptor& file) {
@@ -185,8 +193,6 @@ std::string shm_segment::torn() const {
 }
 
 void shm_segment::unlink() const {
-  // Between the look and the unlinking a producer can still put a new segment in its place: the window is a
-  // few microseconds, and POSIX has no way to close it.
   try {
     auto file = open_segment(name_);
     if (!file.valid() || !identify_segment(file).same_content(identity_))
@@ -194,7 +200,23 @@ void shm_segment::unlink() const {
   } catch (const std::runtime_error&) {
     return; // The name is something else by now: not ours to take away.
   }
-  discard_segment(name_);
+  // A producer may put a new segment in its place just now. So whatever has the name is moved aside, looked
+  // at, and put back if it is not the one that was read: that one is still open, so no other has its inode.
+  static std::atomic<uint64_t> number = 0;
+  const auto path = shm_folder + name_;
+  const auto aside = std::string(shm_folder) + "/.tessera-done-" + std::to_string(getpid()) + "-"
+                     + std::to_string(number++);
+  struct stat moved {};
+  if (::rename(path.c_str(), aside.c_str()) != 0) {
+    if (errno != ENOENT)
+      warn_of_unlinking(name_, errno);
+    return;
+  }
+  const bool another = ::lstat(aside.c_str(), &moved) == 0
+                       && (moved.st_ino != identity_.inode || moved.st_dev != identity_.device);
+  if (another && ::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
+    return;
+  ::unlink(aside.c_str());
 }
 
 } // namespace tessera

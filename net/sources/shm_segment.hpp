@@ -16,6 +16,9 @@
 
 namespace tessera {
 
+/// Where glibc keeps POSIX shared memory; shm_open knows no other place on Linux.
+inline constexpr const char* shm_folder = "/dev/shm";
+
 /// The segment does not exist (any more).
 class no_such_segment : public bad_input {
 public:

@@ -30,8 +30,6 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 
-/// Where glibc keeps POSIX shared memory; shm_open knows no other place on Linux.
-constexpr const char* shm_folder = "/dev/shm";
 /// A segment that fits no header for so long is set aside (until it changes again).
 constexpr auto patience = std::chrono::seconds(3);
 constexpr auto recheck = std::chrono::milliseconds(20);
@@ -282,8 +280,15 @@ private:
         id.value += "@" + hex(digest);
       before.what = segment->identity();
       before.reported = false;
-      check_keyframe_id(id);
-      auto frame = keyframe_of_segment(segment, std::move(id), options_.layout);
+      keyframe frame;
+      try {
+        check_keyframe_id(id);
+        frame = keyframe_of_segment(segment, std::move(id), options_.layout);
+      } catch (const bad_input&) {
+        if (options_.unlink)
+          segment->unlink();
+        throw;
+      }
       sink.offer(std::move(frame), [desk, segment](const verdict& v) { desk->post({segment, v}); });
       return true;
     } catch (const no_such_segment&) {
@@ -322,7 +327,7 @@ private:
         // Written to while it was read: what it holds now is another keyframe.
         taken_[segment->name()].what = {};
         note(segment->name(), false);
-      } else if (options_.unlink_watched) {
+      } else if (options_.unlink) {
         segment->unlink();
       }
     }

@@ -13,6 +13,9 @@ namespace tessera {
 /// keyframe: its id has `@` and 16 hex digits of the content's digest after the name. The same content under
 /// the same name is the same keyframe again. A writer that changes a segment in place through a mapping which
 /// it never closes is not noticed: it should write anew and rename.
+///
+/// With the option `unlink` a segment is taken away when its keyframe is safe or refused. One that fits no
+/// header is set aside and stays.
 std::unique_ptr<source> make_shm_watch(const std::string& prefix, const source_options& options);
 
 } // namespace tessera

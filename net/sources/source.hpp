@@ -50,10 +50,10 @@ struct source_options {
 
   /// Segments must begin with this; nothing else is ever opened.
   std::string shm_prefix = "/slam3r_keyframe_";
-  /// Unlinks a segment that was notified of, once its keyframe is safe or refused.
+  /// Unlinks a segment once its keyframe is safe or refused, whether it was notified of or found by watching:
+  /// shared memory is memory, and producers leave it to the consumer. What is found and fits no header stays:
+  /// it may be somebody else's file.
   bool unlink = true;
-  /// The same for segments that were found by watching.
-  bool unlink_watched = false;
   /// Which way a header's pose is meant where both readings are possible.
   pose_layout layout = pose_layout::automatic;
   /// A watched segment that its producer keeps open counts once it fits its header and has not changed for so

@@ -153,12 +153,21 @@ TEST_CASE("ten identity poses and no other are warned about") {
   CHECK(std::count_if(log.begin(), log.end(), [](const auto& t) { return t.find("identity") != std::string::npos; }) == 1);
 }
 
-TEST_CASE("what cannot be made a keyframe is counted by its source") {
-  auto s = start();
+TEST_CASE("what cannot be made a keyframe is counted by its source, and logged as what is refused is") {
+  std::vector<std::string> log;
+  auto s = start([&](service_config& c) { c.log = [&](severity, const std::string& text) { log.push_back(text); }; });
+  auto bad = random_frames(3, 1)[0];
+  bad.id.value = "kf 7";
+  bad.world_from_camera.m[5] = std::numeric_limits<float>::infinity();
+  s->put(bad);
+  s->run();
+  REQUIRE(log.size() == 1);
+  CHECK_THAT(log[0], Catch::Contains("kf 7") && Catch::Contains("pose[1][1] is inf, not finite"));
   caf::anon_send(s->running.ingest, aside_atom::value, std::string{"amqp"}, std::string{"message 5"}, std::string{"not msgpack"});
   s->run();
   CHECK(s->running.context.numbers->set_aside.by_source().at("amqp") == 1);
   CHECK(s->running.context.numbers->set_aside.newest().front().reason == "not msgpack");
+  CHECK(log.back() == "amqp: message 5 set aside: not msgpack");
 }
 
 TEST_CASE("a blocked device stops the source after its credit, and nothing is lost when it goes on") {

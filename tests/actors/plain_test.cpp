@@ -8,6 +8,7 @@
 #include "actors/refill_book.hpp"
 #include "actors/service.hpp"
 #include "actors/time_histogram.hpp"
+#include "actors/log_limit.hpp"
 #include "actors/token_bucket.hpp"
 
 #include <catch2/catch.hpp>
@@ -113,11 +114,18 @@ TEST_CASE("a rotation with the rounding of a 32-bit producer is rigid") {
   pose p;
   const auto c = std::cos(0.3f), s = std::sin(0.3f);
   p.m = {c, -s, 0, 1, s, c, 0, 2, 0, 0, 1, 3, 0, 0, 0, 1};
-  CHECK_FALSE(check_pose(p, {}));
+  CHECK_FALSE(check_pose(p));
   for (auto& x : p.m)
     x *= 1.0001f;
   p.m[15] = 1;
-  CHECK_FALSE(check_pose(p, {}));
+  CHECK_FALSE(check_pose(p));
+  for (size_t i = 12; i < 16; ++i) {
+    auto q = p;
+    q.m[i] += 0.9f * pose_tolerance;
+    CHECK_FALSE(check_pose(q));
+    q.m[i] += 0.2f * pose_tolerance;
+    CHECK(check_pose(q)->why == refusal::pose);
+  }
 }
 
 // -- histogram ----------------------------------------------------------------------------------------------------------------------
@@ -361,4 +369,27 @@ TEST_CASE("the log of set-aside inputs keeps the newest hundred, and counts all 
   CHECK(log.by_source().size() <= aside_log::max_sources + 1);
   log.add("amqp", "", std::string(5000, 'x'));
   CHECK(log.newest().front().reason.size() == aside_log::max_text);
+}
+
+TEST_CASE("an input that is set aside is a warning of one line") {
+  aside_log log;
+  std::vector<std::string> lines;
+  log.warn_to([&](severity level, const std::string& text) {
+    CHECK(level == severity::warning);
+    lines.push_back(text);
+  });
+  log.add("amqp", "kf\n7", "pose[0][3] is nan, not finite");
+  CHECK(lines == std::vector<std::string>{"amqp: kf?7 set aside: pose[0][3] is nan, not finite"});
+}
+
+TEST_CASE("a few lines a second are logged, and the next one tells how many were not") {
+  log_limit limit;
+  log_limit::clock::time_point now{std::chrono::hours{1}};
+  uint32_t passed = 0;
+  for (int i = 0; i < 100; ++i)
+    passed += limit.pass(now).has_value();
+  CHECK(passed == log_limit::lines_per_s);
+  CHECK_FALSE(limit.pass(now + std::chrono::milliseconds{999}));
+  CHECK(limit.pass(now + std::chrono::seconds{1}) == 101 - log_limit::lines_per_s);
+  CHECK(limit.pass(now + std::chrono::seconds{1}) == 0u);
 }

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import socket
 import struct
 import threading
@@ -143,6 +144,7 @@ def test_messages(serve, broker, recording, wanted, names):
                     await asyncio.sleep(0.01)
                 assert running.map()["keyframes"] == 0, f"{name} counts as a keyframe"
                 assert running.map()["hash"] == "0" * 32, f"{name} changed the map"
+                assert running.get("/v1/aside")[0]["reason"], f"{name}: no reason"
 
     # The segment that they point at may be taken away, for the service was told of it; each finds it anew.
     stop = threading.Event()
@@ -181,6 +183,7 @@ def test_messages_of_the_wrong_kind(serve, broker, recording, wanted, names):
         ("two megabytes", b"\xc7" * 2_000_000, {}),
         ("a whole keyframe cut short", post_body(frame)[:-1], dict(content_type=whole, message_id="a")),
         ("a whole keyframe of 2^32 - 1", post_body(frame, count=2**32 - 1), dict(content_type=whole, message_id="a")),
+        ("a whole keyframe over the limit", bytes((1 << 22) * 20 + 109), dict(content_type=whole, message_id="a")),
         ("no bytes as a whole keyframe", b"", dict(content_type=whole, message_id="a")),
         ("a notification as a whole keyframe", note, dict(content_type=whole, message_id="a")),
     ]
@@ -202,6 +205,32 @@ def test_messages_of_the_wrong_kind(serve, broker, recording, wanted, names):
         for frame in recording:
             publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
     assert running.wait_for_keyframes(len(recording)) == wanted
+
+
+def test_a_refused_keyframe_is_a_line_of_the_log(serve, broker, recording, names):
+    """With its id, the field, the value and the bound; and a flood of them is not a flood of lines."""
+    running = serve(broker.url)
+    running.wait(lambda: listening(running), "a queue at the broker")
+    frame = recording[0]
+    crooked = (np.diag([2, 2, 2, 1]) @ frame.pose).tolist()
+
+    async def produce(ids):
+        connection, exchange = await stock.open_exchange(broker.url, names.exchange)
+        async with connection:
+            for keyframe_id in ids:
+                key = names.prefix + keyframe_id
+                stock.write_segment(key, stock.segment_bytes(frame))
+                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=keyframe_id, pose_matrix=crooked)))
+
+    def lines():
+        return [line for line in running.log if "set aside" in line]
+
+    asyncio.run(produce(["crooked"]))
+    running.wait(lines, "a line")
+    assert all(part in lines()[0] for part in (" warning ", "crooked", "pose is not rigid", "4, not 1 within 0.001")), lines()
+    asyncio.run(produce([f"more{number}" for number in range(300)]))
+    counted(running, 0, 301)
+    assert len(lines()) < 100
 
 
 def test_segments_that_were_announced(serve, broker, recording, wanted, names):
@@ -284,6 +313,18 @@ def test_keyframes_without_one_good_point_leave_the_map_alone(serve, recording, 
         for frame in recording:
             publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
     running.wait(lambda: running.map()["hash"] == wanted, "the recording's hash")
+
+
+def test_identity_for_every_keyframe_is_warned_about(serve, recording):
+    """Rays would start at the origin; what is sent still counts."""
+    running = serve()
+    frame = recording[0]
+    with tessera_client.connect(running.url) as publisher:
+        for number in range(12):
+            publisher.publish_keyframe(number, EYE, frame.points, frame.colours)
+    running.wait_for_keyframes(12)
+    running.wait(lambda: any(" warning " in line and "identity" in line for line in running.log), "the warning")
+    assert sum("identity" in line for line in running.log) == 1
 
 
 def test_segments_that_shrink_while_they_are_read(serve, broker, recording, wanted, names):
@@ -417,6 +458,36 @@ def test_http_garbage_on_the_wire(serve, recording, wanted):
         for frame in recording:
             publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
     assert running.wait_for_keyframes(len(recording)) == wanted
+
+
+def test_ten_thousand_idle_connections(serve, recording, wanted):
+    """Half of them never say a word, the others half a request: producers and pages do not notice, and memory stays bounded."""
+    many = 10_000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < many + 500:
+        pytest.skip(f"only {hard} files may be open at once")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, many + 500), hard))
+    running = serve()
+    address = urlsplit(running.url)
+    before = running.resident_bytes()
+    crowd = []
+    try:
+        for number in range(many):
+            one = socket.create_connection((address.hostname, address.port), timeout=20)
+            crowd.append(one)
+            if number % 2:
+                one.sendall(b"GET /v1/map HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        with tessera_client.connect(running.url) as publisher:
+            for frame in recording:
+                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+        assert running.wait_for_keyframes(len(recording)) == wanted
+        assert running.metrics()["tessera_http_connections"] >= many
+        assert running.resident_bytes() - before < many * (24 << 10)
+    finally:
+        for one in crowd:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    running.wait(lambda: running.metrics()["tessera_http_connections"] < 100, "the end of the crowd")
 
 
 def test_garbage_does_not_stay_in_memory(serve, broker, recording, names):

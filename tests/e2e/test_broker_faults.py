@@ -1,6 +1,7 @@
 """The broker is away at the start, or goes in the middle: the service waits, comes back, and loses nothing."""
 
 import asyncio
+import os
 import signal
 import threading
 
@@ -8,8 +9,10 @@ import msgpack
 import pytest
 
 import tessera_client
-from support import rabbitmq, stock
+from support import rabbitmq, service, stock
 from test_doors import listening
+
+aio_pika = pytest.importorskip("aio_pika", reason="python3-aio-pika is not installed")
 
 
 @pytest.fixture
@@ -73,6 +76,59 @@ def test_what_waits_in_the_queue_outlives_the_broker(serve, tessera, own_broker,
     assert second.wait_for_keyframes(len(recording)) == wanted
 
 
+@pytest.mark.parametrize("client", ["blocking", "asyncio", "asyncio that raises", "tessera publish"])
+def test_what_is_published_before_any_service_ran_waits_for_it(serve, tessera, broker, folder, recording, wanted, names, client):
+    """There is no queue yet: the producer makes it, and nothing is lost."""
+    if client == "blocking":
+        options = dict(exchange=names.exchange, prefix=names.prefix, queue=names.queue)
+        with tessera_client.connect(broker.url, **options) as publisher:
+            publisher.publish_keyframe("extra", recording[0].pose, recording[0].points + 0.3, recording[0].colours)
+            for frame in recording:
+                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+            publisher.retract_keyframe("extra")
+    elif client.startswith("asyncio"):
+
+        async def produce():
+            connection = await aio_pika.connect(broker.url)
+            async with connection:
+                channel = await connection.channel(on_return_raises=client == "asyncio that raises")
+                exchange = await channel.declare_exchange(names.exchange, aio_pika.ExchangeType.TOPIC, durable=True)
+                manager = tessera_client.SharedMemoryManager(names.prefix)
+                publisher = tessera_client.StreamingKeyframePublisher(exchange, shm_manager=manager, queue=names.queue)
+                await publisher.publish_keyframe("extra", recording[0].pose, recording[0].points + 0.3, recording[0].colours)
+                for frame in recording:
+                    await publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+                await publisher.retract_keyframe("extra")
+
+        asyncio.run(produce())
+    else:
+        options = (*names.options, "--rate", "0")
+        status, out, err = service.run(tessera, "publish", f"rgbd:{folder}", "--to", broker.url, *options)
+        assert status == 0, err
+    running = serve(broker.url)
+    running.wait(lambda: running.map()["hash"] == wanted, "the hash of the recording alone")
+    assert running.map()["keyframes"] == len(recording)
+
+
+def test_a_queue_that_cannot_be_made_is_said(own_broker, recording, names):
+    """Somebody has a queue of that name, with other arguments, bound to nothing: no keyframe is taken for delivered."""
+    own_broker.start()
+
+    async def occupy():
+        connection = await aio_pika.connect(own_broker.url)
+        async with connection:
+            channel = await connection.channel()
+            await channel.declare_queue(names.queue, durable=False, exclusive=False)
+
+    asyncio.run(occupy())
+    frame = recording[0]
+    options = dict(exchange=names.exchange, prefix=names.prefix, queue=names.queue, timeout_s=2)
+    with tessera_client.connect(own_broker.url, **options) as publisher:
+        with pytest.raises(tessera_client.UnreachableError, match=f"{names.queue} cannot be made"):
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(names.prefix[1:])]
+
+
 def test_the_client_sees_that_the_broker_is_gone(own_broker, recording, names):
     own_broker.start()
     frame = recording[0]
@@ -106,8 +162,6 @@ def test_the_client_waits_for_the_broker_to_come_back(own_broker, recording, nam
 
 def test_wrong_password_is_said_at_the_start(tessera, own_broker):
     own_broker.start()
-    from support import service
-
     url = own_broker.url.replace("guest:guest", "guest:wr0ng-pass")
     status, out, err = service.run(tessera, "serve", url, "--port", "0", "--metrics-port", "0", limit_s=30)
     assert status != 0

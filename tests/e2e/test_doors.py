@@ -1,6 +1,7 @@
 """Every way in gives the same map: the one that `tessera hash` makes of the same frames."""
 
 import asyncio
+import json
 import os
 import random
 
@@ -50,6 +51,82 @@ def test_a_stock_client_with_only_what_must_be_there(serve, broker, recording, w
     assert running.wait_for_keyframes(len(recording)) == wanted
 
 
+@pytest.mark.parametrize("form", [104, 108, "108 with confidence"])
+@pytest.mark.parametrize("way", ["shared memory", "inline"])
+def test_a_stock_client_in_every_form_moves_and_takes_back(serve, broker, recording, wanted, names, way, form):
+    running = serve(broker.url)
+    running.wait(lambda: listening(running), "a queue at the broker")
+    turned = recording[1].pose.astype(float).copy()
+    turned[:3, 3] += 0.25
+
+    def content(frame):
+        confidence = np.ones(len(frame.points)) if form == "108 with confidence" else None
+        return stock.segment_bytes(frame, form=104 if form == 104 else 108, confidence=confidence)
+
+    async def produce():
+        connection, exchange = await stock.open_exchange(broker.url, names.exchange)
+
+        async def publish(frame, keyframe_id):
+            if way == "inline":
+                properties = dict(content_type="application/vnd.tessera.keyframe", message_id=keyframe_id)
+                return await stock.send(exchange, content(frame), **properties)
+            key = names.prefix + keyframe_id
+            stock.write_segment(key, content(frame))
+            await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=keyframe_id)))
+
+        async def say(what, keyframe_id, **more):
+            note = {"type": what, "keyframe_id": keyframe_id, **more}
+            await stock.send(exchange, msgpack.packb(note), what)
+
+        async with connection:
+            await publish(recording[5], "extra")
+            for frame in recording:
+                await publish(frame, frame.id)
+            await say("keyframe.revise", recording[1].id, pose_matrix=turned.tolist())
+            await say("keyframe.revise", recording[1].id, pose_matrix=recording[1].pose.astype(float).tolist())
+            await say("keyframe.revise", recording[2].id, pose_matrix=turned.tolist())
+            await say("keyframe.retract", "extra")
+
+    asyncio.run(produce())
+    running.wait_for_keyframes(len(recording))
+    running.wait(lambda: running.metrics()["tessera_keyframes_revised_total"] == 3, "three revisions")
+    assert running.map()["hash"] != wanted, "the last revision moved nothing"
+    status, _ = running.fetch(
+        f"/v1/keyframes/{recording[2].id}/pose",
+        data=json.dumps({"pose": recording[2].pose.astype(float).ravel().tolist()}).encode(),
+        headers={"Content-Type": "application/json"},
+        method="PUT",
+    )
+    assert status == 200
+    assert running.map()["hash"] == wanted
+    assert not segments(names)
+
+
+def test_an_older_producer(serve, broker, recording, wanted, names):
+    """Its headers say 0 channels for RGB, in both layouts, and its ids are integers."""
+    running = serve(broker.url)
+
+    async def produce():
+        connection, exchange = await stock.open_exchange(broker.url, names.exchange)
+        async with connection:
+            for number, frame in enumerate(recording):
+                key = f"{names.prefix}{number}"
+                content = bytearray(stock.segment_bytes(frame, form=(104, 108)[number % 2]))
+                content[12:16] = bytes(4)
+                stock.write_segment(key, content)
+                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=number)))
+            await stock.send(exchange, msgpack.packb({"type": "keyframe.retract", "keyframe_id": 0}), "keyframe.retract")
+            stock.write_segment(names.prefix + "again", stock.segment_bytes(recording[0]))
+            again = stock.notification(recording[0], names.prefix + "again", keyframe_id=0)
+            await stock.send(exchange, msgpack.packb(again))
+
+    running.wait(lambda: listening(running), "a queue at the broker")
+    asyncio.run(produce())
+    running.wait(lambda: not segments(names), "all segments unlinked")
+    assert running.wait_for_keyframes(len(recording)) == wanted
+    assert {camera["id"] for camera in running.get("/v1/cameras")} == {str(n) for n in range(len(recording))}
+
+
 def test_our_client_over_rabbitmq(serve, broker, recording, wanted, names):
     running = serve(broker.url)
     running.wait(lambda: listening(running), "a queue at the broker")
@@ -92,6 +169,7 @@ def test_shared_memory_without_a_broker(serve, recording, wanted, names):
         for frame in recording:
             publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
     assert running.wait_for_keyframes(len(recording)) == wanted
+    running.wait(lambda: not segments(names), "all segments unlinked")
 
 
 def test_segments_that_were_there_before_the_service(serve, recording, wanted, names):
@@ -100,6 +178,18 @@ def test_segments_that_were_there_before_the_service(serve, recording, wanted, n
             publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours, np.ones(len(frame.points)))
     running = serve(f"shm:{names.prefix}")
     assert running.wait_for_keyframes(len(recording)) == wanted
+
+
+@pytest.mark.parametrize("setting", ["shm", "shm and amqp"])
+def test_watched_segments_that_are_left_in_place(serve, broker, recording, wanted, names, setting):
+    """As asked for; or because a broker's notifications will tell of the same segments."""
+    both = setting == "shm and amqp"
+    running = serve(*([broker.url] if both else []), f"shm:{names.prefix}", options=() if both else ("--unlink=false",))
+    with tessera_client.connect(f"shm:{names.prefix}") as publisher:
+        for frame in recording:
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    assert running.wait_for_keyframes(len(recording)) == wanted
+    assert len(segments(names)) == len(recording)
 
 
 def test_segments_that_grow_slowly(serve, recording, wanted, names):
@@ -141,8 +231,6 @@ def test_http_with_a_token(serve, recording, wanted):
     status, body = running.fetch("/v1/map", headers={"Authorization": "Bearer open-sesame"})
     assert status == 200
     assert running.fetch("/v1/map")[0] in (401, 403)
-    import json
-
     running.map = lambda: json.loads(running.fetch("/v1/map", headers={"Authorization": "Bearer open-sesame"})[1])
     assert running.wait_for_keyframes(len(recording)) == wanted
 

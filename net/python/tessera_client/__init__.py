@@ -14,9 +14,10 @@ Lengths are metres; points are world coordinates; a pose is world_from_camera, r
 
 from .amqp import AmqpPublisher
 from .buffer import OptimizedPointCloudBuffer
-from .connection import Publisher, ShmPublisher, connect
+from .connection import ShmPublisher, connect
 from .errors import BacklogError, RefusedError, SharedMemoryFullError, TesseraError, UnreachableError
 from .http import HttpPublisher
+from .publisher import Publisher
 from .shared_memory import SharedMemoryManager
 from .streaming import StreamingKeyframePublisher
 

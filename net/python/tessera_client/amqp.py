@@ -4,26 +4,27 @@ import asyncio
 import os
 import threading
 import time
-from types import TracebackType
-from typing import Any, Callable, Coroutine, Optional, Type, TypeVar
+from typing import Any, Callable, Coroutine, Optional, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import UnreachableError
 from .keyframe import KeyframeId
+from .publisher import Publisher
 from .shared_memory import DEFAULT_PREFIX, SharedMemoryManager
-from .streaming import StreamingKeyframePublisher, _aio_pika
+from .streaming import DEFAULT_QUEUE, StreamingKeyframePublisher, _aio_pika
 
 DEFAULT_EXCHANGE = "slam3r_keyframe_exchange"
 _PAUSE_S = 0.25
 _T = TypeVar("_T")
 
 
-class AmqpPublisher:
+class AmqpPublisher(Publisher):
     """Publishes keyframes through shared memory and a broker, or with `embed` through the broker alone.
 
     `url` is amqp://USER:PASSWORD@HOST:PORT/VHOST. The exchange is declared (durable, topic); its name is taken from the
-    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. When the broker goes away, the next call opens the connection again; it
-    tries for `timeout_s` at most, and throws UnreachableError then.
+    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`: see StreamingKeyframePublisher. publish_keyframe returns the
+    segment's name, or "", when the broker has the notification. When the broker goes away, the next call opens the connection
+    again; it tries for `timeout_s` at most, and throws UnreachableError then.
 
     Threads: any.
     """
@@ -37,6 +38,7 @@ class AmqpPublisher:
         embed: bool = False,
         persistent: bool = True,
         timeout_s: float = 10,
+        queue: str = DEFAULT_QUEUE,
     ) -> None:
         self._pika = _aio_pika()
         parts = urlsplit(url)
@@ -49,52 +51,23 @@ class AmqpPublisher:
         self._connection: Any = None
         self._url = url
         self._exchange = exchange or os.environ.get("SLAM3R_KEYFRAME_EXCHANGE") or DEFAULT_EXCHANGE
-        self._publisher = StreamingKeyframePublisher(shm_manager=self._manager, persistent=persistent, embed=embed)
+        self._publisher = StreamingKeyframePublisher(shm_manager=self._manager, persistent=persistent, embed=embed, queue=queue)
         try:
             self._run(self._open, again=False)
         except BaseException:
             self.close()
             raise
 
-    def publish_keyframe(
-        self,
-        keyframe_id: KeyframeId,
-        pose: Any,
-        points: Any,
-        colors: Any,
-        confidence: Any = None,
-        *,
-        bbox: Any = None,
-        timestamp_ns: Optional[int] = None,
-    ) -> str:
-        """See StreamingKeyframePublisher.publish_keyframe. Returns when the broker has the notification."""
-        stamp = time.time_ns() if timestamp_ns is None else timestamp_ns  # once, however often it is tried
-
-        async def publish() -> str:
-            await self._open()
-            return await self._publisher.publish_keyframe(
-                keyframe_id, pose, points, colors, confidence, bbox=bbox, timestamp_ns=stamp
-            )
-
-        return self._run(publish)
+    def _publish(self, keyframe_id: KeyframeId, points: Any, colors: Any, pose: Any, **options: Any) -> str:
+        if options["timestamp_ns"] is None:
+            options["timestamp_ns"] = time.time_ns()  # once, however often it is tried
+        return self._run(lambda: self._send(self._publisher.publish_keyframe, keyframe_id, pose, points, colors, **options))
 
     def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
-        """Gives a keyframe another pose."""
-
-        async def revise() -> None:
-            await self._open()
-            await self._publisher.revise_keyframe(keyframe_id, pose)
-
-        self._run(revise)
+        self._run(lambda: self._send(self._publisher.revise_keyframe, keyframe_id, pose))
 
     def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
-        """Takes a keyframe out of the map."""
-
-        async def retract() -> None:
-            await self._open()
-            await self._publisher.retract_keyframe(keyframe_id)
-
-        self._run(retract)
+        self._run(lambda: self._send(self._publisher.retract_keyframe, keyframe_id))
 
     def close(self) -> None:
         """Closes the connection. Segments that were announced stay for the service."""
@@ -108,13 +81,9 @@ class AmqpPublisher:
             if not self._thread.is_alive():
                 self._loop.close()
 
-    def __enter__(self) -> "AmqpPublisher":
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
+    async def _send(self, how: "Callable[..., Coroutine[Any, Any, _T]]", *arguments: Any, **options: Any) -> _T:
+        await self._open()
+        return await how(*arguments, **options)
 
     async def _open(self) -> None:
         """Connects, unless there is a connection."""

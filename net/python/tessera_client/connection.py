@@ -1,19 +1,21 @@
 """One call for every way in."""
 
-from types import TracebackType
-from typing import Any, Optional, Type, Union
+from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from .amqp import AmqpPublisher
 from .http import HttpPublisher
 from .keyframe import KeyframeId
+from .publisher import Publisher
 from .shared_memory import DEFAULT_BACKLOG_BYTES, DEFAULT_PREFIX, SharedMemoryManager
 
 
-class ShmPublisher:
-    """Publishes keyframes through shared memory alone, for a service on this machine that watches the folder.
+class ShmPublisher(Publisher):
+    """Publishes keyframes through shared memory alone, for a service on this machine that watches the folder; publish_keyframe
+    returns the segment's name. Nothing can be moved or taken back on this way.
 
-    A watching service may leave segments where they are: beyond `max_pending_bytes` the oldest are unlinked by this side.
+    The service unlinks what it has taken. Where none runs, the oldest go beyond `max_pending_bytes`, and `shm_manager.dropped` counts
+    them: a SLAM system need not stop because nobody looks.
     """
 
     def __init__(
@@ -27,39 +29,18 @@ class ShmPublisher:
             prefix, max_pending_bytes=max_pending_bytes, when_full="drop_oldest"
         )
 
-    def publish_keyframe(
-        self,
-        keyframe_id: KeyframeId,
-        pose: Any,
-        points: Any,
-        colors: Any,
-        confidence: Any = None,
-        *,
-        bbox: Any = None,
-        timestamp_ns: Optional[int] = None,
-    ) -> str:
-        """Writes one keyframe; arguments and errors: see SharedMemoryManager.write_keyframe. Returns the segment's name."""
-        return self.shm_manager.write_keyframe(
-            keyframe_id, points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns
-        )
+    def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
+        raise NotImplementedError("shared memory alone cannot move a keyframe: connect to http:// or amqp://")
 
-    def close(self) -> None:
-        """Leaves the segments for the service."""
+    def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
+        raise NotImplementedError("shared memory alone cannot take a keyframe back: connect to http:// or amqp://")
 
-    def __enter__(self) -> "ShmPublisher":
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
-
-
-Publisher = Union[ShmPublisher, HttpPublisher, AmqpPublisher]
+    def _publish(self, keyframe_id: KeyframeId, points: Any, colors: Any, pose: Any, **options: Any) -> str:
+        return self.shm_manager.write_keyframe(keyframe_id, points, colors, pose, **options)
 
 
 def connect(url: str, *, token: Optional[str] = None, **options: Any) -> Publisher:
-    """Returns a publisher for a URL; all have publish_keyframe(keyframe_id, pose, points, colors, confidence=None) and close().
+    """Returns a publisher for a URL.
 
     - http://HOST:PORT or https://...: HttpPublisher; `token` is what the service was started with.
     - shm: or shm:/PREFIX: ShmPublisher, on the same machine.

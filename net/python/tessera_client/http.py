@@ -5,18 +5,19 @@ import json
 import ssl
 import threading
 import time
-from types import TracebackType
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Optional
 from urllib.parse import quote, urlsplit
 
 from .errors import RefusedError, UnreachableError
 from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_pose, lay_out
+from .publisher import Publisher
 
 _RETRY_STATUS = (429, 503)
 
 
-class HttpPublisher:
-    """Posts each keyframe to a service, over one connection that is kept.
+class HttpPublisher(Publisher):
+    """Posts each keyframe to a service, over one connection that is kept; publish_keyframe returns the service's answer, when the
+    keyframe is safe there. Throws RefusedError with the service's reason, and UnreachableError.
 
     `url` is the service's address, such as http://127.0.0.1:8080. A service that is busy is asked again until `timeout_s` is over;
     so is one that closed the connection: a keyframe that arrives twice counts once, by its id.
@@ -46,31 +47,10 @@ class HttpPublisher:
         self._lock = threading.Lock()
         self._scratch = Scratch()
 
-    def publish_keyframe(
-        self,
-        keyframe_id: KeyframeId,
-        pose: Any,
-        points: Any,
-        colors: Any,
-        confidence: Any = None,
-        *,
-        bbox: Any = None,
-        timestamp_ns: Optional[int] = None,
-    ) -> Dict[str, Any]:
-        """Posts one keyframe (arguments: see SharedMemoryManager.write_keyframe) and returns the service's answer, when the keyframe
-        is safe there. Throws RefusedError with the service's reason, UnreachableError, or ValueError for arguments that will not do."""
+    def _publish(self, keyframe_id: KeyframeId, points: Any, colors: Any, pose: Any, **options: Any) -> Dict[str, Any]:
         name = checked_id(keyframe_id)
         with self._lock:
-            layout = lay_out(
-                points,
-                colors,
-                pose,
-                scratch=self._scratch,
-                bbox=bbox,
-                confidence=confidence,
-                timestamp_ns=timestamp_ns,
-                long_form=True,
-            )
+            layout = lay_out(points, colors, pose, scratch=self._scratch, long_form=True, **options)
             headers = dict(self._headers)
             headers["Content-Length"] = str(layout.nbytes)
             headers["X-Keyframe-Id"] = quote(name, safe="")
@@ -94,14 +74,6 @@ class HttpPublisher:
         """Closes the connection; the next call opens it again."""
         with self._lock:
             self._connection.close()
-
-    def __enter__(self) -> "HttpPublisher":
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
 
     def _ask(self, method: str, path: str, body: Any, headers: Dict[str, str]) -> Dict[str, Any]:
         deadline = time.monotonic() + self._timeout_s

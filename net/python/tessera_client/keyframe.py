@@ -19,9 +19,13 @@ else:
 
 SHORT_HEADER = struct.Struct("<QII16f6f")
 LONG_HEADER = struct.Struct("<QIII16f6f")
-MAX_POINTS = 1 << 24
+MAX_POINTS = 1 << 22
 MAX_ID_BYTES = 256
 CONTENT_TYPE = "application/vnd.tessera.keyframe"
+
+#: How far the last row of a pose may be from 0 0 0 1.
+POSE_TOLERANCE = 1e-3
+_LAST_ROW = np.array((0, 0, 0, 1), dtype=np.float32)
 
 # Rows that are reduced together, so that the reduction runs over long rows, and how many of those fit a core's cache.
 _LANES = 192
@@ -71,6 +75,10 @@ def checked_id(keyframe_id: KeyframeId) -> str:
     return keyframe_id
 
 
+def _is_0001(row: Array) -> bool:
+    return bool((np.abs(row - _LAST_ROW) <= POSE_TOLERANCE).all())
+
+
 def checked_pose(pose: Any) -> Array:
     """Returns world_from_camera as 4 x 4 float32. Throws ValueError if it has another shape, a value that is not finite, or no
     0 0 0 1 in its last row (a transposed pose has it in its last column)."""
@@ -83,10 +91,8 @@ def checked_pose(pose: Any) -> Array:
         row, column = np.argwhere(~np.isfinite(matrix))[0]
         raise ValueError(f"pose[{row}][{column}] is {matrix[row, column]}; all values must be finite")
     last = matrix[3]
-    if abs(float(last[0])) + abs(float(last[1])) + abs(float(last[2])) + abs(float(last[3]) - 1) > 1e-6:
-        hint = ""
-        if np.allclose(matrix[:, 3], (0, 0, 0, 1), atol=1e-6):
-            hint = "; it looks transposed"
+    if not _is_0001(last):
+        hint = "; it looks transposed" if _is_0001(matrix[:, 3]) else ""
         raise ValueError(f"pose's last row is {last.tolist()}, and must be [0, 0, 0, 1]{hint}")
     return np.ascontiguousarray(matrix)
 

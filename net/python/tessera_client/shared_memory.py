@@ -98,16 +98,7 @@ class SharedMemoryManager:
         """
         with self._lock:
             return self.write(
-                keyframe_id,
-                lay_out(
-                    points,
-                    colors,
-                    pose,
-                    scratch=self._scratch,
-                    bbox=bbox,
-                    confidence=confidence,
-                    timestamp_ns=timestamp_ns,
-                ),
+                keyframe_id, self.lay_out(points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
             )
 
     def lay_out(self, points: Any, colors: Any, pose: Any, **options: Any) -> Layout:

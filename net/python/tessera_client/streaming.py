@@ -4,9 +4,11 @@ import logging
 from typing import Any, Optional
 
 from . import notification
+from .errors import UnreachableError
 from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, lay_out
 from .shared_memory import SharedMemoryManager
 
+DEFAULT_QUEUE = "tessera"
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +26,8 @@ class StreamingKeyframePublisher:
     `keyframe_exchange` is the durable topic exchange `slam3r_keyframe_exchange`, declared by the caller; None writes segments only,
     for a service that watches the folder. `shm_manager` replaces the default SharedMemoryManager. With `persistent` (the default) the broker keeps
     notifications over its own restart, at the price of a disk write for each. With `embed` keyframes travel inside the
-    messages, for a service on another machine.
+    messages, for a service on another machine. `queue` is the service's: it is made, durable, when a message finds no queue bound to
+    the exchange, so that what is published before the service runs for the first time waits for it.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class StreamingKeyframePublisher:
         shm_manager: Optional[SharedMemoryManager] = None,
         persistent: bool = True,
         embed: bool = False,
+        queue: str = DEFAULT_QUEUE,
     ) -> None:
         self.keyframe_exchange = keyframe_exchange
         self.shm_manager = shm_manager if shm_manager is not None else SharedMemoryManager()
@@ -41,6 +45,7 @@ class StreamingKeyframePublisher:
         self.keyframe_counter = 0
         self._persistent = persistent
         self._embed = embed
+        self._queue = queue
         self._pika = _aio_pika() if keyframe_exchange is not None else None
 
     async def publish_keyframe(
@@ -56,11 +61,15 @@ class StreamingKeyframePublisher:
     ) -> str:
         """Publishes one keyframe (arguments: see SharedMemoryManager.write_keyframe) and returns the segment's name, or "" if it
         was embedded. Throws what write_keyframe throws, and what the exchange throws; then the segment is gone again."""
+        options = dict(bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
         if self._embed and self.keyframe_exchange is not None:
-            return await self._publish_embedded(keyframe_id, pose, points, colors, confidence, bbox, timestamp_ns)
+            whole = lay_out(points, colors, pose, scratch=Scratch(), long_form=True, **options)
+            await self._send(b"".join(whole.buffers), notification.NEW, CONTENT_TYPE, checked_id(keyframe_id))
+            self.keyframe_counter += 1
+            return ""
         manager = self.shm_manager
         with manager.lock:  # no await inside: the layout lies in the caller's arrays and the manager's scratch memory
-            layout = manager.lay_out(points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
+            layout = manager.lay_out(points, colors, pose, **options)
             shm_key = manager.write(keyframe_id, layout)
         if self.keyframe_exchange is None:
             _log.debug("no exchange: wrote keyframe %s without telling anyone", keyframe_id)
@@ -85,23 +94,6 @@ class StreamingKeyframePublisher:
         """Unlinks the segments that the service has not taken; see SharedMemoryManager.cleanup."""
         self.shm_manager.cleanup()
 
-    async def _publish_embedded(
-        self, keyframe_id: KeyframeId, pose: Any, points: Any, colors: Any, confidence: Any, bbox: Any, timestamp_ns: Optional[int]
-    ) -> str:
-        layout = lay_out(
-            points,
-            colors,
-            pose,
-            scratch=Scratch(),
-            bbox=bbox,
-            confidence=confidence,
-            timestamp_ns=timestamp_ns,
-            long_form=True,
-        )
-        await self._send(b"".join(layout.buffers), notification.NEW, CONTENT_TYPE, checked_id(keyframe_id))
-        self.keyframe_counter += 1
-        return ""
-
     async def _send(
         self, body: bytes, routing_key: str, content_type: str = notification.CONTENT_TYPE, message_id: Optional[str] = None
     ) -> None:
@@ -111,4 +103,32 @@ class StreamingKeyframePublisher:
             self._pika = _aio_pika()
         mode = self._pika.DeliveryMode.PERSISTENT if self._persistent else self._pika.DeliveryMode.NOT_PERSISTENT
         message = self._pika.Message(body=body, content_type=content_type, message_id=message_id, delivery_mode=mode)
-        await self.keyframe_exchange.publish(message, routing_key=routing_key)
+        if await self._queued(message, routing_key):
+            return
+        await self._make_queue()
+        if not await self._queued(message, routing_key):
+            raise UnreachableError(f"the message found no queue bound to the exchange {self.keyframe_exchange.name}")
+
+    async def _queued(self, message: Any, routing_key: str) -> bool:
+        """Publishes; False if no queue took the message, and the broker gave it back."""
+        try:
+            answer = await self.keyframe_exchange.publish(message, routing_key=routing_key)  # mandatory: aio-pika's default
+        except self._pika.exceptions.PublishError:  # instead, on channels with on_return_raises
+            return False
+        return getattr(getattr(answer, "delivery", None), "name", None) != "Basic.Return"
+
+    async def _make_queue(self) -> None:
+        channel = self.keyframe_exchange.channel
+        if hasattr(channel, "get_underlay_channel"):  # aio-pika 9
+            channel = await channel.get_underlay_channel()
+        own = await channel.connection.channel()  # what the broker refuses closes the channel: not the caller's
+        try:
+            await own.queue_declare(self._queue, durable=True)
+            await own.queue_bind(self._queue, self.keyframe_exchange.name, routing_key="keyframe.*")
+        except self._pika.exceptions.AMQPError as error:
+            raise UnreachableError(
+                f"no queue is bound to the exchange {self.keyframe_exchange.name}, and {self._queue} cannot be made: {error}"
+            ) from error
+        finally:
+            await own.close()
+        _log.info("made the queue %s: no service has listened to this broker yet", self._queue)

@@ -120,6 +120,14 @@ def test_a_token_that_would_break_a_header():
         tessera_client.connect("shm:", token="x")
 
 
+def test_shared_memory_says_that_it_cannot_move_or_take_back():
+    with tessera_client.connect("shm:/tessera_test_connect_") as publisher:
+        with pytest.raises(NotImplementedError, match="http:// or amqp://"):
+            publisher.revise_keyframe("a", np.eye(4))
+        with pytest.raises(NotImplementedError, match="http:// or amqp://"):
+            publisher.retract_keyframe("a")
+
+
 def test_connects_to_shared_memory():
     with tessera_client.connect("shm:/tessera_test_connect_") as publisher:
         assert isinstance(publisher, ShmPublisher)

@@ -126,7 +126,7 @@ def test_bounds_pass_over_what_is_not_finite():
         (dict(points=np.zeros((0, 3)), colors=np.zeros((0, 3))), "points is empty"),
         (dict(points=None), "points must be numbers"),
         (dict(points=["a"]), "points must be numbers"),
-        (dict(points=np.broadcast_to(np.float32(0), ((1 << 24) + 1, 3))), "at most 16777216"),
+        (dict(points=np.broadcast_to(np.float32(0), ((1 << 22) + 1, 3))), "at most 4194304"),
         (dict(colors=None), "colors is missing"),
         (dict(colors=np.zeros((3, 3), np.uint8)), "colors has 3 rows, points has 2"),
         (dict(colors=np.zeros((2, 2), np.uint8)), "colors must be of shape"),
@@ -162,6 +162,15 @@ def test_points_too_large_for_a_float_become_infinite_without_a_warning(recwarn)
 
 def test_pose_may_be_flat():
     assert (checked_pose(pose().ravel().tolist()) == pose()).all()
+
+
+def test_the_last_row_may_be_a_little_off():
+    near = pose()
+    near[3] = 0.0009, -0.0009, 0, 0.9991
+    assert (checked_pose(near) == near).all()
+    near[3, 1] = -0.0011
+    with pytest.raises(ValueError, match="last row"):
+        checked_pose(near)
 
 
 @pytest.mark.parametrize("good, text", [(12, "12"), (np.int64(3), "3"), ("käse", "käse"), ("x" * 256, "x" * 256)])

@@ -83,6 +83,15 @@ TEST_CASE("unknown keys are ignored, optional ones may be missing or nil") {
   CHECK(parse(json{{"keyframe_id", "x"}}, "keyframe.retract").what == notification::type::retract);
 }
 
+TEST_CASE("an id that is an integer is its decimal digits") {
+  CHECK(parse(with("keyframe_id", 5)).id.value == "5");
+  CHECK(parse(with("keyframe_id", 0)).id.value == "0");
+  CHECK(parse(with("keyframe_id", -7)).id.value == "-7");
+  CHECK(parse(with("keyframe_id", 40'000)).id.value == "40000");
+  CHECK(parse(with("keyframe_id", std::numeric_limits<uint64_t>::max())).id.value == "18446744073709551615");
+  CHECK(parse(with("keyframe_id", std::numeric_limits<int64_t>::min())).id.value == "-9223372036854775808");
+}
+
 TEST_CASE("all three types are read, and others refused") {
   CHECK(parse(with("type", "keyframe.revise")).what == notification::type::revise);
   CHECK(parse(with("type", "keyframe.retract")).what == notification::type::retract);
@@ -95,7 +104,8 @@ TEST_CASE("all three types are read, and others refused") {
 
 TEST_CASE("wrong types and values are refused by name") {
   CHECK_THAT(why_bad(without("keyframe_id")), Catch::Contains("keyframe_id is missing"));
-  CHECK_THAT(why_bad(with("keyframe_id", 5)), Catch::Contains("keyframe_id is an integer, must be a text"));
+  CHECK_THAT(why_bad(with("keyframe_id", 5.0)), Catch::Contains("keyframe_id is a float, must be a text"));
+  CHECK_THAT(why_bad(with("keyframe_id", true)), Catch::Contains("keyframe_id is a boolean"));
   CHECK_THAT(why_bad(with("keyframe_id", nullptr)), Catch::Contains("keyframe_id is nil"));
   CHECK_THAT(why_bad(with("keyframe_id", "")), Catch::Contains("empty"));
   CHECK_THAT(why_bad(with("keyframe_id", std::string(300, 'k'))), Catch::Contains("300"));

@@ -10,6 +10,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <stdexcept>
@@ -126,6 +127,22 @@ TEST_CASE("what is published to shared memory comes out of the watch as it was")
   CHECK(out->so_far().published == 2);
 }
 
+TEST_CASE("segments that nobody takes are bounded") {
+  auto prefix = testing::shm_name::own_prefix();
+  testing::shm_name first(prefix, "a"), second(prefix, "b");
+  publish_options o;
+  o.max_pending_bytes = 400; // a keyframe of ten points has 254 bytes
+  o.patience = std::chrono::seconds(0);
+  auto out = make_publisher("shm:" + prefix, o, {});
+  CHECK(offered(*out, some_keyframe("a")).what == outcome::accepted);
+  auto v = offered(*out, some_keyframe("b"));
+  CHECK(v.what == outcome::refused);
+  CHECK_THAT(v.reason, Catch::Contains("max_pending_bytes = 400"));
+  CHECK_FALSE(second.exists());
+  first.unlink(); // a service has taken it
+  CHECK(offered(*out, some_keyframe("b")).what == outcome::accepted);
+}
+
 TEST_CASE("a keyframe that will not do is refused, and the next one goes on") {
   auto prefix = testing::shm_name::own_prefix();
   testing::shm_name good(prefix, "good");
@@ -161,6 +178,49 @@ TEST_CASE("keyframes are posted whole, with id, time and token") {
   auto k = keyframe_of_message({bytes, bytes + r.body().size()}, {"x"}, pose_layout::automatic);
   CHECK(k.body->points()[29] == 29);
   CHECK(k.world_from_camera.m[3] == 2);
+}
+
+TEST_CASE("over HTTP keyframes are taken back and moved, through shared memory they cannot be") {
+  small_service service({{http::status::ok, R"({"outcome":"accepted"})"},
+                         {http::status::service_unavailable, ""},
+                         {http::status::ok, R"({"outcome":"accepted"})"},
+                         {http::status::not_found, R"({"reason":"there is no such keyframe"})"},
+                         {http::status::bad_request, R"({"reason":"pose is not rigid"})"}});
+  publish_options o;
+  o.token = "secret";
+  auto out = make_publisher(service.url(), o, {});
+  verdict last;
+  auto keep = [&](const verdict& v) { last = v; };
+  pose moved;
+  moved.m[7] = 2.5f;
+  out->retract({"kf/1"}, keep);
+  CHECK(last.what == outcome::accepted);
+  out->revise({"kf/1"}, moved, keep);
+  CHECK(last.what == outcome::accepted);
+  out->retract({"gone"}, keep);
+  CHECK(last.what == outcome::unknown);
+  out->revise({"kf/1"}, {}, keep);
+  CHECK(last.what == outcome::refused);
+  CHECK_THAT(last.reason, Catch::Contains("not rigid"));
+  service.finish();
+  REQUIRE(service.requests.size() == 5);
+  CHECK(service.requests[0].method() == http::verb::delete_);
+  CHECK(service.requests[0].target() == "/v1/keyframes/kf%2F1");
+  CHECK(service.requests[0][http::field::authorization] == "Bearer secret");
+  for (size_t i : {1u, 2u}) {
+    const auto& r = service.requests[i];
+    CHECK(r.method() == http::verb::put);
+    CHECK(r.target() == "/v1/keyframes/kf%2F1/pose");
+    CHECK(r[http::field::content_type] == "application/json");
+    CHECK(nlohmann::json::parse(r.body()) == nlohmann::json{{"pose", moved.m}});
+  }
+
+  auto segments = make_publisher("shm:" + testing::shm_name::own_prefix(), {}, {});
+  segments->retract({"a"}, keep);
+  CHECK(last.what == outcome::refused);
+  segments->revise({"a"}, moved, keep);
+  CHECK(last.what == outcome::refused);
+  CHECK_THAT(last.reason, Catch::Contains("http://"));
 }
 
 TEST_CASE("a service that is busy or hangs up is asked again, one that refuses is believed") {

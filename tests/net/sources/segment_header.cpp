@@ -56,6 +56,25 @@ TEST_CASE("both segment layouts are told apart by their exact size") {
     }
 }
 
+TEST_CASE("no channels in a header means three, in both layouts") {
+  for (bool long_form : {false, true})
+    for (uint32_t confidence : {0u, 1u}) {
+      segment_bytes s;
+      s.long_form = long_form;
+      s.has_confidence = confidence;
+      auto bytes = s.bytes();
+      std::memset(bytes.data() + 12, 0, 4);
+      auto h = parse(bytes);
+      CHECK(h.channels == 3);
+      CHECK(h.header_bytes == (long_form ? 108 : 104));
+      auto frame = keyframe_of_message(bytes, {"a"}, pose_layout::automatic);
+      CHECK(frame.body->channels() == 3);
+      CHECK(frame.body->colours().size() == 30);
+      CHECK(frame.body->colours()[29] == 29);
+      CHECK(frame.body->confidence().size() == (long_form && confidence ? 10 : 0));
+    }
+}
+
 TEST_CASE("a header that does not fit its segment is refused with the field and the bound") {
   segment_bytes s;
   SECTION("truncated header") {
@@ -80,7 +99,7 @@ TEST_CASE("a header that does not fit its segment is refused with the field and 
     s.point_count = 11;
     CHECK_THAT(why_bad(s.bytes()), Catch::Contains("point_count 11") && Catch::Contains("does not fit"));
     s.point_count = 0xffffffff;
-    CHECK_THAT(why_bad(s.bytes()), Catch::Contains("4294967295") && Catch::Contains("16777216"));
+    CHECK_THAT(why_bad(s.bytes()), Catch::Contains("4294967295") && Catch::Contains("4194304"));
     // 2^32 / 15 wraps around a 32-bit product to a small number.
     s.point_count = 286331154;
     CHECK_THAT(why_bad(s.bytes()), Catch::Contains("286331154"));
@@ -134,6 +153,10 @@ TEST_CASE("a pose is read in either layout") {
     CHECK_THROWS_AS(pose_of({}, pose_layout::automatic), bad_input);
     rows[13] = 2;
     CHECK_THROWS_WITH(pose_of(rows, pose_layout::automatic), Catch::Contains("neither"));
+    rows[13] = 1.1f * pose_tolerance;
+    CHECK_THROWS_WITH(pose_of(rows, pose_layout::automatic), Catch::Contains("neither"));
+    rows[13] = 0.9f * pose_tolerance;
+    CHECK(pose_of(rows, pose_layout::automatic).m == rows);
     rows[13] = 0;
     rows[5] = std::numeric_limits<float>::quiet_NaN();
     CHECK_THROWS_WITH(pose_of(rows, pose_layout::automatic),

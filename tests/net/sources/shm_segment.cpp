@@ -223,6 +223,29 @@ void foreign_handler(int, siginfo_t*, void*) {
 
 } // namespace
 
+TEST_CASE("a segment that comes while the old one is unlinked stays") {
+  shm_name name, next;
+  segment_bytes newer;
+  newer.value = 9;
+  for (int round = 0; round < 2000; ++round) {
+    name.write(segment_bytes{}.bytes());
+    next.write(newer.bytes());
+    shm_segment old(name.key());
+    std::atomic<bool> go = false;
+    std::thread producer([&] {
+      while (!go)
+        ;
+      rename(next.path().c_str(), name.path().c_str());
+    });
+    go = true;
+    old.unlink();
+    producer.join();
+    REQUIRE(name.exists());
+    REQUIRE(shm_segment(name.key()).points()[0] == 9);
+    name.unlink();
+  }
+}
+
 TEST_CASE("a SIGBUS outside of segments goes to the handler that was there") {
   shm_name name;
   name.write(large().bytes());

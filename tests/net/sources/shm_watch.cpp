@@ -52,8 +52,10 @@ segment_bytes with_value(float v) {
 
 } // namespace
 
-TEST_CASE("segments that are there and segments that come are taken, and left in place") {
-  watching w;
+TEST_CASE("segments that are there and segments that come are taken, and left in place if so set") {
+  source_options o;
+  o.unlink = false;
+  watching w(o);
   shm_name a(w.prefix, "a"), b(w.prefix, "b"), other;
   a.write(segment_bytes{}.bytes());
   w.start();
@@ -72,17 +74,32 @@ TEST_CASE("segments that are there and segments that come are taken, and left in
   CHECK(b.exists());
 }
 
-TEST_CASE("a setting has watched segments unlinked") {
-  source_options o;
-  o.unlink_watched = true;
-  watching w(o);
-  shm_name a(w.prefix, "a");
+TEST_CASE("watched segments go when their keyframe is safe or refused, and not before") {
+  watching w;
+  shm_name a(w.prefix, "a"), refused(w.prefix, "refused"), no_pose(w.prefix, "no_pose"),
+      foreign(w.prefix, "foreign");
+  bool there_while_judged = true;
+  w.sink.judge = [&](const keyframe& k) {
+    there_while_judged
+        = there_while_judged && access(("/dev/shm" + w.prefix + k.id.value).c_str(), F_OK) == 0;
+    return k.id.value == "a" ? verdict{} : verdict{outcome::refused, "not this one"};
+  };
   w.start();
   a.write(segment_bytes{}.bytes());
-  REQUIRE(w.sink.wait_for(1));
-  for (int i = 0; i < 1000 && a.exists(); ++i)
+  refused.write(with_value(2).bytes());
+  segment_bytes zeros;
+  zeros.pose = {};
+  no_pose.write(zeros.bytes());
+  foreign.write({std::byte{1}, std::byte{2}});
+  REQUIRE(w.sink.wait_for(2, 2));
+  for (int i = 0; i < 1000 && (a.exists() || refused.exists()); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  w.stop();
+  CHECK(there_while_judged);
   CHECK_FALSE(a.exists());
+  CHECK_FALSE(refused.exists());
+  CHECK_FALSE(no_pose.exists());
+  CHECK(foreign.exists()); // fits no header: perhaps not a keyframe at all
 }
 
 TEST_CASE("a segment renamed into place is taken") {
