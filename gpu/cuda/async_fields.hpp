@@ -1,0 +1,70 @@
+#pragma once
+
+#include "gpu/backend.hpp"
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tessera::cuda {
+
+/// What a device may use.
+struct field_options {
+  /// Memory of blocks on the device, bytes; taken at once. At least one block.
+  uint64_t pool_bytes = uint64_t{1} << 30;
+  /// Memory on the host for regions that do not fit on the device, bytes. 0: none ever leaves.
+  uint64_t host_bytes = 0;
+  /// Regions on the device at once; each takes 4 bytes for each block that it could have.
+  uint32_t most_regions = 4096;
+  /// Keyframes whose rays are made at once; each has a stream and a thread.
+  uint32_t ray_lanes = 4;
+};
+
+/// Where blocks are.
+struct memory_status {
+  uint64_t blocks = 0, free_blocks = 0;        ///< of the pool
+  uint64_t regions_here = 0, regions_away = 0; ///< on the device, in host memory
+  uint64_t away_bytes = 0;                     ///< host memory in use
+  uint64_t moves_out = 0, moves_in = 0;        ///< so far, in regions
+  uint64_t batches = 0, kernels = 0;           ///< so far
+};
+
+/// The fields of all regions on one device, asked without waiting. What waits at the same time is done together: a batch takes a
+/// handful of launches, however many regions it is about.
+///
+/// Requests about one region take effect in the order they were made. Each is answered once, in a thread of the device: answers
+/// must be short and must not throw or wait for another request. An answer's exception is null if all is well; std::bad_alloc if
+/// neither the device nor the host has room (nothing was changed); else the device failed, the field is lost, and so will be what
+/// follows.
+///
+/// Threads: any. Requests that are still waiting when the object goes are answered with an error.
+class async_fields {
+public:
+  using rays_done = std::function<void(std::vector<ray>, const ray_counts&, std::exception_ptr)>;
+  using mesh_done = std::function<void(std::shared_ptr<const mesh>, std::exception_ptr)>;
+  using stats_done = std::function<void(const field_stats&, std::exception_ptr)>;
+  using done = std::function<void(std::exception_ptr)>;
+
+  virtual ~async_fields() = default;
+  /// The device's name.
+  [[nodiscard]] virtual std::string name() const = 0;
+  /// Makes a keyframe's rays; independent of all regions. The body is held until the answer.
+  virtual void rays(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, rays_done answer) = 0;
+  /// Applies all jobs to a region, or none of them.
+  virtual void integrate(region_key region, std::vector<ray_job> jobs, done answer) = 0;
+  /// The mesh of a region.
+  virtual void extract(region_key region, mesh_done answer) = 0;
+  /// Hash and counts of a region's own blocks. Its bytes are all that the region holds.
+  virtual void stats(region_key region, stats_done answer) = 0;
+  /// Forgets a region.
+  virtual void drop(region_key region, done answer) = 0;
+  /// As of the last batch.
+  [[nodiscard]] virtual memory_status memory() const = 0;
+};
+
+/// The same as a backend whose calls wait.
+std::unique_ptr<backend> make_waiting_backend(std::shared_ptr<async_fields> fields);
+
+} // namespace tessera::cuda

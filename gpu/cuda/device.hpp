@@ -1,0 +1,41 @@
+#pragma once
+// What the code of this folder needs of a device. Two classes fit: cuda_device (cuda_device.cuh), and the emulated device of the
+// tests, on which every kernel runs on threads of the host.
+//
+// A kernel is a trivially copyable function object, called once for each item with the item's number, in any order and side by
+// side. Kernels of a stream run one after another. Pointers in a kernel are device pointers; the host never follows one.
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace tessera::cuda {
+
+struct any_kernel {
+  void operator()(uint64_t) const {}
+};
+
+// clang-format off
+template <class D>
+concept device_like = requires(D d, void* p, size_t n) {
+  { d.name() } -> std::convertible_to<std::string>;
+  d.bind();                                       // the calling thread works on this device from now on
+  { d.allocate(n) } -> std::same_as<void*>;       // throws std::bad_alloc
+  { d.allocate_host(n) } -> std::same_as<void*>;  // pinned; throws std::bad_alloc
+  d.release(p);
+  d.release_host(p);
+  typename D::stream;
+} && requires(typename D::stream s, void* to, const void* from, size_t n, const uint32_t* in, uint32_t* out) {
+  s.upload(to, from, n);     // pinned host memory to the device
+  s.download(to, from, n);   // and back
+  s.fill(to, n, uint8_t{});  // sets bytes
+  s.launch(n, any_kernel{});                // items 0 .. n - 1
+  s.launch_each(in, n, any_kernel{});       // items 0 .. *in * n - 1; *in is read on the device when the kernel starts
+  s.scan(in, out, n);        // out[i] = in[0] + .. + in[i - 1]
+  s.wait();                  // until all of the above is done; blocks this thread only
+  { s.kernels() } -> std::convertible_to<uint64_t>; // launched so far; a scan counts as one
+};
+// clang-format on
+
+} // namespace tessera::cuda

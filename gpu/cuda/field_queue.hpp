@@ -1,0 +1,266 @@
+#pragma once
+
+#include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/field_batch.hpp"
+#include "gpu/cuda/mesh_batch.hpp"
+#include "gpu/cuda/ray_lane.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <variant>
+
+namespace tessera::cuda {
+
+/// async_fields on a device: one thread for the fields, which takes all that waits and can be done together; and a few that make
+/// rays.
+template <device_like Device>
+class field_queue final : public async_fields {
+public:
+  /// Throws std::bad_alloc if the device has no room for the pool.
+  field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
+      : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
+        fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), memory_(store_.status()) {
+    for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
+      lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map));
+    for (auto& lane : lanes_)
+      threads_.emplace_back([this, &lane] { make_rays(*lane); });
+    threads_.emplace_back([this] { work(); });
+  }
+  ~field_queue() override {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+    }
+    work_.notify_all();
+    threads_.clear(); // joins
+    const auto closing = std::make_exception_ptr(std::runtime_error("the device is being closed"));
+    for (auto& r : waiting_)
+      fail(r, closing);
+    for (auto& r : waiting_rays_)
+      r.answer({}, {}, closing);
+  }
+  field_queue(const field_queue&) = delete;
+  field_queue& operator=(const field_queue&) = delete;
+
+  [[nodiscard]] std::string name() const override { return device_->name(); }
+  void rays(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, rays_done answer) override {
+    {
+      const std::scoped_lock lock(mutex_);
+      waiting_rays_.push_back({std::move(body), world_from_camera, std::move(answer)});
+    }
+    work_.notify_all();
+  }
+  void integrate(region_key region, std::vector<ray_job> jobs, done answer) override {
+    for (const ray_job& job : jobs)
+      if (job.first > job.batch.rays->size() || job.count > job.batch.rays->size() - job.first) {
+        answer(std::make_exception_ptr(std::invalid_argument(
+            "a job asks for rays " + std::to_string(job.first) + " to " + std::to_string(uint64_t{job.first} + job.count)
+            + " of a batch that has " + std::to_string(job.batch.rays->size()))));
+        return;
+      }
+    add({task::integrate, region, std::move(jobs), std::move(answer)});
+  }
+  void extract(region_key region, mesh_done answer) override { add({task::extract, region, {}, std::move(answer)}); }
+  void stats(region_key region, stats_done answer) override { add({task::stats, region, {}, std::move(answer)}); }
+  void drop(region_key region, done answer) override { add({task::drop, region, {}, std::move(answer)}); }
+  [[nodiscard]] memory_status memory() const override {
+    const std::scoped_lock lock(mutex_);
+    return memory_;
+  }
+
+private:
+  enum class task : uint8_t { integrate, extract, stats, drop };
+  struct request {
+    task what;
+    region_key region;
+    std::vector<ray_job> jobs;
+    std::variant<done, mesh_done, stats_done> answer;
+  };
+  struct ray_request {
+    std::shared_ptr<const keyframe_body> body;
+    pose world_from_camera;
+    rays_done answer;
+  };
+  /// Of one batch: keeps the buffers of a launch within bounds, and the time until others have their turn.
+  static constexpr size_t most_requests = 512, most_rays = size_t{1} << 22;
+
+  static std::unique_ptr<Device> bound(std::unique_ptr<Device> device) {
+    device->bind();
+    return device;
+  }
+  static const mapping& checked(const mapping& map) {
+    map.validate();
+    return map;
+  }
+  static void fail(request& r, const std::exception_ptr& why) {
+    std::visit(
+        [&]<class Answer>(Answer& answer) {
+          if constexpr (std::is_same_v<Answer, mesh_done>)
+            answer(nullptr, why);
+          else if constexpr (std::is_same_v<Answer, stats_done>)
+            answer({}, why);
+          else
+            answer(why);
+        },
+        r.answer);
+  }
+
+  void add(request r) {
+    {
+      const std::scoped_lock lock(mutex_);
+      waiting_.push_back(std::move(r));
+    }
+    work_.notify_all();
+  }
+
+  /// Takes the first request, and all of its kind that do not pass another one of their region.
+  std::vector<request> take_batch() {
+    std::vector<request> batch;
+    std::deque<request> left;
+    std::set<region_key> passed;
+    size_t rays = 0;
+    const task what = waiting_.front().what;
+    for (auto& r : waiting_) {
+      size_t more = 0;
+      for (const ray_job& job : r.jobs)
+        more += job.count;
+      const bool room = batch.empty() || (batch.size() < most_requests && rays + more <= most_rays);
+      if (r.what == what && room && !passed.contains(r.region)) {
+        rays += more;
+        batch.push_back(std::move(r));
+      } else {
+        passed.insert(r.region);
+        left.push_back(std::move(r));
+      }
+    }
+    waiting_ = std::move(left);
+    return batch;
+  }
+
+  void work() {
+    device_->bind();
+    std::exception_ptr failure;
+    for (;;) {
+      std::vector<request> batch;
+      {
+        std::unique_lock lock(mutex_);
+        memory_ = store_.status();
+        memory_.batches = batches_;
+        memory_.kernels = stream_.kernels();
+        work_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+        if (stopping_)
+          return;
+        batch = take_batch();
+      }
+      ++batches_;
+      run(batch, failure);
+    }
+  }
+
+  /// Does a batch; in parts, if there is no room for all of it at once.
+  void run(std::span<request> batch, std::exception_ptr& failure) {
+    if (!failure) {
+      try {
+        attempt(batch);
+        return;
+      } catch (const std::bad_alloc&) {
+        if (batch.size() == 1) {
+          fail(batch[0], std::current_exception());
+          return;
+        }
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    }
+    if (failure) {
+      for (request& r : batch)
+        fail(r, failure);
+      return;
+    }
+    run(batch.first(batch.size() / 2), failure);
+    run(batch.subspan(batch.size() / 2), failure);
+  }
+
+  /// Answers all or throws before the first answer.
+  void attempt(std::span<request> batch) {
+    std::vector<region_key> keys;
+    for (const request& r : batch)
+      keys.push_back(r.region);
+    switch (batch[0].what) {
+    case task::integrate: {
+      std::vector<region_jobs> all;
+      for (const request& r : batch)
+        all.push_back({r.region, r.jobs});
+      fields_.integrate(all, batches_);
+      answer_done(batch);
+      break;
+    }
+    case task::extract: {
+      const auto meshes = meshes_.extract(keys, batches_);
+      for (size_t i = 0; i < batch.size(); ++i)
+        std::get<mesh_done>(batch[i].answer)(meshes[i], nullptr);
+      break;
+    }
+    case task::stats: {
+      const auto stats = fields_.stats(keys);
+      for (size_t i = 0; i < batch.size(); ++i)
+        std::get<stats_done>(batch[i].answer)(stats[i], nullptr);
+      break;
+    }
+    case task::drop:
+      for (const region_key key : keys)
+        store_.drop(key);
+      answer_done(batch);
+      break;
+    }
+  }
+  static void answer_done(std::span<request> batch) {
+    for (request& r : batch)
+      std::get<done>(r.answer)(nullptr);
+  }
+
+  void make_rays(ray_lane<Device>& lane) {
+    device_->bind();
+    for (;;) {
+      ray_request r;
+      {
+        std::unique_lock lock(mutex_);
+        work_.wait(lock, [&] { return stopping_ || !waiting_rays_.empty(); });
+        if (stopping_)
+          return;
+        r = std::move(waiting_rays_.front());
+        waiting_rays_.pop_front();
+      }
+      std::vector<ray> rays;
+      ray_counts counts;
+      std::exception_ptr failure;
+      try {
+        rays = lane.make(*r.body, r.world_from_camera, counts);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      r.answer(std::move(rays), counts, failure);
+    }
+  }
+
+  std::unique_ptr<Device> device_;
+  mapping map_;
+  typename Device::stream stream_;
+  region_store<Device> store_;
+  field_batch<Device> fields_;
+  mesh_batch<Device> meshes_;
+  std::vector<std::unique_ptr<ray_lane<Device>>> lanes_;
+  uint64_t batches_ = 0;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<request> waiting_;
+  std::deque<ray_request> waiting_rays_;
+  memory_status memory_;
+  bool stopping_ = false;
+  std::vector<std::jthread> threads_; ///< last: they use all of the above
+};
+
+} // namespace tessera::cuda

@@ -1,0 +1,287 @@
+#pragma once
+
+#include "gpu/backend.hpp"
+#include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/buffer.hpp"
+#include "gpu/cuda/device.hpp"
+#include "gpu/cuda/field_kernels.hpp"
+
+#include <algorithm>
+#include <map>
+#include <new>
+#include <set>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+namespace tessera::cuda {
+
+/// A region whose blocks lie in host memory.
+struct region_away {
+  std::vector<uint32_t> entries;  ///< of its table
+  std::vector<voxel_words> words; ///< 512 for each
+  [[nodiscard]] uint64_t bytes() const { return entries.size() * sizeof(uint32_t) + words.size() * sizeof(voxel_words); }
+};
+
+/// A region as the host knows it.
+struct region_record {
+  static constexpr uint32_t nowhere = UINT32_MAX;
+  uint32_t slot = nowhere; ///< its table on the device; nowhere while it is away
+  uint64_t touched = 0;    ///< the last batch that used it
+  bool changed = false;    ///< since it was last meshed
+  region_away away;
+  std::shared_ptr<const mesh> surface = std::make_shared<const mesh>();
+};
+
+/// The blocks of all regions: which region has which, on the device or in host memory. Threads: one.
+template <device_like Device>
+class region_store {
+public:
+  using stream = typename Device::stream;
+  using keys = std::vector<region_key>;
+
+  region_store(Device& device, stream& work, const mapping& map, const field_options& options)
+      : options_(options), region_voxels_(static_cast<int32_t>(map.region_voxels)), stream_(work),
+        edge_(map.region_voxels / 8 + 1), table_size_(edge_ * edge_ * edge_), blocks_(block_count(options)),
+        slots_(slot_count(options, table_size_)), free_blocks_(blocks_), tables_(device, size_t{slots_} * table_size_),
+        words_(device, size_t{blocks_} * 512), free_(device, blocks_), chosen_(device, 16), chosen_up_(device, 16),
+        listed_(device, 1024), listed_down_(device), place_(device), lengths_(device, 2), lengths_down_(device, 2),
+        entries_(device), entries_up_(device), transfer_(device, transfer_blocks * 512),
+        transfer_host_(device, transfer_blocks * 512) {
+    stream_.fill(tables_.data(), size_t{slots_} * table_size_ * sizeof(uint32_t), 0);
+    stream_.launch(blocks_, fill_free_stack{free_.data(), blocks_});
+    stream_.wait();
+    for (uint32_t s = slots_; s > 0; --s)
+      free_slots_.push_back(s - 1);
+  }
+
+  [[nodiscard]] field_view view() const {
+    return {tables_.data(), words_.data(), free_.data(), edge_, table_size_, region_voxels_ + lattice::apron};
+  }
+  [[nodiscard]] uint32_t table_size() const { return table_size_; }
+  [[nodiscard]] uint32_t blocks() const { return blocks_; }
+  [[nodiscard]] uint32_t free_blocks() const { return free_blocks_; }
+  /// The jobs of a batch took blocks off the stack.
+  void took(uint32_t blocks) { free_blocks_ -= blocks; }
+
+  [[nodiscard]] region_record* find(region_key key) {
+    const auto at = regions_.find(key);
+    return at != regions_.end() ? &at->second : nullptr;
+  }
+  [[nodiscard]] chosen_region chosen(region_key key) {
+    return {regions_.at(key).slot, {key.x * region_voxels_, key.y * region_voxels_, key.z * region_voxels_}};
+  }
+
+  /// Has all these regions on the device, those that there are not yet as empty ones; others may leave for it. Throws
+  /// std::bad_alloc if they do not all fit: then some may have moved, but none has changed.
+  void bring(const keys& wanted, uint64_t batch) {
+    const std::set<region_key> keep(wanted.begin(), wanted.end());
+    for (const region_key key : keep) {
+      auto [at, fresh] = regions_.try_emplace(key);
+      region_record& region = at->second;
+      if (region.slot == region_record::nowhere) {
+        try {
+          settle(region, keep);
+        } catch (...) {
+          if (fresh)
+            regions_.erase(at);
+          throw;
+        }
+      }
+      region.touched = batch;
+    }
+  }
+
+  /// Sends regions away, the least recently touched first, until so many blocks are unused. False if that cannot be.
+  bool make_room(uint64_t blocks, const std::set<region_key>& keep) {
+    while (free_blocks_ < blocks)
+      if (!send_one_away(keep))
+        return false;
+    return true;
+  }
+
+  void drop(region_key key) {
+    const auto at = regions_.find(key);
+    if (at == regions_.end())
+      return;
+    if (at->second.slot != region_record::nowhere)
+      release(key, at->second);
+    away_bytes_ -= at->second.away.bytes();
+    regions_.erase(at);
+  }
+
+  /// Lists the blocks of regions that are on the device. The list is good until the next call, and until its regions change.
+  /// Returns its length after waiting for it.
+  uint32_t list(const keys& which) {
+    const size_t entries = which.size() * table_size_;
+    chosen_.ensure(which.size());
+    chosen_up_.ensure(which.size());
+    place_.ensure(entries);
+    for (size_t i = 0; i < which.size(); ++i)
+      chosen_up_[i] = chosen(which[i]);
+    for (;;) {
+      stream_.upload(chosen_.data(), chosen_up_.data(), which.size() * sizeof(chosen_region));
+      stream_.fill(lengths_.data(), 2 * sizeof(uint32_t), 0);
+      stream_.launch(entries, list_blocks{view(), listing()});
+      stream_.download(lengths_down_.data(), lengths_.data(), 2 * sizeof(uint32_t));
+      stream_.wait();
+      if (lengths_down_[1] <= listed_.size())
+        return lengths_down_[0];
+      listed_.ensure(lengths_down_[1]);
+    }
+  }
+  /// The list last made, for kernels.
+  [[nodiscard]] block_list listing() const {
+    return {chosen_.data(),  listed_.data(),     place_.data(), static_cast<uint32_t>(listed_.size()),
+            lengths_.data(), lengths_.data() + 1};
+  }
+
+  /// Blocks that are marked as wanted in these regions are not any more.
+  void forget_wanted_blocks(const keys& which) {
+    entries_.ensure(which.size());
+    entries_up_.ensure(which.size());
+    for (size_t i = 0; i < which.size(); ++i)
+      entries_up_[i] = regions_.at(which[i]).slot;
+    stream_.upload(entries_.data(), entries_up_.data(), which.size() * sizeof(uint32_t));
+    stream_.launch(which.size() * table_size_, forget_wanted{view(), entries_.data()});
+    stream_.wait();
+  }
+
+  [[nodiscard]] memory_status status() const {
+    memory_status out;
+    out.blocks = blocks_;
+    out.free_blocks = free_blocks_;
+    out.regions_here = slots_ - free_slots_.size();
+    out.regions_away = regions_.size() - out.regions_here;
+    out.away_bytes = away_bytes_;
+    out.moves_out = moves_out_;
+    out.moves_in = moves_in_;
+    return out;
+  }
+
+private:
+  static constexpr size_t transfer_blocks = 256; ///< copied at once when a region moves
+
+  static uint32_t block_count(const field_options& o) {
+    const uint64_t blocks = o.pool_bytes / (512 * sizeof(voxel_words));
+    if (blocks == 0)
+      throw std::invalid_argument("a pool of " + std::to_string(o.pool_bytes) + " bytes holds no block of 12288 bytes");
+    return static_cast<uint32_t>(std::min<uint64_t>(blocks, uint64_t{1} << 28));
+  }
+  /// No more tables than a quarter of the pool's memory, but enough for a few regions.
+  static uint32_t slot_count(const field_options& o, uint32_t table_size) {
+    const uint64_t fit = o.pool_bytes / 4 / (table_size * sizeof(uint32_t));
+    return static_cast<uint32_t>(std::clamp<uint64_t>(fit, std::min(64u, o.most_regions), o.most_regions));
+  }
+
+  /// Gives a region a slot, and its blocks if it has any in host memory.
+  void settle(region_record& region, const std::set<region_key>& keep) {
+    const auto blocks = static_cast<uint32_t>(region.away.entries.size());
+    while (free_slots_.empty())
+      if (!send_one_away(keep))
+        throw std::bad_alloc{};
+    if (!make_room(blocks, keep))
+      throw std::bad_alloc{};
+    const uint32_t slot = free_slots_.back();
+    if (blocks != 0)
+      copy_in_blocks(region.away, slot);
+    free_slots_.pop_back();
+    region.slot = slot;
+    if (blocks != 0) {
+      away_bytes_ -= region.away.bytes();
+      region.away = {};
+      ++moves_in_;
+    }
+  }
+
+  void copy_in_blocks(const region_away& away, uint32_t slot) {
+    const auto blocks = static_cast<uint32_t>(away.entries.size());
+    entries_.ensure(blocks);
+    entries_up_.ensure(blocks);
+    for (uint32_t i = 0; i < blocks; ++i)
+      entries_up_[i] = slot * table_size_ + away.entries[i];
+    stream_.upload(entries_.data(), entries_up_.data(), blocks * sizeof(uint32_t));
+    stream_.launch(blocks, adopt_blocks{view(), entries_.data(), free_blocks_});
+    for (size_t first = 0; first < blocks; first += transfer_blocks) {
+      const size_t count = std::min<size_t>(transfer_blocks, blocks - first) * 512;
+      std::copy_n(away.words.data() + first * 512, count, transfer_host_.data());
+      stream_.upload(transfer_.data(), transfer_host_.data(), count * sizeof(voxel_words));
+      stream_.launch(count, copy_in{view(), free_blocks_, first, transfer_.data()});
+      stream_.wait();
+    }
+    free_blocks_ -= blocks;
+  }
+
+  /// Moves the least recently touched region that need not stay. False if there is none, or the host has no room for it.
+  bool send_one_away(const std::set<region_key>& keep) {
+    auto oldest = regions_.end();
+    for (auto at = regions_.begin(); at != regions_.end(); ++at)
+      if (at->second.slot != region_record::nowhere && !keep.contains(at->first)
+          && (oldest == regions_.end() || at->second.touched < oldest->second.touched))
+        oldest = at;
+    if (oldest == regions_.end())
+      return false;
+    auto& [key, region] = *oldest;
+    const uint32_t blocks = list({key});
+    region_away away;
+    const uint64_t bytes = blocks * (sizeof(uint32_t) + 512 * sizeof(voxel_words));
+    if (bytes != 0 && away_bytes_ + bytes > options_.host_bytes)
+      return false;
+    try {
+      away.entries.resize(blocks);
+      away.words.resize(size_t{blocks} * 512);
+      listed_down_.ensure(blocks);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    stream_.download(listed_down_.data(), listed_.data(), blocks * sizeof(listed_block));
+    for (size_t first = 0; first < blocks; first += transfer_blocks) {
+      const size_t count = std::min<size_t>(transfer_blocks, blocks - first) * 512;
+      stream_.launch(count, copy_out{view(), listing(), first, transfer_.data()});
+      stream_.download(transfer_host_.data(), transfer_.data(), count * sizeof(voxel_words));
+      stream_.wait();
+      std::copy_n(transfer_host_.data(), count, away.words.data() + first * 512);
+    }
+    stream_.wait();
+    for (uint32_t i = 0; i < blocks; ++i)
+      away.entries[i] = listed_down_[i].entry;
+    release_listed(blocks, region);
+    away_bytes_ += away.bytes();
+    region.away = std::move(away);
+    ++moves_out_;
+    return true;
+  }
+
+  void release(region_key key, region_record& region) { release_listed(list({key}), region); }
+  void release_listed(uint32_t blocks, region_record& region) {
+    stream_.launch(blocks, release_blocks{view(), listing(), free_blocks_});
+    stream_.wait();
+    free_blocks_ += blocks;
+    free_slots_.push_back(region.slot);
+    region.slot = region_record::nowhere;
+  }
+
+  field_options options_;
+  int32_t region_voxels_;
+  stream& stream_;
+  uint32_t edge_, table_size_, blocks_, slots_, free_blocks_;
+  device_buffer<Device, uint32_t> tables_;
+  device_buffer<Device, voxel_words> words_;
+  device_buffer<Device, uint32_t> free_;
+  device_buffer<Device, chosen_region> chosen_;
+  pinned_buffer<Device, chosen_region> chosen_up_;
+  device_buffer<Device, listed_block> listed_;
+  pinned_buffer<Device, listed_block> listed_down_;
+  device_buffer<Device, uint32_t> place_;
+  device_buffer<Device, uint32_t> lengths_;
+  pinned_buffer<Device, uint32_t> lengths_down_;
+  device_buffer<Device, uint32_t> entries_;
+  pinned_buffer<Device, uint32_t> entries_up_;
+  device_buffer<Device, voxel_words> transfer_;
+  pinned_buffer<Device, voxel_words> transfer_host_;
+  std::map<region_key, region_record> regions_;
+  std::vector<uint32_t> free_slots_;
+  uint64_t away_bytes_ = 0, moves_out_ = 0, moves_in_ = 0;
+};
+
+} // namespace tessera::cuda

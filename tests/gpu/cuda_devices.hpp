@@ -1,0 +1,74 @@
+#pragma once
+// The devices that tests run on: the emulated one, and where this program was built with CUDA and finds a GPU, that GPU.
+
+#include "cuda_emulated.hpp"
+
+#include "gpu/cuda/field_queue.hpp"
+#ifdef TESSERA_CUDA
+#include "gpu/cuda/cuda_backend.hpp"
+#endif
+
+#include <catch2/catch.hpp>
+
+#include <functional>
+#include <future>
+#include <string>
+#include <vector>
+
+namespace tessera::test {
+
+struct device_under_test {
+  std::string name;
+  std::function<std::shared_ptr<cuda::async_fields>(const mapping&, const cuda::field_options&)> open;
+};
+
+inline std::shared_ptr<cuda::async_fields> open_emulated(const mapping& map, const cuda::field_options& options,
+                                                         emulated_device::options how = {}) {
+  return std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
+}
+
+inline const std::vector<device_under_test>& devices() {
+  static const auto all = [] {
+    std::vector<device_under_test> out;
+    for (const unsigned threads : {1u, 4u})
+      out.push_back(
+          {"emulated, threads: " + std::to_string(threads), [threads](const mapping& map, const cuda::field_options& o) {
+             return open_emulated(map, o, {.threads = threads, .seed = std::random_device{}()});
+           }});
+#ifdef TESSERA_CUDA
+    const auto gpus = cuda::list_devices();
+    if (gpus.empty())
+      WARN("no CUDA device was found: only the emulated device is tested");
+    else
+      out.push_back({gpus.front(), [](const mapping& map, const cuda::field_options& o) {
+                       return std::shared_ptr<cuda::async_fields>(cuda::open_device(0, map, o));
+                     }});
+#endif
+    return out;
+  }();
+  return all;
+}
+
+/// A pool of a few blocks: tests hold little.
+inline cuda::field_options small_pool(uint64_t blocks = 4096, uint64_t host_bytes = 0) {
+  cuda::field_options o;
+  o.pool_bytes = blocks * 12'288;
+  o.host_bytes = host_bytes;
+  o.most_regions = 512;
+  o.ray_lanes = 1;
+  return o;
+}
+
+/// Waits for a keyframe's rays.
+inline std::vector<ray> rays_of(cuda::async_fields& device, std::shared_ptr<const keyframe_body> body, const pose& at,
+                                ray_counts& counts) {
+  std::promise<std::vector<ray>> promise;
+  auto future = promise.get_future();
+  device.rays(std::move(body), at, [&](std::vector<ray> rays, const ray_counts& c, const std::exception_ptr& failure) {
+    counts = c;
+    failure ? promise.set_exception(failure) : promise.set_value(std::move(rays));
+  });
+  return future.get();
+}
+
+} // namespace tessera::test

@@ -1,0 +1,178 @@
+#pragma once
+// A device that is not there: its kernels run on threads of the host, in another order each time. It is as unforgiving as it can
+// be: nothing is done before somebody waits for it, new memory holds garbage, and (if asked for) device memory cannot be touched
+// by the host.
+
+#include "gpu/cuda/device.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <numeric>
+#include <random>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include <sys/mman.h>
+
+namespace tessera::test {
+
+class emulated_device {
+public:
+  struct options {
+    unsigned threads = 3;
+    uint64_t seed = 1;
+    bool guarded = false;                  ///< device memory can only be touched by kernels and copies
+    size_t memory_bytes = size_t{1} << 30; ///< more cannot be allocated on the device
+    std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false); ///< every wait fails from now on
+  };
+  explicit emulated_device(options o) : options_(o) {}
+  ~emulated_device() {
+    for (const auto& [at, bytes] : memory_)
+      ::munmap(at, bytes);
+  }
+  emulated_device(const emulated_device&) = delete;
+  emulated_device& operator=(const emulated_device&) = delete;
+
+  [[nodiscard]] std::string name() const { return "emulated device"; }
+  void bind() {}
+
+  void* allocate(size_t bytes) {
+    const std::scoped_lock lock(mutex_);
+    bytes = (bytes + 4095) & ~size_t{4095};
+    if (bytes + used_ > options_.memory_bytes)
+      throw std::bad_alloc{};
+    void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+      throw std::bad_alloc{};
+    std::memset(at, 0xa5, bytes);
+    used_ += bytes;
+    memory_[at] = bytes;
+    if (options_.guarded && running_ == 0)
+      ::mprotect(at, bytes, PROT_NONE);
+    return at;
+  }
+  void release(void* at) noexcept {
+    const std::scoped_lock lock(mutex_);
+    const auto known = memory_.find(at);
+    if (known == memory_.end())
+      std::abort(); // not ours, or given back twice
+    used_ -= known->second;
+    ::munmap(at, known->second);
+    memory_.erase(known);
+  }
+  void* allocate_host(size_t bytes) {
+    void* at = std::malloc(std::max<size_t>(bytes, 1));
+    if (at == nullptr)
+      throw std::bad_alloc{};
+    std::memset(at, 0xa5, bytes);
+    return at;
+  }
+  void release_host(void* at) noexcept { std::free(at); }
+
+  class stream {
+  public:
+    explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) {}
+    void upload(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
+    void download(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
+    void fill(void* to, size_t bytes, uint8_t value) {
+      later([=] {
+        if (bytes != 0)
+          std::memset(to, value, bytes);
+      });
+    }
+    template <class Kernel>
+    void launch(uint64_t items, Kernel kernel) {
+      static_assert(std::is_trivially_copyable_v<Kernel>);
+      ++kernels_;
+      later([=, this] { run(items, kernel); });
+    }
+    template <class Kernel>
+    void launch_each(const uint32_t* count, uint64_t items, Kernel kernel) {
+      static_assert(std::is_trivially_copyable_v<Kernel>);
+      ++kernels_;
+      later([=, this] { run(*count * items, kernel); });
+    }
+    void scan(const uint32_t* in, uint32_t* out, size_t count) {
+      ++kernels_;
+      later([=] { std::exclusive_scan(in, in + count, out, 0u); });
+    }
+    void wait() {
+      device_.begin();
+      std::vector<std::function<void()>> work;
+      work.swap(work_);
+      for (const auto& each : work)
+        each();
+      device_.end();
+      if (*device_.options_.broken)
+        throw std::runtime_error("the emulated device is broken");
+    }
+    [[nodiscard]] uint64_t kernels() const { return kernels_; }
+
+  private:
+    void later(std::function<void()> what) { work_.push_back(std::move(what)); }
+    void copy(void* to, const void* from, size_t bytes) {
+      later([=] {
+        if (bytes != 0)
+          std::memcpy(to, from, bytes);
+      });
+    }
+    /// All items, in an order that depends on the seed, dealt out to the threads.
+    template <class Kernel>
+    void run(uint64_t items, const Kernel& kernel) {
+      if (items == 0)
+        return;
+      const uint64_t start = random_() % items;
+      uint64_t step = items < 3 ? 1 : random_() % items | 1;
+      while (std::gcd(step, items) != 1)
+        ++step;
+      const auto part = [&](uint64_t from, uint64_t to) {
+        uint64_t at = (start + from % items * (step % items)) % items; // items are far below 2^32
+        for (uint64_t i = from; i < to; ++i) {
+          kernel(at);
+          at = (at + step) % items;
+        }
+      };
+      const uint64_t threads = items < 64 ? 1 : std::max(1u, device_.options_.threads);
+      std::vector<std::jthread> others;
+      for (uint64_t t = 1; t < threads; ++t)
+        others.emplace_back([&, t] { part(items * t / threads, items * (t + 1) / threads); });
+      part(0, items / threads);
+    }
+    emulated_device& device_;
+    std::mt19937_64 random_;
+    std::vector<std::function<void()>> work_;
+    uint64_t kernels_ = 0;
+  };
+
+private:
+  void begin() {
+    const std::scoped_lock lock(mutex_);
+    if (running_++ == 0)
+      protect(PROT_READ | PROT_WRITE);
+  }
+  void end() {
+    const std::scoped_lock lock(mutex_);
+    if (--running_ == 0)
+      protect(PROT_NONE);
+  }
+  void protect(int access) {
+    if (options_.guarded)
+      for (const auto& [at, bytes] : memory_)
+        ::mprotect(at, bytes, access);
+  }
+  options options_;
+  std::mutex mutex_;
+  std::map<void*, size_t> memory_;
+  size_t used_ = 0;
+  int running_ = 0;
+};
+
+} // namespace tessera::test
