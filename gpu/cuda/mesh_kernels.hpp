@@ -11,6 +11,9 @@
 
 namespace tessera::cuda {
 
+/// The distance where nothing was observed.
+inline constexpr float unobserved = std::numeric_limits<float>::infinity();
+
 /// Triangles of one case, as kernels read them.
 struct case_row {
   uint8_t count;
@@ -43,12 +46,11 @@ struct region_reader {
     return block != no_block ? field.words + (block - 1) * uint64_t{512} + static_cast<uint32_t>(lattice::voxel_in_block(x, y, z))
                              : nullptr;
   }
-  /// Mean distance; infinite where nothing was observed.
+  /// Mean distance.
   [[nodiscard]] TESSERA_HD float distance(int32_t x, int32_t y, int32_t z) const {
     const voxel_words* v = at(x, y, z);
     const uint32_t weight = v != nullptr ? weight_sum(v->w1) : 0;
-    return weight != 0 ? static_cast<float>(distance_sum(v->w0)) / static_cast<float>(weight)
-                       : std::numeric_limits<float>::infinity();
+    return weight != 0 ? static_cast<float>(distance_sum(v->w0)) / static_cast<float>(weight) : unobserved;
   }
 };
 
@@ -200,7 +202,6 @@ struct write_vertices {
 private:
   /// Slope of the distance along an axis at a voxel: forward, else backward, else 0.
   TESSERA_HD static float slope(const region_reader& region, int32_t x, int32_t y, int32_t z, int axis, float here) {
-    constexpr float unobserved = std::numeric_limits<float>::infinity();
     const int32_t dx = axis == 0, dy = axis == 1, dz = axis == 2;
     const float ahead = region.distance(x + dx, y + dy, z + dz) - here;
     if (ahead != unobserved)

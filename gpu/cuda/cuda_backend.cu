@@ -1,0 +1,31 @@
+#include "gpu/cuda/cuda_backend.hpp"
+
+#include "gpu/cuda/cuda_device.cuh"
+#include "gpu/cuda/field_queue.hpp"
+
+namespace tessera::cuda {
+
+std::vector<std::string> list_devices() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return {};
+  }
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) {
+    cudaDeviceProp properties{};
+    TESSERA_CUDA(cudaGetDeviceProperties(&properties, i));
+    names.emplace_back(properties.name);
+  }
+  return names;
+}
+
+std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options) {
+  const auto names = list_devices();
+  if (number < 0 || static_cast<size_t>(number) >= names.size())
+    throw std::invalid_argument("there is no GPU " + std::to_string(number) + ": this machine has "
+                                + std::to_string(names.size()));
+  return std::make_unique<field_queue<cuda_device>>(std::make_unique<cuda_device>(number), map, options);
+}
+
+} // namespace tessera::cuda

@@ -1,0 +1,158 @@
+#pragma once
+// A GPU, as device.hpp wants it.
+
+#include "gpu/cuda/buffer.hpp"
+#include "gpu/cuda/device.hpp"
+
+#include <cub/device/device_scan.cuh>
+#include <cuda_runtime.h>
+
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+namespace tessera::cuda {
+
+/// Throws if a call failed, after clearing the error where it can be cleared: std::bad_alloc for want of memory, else
+/// std::runtime_error that tells the call, its place and the reason.
+inline void check_cuda(cudaError_t result, const char* call, const char* file, int line) {
+  if (result == cudaSuccess)
+    return;
+  (void)cudaGetLastError(); // a sticky error stays, and comes back with the next call
+  if (result == cudaErrorMemoryAllocation)
+    throw std::bad_alloc{};
+  throw std::runtime_error(std::string(file) + ':' + std::to_string(line) + ": " + call + ": " + cudaGetErrorName(result) + " ("
+                           + cudaGetErrorString(result) + ')');
+}
+#define TESSERA_CUDA(call) ::tessera::cuda::check_cuda((call), #call, __FILE__, __LINE__)
+
+/// Items from the thread's own on, by the size of the grid.
+template <class Kernel>
+__global__ void __launch_bounds__(256) run_items(uint64_t items, Kernel kernel) {
+  const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
+  for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += stride)
+    kernel(i);
+}
+
+/// Likewise, where only the device knows how many items there are.
+template <class Kernel>
+__global__ void __launch_bounds__(256) run_each(const uint32_t* count, uint64_t items_each, Kernel kernel) {
+  const uint64_t stride = uint64_t{gridDim.x} * blockDim.x, items = *count * items_each;
+  for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += stride)
+    kernel(i);
+}
+
+class cuda_device {
+public:
+  explicit cuda_device(int number) : number_(number) {
+    bind();
+    cudaDeviceProp properties{};
+    TESSERA_CUDA(cudaGetDeviceProperties(&properties, number));
+    name_ = properties.name;
+    blocks_at_once_ = static_cast<uint32_t>(properties.multiProcessorCount) * 8;
+  }
+
+  [[nodiscard]] std::string name() const { return name_; }
+  void bind() { TESSERA_CUDA(cudaSetDevice(number_)); }
+
+  void* allocate(size_t bytes) {
+    bind();
+    void* at = nullptr;
+    TESSERA_CUDA(cudaMalloc(&at, bytes));
+#ifndef NDEBUG
+    TESSERA_CUDA(cudaMemset(at, 0xa5, bytes)); // what is read before it is written shows
+#endif
+    return at;
+  }
+  void release(void* at) noexcept { (void)cudaFree(at); } // an error here is one of an earlier call, which was told
+  void* allocate_host(size_t bytes) {
+    void* at = nullptr;
+    TESSERA_CUDA(cudaHostAlloc(&at, bytes, cudaHostAllocPortable));
+    return at;
+  }
+  void release_host(void* at) noexcept { (void)cudaFreeHost(at); }
+
+  /// A stream, and an event to wait for it without turning the processor.
+  class stream {
+  public:
+    explicit stream(cuda_device& device) : device_(device), scratch_(device, 1 << 16) {
+      device.bind();
+      TESSERA_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+      if (const auto result = cudaEventCreateWithFlags(&done_, cudaEventDisableTiming | cudaEventBlockingSync);
+          result != cudaSuccess) {
+        (void)cudaStreamDestroy(stream_);
+        TESSERA_CUDA(result);
+      }
+    }
+    ~stream() {
+      (void)cudaEventDestroy(done_);
+      (void)cudaStreamDestroy(stream_);
+    }
+    stream(const stream&) = delete;
+    stream& operator=(const stream&) = delete;
+
+    void upload(void* to, const void* from, size_t bytes) {
+      if (bytes != 0)
+        TESSERA_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_));
+    }
+    void download(void* to, const void* from, size_t bytes) {
+      if (bytes != 0)
+        TESSERA_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_));
+    }
+    void fill(void* to, size_t bytes, uint8_t value) {
+      if (bytes != 0)
+        TESSERA_CUDA(cudaMemsetAsync(to, value, bytes, stream_));
+    }
+    template <class Kernel>
+    void launch(uint64_t items, Kernel kernel) {
+      static_assert(std::is_trivially_copyable_v<Kernel>);
+      if (items == 0)
+        return;
+      ++kernels_;
+      run_items<<<grid(items), 256, 0, stream_>>>(items, kernel);
+      TESSERA_CUDA(cudaGetLastError());
+    }
+    template <class Kernel>
+    void launch_each(const uint32_t* count, uint64_t items_each, Kernel kernel) {
+      static_assert(std::is_trivially_copyable_v<Kernel>);
+      ++kernels_;
+      run_each<<<device_.blocks_at_once_, 256, 0, stream_>>>(count, items_each, kernel);
+      TESSERA_CUDA(cudaGetLastError());
+    }
+    void scan(const uint32_t* in, uint32_t* out, size_t count) {
+      ++kernels_;
+      size_t bytes = 0;
+      const auto items = static_cast<uint32_t>(count);
+      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, items, stream_));
+      if (bytes > scratch_.size())
+        wait(); // an earlier scan may still use it
+      scratch_.ensure(bytes);
+      bytes = scratch_.size();
+      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(scratch_.data(), bytes, in, out, items, stream_));
+    }
+    void wait() {
+      TESSERA_CUDA(cudaEventRecord(done_, stream_));
+      TESSERA_CUDA(cudaEventSynchronize(done_));
+    }
+    [[nodiscard]] uint64_t kernels() const { return kernels_; }
+
+  private:
+    [[nodiscard]] uint32_t grid(uint64_t items) const {
+      const uint64_t blocks = (items + 255) / 256;
+      return blocks < device_.blocks_at_once_ ? static_cast<uint32_t>(blocks) : device_.blocks_at_once_;
+    }
+    cuda_device& device_;
+    device_buffer<cuda_device, uint8_t> scratch_;
+    cudaStream_t stream_ = nullptr;
+    cudaEvent_t done_ = nullptr;
+    uint64_t kernels_ = 0;
+  };
+
+private:
+  int number_;
+  std::string name_;
+  uint32_t blocks_at_once_ = 0; ///< of a grid: enough to fill the device
+};
+
+} // namespace tessera::cuda

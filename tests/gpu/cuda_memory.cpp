@@ -1,0 +1,104 @@
+// Regions that leave the device for host memory and come back, and what happens where neither has room.
+
+#include "cuda_world.hpp"
+
+using namespace tessera;
+using namespace tessera::test;
+
+TEST_CASE("regions that leave the device and come back keep every bit, and count") {
+  keyframes k(5);
+  INFO("seed " << k.seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    // One region alone fits; all of them do not by far.
+    const auto map = map_of(32);
+    world whole(map);
+    for (const auto& s : k.scans)
+      whole.add(s);
+    const scan moved{k.scans[1].rays, random_pose(k.random)};
+    whole.add(moved);
+    uint64_t most = 0, all = 0;
+    for (const auto& r : whole.regions) {
+      const uint64_t blocks = whole.field->stats(r).bytes / 12'288;
+      most = std::max(most, blocks);
+      all += blocks;
+    }
+    REQUIRE(most + 4 < all / 2);
+    two_worlds both(device, map, small_pool(most + 4, 1 << 30));
+    for (const auto& s : k.scans) {
+      both.add(s);
+      both.check_fields();
+      both.check_meshes();
+    }
+    auto memory = both.fields->memory();
+    CHECK(memory.moves_out > 0);
+    CHECK(memory.moves_in > 0);
+    CHECK(memory.regions_away > 0);
+    CHECK(memory.away_bytes > 0);
+    both.add(k.scans[1], -1);
+    both.add(moved);
+    both.check_meshes();
+    both.check_fields();
+    // Dropping regions frees what they hold in host memory.
+    for (const auto& r : both.device.regions)
+      both.device.field->drop(r);
+    (void)both.device.stats();
+    memory = both.fields->memory();
+    CHECK(memory.away_bytes == 0);
+    CHECK(memory.regions_here == 0);
+    CHECK(memory.free_blocks == memory.blocks);
+  }
+}
+
+TEST_CASE("more regions than tables: the least recently touched leave") {
+  keyframes k(2);
+  INFO("seed " << k.seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    auto options = small_pool(4096, 1 << 30);
+    options.most_regions = 3;
+    two_worlds both(device, map_of(32), options);
+    for (const auto& s : k.scans)
+      both.add(s);
+    REQUIRE(both.device.regions.size() > 8);
+    both.check_fields();
+    both.check_meshes();
+    CHECK(both.fields->memory().regions_here <= 3);
+  }
+}
+
+TEST_CASE("where neither device nor host has room a region is refused, and nothing is lost") {
+  keyframes k(3);
+  INFO("seed " << k.seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    const auto map = map_of(32);
+    two_worlds both(device, map, small_pool(80, 100 * 12'288));
+    size_t refused = 0;
+    for (const auto& s : k.scans) {
+      uint64_t beyond = 0;
+      const auto cut = partition_rays(map, s.rays, s.at, beyond);
+      for (const auto& part : cut.parts) {
+        const ray_job job{cut.batch, part.first, part.count, s.at, 1, 0, 0};
+        try {
+          both.device.field->integrate(part.region, std::span(&job, 1));
+        } catch (const std::bad_alloc&) {
+          ++refused;
+          continue;
+        }
+        both.cpu.field->integrate(part.region, std::span(&job, 1));
+        both.cpu.regions.insert(part.region);
+        both.device.regions.insert(part.region);
+      }
+    }
+    CHECK(refused > 0);
+    CHECK(both.fields->memory().away_bytes > 0);
+    CHECK(both.fields->memory().away_bytes <= 100 * 12'288);
+    both.check_fields();
+  }
+}
+
+TEST_CASE("a pool that holds no block is refused when the device is opened") {
+  for (const auto& device : devices())
+    CHECK_THROWS_AS(device.open(map_of(32), small_pool(0)), std::invalid_argument);
+}
