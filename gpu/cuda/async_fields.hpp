@@ -20,6 +20,8 @@ struct field_options {
   uint32_t most_regions = 4096;
   /// Keyframes whose rays are made at once; each has a stream and a thread.
   uint32_t ray_lanes = 4;
+  /// Fills new device memory with garbage, so that what is read before it is written shows; for tests.
+  bool poison = false;
 };
 
 /// Where blocks are.

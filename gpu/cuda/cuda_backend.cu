@@ -25,7 +25,7 @@ std::unique_ptr<async_fields> open_device(int number, const mapping& map, const 
   if (number < 0 || static_cast<size_t>(number) >= names.size())
     throw std::invalid_argument("there is no GPU " + std::to_string(number) + ": this machine has "
                                 + std::to_string(names.size()));
-  return std::make_unique<field_queue<cuda_device>>(std::make_unique<cuda_device>(number), map, options);
+  return std::make_unique<field_queue<cuda_device>>(std::make_unique<cuda_device>(number, options.poison), map, options);
 }
 
 } // namespace tessera::cuda

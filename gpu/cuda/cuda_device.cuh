@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(256) run_each(const uint32_t* count, uint64_t 
 
 class cuda_device {
 public:
-  explicit cuda_device(int number) : number_(number) {
+  explicit cuda_device(int number, bool poison) : number_(number), poison_(poison) {
     bind();
     cudaDeviceProp properties{};
     TESSERA_CUDA(cudaGetDeviceProperties(&properties, number));
@@ -60,9 +60,10 @@ public:
     bind();
     void* at = nullptr;
     TESSERA_CUDA(cudaMalloc(&at, bytes));
-#ifndef NDEBUG
-    TESSERA_CUDA(cudaMemset(at, 0xa5, bytes)); // what is read before it is written shows
-#endif
+    if (poison_) {
+      TESSERA_CUDA(cudaMemset(at, 0xa5, bytes));
+      TESSERA_CUDA(cudaStreamSynchronize(nullptr)); // our streams do not wait for the default one
+    }
     return at;
   }
   void release(void* at) noexcept { (void)cudaFree(at); } // an error here is one of an earlier call, which was told
@@ -151,6 +152,7 @@ public:
 
 private:
   int number_;
+  bool poison_;
   std::string name_;
   uint32_t blocks_at_once_ = 0; ///< of a grid: enough to fill the device
 };
