@@ -27,6 +27,8 @@ public:
     std::vector<region_key> keys;
     for (const region_jobs& w : work)
       keys.push_back(w.region);
+    std::sort(keys.begin(), keys.end());
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
     store_.bring(keys, batch);
     const uint64_t items = upload(work);
     if (items == 0)

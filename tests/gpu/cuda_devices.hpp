@@ -10,6 +10,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <cstdlib>
 #include <functional>
 #include <future>
 #include <string>
@@ -27,25 +28,30 @@ inline std::shared_ptr<cuda::async_fields> open_emulated(const mapping& map, con
   return std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
 }
 
-inline const std::vector<device_under_test>& devices() {
-  static const auto all = [] {
-    std::vector<device_under_test> out;
+inline std::vector<device_under_test> find_devices() {
+  std::vector<device_under_test> out;
+  // TESSERA_TEST_DEVICES=gpu leaves the emulated ones out, so that tools for GPUs see nothing else.
+  const char* only = std::getenv("TESSERA_TEST_DEVICES");
+  if (only == nullptr || std::string(only) != "gpu")
     for (const unsigned threads : {1u, 4u})
       out.push_back(
           {"emulated, threads: " + std::to_string(threads), [threads](const mapping& map, const cuda::field_options& o) {
              return open_emulated(map, o, {.threads = threads, .seed = std::random_device{}()});
            }});
 #ifdef TESSERA_CUDA
-    const auto gpus = cuda::list_devices();
-    if (gpus.empty())
-      WARN("no CUDA device was found: only the emulated device is tested");
-    else
-      out.push_back({gpus.front(), [](const mapping& map, const cuda::field_options& o) {
-                       return std::shared_ptr<cuda::async_fields>(cuda::open_device(0, map, o));
-                     }});
+  const auto gpus = cuda::list_devices();
+  if (gpus.empty())
+    WARN("no CUDA device was found: only the emulated device is tested");
+  else
+    out.push_back({gpus.front(), [](const mapping& map, const cuda::field_options& o) {
+                     return std::shared_ptr<cuda::async_fields>(cuda::open_device(0, map, o));
+                   }});
 #endif
-    return out;
-  }();
+  return out;
+}
+
+inline const std::vector<device_under_test>& devices() {
+  static const auto all = find_devices();
   return all;
 }
 
