@@ -83,8 +83,9 @@ private:
     pose world_from_camera;
     rays_done answer;
   };
-  /// Of one batch: keeps the buffers of a launch within bounds, and the time until others have their turn.
-  static constexpr size_t most_requests = 512, most_rays = size_t{1} << 22;
+  /// Of one batch: keeps the buffers of a launch within bounds, and the time until others have their turn. Entries are those of
+  /// the tables of regions that are meshed.
+  static constexpr size_t most_requests = 512, most_rays = size_t{1} << 22, most_entries = size_t{1} << 17;
 
   static std::unique_ptr<Device> bound(std::unique_ptr<Device> device) {
     device->bind();
@@ -122,11 +123,13 @@ private:
     std::set<region_key> passed;
     size_t rays = 0;
     const task what = waiting_.front().what;
+    const size_t most
+        = what == task::extract ? std::clamp<size_t>(most_entries / store_.table_size(), 1, most_requests) : most_requests;
     for (auto& r : waiting_) {
       size_t more = 0;
       for (const ray_job& job : r.jobs)
         more += job.count;
-      const bool room = batch.empty() || (batch.size() < most_requests && rays + more <= most_rays);
+      const bool room = batch.empty() || (batch.size() < most && rays + more <= most_rays);
       if (r.what == what && room && !passed.contains(r.region)) {
         rays += more;
         batch.push_back(std::move(r));

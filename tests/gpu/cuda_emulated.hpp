@@ -31,6 +31,7 @@ public:
     uint64_t seed = 1;
     bool guarded = false;                  ///< device memory can only be touched by kernels and copies
     size_t memory_bytes = size_t{1} << 30; ///< more cannot be allocated on the device
+    std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0);  ///< so far, of both kinds
     std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false); ///< every wait fails from now on
   };
   explicit emulated_device(options o) : options_(o) {}
@@ -46,6 +47,7 @@ public:
 
   void* allocate(size_t bytes) {
     const std::scoped_lock lock(mutex_);
+    ++*options_.allocations;
     bytes = (bytes + 4095) & ~size_t{4095};
     if (bytes + used_ > options_.memory_bytes)
       throw std::bad_alloc{};
@@ -69,6 +71,7 @@ public:
     memory_.erase(known);
   }
   void* allocate_host(size_t bytes) {
+    ++*options_.allocations;
     void* at = std::malloc(std::max<size_t>(bytes, 1));
     if (at == nullptr)
       throw std::bad_alloc{};

@@ -201,6 +201,63 @@ TEST_CASE("requests that wait while a device is closed are answered") {
   }
 }
 
+TEST_CASE("in steady state a device allocates nothing") {
+  keyframes k(3);
+  INFO("seed " << k.seed);
+  const emulated_device::options how;
+  const device_under_test counting{"emulated, counting",
+                                   [&](const mapping& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
+  two_worlds both(counting, map_of(32), small_pool(120, 1 << 28)); // blocks move all the time
+  ray_counts counts;
+  const auto frame = random_keyframe(k.random);
+  int after_first = 0;
+  for (int round = 0; round < 4; ++round) {
+    (void)rays_of(*both.fields, frame.body, frame.world_from_camera, counts);
+    for (const auto& s : k.scans)
+      both.add(s);
+    both.check_meshes();
+    for (const auto& s : k.scans)
+      both.add(s, -1);
+    both.check_meshes();
+    both.check_fields();
+    if (round == 0)
+      after_first = *how.allocations;
+  }
+  CHECK(both.fields->memory().moves_out > 10);
+  CHECK(*how.allocations == after_first);
+}
+
+TEST_CASE("many callers at once, each with regions of its own, get what one would") {
+  keyframes k(6);
+  INFO("seed " << k.seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    const auto map = map_of(32);
+    two_worlds both(device, map, small_pool(160, 1 << 30));
+    std::map<region_key, std::vector<ray_job>> jobs;
+    for (const auto& s : k.scans) {
+      both.cpu.add(s);
+      for (auto& p : parts_of(map, s))
+        jobs[p.region].push_back(p.job);
+    }
+    both.device.regions = both.cpu.regions;
+    std::vector<std::jthread> callers;
+    for (size_t t = 0; t < 4; ++t)
+      callers.emplace_back([&, t] {
+        size_t i = 0;
+        for (const auto& [region, list] : jobs)
+          if (i++ % 4 == t)
+            for (const ray_job& job : list) {
+              both.device.field->integrate(region, std::span(&job, 1));
+              (void)both.device.field->extract(region);
+            }
+      });
+    callers.clear();
+    both.check_fields();
+    both.check_meshes();
+  }
+}
+
 TEST_CASE("the host touches no memory of the device") {
   keyframes k(2);
   const device_under_test guarded{"emulated, guarded", [](const mapping& map, const cuda::field_options& o) {
