@@ -88,6 +88,36 @@ TEST_CASE("more regions than tables: the least recently touched leave") {
   }
 }
 
+TEST_CASE("of regions, the one that was not touched for longest leaves") {
+  keyframes k(1);
+  INFO("seed " << k.seed);
+  const auto map = map_of(32);
+  uint64_t beyond = 0;
+  const auto cut = partition_rays(map, k.scans[0].rays, k.scans[0].at, beyond);
+  REQUIRE(cut.parts.size() >= 3);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    auto options = small_pool(4096, 1 << 30);
+    options.most_regions = 2;
+    const auto fields = device.open(map, options);
+    const auto field = cuda::make_waiting_backend(fields);
+    const auto touch = [&](size_t part) {
+      const auto& p = cut.parts[part];
+      const ray_job job{cut.batch, p.first, p.count, k.scans[0].at, 1, 0, 0};
+      field->integrate(p.region, std::span(&job, 1));
+      (void)field->stats(p.region); // moves nothing; memory() is up to date after it
+      (void)field->stats(p.region);
+    };
+    for (const size_t part : {0u, 1u, 0u, 2u}) // 1 leaves for 2
+      touch(part);
+    CHECK(fields->memory().moves_out == 1);
+    touch(0);
+    CHECK(fields->memory().moves_out == 1);
+    touch(1);
+    CHECK(fields->memory().moves_out == 2);
+  }
+}
+
 TEST_CASE("where neither device nor host has room a region is refused, and nothing is lost") {
   keyframes k(3);
   INFO("seed " << k.seed);
