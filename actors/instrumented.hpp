@@ -60,6 +60,8 @@ public:
   /// Handles one message; CAF calls this for requests, responses and system messages alike.
   caf::invoke_message_result consume(caf::mailbox_element& what) override {
     const auto key = key_of(what);
+    if (what.mid.is_response()) // else CAF's clock keeps the timeout of every request, and the actor with it, until it would have been due
+      this->home_system().clock().cancel_request_timeout(this, what.mid);
     record_->dequeued();
     record_->set_busy(true);
     const auto begin = cycle_clock::ticks();
