@@ -64,6 +64,7 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.map = mapping_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
+  setup.backend = s.backend;
   setup.memory_cap_bytes = s.memory_cap_bytes;
   setup.progress = on_terminal();
   return setup;
@@ -90,6 +91,8 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.input = input_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
+  setup.backend = s.backend;
+  setup.drill = s.drill;
   setup.service.map = mapping_of(s);
   setup.service.threads = setup.threads;
   setup.service.device_bytes = s.memory_cap_bytes;
@@ -153,7 +156,7 @@ int run(int argc, char** argv) {
   auto* serve = add("serve",
                     "Serves the live mesh of what the sources bring. Without a source: a synthetic room that is scanned for ever (or the "
                     "broker of amqp-url), and shared memory",
-                    {"map", "work", "input", "server", "log"}, [&] {
+                    {"map", "work", "input", "server", "drill", "log"}, [&] {
                       const auto settings = line.settings();
                       stop_signal stop;
                       return serve_command(serve_of(settings, line.sources), stop);

@@ -1,6 +1,7 @@
 #include "actors/partitioner.hpp"
 
 #include "actors/instrumented.hpp"
+#include "actors/peer_loss.hpp"
 #include "actors/ray_maker.hpp"
 #include "actors/refill_book.hpp"
 
@@ -16,7 +17,7 @@ namespace tessera {
 namespace {
 
 /// tick: the next step of a refill.
-using partitioner_self = partitioner_actor::extend<caf::reacts_to<caf::tick_atom>>;
+using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>>;
 
 /// Pause before a refill is gone on with after there was no memory for it.
 constexpr std::chrono::milliseconds memory_pause{200};
@@ -48,11 +49,11 @@ public:
   void on_exit() override {
     for (auto& m : makers_)
       send_exit(m.handle, caf::exit_reason::user_shutdown);
-    const verdict closing{outcome::refused, "the service is shutting down"};
+    const auto gone = caf::make_error(ec::restarting, std::string{"the partitioner ended"});
     for (auto& [id, waiting] : changes_)
       for (auto& c : waiting) {
         c->next = nullptr; // it holds the change that holds it
-        std::exchange(c->promise, {}).deliver(closing); // a promise holds this actor, and answers that will not come hold the change
+        std::exchange(c->promise, {}).deliver(gone); // a promise holds this actor, and answers that will not come hold the change
       }
     makers_.clear();
     changes_.clear();
@@ -60,7 +61,7 @@ public:
     regions_.clear();
     for (auto* list : {&gathers_, &running_}) {
       for (auto& g : *list) {
-        g->fail(caf::make_error(ec::closing));
+        g->fail(gone);
         g->forget();
       }
       list->clear();
@@ -70,8 +71,12 @@ public:
   }
 
   behavior_type make_behavior() override {
-    for (uint32_t i = 0; i < std::max(1u, config_.ray_makers); ++i)
-      makers_.push_back({spawn_ray_maker(system(), shared(), config_.map, config_.rays), 0});
+    set_down_handler([this](const caf::down_msg& down) { replace_maker(down.source); });
+    makers_.resize(std::max(1u, config_.ray_makers));
+    for (auto& m : makers_)
+      start_maker(m);
+    if (config_.successor)
+      recover();
     count_store();
     return {
       [this](integrate_atom, keyframe& frame) {
@@ -86,6 +91,10 @@ public:
         return add(c);
       },
       [this](refill_atom, region_key region, const mesher_actor& mesher) { refill(region, mesher); },
+      [this](caf::put_atom, const broadcaster_actor& successor) {
+        broadcaster_ = successor;
+        tell_all_cameras();
+      },
       [this](status_atom) {
         auto promise = make_response_promise<caf::typed_response_promise<map_status>>();
         gather<region_status>(status_atom::value, promise, [this](const auto& answers) { return sum(answers); });
@@ -126,6 +135,12 @@ private:
 
   // -- changes under way ------------------------------------------------------
 
+  struct maker {
+    ray_maker_actor handle{};
+    size_t busy = 0;
+    uint64_t restarts = 0;
+  };
+
   enum class kind { integrate, retract, revise };
 
   /// A keyframe that comes, goes or moves. Those of one id are done one after another.
@@ -138,6 +153,7 @@ private:
     pose target;    ///< of a keyframe that moves
     partition parts; ///< what it adds to the map; kept until it is known that all regions took it
     uint64_t points = 0;
+    uint32_t makers_lost = 0; ///< ray makers that died over it
     size_t waits_for = 0; ///< parts sent and not answered
     std::vector<std::pair<region_key, std::string>> refused; ///< parts for which there was no room
     std::function<void()> next; ///< what to do when all parts have been answered
@@ -197,6 +213,31 @@ private:
     try_gathers();
   }
 
+  // -- a partitioner's successor ----------------------------------------------------
+
+  /// Makes all that is live again from the store. What the dead partitioner had under way may be in some regions and not in others:
+  /// the supervisor replaces all meshers, and each is refilled. Regions that have no mesher yet are filled from here.
+  void recover() {
+    std::unordered_map<region_key, std::set<uint64_t>> filled;
+    for (const auto& id : store_->ids())
+      try {
+        const auto stored = store_->get(id).value();
+        uint64_t beyond = 0;
+        const auto parts = config_.rays.split(config_.map, *stored.rays.rays, stored.world_from_camera, beyond);
+        const auto place = make_placement(id, stored.world_from_camera, parts);
+        for (const auto& region : place.regions)
+          filled[region].insert(place.serial);
+        live_[id] = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), {place}};
+      } catch (const std::exception& e) {
+        store_failed(e);
+        shared().write(severity::error, "keyframe " + id.value + " is lost: its rays could not be read");
+        store_->erase(id);
+      }
+    for (auto& [region, placements] : filled)
+      book_.start(region, std::move(placements));
+    refill_step();
+  }
+
   // -- a keyframe comes ---------------------------------------------------------
 
   void start_integrate(const change_ptr& c) {
@@ -206,18 +247,35 @@ private:
     const auto index = static_cast<size_t>(idlest - makers_.begin());
     ++idlest->busy;
     c->points = c->frame.body->size();
-    auto frame = c->frame;
-    c->frame.body.reset();
-    request(idlest->handle, config_.request_timeout, integrate_atom::value, std::move(frame))
+    request(idlest->handle, config_.request_timeout, integrate_atom::value, c->frame)
       .then(
         [this, c, index](made_rays& made) {
           --makers_[index].busy;
+          c->frame.body.reset();
           integrate(c, made);
         },
         [this, c, index](caf::error& err) {
           --makers_[index].busy;
+          if (is_peer_loss(err) && ++c->makers_lost < 3)
+            return start_integrate(c); // with another; a keyframe that kills them all is refused
+          c->frame.body.reset();
           refuse(c, refusal::internal, "the keyframe's rays could not be made: " + describe(err));
         });
+  }
+
+  void start_maker(maker& m) {
+    m.handle = spawn_ray_maker(system(), shared(), config_.map, config_.rays);
+    monitor(m.handle);
+  }
+
+  void replace_maker(const caf::actor_addr& dead) {
+    for (auto& m : makers_)
+      if (m.handle.address() == dead) {
+        numbers().restarts.fetch_add(1, std::memory_order_relaxed);
+        shared().write(severity::warning, "restarting a ray maker");
+        start_maker(m);
+        shared().registry->set_restarts(m.handle->id(), ++m.restarts);
+      }
   }
 
   void integrate(const change_ptr& c, made_rays& made) {
@@ -581,7 +639,8 @@ private:
       if (!sent_.at(token).why.for_change)
         return;
     book_.finish(region);
-    send(entry.mesher, refill_atom::value, false);
+    if (entry.mesher) // else one that starts empty
+      send(entry.mesher, refill_atom::value, false);
     try_gathers();
   }
 
@@ -730,6 +789,15 @@ private:
     send(broadcaster_, camera_atom::value, std::vector<camera>{{id, timestamp_ns, world_from_camera, gone}});
   }
 
+  /// In the order in which they came, since a broadcaster keeps the newest.
+  void tell_all_cameras() {
+    std::vector<camera> all;
+    for (const auto& id : store_->ids())
+      if (auto i = live_.find(id); i != live_.end())
+        all.push_back({id, i->second.timestamp_ns, i->second.placements.front().world_from_camera, false});
+    send(broadcaster_, camera_atom::value, std::move(all));
+  }
+
   void count_store() {
     const auto usage = store_->usage();
     auto& n = numbers();
@@ -741,11 +809,6 @@ private:
                         + std::to_string(open_.size()) + " changes under way, " + std::to_string(sent_.size()) + " jobs sent, "
                         + std::to_string(book_.regions().size()) + " regions being refilled");
   }
-
-  struct maker {
-    ray_maker_actor handle;
-    size_t busy = 0;
-  };
 
   supervisor_actor supervisor_;
   broadcaster_actor broadcaster_;
@@ -771,7 +834,7 @@ private:
 
 } // namespace
 
-partitioner_actor spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
+partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
                                     broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config) {
   if (config.own_thread)
     return system.spawn<partitioner, caf::detached>(std::move(context), std::move(supervisor), std::move(broadcaster), std::move(store),

@@ -48,6 +48,9 @@ struct settings {
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
 
+  // drill: for tests and operators who want to see what happens
+  std::string drill;
+
   // log
   std::string log_level;
 

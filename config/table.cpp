@@ -265,6 +265,16 @@ const std::vector<setting> rows{
    .max = 4 * gib,
    .help = "Largest body of a request, which bounds a keyframe sent by HTTP"},
 
+  {.name = "drill",
+   .group = "drill",
+   .value = &settings::drill,
+   .fallback = "",
+   .unit = "bytes",
+   .min = 0,
+   .max = 1000,
+   .help = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so many keyframes "
+           "have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor"},
+
   {.name = "log-level",
    .group = "log",
    .value = &settings::log_level,
