@@ -1,6 +1,7 @@
 """Settings as a user meets them: flags, environment, file, help, errors."""
 
 import json
+import os
 import struct
 import subprocess
 
@@ -108,13 +109,21 @@ def test_each_command_says_which_backend_works(tessera, tmp_path, name):
         running.stop()
 
 
-def test_one_thread_is_enough(tessera):
+def test_one_thread_and_one_core_are_enough(tessera):
     digits, _ = service.hash_of(tessera, "synthetic:room", "--limit", 4)
-    running = service.Service(tessera, "synthetic:room", options=("--limit", 4, "--threads", 1))
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # children inherit it
     try:
-        assert running.wait_for_keyframes(4) == digits
+        for options in ((), ("--threads", 1)):
+            running = service.Service(tessera, "synthetic:room", options=("--limit", 4, *options))
+            try:
+                assert running.wait_for_keyframes(4) == digits
+                actors = [actor["role"] for actor in running.get("/v1/actors")]
+                assert actors.count("device worker") == actors.count("ray maker") == 1
+            finally:
+                running.stop()
     finally:
-        running.stop()
+        os.sched_setaffinity(0, cores)
 
 
 def test_mesh_writes_each_format(tessera, tmp_path):
