@@ -14,6 +14,9 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <sched.h>
+
+#include <algorithm>
 #include <iostream>
 #include <thread>
 
@@ -23,7 +26,15 @@ using namespace tessera;
 
 enum exit_code { ok = 0, failed = 1, usage = 2 };
 
-uint32_t threads_of(const config::settings& s) { return s.threads.value_or(std::max(1u, std::thread::hardware_concurrency())); }
+/// Cores that this process may use: those of the machine, less what an affinity mask or a container's cpuset takes away.
+uint32_t usable_cores() {
+  cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    return static_cast<uint32_t>(std::max(1, CPU_COUNT(&allowed)));
+  return std::max(1u, std::thread::hardware_concurrency()); // more cores than the mask has room for
+}
+
+uint32_t threads_of(const config::settings& s) { return s.threads.value_or(std::min(usable_cores(), 1024u)); }
 
 mapping mapping_of(const config::settings& s) {
   mapping map;

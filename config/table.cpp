@@ -71,7 +71,7 @@ const std::vector<setting> rows{
    .min = 1,
    .max = 1024,
    .word = "all",
-   .help = "Threads that do the work; all is one for each core"},
+   .help = "Threads that do the work; all is one for each core that the process may use"},
   {.name = "backend",
    .group = "work",
    .value = &settings::backend,
