@@ -164,7 +164,7 @@ private:
 class actor_sink final : public ingest_sink {
 public:
   actor_sink(caf::actor_system& system, const service& running, uint32_t credit)
-    : numbers_{running.context.numbers} {
+    : ingest_{running.ingest} {
     state_->credit = std::max(1u, credit);
     relay_ = system.spawn<sink_relay>(running.context, running.ingest.get(), state_);
     if (auto supervisor = running.supervisor.get())
@@ -186,7 +186,7 @@ public:
   }
 
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
-    numbers_->set_aside.add(source, what, reason); // as ingest does
+    caf::anon_send(ingest_.get(), aside_atom::value, source, what, reason);
   }
 
   void close() override { state_->close(); }
@@ -215,7 +215,7 @@ private:
   }
 
   std::shared_ptr<sink_state> state_ = std::make_shared<sink_state>();
-  std::shared_ptr<telemetry> numbers_;
+  seat<ingest_actor> ingest_;
   relay_actor relay_;
 };
 
