@@ -14,6 +14,9 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <sched.h>
+
+#include <algorithm>
 #include <iostream>
 #include <thread>
 
@@ -23,7 +26,15 @@ using namespace tessera;
 
 enum exit_code { ok = 0, failed = 1, usage = 2 };
 
-uint32_t threads_of(const config::settings& s) { return s.threads.value_or(std::max(1u, std::thread::hardware_concurrency())); }
+/// Cores that this process may use: those of the machine, less what an affinity mask or a container's cpuset takes away.
+uint32_t usable_cores() {
+  cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    return static_cast<uint32_t>(std::max(1, CPU_COUNT(&allowed)));
+  return std::max(1u, std::thread::hardware_concurrency()); // more cores than the mask has room for
+}
+
+uint32_t threads_of(const config::settings& s) { return s.threads.value_or(std::min(usable_cores(), 1024u)); }
 
 mapping mapping_of(const config::settings& s) {
   mapping map;
@@ -66,6 +77,7 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.map = mapping_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
+  setup.backend = s.backend;
   setup.memory_cap_bytes = s.memory_cap_bytes;
   setup.progress = on_terminal();
   return setup;
@@ -92,6 +104,8 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.input = input_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
+  setup.backend = s.backend;
+  setup.drill = s.drill;
   setup.service.map = mapping_of(s);
   setup.service.threads = setup.threads;
   setup.service.device_bytes = s.memory_cap_bytes;
@@ -155,7 +169,7 @@ int run(int argc, char** argv) {
   auto* serve = add("serve",
                     "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
                     "synthetic room that is scanned for ever, and shared memory",
-                    {"map", "work", "input", "server", "log"}, [&] {
+                    {"map", "work", "input", "server", "drill", "log"}, [&] {
                       const auto settings = line.settings();
                       stop_signal stop;
                       return serve_command(serve_of(settings, line.sources), stop);

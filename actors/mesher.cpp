@@ -9,7 +9,7 @@ namespace tessera {
 
 namespace {
 
-using mesher_self = mesher_actor::extend<caf::reacts_to<caf::tick_atom>>;
+using mesher_self = mesher_setup::extend<caf::reacts_to<caf::tick_atom>>;
 using job_promise = caf::typed_response_promise<void>;
 
 /// Pause before something is tried again for which there was no memory.
@@ -68,6 +68,17 @@ public:
           dirty_ = true; // even if nothing was left to refill: viewers may still show what the region was
         if (dirty_)
           dirty_since_ = now();
+        step();
+      },
+      [this](caf::put_atom, const broadcaster_actor& broadcaster) {
+        broadcaster_ = broadcaster;
+        // It knows nothing of this region. It may tell a viewer who comes back that the region he holds is gone, under the version
+        // after the last: what is published now must be newer than that.
+        ++version_;
+        must_publish_ = true;
+        if (!dirty_)
+          dirty_since_ = now();
+        dirty_ = true;
         step();
       },
       [this](caf::tick_atom) {
@@ -310,7 +321,7 @@ private:
 
 } // namespace
 
-mesher_actor spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
+mesher_setup spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
                           mesher_config config) {
   return system.spawn<mesher>(std::move(context), std::move(device), std::move(broadcaster), std::move(config));
 }

@@ -17,7 +17,7 @@ struct settings {
   float min_confidence = 0;
 
   // work: with what it is made
-  std::optional<uint32_t> threads; ///< none: one for each core
+  std::optional<uint32_t> threads; ///< none: one for each core that the process may use
   std::string backend;
   uint64_t memory_cap_bytes = 0;
   uint64_t store_memory_bytes = 0;
@@ -47,6 +47,9 @@ struct settings {
   bool insecure = false;
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
+
+  // drill: for tests and operators who want to see what happens
+  std::string drill;
 
   // log
   std::string log_level;

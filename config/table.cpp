@@ -71,7 +71,7 @@ const std::vector<setting> rows{
    .min = 1,
    .max = 1024,
    .word = "all",
-   .help = "Threads that do the work; all is one for each core"},
+   .help = "Threads that do the work; all is one for each core that the process may use"},
   {.name = "backend",
    .group = "work",
    .value = &settings::backend,
@@ -264,6 +264,16 @@ const std::vector<setting> rows{
    .min = 1024,
    .max = 4 * gib,
    .help = "Largest body of a request, which bounds a keyframe sent by HTTP"},
+
+  {.name = "drill",
+   .group = "drill",
+   .value = &settings::drill,
+   .fallback = "",
+   .unit = "bytes",
+   .min = 0,
+   .max = 1000,
+   .help = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so many keyframes "
+           "have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor"},
 
   {.name = "log-level",
    .group = "log",

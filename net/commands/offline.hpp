@@ -18,6 +18,8 @@ struct offline_setup {
   /// The voxel size is to be derived from the first keyframe; truncation and ranges follow it.
   bool auto_voxel = false;
   uint32_t threads = 1;
+  /// Name of the backend; see choose_backend().
+  std::string backend = "auto";
   /// Cap of the field's memory, bytes; 0: none.
   uint64_t memory_cap_bytes = 0;
   /// Show progress on standard error.

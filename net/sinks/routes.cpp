@@ -135,7 +135,7 @@ void answer_mesh(const std::shared_ptr<server_core>& core, mesh_format format,
   // A region's mesh comes when all sent before is in it: that can take longer than a look at a number.
   auto patience = 6 * core->config.timeouts.ask;
   ask<std::vector<region_mesh>>(
-      core->system, back, patience, core->running.partitioner,
+      core->system, back, patience, core->running.partitioner.get(),
       [=, reply = std::move(reply)](std::optional<std::vector<region_mesh>> meshes,
                                     const std::string& why) mutable {
         if (!meshes) {
@@ -161,7 +161,7 @@ void answer_mesh(const std::shared_ptr<server_core>& core, mesh_format format,
 void answer_region(const std::shared_ptr<server_core>& core, region_key region,
                    const return_address<strand>& back, reply_function reply) {
   ask_and_write<patch>(
-      core, back, "the broadcaster", core->running.broadcaster, std::move(reply),
+      core, back, "the broadcaster", core->running.broadcaster.get(), std::move(reply),
       [epoch = core->running.epoch](const patch& newest) {
         auto payload = newest.frame ? patch_payload(*newest.frame) : std::span<const std::byte>{};
         if (payload.empty())
@@ -335,7 +335,7 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
                                   "an actor is lost and cannot be started again: restart the service\n"));
   case resource::readiness:
     return ask_and_write<std::vector<actor_status>>(
-        core, back, "the inspector", service.inspector, std::move(reply),
+        core, back, "the inspector", service.inspector.get(), std::move(reply),
         [core](const std::vector<actor_status>&) {
           auto ready = !core->stopping && core->running.context.numbers->lost_core.load() == 0;
           return text_reply(ready ? status::ok : status::service_unavailable,
@@ -346,21 +346,21 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
     return reply(answer_metrics(*core, head));
   case resource::map:
     return ask_and_write<map_status>(
-        core, back, "the partitioner", service.partitioner, std::move(reply),
+        core, back, "the partitioner", service.partitioner.get(), std::move(reply),
         [](const map_status& map) { return json_reply(to_text(to_json(map))); }, status_atom::value);
   case resource::regions:
     return ask_and_write<std::vector<region_status>>(
-        core, back, "the partitioner", service.partitioner, std::move(reply),
+        core, back, "the partitioner", service.partitioner.get(), std::move(reply),
         [](const std::vector<region_status>& all) { return json_reply(to_text(to_json(all))); },
         list_atom::value);
   case resource::actors:
     return ask_and_write<std::vector<actor_status>>(
-        core, back, "the inspector", service.inspector, std::move(reply),
+        core, back, "the inspector", service.inspector.get(), std::move(reply),
         [](const std::vector<actor_status>& all) { return json_reply(to_text(to_json(all))); },
         status_atom::value);
   case resource::cameras:
     return ask_and_write<std::vector<camera>>(
-        core, back, "the broadcaster", service.broadcaster, std::move(reply),
+        core, back, "the broadcaster", service.broadcaster.get(), std::move(reply),
         [](const std::vector<camera>& all) { return json_reply(to_text(to_json(all))); }, camera_atom::value);
   case resource::aside:
     return reply(json_reply(to_text(to_json(service.context.numbers->set_aside.newest()))));

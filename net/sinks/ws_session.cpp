@@ -95,7 +95,7 @@ void ws_session::start_session() {
   auto weak = weak_from_this();
   auto executor = socket_.get_executor();
   return_address<strand> back{core_->io, executor};
-  session_ = spawn_session(core_->system, core_->running.context, core_->running.broadcaster,
+  session_ = spawn_session(core_->system, core_->running.context, core_->running.broadcaster.get(),
                            core_->running.session, [weak, back](session_output output) {
                              back.post([weak, output = std::move(output)]() mutable {
                                auto self = weak.lock();

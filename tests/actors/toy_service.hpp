@@ -2,6 +2,7 @@
 // A service on the toy field, either under CAF's test scheduler (every step is the test's) or with real threads.
 
 #include "actors/service.hpp"
+#include "actors/supervisor.hpp"
 #include "tests/support/script_actor.hpp"
 #include "toy_field.hpp"
 
@@ -95,9 +96,11 @@ public:
     run();
   }
   ~stepped_service() {
-    for (const auto& a : running.actors)
+    caf::anon_send_exit(running.supervisor.get(), caf::exit_reason::user_shutdown);
+    run();
+    for (const auto& a : running.actors())
       caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
-    running = {};
+    running.forget();
     run();
   }
 
@@ -131,12 +134,17 @@ public:
   }
 
   std::shared_ptr<std::optional<verdict>> put(const keyframe& frame) {
-    return ask<verdict>(running.ingest, ingest_atom::value, frame);
+    return ask<verdict>(running.ingest.get(), ingest_atom::value, frame);
+  }
+
+  /// Kills the actor of a role, as a drill does.
+  void kill(const std::string& role) {
+    caf::anon_send(caf::actor_cast<supervisor_setup>(running.supervisor.get()), kill_atom::value, role);
   }
 
   /// The map's state after everything so far. Time passes, so that what is tried again is.
   map_status status() {
-    auto answer = ask<map_status>(running.partitioner, status_atom::value);
+    auto answer = ask<map_status>(running.partitioner.get(), status_atom::value);
     run();
     for (int i = 0; i < 100 && !*answer; ++i)
       tick(std::chrono::milliseconds{250});

@@ -46,7 +46,7 @@ TEST_CASE("The map, its regions, actors and refused inputs are answered as JSON"
   CHECK(aside[0]["reason"] == "point_count is 7");
   CHECK(aside[0]["time_ns"].is_string());
   camera c{{"k1"}, 5, {}, false};
-  caf::anon_send(s.running.broadcaster, camera_atom::value, std::vector<camera>{c});
+  caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
   CHECK(eventually([&] { return get(port, "/v1/cameras").json().size() == 1; }));
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("Health and readiness tell when an actor is lost") {
 
 TEST_CASE("An actor that is gone or does not answer is a 503, and the server goes on") {
   running_server s{[](server_config& c) { c.timeouts.ask = std::chrono::milliseconds{200}; }};
-  caf::anon_send_exit(s.running.partitioner, caf::exit_reason::kill);
+  caf::anon_send_exit(s.running.partitioner.get(), caf::exit_reason::kill);
   for (const char* path : {"/v1/map", "/v1/regions", "/v1/mesh.ply"}) {
     auto answer = get(s.http->port(), path);
     CHECK(answer.status == 503);

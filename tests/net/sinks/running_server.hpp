@@ -161,8 +161,8 @@ public:
     sink.hold(false);
     http.reset();
     for (auto a :
-         {caf::actor_cast<caf::actor>(running.partitioner), caf::actor_cast<caf::actor>(running.broadcaster),
-          caf::actor_cast<caf::actor>(running.inspector)})
+         {caf::actor_cast<caf::actor>(running.partitioner.get()), caf::actor_cast<caf::actor>(running.broadcaster.get()),
+          caf::actor_cast<caf::actor>(running.inspector.get())})
       caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
     running = {};
   }
@@ -173,7 +173,7 @@ public:
   patch publish(int x0, uint64_t version, int size = 16) {
     auto p = encode_patch(region_of_ground(x0, x0 + size, size, 0.02f, version), quantum, version * 10,
                           version * 20);
-    caf::anon_send(running.broadcaster, patch_atom::value, p);
+    caf::anon_send(running.broadcaster.get(), patch_atom::value, p);
     return p;
   }
 

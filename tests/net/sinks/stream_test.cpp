@@ -21,7 +21,7 @@ TEST_CASE("A viewer is greeted, gets the whole map, then changes") {
   running_server s;
   auto first = s.publish(0, 1), second = s.publish(100, 2);
   camera c{{"k1"}, 9, {}, false};
-  caf::anon_send(s.running.broadcaster, camera_atom::value, std::vector<camera>{c});
+  caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
   viewer v{s.http->port()};
   CHECK(v.response["Sec-WebSocket-Protocol"] == "tessera.v1");
   auto hello = nlohmann::json::parse(v.hear().value());
@@ -66,7 +66,7 @@ TEST_CASE("A viewer that comes back gets only what it missed") {
 TEST_CASE("A patch is one buffer, whoever gets it") {
   running_server s;
   auto p = encode_patch(region_of_ground(0, 16, 16, 0.02f, 1), running_server::quantum, 0, 0);
-  caf::anon_send(s.running.broadcaster, patch_atom::value, p);
+  caf::anon_send(s.running.broadcaster.get(), patch_atom::value, p);
   std::vector<std::unique_ptr<viewer>> viewers;
   for (int i = 0; i < 5; ++i) {
     viewers.push_back(std::make_unique<viewer>(s.http->port()));
@@ -76,7 +76,7 @@ TEST_CASE("A patch is one buffer, whoever gets it") {
   // The copies that the board and the sessions keep share this one's bytes.
   bool same = false;
   caf::scoped_actor self{s.system};
-  self->request(s.running.broadcaster, std::chrono::seconds{5}, patch_atom::value, p.region)
+  self->request(s.running.broadcaster.get(), std::chrono::seconds{5}, patch_atom::value, p.region)
       .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
   CHECK(same);
 }
@@ -191,7 +191,7 @@ TEST_CASE("When its session ends, a viewer is told to come again") {
   REQUIRE(v.hear());
   v.say(subscribe_all);
   v.hear_json("stats");
-  caf::anon_send_exit(s.running.broadcaster, caf::exit_reason::kill);
+  caf::anon_send_exit(s.running.broadcaster.get(), caf::exit_reason::kill);
   while (v.hear())
     ;
   CHECK(v.closed == 1013);
