@@ -29,7 +29,7 @@ const std::vector<setting> rows{
    .min = 0.0001,
    .max = 1600,
    .word = "auto",
-   .help = "Half width of the band around the surface that is written, 1 to 16 voxels; auto is three voxels",
+   .help = "How far before a surface is written, 1 to 16 voxels (behind it: as far, at most 1.875 voxels); auto is three voxels",
    .aliases = {"MESH_TRUNCATION_DISTANCE"}},
   {.name = "region-size",
    .group = "map",

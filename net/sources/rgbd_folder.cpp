@@ -179,7 +179,7 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m) const {
   body->point_data.resize(points);
   body->colour_data.resize(points);
   result.id.value = frame.name;
-  result.timestamp_ns = frame.number * frame_interval_ns;
+  result.timestamp_ns = (frame.number + 1) * frame_interval_ns; // 0 would mean that it has none
   result.received_ns = system_now_ns();
   result.body = std::move(body);
   return result;

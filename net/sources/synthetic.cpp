@@ -185,7 +185,7 @@ keyframe synthetic_scan::make(uint64_t index) const {
   keyframe frame;
   auto number = std::to_string(index);
   frame.id.value = scene_ + "-" + std::string(number.size() < 6 ? 6 - number.size() : 0, '0') + number;
-  frame.timestamp_ns = index * frame_interval_ns;
+  frame.timestamp_ns = (index + 1) * frame_interval_ns; // 0 would mean that it has none
   frame.received_ns = system_now_ns();
   frame.world_from_camera = camera(index);
   frame.body = std::move(body);

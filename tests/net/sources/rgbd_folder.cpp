@@ -95,7 +95,7 @@ TEST_CASE("every pixel with depth becomes a point of the world") {
   REQUIRE(folder.frames().size() == 1);
   auto k = folder.load(folder.frames()[0], 4);
   CHECK(k.id.value == "frame-000002");
-  CHECK(k.timestamp_ns == 2 * 33'333'333);
+  CHECK(k.timestamp_ns == 3 * 33'333'333);
   REQUIRE(k.body->size() == 6 * 6);
   // Row 1, column 3 is the second point of the second row of six.
   auto p = k.body->points().subspan(3 * (6 + 1), 3);
