@@ -34,7 +34,9 @@ uint32_t usable_cores() {
   return std::max(1u, std::thread::hardware_concurrency()); // more cores than the mask has room for
 }
 
-uint32_t threads_of(const config::settings& s) { return s.threads.value_or(std::min(usable_cores(), 1024u)); }
+uint32_t threads_of(const config::settings& s) {
+  return s.threads.value_or(std::min(usable_cores(), 1024u));
+}
 
 mapping mapping_of(const config::settings& s) {
   mapping map;
@@ -154,26 +156,28 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "tessera " TESSERA_VERSION);
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* a, const CLI::Error& e) {
-    return std::string("tessera: ") + e.what() + "\nSee: tessera " + (a->get_subcommands().empty() ? "" : a->get_subcommands().front()->get_name() + ' ')
-           + "--help\n";
+    return std::string("tessera: ") + e.what() + "\nSee: tessera "
+           + (a->get_subcommands().empty() ? "" : a->get_subcommands().front()->get_name() + ' ') + "--help\n";
   });
   command_line line;
   std::function<int()> chosen;
-  const auto add = [&](const char* name, const char* help, std::initializer_list<std::string_view> groups, std::function<int()> action) {
-    auto* command = app.add_subcommand(name, help);
-    config::add_flags(*command, groups, line.flags, line.file);
-    command->callback([&chosen, action = std::move(action)] { chosen = action; });
-    return command;
-  };
+  const auto add
+    = [&](const char* name, const char* help, std::initializer_list<std::string_view> groups, std::function<int()> action) {
+        auto* command = app.add_subcommand(name, help);
+        config::add_flags(*command, groups, line.flags, line.file);
+        command->callback([&chosen, action = std::move(action)] { chosen = action; });
+        return command;
+      };
 
-  auto* serve = add("serve",
-                    "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
-                    "synthetic room that is scanned for ever, and shared memory",
-                    {"map", "work", "input", "server", "drill", "log"}, [&] {
-                      const auto settings = line.settings();
-                      stop_signal stop;
-                      return serve_command(serve_of(settings, line.sources), stop);
-                    });
+  auto* serve
+    = add("serve",
+          "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
+          "synthetic room that is scanned for ever, and shared memory",
+          {"map", "work", "input", "server", "drill", "log"}, [&] {
+            const auto settings = line.settings();
+            stop_signal stop;
+            return serve_command(serve_of(settings, line.sources), stop);
+          });
   serve->add_option("SOURCE", line.sources, source_help);
 
   auto* hash = add("hash", "Prints the hash and the counts of a source's map", {"map", "work", "input", "log"},
@@ -183,7 +187,9 @@ int run(int argc, char** argv) {
   auto* mesh = add("mesh", "Writes the mesh of a source's map to a file", {"map", "work", "input", "log"},
                    [&] { return mesh_command(offline_of(line.settings(), line.source), line.output); });
   mesh->add_option("SOURCE", line.source, source_help)->required();
-  mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")->required()->type_name("FILE");
+  mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")
+    ->required()
+    ->type_name("FILE");
 
   auto* publish = add("publish", "Sends a source's keyframes to a service elsewhere", {"input", "log"}, [&] {
     const auto settings = line.settings();
@@ -192,9 +198,10 @@ int run(int argc, char** argv) {
   });
   publish->add_option("SOURCE", line.source, source_help)->required();
   publish
-    ->add_option("--to", line.to, "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), "
-                                  "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
-                                  "retractions and new poses need one of the others)")
+    ->add_option("--to", line.to,
+                 "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), "
+                 "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
+                 "retractions and new poses need one of the others)")
     ->required()
     ->type_name("URL");
 

@@ -103,8 +103,7 @@ std::vector<actor_status> actor_registry::statuses() const {
       up.insert(out.back().role);
   }
   std::erase_if(out, [&](const actor_status& one) { return one.state == "down" && up.contains(one.role); });
-  std::sort(out.begin(), out.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.role, a.id) < std::tie(b.role, b.id); });
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::tie(a.role, a.id) < std::tie(b.role, b.id); });
   return out;
 }
 

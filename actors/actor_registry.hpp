@@ -80,7 +80,8 @@ class actor_registry {
 public:
   /// Lists an actor for as long as the returned pointer lives; once it is down, only if no other of its role is up. Meshers and
   /// sessions, which come and go, are listed only until they are down.
-  std::shared_ptr<actor_record> enlist(std::string role, std::optional<region_key> region = {}, std::optional<device_id> device = {});
+  std::shared_ptr<actor_record> enlist(std::string role, std::optional<region_key> region = {},
+                                       std::optional<device_id> device = {});
 
   /// Returns what each actor is and does now, by role, then id.
   [[nodiscard]] std::vector<actor_status> statuses() const;

@@ -111,8 +111,9 @@ private:
       ++identities_;
     }
     if (seen_ == 10 && identities_ == seen_) {
-      const std::string text = "every pose so far is the identity: rays start at the world's origin, and the map will be wrong unless the "
-                               "camera never moves; check that the producer sends poses";
+      const std::string text
+        = "every pose so far is the identity: rays start at the world's origin, and the map will be wrong unless the "
+          "camera never moves; check that the producer sends poses";
       shared().write(severity::warning, text);
       record().set_error(text);
     }
@@ -168,7 +169,8 @@ private:
       else if (auto* gone = std::get_if<retraction>(&next.what))
         request(partitioner_, config_.request_timeout, retract_atom::value, gone->id).then(decided, failed);
       else if (auto* moved = std::get_if<revision>(&next.what))
-        request(partitioner_, config_.request_timeout, revise_atom::value, moved->id, moved->world_from_camera).then(decided, failed);
+        request(partitioner_, config_.request_timeout, revise_atom::value, moved->id, moved->world_from_camera)
+          .then(decided, failed);
     }
     numbers().under_way.store(static_cast<int64_t>(under_way_.size()), std::memory_order_relaxed);
     numbers().waiting.store(static_cast<int64_t>(waiting_.size()), std::memory_order_relaxed);

@@ -79,7 +79,8 @@ namespace {
 
 using relay_actor = relay_setup::extend<caf::reacts_to<caf::put_atom, sink_item_ptr>>;
 
-/// Asks ingest on behalf of threads that are no actors. What a dead ingest did not answer it gives to the successor, in the same order.
+/// Asks ingest on behalf of threads that are no actors. What a dead ingest did not answer it gives to the successor, in the same
+/// order.
 class sink_relay final : public instrumented<relay_actor> {
 public:
   sink_relay(caf::actor_config& cfg, actor_context context, ingest_actor ingest, std::shared_ptr<sink_state> state)
@@ -104,7 +105,9 @@ public:
       }
     });
     return {
-      [this](caf::put_atom, const sink_item_ptr& item) { add({item, false}); },
+      [this](caf::put_atom, const sink_item_ptr& item) {
+        add({item, false});
+      },
       [this](caf::put_atom, const ingest_actor& successor) {
         if (successor == ingest_)
           return;
@@ -163,8 +166,7 @@ private:
 
 class actor_sink final : public ingest_sink {
 public:
-  actor_sink(caf::actor_system& system, const service& running, uint32_t credit)
-    : ingest_{running.ingest} {
+  actor_sink(caf::actor_system& system, const service& running, uint32_t credit) : ingest_{running.ingest} {
     state_->credit = std::max(1u, credit);
     relay_ = system.spawn<sink_relay>(running.context, running.ingest.get(), state_);
     if (auto supervisor = running.supervisor.get())

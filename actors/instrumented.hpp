@@ -26,8 +26,9 @@ struct actor_place {
   on_throw policy = on_throw::go_on;
 };
 
-/// Base of every actor: counts and times whatever passes through the mailbox, by type of message, and catches what handlers throw.
-/// A deriving class writes make_behavior() and its handlers as if nothing was measured. See tests/bench/actor_overhead.cpp for the cost.
+/// Base of every actor: counts and times whatever passes through the mailbox, by type of message, and catches what handlers
+/// throw. A deriving class writes make_behavior() and its handlers as if nothing was measured. See tests/bench/actor_overhead.cpp
+/// for the cost.
 template <class Handle>
 class instrumented : public Handle::base {
 public:
@@ -37,8 +38,8 @@ public:
   static constexpr size_t cancelled_at_once = 16;
 
   instrumented(caf::actor_config& cfg, actor_context context, actor_place place)
-    : super(cfg), shared_{std::move(context)}, place_{place},
-      record_{shared_.registry->enlist(place.role, place.region, place.device)} {
+    : super(cfg), shared_{std::move(context)}, place_{place}, record_{shared_.registry->enlist(place.role, place.region,
+                                                                                               place.device)} {
     record_->set_id(this->id());
     this->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
       try {

@@ -72,8 +72,8 @@ public:
       },
       [this](caf::put_atom, const broadcaster_actor& broadcaster) {
         broadcaster_ = broadcaster;
-        // It knows nothing of this region. It may tell a viewer who comes back that the region he holds is gone, under the version
-        // after the last: what is published now must be newer than that.
+        // It knows nothing of this region. It may tell a viewer who comes back that the region he holds is gone, under the
+        // version after the last: what is published now must be newer than that.
         ++version_;
         must_publish_ = true;
         if (!dirty_)
@@ -93,7 +93,7 @@ private:
   struct queued_job {
     ray_job job;
     caf::response_promise promise; // a typed one of void cannot deliver
-    bool alone; ///< its batch did not fit into memory: try it by itself
+    bool alone;                    ///< its batch did not fit into memory: try it by itself
   };
 
   template <class T>
@@ -201,7 +201,8 @@ private:
       .then(
         [this](const field_stats& field) {
           busy_ = false;
-          region_status status{config_.region, config_.device, version_, field, vertices_, triangles_, patch_bytes_, keyframe_ns_};
+          region_status status{config_.region, config_.device, version_,     field,
+                               vertices_,      triangles_,     patch_bytes_, keyframe_ns_};
           answer(status_waiters_, answered_, status);
           step();
         },
@@ -303,10 +304,10 @@ private:
   std::deque<waiter<region_mesh>> mesh_waiters_;
   uint64_t received_ = 0, answered_ = 0;
 
-  bool busy_ = false;     ///< the device works for this region
-  bool dirty_ = false;    ///< the field changed since the last extraction
+  bool busy_ = false;  ///< the device works for this region
+  bool dirty_ = false; ///< the field changed since the last extraction
   bool refilling_ = false;
-  bool paused_ = false;   ///< until the next tick
+  bool paused_ = false; ///< until the next tick
   bool tick_set_ = false;
   bool must_publish_ = false; ///< even if nothing changed: viewers may show what another mesher published
   bool published_once_ = false;

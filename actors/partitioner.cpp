@@ -7,10 +7,9 @@ namespace tessera {
 namespace detail {
 
 partitioner::partitioner(caf::actor_config& cfg, actor_context context, supervisor_actor supervisor,
-                         broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,
-                         partitioner_config config)
-    : instrumented(cfg, std::move(context), {"partitioner"}), supervisor_{std::move(supervisor)},
-      broadcaster_{std::move(broadcaster)}, store_{std::move(store)}, config_{std::move(config)} {}
+                         broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config)
+  : instrumented(cfg, std::move(context), {"partitioner"}), supervisor_{std::move(supervisor)},
+    broadcaster_{std::move(broadcaster)}, store_{std::move(store)}, config_{std::move(config)} {}
 
 void partitioner::on_exit() {
   for (auto& m : makers_)
@@ -46,29 +45,29 @@ partitioner::behavior_type partitioner::make_behavior() {
     recover();
   count_store();
   return {
-      [this](integrate_atom, keyframe& frame) {
-        auto c = make_change(kind::integrate, frame.id);
-        c->frame = std::move(frame);
-        return add(c);
-      },
-      [this](retract_atom, const keyframe_id& id) { return add(make_change(kind::retract, id)); },
-      [this](revise_atom, const keyframe_id& id, const pose& world_from_camera) {
-        auto c = make_change(kind::revise, id);
-        c->target = world_from_camera;
-        return add(c);
-      },
-      [this](refill_atom, region_key region, const mesher_actor& mesher) { refill(region, mesher); },
-      [this](caf::put_atom, const broadcaster_actor& successor) {
-        broadcaster_ = successor;
-        tell_all_cameras();
-      },
-      [this](status_atom) { return ask_status(); },
-      [this](list_atom) { return ask_regions(); },
-      [this](mesh_atom) { return ask_meshes(); },
-      [this](caf::tick_atom) {
-        refill_tick_ = false;
-        refill_step();
-      },
+    [this](integrate_atom, keyframe& frame) {
+      auto c = make_change(kind::integrate, frame.id);
+      c->frame = std::move(frame);
+      return add(c);
+    },
+    [this](retract_atom, const keyframe_id& id) { return add(make_change(kind::retract, id)); },
+    [this](revise_atom, const keyframe_id& id, const pose& world_from_camera) {
+      auto c = make_change(kind::revise, id);
+      c->target = world_from_camera;
+      return add(c);
+    },
+    [this](refill_atom, region_key region, const mesher_actor& mesher) { refill(region, mesher); },
+    [this](caf::put_atom, const broadcaster_actor& successor) {
+      broadcaster_ = successor;
+      tell_all_cameras();
+    },
+    [this](status_atom) { return ask_status(); },
+    [this](list_atom) { return ask_regions(); },
+    [this](mesh_atom) { return ask_meshes(); },
+    [this](caf::tick_atom) {
+      refill_tick_ = false;
+      refill_step();
+    },
   };
 }
 
@@ -93,8 +92,7 @@ void partitioner::store_failed(const std::exception& e) {
   shared().write(severity::error, "partitioner: " + std::string{e.what()});
 }
 
-void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, const pose& world_from_camera,
-                              bool gone) {
+void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, const pose& world_from_camera, bool gone) {
   send(broadcaster_, camera_atom::value, std::vector<camera>{{id, timestamp_ns, world_from_camera, gone}});
 }
 
@@ -113,23 +111,21 @@ void partitioner::count_store() {
   n.live_rays.store(static_cast<int64_t>(usage.rays), std::memory_order_relaxed);
   n.store_memory_bytes.store(static_cast<int64_t>(usage.memory_bytes), std::memory_order_relaxed);
   n.store_disk_bytes.store(static_cast<int64_t>(usage.disk_bytes), std::memory_order_relaxed);
-  record().set_detail(std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size())
-                      + " regions, " + std::to_string(open_.size()) + " changes under way, "
-                      + std::to_string(sent_.size()) + " jobs sent, " + std::to_string(book_.regions().size())
-                      + " regions being refilled");
+  record().set_detail(std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
+                      + std::to_string(open_.size()) + " changes under way, " + std::to_string(sent_.size()) + " jobs sent, "
+                      + std::to_string(book_.regions().size()) + " regions being refilled");
 }
 
 } // namespace detail
 
-partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context,
-                                    supervisor_actor supervisor, broadcaster_actor broadcaster,
-                                    std::shared_ptr<keyframe_store> store, partitioner_config config) {
+partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
+                                    broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,
+                                    partitioner_config config) {
   if (config.own_thread)
-    return system.spawn<detail::partitioner, caf::detached>(std::move(context), std::move(supervisor),
-                                                            std::move(broadcaster), std::move(store),
-                                                            std::move(config));
-  return system.spawn<detail::partitioner>(std::move(context), std::move(supervisor), std::move(broadcaster),
-                                           std::move(store), std::move(config));
+    return system.spawn<detail::partitioner, caf::detached>(std::move(context), std::move(supervisor), std::move(broadcaster),
+                                                            std::move(store), std::move(config));
+  return system.spawn<detail::partitioner>(std::move(context), std::move(supervisor), std::move(broadcaster), std::move(store),
+                                           std::move(config));
 }
 
 } // namespace tessera

@@ -29,6 +29,7 @@ struct partitioner_config {
 using partitioner_setup = partitioner_actor::extend<caf::reacts_to<caf::put_atom, broadcaster_actor>>;
 
 partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
-                                    broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config);
+                                    broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,
+                                    partitioner_config config);
 
 } // namespace tessera

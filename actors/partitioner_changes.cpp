@@ -64,25 +64,24 @@ void partitioner::finish(const change_ptr& c, verdict v) {
 void partitioner::start_integrate(const change_ptr& c) {
   if (live_.contains(c->id))
     return finish(c, {outcome::duplicate, {}});
-  auto idlest = std::min_element(makers_.begin(), makers_.end(),
-                                 [](const auto& a, const auto& b) { return a.busy < b.busy; });
+  auto idlest = std::min_element(makers_.begin(), makers_.end(), [](const auto& a, const auto& b) { return a.busy < b.busy; });
   const auto index = static_cast<size_t>(idlest - makers_.begin());
   ++idlest->busy;
   c->points = c->frame.body->size();
   request(idlest->handle, config_.request_timeout, integrate_atom::value, c->frame)
-      .then(
-          [this, c, index](made_rays& made) {
-            --makers_[index].busy;
-            c->frame.body.reset();
-            integrate(c, made);
-          },
-          [this, c, index](caf::error& err) {
-            --makers_[index].busy;
-            if (is_peer_loss(err) && ++c->makers_lost < 3)
-              return start_integrate(c); // with another; a keyframe that kills them all is refused
-            c->frame.body.reset();
-            refuse(c, refusal::internal, "the keyframe's rays could not be made: " + describe(err));
-          });
+    .then(
+      [this, c, index](made_rays& made) {
+        --makers_[index].busy;
+        c->frame.body.reset();
+        integrate(c, made);
+      },
+      [this, c, index](caf::error& err) {
+        --makers_[index].busy;
+        if (is_peer_loss(err) && ++c->makers_lost < 3)
+          return start_integrate(c); // with another; a keyframe that kills them all is refused
+        c->frame.body.reset();
+        refuse(c, refusal::internal, "the keyframe's rays could not be made: " + describe(err));
+      });
 }
 
 void partitioner::integrate(const change_ptr& c, made_rays& made) {
@@ -91,8 +90,7 @@ void partitioner::integrate(const change_ptr& c, made_rays& made) {
   if (made.parts.parts.empty())
     return refuse(c, refusal::empty, nothing_left(made));
   try {
-    store_->put(
-        {c->id, c->frame.timestamp_ns, c->frame.received_ns, c->frame.world_from_camera, {made.rays}});
+    store_->put({c->id, c->frame.timestamp_ns, c->frame.received_ns, c->frame.world_from_camera, {made.rays}});
   } catch (const std::exception& e) {
     numbers().store_errors.fetch_add(1, std::memory_order_relaxed);
     return refuse(c, refusal::internal, "the keyframe could not be stored: " + std::string{e.what()});
@@ -119,9 +117,8 @@ void partitioner::integrate(const change_ptr& c, made_rays& made) {
 
 std::string partitioner::nothing_left(const made_rays& made) {
   const auto& n = made.counts;
-  auto text = "no point can be used: " + std::to_string(n.not_finite) + " not finite, "
-              + std::to_string(n.out_of_range) + " out of range, " + std::to_string(n.low_confidence)
-              + " of low confidence";
+  auto text = "no point can be used: " + std::to_string(n.not_finite) + " not finite, " + std::to_string(n.out_of_range)
+              + " out of range, " + std::to_string(n.low_confidence) + " of low confidence";
   if (n.beyond_map + made.beyond > 0)
     text += ", " + std::to_string(n.beyond_map + made.beyond) + " beyond the map's 2^19 voxels";
   return text;
@@ -136,8 +133,7 @@ void partitioner::undo_integrate(const change_ptr& c) {
 }
 
 std::string partitioner::no_room(const change_ptr& c) {
-  return "there is no room for it in " + std::to_string(c->refused.size())
-         + " of its regions: " + c->refused.front().second;
+  return "there is no room for it in " + std::to_string(c->refused.size()) + " of its regions: " + c->refused.front().second;
 }
 
 void partitioner::start_retract(const change_ptr& c) {
@@ -191,8 +187,7 @@ void partitioner::end_revise(const change_ptr& c) {
   auto& entry = live_.at(c->id);
   const auto parts = split(c->id, entry.placements.front().world_from_camera);
   if (!parts)
-    return undo_revise(c, refusal::internal,
-                       "the keyframe's rays could not be read: " + record().last_error());
+    return undo_revise(c, refusal::internal, "the keyframe's rays could not be read: " + record().last_error());
   c->next = [this, c] { finish(c, {}); };
   take_out(c, entry.placements.front(), *parts);
   entry.placements.erase(entry.placements.begin());
@@ -209,8 +204,7 @@ void partitioner::undo_revise(const change_ptr& c, refusal why, const std::strin
   settle(c);
 }
 
-partitioner::placement partitioner::make_placement(const keyframe_id& id, const pose& world_from_camera,
-                                                   const partition& parts) {
+partitioner::placement partitioner::make_placement(const keyframe_id& id, const pose& world_from_camera, const partition& parts) {
   placement out{++serials_, world_from_camera, {}};
   out.regions.reserve(parts.parts.size());
   for (const auto& part : parts.parts)
@@ -233,8 +227,8 @@ std::optional<partition> partitioner::split(const keyframe_id& id, const pose& w
   }
 }
 
-void partitioner::send_parts(const change_ptr& c, const partition& parts, int32_t sign,
-                             const placement& place, uint64_t keyframe_ns, uint64_t received_ns) {
+void partitioner::send_parts(const change_ptr& c, const partition& parts, int32_t sign, const placement& place,
+                             uint64_t keyframe_ns, uint64_t received_ns) {
   c->refused.clear();
   c->waits_for = 1; // the caller
   for (const auto& part : parts.parts) {
@@ -243,9 +237,7 @@ void partitioner::send_parts(const change_ptr& c, const partition& parts, int32_
     if (sign < 0 && book_.cancel(part.region, place.serial))
       continue; // its mesher is new and was not sent this yet
     ++c->waits_for;
-    send_job(part.region,
-             {parts.batch, part.first, part.count, place.world_from_camera, sign, keyframe_ns, received_ns},
-             {c, 0});
+    send_job(part.region, {parts.batch, part.first, part.count, place.world_from_camera, sign, keyframe_ns, received_ns}, {c, 0});
   }
 }
 

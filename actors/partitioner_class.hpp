@@ -31,9 +31,8 @@ loss loss_of(const caf::error& err);
 
 class partitioner final : public instrumented<partitioner_self> {
 public:
-  partitioner(caf::actor_config& cfg, actor_context context, supervisor_actor supervisor,
-              broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,
-              partitioner_config config);
+  partitioner(caf::actor_config& cfg, actor_context context, supervisor_actor supervisor, broadcaster_actor broadcaster,
+              std::shared_ptr<keyframe_store> store, partitioner_config config);
   void on_exit() override;
 
   behavior_type make_behavior() override;
@@ -55,9 +54,7 @@ private:
     uint64_t serial = 0;
     pose world_from_camera;
     std::vector<region_key> regions; ///< sorted
-    [[nodiscard]] bool in(const region_key& region) const {
-      return std::binary_search(regions.begin(), regions.end(), region);
-    }
+    [[nodiscard]] bool in(const region_key& region) const { return std::binary_search(regions.begin(), regions.end(), region); }
   };
 
   struct live_keyframe {
@@ -124,8 +121,8 @@ private:
   void store_failed(const std::exception& e);
 
   /// Sends each region of the placement its part. The caller calls settle() when it is done itself.
-  void send_parts(const change_ptr& c, const partition& parts, int32_t sign, const placement& place,
-                  uint64_t keyframe_ns, uint64_t received_ns);
+  void send_parts(const change_ptr& c, const partition& parts, int32_t sign, const placement& place, uint64_t keyframe_ns,
+                  uint64_t received_ns);
 
   /// Retracts a placement from all its regions. The caller calls settle() when it has taken the placement off
   /// the list.

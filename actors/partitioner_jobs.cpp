@@ -30,14 +30,13 @@ void partitioner::send_job(const region_key& region, ray_job job, purpose why) {
   if (std::exchange(entry.asked, true))
     return;
   request(supervisor_, config_.request_timeout, place_atom::value, region)
-      .then([this, region](const mesher_actor& mesher) { placed(region, mesher); },
-            [this, region](caf::error& err) { not_placed(region, err); });
+    .then([this, region](const mesher_actor& mesher) { placed(region, mesher); },
+          [this, region](caf::error& err) { not_placed(region, err); });
 }
 
 void partitioner::hand_over(const region_key& region, region_entry& entry, uint64_t token, ray_job job) {
   request(entry.mesher, config_.request_timeout, integrate_atom::value, std::move(job))
-      .then([this, token] { answered(token); },
-            [this, token, region](caf::error& err) { lost(token, region, err); });
+    .then([this, token] { answered(token); }, [this, token, region](caf::error& err) { lost(token, region, err); });
 }
 
 void partitioner::placed(const region_key& region, const mesher_actor& mesher) {

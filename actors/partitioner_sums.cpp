@@ -35,29 +35,28 @@ void partitioner::gather(Atom question, Promise answer_to, Make make) {
       if (!entry.mesher)
         continue;
       request(entry.mesher, config_.request_timeout, question)
-          .then(
-              [this, answers, asked, self, attempt, promise, make](T& answer) {
-                if (self->attempts != attempt)
-                  return; // it was started again
-                answers->push_back(std::move(answer));
-                if (answers->size() < asked)
-                  return;
-                std::erase(running_, self);
-                std::sort(answers->begin(), answers->end(),
-                          [](const T& x, const T& y) { return x.region < y.region; });
-                std::exchange(*promise, {}).deliver(make(*answers));
-              },
-              [this, self, attempt, at = region, mesher = entry.mesher](caf::error& err) {
-                const auto dead = loss_of(err) == loss::dead;
-                if (dead && regions_[at].mesher == mesher)
-                  regions_[at].down = true; // its successor is on its way
-                if (self->attempts != attempt)
-                  return;
-                if (dead)
-                  restart(self);
-                else
-                  give_up(self, err);
-              });
+        .then(
+          [this, answers, asked, self, attempt, promise, make](T& answer) {
+            if (self->attempts != attempt)
+              return; // it was started again
+            answers->push_back(std::move(answer));
+            if (answers->size() < asked)
+              return;
+            std::erase(running_, self);
+            std::sort(answers->begin(), answers->end(), [](const T& x, const T& y) { return x.region < y.region; });
+            std::exchange(*promise, {}).deliver(make(*answers));
+          },
+          [this, self, attempt, at = region, mesher = entry.mesher](caf::error& err) {
+            const auto dead = loss_of(err) == loss::dead;
+            if (dead && regions_[at].mesher == mesher)
+              regions_[at].down = true; // its successor is on its way
+            if (self->attempts != attempt)
+              return;
+            if (dead)
+              restart(self);
+            else
+              give_up(self, err);
+          });
     }
   };
   gathers_.push_back(std::move(g));

@@ -5,8 +5,8 @@
 
 namespace tessera {
 
-/// Where the actor of a role is found now. Copies share the place: when the supervisor starts a successor, all who hold a copy find
-/// that one. Threads: any.
+/// Where the actor of a role is found now. Copies share the place: when the supervisor starts a successor, all who hold a copy
+/// find that one. Threads: any.
 template <class Handle>
 class seat {
 public:

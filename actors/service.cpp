@@ -44,7 +44,8 @@ caf::strong_actor_ptr strong(const Handle& handle) {
 }
 
 /// How each actor is started, the first time and again.
-core_recipes recipes_for(caf::actor_system& system, const actor_context& context, const service_config& config, const std::string& epoch) {
+core_recipes recipes_for(caf::actor_system& system, const actor_context& context, const service_config& config,
+                         const std::string& epoch) {
   auto store = std::make_shared<spilling_store>(config.store_bytes, config.store_folder);
   partitioner_config parts;
   parts.map = config.map;
@@ -57,19 +58,22 @@ core_recipes recipes_for(caf::actor_system& system, const actor_context& context
   parts.own_thread = config.own_threads;
 
   core_recipes out;
-  out.device = [&system, context, make = config.make_device, map = config.map, cap = config.device_bytes, threads = config.threads] {
-    std::shared_ptr<backend> fields = make ? make(map, cap) : make_cpu_backend(map, cap);
-    return spawn_device(system, context, device_id{0}, std::move(fields), threads);
-  };
+  out.device
+    = [&system, context, make = config.make_device, map = config.map, cap = config.device_bytes, threads = config.threads] {
+        std::shared_ptr<backend> fields = make ? make(map, cap) : make_cpu_backend(map, cap);
+        return spawn_device(system, context, device_id{0}, std::move(fields), threads);
+      };
   out.placement = [&system, context](const device_actor& device) {
     return spawn_placement(system, context, {{device_id{0}, device, 1}});
   };
-  out.broadcaster = [&system, context, epoch, encode = config.encode] { return spawn_broadcaster(system, context, epoch, encode); };
-  out.partitioner = [&system, context, store, parts](const supervisor_actor& supervisor, const broadcaster_actor& broadcaster, bool successor) {
-    auto how = parts;
-    how.successor = successor;
-    return spawn_partitioner(system, context, supervisor, broadcaster, store, std::move(how));
-  };
+  out.broadcaster
+    = [&system, context, epoch, encode = config.encode] { return spawn_broadcaster(system, context, epoch, encode); };
+  out.partitioner
+    = [&system, context, store, parts](const supervisor_actor& supervisor, const broadcaster_actor& broadcaster, bool successor) {
+        auto how = parts;
+        how.successor = successor;
+        return spawn_partitioner(system, context, supervisor, broadcaster, store, std::move(how));
+      };
   out.ingest = [&system, context, how = ingest_config{config.limits, config.credit, config.policy, config.request_timeout}](
                  const partitioner_actor& partitioner) { return spawn_ingest(system, context, partitioner, how); };
   out.inspector = [&system, context] { return spawn_inspector(system, context); };
@@ -169,9 +173,10 @@ bool stop_service(caf::actor_system& system, service& running, std::chrono::mill
       const auto now = std::chrono::steady_clock::now();
       if (now >= deadline)
         return false;
-      self->receive([&](const caf::down_msg&) { --left; },
-                    caf::after(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now) + std::chrono::milliseconds{1})
-                      >> [] {});
+      self->receive(
+        [&](const caf::down_msg&) { --left; },
+        caf::after(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now) + std::chrono::milliseconds{1}) >>
+          [] {});
     }
     return true;
   };

@@ -127,16 +127,18 @@ private:
     return place;
   }
 
-  /// Starts a new mesher: at once if the old one was killed or had worked a while; after a pause that doubles if it keeps failing.
+  /// Starts a new mesher: at once if the old one was killed or had worked a while; after a pause that doubles if it keeps
+  /// failing.
   void mourn(region_key region, const caf::error& reason) {
     auto& old = meshers_.at(region);
     numbers().restarts.fetch_add(1, std::memory_order_relaxed);
     const auto failed = reason != caf::exit_reason::kill && now() - old.started < soon;
     old.failures = failed ? old.failures + 1 : 0;
     const std::chrono::milliseconds pause{old.failures < 3 ? 0 : 50 << std::min(old.failures, 6u)};
-    shared().write(severity::warning, "restarting the mesher of region " + std::to_string(region.x) + "," + std::to_string(region.y) + ","
-                                        + std::to_string(region.z) + (pause.count() > 0 ? " in " + std::to_string(pause.count()) + " ms" : "")
-                                        + ": " + describe(reason));
+    shared().write(severity::warning, "restarting the mesher of region " + std::to_string(region.x) + ","
+                                        + std::to_string(region.y) + "," + std::to_string(region.z)
+                                        + (pause.count() > 0 ? " in " + std::to_string(pause.count()) + " ms" : "") + ": "
+                                        + describe(reason));
     if (pause.count() > 0)
       delayed_send(supervisor_self{this}, pause, refill_atom::value, region, old.generation);
     else
@@ -181,7 +183,8 @@ private:
       regions_.erase(i);
       return mourn(region, down.reason);
     }
-    const auto is_source = [&](const caf::strong_actor_ptr& handle) { return caf::actor_cast<caf::actor_addr>(handle) == down.source; };
+    const auto is_source
+      = [&](const caf::strong_actor_ptr& handle) { return caf::actor_cast<caf::actor_addr>(handle) == down.source; };
     if (std::erase_if(relays_, is_source) > 0) {
       if (down.reason && down.reason != caf::exit_reason::user_shutdown)
         give_up(relay_role, describe(down.reason)); // what it held is lost to its sources
@@ -276,7 +279,8 @@ private:
   void add_relay(const caf::strong_actor_ptr& relay) {
     monitor(caf::actor_cast<caf::actor_addr>(relay));
     relays_.push_back(relay);
-    send(caf::actor_cast<relay_setup>(relay), caf::put_atom::value, seats_.ingest.get()); // it may have begun with one that is dead
+    send(caf::actor_cast<relay_setup>(relay), caf::put_atom::value,
+         seats_.ingest.get()); // it may have begun with one that is dead
   }
 
   void give_up(const std::string& role, const std::string& reason) {
@@ -300,7 +304,8 @@ private:
   }
 
   void tell() {
-    record().set_detail("watches " + std::to_string(meshers_.size()) + " meshers and " + std::to_string(core_.size()) + " other actors");
+    record().set_detail("watches " + std::to_string(meshers_.size()) + " meshers and " + std::to_string(core_.size())
+                        + " other actors");
   }
 
   supervisor_config config_;

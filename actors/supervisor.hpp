@@ -49,8 +49,8 @@ struct supervisor_config {
 using supervisor_setup = supervisor_actor::extend<
   /// Watches an actor that has taken its seat, or a relay that must be told where ingest is.
   caf::reacts_to<caf::monitor_atom, std::string, caf::strong_actor_ptr>,
-  /// Kills the actor of a role (ingest, partitioner, broadcaster, placement, device, inspector, supervisor): a drill. Answers false if
-  /// there is no such role.
+  /// Kills the actor of a role (ingest, partitioner, broadcaster, placement, device, inspector, supervisor): a drill. Answers
+  /// false if there is no such role.
   caf::replies_to<kill_atom, std::string>::with<bool>>;
 
 /// What stands in front of ingest, as the supervisor sees it: it is told of a new ingest.

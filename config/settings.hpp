@@ -10,7 +10,7 @@ namespace tessera::config {
 /// The values of all settings. Made by resolve() or defaults(); a default-constructed one has no meaning.
 struct settings {
   // map: what the field is made of
-  std::optional<float> voxel_m; ///< none: derived from the first keyframe
+  std::optional<float> voxel_m;      ///< none: derived from the first keyframe
   std::optional<float> truncation_m; ///< none: three voxels
   uint32_t region_voxels = 0;
   float min_range_m = 0, max_range_m = 0;

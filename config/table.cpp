@@ -138,8 +138,9 @@ const std::vector<setting> rows{
    .value = &settings::policy,
    .fallback = "block",
    .choices = {"block", "newest"},
-   .help = "When keyframes come faster than they are worked: block makes the producer wait, newest lets waiting ones go for newer "
-           "ones, and counts them"},
+   .help
+   = "When keyframes come faster than they are worked: block makes the producer wait, newest lets waiting ones go for newer "
+     "ones, and counts them"},
   {.name = "amqp-url",
    .group = "input",
    .value = &settings::amqp_url,
@@ -242,8 +243,9 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = 256,
-   .help = "What every HTTP and WebSocket client must show; empty: nothing. Better given by environment or file than as a flag, which "
-           "other users of the machine can see"},
+   .help
+   = "What every HTTP and WebSocket client must show; empty: nothing. Better given by environment or file than as a flag, which "
+     "other users of the machine can see"},
   {.name = "insecure",
    .group = "server",
    .value = &settings::insecure,
@@ -272,7 +274,8 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = 1000,
-   .help = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so many keyframes "
+   .help = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so "
+           "many keyframes "
            "have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor"},
 
   {.name = "log-level",
@@ -302,9 +305,13 @@ void put_number(std::ostream& out, double value) {
 
 } // namespace
 
-std::span<const setting> table() { return rows; }
+std::span<const setting> table() {
+  return rows;
+}
 
-std::span<const ineffective> ineffective_names() { return without_effect; }
+std::span<const ineffective> ineffective_names() {
+  return without_effect;
+}
 
 const setting* find(std::string_view name) {
   for (const auto& row : rows)

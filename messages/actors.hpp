@@ -12,8 +12,8 @@ namespace tessera {
 using device_actor = caf::typed_actor<
   /// Applies all jobs to the region's field; answers when the field has changed. ec::out_of_memory: nothing was changed.
   caf::replies_to<integrate_atom, region_key, std::vector<ray_job>>::with<void>,
-  /// Re-meshes what changed since the last extraction; answers with the region's whole mesh (version 0: the mesher counts versions).
-  /// ec::out_of_memory: ask again later.
+  /// Re-meshes what changed since the last extraction; answers with the region's whole mesh (version 0: the mesher counts
+  /// versions). ec::out_of_memory: ask again later.
   caf::replies_to<extract_atom, region_key>::with<region_mesh>,
   /// Hashes and counts the region's own blocks.
   caf::replies_to<status_atom, region_key>::with<field_stats>,
@@ -49,7 +49,8 @@ using partitioner_actor = caf::typed_actor<
   caf::replies_to<integrate_atom, keyframe>::with<verdict>,
   /// Takes a keyframe out of the map.
   caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
-  /// Moves a keyframe: integrates it under the new pose, then retracts it under the old one. If there is no room for it, it stays.
+  /// Moves a keyframe: integrates it under the new pose, then retracts it under the old one. If there is no room for it, it
+  /// stays.
   caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
   /// Refills a new mesher of a region with the rays of all live keyframes, after the old one died.
   caf::reacts_to<refill_atom, region_key, mesher_actor>,
@@ -65,8 +66,8 @@ using placement_actor = caf::typed_actor<
   /// Returns the device a region belongs to.
   caf::replies_to<place_atom, region_key>::with<device_id, device_actor>>;
 
-/// Starts meshers. Watches them and the actors of which there is one each, and starts a successor of each that dies; what a dead one held
-/// is made again from the keyframe store. The service ends if that cannot be done, or if the supervisor itself dies.
+/// Starts meshers. Watches them and the actors of which there is one each, and starts a successor of each that dies; what a dead
+/// one held is made again from the keyframe store. The service ends if that cannot be done, or if the supervisor itself dies.
 using supervisor_actor = caf::typed_actor<
   /// Returns the region's mesher, starting it if there is none.
   caf::replies_to<place_atom, region_key>::with<mesher_actor>,

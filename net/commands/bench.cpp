@@ -40,8 +40,8 @@ nlohmann::ordered_json stage(const std::vector<stage_times>& times, double (*val
   return {{"median_ms", quantile_ms(seconds, 0.5)}, {"p99_ms", quantile_ms(seconds, 0.99)}};
 }
 
-/// Holds keyframes until a batch of them can be worked without anything being decoded meanwhile; gives each batch to two maps, one
-/// thread and several, and measures how long each takes.
+/// Holds keyframes until a batch of them can be worked without anything being decoded meanwhile; gives each batch to two maps,
+/// one thread and several, and measures how long each takes.
 class throughput_sink final : public keyframe_sink {
 public:
   throughput_sink(offline_map& one, offline_map& many) : one_(one), many_(many) {}

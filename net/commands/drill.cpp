@@ -11,7 +11,8 @@ namespace tessera {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> roles{"ingest", "partitioner", "broadcaster", "placement", "device", "inspector", "supervisor"};
+constexpr std::array<std::string_view, 7> roles{"ingest", "partitioner", "broadcaster", "placement",
+                                                "device", "inspector",   "supervisor"};
 
 } // namespace
 
@@ -21,7 +22,8 @@ drill::drill(const std::string& text) {
     const auto at = part.find('@');
     entry one{part.substr(0, at), 0};
     if (std::find(roles.begin(), roles.end(), one.role) == roles.end())
-      throw std::invalid_argument("drill has \"" + part.substr(0, 100) + "\", whose role is none of ingest, partitioner, broadcaster, "
+      throw std::invalid_argument("drill has \"" + part.substr(0, 100)
+                                  + "\", whose role is none of ingest, partitioner, broadcaster, "
                                   + "placement, device, inspector, supervisor");
     const auto* end = part.data() + part.size();
     const auto* begin = at == std::string::npos ? end : part.data() + at + 1;

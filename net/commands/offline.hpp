@@ -30,8 +30,8 @@ struct offline_setup {
 /// is no keyframe to derive it from.
 mapping mapping_for(const offline_setup& setup);
 
-/// Makes a mapping whose voxels suit a map of unknown scale, from a keyframe of it. Throws std::runtime_error if the keyframe has no
-/// valid point.
+/// Makes a mapping whose voxels suit a map of unknown scale, from a keyframe of it. Throws std::runtime_error if the keyframe has
+/// no valid point.
 mapping mapping_from(const keyframe& first, mapping base);
 
 /// Options of an offline map that refuses what a service would refuse.

@@ -36,7 +36,9 @@ struct input {
   bool endless = false;
 };
 
-bool is_synthetic(const std::string& uri) { return uri.starts_with("synthetic:"); }
+bool is_synthetic(const std::string& uri) {
+  return uri.starts_with("synthetic:");
+}
 
 using wanted_inputs = std::vector<std::pair<std::string, bool>>;
 
@@ -145,9 +147,10 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   caf::actor_system system(actor_config);
 
   const auto& map = setup.service.map;
-  setup.service.encode = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
-    return encode_patch(mesh, quantum, keyframe_ns, received_ns);
-  };
+  setup.service.encode
+    = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
+        return encode_patch(mesh, quantum, keyframe_ns, received_ns);
+      };
   setup.service.log = write_log;
   setup.service.make_device = [name = setup.backend](const mapping& made, uint64_t cap_bytes) {
     auto chosen = choose_backend(name, made, cap_bytes);
@@ -165,12 +168,13 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   const auto sink = make_ingest_sink(system, running, offered);
 
   setup.server.map = map;
-  setup.server.parse_keyframe = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
-    auto frame = keyframe_of_message(std::move(body), keyframe_id{std::move(id)}, layout);
-    if (timestamp_ns != 0)
-      frame.timestamp_ns = timestamp_ns;
-    return frame;
-  };
+  setup.server.parse_keyframe
+    = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
+        auto frame = keyframe_of_message(std::move(body), keyframe_id{std::move(id)}, layout);
+        if (timestamp_ns != 0)
+          frame.timestamp_ns = timestamp_ns;
+        return frame;
+      };
   const auto bind = setup.server.bind;
   try {
     server web(system, running, *sink, std::move(setup.server));

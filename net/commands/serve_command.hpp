@@ -29,8 +29,8 @@ struct serve_setup {
   std::string drill;
 };
 
-/// Runs the service until a stop is asked for. Answers the exit code: 0, or 1 if a source that was named could not start, or if an actor
-/// was lost that cannot be started again.
+/// Runs the service until a stop is asked for. Answers the exit code: 0, or 1 if a source that was named could not start, or if
+/// an actor was lost that cannot be started again.
 int serve_command(serve_setup setup, stop_signal& stop);
 
 } // namespace tessera

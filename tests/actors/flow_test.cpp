@@ -162,7 +162,8 @@ TEST_CASE("what cannot be made a keyframe is counted by its source, and logged a
   s->run();
   REQUIRE(log.size() == 1);
   CHECK_THAT(log[0], Catch::Contains("kf 7") && Catch::Contains("pose[1][1] is inf, not finite"));
-  caf::anon_send(s->running.ingest.get(), aside_atom::value, std::string{"amqp"}, std::string{"message 5"}, std::string{"not msgpack"});
+  caf::anon_send(s->running.ingest.get(), aside_atom::value, std::string{"amqp"}, std::string{"message 5"},
+                 std::string{"not msgpack"});
   s->run();
   CHECK(s->running.context.numbers->set_aside.by_source().at("amqp") == 1);
   CHECK(s->running.context.numbers->set_aside.newest().front().reason == "not msgpack");

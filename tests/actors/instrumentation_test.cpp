@@ -12,11 +12,13 @@ using namespace tessera::toy;
 
 namespace {
 
-using probe_actor = caf::typed_actor<caf::replies_to<caf::get_atom, int>::with<int>, caf::reacts_to<caf::put_atom>, caf::reacts_to<view>>;
+using probe_actor
+  = caf::typed_actor<caf::replies_to<caf::get_atom, int>::with<int>, caf::reacts_to<caf::put_atom>, caf::reacts_to<view>>;
 
 class probe final : public instrumented<probe_actor> {
 public:
-  probe(caf::actor_config& cfg, actor_context context, on_throw policy) : instrumented(cfg, std::move(context), {"probe", {}, {}, policy}) {}
+  probe(caf::actor_config& cfg, actor_context context, on_throw policy)
+    : instrumented(cfg, std::move(context), {"probe", {}, {}, policy}) {}
   behavior_type make_behavior() override {
     return {
       [](caf::get_atom, int x) {
@@ -141,9 +143,10 @@ TEST_CASE("a restarted mesher tells how often it was") {
   for (const auto& f : frames)
     s.put(f);
   s.run();
-  const auto region = region_of(cell_of(make(small_map(), *frames[0].body, frames[0].world_from_camera, *std::make_unique<ray_counts>())[0],
-                                        frames[0].world_from_camera),
-                                edge_units(small_map()));
+  const auto region
+    = region_of(cell_of(make(small_map(), *frames[0].body, frames[0].world_from_camera, *std::make_unique<ray_counts>())[0],
+                        frames[0].world_from_camera),
+                edge_units(small_map()));
   for (int i = 0; i < 3; ++i) {
     auto killed = s.ask<bool>(s.running.supervisor.get(), kill_atom::value, region);
     s.run();

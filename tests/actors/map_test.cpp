@@ -1,4 +1,5 @@
-// The laws of the map, through actors: whatever happens on the way, the same live keyframes give the same hash as without any actors.
+// The laws of the map, through actors: whatever happens on the way, the same live keyframes give the same hash as without any
+// actors.
 
 #include "toy_service.hpp"
 
@@ -168,7 +169,8 @@ TEST_CASE("meshers that are killed at random while keyframes come, go and move l
       ray_counts counts;
       uint64_t beyond = 0;
       for (const auto& part : split(small_map(), make(small_map(), *frames[i].body, frames[i].world_from_camera, counts),
-                                    frames[i].world_from_camera, beyond).parts)
+                                    frames[i].world_from_camera, beyond)
+                                .parts)
         seen[part.region] = true;
       s->run_some(random, random() % 120);
       if (i % 3 == 2) {

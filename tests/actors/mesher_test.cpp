@@ -67,7 +67,8 @@ public:
     offer();
   }
   ~loaded_region() {
-    for (const auto& a : {caf::actor_cast<caf::actor>(mesher_), caf::actor_cast<caf::actor>(device_), caf::actor_cast<caf::actor>(broadcaster_)})
+    for (const auto& a :
+         {caf::actor_cast<caf::actor>(mesher_), caf::actor_cast<caf::actor>(device_), caf::actor_cast<caf::actor>(broadcaster_)})
       caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
     mesher_ = nullptr;
     device_ = nullptr;

@@ -292,8 +292,9 @@ TEST_CASE("with real threads and core actors killed meanwhile the map is that of
       caf::scoped_actor self{system};
       std::mt19937 random{1};
       while (!stop) {
-        self->request(caf::actor_cast<supervisor_setup>(running.supervisor.get()), std::chrono::seconds{20}, kill_atom::value,
-                      roles[random() % roles.size()])
+        self
+          ->request(caf::actor_cast<supervisor_setup>(running.supervisor.get()), std::chrono::seconds{20}, kill_atom::value,
+                    roles[random() % roles.size()])
           .receive([](bool) {}, [](const caf::error&) {});
         std::this_thread::sleep_for(std::chrono::milliseconds{2});
       }
@@ -309,7 +310,8 @@ TEST_CASE("with real threads and core actors killed meanwhile the map is that of
     caf::scoped_actor self{system};
     for (int i = 0; i < 2000 && !status; ++i) { // the last one killed may have been the partitioner that is asked
       self->request(running.partitioner.get(), std::chrono::seconds{20}, status_atom::value)
-        .receive([&](const map_status& x) { status = x; }, [](const caf::error&) { std::this_thread::sleep_for(std::chrono::milliseconds{10}); });
+        .receive([&](const map_status& x) { status = x; },
+                 [](const caf::error&) { std::this_thread::sleep_for(std::chrono::milliseconds{10}); });
     }
     CHECK(to_hex(status.value_or(map_status{}).field.hash) == to_hex(truth(small_map(), frames)));
     CHECK(running.context.numbers->lost_core == 0);

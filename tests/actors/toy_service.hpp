@@ -92,7 +92,8 @@ inline std::vector<keyframe> random_frames(unsigned seed, size_t count) {
 /// A service whose every step the test takes: run() works off all messages, tick() lets time pass.
 class stepped_service {
 public:
-  stepped_service(const service_config& how, std::shared_ptr<control> steered) : by{std::move(steered)}, running{start_service(system, how)} {
+  stepped_service(const service_config& how, std::shared_ptr<control> steered)
+    : by{std::move(steered)}, running{start_service(system, how)} {
     run();
   }
   ~stepped_service() {
@@ -104,9 +105,7 @@ public:
     run();
   }
 
-  caf::scheduler::test_coordinator& scheduler() {
-    return dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
-  }
+  caf::scheduler::test_coordinator& scheduler() { return dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler()); }
   void run() { scheduler().run(); }
   /// Runs some steps, in a random order of actors.
   void run_some(std::mt19937& random, size_t steps) {

@@ -10,9 +10,7 @@ namespace {
 const std::string subscribe_all = R"({"type":"subscribe","epoch":"","have":[]})";
 
 std::string ack_of(const patch_header& h) {
-  return nlohmann::json{{"type", "ack"},
-                        {"patches", {{h.region.x, h.region.y, h.region.z, std::to_string(h.version)}}}}
-      .dump();
+  return nlohmann::json{{"type", "ack"}, {"patches", {{h.region.x, h.region.y, h.region.z, std::to_string(h.version)}}}}.dump();
 }
 
 } // namespace
@@ -41,8 +39,7 @@ TEST_CASE("A viewer is greeted, gets the whole map, then changes") {
   REQUIRE(h);
   CHECK(h->version == 3);
   CHECK(h->received_ns == 60);
-  CHECK(v.last_patch
-        == std::string(reinterpret_cast<const char*>(changed.frame->data()), changed.frame->size()));
+  CHECK(v.last_patch == std::string(reinterpret_cast<const char*>(changed.frame->data()), changed.frame->size()));
   CHECK(v.hear_json("stats")["viewers"] == 1);
 }
 
@@ -77,7 +74,7 @@ TEST_CASE("A patch is one buffer, whoever gets it") {
   bool same = false;
   caf::scoped_actor self{s.system};
   self->request(s.running.broadcaster.get(), std::chrono::seconds{5}, patch_atom::value, p.region)
-      .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
+    .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
   CHECK(same);
 }
 
@@ -149,8 +146,7 @@ TEST_CASE("A frame may come in fragments, and must not be too large") {
 }
 
 TEST_CASE("Who may look on is decided before the handshake") {
-  auto refused = [](uint16_t port, const std::string& target, const std::string& origin,
-                    const char* protocol = "tessera.v1") {
+  auto refused = [](uint16_t port, const std::string& target, const std::string& origin, const char* protocol = "tessera.v1") {
     try {
       viewer v{port, target, origin, protocol};
       return false;
@@ -210,10 +206,8 @@ TEST_CASE("A viewer that is gone leaves nothing behind") {
     polite.socket().close(boost::beast::websocket::close_code::normal);
   } // the other one just goes
   CHECK(eventually([&] { return sessions() == 0; }));
-  CHECK(eventually([&] {
-    return get(s.http->metrics_port(), "/metrics").body.find("tessera_stream_connections 0\n")
-           != std::string::npos;
-  }));
+  CHECK(eventually(
+    [&] { return get(s.http->metrics_port(), "/metrics").body.find("tessera_stream_connections 0\n") != std::string::npos; }));
 }
 
 TEST_CASE("One that neither speaks nor answers pings is dropped") {
