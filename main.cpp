@@ -14,6 +14,9 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <sched.h>
+
+#include <algorithm>
 #include <iostream>
 #include <thread>
 
@@ -23,7 +26,17 @@ using namespace tessera;
 
 enum exit_code { ok = 0, failed = 1, usage = 2 };
 
-uint32_t threads_of(const config::settings& s) { return s.threads.value_or(std::max(1u, std::thread::hardware_concurrency())); }
+/// Cores that this process may use: those of the machine, less what an affinity mask or a container's cpuset takes away.
+uint32_t usable_cores() {
+  cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    return static_cast<uint32_t>(std::max(1, CPU_COUNT(&allowed)));
+  return std::max(1u, std::thread::hardware_concurrency()); // more cores than the mask has room for
+}
+
+uint32_t threads_of(const config::settings& s) {
+  return s.threads.value_or(std::min(usable_cores(), 1024u));
+}
 
 mapping mapping_of(const config::settings& s) {
   mapping map;
@@ -66,6 +79,7 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.map = mapping_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
+  setup.backend = s.backend;
   setup.memory_cap_bytes = s.memory_cap_bytes;
   setup.progress = on_terminal();
   return setup;
@@ -92,6 +106,8 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.input = input_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
+  setup.backend = s.backend;
+  setup.drill = s.drill;
   setup.service.map = mapping_of(s);
   setup.service.threads = setup.threads;
   setup.service.device_bytes = s.memory_cap_bytes;
@@ -140,26 +156,28 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "tessera " TESSERA_VERSION);
   app.require_subcommand(1);
   app.failure_message([](const CLI::App* a, const CLI::Error& e) {
-    return std::string("tessera: ") + e.what() + "\nSee: tessera " + (a->get_subcommands().empty() ? "" : a->get_subcommands().front()->get_name() + ' ')
-           + "--help\n";
+    return std::string("tessera: ") + e.what() + "\nSee: tessera "
+           + (a->get_subcommands().empty() ? "" : a->get_subcommands().front()->get_name() + ' ') + "--help\n";
   });
   command_line line;
   std::function<int()> chosen;
-  const auto add = [&](const char* name, const char* help, std::initializer_list<std::string_view> groups, std::function<int()> action) {
-    auto* command = app.add_subcommand(name, help);
-    config::add_flags(*command, groups, line.flags, line.file);
-    command->callback([&chosen, action = std::move(action)] { chosen = action; });
-    return command;
-  };
+  const auto add
+    = [&](const char* name, const char* help, std::initializer_list<std::string_view> groups, std::function<int()> action) {
+        auto* command = app.add_subcommand(name, help);
+        config::add_flags(*command, groups, line.flags, line.file);
+        command->callback([&chosen, action = std::move(action)] { chosen = action; });
+        return command;
+      };
 
-  auto* serve = add("serve",
-                    "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
-                    "synthetic room that is scanned for ever, and shared memory",
-                    {"map", "work", "input", "server", "log"}, [&] {
-                      const auto settings = line.settings();
-                      stop_signal stop;
-                      return serve_command(serve_of(settings, line.sources), stop);
-                    });
+  auto* serve
+    = add("serve",
+          "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
+          "synthetic room that is scanned for ever, and shared memory",
+          {"map", "work", "input", "server", "drill", "log"}, [&] {
+            const auto settings = line.settings();
+            stop_signal stop;
+            return serve_command(serve_of(settings, line.sources), stop);
+          });
   serve->add_option("SOURCE", line.sources, source_help);
 
   auto* hash = add("hash", "Prints the hash and the counts of a source's map", {"map", "work", "input", "log"},
@@ -169,7 +187,9 @@ int run(int argc, char** argv) {
   auto* mesh = add("mesh", "Writes the mesh of a source's map to a file", {"map", "work", "input", "log"},
                    [&] { return mesh_command(offline_of(line.settings(), line.source), line.output); });
   mesh->add_option("SOURCE", line.source, source_help)->required();
-  mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")->required()->type_name("FILE");
+  mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")
+    ->required()
+    ->type_name("FILE");
 
   auto* publish = add("publish", "Sends a source's keyframes to a service elsewhere", {"input", "log"}, [&] {
     const auto settings = line.settings();
@@ -178,9 +198,10 @@ int run(int argc, char** argv) {
   });
   publish->add_option("SOURCE", line.source, source_help)->required();
   publish
-    ->add_option("--to", line.to, "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), "
-                                  "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
-                                  "retractions and new poses need one of the others)")
+    ->add_option("--to", line.to,
+                 "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), "
+                 "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
+                 "retractions and new poses need one of the others)")
     ->required()
     ->type_name("URL");
 

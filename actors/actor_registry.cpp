@@ -1,6 +1,7 @@
 #include "actors/actor_registry.hpp"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 namespace tessera {
@@ -77,6 +78,13 @@ size_t actor_registry::existing() const {
   return static_cast<size_t>(std::count_if(records_.begin(), records_.end(), [](const auto& weak) { return !weak.expired(); }));
 }
 
+void actor_registry::set_restarts(uint64_t id, uint64_t restarts) {
+  std::lock_guard lock{mutex_};
+  for (const auto& weak : records_)
+    if (auto record = weak.lock(); record && record->id() == id)
+      record->set_restarts(restarts);
+}
+
 std::vector<actor_status> actor_registry::statuses() const {
   std::vector<std::shared_ptr<actor_record>> alive;
   {
@@ -88,13 +96,14 @@ std::vector<actor_status> actor_registry::statuses() const {
   }
   std::vector<actor_status> out;
   out.reserve(alive.size());
+  std::set<std::string> up{"mesher", "session"};
   for (const auto& record : alive) {
-    auto status = record->status();
-    if (status.state != "down" || (status.role != "mesher" && status.role != "session"))
-      out.push_back(std::move(status));
+    out.push_back(record->status());
+    if (out.back().state != "down")
+      up.insert(out.back().role);
   }
-  std::sort(out.begin(), out.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.role, a.id) < std::tie(b.role, b.id); });
+  std::erase_if(out, [&](const actor_status& one) { return one.state == "down" && up.contains(one.role); });
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::tie(a.role, a.id) < std::tie(b.role, b.id); });
   return out;
 }
 

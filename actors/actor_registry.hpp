@@ -58,6 +58,7 @@ public:
   // -- read by anyone ----------------------------------------------------------
 
   [[nodiscard]] actor_status status() const;
+  [[nodiscard]] uint64_t id() const noexcept { return id_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::string last_error() const;
   [[nodiscard]] bool down() const noexcept { return down_.load(std::memory_order_relaxed); }
 
@@ -77,11 +78,16 @@ private:
 /// All actors of a node. Threads: any.
 class actor_registry {
 public:
-  /// Lists an actor for as long as the returned pointer lives; meshers and sessions, which come and go, only until they are down.
-  std::shared_ptr<actor_record> enlist(std::string role, std::optional<region_key> region = {}, std::optional<device_id> device = {});
+  /// Lists an actor for as long as the returned pointer lives; once it is down, only if no other of its role is up. Meshers and
+  /// sessions, which come and go, are listed only until they are down.
+  std::shared_ptr<actor_record> enlist(std::string role, std::optional<region_key> region = {},
+                                       std::optional<device_id> device = {});
 
   /// Returns what each actor is and does now, by role, then id.
   [[nodiscard]] std::vector<actor_status> statuses() const;
+
+  /// Notes how often actors of the role of the one with this id were started before it.
+  void set_restarts(uint64_t id, uint64_t restarts);
 
   /// How many actors exist, those that are down and not listed included.
   [[nodiscard]] size_t existing() const;

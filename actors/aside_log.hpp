@@ -21,8 +21,8 @@ struct aside_entry {
   std::string reason;   ///< the field, the value and the bound, in words
 };
 
-/// The newest inputs that were set aside, and how many came from each source. Each is also a warning in the log, within log_limit.
-/// Threads: any.
+/// The newest inputs that were set aside, and how many came from each source. Each is also a warning in the log, within
+/// log_limit. Threads: any.
 class aside_log {
 public:
   static constexpr size_t capacity = 100;

@@ -83,7 +83,8 @@ private:
 
 } // namespace
 
-broadcaster_actor spawn_broadcaster(caf::actor_system& system, actor_context context, std::string epoch, encoder_function encode) {
+broadcaster_actor spawn_broadcaster(caf::actor_system& system, actor_context context, std::string epoch,
+                                    encoder_function encode) {
   return system.spawn<broadcaster>(std::move(context), std::move(epoch), std::move(encode));
 }
 

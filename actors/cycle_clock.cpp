@@ -1,7 +1,7 @@
 #include "actors/cycle_clock.hpp"
 
 #if defined(__x86_64__)
-#  include <cpuid.h>
+#include <cpuid.h>
 #endif
 
 namespace tessera {
@@ -25,7 +25,8 @@ double cycle_clock::calibrate() noexcept {
   const auto ns0 = steady_ns();
   const auto t0 = ticks();
   auto ns1 = ns0;
-  while ((ns1 = steady_ns()) - ns0 < 1'000'000) {}
+  while ((ns1 = steady_ns()) - ns0 < 1'000'000) {
+  }
   const auto t1 = ticks();
   return t1 > t0 ? static_cast<double>(ns1 - ns0) / static_cast<double>(t1 - t0) : 1;
 }

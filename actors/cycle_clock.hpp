@@ -4,13 +4,13 @@
 #include <cstdint>
 
 #if defined(__x86_64__)
-#  include <x86intrin.h>
+#include <x86intrin.h>
 #endif
 
 namespace tessera {
 
-/// The cheapest clock that all cores share: the processor's cycle counter where it runs at a constant rate, else the steady clock.
-/// For durations only.
+/// The cheapest clock that all cores share: the processor's cycle counter where it runs at a constant rate, else the steady
+/// clock. For durations only.
 class cycle_clock {
 public:
   static uint64_t ticks() noexcept {

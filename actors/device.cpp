@@ -112,12 +112,14 @@ public:
       },
       [this](extract_atom, region_key region) {
         auto promise = make_response_promise<caf::typed_response_promise<region_mesh>>();
-        add(region, [promise, region](const device_actor& worker) mutable { promise.delegate(worker, extract_atom::value, region); });
+        add(region,
+            [promise, region](const device_actor& worker) mutable { promise.delegate(worker, extract_atom::value, region); });
         return promise;
       },
       [this](status_atom, region_key region) {
         auto promise = make_response_promise<caf::typed_response_promise<field_stats>>();
-        add(region, [promise, region](const device_actor& worker) mutable { promise.delegate(worker, status_atom::value, region); });
+        add(region,
+            [promise, region](const device_actor& worker) mutable { promise.delegate(worker, status_atom::value, region); });
         return promise;
       },
       [this](drop_atom, region_key region) {

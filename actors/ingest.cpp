@@ -1,8 +1,10 @@
 #include "actors/ingest.hpp"
 
 #include "actors/instrumented.hpp"
+#include "actors/peer_loss.hpp"
 
 #include <deque>
+#include <map>
 #include <variant>
 
 namespace tessera {
@@ -16,7 +18,7 @@ uint64_t system_ns() {
     std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
 }
 
-class ingest final : public instrumented<ingest_actor> {
+class ingest final : public instrumented<ingest_setup> {
 public:
   ingest(caf::actor_config& cfg, actor_context context, partitioner_actor partitioner, ingest_config config)
     : instrumented(cfg, std::move(context), {"ingest"}), partitioner_{std::move(partitioner)}, config_{config} {
@@ -25,12 +27,14 @@ public:
   }
 
   void on_exit() override {
-    for (auto& e : waiting_)
-      e.promise.deliver(verdict{outcome::refused, "the service is shutting down"});
-    waiting_.clear();
-    for (auto& [number, promise] : under_way_)
-      promise.deliver(verdict{outcome::refused, "the service is shutting down"});
+    // Those who asked give it to this actor's successor. If there is none, because the service ends, they know.
+    const auto gone = caf::make_error(ec::restarting, std::string{"ingest ended"});
+    for (auto& [number, e] : under_way_)
+      e.promise.deliver(gone);
     under_way_.clear();
+    for (auto& e : waiting_)
+      e.promise.deliver(gone);
+    waiting_.clear();
     partitioner_ = nullptr;
   }
 
@@ -66,6 +70,16 @@ public:
       [this](aside_atom, std::string& source, std::string& what, std::string& reason) {
         numbers().set_aside.add(std::move(source), std::move(what), std::move(reason));
       },
+      [this](caf::put_atom, const partitioner_actor& successor) {
+        partitioner_ = successor;
+        orphaned_ = false;
+        for (auto i = under_way_.rbegin(); i != under_way_.rend(); ++i) {
+          i->second.again = true;
+          waiting_.push_front(std::move(i->second)); // in the old order, before all that came later
+        }
+        under_way_.clear();
+        run();
+      },
     };
   }
 
@@ -81,6 +95,7 @@ private:
   struct entry {
     input what;
     verdict_promise promise;
+    bool again = false; ///< it was given to a partitioner that died: what it asks for may have been done
   };
 
   verdict refuse(const keyframe_id& id, const keyframe_fault& fault) {
@@ -96,15 +111,16 @@ private:
       ++identities_;
     }
     if (seen_ == 10 && identities_ == seen_) {
-      const std::string text = "every pose so far is the identity: rays start at the world's origin, and the map will be wrong unless the "
-                               "camera never moves; check that the producer sends poses";
+      const std::string text
+        = "every pose so far is the identity: rays start at the world's origin, and the map will be wrong unless the "
+          "camera never moves; check that the producer sends poses";
       shared().write(severity::warning, text);
       record().set_error(text);
     }
   }
 
   void add(input what, const verdict_promise& promise) {
-    waiting_.push_back({std::move(what), promise});
+    waiting_.push_back({std::move(what), promise, false});
     if (config_.policy == input_policy::newest)
       drop_oldest();
     run();
@@ -128,29 +144,32 @@ private:
   }
 
   void run() {
-    while (!waiting_.empty() && under_way_.size() < config_.credit) {
-      auto next = std::move(waiting_.front());
-      waiting_.pop_front();
+    while (!waiting_.empty() && under_way_.size() < config_.credit && !orphaned_) {
       const auto number = ++numbers_given_;
-      under_way_.emplace(number, next.promise);
+      const auto& next = under_way_.emplace(number, std::move(waiting_.front())).first->second;
+      waiting_.pop_front();
       const auto id = std::visit([](const auto& x) { return x.id.value; }, next.what);
       const auto begin = cycle_clock::ticks();
       auto decided = [this, number, begin](const verdict& v) { answered(number, v, begin); };
       auto failed = [this, number, begin, id](caf::error& err) {
+        if (!under_way_.contains(number))
+          return; // it was given to a successor
         const auto text = describe(err);
         record().set_error(text);
-        const bool ending = err == caf::exit_reason::user_shutdown || err == caf::sec::request_receiver_down;
-        numbers().count_refused(ending ? refusal::closing : refusal::internal);
-        if (!ending)
-          numbers().set_aside.add("ingest", id, text);
+        if (is_peer_loss(err)) {
+          orphaned_ = true; // until the supervisor tells of a successor, which gets it again
+          return;
+        }
+        numbers().count_refused(refusal::internal);
+        numbers().set_aside.add("ingest", id, text);
         answered(number, {outcome::refused, text}, begin);
       };
       if (auto* frame = std::get_if<keyframe>(&next.what))
-        request(partitioner_, config_.request_timeout, integrate_atom::value, std::move(*frame)).then(decided, failed);
+        request(partitioner_, config_.request_timeout, integrate_atom::value, *frame).then(decided, failed);
       else if (auto* gone = std::get_if<retraction>(&next.what))
-        request(partitioner_, config_.request_timeout, retract_atom::value, std::move(gone->id)).then(decided, failed);
+        request(partitioner_, config_.request_timeout, retract_atom::value, gone->id).then(decided, failed);
       else if (auto* moved = std::get_if<revision>(&next.what))
-        request(partitioner_, config_.request_timeout, revise_atom::value, std::move(moved->id), moved->world_from_camera)
+        request(partitioner_, config_.request_timeout, revise_atom::value, moved->id, moved->world_from_camera)
           .then(decided, failed);
     }
     numbers().under_way.store(static_cast<int64_t>(under_way_.size()), std::memory_order_relaxed);
@@ -159,27 +178,30 @@ private:
                         + std::to_string(waiting_.size()) + " waiting");
   }
 
-  void answered(uint64_t number, const verdict& v, uint64_t begin) {
+  void answered(uint64_t number, verdict v, uint64_t begin) {
     auto i = under_way_.find(number);
     if (i == under_way_.end())
       return;
-    auto promise = i->second;
+    if (i->second.again && v.what == outcome::unknown && std::holds_alternative<retraction>(i->second.what))
+      v = {}; // the dead partitioner had taken it out
+    auto promise = i->second.promise;
     under_way_.erase(i);
     numbers().keyframe_time.record(cycle_clock::to_ns(cycle_clock::ticks() - begin));
-    promise.deliver(v);
+    promise.deliver(std::move(v));
     run();
   }
 
   partitioner_actor partitioner_;
   ingest_config config_;
   std::deque<entry> waiting_;
-  std::unordered_map<uint64_t, verdict_promise> under_way_;
+  std::map<uint64_t, entry> under_way_; ///< by number, in the order given; kept whole for the partitioner's successor
+  bool orphaned_ = false;               ///< the partitioner is gone
   uint64_t numbers_given_ = 0, seen_ = 0, identities_ = 0;
 };
 
 } // namespace
 
-ingest_actor spawn_ingest(caf::actor_system& system, actor_context context, partitioner_actor partitioner, ingest_config config) {
+ingest_setup spawn_ingest(caf::actor_system& system, actor_context context, partitioner_actor partitioner, ingest_config config) {
   return system.spawn<ingest>(std::move(context), std::move(partitioner), config);
 }
 

@@ -18,6 +18,9 @@ struct ingest_config {
   std::chrono::milliseconds request_timeout{120'000};
 };
 
-ingest_actor spawn_ingest(caf::actor_system& system, actor_context context, partitioner_actor partitioner, ingest_config config);
+/// An ingest as the supervisor sees it: when there is a new partitioner, it gives that one all that the dead one did not answer.
+using ingest_setup = ingest_actor::extend<caf::reacts_to<caf::put_atom, partitioner_actor>>;
+
+ingest_setup spawn_ingest(caf::actor_system& system, actor_context context, partitioner_actor partitioner, ingest_config config);
 
 } // namespace tessera

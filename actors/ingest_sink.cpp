@@ -1,7 +1,10 @@
 #include "actors/instrumented.hpp"
+#include "actors/peer_loss.hpp"
 #include "actors/service.hpp"
+#include "actors/supervisor.hpp"
 
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <variant>
 
@@ -74,9 +77,10 @@ namespace tessera {
 
 namespace {
 
-using relay_actor = caf::typed_actor<caf::reacts_to<caf::put_atom, sink_item_ptr>>;
+using relay_actor = relay_setup::extend<caf::reacts_to<caf::put_atom, sink_item_ptr>>;
 
-/// Asks ingest on behalf of threads that are no actors.
+/// Asks ingest on behalf of threads that are no actors. What a dead ingest did not answer it gives to the successor, in the same
+/// order.
 class sink_relay final : public instrumented<relay_actor> {
 public:
   sink_relay(caf::actor_config& cfg, actor_context context, ingest_actor ingest, std::shared_ptr<sink_state> state)
@@ -84,49 +88,96 @@ public:
 
   void on_exit() override {
     state_->close();
+    items_.clear(); // completes them
     ingest_ = nullptr;
   }
 
   behavior_type make_behavior() override {
     monitor(ingest_);
-    set_down_handler([this](const caf::down_msg&) { state_->close(); });
+    set_down_handler([this](const caf::down_msg& down) {
+      if (down.source != ingest_.address())
+        return;
+      if (down.reason == caf::exit_reason::user_shutdown) {
+        state_->close(); // the service ends
+        items_.clear();
+      } else {
+        orphaned_ = true; // until the supervisor tells of a successor
+      }
+    });
     return {
       [this](caf::put_atom, const sink_item_ptr& item) {
-        auto decided = [item](const verdict& v) { item->complete(v); };
-        auto failed = [item](caf::error& err) {
-          item->complete({outcome::refused, err == caf::sec::request_receiver_down || err == caf::exit_reason::user_shutdown
-                                              ? std::string{closing_text}
-                                              : describe(err)});
-        };
-        // Ingest's own limits bound the wait; this one only ends it if ingest is gone in a way that CAF does not tell.
-        const auto longest = std::chrono::minutes{10};
-        if (auto* frame = std::get_if<keyframe>(&item->what))
-          request(ingest_, longest, ingest_atom::value, std::move(*frame)).then(decided, failed);
-        else if (auto* gone = std::get_if<sink_retraction>(&item->what))
-          request(ingest_, longest, retract_atom::value, std::move(gone->id)).then(decided, failed);
-        else if (auto* moved = std::get_if<sink_revision>(&item->what))
-          request(ingest_, longest, revise_atom::value, std::move(moved->id), moved->world_from_camera).then(decided, failed);
+        add({item, false});
+      },
+      [this](caf::put_atom, const ingest_actor& successor) {
+        if (successor == ingest_)
+          return;
+        ingest_ = successor;
+        monitor(ingest_);
+        orphaned_ = false;
+        for (auto& [number, one] : std::exchange(items_, {}))
+          add({one.item, true});
       },
     };
   }
 
 private:
+  struct entry {
+    sink_item_ptr item;
+    bool again; ///< it was given to an ingest that died: what it asks for may have been done
+  };
+
+  void add(entry one) {
+    const auto number = ++numbers_given_;
+    const auto& what = items_.emplace(number, std::move(one)).first->second.item->what;
+    if (orphaned_)
+      return;
+    auto decided = [this, number](const verdict& v) { answered(number, v); };
+    auto failed = [this, number](caf::error& err) {
+      if (!is_peer_loss(err)) // else a successor gets it, or the end of the sink completes it
+        answered(number, {outcome::refused, describe(err)});
+    };
+    // Ingest's own limits bound the wait; this one only ends it if ingest is gone in a way that CAF does not tell.
+    const auto longest = std::chrono::minutes{10};
+    if (auto* frame = std::get_if<keyframe>(&what))
+      request(ingest_, longest, ingest_atom::value, *frame).then(decided, failed);
+    else if (auto* gone = std::get_if<sink_retraction>(&what))
+      request(ingest_, longest, retract_atom::value, gone->id).then(decided, failed);
+    else if (auto* moved = std::get_if<sink_revision>(&what))
+      request(ingest_, longest, revise_atom::value, moved->id, moved->world_from_camera).then(decided, failed);
+  }
+
+  void answered(uint64_t number, verdict v) {
+    auto i = items_.find(number);
+    if (i == items_.end())
+      return; // it was given to a successor
+    const auto [item, again] = std::move(i->second);
+    items_.erase(i);
+    if (again && v.what == outcome::unknown && std::holds_alternative<sink_retraction>(item->what))
+      v = {}; // the dead ingest had it taken out
+    item->complete(v);
+  }
+
   ingest_actor ingest_;
   std::shared_ptr<sink_state> state_;
+  std::map<uint64_t, entry> items_; ///< offered and not answered, in their order
+  uint64_t numbers_given_ = 0;
+  bool orphaned_ = false; ///< ingest is gone
 };
 
 class actor_sink final : public ingest_sink {
 public:
   actor_sink(caf::actor_system& system, const service& running, uint32_t credit) : ingest_{running.ingest} {
     state_->credit = std::max(1u, credit);
-    relay_ = system.spawn<sink_relay>(running.context, running.ingest, state_);
+    relay_ = system.spawn<sink_relay>(running.context, running.ingest.get(), state_);
+    if (auto supervisor = running.supervisor.get())
+      caf::anon_send(caf::actor_cast<supervisor_setup>(supervisor), caf::monitor_atom::value, std::string{relay_role},
+                     caf::actor_cast<caf::strong_actor_ptr>(relay_));
   }
 
   ~actor_sink() override {
     state_->close();
     caf::anon_send_exit(relay_, caf::exit_reason::user_shutdown);
     relay_ = nullptr;
-    ingest_ = nullptr;
     drain(std::chrono::seconds{5}); // completions may use what their owner destroys next
   }
 
@@ -137,7 +188,7 @@ public:
   }
 
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
-    caf::anon_send(ingest_, aside_atom::value, source, what, reason);
+    caf::anon_send(ingest_.get(), aside_atom::value, source, what, reason);
   }
 
   void close() override { state_->close(); }
@@ -166,7 +217,7 @@ private:
   }
 
   std::shared_ptr<sink_state> state_ = std::make_shared<sink_state>();
-  ingest_actor ingest_;
+  seat<ingest_actor> ingest_;
   relay_actor relay_;
 };
 

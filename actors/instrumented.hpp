@@ -8,6 +8,7 @@
 
 #include <exception>
 #include <optional>
+#include <vector>
 
 namespace tessera {
 
@@ -25,17 +26,20 @@ struct actor_place {
   on_throw policy = on_throw::go_on;
 };
 
-/// Base of every actor: counts and times whatever passes through the mailbox, by type of message, and catches what handlers throw.
-/// A deriving class writes make_behavior() and its handlers as if nothing was measured. See tests/bench/actor_overhead.cpp for the cost.
+/// Base of every actor: counts and times whatever passes through the mailbox, by type of message, and catches what handlers
+/// throw. A deriving class writes make_behavior() and its handlers as if nothing was measured. See tests/bench/actor_overhead.cpp
+/// for the cost.
 template <class Handle>
 class instrumented : public Handle::base {
 public:
   using super = typename Handle::base;
   using handle_type = Handle;
+  /// So many answered requests may have their timeouts left in the clock.
+  static constexpr size_t cancelled_at_once = 16;
 
   instrumented(caf::actor_config& cfg, actor_context context, actor_place place)
-    : super(cfg), shared_{std::move(context)}, place_{place},
-      record_{shared_.registry->enlist(place.role, place.region, place.device)} {
+    : super(cfg), shared_{std::move(context)}, place_{place}, record_{shared_.registry->enlist(place.role, place.region,
+                                                                                               place.device)} {
     record_->set_id(this->id());
     this->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
       try {
@@ -60,6 +64,8 @@ public:
   /// Handles one message; CAF calls this for requests, responses and system messages alike.
   caf::invoke_message_result consume(caf::mailbox_element& what) override {
     const auto key = key_of(what);
+    if (what.mid.is_response())
+      forget_timeout(what.mid);
     record_->dequeued();
     record_->set_busy(true);
     const auto begin = cycle_clock::ticks();
@@ -126,6 +132,17 @@ private:
     return i != names.end() ? i->second : type.second->name();
   }
 
+  /// A request was answered: CAF's clock would keep its timeout, and the actor with it, until it would have been due. Several are
+  /// cancelled at a time, since each cancellation alone would wake the clock's thread.
+  void forget_timeout(caf::message_id answered) {
+    answered_.push_back(answered);
+    if (answered_.size() < cancelled_at_once)
+      return;
+    for (const auto& id : answered_)
+      this->home_system().clock().cancel_request_timeout(this, id);
+    answered_.clear();
+  }
+
   void measured(const caf::mailbox_element& what, uint64_t key, uint64_t begin) {
     auto ns = cycle_clock::to_ns(cycle_clock::ticks() - begin);
     auto* handler = record_->find(key);
@@ -154,6 +171,7 @@ private:
   actor_context shared_;
   actor_place place_;
   std::shared_ptr<actor_record> record_;
+  std::vector<caf::message_id> answered_; ///< their timeouts are not cancelled yet
 };
 
 } // namespace tessera

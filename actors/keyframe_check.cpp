@@ -56,8 +56,8 @@ std::optional<keyframe_fault> check_pose(const pose& world_from_camera) {
     for (size_t j = 0; j < 3; ++j) {
       auto dot = r(0, i) * r(0, j) + r(1, i) * r(1, j) + r(2, i) * r(2, j);
       if (std::abs(dot - (i == j ? 1.0 : 0.0)) > tolerance)
-        return fault("pose is not rigid: columns " + std::to_string(i) + " and " + std::to_string(j) + " have the product " + number(dot)
-                     + ", not " + (i == j ? "1" : "0") + " within " + number(tolerance));
+        return fault("pose is not rigid: columns " + std::to_string(i) + " and " + std::to_string(j) + " have the product "
+                     + number(dot) + ", not " + (i == j ? "1" : "0") + " within " + number(tolerance));
     }
   auto det = r(0, 0) * (r(1, 1) * r(2, 2) - r(1, 2) * r(2, 1)) - r(0, 1) * (r(1, 0) * r(2, 2) - r(1, 2) * r(2, 0))
              + r(0, 2) * (r(1, 0) * r(2, 1) - r(1, 1) * r(2, 0));
@@ -85,8 +85,9 @@ std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyfra
     return keyframe_fault{refusal::colours, "colour channels is " + std::to_string(channels) + ", not 3 or 4"};
   const auto colours = frame.body->colours().size();
   if (colours != points * channels)
-    return keyframe_fault{refusal::colours, "colours has " + std::to_string(colours) + " bytes, not " + std::to_string(points * channels)
-                                              + " (" + std::to_string(points) + " points of " + std::to_string(channels) + " channels)"};
+    return keyframe_fault{refusal::colours, "colours has " + std::to_string(colours) + " bytes, not "
+                                              + std::to_string(points * channels) + " (" + std::to_string(points) + " points of "
+                                              + std::to_string(channels) + " channels)"};
   const auto confidence = frame.body->confidence().size();
   if (confidence != 0 && confidence != points)
     return keyframe_fault{refusal::confidence,

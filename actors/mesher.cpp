@@ -9,7 +9,7 @@ namespace tessera {
 
 namespace {
 
-using mesher_self = mesher_actor::extend<caf::reacts_to<caf::tick_atom>>;
+using mesher_self = mesher_setup::extend<caf::reacts_to<caf::tick_atom>>;
 using job_promise = caf::typed_response_promise<void>;
 
 /// Pause before something is tried again for which there was no memory.
@@ -70,6 +70,17 @@ public:
           dirty_since_ = now();
         step();
       },
+      [this](caf::put_atom, const broadcaster_actor& broadcaster) {
+        broadcaster_ = broadcaster;
+        // It knows nothing of this region. It may tell a viewer who comes back that the region he holds is gone, under the
+        // version after the last: what is published now must be newer than that.
+        ++version_;
+        must_publish_ = true;
+        if (!dirty_)
+          dirty_since_ = now();
+        dirty_ = true;
+        step();
+      },
       [this](caf::tick_atom) {
         tick_set_ = false;
         paused_ = false;
@@ -82,7 +93,7 @@ private:
   struct queued_job {
     ray_job job;
     caf::response_promise promise; // a typed one of void cannot deliver
-    bool alone; ///< its batch did not fit into memory: try it by itself
+    bool alone;                    ///< its batch did not fit into memory: try it by itself
   };
 
   template <class T>
@@ -190,7 +201,8 @@ private:
       .then(
         [this](const field_stats& field) {
           busy_ = false;
-          region_status status{config_.region, config_.device, version_, field, vertices_, triangles_, patch_bytes_, keyframe_ns_};
+          region_status status{config_.region, config_.device, version_,     field,
+                               vertices_,      triangles_,     patch_bytes_, keyframe_ns_};
           answer(status_waiters_, answered_, status);
           step();
         },
@@ -292,10 +304,10 @@ private:
   std::deque<waiter<region_mesh>> mesh_waiters_;
   uint64_t received_ = 0, answered_ = 0;
 
-  bool busy_ = false;     ///< the device works for this region
-  bool dirty_ = false;    ///< the field changed since the last extraction
+  bool busy_ = false;  ///< the device works for this region
+  bool dirty_ = false; ///< the field changed since the last extraction
   bool refilling_ = false;
-  bool paused_ = false;   ///< until the next tick
+  bool paused_ = false; ///< until the next tick
   bool tick_set_ = false;
   bool must_publish_ = false; ///< even if nothing changed: viewers may show what another mesher published
   bool published_once_ = false;
@@ -310,7 +322,7 @@ private:
 
 } // namespace
 
-mesher_actor spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
+mesher_setup spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
                           mesher_config config) {
   return system.spawn<mesher>(std::move(context), std::move(device), std::move(broadcaster), std::move(config));
 }

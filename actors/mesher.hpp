@@ -22,8 +22,11 @@ struct mesher_config {
   encoder_function encode;
 };
 
+/// A mesher as the supervisor sees it: when there is a new broadcaster, it gives that one its newest patch.
+using mesher_setup = mesher_actor::extend<caf::reacts_to<caf::put_atom, broadcaster_actor>>;
+
 /// Starts a region's mesher. One of a later generation holds its patches back until it is told that its refill is complete.
-mesher_actor spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
+mesher_setup spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
                           mesher_config config);
 
 } // namespace tessera

@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-/// A temporary file of equal pages that has no name: it is gone when it is closed, even after a crash. Freed pages are used again, lowest
-/// first, and the file shrinks when its end is free, so it stays as small as the pages in use allow.
+/// A temporary file of equal pages that has no name: it is gone when it is closed, even after a crash. Freed pages are used
+/// again, lowest first, and the file shrinks when its end is free, so it stays as small as the pages in use allow.
 ///
 /// Errors: std::system_error. Threads: one at a time.
 class page_file {

@@ -19,11 +19,17 @@ struct partitioner_config {
   uint32_t refill_credit = 8;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;
+  /// The store holds what another partitioner left: make the map again from it.
+  bool successor = false;
   /// Runs in a thread of its own, because the store may touch the disk.
   bool own_thread = true;
 };
 
-partitioner_actor spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
-                                    broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config);
+/// A partitioner as the supervisor sees it: when there is a new broadcaster, it tells that one of all cameras.
+using partitioner_setup = partitioner_actor::extend<caf::reacts_to<caf::put_atom, broadcaster_actor>>;
+
+partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
+                                    broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,
+                                    partitioner_config config);
 
 } // namespace tessera

@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-/// The newest patch of each region, and the newest cameras: all that a viewer can need. Regions that became empty are kept as their
-/// empty patch (a header), for viewers that come back.
+/// The newest patch of each region, and the newest cameras: all that a viewer can need. Regions that became empty are kept as
+/// their empty patch (a header), for viewers that come back.
 class patch_board {
 public:
   static constexpr size_t max_cameras = 2000;
@@ -17,8 +17,8 @@ public:
   /// Takes a newer patch; false, changing nothing, if it is not newer, or empties a region that nobody was shown.
   bool put(const patch& newest);
 
-  /// What somebody lacks who has `wish.have` of this run (or of another one: nothing): regions that he has and that are unknown here are
-  /// not in it.
+  /// What somebody lacks who has `wish.have` of this run (or of another one: nothing): regions that he has and that are unknown
+  /// here are not in it.
   [[nodiscard]] std::vector<patch> missing(const subscribe& wish, const std::string& epoch) const;
 
   /// Regions that he has and that this run never published.

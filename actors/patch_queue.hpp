@@ -8,8 +8,9 @@
 
 namespace tessera {
 
-/// What one viewer still lacks: the newest patch of each region, at most once, most wanted first; and what it was sent but did not
-/// acknowledge. Its size is bounded by the number of regions, however long the viewer stalls; the patches' bytes are shared with all.
+/// What one viewer still lacks: the newest patch of each region, at most once, most wanted first; and what it was sent but did
+/// not acknowledge. Its size is bounded by the number of regions, however long the viewer stalls; the patches' bytes are shared
+/// with all.
 class patch_queue {
 public:
   /// `region_m` is the edge of a region, for ordering by distance.

@@ -9,7 +9,7 @@ namespace tessera {
 
 namespace {
 
-class placement final : public instrumented<placement_actor> {
+class placement final : public instrumented<placement_setup> {
 public:
   placement(caf::actor_config& cfg, actor_context context, const std::vector<placed_device>& devices)
     : instrumented(cfg, std::move(context), {"placement"}) {
@@ -27,6 +27,7 @@ public:
         const auto id = table_.place(region);
         return {id, handles_.at(id)};
       },
+      [this](caf::put_atom, device_id id, const device_actor& successor) { handles_.at(id) = successor; },
     };
   }
 
@@ -37,7 +38,7 @@ private:
 
 } // namespace
 
-placement_actor spawn_placement(caf::actor_system& system, actor_context context, const std::vector<placed_device>& devices) {
+placement_setup spawn_placement(caf::actor_system& system, actor_context context, const std::vector<placed_device>& devices) {
   return system.spawn<placement>(std::move(context), devices);
 }
 

@@ -12,7 +12,10 @@ struct placed_device {
   double capacity = 1;
 };
 
+/// A placement as the supervisor sees it: a device may get a successor.
+using placement_setup = placement_actor::extend<caf::reacts_to<caf::put_atom, device_id, device_actor>>;
+
 /// Starts the placement of regions on these devices.
-placement_actor spawn_placement(caf::actor_system& system, actor_context context, const std::vector<placed_device>& devices);
+placement_setup spawn_placement(caf::actor_system& system, actor_context context, const std::vector<placed_device>& devices);
 
 } // namespace tessera

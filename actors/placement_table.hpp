@@ -6,8 +6,8 @@
 
 namespace tessera {
 
-/// Maps regions to devices by rendezvous hashing: each region goes to the device with the best score for it, so that a device that
-/// comes takes only its share, one that goes gives only its own away, and shares follow capacities.
+/// Maps regions to devices by rendezvous hashing: each region goes to the device with the best score for it, so that a device
+/// that comes takes only its share, one that goes gives only its own away, and shares follow capacities.
 class placement_table {
 public:
   /// Adds a device or changes its capacity (any unit, larger than 0: bytes of its pool, say). Throws std::invalid_argument.

@@ -9,8 +9,8 @@
 
 namespace tessera {
 
-/// What new meshers still have to be sent of the keyframes that were live when the old ones died. A part is named by the serial number
-/// of a keyframe's placement (its id under one pose) and a region.
+/// What new meshers still have to be sent of the keyframes that were live when the old ones died. A part is named by the serial
+/// number of a keyframe's placement (its id under one pose) and a region.
 class refill_book {
 public:
   using serial = uint64_t;
@@ -24,8 +24,8 @@ public:
   /// Begins a region's refill, in place of an earlier one that was not complete.
   void start(const region_key& region, std::set<serial> placements) { waiting_[region] = std::move(placements); }
 
-  /// The placement was taken out of the map: if the region was still to get it, it must not, and is not sent the retraction either.
-  /// Answers whether that was so.
+  /// The placement was taken out of the map: if the region was still to get it, it must not, and is not sent the retraction
+  /// either. Answers whether that was so.
   bool cancel(const region_key& region, serial placement) {
     auto i = waiting_.find(region);
     return i != waiting_.end() && i->second.erase(placement) > 0;

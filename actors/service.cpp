@@ -43,7 +43,70 @@ caf::strong_actor_ptr strong(const Handle& handle) {
   return caf::actor_cast<caf::strong_actor_ptr>(handle);
 }
 
+/// How each actor is started, the first time and again.
+core_recipes recipes_for(caf::actor_system& system, const actor_context& context, const service_config& config,
+                         const std::string& epoch) {
+  auto store = std::make_shared<spilling_store>(config.store_bytes, config.store_folder);
+  partitioner_config parts;
+  parts.map = config.map;
+  parts.rays = config.rays;
+  if (!parts.rays.make || !parts.rays.split)
+    parts.rays = default_ray_functions();
+  parts.ray_makers = config.threads;
+  parts.request_timeout = config.request_timeout;
+  parts.epoch = epoch;
+  parts.own_thread = config.own_threads;
+
+  core_recipes out;
+  out.device
+    = [&system, context, make = config.make_device, map = config.map, cap = config.device_bytes, threads = config.threads] {
+        std::shared_ptr<backend> fields = make ? make(map, cap) : make_cpu_backend(map, cap);
+        return spawn_device(system, context, device_id{0}, std::move(fields), threads);
+      };
+  out.placement = [&system, context](const device_actor& device) {
+    return spawn_placement(system, context, {{device_id{0}, device, 1}});
+  };
+  out.broadcaster
+    = [&system, context, epoch, encode = config.encode] { return spawn_broadcaster(system, context, epoch, encode); };
+  out.partitioner
+    = [&system, context, store, parts](const supervisor_actor& supervisor, const broadcaster_actor& broadcaster, bool successor) {
+        auto how = parts;
+        how.successor = successor;
+        return spawn_partitioner(system, context, supervisor, broadcaster, store, std::move(how));
+      };
+  out.ingest = [&system, context, how = ingest_config{config.limits, config.credit, config.policy, config.request_timeout}](
+                 const partitioner_actor& partitioner) { return spawn_ingest(system, context, partitioner, how); };
+  out.inspector = [&system, context] { return spawn_inspector(system, context); };
+  return out;
+}
+
 } // namespace
+
+std::vector<caf::strong_actor_ptr> service::actors() const {
+  std::vector<caf::strong_actor_ptr> out;
+  const auto add = [&out](const auto& handle) {
+    if (handle)
+      out.push_back(strong(handle));
+  };
+  // In the direction of the data, so that what is cut off is answered.
+  add(ingest.get());
+  add(partitioner.get());
+  add(placement.get());
+  add(device.get());
+  add(broadcaster.get());
+  add(inspector.get());
+  return out;
+}
+
+void service::forget() {
+  ingest.clear();
+  partitioner.clear();
+  supervisor.clear();
+  broadcaster.clear();
+  inspector.clear();
+  placement.clear();
+  device.clear();
+}
 
 service start_service(caf::actor_system& system, const service_config& config) {
   check(config);
@@ -54,71 +117,76 @@ service start_service(caf::actor_system& system, const service_config& config) {
   out.session.region_m = config.map.voxel_m * static_cast<float>(config.map.region_voxels);
   out.session.request_timeout = config.request_timeout;
 
-  auto store = std::make_shared<spilling_store>(config.store_bytes, config.store_folder);
-  std::shared_ptr<backend> fields = config.make_device ? config.make_device(config.map, config.device_bytes)
-                                                       : make_cpu_backend(config.map, config.device_bytes);
-  auto rays = config.rays;
-  if (!rays.make || !rays.split)
-    rays = default_ray_functions();
-
-  const auto device = spawn_device(system, out.context, device_id{0}, std::move(fields), config.threads);
-  const auto placement = spawn_placement(system, out.context, {{device_id{0}, device, 1}});
-  out.broadcaster = spawn_broadcaster(system, out.context, out.epoch, config.encode);
-
   supervisor_config supervision;
   supervision.request_timeout = config.request_timeout;
   supervision.meshers.patch_interval = config.patch_interval;
   supervision.meshers.max_staleness = config.max_staleness;
   supervision.meshers.request_timeout = config.request_timeout;
   supervision.meshers.encode = config.encode;
-  const auto supervisor
-    = spawn_supervisor(system, out.context, {placement, out.broadcaster, {{"device", strong(device)}}}, std::move(supervision));
+  supervision.on_lost = config.on_lost;
+  supervision.seats = {out.ingest, out.partitioner, out.broadcaster, out.placement, out.device, out.inspector};
+  supervision.recipes = recipes_for(system, out.context, config, out.epoch);
+  const auto recipes = supervision.recipes;
+
+  const auto device = recipes.device();
+  out.device = device;
+  out.placement = recipes.placement(device);
+  const auto broadcaster = recipes.broadcaster();
+  out.broadcaster = broadcaster;
+  out.inspector = recipes.inspector();
+  const auto supervisor = spawn_supervisor(system, out.context, std::move(supervision));
   out.supervisor = supervisor;
+  supervisor->attach_functor([context = out.context, lost = config.on_lost](const caf::error& reason) {
+    if (!reason || reason == caf::exit_reason::user_shutdown)
+      return;
+    // Nobody would start the next actor that dies: better all from the beginning.
+    const auto text = "the supervisor ended and cannot be started again: " + describe(reason);
+    context.write(severity::error, text);
+    if (context.numbers->lost_core.fetch_add(1, std::memory_order_relaxed) == 0 && lost)
+      lost(text);
+  });
+  const auto partitioner = recipes.partitioner(supervisor, broadcaster, false);
+  out.partitioner = partitioner;
+  out.ingest = recipes.ingest(partitioner);
 
-  partitioner_config parts;
-  parts.map = config.map;
-  parts.rays = std::move(rays);
-  parts.ray_makers = config.threads;
-  parts.request_timeout = config.request_timeout;
-  parts.epoch = out.epoch;
-  parts.own_thread = config.own_threads;
-  out.partitioner = spawn_partitioner(system, out.context, out.supervisor, out.broadcaster, std::move(store), std::move(parts));
-  caf::anon_send(supervisor, caf::put_atom::value, out.partitioner);
-
-  out.ingest = spawn_ingest(system, out.context, out.partitioner, {config.limits, config.credit, config.policy, config.request_timeout});
-  out.inspector = spawn_inspector(system, out.context);
-  caf::anon_send(supervisor, caf::monitor_atom::value, std::string{"partitioner"}, strong(out.partitioner));
-  caf::anon_send(supervisor, caf::monitor_atom::value, std::string{"ingest"}, strong(out.ingest));
-
-  // The supervisor first: it must not mourn the others. Then in the direction of the data, so that what is cut off is answered.
-  out.actors = {strong(out.supervisor), strong(out.ingest),      strong(out.partitioner), strong(placement),
-                strong(device),         strong(out.broadcaster), strong(out.inspector)};
+  const auto watch = [&supervisor](const char* role, const caf::strong_actor_ptr& who) {
+    caf::anon_send(supervisor, caf::monitor_atom::value, std::string{role}, who);
+  };
+  watch("device", strong(device));
+  watch("placement", strong(out.placement.get()));
+  watch("broadcaster", strong(broadcaster));
+  watch("inspector", strong(out.inspector.get()));
+  watch("partitioner", strong(partitioner));
+  watch("ingest", strong(out.ingest.get()));
   return out;
 }
 
 bool stop_service(caf::actor_system& system, service& running, std::chrono::milliseconds timeout) {
   caf::scoped_actor self{system};
-  auto actors = std::exchange(running.actors, {});
-  running.ingest = nullptr;
-  running.partitioner = nullptr;
-  running.supervisor = nullptr;
-  running.broadcaster = nullptr;
-  running.inspector = nullptr;
-  for (const auto& a : actors)
-    self->monitor(caf::actor_cast<caf::actor_addr>(a));
-  for (const auto& a : actors)
-    self->send_exit(a, caf::exit_reason::user_shutdown);
-  auto left = actors.size();
-  actors.clear();
   const auto deadline = std::chrono::steady_clock::now() + timeout;
-  while (left > 0) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now >= deadline)
-      return false;
-    self->receive([&](const caf::down_msg&) { --left; },
-                  caf::after(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now) + std::chrono::milliseconds{1}) >> [] {});
-  }
-  return true;
+  const auto end = [&](const std::vector<caf::strong_actor_ptr>& actors) {
+    for (const auto& a : actors)
+      self->monitor(caf::actor_cast<caf::actor_addr>(a));
+    for (const auto& a : actors)
+      self->send_exit(a, caf::exit_reason::user_shutdown);
+    for (auto left = actors.size(); left > 0;) {
+      const auto now = std::chrono::steady_clock::now();
+      if (now >= deadline)
+        return false;
+      self->receive(
+        [&](const caf::down_msg&) { --left; },
+        caf::after(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now) + std::chrono::milliseconds{1}) >>
+          [] {});
+    }
+    return true;
+  };
+  // The supervisor first: it must not start the others again.
+  auto ended = true;
+  if (auto supervisor = running.supervisor.get())
+    ended = end({strong(supervisor)});
+  ended = end(running.actors()) && ended;
+  running.forget();
+  return ended;
 }
 
 } // namespace tessera

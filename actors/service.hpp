@@ -5,6 +5,7 @@
 #include "actors/input_policy.hpp"
 #include "actors/keyframe_check.hpp"
 #include "actors/ray_functions.hpp"
+#include "actors/seat.hpp"
 #include "actors/session.hpp"
 #include "gpu/backend.hpp"
 #include "messages/actors.hpp"
@@ -21,7 +22,8 @@ struct service_config {
   uint32_t threads = 2;
   /// Cap of the fields' memory, bytes; 0: none. A keyframe that does not fit is refused whole.
   uint64_t device_bytes = 0;
-  /// Rays kept in memory, bytes; beyond it the oldest go to a file in `store_folder` (empty: the system's folder for temporary files).
+  /// Rays kept in memory, bytes; beyond it the oldest go to a file in `store_folder` (empty: the system's folder for temporary
+  /// files).
   uint64_t store_bytes = uint64_t{256} << 20;
   std::string store_folder;
   /// Keyframes under way at once.
@@ -41,22 +43,32 @@ struct service_config {
   std::function<std::unique_ptr<backend>(const mapping&, uint64_t cap_bytes)> make_device;
   ray_functions rays;
   log_function log;
+  /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;
+  /// must not block.
+  std::function<void(const std::string&)> on_lost;
   /// Runs the partitioner, which may touch the disk, in a thread of its own. Off under a test scheduler.
   bool own_threads = true;
 };
 
-/// A running service: handles of the actors that the outside talks to, and what they measure.
+/// A running service: where the actors are found that the outside talks to (an actor that died has a successor), and what they
+/// measure.
 struct service {
-  ingest_actor ingest;
-  partitioner_actor partitioner;
-  supervisor_actor supervisor;
-  broadcaster_actor broadcaster;
-  inspector_actor inspector;
+  seat<ingest_actor> ingest;
+  seat<partitioner_actor> partitioner;
+  seat<supervisor_actor> supervisor;
+  seat<broadcaster_actor> broadcaster;
+  seat<inspector_actor> inspector;
+  seat<placement_actor> placement;
+  seat<device_actor> device;
   /// Registry, telemetry and log: shared with every actor, sessions too.
   actor_context context;
   std::string epoch;
   session_config session; ///< what sessions of this map are started with
-  std::vector<caf::strong_actor_ptr> actors; ///< all that must end with the service, in the order in which they are told to
+  /// All but the supervisor that must end with the service, in the order in which they are told to. Ask when the supervisor has
+  /// ended.
+  [[nodiscard]] std::vector<caf::strong_actor_ptr> actors() const;
+  /// Lets go of all actors, here and in all copies.
+  void forget();
 };
 
 /// Starts all actors of one node. Throws std::invalid_argument for a bad configuration, std::system_error if the store's folder
@@ -75,12 +87,12 @@ public:
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
 };
 
-/// Makes a sink in front of the service's ingest. It closes by itself when ingest ends; destroying it closes it and answers what is
-/// still under way with `refused`.
+/// Makes a sink in front of the service's ingest. It closes by itself when ingest ends; destroying it closes it and answers what
+/// is still under way with `refused`.
 std::unique_ptr<ingest_sink> make_ingest_sink(caf::actor_system& system, const service& running, uint32_t credit);
 
-/// Picks a voxel edge for a map whose scale is unknown: a hundredth of the median distance of the keyframe's points from its camera,
-/// rounded to the nearest 1, 2 or 5 times a power of ten. 0 if the keyframe has no valid point.
+/// Picks a voxel edge for a map whose scale is unknown: a hundredth of the median distance of the keyframe's points from its
+/// camera, rounded to the nearest 1, 2 or 5 times a power of ten. 0 if the keyframe has no valid point.
 float auto_voxel_m(const keyframe& frame);
 
 } // namespace tessera

@@ -19,9 +19,10 @@ uint64_t system_ns() {
 
 class session final : public instrumented<session_self> {
 public:
-  session(caf::actor_config& cfg, actor_context context, broadcaster_actor broadcaster, session_config config, socket_function socket)
-    : instrumented(cfg, std::move(context), {"session", {}, {}, on_throw::die}), broadcaster_{std::move(broadcaster)}, config_{config},
-      socket_{std::move(socket)}, queue_{config.region_m}, window_{config.window_bytes} {}
+  session(caf::actor_config& cfg, actor_context context, broadcaster_actor broadcaster, session_config config,
+          socket_function socket)
+    : instrumented(cfg, std::move(context), {"session", {}, {}, on_throw::die}), broadcaster_{std::move(broadcaster)},
+      config_{config}, socket_{std::move(socket)}, queue_{config.region_m}, window_{config.window_bytes} {}
 
   void on_exit() override {
     if (joined_) {
@@ -46,9 +47,7 @@ public:
         pump();
       },
       [this](const subscribe& wish) { start(wish); },
-      [this](const view& from) {
-        queue_.look(from);
-      },
+      [this](const view& from) { queue_.look(from); },
       [this](const ack& seen) {
         queue_.acknowledge(seen);
         pump();
@@ -125,7 +124,8 @@ private:
     record().set_detail(std::to_string(queue_.pending()) + " regions to send, " + std::to_string(queue_.unacknowledged())
                         + " bytes unacknowledged");
     const auto& n = numbers();
-    auto gauge = [](const telemetry::gauge& g) { return static_cast<uint64_t>(std::max<int64_t>(0, g.load(std::memory_order_relaxed))); };
+    auto gauge
+      = [](const telemetry::gauge& g) { return static_cast<uint64_t>(std::max<int64_t>(0, g.load(std::memory_order_relaxed))); };
     const auto accepted = n.accepted.load(std::memory_order_relaxed);
     const auto elapsed_s = std::chrono::duration<double>(now() - last_stats_).count();
     session_stats out;

@@ -1,8 +1,8 @@
 #include "actors/supervisor.hpp"
 
 #include "actors/instrumented.hpp"
+#include "actors/peer_loss.hpp"
 
-#include <map>
 #include <unordered_map>
 
 namespace tessera {
@@ -12,13 +12,16 @@ namespace {
 /// A supervisor that also tells itself to restart a region's mesher after a pause.
 using supervisor_self = supervisor_setup::extend<caf::reacts_to<refill_atom, region_key, uint64_t>>;
 
-/// A mesher that failed of itself, so soon after its start, fails for a reason that a restart may not cure.
+/// An actor that failed of itself, so soon after its start, fails for a reason that a restart may not cure.
 constexpr std::chrono::seconds soon{1};
+/// A core actor that failed so often in a row is not started again.
+constexpr uint32_t most_failures = 5;
 
 class supervisor final : public instrumented<supervisor_self> {
 public:
-  supervisor(caf::actor_config& cfg, actor_context context, core_actors core, supervisor_config config)
-    : instrumented(cfg, std::move(context), {"supervisor"}), core_{std::move(core)}, config_{std::move(config)} {}
+  supervisor(caf::actor_config& cfg, actor_context context, supervisor_config config)
+    : instrumented(cfg, std::move(context), {"supervisor"}), config_{std::move(config)}, seats_{config_.seats},
+      recipes_{std::move(config_.recipes)} {}
 
   void on_exit() override {
     for (auto& [region, running] : meshers_)
@@ -28,21 +31,21 @@ public:
         promise.deliver(caf::make_error(ec::closing));
     meshers_.clear();
     regions_.clear();
-    watched_.clear();
-    core_ = {};
-    partitioner_ = nullptr;
+    core_.clear();
+    relays_.clear();
+    device_ = nullptr;
+    broadcaster_ = nullptr;
+    recipes_ = {}; // they may hold what holds this actor
   }
 
   behavior_type make_behavior() override {
     set_down_handler([this](const caf::down_msg& down) { lost(down); });
-    watch("placement", caf::actor_cast<caf::strong_actor_ptr>(core_.placement));
-    watch("broadcaster", caf::actor_cast<caf::strong_actor_ptr>(core_.broadcaster));
-    for (const auto& [role, handle] : std::exchange(core_.others, {}))
-      watch(role, handle);
+    device_ = seats_.device.get();
+    broadcaster_ = seats_.broadcaster.get();
     return {
       [this](place_atom, region_key region) -> caf::result<mesher_actor> {
         if (auto i = meshers_.find(region); i != meshers_.end())
-          return i->second.handle;
+          return mesher_actor{i->second.handle};
         auto promise = make_response_promise<caf::typed_response_promise<mesher_actor>>();
         auto& waiting = asked_[region];
         waiting.push_back(promise);
@@ -57,39 +60,44 @@ public:
         send_exit(i->second.handle, caf::exit_reason::kill);
         return true;
       },
-      [this](caf::put_atom, const partitioner_actor& partitioner) { partitioner_ = partitioner; },
+      [this](caf::monitor_atom, const std::string& role, const caf::strong_actor_ptr& handle) {
+        if (role == relay_role)
+          add_relay(handle);
+        else
+          watch(role, handle);
+      },
+      [this](kill_atom, const std::string& role) { return kill(role); },
       [this](refill_atom, region_key region, uint64_t generation) {
         if (auto i = meshers_.find(region); i != meshers_.end() && i->second.generation == generation)
           restart(region);
       },
-      [this](caf::monitor_atom, const std::string& role, const caf::strong_actor_ptr& handle) { watch(role, handle); },
     };
   }
 
 private:
+  // -- meshers --------------------------------------------------------------------
+
   struct child {
-    mesher_actor handle{};
-    device_actor device{};
+    mesher_setup handle{};
     device_id id{};
     uint64_t generation = 0;
     uint32_t failures = 0; ///< in a row, each soon after a start
     caf::actor_clock::time_point started{};
   };
 
-  void watch(const std::string& role, const caf::strong_actor_ptr& handle) {
-    monitor(caf::actor_cast<caf::actor_addr>(handle));
-    watched_[caf::actor_cast<caf::actor_addr>(handle)] = role;
-  }
-
   void place(region_key region) {
-    request(core_.placement, config_.request_timeout, place_atom::value, region)
+    request(seats_.placement.get(), config_.request_timeout, place_atom::value, region)
       .then(
-        [this, region](device_id id, const device_actor& device) {
-          auto& fresh = start({{}, device, id}, region);
+        [this, region](device_id id, const device_actor&) {
+          if (!asked_.contains(region))
+            return; // another placement was faster
+          auto& fresh = start({{}, id}, region);
           for (auto& promise : take(region))
-            promise.deliver(fresh.handle);
+            promise.deliver(mesher_actor{fresh.handle});
         },
         [this, region](caf::error& err) {
+          if (is_peer_loss(err))
+            return; // its successor is asked
           record().set_error(describe(err));
           for (auto& promise : take(region))
             promise.deliver(err);
@@ -110,41 +118,27 @@ private:
     config.region = region;
     config.device = next.id;
     config.generation = next.generation;
-    next.handle = spawn_mesher(system(), shared(), next.device, core_.broadcaster, std::move(config));
+    next.handle = spawn_mesher(system(), shared(), device_, broadcaster_, std::move(config));
     next.started = now();
     monitor(next.handle);
     regions_[next.handle.address()] = region;
     auto& place = meshers_[region] = std::move(next);
-    record().set_detail("watches " + std::to_string(meshers_.size()) + " meshers and " + std::to_string(watched_.size())
-                        + " other actors");
+    tell();
     return place;
   }
 
-  void lost(const caf::down_msg& down) {
-    if (auto i = regions_.find(down.source); i != regions_.end()) {
-      const auto region = i->second;
-      regions_.erase(i);
-      return mourn(region, down.reason);
-    }
-    auto role = watched_.find(down.source);
-    if (role == watched_.end())
-      return;
-    numbers().lost_core.fetch_add(1, std::memory_order_relaxed);
-    record().set_error("the " + role->second + " ended: " + describe(down.reason));
-    shared().write(severity::error, "the " + role->second + " ended (" + describe(down.reason) + "); the service must be started again");
-    watched_.erase(role);
-  }
-
-  /// Starts a new mesher: at once if the old one was killed or had worked a while; after a pause that doubles if it keeps failing.
+  /// Starts a new mesher: at once if the old one was killed or had worked a while; after a pause that doubles if it keeps
+  /// failing.
   void mourn(region_key region, const caf::error& reason) {
     auto& old = meshers_.at(region);
     numbers().restarts.fetch_add(1, std::memory_order_relaxed);
     const auto failed = reason != caf::exit_reason::kill && now() - old.started < soon;
     old.failures = failed ? old.failures + 1 : 0;
     const std::chrono::milliseconds pause{old.failures < 3 ? 0 : 50 << std::min(old.failures, 6u)};
-    shared().write(severity::warning, "restarting the mesher of region " + std::to_string(region.x) + "," + std::to_string(region.y) + ","
-                                        + std::to_string(region.z) + (pause.count() > 0 ? " in " + std::to_string(pause.count()) + " ms" : "")
-                                        + ": " + describe(reason));
+    shared().write(severity::warning, "restarting the mesher of region " + std::to_string(region.x) + ","
+                                        + std::to_string(region.y) + "," + std::to_string(region.z)
+                                        + (pause.count() > 0 ? " in " + std::to_string(pause.count()) + " ms" : "") + ": "
+                                        + describe(reason));
     if (pause.count() > 0)
       delayed_send(supervisor_self{this}, pause, refill_atom::value, region, old.generation);
     else
@@ -154,25 +148,182 @@ private:
   /// Forgets what the dead mesher's field held, and has a new mesher filled from the live keyframes.
   void restart(region_key region) {
     const auto old = meshers_.at(region);
-    send(old.device, drop_atom::value, region); // before any job of the new mesher: the device keeps a region's order
-    auto& fresh = start({{}, old.device, old.id, old.generation + 1, old.failures}, region);
-    if (partitioner_)
-      send(partitioner_, refill_atom::value, region, fresh.handle);
+    send(device_, drop_atom::value, region); // before any job of the new mesher: the device keeps a region's order
+    auto& fresh = start({{}, old.id, old.generation + 1, old.failures}, region);
+    if (auto partitioner = seats_.partitioner.get())
+      send(partitioner, refill_atom::value, region, mesher_actor{fresh.handle});
   }
 
-  core_actors core_;
+  /// Ends all meshers. Each is mourned when it has sent its last message: only then may its field be dropped.
+  void replace_meshers() {
+    for (const auto& [region, running] : meshers_)
+      send_exit(running.handle, caf::exit_reason::kill);
+  }
+
+  // -- actors of which there is one each ----------------------------------------------
+
+  struct core_actor {
+    caf::strong_actor_ptr handle;
+    uint64_t restarts = 0;
+    uint32_t failures = 0; ///< in a row, each soon after a start
+    caf::actor_clock::time_point started{};
+  };
+
+  void watch(const std::string& role, const caf::strong_actor_ptr& handle) {
+    monitor(caf::actor_cast<caf::actor_addr>(handle));
+    auto& one = core_[role];
+    one.handle = handle;
+    one.started = now();
+    tell();
+  }
+
+  void lost(const caf::down_msg& down) {
+    if (auto i = regions_.find(down.source); i != regions_.end()) {
+      const auto region = i->second;
+      regions_.erase(i);
+      return mourn(region, down.reason);
+    }
+    const auto is_source
+      = [&](const caf::strong_actor_ptr& handle) { return caf::actor_cast<caf::actor_addr>(handle) == down.source; };
+    if (std::erase_if(relays_, is_source) > 0) {
+      if (down.reason && down.reason != caf::exit_reason::user_shutdown)
+        give_up(relay_role, describe(down.reason)); // what it held is lost to its sources
+      return;
+    }
+    for (auto& [role, one] : core_)
+      if (is_source(one.handle))
+        return restart_core(role, one, down.reason);
+  }
+
+  void restart_core(const std::string& role, core_actor& one, const caf::error& reason) {
+    const auto failed = reason != caf::exit_reason::kill && now() - one.started < soon;
+    one.failures = failed ? one.failures + 1 : 0;
+    if (one.failures >= most_failures)
+      return give_up(role, describe(reason) + ", " + std::to_string(one.failures) + " times in a row");
+    numbers().restarts.fetch_add(1, std::memory_order_relaxed);
+    shared().write(severity::warning, "restarting the " + role + ": " + describe(reason));
+    caf::strong_actor_ptr fresh;
+    try {
+      fresh = start_core(role);
+    } catch (const std::exception& e) {
+      return give_up(role, e.what());
+    }
+    watch(role, fresh);
+    shared().registry->set_restarts(fresh->id(), ++one.restarts);
+  }
+
+  /// Starts a successor and tells all who work with it.
+  caf::strong_actor_ptr start_core(const std::string& role) {
+    if (role == "device")
+      return restart_device();
+    if (role == "placement")
+      return restart_placement();
+    if (role == "broadcaster")
+      return restart_broadcaster();
+    if (role == "partitioner")
+      return restart_partitioner();
+    if (role == "ingest")
+      return restart_ingest();
+    if (role == "inspector") {
+      seats_.inspector = recipes_.inspector();
+      return caf::actor_cast<caf::strong_actor_ptr>(seats_.inspector.get());
+    }
+    throw std::logic_error("nobody knows how to start it");
+  }
+
+  /// A device's field goes with it: what its meshers had applied is not known, and its last task may still run. All are replaced.
+  caf::strong_actor_ptr restart_device() {
+    device_ = recipes_.device();
+    seats_.device = device_;
+    send(caf::actor_cast<placement_setup>(seats_.placement.get()), caf::put_atom::value, device_id{0}, device_);
+    replace_meshers();
+    return caf::actor_cast<caf::strong_actor_ptr>(device_);
+  }
+
+  caf::strong_actor_ptr restart_placement() {
+    seats_.placement = recipes_.placement(device_);
+    for (const auto& [region, waiting] : asked_)
+      place(region);
+    return caf::actor_cast<caf::strong_actor_ptr>(seats_.placement.get());
+  }
+
+  /// Sessions end with their broadcaster, and viewers come back; meshers and the partitioner tell the new one what there is.
+  caf::strong_actor_ptr restart_broadcaster() {
+    broadcaster_ = recipes_.broadcaster();
+    seats_.broadcaster = broadcaster_;
+    for (const auto& [region, running] : meshers_)
+      send(running.handle, caf::put_atom::value, broadcaster_);
+    if (auto partitioner = seats_.partitioner.get())
+      send(caf::actor_cast<partitioner_setup>(partitioner), caf::put_atom::value, broadcaster_);
+    return caf::actor_cast<caf::strong_actor_ptr>(broadcaster_);
+  }
+
+  /// Some regions may have parts that others lack: all are filled again from the store.
+  caf::strong_actor_ptr restart_partitioner() {
+    const auto fresh = recipes_.partitioner(supervisor_self{this}, broadcaster_, true);
+    seats_.partitioner = fresh;
+    if (auto ingest = seats_.ingest.get())
+      send(caf::actor_cast<ingest_setup>(ingest), caf::put_atom::value, partitioner_actor{fresh});
+    replace_meshers();
+    return caf::actor_cast<caf::strong_actor_ptr>(fresh);
+  }
+
+  caf::strong_actor_ptr restart_ingest() {
+    const auto fresh = recipes_.ingest(seats_.partitioner.get());
+    seats_.ingest = fresh;
+    for (const auto& relay : relays_)
+      send(caf::actor_cast<relay_setup>(relay), caf::put_atom::value, ingest_actor{fresh});
+    return caf::actor_cast<caf::strong_actor_ptr>(fresh);
+  }
+
+  void add_relay(const caf::strong_actor_ptr& relay) {
+    monitor(caf::actor_cast<caf::actor_addr>(relay));
+    relays_.push_back(relay);
+    send(caf::actor_cast<relay_setup>(relay), caf::put_atom::value,
+         seats_.ingest.get()); // it may have begun with one that is dead
+  }
+
+  void give_up(const std::string& role, const std::string& reason) {
+    const auto text = "the " + role + " ended and cannot be started again: " + reason;
+    record().set_error(text);
+    shared().write(severity::error, text);
+    if (numbers().lost_core.fetch_add(1, std::memory_order_relaxed) == 0 && config_.on_lost)
+      config_.on_lost(text);
+  }
+
+  bool kill(const std::string& role) {
+    if (role == "supervisor") {
+      quit(caf::exit_reason::kill);
+      return true;
+    }
+    auto i = core_.find(role);
+    if (i == core_.end())
+      return false;
+    send_exit(i->second.handle, caf::exit_reason::kill);
+    return true;
+  }
+
+  void tell() {
+    record().set_detail("watches " + std::to_string(meshers_.size()) + " meshers and " + std::to_string(core_.size())
+                        + " other actors");
+  }
+
   supervisor_config config_;
-  partitioner_actor partitioner_;
+  core_seats seats_;
+  core_recipes recipes_;
+  device_actor device_;
+  broadcaster_actor broadcaster_;
   std::unordered_map<region_key, child> meshers_;
   std::unordered_map<region_key, std::vector<caf::typed_response_promise<mesher_actor>>> asked_;
   std::map<caf::actor_addr, region_key> regions_;
-  std::map<caf::actor_addr, std::string> watched_;
+  std::map<std::string, core_actor> core_; ///< by role
+  std::vector<caf::strong_actor_ptr> relays_;
 };
 
 } // namespace
 
-supervisor_setup spawn_supervisor(caf::actor_system& system, actor_context context, core_actors core, supervisor_config config) {
-  return system.spawn<supervisor>(std::move(context), std::move(core), std::move(config));
+supervisor_setup spawn_supervisor(caf::actor_system& system, actor_context context, supervisor_config config) {
+  return system.spawn<supervisor>(std::move(context), std::move(config));
 }
 
 } // namespace tessera

@@ -1,29 +1,63 @@
 #pragma once
 
 #include "actors/actor_context.hpp"
+#include "actors/ingest.hpp"
 #include "actors/mesher.hpp"
+#include "actors/partitioner.hpp"
+#include "actors/placement.hpp"
+#include "actors/seat.hpp"
 #include "messages/actors.hpp"
 
+#include <functional>
+#include <map>
+#include <string>
+
 namespace tessera {
+
+/// Where the actors of which there is one each are found.
+struct core_seats {
+  seat<ingest_actor> ingest;
+  seat<partitioner_actor> partitioner;
+  seat<broadcaster_actor> broadcaster;
+  seat<placement_actor> placement;
+  seat<device_actor> device;
+  seat<inspector_actor> inspector;
+};
+
+/// How those actors are started: at the start of the service, and again when one died. They may throw.
+struct core_recipes {
+  std::function<device_actor()> device; ///< with an empty field
+  std::function<placement_setup(const device_actor&)> placement;
+  std::function<broadcaster_actor()> broadcaster;
+  /// `successor`: makes the map again from the store, which outlives the partitioner.
+  std::function<partitioner_setup(const supervisor_actor&, const broadcaster_actor&, bool successor)> partitioner;
+  std::function<ingest_setup(const partitioner_actor&)> ingest;
+  std::function<inspector_actor()> inspector;
+};
 
 /// What a supervisor is told when it starts.
 struct supervisor_config {
   mesher_config meshers; ///< region, device and generation are filled in for each
   std::chrono::milliseconds request_timeout{120'000};
+  core_seats seats; ///< filled, but for those who need the supervisor's handle
+  core_recipes recipes;
+  /// Called once, with the reason, when an actor is lost and cannot be started again: the service must end. Must not block.
+  std::function<void(const std::string&)> on_lost;
 };
 
-/// The actors that the supervisor watches beside the meshers. None of them dies of a bad message; if one dies all the same, its state is
-/// lost, and the service must be started again: telemetry::lost_core counts it.
-struct core_actors {
-  placement_actor placement;
-  broadcaster_actor broadcaster;
-  std::vector<std::pair<std::string, caf::strong_actor_ptr>> others;
-};
+/// A supervisor as the service's start, its sinks and drills see it.
+using supervisor_setup = supervisor_actor::extend<
+  /// Watches an actor that has taken its seat, or a relay that must be told where ingest is.
+  caf::reacts_to<caf::monitor_atom, std::string, caf::strong_actor_ptr>,
+  /// Kills the actor of a role (ingest, partitioner, broadcaster, placement, device, inspector, supervisor): a drill. Answers
+  /// false if there is no such role.
+  caf::replies_to<kill_atom, std::string>::with<bool>>;
 
-/// A supervisor as the service's start sees it: it is told who is to refill meshers once that actor exists.
-using supervisor_setup = supervisor_actor::extend<caf::reacts_to<caf::put_atom, partitioner_actor>,
-                                                  caf::reacts_to<caf::monitor_atom, std::string, caf::strong_actor_ptr>>;
+/// What stands in front of ingest, as the supervisor sees it: it is told of a new ingest.
+using relay_setup = caf::typed_actor<caf::reacts_to<caf::put_atom, ingest_actor>>;
+/// The role under which it is watched.
+inline constexpr const char* relay_role = "sink relay";
 
-supervisor_setup spawn_supervisor(caf::actor_system& system, actor_context context, core_actors core, supervisor_config config);
+supervisor_setup spawn_supervisor(caf::actor_system& system, actor_context context, supervisor_config config);
 
 } // namespace tessera

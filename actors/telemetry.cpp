@@ -4,16 +4,26 @@ namespace tessera {
 
 const char* to_string(refusal why) {
   switch (why) {
-    case refusal::id: return "id";
-    case refusal::pose: return "pose";
-    case refusal::points: return "points";
-    case refusal::colours: return "colours";
-    case refusal::confidence: return "confidence";
-    case refusal::empty: return "empty";
-    case refusal::torn: return "torn";
-    case refusal::memory: return "memory";
-    case refusal::closing: return "closing";
-    case refusal::internal: return "internal";
+  case refusal::id:
+    return "id";
+  case refusal::pose:
+    return "pose";
+  case refusal::points:
+    return "points";
+  case refusal::colours:
+    return "colours";
+  case refusal::confidence:
+    return "confidence";
+  case refusal::empty:
+    return "empty";
+  case refusal::torn:
+    return "torn";
+  case refusal::memory:
+    return "memory";
+  case refusal::closing:
+    return "closing";
+  case refusal::internal:
+    return "internal";
   }
   return "internal";
 }

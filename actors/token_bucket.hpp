@@ -6,8 +6,8 @@
 
 namespace tessera {
 
-/// Lets bytes through at a mean rate. A frame may go whenever the bucket is not in debt, and may put it in debt, so that frames larger
-/// than the bucket go too.
+/// Lets bytes through at a mean rate. A frame may go whenever the bucket is not in debt, and may put it in debt, so that frames
+/// larger than the bucket go too.
 class token_bucket {
 public:
   using clock = std::chrono::steady_clock;
@@ -24,7 +24,8 @@ public:
     fill(now);
     if (level_ >= 0)
       return {};
-    return std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(-level_ / rate_)) + std::chrono::microseconds{1};
+    return std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(-level_ / rate_))
+           + std::chrono::microseconds{1};
   }
 
   /// Takes a frame's bytes out.

@@ -51,7 +51,8 @@ void check_together(const settings& s) {
                   + " m, and must be 1 to 16");
   }
   if (!s.voxel_m && s.truncation_m)
-    throw error("truncation: " + text_of(*s.truncation_m) + " m cannot be set while voxel-size is auto, which makes it three voxels");
+    throw error("truncation: " + text_of(*s.truncation_m)
+                + " m cannot be set while voxel-size is auto, which makes it three voxels");
   if (s.min_range_m >= s.max_range_m)
     throw error("min-range: " + text_of(s.min_range_m) + " m is not below max-range, " + text_of(s.max_range_m) + " m");
   if (s.shm_prefix.front() != '/' || s.shm_prefix.find('/', 1) != std::string::npos)
@@ -106,8 +107,9 @@ resolved resolve(const layers& given) {
   }
   check_together(out.values);
   for (const auto& name : given.names) {
-    const auto ours = std::find(std::begin(other_names), std::end(other_names), name) != std::end(other_names)
-                      || std::any_of(table().begin(), table().end(), [&](const setting& s) { return environment_name(s) == name; });
+    const auto ours
+      = std::find(std::begin(other_names), std::end(other_names), name) != std::end(other_names)
+        || std::any_of(table().begin(), table().end(), [&](const setting& s) { return environment_name(s) == name; });
     if (!ours)
       out.warnings.push_back(name + " has no effect: there is no such setting");
   }

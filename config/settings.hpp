@@ -10,14 +10,14 @@ namespace tessera::config {
 /// The values of all settings. Made by resolve() or defaults(); a default-constructed one has no meaning.
 struct settings {
   // map: what the field is made of
-  std::optional<float> voxel_m; ///< none: derived from the first keyframe
+  std::optional<float> voxel_m;      ///< none: derived from the first keyframe
   std::optional<float> truncation_m; ///< none: three voxels
   uint32_t region_voxels = 0;
   float min_range_m = 0, max_range_m = 0;
   float min_confidence = 0;
 
   // work: with what it is made
-  std::optional<uint32_t> threads; ///< none: one for each core
+  std::optional<uint32_t> threads; ///< none: one for each core that the process may use
   std::string backend;
   uint64_t memory_cap_bytes = 0;
   uint64_t store_memory_bytes = 0;
@@ -47,6 +47,9 @@ struct settings {
   bool insecure = false;
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
+
+  // drill: for tests and operators who want to see what happens
+  std::string drill;
 
   // log
   std::string log_level;

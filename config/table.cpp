@@ -29,7 +29,7 @@ const std::vector<setting> rows{
    .min = 0.0001,
    .max = 1600,
    .word = "auto",
-   .help = "Half width of the band around the surface that is written, 1 to 16 voxels; auto is three voxels",
+   .help = "How far before a surface is written, 1 to 16 voxels (behind it: as far, at most 1.875 voxels); auto is three voxels",
    .aliases = {"MESH_TRUNCATION_DISTANCE"}},
   {.name = "region-size",
    .group = "map",
@@ -71,7 +71,7 @@ const std::vector<setting> rows{
    .min = 1,
    .max = 1024,
    .word = "all",
-   .help = "Threads that do the work; all is one for each core"},
+   .help = "Threads that do the work; all is one for each core that the process may use"},
   {.name = "backend",
    .group = "work",
    .value = &settings::backend,
@@ -138,8 +138,9 @@ const std::vector<setting> rows{
    .value = &settings::policy,
    .fallback = "block",
    .choices = {"block", "newest"},
-   .help = "When keyframes come faster than they are worked: block makes the producer wait, newest lets waiting ones go for newer "
-           "ones, and counts them"},
+   .help
+   = "When keyframes come faster than they are worked: block makes the producer wait, newest lets waiting ones go for newer "
+     "ones, and counts them"},
   {.name = "amqp-url",
    .group = "input",
    .value = &settings::amqp_url,
@@ -242,8 +243,9 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = 256,
-   .help = "What every HTTP and WebSocket client must show; empty: nothing. Better given by environment or file than as a flag, which "
-           "other users of the machine can see"},
+   .help
+   = "What every HTTP and WebSocket client must show; empty: nothing. Better given by environment or file than as a flag, which "
+     "other users of the machine can see"},
   {.name = "insecure",
    .group = "server",
    .value = &settings::insecure,
@@ -264,6 +266,17 @@ const std::vector<setting> rows{
    .min = 1024,
    .max = 4 * gib,
    .help = "Largest body of a request, which bounds a keyframe sent by HTTP"},
+
+  {.name = "drill",
+   .group = "drill",
+   .value = &settings::drill,
+   .fallback = "",
+   .unit = "bytes",
+   .min = 0,
+   .max = 1000,
+   .help = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so "
+           "many keyframes "
+           "have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor"},
 
   {.name = "log-level",
    .group = "log",
@@ -292,9 +305,13 @@ void put_number(std::ostream& out, double value) {
 
 } // namespace
 
-std::span<const setting> table() { return rows; }
+std::span<const setting> table() {
+  return rows;
+}
 
-std::span<const ineffective> ineffective_names() { return without_effect; }
+std::span<const ineffective> ineffective_names() {
+  return without_effect;
+}
 
 const setting* find(std::string_view name) {
   for (const auto& row : rows)

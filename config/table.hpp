@@ -10,21 +10,21 @@
 namespace tessera::config {
 
 /// Which value a setting sets; its type decides how the text is read.
-using member = std::variant<float settings::*, uint16_t settings::*, uint32_t settings::*, uint64_t settings::*,
-                            bool settings::*, std::string settings::*, std::optional<float> settings::*,
-                            std::optional<uint32_t> settings::*, std::optional<uint64_t> settings::*>;
+using member = std::variant<float settings::*, uint16_t settings::*, uint32_t settings::*, uint64_t settings::*, bool settings::*,
+                            std::string settings::*, std::optional<float> settings::*, std::optional<uint32_t> settings::*,
+                            std::optional<uint64_t> settings::*>;
 
 /// One setting: everything that flags, environment, files, help and error messages say of it.
 struct setting {
   std::string_view name;  ///< as a flag and in a file: voxel-size; in the environment: TESSERA_VOXEL_SIZE
   std::string_view group; ///< its section in a file
   member value;
-  std::string_view fallback; ///< the default, as text
-  std::string_view unit = {};     ///< of a number; "bytes" also takes KiB, MB, ...
-  double min = 0, max = 0;   ///< bounds of a number, or of a text's length if max is not 0
-  std::string_view word = {};     ///< of an optional value: what stands for none
+  std::string_view fallback;                  ///< the default, as text
+  std::string_view unit = {};                 ///< of a number; "bytes" also takes KiB, MB, ...
+  double min = 0, max = 0;                    ///< bounds of a number, or of a text's length if max is not 0
+  std::string_view word = {};                 ///< of an optional value: what stands for none
   std::vector<std::string_view> choices = {}; ///< of a text: the only values
-  uint32_t step = 1;                     ///< of a whole number: it must be a multiple
+  uint32_t step = 1;                          ///< of a whole number: it must be a multiple
   std::string_view help = {};
   std::vector<std::string_view> aliases = {}; ///< further names in the environment
 };

@@ -108,8 +108,7 @@ struct reader {
       if (std::find(row.choices.begin(), row.choices.end(), text) == row.choices.end())
         refuse(row, from);
     } else if (text.find('\0') != std::string::npos
-               || (row.max > 0
-                   && (static_cast<double>(text.size()) < row.min || static_cast<double>(text.size()) > row.max))) {
+               || (row.max > 0 && (static_cast<double>(text.size()) < row.min || static_cast<double>(text.size()) > row.max))) {
       refuse(row, from);
     }
     to.*field = std::move(text);
@@ -137,9 +136,8 @@ double parse_bytes(std::string_view text) {
   const auto unit = lower(trim(text.substr(digits)));
   const auto value = parse_number(text.substr(0, digits));
   static constexpr std::pair<std::string_view, double> units[] = {
-    {"", 1},       {"b", 1},        {"k", 1024},         {"kb", 1e3},          {"kib", 1024},
-    {"m", 0x1p20}, {"mb", 1e6},     {"mib", 0x1p20},     {"g", 0x1p30},        {"gb", 1e9},
-    {"gib", 0x1p30}, {"t", 0x1p40}, {"tb", 1e12},        {"tib", 0x1p40},
+    {"", 1},         {"b", 1},      {"k", 1024}, {"kb", 1e3},     {"kib", 1024}, {"m", 0x1p20}, {"mb", 1e6},
+    {"mib", 0x1p20}, {"g", 0x1p30}, {"gb", 1e9}, {"gib", 0x1p30}, {"t", 0x1p40}, {"tb", 1e12},  {"tib", 0x1p40},
   };
   for (const auto& [name, factor] : units)
     if (unit == name)
@@ -158,6 +156,8 @@ bool parse_bool(std::string_view text) {
   throw std::invalid_argument("not true or false");
 }
 
-void assign(settings& to, const setting& row, const given& from) { std::visit(reader{to, row, from}, row.value); }
+void assign(settings& to, const setting& row, const given& from) {
+  std::visit(reader{to, row, from}, row.value);
+}
 
 } // namespace tessera::config

@@ -30,13 +30,13 @@ struct live_keyframe {
 class offline_map::state {
 public:
   state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
-      : map_(map), device_(std::move(device)), options_(std::move(options)) {
+    : map_(map), device_(std::move(device)), options_(std::move(options)) {
     map_.validate();
     if (options_.threads > 1)
       pool_ = std::make_unique<region_pool>(
-          options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
-          // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
-          options_.extract_each);
+        options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
+        // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
+        options_.extract_each);
   }
 
   void offer(keyframe frame, completion done) {
@@ -190,11 +190,10 @@ private:
     std::vector<std::pair<region_key, ray_job>> jobs;
     jobs.reserve(parts.parts.size());
     for (const auto& part : parts.parts)
-      jobs.emplace_back(part.region, ray_job{.batch = parts.batch,
-                                             .first = part.first,
-                                             .count = part.count,
-                                             .world_from_camera = world_from_camera,
-                                             .sign = sign});
+      jobs.emplace_back(
+        part.region,
+        ray_job{
+          .batch = parts.batch, .first = part.first, .count = part.count, .world_from_camera = world_from_camera, .sign = sign});
     if (pool_)
       return pool_->add(std::move(jobs));
     for (const auto& [region, job] : jobs) { // region by region, as meshers do: what was written is still in the cache
@@ -229,7 +228,7 @@ private:
 };
 
 offline_map::offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options)
-    : state_(std::make_unique<state>(map, std::move(device), std::move(options))) {}
+  : state_(std::make_unique<state>(map, std::move(device), std::move(options))) {}
 
 offline_map::~offline_map() = default;
 

@@ -3,9 +3,9 @@
 namespace tessera {
 
 region_pool::region_pool(uint32_t threads, region_function apply, bool one_job_at_a_time)
-    : apply_(std::move(apply)), one_at_a_time_(one_job_at_a_time), most_tasks_(size_t{2} * threads) {
+  : apply_(std::move(apply)), one_at_a_time_(one_job_at_a_time), most_tasks_(size_t{2} * threads), runnable_(threads) {
   for (uint32_t i = 0; i < threads; ++i)
-    threads_.emplace_back([this] { work(); });
+    threads_.emplace_back([this, i] { work(i); });
 }
 
 region_pool::~region_pool() {
@@ -29,10 +29,15 @@ void region_pool::add(std::vector<std::pair<region_key, ray_job>> jobs) {
   {
     const std::lock_guard lock(mutex_);
     for (auto& [region, job] : jobs) {
-      auto& queue = regions_[region];
+      const auto [at, fresh] = regions_.try_emplace(region);
+      auto& queue = at->second;
+      if (fresh)
+        queue.worker = static_cast<uint32_t>(regions_.size() % runnable_.size());
       queue.jobs.push_back(std::move(job));
-      if (!std::exchange(queue.claimed, true))
-        runnable_.push_back(region);
+      if (!std::exchange(queue.claimed, true)) {
+        runnable_[queue.worker].push_back(region);
+        ++runnable_regions_;
+      }
     }
   }
   work_.notify_all();
@@ -45,32 +50,37 @@ bool region_pool::failed() {
 
 void region_pool::wait() {
   std::unique_lock lock(mutex_);
-  quiet_.wait(lock, [&] { return tasks_.empty() && runnable_.empty() && running_ == 0; });
+  quiet_.wait(lock, [&] { return tasks_.empty() && runnable_regions_ == 0 && running_ == 0; });
   if (failure_)
     std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-void region_pool::work() {
+void region_pool::work(uint32_t worker) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    work_.wait(lock, [&] { return stopping_ || !runnable_.empty() || !tasks_.empty(); });
+    work_.wait(lock, [&] { return stopping_ || runnable_regions_ != 0 || !tasks_.empty(); });
     if (stopping_)
       return;
     ++running_;
-    if (!runnable_.empty())
-      run_region(lock);
+    if (runnable_regions_ != 0)
+      run_region(lock, worker);
     else
       run_task(lock);
     --running_;
-    if (tasks_.empty() && runnable_.empty() && running_ == 0)
+    if (tasks_.empty() && runnable_regions_ == 0 && running_ == 0)
       quiet_.notify_all();
   }
 }
 
-void region_pool::run_region(std::unique_lock<std::mutex>& lock) {
-  const auto region = runnable_.front();
-  runnable_.pop_front();
+void region_pool::run_region(std::unique_lock<std::mutex>& lock, uint32_t worker) {
+  size_t from = worker;
+  while (runnable_[from].empty())
+    from = (from + 1) % runnable_.size();
+  const auto region = runnable_[from].front();
+  runnable_[from].pop_front();
+  --runnable_regions_;
   auto& queue = regions_[region]; // references into an unordered_map stay good while others insert
+  queue.worker = worker;
   std::vector<ray_job> jobs;
   if (one_at_a_time_) {
     jobs.push_back(std::move(queue.jobs.front()));
@@ -84,7 +94,8 @@ void region_pool::run_region(std::unique_lock<std::mutex>& lock) {
   if (queue.jobs.empty()) {
     queue.claimed = false;
   } else {
-    runnable_.push_back(region);
+    runnable_[worker].push_back(region);
+    ++runnable_regions_;
     work_.notify_one();
   }
 }

@@ -44,10 +44,11 @@ private:
   struct region_queue {
     std::vector<ray_job> jobs;
     bool claimed = false; ///< in runnable_, or a worker has it
+    uint32_t worker = 0;  ///< who had it last: its field may still be in that core's cache
   };
 
-  void work();
-  void run_region(std::unique_lock<std::mutex>& lock);
+  void work(uint32_t worker);
+  void run_region(std::unique_lock<std::mutex>& lock, uint32_t worker);
   void run_task(std::unique_lock<std::mutex>& lock);
   template <class F>
   void unlocked(std::unique_lock<std::mutex>& lock, F what);
@@ -59,7 +60,8 @@ private:
   std::condition_variable work_, room_, quiet_;
   std::deque<task> tasks_;
   std::unordered_map<region_key, region_queue> regions_;
-  std::deque<region_key> runnable_;
+  std::vector<std::deque<region_key>> runnable_; ///< by worker; a worker whose own are done takes from the others
+  size_t runnable_regions_ = 0;
   size_t running_ = 0;
   bool stopping_ = false;
   std::exception_ptr failure_;

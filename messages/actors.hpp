@@ -8,11 +8,12 @@
 namespace tessera {
 
 /// One per GPU, or one for the CPU: owns the memory and does the work of all meshers placed on it. Never blocks a sender.
-/// At most one job of a region is under way; a mesher sends the next one when the last has been answered.
+/// What is asked for one region is done one after another, in the order of arrival; regions are worked side by side.
 using device_actor = caf::typed_actor<
-  /// Applies all jobs to the region's field, in any order; answers when the field has changed.
+  /// Applies all jobs to the region's field; answers when the field has changed. ec::out_of_memory: nothing was changed.
   caf::replies_to<integrate_atom, region_key, std::vector<ray_job>>::with<void>,
-  /// Re-meshes what changed since the last extraction; answers with the region's whole mesh (version 0: the mesher counts versions).
+  /// Re-meshes what changed since the last extraction; answers with the region's whole mesh (version 0: the mesher counts
+  /// versions). ec::out_of_memory: ask again later.
   caf::replies_to<extract_atom, region_key>::with<region_mesh>,
   /// Hashes and counts the region's own blocks.
   caf::replies_to<status_atom, region_key>::with<field_stats>,
@@ -22,6 +23,7 @@ using device_actor = caf::typed_actor<
 /// One per region: queues what changes its region, has it applied on its device, and publishes a patch when the surface changed.
 using mesher_actor = caf::typed_actor<
   /// Adds (or takes away) a keyframe's rays; answers when the field has changed, which is what gives the sender credit.
+  /// ec::out_of_memory: they were not added. Taking away is never refused.
   caf::replies_to<integrate_atom, ray_job>::with<void>,
   /// Counts the region's field as it is after everything sent before.
   caf::replies_to<status_atom>::with<region_status>,
@@ -30,9 +32,9 @@ using mesher_actor = caf::typed_actor<
   /// True: a refill begins, hold patches back so that no viewer sees half a region. False: all was sent, publish when applied.
   caf::reacts_to<refill_atom, bool>>;
 
-/// Checks keyframes and refuses bad ones with a reason; drops duplicates by id; bounds how many are under way.
+/// Checks keyframes and refuses bad ones with a reason; bounds how many are under way. The partitioner knows which ids are live.
 using ingest_actor = caf::typed_actor<
-  /// Takes a keyframe in; answers when it is safe or set aside.
+  /// Takes a keyframe in; answers when it is safe or set aside, or live already.
   caf::replies_to<ingest_atom, keyframe>::with<verdict>,
   /// Takes a keyframe out; answers when no region holds it any more.
   caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
@@ -43,11 +45,12 @@ using ingest_actor = caf::typed_actor<
 
 /// Makes rays, keeps them in the store, and hands each region those that touch it. It alone decides which keyframes are live.
 using partitioner_actor = caf::typed_actor<
-  /// Adds a checked keyframe to the map.
+  /// Adds a checked keyframe to the map, unless its id is live: a keyframe counts once.
   caf::replies_to<integrate_atom, keyframe>::with<verdict>,
   /// Takes a keyframe out of the map.
   caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
-  /// Retracts under the old pose and integrates under the new one.
+  /// Moves a keyframe: integrates it under the new pose, then retracts it under the old one. If there is no room for it, it
+  /// stays.
   caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
   /// Refills a new mesher of a region with the rays of all live keyframes, after the old one died.
   caf::reacts_to<refill_atom, region_key, mesher_actor>,
@@ -63,7 +66,8 @@ using placement_actor = caf::typed_actor<
   /// Returns the device a region belongs to.
   caf::replies_to<place_atom, region_key>::with<device_id, device_actor>>;
 
-/// Starts all actors, watches them, and starts again those that die; a mesher that died is refilled.
+/// Starts meshers. Watches them and the actors of which there is one each, and starts a successor of each that dies; what a dead
+/// one held is made again from the keyframe store. The service ends if that cannot be done, or if the supervisor itself dies.
 using supervisor_actor = caf::typed_actor<
   /// Returns the region's mesher, starting it if there is none.
   caf::replies_to<place_atom, region_key>::with<mesher_actor>,

@@ -1,6 +1,7 @@
 #pragma once
 // Cereal archives of all messages: portable binary for files and journals, JSON for people. Reads the table of fields.hpp.
-// Nothing that is loaded is trusted: lengths are only believed as far as there are bytes, and whatever is wrong throws archive_error.
+// Nothing that is loaded is trusted: lengths are only believed as far as there are bytes, and whatever is wrong throws
+// archive_error.
 
 #include "messages/fields.hpp"
 
@@ -54,7 +55,7 @@ struct string_ref {
 template <class T>
 inline constexpr bool is_message_list = false;
 template <class T>
-  requires has_fields<T>
+requires has_fields<T>
 inline constexpr bool is_message_list<std::vector<T>> = true;
 
 /// A truth value, in binary: any byte but 0 and 1 is refused.
@@ -99,7 +100,8 @@ void load_bulk_archive(Archive& ar, std::vector<T>& items) {
     ar(cereal::make_nvp("base64", text));
     const auto bytes = from_base64(text);
     if (bytes.size() % sizeof(T) != 0)
-      throw archive_error("a list of " + std::to_string(bytes.size()) + " bytes has no whole number of items of " + std::to_string(sizeof(T)));
+      throw archive_error("a list of " + std::to_string(bytes.size()) + " bytes has no whole number of items of "
+                          + std::to_string(sizeof(T)));
     items.resize(bytes.size() / sizeof(T));
     if (!bytes.empty())
       std::memcpy(items.data(), bytes.data(), bytes.size());
@@ -107,7 +109,8 @@ void load_bulk_archive(Archive& ar, std::vector<T>& items) {
     uint64_t count = 0;
     ar(count);
     if (count > max_archive_list / sizeof(T))
-      throw archive_error("a list of " + std::to_string(count) + " items is longer than " + std::to_string(max_archive_list / sizeof(T)));
+      throw archive_error("a list of " + std::to_string(count) + " items is longer than "
+                          + std::to_string(max_archive_list / sizeof(T)));
     constexpr size_t step = (size_t{1} << 20) / sizeof(T);
     items.clear();
     while (items.size() < count) { // memory grows only as fast as there are bytes
@@ -121,7 +124,8 @@ void load_bulk_archive(Archive& ar, std::vector<T>& items) {
 
 } // namespace detail
 
-// -- wrappers of fields -----------------------------------------------------------------------------------------------------------
+// -- wrappers of fields
+// -----------------------------------------------------------------------------------------------------------
 
 namespace detail {
 
@@ -290,25 +294,25 @@ void load(Archive& ar, body_ref<P>& x) {
   x.pointer = std::move(body);
 }
 
-// -- messages ---------------------------------------------------------------------------------------------------------------------
+// -- messages
+// ---------------------------------------------------------------------------------------------------------------------
 
 /// Cereal's way in for every message.
 template <class Archive, class T>
-  requires has_fields<T>
+requires has_fields<T>
 void save(Archive& ar, const T& x) {
   message_fields<T>::visit([&ar](auto... fields) { (detail::archive_field(ar, fields.name, fields.value), ...); }, x);
 }
 
 template <class Archive, class T>
-  requires has_fields<T>
+requires has_fields<T>
 void load(Archive& ar, T& x) {
   message_fields<T>::visit([&ar](auto... fields) { (detail::archive_field(ar, fields.name, fields.value), ...); }, x);
 }
 
 /// Writes a message in cereal's portable binary form, little-endian.
 template <class T>
-  requires has_fields<T>
-std::vector<std::byte> to_binary(const T& x) {
+requires has_fields<T> std::vector<std::byte> to_binary(const T& x) {
   std::ostringstream out;
   {
     cereal::PortableBinaryOutputArchive ar{out, cereal::PortableBinaryOutputArchive::Options::LittleEndian()};
@@ -321,8 +325,7 @@ std::vector<std::byte> to_binary(const T& x) {
 
 /// Writes a message as JSON; bulk data as base64.
 template <class T>
-  requires has_fields<T>
-std::string to_json(const T& x) {
+requires has_fields<T> std::string to_json(const T& x) {
   std::ostringstream out;
   {
     cereal::JSONOutputArchive ar{out, cereal::JSONOutputArchive::Options::NoIndent()};
@@ -347,8 +350,7 @@ public:
 
 /// Reads what to_binary() wrote, all of it. Throws archive_error.
 template <class T>
-  requires has_fields<T>
-T from_binary(std::span<const std::byte> bytes) {
+requires has_fields<T> T from_binary(std::span<const std::byte> bytes) {
   if (bytes.empty() || bytes[0] != std::byte{1})
     throw archive_error("an archive does not begin with the byte 1 (little-endian)");
   detail::memory_buffer buffer{bytes};
@@ -369,8 +371,7 @@ T from_binary(std::span<const std::byte> bytes) {
 
 /// Reads what to_json() wrote. Throws archive_error.
 template <class T>
-  requires has_fields<T>
-T from_json(std::string_view text) {
+requires has_fields<T> T from_json(std::string_view text) {
   detail::check_json_depth(text);
   detail::memory_buffer buffer{std::as_bytes(std::span{text})};
   std::istream in{&buffer};

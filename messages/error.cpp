@@ -7,15 +7,24 @@ namespace tessera {
 
 std::string to_string(ec code) {
   switch (code) {
-    case ec::malformed: return "malformed data";
-    case ec::bad_keyframe: return "bad keyframe";
-    case ec::store_failed: return "the keyframe store's file failed";
-    case ec::out_of_memory: return "out of device memory";
-    case ec::device_failed: return "the device failed";
-    case ec::restarting: return "restarting";
-    case ec::closing: return "shutting down";
-    case ec::timeout: return "no answer in time";
-    case ec::internal: return "internal error";
+  case ec::malformed:
+    return "malformed data";
+  case ec::bad_keyframe:
+    return "bad keyframe";
+  case ec::store_failed:
+    return "the keyframe store's file failed";
+  case ec::out_of_memory:
+    return "out of device memory";
+  case ec::device_failed:
+    return "the device failed";
+  case ec::restarting:
+    return "restarting";
+  case ec::closing:
+    return "shutting down";
+  case ec::timeout:
+    return "no answer in time";
+  case ec::internal:
+    return "internal error";
   }
   return "unknown error " + std::to_string(static_cast<unsigned>(code));
 }

@@ -11,15 +11,15 @@ namespace tessera {
 
 /// What can go wrong between actors. `caf::make_error(ec::x, "what, where, what to do")` makes an error of it.
 enum class ec : uint8_t {
-  malformed = 1,  ///< a message or archive that is truncated, corrupted or too long
-  bad_keyframe,   ///< a keyframe out of bounds
-  store_failed,   ///< the keyframe store's file could not be written or read
-  out_of_memory,  ///< the device's memory cap is reached
-  device_failed,  ///< the device reported an error
-  restarting,     ///< the actor that was asked is being restarted; ask again
-  closing,        ///< the service is shutting down
-  timeout,        ///< an actor did not answer in time
-  internal,       ///< a handler failed in a way that it should not
+  malformed = 1, ///< a message or archive that is truncated, corrupted or too long
+  bad_keyframe,  ///< a keyframe out of bounds
+  store_failed,  ///< the keyframe store's file could not be written or read
+  out_of_memory, ///< the device's memory cap is reached
+  device_failed, ///< the device reported an error
+  restarting,    ///< the actor that was asked is being restarted; ask again
+  closing,       ///< the service is shutting down
+  timeout,       ///< an actor did not answer in time
+  internal,      ///< a handler failed in a way that it should not
 };
 
 /// Says the kind of error in words.

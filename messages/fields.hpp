@@ -1,6 +1,6 @@
 #pragma once
-// The fields of every message, written down once: CAF's inspectors (types.hpp) and Cereal's archives (archive.hpp) both read this table.
-// A field that is not a number, a string, a message or a list of messages is wrapped, to say how it travels.
+// The fields of every message, written down once: CAF's inspectors (types.hpp) and Cereal's archives (archive.hpp) both read this
+// table. A field that is not a number, a string, a message or a list of messages is wrapped, to say how it travels.
 
 #include "messages/ids.hpp"
 #include "messages/keyframe.hpp"
@@ -84,19 +84,21 @@ struct message_fields;
 
 /// Is T a message with a table of fields?
 template <class T>
-concept has_fields = requires { message_fields<std::remove_const_t<T>>::name; };
+concept has_fields = requires {
+  message_fields<std::remove_const_t<T>>::name;
+};
 
 // In a table, TESSERA_FIELD(a) is the member x.a under its own name; the others wrap it.
 #define TESSERA_FIELD(member) ::tessera::detail::named(#member, x.member)
 #define TESSERA_WRAPPED(wrapper, member) ::tessera::detail::wrapped<wrapper>(#member, x.member)
-#define TESSERA_FIELDS(type, ...)                                                                                            \
-  template <>                                                                                                                \
-  struct message_fields<type> {                                                                                              \
-    static constexpr const char* name = #type;                                                                               \
-    template <class F, class T>                                                                                              \
-    static decltype(auto) visit(F&& f, T& x) {                                                                               \
-      return f(__VA_ARGS__);                                                                                                 \
-    }                                                                                                                        \
+#define TESSERA_FIELDS(type, ...)                                                                                                \
+  template <>                                                                                                                    \
+  struct message_fields<type> {                                                                                                  \
+    static constexpr const char* name = #type;                                                                                   \
+    template <class F, class T>                                                                                                  \
+    static decltype(auto) visit(F&& f, T& x) {                                                                                   \
+      return f(__VA_ARGS__);                                                                                                     \
+    }                                                                                                                            \
   }
 
 TESSERA_FIELDS(keyframe_id, TESSERA_FIELD(value));

@@ -10,8 +10,8 @@ struct pose {
   friend bool operator==(const pose&, const pose&) = default;
 };
 
-/// How far a pose's last row may be from 0 0 0 1, and its rotation from a rotation, element by element: room for matrices that went
-/// through 32-bit inversions and products. The last row is checked and not used.
+/// How far a pose's last row may be from 0 0 0 1, and its rotation from a rotation, element by element: room for matrices that
+/// went through 32-bit inversions and products. The last row is checked and not used.
 inline constexpr float pose_tolerance = 1e-3f;
 
 } // namespace tessera

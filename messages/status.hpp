@@ -23,7 +23,7 @@ struct actor_status {
   uint64_t id = 0;  ///< CAF's actor id, unique in its node
   std::optional<region_key> region;
   std::optional<device_id> device;
-  std::string state; ///< idle, busy, down
+  std::string state;  ///< idle, busy, down
   std::string detail; ///< what it holds and waits for, in words
   uint64_t mailbox = 0;
   std::vector<handler_status> handlers;

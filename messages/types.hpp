@@ -1,5 +1,6 @@
 #pragma once
-// CAF type ids, atoms and inspectors of all messages. Include this to send or receive; include the small headers to only name types.
+// CAF type ids, atoms and inspectors of all messages. Include this to send or receive; include the small headers to only name
+// types.
 
 #include "messages/error.hpp"
 #include "messages/fields.hpp"
@@ -15,8 +16,8 @@
 
 namespace tessera {
 
-/// Registers every message type, every typed actor interface and the error texts. Both ends of a connection must have done so: CAF
-/// delivers a type that the receiver does not know as an empty message.
+/// Registers every message type, every typed actor interface and the error texts. Both ends of a connection must have done so:
+/// CAF delivers a type that the receiver does not know as an empty message.
 void register_messages(caf::actor_system_config& config);
 
 namespace detail {
@@ -202,7 +203,7 @@ typename Inspector::result_type inspect(Inspector& f, body_ref<P>& x) {
 
 /// CAF's inspector of every message: its fields, in the table's order.
 template <class Inspector, class T>
-  requires has_fields<T>
+requires has_fields<T>
 typename Inspector::result_type inspect(Inspector& f, T& x) {
   return message_fields<T>::visit(
     [&f](auto... fields) { return f(caf::meta::type_name(message_fields<T>::name), fields.value...); }, x);
@@ -212,53 +213,53 @@ typename Inspector::result_type inspect(Inspector& f, T& x) {
 
 CAF_BEGIN_TYPE_ID_BLOCK(tessera, caf::first_custom_type_id)
 
-  CAF_ADD_TYPE_ID(tessera, (tessera::keyframe_id))
-  CAF_ADD_TYPE_ID(tessera, (tessera::region_key))
-  CAF_ADD_TYPE_ID(tessera, (tessera::device_id))
-  CAF_ADD_TYPE_ID(tessera, (tessera::pose))
-  CAF_ADD_TYPE_ID(tessera, (tessera::ray_batch))
-  CAF_ADD_TYPE_ID(tessera, (tessera::ray_job))
-  CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::ray_job>) )
-  CAF_ADD_TYPE_ID(tessera, (tessera::keyframe))
-  CAF_ADD_TYPE_ID(tessera, (tessera::verdict))
-  CAF_ADD_TYPE_ID(tessera, (tessera::map_hash))
-  CAF_ADD_TYPE_ID(tessera, (tessera::field_stats))
-  CAF_ADD_TYPE_ID(tessera, (tessera::mesh))
-  CAF_ADD_TYPE_ID(tessera, (tessera::region_mesh))
-  CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::region_mesh>) )
-  CAF_ADD_TYPE_ID(tessera, (tessera::patch))
-  CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::patch>) )
-  CAF_ADD_TYPE_ID(tessera, (tessera::region_status))
-  CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::region_status>) )
-  CAF_ADD_TYPE_ID(tessera, (tessera::map_status))
-  CAF_ADD_TYPE_ID(tessera, (tessera::camera))
-  CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::camera>) )
-  CAF_ADD_TYPE_ID(tessera, (tessera::handler_status))
-  CAF_ADD_TYPE_ID(tessera, (tessera::actor_status))
-  CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::actor_status>) )
-  CAF_ADD_TYPE_ID(tessera, (tessera::held_patch))
-  CAF_ADD_TYPE_ID(tessera, (tessera::subscribe))
-  CAF_ADD_TYPE_ID(tessera, (tessera::view))
-  CAF_ADD_TYPE_ID(tessera, (tessera::ack))
+CAF_ADD_TYPE_ID(tessera, (tessera::keyframe_id))
+CAF_ADD_TYPE_ID(tessera, (tessera::region_key))
+CAF_ADD_TYPE_ID(tessera, (tessera::device_id))
+CAF_ADD_TYPE_ID(tessera, (tessera::pose))
+CAF_ADD_TYPE_ID(tessera, (tessera::ray_batch))
+CAF_ADD_TYPE_ID(tessera, (tessera::ray_job))
+CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::ray_job>))
+CAF_ADD_TYPE_ID(tessera, (tessera::keyframe))
+CAF_ADD_TYPE_ID(tessera, (tessera::verdict))
+CAF_ADD_TYPE_ID(tessera, (tessera::map_hash))
+CAF_ADD_TYPE_ID(tessera, (tessera::field_stats))
+CAF_ADD_TYPE_ID(tessera, (tessera::mesh))
+CAF_ADD_TYPE_ID(tessera, (tessera::region_mesh))
+CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::region_mesh>))
+CAF_ADD_TYPE_ID(tessera, (tessera::patch))
+CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::patch>))
+CAF_ADD_TYPE_ID(tessera, (tessera::region_status))
+CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::region_status>))
+CAF_ADD_TYPE_ID(tessera, (tessera::map_status))
+CAF_ADD_TYPE_ID(tessera, (tessera::camera))
+CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::camera>))
+CAF_ADD_TYPE_ID(tessera, (tessera::handler_status))
+CAF_ADD_TYPE_ID(tessera, (tessera::actor_status))
+CAF_ADD_TYPE_ID(tessera, (std::vector<tessera::actor_status>))
+CAF_ADD_TYPE_ID(tessera, (tessera::held_patch))
+CAF_ADD_TYPE_ID(tessera, (tessera::subscribe))
+CAF_ADD_TYPE_ID(tessera, (tessera::view))
+CAF_ADD_TYPE_ID(tessera, (tessera::ack))
 
-  // At most 10 characters: CAF packs them into 64 bits.
-  CAF_ADD_ATOM(tessera, tessera, integrate_atom, "integrate")
-  CAF_ADD_ATOM(tessera, tessera, extract_atom, "extract")
-  CAF_ADD_ATOM(tessera, tessera, status_atom, "status")
-  CAF_ADD_ATOM(tessera, tessera, drop_atom, "drop")
-  CAF_ADD_ATOM(tessera, tessera, mesh_atom, "mesh")
-  CAF_ADD_ATOM(tessera, tessera, ingest_atom, "ingest")
-  CAF_ADD_ATOM(tessera, tessera, retract_atom, "retract")
-  CAF_ADD_ATOM(tessera, tessera, revise_atom, "revise")
-  CAF_ADD_ATOM(tessera, tessera, aside_atom, "aside")
-  CAF_ADD_ATOM(tessera, tessera, refill_atom, "refill")
-  CAF_ADD_ATOM(tessera, tessera, list_atom, "list")
-  CAF_ADD_ATOM(tessera, tessera, place_atom, "place")
-  CAF_ADD_ATOM(tessera, tessera, kill_atom, "kill")
-  CAF_ADD_ATOM(tessera, tessera, patch_atom, "patch")
-  CAF_ADD_ATOM(tessera, tessera, camera_atom, "camera")
-  CAF_ADD_ATOM(tessera, tessera, join_atom, "join")
-  CAF_ADD_ATOM(tessera, tessera, leave_atom, "leave")
-  CAF_ADD_ATOM(tessera, tessera, sent_atom, "sent")
+// At most 10 characters: CAF packs them into 64 bits.
+CAF_ADD_ATOM(tessera, tessera, integrate_atom, "integrate")
+CAF_ADD_ATOM(tessera, tessera, extract_atom, "extract")
+CAF_ADD_ATOM(tessera, tessera, status_atom, "status")
+CAF_ADD_ATOM(tessera, tessera, drop_atom, "drop")
+CAF_ADD_ATOM(tessera, tessera, mesh_atom, "mesh")
+CAF_ADD_ATOM(tessera, tessera, ingest_atom, "ingest")
+CAF_ADD_ATOM(tessera, tessera, retract_atom, "retract")
+CAF_ADD_ATOM(tessera, tessera, revise_atom, "revise")
+CAF_ADD_ATOM(tessera, tessera, aside_atom, "aside")
+CAF_ADD_ATOM(tessera, tessera, refill_atom, "refill")
+CAF_ADD_ATOM(tessera, tessera, list_atom, "list")
+CAF_ADD_ATOM(tessera, tessera, place_atom, "place")
+CAF_ADD_ATOM(tessera, tessera, kill_atom, "kill")
+CAF_ADD_ATOM(tessera, tessera, patch_atom, "patch")
+CAF_ADD_ATOM(tessera, tessera, camera_atom, "camera")
+CAF_ADD_ATOM(tessera, tessera, join_atom, "join")
+CAF_ADD_ATOM(tessera, tessera, leave_atom, "leave")
+CAF_ADD_ATOM(tessera, tessera, sent_atom, "sent")
 
 CAF_END_TYPE_ID_BLOCK(tessera)

@@ -3,10 +3,11 @@
 //
 //   tessera::producer::segment_writer writer;             // segments /slam3r_keyframe_ID in shared memory
 //   tessera::producer::keyframe frame{...};               // looks at your arrays, owns nothing
-//   std::string shm_key = writer.write(frame);            // tessera serve shm:/slam3r_keyframe_ sees it; or tell it over RabbitMQ:
-//   std::string note = tessera::producer::new_keyframe(frame, shm_key); // bytes for any AMQP client
+//   std::string shm_key = writer.write(frame);            // tessera serve shm:/slam3r_keyframe_ sees it; or tell it over
+//   RabbitMQ: std::string note = tessera::producer::new_keyframe(frame, shm_key); // bytes for any AMQP client
 //
-// Where librabbitmq's headers are installed, amqp_publisher does both (link with -lrabbitmq). The formats are in docs/protocol.md.
+// Where librabbitmq's headers are installed, amqp_publisher does both (link with -lrabbitmq). The formats are in
+// docs/protocol.md.
 //
 // A segment is written under a hidden name and then renamed: whoever looks sees the whole keyframe or nothing, and a name used
 // again is replaced as a whole. The bytes go in by one gathering write straight from your arrays; a mapping takes twice as
@@ -39,7 +40,7 @@
 namespace tessera::producer {
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#  error "the segments are little-endian, and so must be the machine that writes them with this header"
+#error "the segments are little-endian, and so must be the machine that writes them with this header"
 #endif
 
 inline constexpr std::size_t short_header_bytes = 104, long_header_bytes = 108;
@@ -55,7 +56,8 @@ inline constexpr const char* keyframe_content_type = "application/vnd.tessera.ke
 
 /// A keyframe in the caller's memory. All arrays must stay as they are until the call that takes it returns.
 struct keyframe {
-  /// Names the keyframe: 1 to 256 bytes of UTF-8 without control characters; for segments also without '/' and "..". It counts once.
+  /// Names the keyframe: 1 to 256 bytes of UTF-8 without control characters; for segments also without '/' and "..". It counts
+  /// once.
   std::string id;
   /// world_from_camera, row-major, metres: element (row r, column c) is pose[4 * r + c].
   std::array<float, 16> pose{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
@@ -99,8 +101,8 @@ inline void check_pose(const std::array<float, 16>& pose) {
       refuse("pose[" + std::to_string(i) + "] is " + std::to_string(pose[i]) + ", and must be finite");
   auto off = std::max({std::abs(pose[12]), std::abs(pose[13]), std::abs(pose[14]), std::abs(pose[15] - 1)});
   if (off > pose_tolerance)
-    refuse("pose's last row is " + std::to_string(pose[12]) + " " + std::to_string(pose[13]) + " " + std::to_string(pose[14]) + " "
-           + std::to_string(pose[15]) + ", and must be 0 0 0 1 (row-major world_from_camera; is it transposed?)");
+    refuse("pose's last row is " + std::to_string(pose[12]) + " " + std::to_string(pose[13]) + " " + std::to_string(pose[14])
+           + " " + std::to_string(pose[15]) + ", and must be 0 0 0 1 (row-major world_from_camera; is it transposed?)");
 }
 
 inline std::uint64_t now_ns() {
@@ -366,7 +368,8 @@ public:
     auto& prefix = options_.prefix;
     if (prefix.empty() || prefix.front() != '/')
       prefix.insert(prefix.begin(), '/');
-    if (prefix.size() < 2 || prefix[1] == '.' || prefix.find('/', 1) != std::string::npos || prefix.find("..") != std::string::npos)
+    if (prefix.size() < 2 || prefix[1] == '.' || prefix.find('/', 1) != std::string::npos
+        || prefix.find("..") != std::string::npos)
       detail::refuse("prefix is \"" + prefix + "\", and must be a name with one slash, at its begin, and no \"..\"");
     std::random_device random; // process ids repeat where containers share the folder
     run_ = std::to_string(::getpid()) + "-" + std::to_string(random()) + std::to_string(random());
@@ -480,7 +483,7 @@ private:
   static int write_all(int file, const layout& bytes) {
     auto parts = bytes.parts();
     std::size_t first = 0, done = 0; // parts, bytes
-    while (done < bytes.bytes()) { // a write ends early at 2 GiB, at a signal, and where memory ends (the next one says so)
+    while (done < bytes.bytes()) {   // a write ends early at 2 GiB, at a signal, and where memory ends (the next one says so)
       auto step = ::pwritev(file, parts.data() + first, static_cast<int>(bytes.part_count() - first), static_cast<off_t>(done));
       if (step < 0 && errno == EINTR)
         continue;
@@ -504,7 +507,8 @@ private:
     struct statvfs state {};
     if ((error == ENOSPC || error == EDQUOT) && ::statvfs(options_.folder.c_str(), &state) == 0)
       what += ": it needs " + std::to_string(bytes.bytes()) + " bytes, " + std::to_string(state.f_bavail * state.f_frsize)
-              + " are free, and " + std::to_string(pending_bytes_) + " of this producer may still wait to be taken (is the service running?)";
+              + " are free, and " + std::to_string(pending_bytes_)
+              + " of this producer may still wait to be taken (is the service running?)";
     detail::fail(error, what);
   }
 
@@ -518,10 +522,10 @@ private:
 } // namespace tessera::producer
 
 #if __has_include(<amqp.h>) && !defined(TESSERA_PRODUCER_WITHOUT_AMQP)
-#  include <amqp.h>
-#  include <amqp_tcp_socket.h>
+#include <amqp.h>
+#include <amqp_tcp_socket.h>
 
-#  include <memory>
+#include <memory>
 
 namespace tessera::producer {
 
@@ -552,8 +556,8 @@ private:
   int code_;
 };
 
-/// Writes keyframes into shared memory and tells the service through RabbitMQ. Each call returns when the broker has the message in
-/// a queue; a call that throws broker_error closes the connection, and the next one opens it again.
+/// Writes keyframes into shared memory and tells the service through RabbitMQ. Each call returns when the broker has the message
+/// in a queue; a call that throws broker_error closes the connection, and the next one opens it again.
 ///
 /// Threads: one at a time.
 class amqp_publisher {
@@ -561,7 +565,8 @@ public:
   amqp_publisher(const amqp_publisher&) = delete;
   amqp_publisher& operator=(const amqp_publisher&) = delete;
   /// Does not connect yet. Throws std::invalid_argument for a URL or prefix that will not do.
-  explicit amqp_publisher(amqp_options options) : options_(std::move(options)), writer_(options_.segments), url_text_(options_.url) {
+  explicit amqp_publisher(amqp_options options)
+    : options_(std::move(options)), writer_(options_.segments), url_text_(options_.url) {
     amqp_default_connection_info(&url_);
     if (amqp_parse_url(url_text_.data(), &url_) != AMQP_STATUS_OK || url_.ssl != 0)
       detail::refuse("the broker's address must be like amqp://USER:PASSWORD@HOST:PORT/VHOST");
@@ -661,7 +666,8 @@ private:
     }
     auto publish = [&] {
       constexpr amqp_boolean_t mandatory = 1; // what no queue is bound for comes back
-      int status = amqp_basic_publish(connection_.get(), 1, view(options_.exchange), view(routing_key), mandatory, 0, &properties, view(body));
+      int status = amqp_basic_publish(connection_.get(), 1, view(options_.exchange), view(routing_key), mandatory, 0, &properties,
+                                      view(body));
       if (status != AMQP_STATUS_OK)
         fail(std::string("cannot send: ") + amqp_error_string2(status));
       return confirmed();

@@ -21,8 +21,8 @@ block* block_pool::take() {
     if (free_.empty()) {
       if (next_ + sizeof(block) > chunk_bytes) {
         // Twice the size is asked for so that an aligned part can be kept.
-        auto* raw = static_cast<std::byte*>(
-            ::mmap(nullptr, 2 * chunk_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        auto* raw
+          = static_cast<std::byte*>(::mmap(nullptr, 2 * chunk_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
         if (raw == MAP_FAILED)
           throw std::bad_alloc{};
         const size_t skip = (chunk_bytes - reinterpret_cast<uintptr_t>(raw) % chunk_bytes) % chunk_bytes;

@@ -85,7 +85,7 @@ constexpr auto make_edge_owners() {
       for (int x = 0; x < 9; ++x)
         for (int axis = 0; axis < 3; ++axis)
           out[static_cast<size_t>(3 * place(x, y, z) + axis)] = static_cast<uint16_t>(
-              (x >> 3 | (y >> 3) << 1 | (z >> 3) << 2) * 1536 + 3 * ((z & 7) << 6 | (y & 7) << 3 | (x & 7)) + axis);
+            (x >> 3 | (y >> 3) << 1 | (z >> 3) << 2) * 1536 + 3 * ((z & 7) << 6 | (y & 7) << 3 | (x & 7)) + axis);
   return out;
 }
 constexpr auto edge_owners = make_edge_owners();
@@ -169,7 +169,7 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
           const uint32_t is = cross[axis] >> x & 1;
           bits[(first + axis) >> 6] |= uint64_t{is} << ((first + axis) & 63);
           scratch.edges[vertices]
-              = {static_cast<uint8_t>(x), static_cast<uint8_t>(y), static_cast<uint8_t>(z), static_cast<uint8_t>(axis)};
+            = {static_cast<uint8_t>(x), static_cast<uint8_t>(y), static_cast<uint8_t>(z), static_cast<uint8_t>(axis)};
           const auto name = static_cast<size_t>(3 * place(static_cast<int>(x), static_cast<int>(y), static_cast<int>(z))) + axis;
           scratch.names[name] = static_cast<uint16_t>(vertices); // written over if there is none: nobody asks then
           vertices += is;
@@ -275,7 +275,7 @@ float region_field::slope_backward(int32_t x, int32_t y, int32_t z, int axis, fl
   const int32_t px = x - (axis == 0), py = y - (axis == 1), pz = z - (axis == 2);
   const block* from = at(px >> 3, py >> 3, pz >> 3);
   const float back
-      = from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(px, py, pz))]) : unobserved;
+    = from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(px, py, pz))]) : unobserved;
   return back != unobserved ? here - back : 0.f;
 }
 
@@ -326,7 +326,7 @@ float region_field::slope_backward(int32_t x, int32_t y, int32_t z, int axis, fl
     const auto slot = static_cast<uint32_t>(s);
     const auto first = [&](int axis, uint32_t block) { return origin_[axis] + static_cast<int32_t>(block) * 8; };
     const uint64_t key
-        = lattice::vertex_key(first(0, slot % edge), first(1, slot / edge % edge), first(2, slot / edge / edge), 0);
+      = lattice::vertex_key(first(0, slot % edge), first(1, slot / edge % edge), first(2, slot / edge / edge), 0);
     const uint32_t* to = number.data() + first_of[s];
     for (const block_mesh::vertex& vertex : meshes_[s]->vertices) {
       const size_t n = *to++;
@@ -354,7 +354,7 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
         // changed.
         const unsigned faces = dirty_[slot(bx, by, bz)];
         const auto faces_it
-            = [&](int axis, int32_t step) { return step == 0 || (faces >> (1 + 2 * axis + (step > 0)) & 1) != 0; };
+          = [&](int axis, int32_t step) { return step == 0 || (faces >> (1 + 2 * axis + (step > 0)) & 1) != 0; };
         for (int32_t z = bz - 1; z <= bz + 1; ++z)
           for (int32_t y = by - 1; y <= by + 1; ++y)
             for (int32_t x = bx - 1; x <= bx + 1; ++x)
@@ -371,8 +371,8 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
   };
   const auto next_of = [](const std::vector<uint8_t>& set, size_t s) {
     return static_cast<size_t>(
-        std::find_if(set.begin() + static_cast<std::ptrdiff_t>(s) + 1, set.end(), [](uint8_t is) { return is != 0; })
-        - set.begin());
+      std::find_if(set.begin() + static_cast<std::ptrdiff_t>(s) + 1, set.end(), [](uint8_t is) { return is != 0; })
+      - set.begin());
   };
   for (size_t s = next_of(dirty_, SIZE_MAX); s < dirty_.size();) {
     const size_t next = next_of(dirty_, s);

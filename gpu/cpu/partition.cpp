@@ -23,7 +23,7 @@ TESSERA_CLONES void find_ends(const walk_frame& f, std::span<const ray> rays, st
     const double y = f.rotation[3] * px + f.rotation[4] * py + f.rotation[5] * pz + f.origin[1];
     const double z = f.rotation[6] * px + f.rotation[7] * py + f.rotation[8] * pz + f.origin[2];
     const bool plain
-        = all_of(px * px + py * py + pz * pz > 1.0, std::fabs(x) < limit, std::fabs(y) < limit, std::fabs(z) < limit);
+      = all_of(px * px + py * py + pz * pz > 1.0, std::fabs(x) < limit, std::fabs(y) < limit, std::fabs(z) < limit);
     out[i].x = plain ? static_cast<int32_t>(std::floor(plain ? x : 0.0)) : INT32_MAX;
     out[i].y = static_cast<int32_t>(std::floor(plain ? y : 0.0));
     out[i].z = static_cast<int32_t>(std::floor(plain ? z : 0.0));

@@ -231,8 +231,8 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
       return mean_position(s.place[axis], s.count, static_cast<int32_t>(static_cast<int64_t>(unpack(key, axis)) - bias));
     };
     const auto mean_colour = [&](int i) { return static_cast<uint8_t>((s.colour[i] + s.count / 2) / s.count); };
-    rays.push_back({mean(0), mean(1), mean(2), mean_colour(0), mean_colour(1), mean_colour(2),
-                    static_cast<uint8_t>(std::min(s.count, 255u))});
+    rays.push_back(
+      {mean(0), mean(1), mean(2), mean_colour(0), mean_colour(1), mean_colour(2), static_cast<uint8_t>(std::min(s.count, 255u))});
   });
   return rays;
 }

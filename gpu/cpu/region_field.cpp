@@ -10,8 +10,8 @@
 namespace tessera::cpu {
 
 region_field::region_field(const mapping& map, region_key key, block_pool& pool)
-    : map_(map), key_(key), pool_(pool), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
-      blocks_(edge_ / lattice::block_edge + 1), origin_{key.x * edge_, key.y * edge_, key.z * edge_} {
+  : map_(map), key_(key), pool_(pool), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
+    blocks_(edge_ / lattice::block_edge + 1), origin_{key.x * edge_, key.y * edge_, key.z * edge_} {
   const auto slots = static_cast<size_t>(blocks_) * blocks_ * blocks_;
   field_.resize(slots);
   meshes_.resize(slots);
@@ -59,7 +59,7 @@ struct region_field::walk_batch {
   template <class T>
   using each = std::array<T, most>;
   alignas(64) each<int32_t> axis, end_a, end_b, end_c, direction_a, direction_b,
-      direction_c, slope_b, slope_c, first, last, weight;
+    direction_c, slope_b, slope_c, first, last, weight;
   alignas(64) each<int64_t> colour_1, colour_2; ///< what a sample adds to words 1 and 2, but for the weight
 };
 
@@ -72,7 +72,7 @@ struct region_field::walk_samples {
   std::array<block*, most> to;     ///< the block of all four voxels; null if they lie in several or it is missing
   std::array<int32_t, most> voxel; ///< (b0, c0) in that block
   std::array<std::array<int32_t, 4>, most> slots,
-      voxels;                 ///< else: of each of the four; slot -1: not kept, or nothing to add
+    voxels;                   ///< else: of each of the four; slot -1: not kept, or nothing to add
   int32_t axis, first, count; ///< slices first .. first + count - 1 on the axis
 };
 
@@ -112,8 +112,8 @@ struct region_field::walk_samples {
   out.b0 = pb >> 16;
   out.c0 = pc >> 16;
   const int32x8 fb = pb >> 12 & 15, fc = pc >> 12 & 15;
-  const int32x8 scaled = -rays.direction_a[i] * along + rays.direction_b[i] * (end_b - out.b0 * 256)
-                         + rays.direction_c[i] * (end_c - out.c0 * 256);
+  const int32x8 scaled
+    = -rays.direction_a[i] * along + rays.direction_b[i] * (end_b - out.b0 * 256) + rays.direction_c[i] * (end_c - out.c0 * 256);
   for (int q = 0; q < 4; ++q) {
     const int right = q & 1, up = q >> 1;
     const int32x8 distance = clamp_distance(scaled - right * 256 * rays.direction_b[i] - up * 256 * rays.direction_c[i]);
@@ -148,7 +148,7 @@ inline void fetch(const block& of, int32_t voxel) {
     s.to[i] = to;
     if (to != nullptr) [[likely]] {
       dirty_[static_cast<size_t>(slot[n])]
-          |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
+        |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
       s.voxel[i] = voxel[n];
       fetch(*to, voxel[n]);
       fetch(*to, voxel[n] + (1 << shift_c));
@@ -161,7 +161,7 @@ inline void fetch(const block& of, int32_t voxel) {
         continue; // makes no block for nothing
       const int32_t at = (k[n] >> 3) * stride[a] + (vb >> 3) * stride[b] + (vc >> 3) * stride[c];
       dirty_[static_cast<size_t>(at)]
-          |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
+        |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
       s.slots[i][q] = at;
       s.voxels[i][q] = (k[n] & 7) << shift_a | (vb & 7) << shift_b | (vc & 7) << shift_c;
       if (const block* one = field_[static_cast<size_t>(at)].get())

@@ -1,3 +1,4 @@
+#include "net/commands/choose_backend.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
 
@@ -39,8 +40,8 @@ nlohmann::ordered_json stage(const std::vector<stage_times>& times, double (*val
   return {{"median_ms", quantile_ms(seconds, 0.5)}, {"p99_ms", quantile_ms(seconds, 0.99)}};
 }
 
-/// Holds keyframes until a batch of them can be worked without anything being decoded meanwhile; gives each batch to two maps, one
-/// thread and several, and measures how long each takes.
+/// Holds keyframes until a batch of them can be worked without anything being decoded meanwhile; gives each batch to two maps,
+/// one thread and several, and measures how long each takes.
 class throughput_sink final : public keyframe_sink {
 public:
   throughput_sink(offline_map& one, offline_map& many) : one_(one), many_(many) {}
@@ -88,10 +89,14 @@ private:
 
 int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto map = mapping_for(setup);
+  std::string backend_name;
   const auto make = [&](uint32_t threads) {
+    auto device = choose_backend(setup.backend, map, setup.memory_cap_bytes);
+    if (std::exchange(backend_name, device->name()).empty())
+      tell_backend(*device, setup.backend);
     auto options = checked_options(threads);
     options.extract_each = true;
-    return std::make_unique<offline_map>(map, make_cpu_backend(map, setup.memory_cap_bytes), std::move(options));
+    return std::make_unique<offline_map>(map, std::move(device), std::move(options));
   };
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
   auto input = setup.input;
@@ -128,7 +133,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto surface = weld(one->meshes());
   const auto& times = one->times();
   nlohmann::ordered_json result{
-    {"backend", "cpu"},
+    {"backend", backend_name},
     {"threads", setup.threads},
     {"voxel_m", static_cast<double>(map.voxel_m)},
     {"truncation_m", static_cast<double>(map.truncation_m)},

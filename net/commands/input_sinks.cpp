@@ -81,7 +81,9 @@ void newest_sink::offer(keyframe frame, completion done) {
   next_.offer(std::move(frame), std::move(done));
 }
 
-void newest_sink::retract(keyframe_id id, completion done) { next_.retract(std::move(id), std::move(done)); }
+void newest_sink::retract(keyframe_id id, completion done) {
+  next_.retract(std::move(id), std::move(done));
+}
 
 void newest_sink::revise(keyframe_id id, pose world_from_camera, completion done) {
   next_.revise(std::move(id), world_from_camera, std::move(done));

@@ -1,6 +1,7 @@
 #include "net/commands/offline.hpp"
 
 #include "actors/keyframe_check.hpp"
+#include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
 #include "net/sinks/mesh_files.hpp"
 #include "net/sinks/patch_codec.hpp"
@@ -19,7 +20,9 @@ namespace {
 
 /// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
 std::unique_ptr<offline_map> make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
-  auto result = std::make_unique<offline_map>(map, make_cpu_backend(map, setup.memory_cap_bytes), checked_options(setup.threads));
+  auto device = choose_backend(setup.backend, map, setup.memory_cap_bytes);
+  tell_backend(*device, setup.backend);
+  auto result = std::make_unique<offline_map>(map, std::move(device), checked_options(setup.threads));
   const auto input = make_source(setup.source, setup.input);
   {
     progress_sink sink(*result, what, input->total(), setup.progress);

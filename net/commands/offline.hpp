@@ -18,6 +18,8 @@ struct offline_setup {
   /// The voxel size is to be derived from the first keyframe; truncation and ranges follow it.
   bool auto_voxel = false;
   uint32_t threads = 1;
+  /// Name of the backend; see choose_backend().
+  std::string backend = "auto";
   /// Cap of the field's memory, bytes; 0: none.
   uint64_t memory_cap_bytes = 0;
   /// Show progress on standard error.
@@ -28,8 +30,8 @@ struct offline_setup {
 /// is no keyframe to derive it from.
 mapping mapping_for(const offline_setup& setup);
 
-/// Makes a mapping whose voxels suit a map of unknown scale, from a keyframe of it. Throws std::runtime_error if the keyframe has no
-/// valid point.
+/// Makes a mapping whose voxels suit a map of unknown scale, from a keyframe of it. Throws std::runtime_error if the keyframe has
+/// no valid point.
 mapping mapping_from(const keyframe& first, mapping base);
 
 /// Options of an offline map that refuses what a service would refuse.

@@ -13,7 +13,9 @@ constexpr uint64_t most_complaints = 20;
 
 } // namespace
 
-bool on_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+bool on_terminal() {
+  return ::isatty(STDERR_FILENO) == 1;
+}
 
 progress_sink::progress_sink(keyframe_sink& next, std::string what, std::optional<uint64_t> total, bool show)
   : next_(next), what_(std::move(what)), total_(total), show_(show) {}
@@ -37,7 +39,9 @@ void progress_sink::offer(keyframe frame, completion done) {
     tell(false);
 }
 
-void progress_sink::retract(keyframe_id id, completion done) { next_.retract(std::move(id), std::move(done)); }
+void progress_sink::retract(keyframe_id id, completion done) {
+  next_.retract(std::move(id), std::move(done));
+}
 
 void progress_sink::revise(keyframe_id id, pose world_from_camera, completion done) {
   next_.revise(std::move(id), world_from_camera, std::move(done));
@@ -64,8 +68,8 @@ void progress_sink::tell(bool last) {
   const auto count = offered_.load();
   const auto rate = seconds > 0 ? static_cast<double>(count) / seconds : 0.0;
   const auto of = total_ ? "/" + std::to_string(*total_) : std::string{};
-  std::fprintf(stderr, "\r\033[K%s: %llu%s keyframes, %.1f/s%s", what_.c_str(), static_cast<unsigned long long>(count), of.c_str(),
-               rate, last ? "\n" : "");
+  std::fprintf(stderr, "\r\033[K%s: %llu%s keyframes, %.1f/s%s", what_.c_str(), static_cast<unsigned long long>(count),
+               of.c_str(), rate, last ? "\n" : "");
   std::fflush(stderr);
 }
 

@@ -13,8 +13,8 @@ namespace tessera {
 /// Whether standard error is a terminal that somebody may look at.
 bool on_terminal();
 
-/// Passes keyframes on. Tells on standard error what was not taken and why, and, if asked to, how many were taken, in one line that
-/// is written over.
+/// Passes keyframes on. Tells on standard error what was not taken and why, and, if asked to, how many were taken, in one line
+/// that is written over.
 class progress_sink final : public keyframe_sink {
 public:
   progress_sink(keyframe_sink& next, std::string what, std::optional<uint64_t> total, bool show);

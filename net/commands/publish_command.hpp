@@ -15,8 +15,8 @@ struct publish_setup {
   bool progress = false;
 };
 
-/// Sends a source's keyframes to a service elsewhere until the source ends or a stop is asked for. Answers the exit code: 1 if not
-/// one keyframe was delivered, or one was refused.
+/// Sends a source's keyframes to a service elsewhere until the source ends or a stop is asked for. Answers the exit code: 1 if
+/// not one keyframe was delivered, or one was refused.
 int publish_command(const publish_setup& setup, std::stop_token stop);
 
 } // namespace tessera

@@ -1,6 +1,10 @@
 #include "net/commands/serve_command.hpp"
 
+#include "actors/supervisor.hpp"
 #include "messages/types.hpp"
+#include "net/commands/choose_backend.hpp"
+#include "net/commands/drill.hpp"
+#include "net/commands/idle_memory.hpp"
 #include "net/commands/input_sinks.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/source_threads.hpp"
@@ -32,7 +36,9 @@ struct input {
   bool endless = false;
 };
 
-bool is_synthetic(const std::string& uri) { return uri.starts_with("synthetic:"); }
+bool is_synthetic(const std::string& uri) {
+  return uri.starts_with("synthetic:");
+}
 
 using wanted_inputs = std::vector<std::pair<std::string, bool>>;
 
@@ -79,10 +85,33 @@ std::string address(const std::string& bind, uint16_t port) {
   return "http://" + host + ':' + std::to_string(port);
 }
 
+/// All that the service did, in any unit.
+uint64_t work_done(const telemetry& n) {
+  uint64_t sum = 0;
+  for (const auto* counter : {&n.accepted, &n.duplicate, &n.refused, &n.retracted, &n.revised, &n.patches, &n.restarts})
+    sum += counter->load(std::memory_order_relaxed);
+  return sum;
+}
+
+/// Waits until a stop is asked for; meanwhile looks after what has no thread of its own.
+void look_after(const service& running, drill planned, const stop_signal& stop) {
+  idle_memory memory;
+  const auto& n = *running.context.numbers;
+  while (!stop.wait_for(std::chrono::milliseconds{planned.over() ? 250 : 5})) {
+    for (const auto& role : planned.due(n.accepted.load(std::memory_order_relaxed))) {
+      spdlog::warn("drill: killing the {}", role);
+      caf::anon_send(caf::actor_cast<supervisor_setup>(running.supervisor.get()), kill_atom::value, role);
+    }
+    memory.step(work_done(n), idle_memory::clock::now());
+  }
+}
+
 } // namespace
 
 int serve_command(serve_setup setup, stop_signal& stop) {
+  drill planned(setup.drill);
   auto inputs = make_inputs(setup);
+  free_large_pieces_at_once();
   std::atomic<bool> failed = false;
   gate_sink gate(stop.token());
   std::vector<std::unique_ptr<newest_sink>> trimmed;
@@ -118,22 +147,34 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   caf::actor_system system(actor_config);
 
   const auto& map = setup.service.map;
-  setup.service.encode = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
-    return encode_patch(mesh, quantum, keyframe_ns, received_ns);
-  };
+  setup.service.encode
+    = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
+        return encode_patch(mesh, quantum, keyframe_ns, received_ns);
+      };
   setup.service.log = write_log;
+  setup.service.make_device = [name = setup.backend](const mapping& made, uint64_t cap_bytes) {
+    auto chosen = choose_backend(name, made, cap_bytes);
+    tell_backend(*chosen, name);
+    return chosen;
+  };
+  setup.service.on_lost = [&](const std::string&) { // the log has the reason
+    spdlog::error("the service ends, so that whoever runs it can start it again");
+    failed = true;
+    stop.request_stop();
+  };
   auto running = start_service(system, setup.service);
   // Under the policy `newest` sources must be able to offer more than is taken, or there would never be an older one to drop.
   const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * setup.service.credit : setup.service.credit;
   const auto sink = make_ingest_sink(system, running, offered);
 
   setup.server.map = map;
-  setup.server.parse_keyframe = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
-    auto frame = keyframe_of_message(std::move(body), keyframe_id{std::move(id)}, layout);
-    if (timestamp_ns != 0)
-      frame.timestamp_ns = timestamp_ns;
-    return frame;
-  };
+  setup.server.parse_keyframe
+    = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
+        auto frame = keyframe_of_message(std::move(body), keyframe_id{std::move(id)}, layout);
+        if (timestamp_ns != 0)
+          frame.timestamp_ns = timestamp_ns;
+        return frame;
+      };
   const auto bind = setup.server.bind;
   try {
     server web(system, running, *sink, std::move(setup.server));
@@ -142,7 +183,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     gate.open(*sink);
     if (!setup.auto_voxel)
       start_sources();
-    stop.wait();
+    look_after(running, std::move(planned), stop);
 
     spdlog::info("ending");
     // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.

@@ -23,9 +23,14 @@ struct serve_setup {
   bool auto_voxel = false;
   /// Threads that actors run on.
   uint32_t threads = 1;
+  /// Name of the backend; see choose_backend().
+  std::string backend = "auto";
+  /// Actors to kill on purpose; see drill.
+  std::string drill;
 };
 
-/// Runs the service until a stop is asked for. Answers the exit code: 0, or 1 if a source that was named could not start.
+/// Runs the service until a stop is asked for. Answers the exit code: 0, or 1 if a source that was named could not start, or if
+/// an actor was lost that cannot be started again.
 int serve_command(serve_setup setup, stop_signal& stop);
 
 } // namespace tessera

@@ -20,8 +20,8 @@ public:
   source_threads(const source_threads&) = delete;
   source_threads& operator=(const source_threads&) = delete;
 
-  /// Starts a source that puts its keyframes into the sink, which must outlive this. `failed` is called, in the source's thread, if
-  /// it could not start.
+  /// Starts a source that puts its keyframes into the sink, which must outlive this. `failed` is called, in the source's thread,
+  /// if it could not start.
   void start(std::unique_ptr<source> input, keyframe_sink& sink, std::function<void()> failed);
   void request_stop();
   /// Waits until all have ended.

@@ -52,4 +52,12 @@ void stop_signal::wait() const {
   stopped.wait(lock, stop_.get_token(), [] { return false; });
 }
 
+bool stop_signal::wait_for(std::chrono::milliseconds limit) const {
+  std::mutex mutex;
+  std::condition_variable_any stopped;
+  std::unique_lock lock(mutex);
+  stopped.wait_for(lock, stop_.get_token(), limit, [] { return false; });
+  return stop_.stop_requested();
+}
+
 } // namespace tessera

@@ -23,6 +23,8 @@ public:
   void request_stop() { stop_.request_stop(); }
   /// Waits until a stop is asked for.
   void wait() const;
+  /// Waits so long at most; answers whether a stop is asked for.
+  [[nodiscard]] bool wait_for(std::chrono::milliseconds limit) const;
 
 private:
   std::stop_source stop_;

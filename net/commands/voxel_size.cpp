@@ -47,7 +47,8 @@ mapping mapping_for(const offline_setup& setup) {
   first_keyframe sink;
   make_source(setup.source, input)->run(sink, {});
   if (!sink.frame)
-    throw std::runtime_error("there is no keyframe to derive the voxel size from" + (sink.reason.empty() ? "" : ": " + sink.reason));
+    throw std::runtime_error("there is no keyframe to derive the voxel size from"
+                             + (sink.reason.empty() ? "" : ": " + sink.reason));
   return mapping_from(*sink.frame, setup.map);
 }
 

@@ -14,14 +14,12 @@ namespace {
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::optional<std::string_view> bearer(std::string_view authorization) {
   constexpr std::string_view scheme = "bearer ";
-  if (authorization.size() < scheme.size()
-      || !equal_ignoring_case(authorization.substr(0, scheme.size()), scheme))
+  if (authorization.size() < scheme.size() || !equal_ignoring_case(authorization.substr(0, scheme.size()), scheme))
     return std::nullopt;
   authorization.remove_prefix(scheme.size());
   while (authorization.starts_with(' '))
@@ -43,8 +41,8 @@ std::string_view without_port(std::string_view host) {
 }
 
 bool is_open(const http_target& target) {
-  return target.what == resource::asset || target.what == resource::health
-         || target.what == resource::readiness || target.what == resource::nothing;
+  return target.what == resource::asset || target.what == resource::health || target.what == resource::readiness
+         || target.what == resource::nothing;
 }
 
 // Without a token, only this machine may ask: then a name that is not this machine's was pointed here by

@@ -21,7 +21,7 @@ template <class Executor>
 class return_address {
 public:
   return_address(std::shared_ptr<asio::io_context> context, const Executor& executor)
-      : kept_{std::make_shared<kept>(std::move(context), executor)} {}
+    : kept_{std::make_shared<kept>(std::move(context), executor)} {}
 
   template <class F>
   void post(F&& f) const {
@@ -31,7 +31,7 @@ public:
 private:
   struct kept {
     kept(std::shared_ptr<asio::io_context> c, const Executor& e)
-        : context{std::move(c)}, executor{e}, work{asio::make_work_guard(e)} {}
+      : context{std::move(c)}, executor{e}, work{asio::make_work_guard(e)} {}
     std::shared_ptr<asio::io_context> context; // first in, last out
     Executor executor;
     asio::executor_work_guard<Executor> work;
@@ -44,7 +44,7 @@ private:
 class asking_actor final : public caf::event_based_actor {
 public:
   asking_actor(caf::actor_config& cfg, std::function<void(caf::event_based_actor*)> send)
-      : caf::event_based_actor{cfg}, send_{std::move(send)} {}
+    : caf::event_based_actor{cfg}, send_{std::move(send)} {}
   caf::behavior make_behavior() override {
     send_(this);
     return {};
@@ -58,24 +58,22 @@ private:
 /// Sends a request to an actor; `then` gets the answer, or why there is none, as (std::optional<Answer>,
 /// std::string why) on the executor of `to`.
 template <class Answer, class Executor, class Handle, class Then, class... Ts>
-void ask(caf::actor_system& system, return_address<Executor> to, std::chrono::milliseconds timeout,
-         const Handle& whom, Then then, Ts... message) {
+void ask(caf::actor_system& system, return_address<Executor> to, std::chrono::milliseconds timeout, const Handle& whom, Then then,
+         Ts... message) {
   if (!whom) {
     to.post([then = std::move(then)]() mutable { then(std::optional<Answer>{}, "it has not been started"); });
     return;
   }
   system.spawn<asking_actor>([=, then = std::move(then)](caf::event_based_actor* self) {
     self->request(whom, timeout, message...)
-        .then(
-            [to, then](Answer& answer) {
-              to.post([then, answer = std::move(answer)]() mutable {
-                then(std::optional<Answer>{std::move(answer)}, std::string{});
-              });
-            },
-            [to, then](caf::error& why) {
-              to.post(
-                  [then, text = describe(why)]() mutable { then(std::optional<Answer>{}, std::move(text)); });
-            });
+      .then(
+        [to, then](Answer& answer) {
+          to.post(
+            [then, answer = std::move(answer)]() mutable { then(std::optional<Answer>{std::move(answer)}, std::string{}); });
+        },
+        [to, then](caf::error& why) {
+          to.post([then, text = describe(why)]() mutable { then(std::optional<Answer>{}, std::move(text)); });
+        });
   });
 }
 

@@ -18,7 +18,7 @@ struct embedded {
 
 const embedded table[]{
 #include "asset_table.inc"
-    {nullptr, {}, {}},
+  {nullptr, {}, {}},
 };
 
 constexpr std::string_view how_to_build = R"(<!doctype html>
@@ -32,21 +32,21 @@ constexpr std::string_view how_to_build = R"(<!doctype html>
 
 std::string_view content_type_of(std::string_view path) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 15> types{{
-      {".html", "text/html; charset=utf-8"},
-      {".js", "text/javascript; charset=utf-8"},
-      {".mjs", "text/javascript; charset=utf-8"},
-      {".css", "text/css; charset=utf-8"},
-      {".json", "application/json"},
-      {".webmanifest", "application/manifest+json"},
-      {".wasm", "application/wasm"},
-      {".svg", "image/svg+xml"},
-      {".png", "image/png"},
-      {".jpg", "image/jpeg"},
-      {".ico", "image/x-icon"},
-      {".woff2", "font/woff2"},
-      {".txt", "text/plain; charset=utf-8"},
-      {".webp", "image/webp"},
-      {".glb", "model/gltf-binary"},
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".mjs", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".json", "application/json"},
+    {".webmanifest", "application/manifest+json"},
+    {".wasm", "application/wasm"},
+    {".svg", "image/svg+xml"},
+    {".png", "image/png"},
+    {".jpg", "image/jpeg"},
+    {".ico", "image/x-icon"},
+    {".woff2", "font/woff2"},
+    {".txt", "text/plain; charset=utf-8"},
+    {".webp", "image/webp"},
+    {".glb", "model/gltf-binary"},
   }};
   for (auto [extension, type] : types)
     if (path.ends_with(extension))

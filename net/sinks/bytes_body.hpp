@@ -21,8 +21,7 @@ struct shared_bytes {
   shared_bytes() = default;
   /// Of static memory.
   explicit shared_bytes(std::span<const std::byte> bytes) : data{bytes} {}
-  shared_bytes(std::shared_ptr<const void> owner_, std::span<const std::byte> bytes)
-      : owner{std::move(owner_)}, data{bytes} {}
+  shared_bytes(std::shared_ptr<const void> owner_, std::span<const std::byte> bytes) : owner{std::move(owner_)}, data{bytes} {}
   explicit shared_bytes(std::string text) {
     auto kept = std::make_shared<const std::string>(std::move(text));
     data = std::as_bytes(std::span{kept->data(), kept->size()});

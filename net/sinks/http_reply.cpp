@@ -20,8 +20,7 @@ http_reply json_reply(std::string text, http::status status) {
   return out.with("Cache-Control", "no-store");
 }
 
-http_reply error_reply(http::status status, std::string_view code, std::string_view reason,
-                       std::string_view field) {
+http_reply error_reply(http::status status, std::string_view code, std::string_view reason, std::string_view field) {
   nlohmann::json out{{"error", code}, {"reason", reason}};
   if (!field.empty())
     out["field"] = field;

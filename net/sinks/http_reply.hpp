@@ -36,7 +36,6 @@ http_reply text_reply(http::status status, std::string text);
 http_reply json_reply(std::string text, http::status status = http::status::ok);
 
 /// `{"error": code, "field": ..., "reason": ...}`; no field if it is empty.
-http_reply error_reply(http::status status, std::string_view code, std::string_view reason,
-                       std::string_view field = {});
+http_reply error_reply(http::status status, std::string_view code, std::string_view reason, std::string_view field = {});
 
 } // namespace tessera

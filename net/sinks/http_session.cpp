@@ -17,9 +17,8 @@ constexpr std::chrono::seconds max_lingering{5};
 
 } // namespace
 
-http_session::http_session(std::shared_ptr<server_core> core,
-                           tcp::socket::rebind_executor<strand>::other socket, entrance by)
-    : core_{std::move(core)}, stream_{std::move(socket)}, by_{by}, buffer_{max_header_bytes + body_step} {
+http_session::http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by)
+  : core_{std::move(core)}, stream_{std::move(socket)}, by_{by}, buffer_{max_header_bytes + body_step} {
   core_->counts->connections.fetch_add(1);
 }
 
@@ -65,9 +64,8 @@ void http_session::read_header() {
   parser_->header_limit(max_header_bytes);
   parser_->body_limit(UINT64_MAX); // set once it is known what the body is for
   stream_.expires_after(core_->config.timeouts.idle);
-  http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](error_code failed, size_t) {
-    self->on_header(failed);
-  });
+  http::async_read_header(stream_, buffer_, *parser_,
+                          [self = shared_from_this()](error_code failed, size_t) { self->on_header(failed); });
 }
 
 void http_session::bad_request(error_code failed) {
@@ -75,13 +73,11 @@ void http_session::bad_request(error_code failed) {
   head_ = {};
   body_read_ = false;
   if (failed == http::error::header_limit || failed == http::error::buffer_overflow)
-    return respond(
-        error_reply(http::status::request_header_fields_too_large, "too_large",
-                    "the request's header has more than " + std::to_string(max_header_bytes) + " bytes"));
+    return respond(error_reply(http::status::request_header_fields_too_large, "too_large",
+                               "the request's header has more than " + std::to_string(max_header_bytes) + " bytes"));
   if (failed == http::error::body_limit)
-    return respond(
-        error_reply(http::status::payload_too_large, "too_large",
-                    "the body has more than " + std::to_string(core_->config.body_limit) + " bytes", "body"));
+    return respond(error_reply(http::status::payload_too_large, "too_large",
+                               "the body has more than " + std::to_string(core_->config.body_limit) + " bytes", "body"));
   respond(error_reply(http::status::bad_request, "bad_request", "this is not HTTP: " + failed.message()));
 }
 
@@ -100,8 +96,7 @@ void http_session::on_header(error_code failed) {
   head_.header = request.base();
   head_.target = parse_target({request.target().data(), request.target().size()});
   head_.has_body = parser_->chunked() || (parser_->content_length() && *parser_->content_length() > 0);
-  head_.content_length
-      = parser_->content_length() ? std::optional<uint64_t>{*parser_->content_length()} : std::nullopt;
+  head_.content_length = parser_->content_length() ? std::optional<uint64_t>{*parser_->content_length()} : std::nullopt;
   body_read_ = !head_.has_body;
   if (by_ == entrance::metrics)
     return respond(answer_metrics(*core_, head_));
@@ -115,9 +110,8 @@ void http_session::on_header(error_code failed) {
   if (beast::iequals(head_.header[http::field::expect], "100-continue")) {
     static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     stream_.expires_after(core_->config.timeouts.progress);
-    asio::async_write(stream_, asio::buffer(go_on), [self = shared_from_this()](error_code error, size_t) {
-      error ? self->close() : self->read_body();
-    });
+    asio::async_write(stream_, asio::buffer(go_on),
+                      [self = shared_from_this()](error_code error, size_t) { error ? self->close() : self->read_body(); });
     return;
   }
   read_body();
@@ -131,8 +125,8 @@ void http_session::read_body() {
   auto held = core_->counts->held_body_bytes.fetch_add(more) + more;
   counted_body_bytes_ += more;
   if (static_cast<uint64_t>(held) > 4 * core_->config.body_limit)
-    return respond(error_reply(http::status::service_unavailable, "busy",
-                               "too many bodies are on their way; send this one again"));
+    return respond(
+      error_reply(http::status::service_unavailable, "busy", "too many bodies are on their way; send this one again"));
   auto had = body_.size();
   if (body_.capacity() < had + body_step)
     body_.reserve(std::max(2 * body_.capacity(), had + body_step));
@@ -176,11 +170,11 @@ void http_session::upgrade() {
   auto& request = parser_->get();
   if (!beast::websocket::is_upgrade(request))
     return respond(error_reply(http::status::upgrade_required, "upgrade_required", "this path is a WebSocket")
-                       .with("Upgrade", "websocket")
-                       .with("Connection", "Upgrade"));
+                     .with("Upgrade", "websocket")
+                     .with("Connection", "Upgrade"));
   if (!ws_session::speaks_our_protocol(request[http::field::sec_websocket_protocol]))
-    return respond(error_reply(http::status::bad_request, "bad_request", "the subprotocol must be tessera.v1",
-                               "Sec-WebSocket-Protocol"));
+    return respond(
+      error_reply(http::status::bad_request, "bad_request", "the subprotocol must be tessera.v1", "Sec-WebSocket-Protocol"));
   core_->counts->count(resource::stream, 101);
   stream_.expires_never();
   http::request<http::empty_body> handshake{head_.header};
@@ -213,8 +207,7 @@ void http_session::respond(http_reply reply) {
     response_.content_length(reply.body.data.size());
   }
   // What was not read stands before the next request: then there is none.
-  bool keep = body_read_ && parser_ && parser_->is_header_done() && parser_->get().keep_alive() && !leaving_
-              && !core_->stopping;
+  bool keep = body_read_ && parser_ && parser_->is_header_done() && parser_->get().keep_alive() && !leaving_ && !core_->stopping;
   response_.keep_alive(keep);
   core_->counts->count(head_.target.what, response_.result_int());
   if (!head_only) {
@@ -229,9 +222,8 @@ void http_session::respond(http_reply reply) {
 void http_session::write() {
   // Piece by piece: a large answer may take its time as long as it moves.
   stream_.expires_after(core_->config.timeouts.progress);
-  http::async_write_some(stream_, *serializer_, [self = shared_from_this()](error_code failed, size_t) {
-    self->on_written(failed);
-  });
+  http::async_write_some(stream_, *serializer_,
+                         [self = shared_from_this()](error_code failed, size_t) { self->on_written(failed); });
 }
 
 void http_session::on_written(error_code failed) {
@@ -244,8 +236,7 @@ void http_session::on_written(error_code failed) {
   response_ = {};
   if (began_ != std::chrono::steady_clock::time_point{})
     core_->counts->request_time.record(static_cast<uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began_)
-            .count()));
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began_).count()));
   began_ = {};
   if (keep)
     read_header();
@@ -265,13 +256,12 @@ void http_session::linger() {
 
 void http_session::drain() {
   buffer_.clear();
-  stream_.async_read_some(buffer_.prepare(body_step / 4),
-                          [self = shared_from_this()](error_code failed, size_t bytes) {
-                            self->drained_ += bytes;
-                            if (failed || self->drained_ > max_drained)
-                              return self->close();
-                            self->drain();
-                          });
+  stream_.async_read_some(buffer_.prepare(body_step / 4), [self = shared_from_this()](error_code failed, size_t bytes) {
+    self->drained_ += bytes;
+    if (failed || self->drained_ > max_drained)
+      return self->close();
+    self->drain();
+  });
 }
 
 } // namespace tessera

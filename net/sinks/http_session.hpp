@@ -10,8 +10,7 @@ enum class entrance : uint8_t { main, metrics };
 /// Serves one HTTP connection until it ends, or becomes a viewer's stream.
 class http_session final : public connection, public std::enable_shared_from_this<http_session> {
 public:
-  http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket,
-               entrance by);
+  http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by);
   ~http_session() override;
 
   void run();

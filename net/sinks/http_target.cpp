@@ -59,11 +59,11 @@ struct fixed_path {
 };
 
 constexpr std::array fixed_paths{
-    fixed_path{"/healthz", resource::health},     fixed_path{"/readyz", resource::readiness},
-    fixed_path{"/metrics", resource::metrics},    fixed_path{"/v1/map", resource::map},
-    fixed_path{"/v1/regions", resource::regions}, fixed_path{"/v1/keyframes", resource::keyframes},
-    fixed_path{"/v1/actors", resource::actors},   fixed_path{"/v1/aside", resource::aside},
-    fixed_path{"/v1/cameras", resource::cameras}, fixed_path{"/v1/stream", resource::stream},
+  fixed_path{"/healthz", resource::health},     fixed_path{"/readyz", resource::readiness},
+  fixed_path{"/metrics", resource::metrics},    fixed_path{"/v1/map", resource::map},
+  fixed_path{"/v1/regions", resource::regions}, fixed_path{"/v1/keyframes", resource::keyframes},
+  fixed_path{"/v1/actors", resource::actors},   fixed_path{"/v1/aside", resource::aside},
+  fixed_path{"/v1/cameras", resource::cameras}, fixed_path{"/v1/stream", resource::stream},
 };
 
 void resolve(std::string_view path, http_target& out) {
@@ -72,8 +72,7 @@ void resolve(std::string_view path, http_target& out) {
       out.what = fixed.what;
       return;
     }
-  constexpr std::string_view regions = "/v1/regions/", keyframes = "/v1/keyframes/", mesh = "/v1/mesh.",
-                             pose = "/pose";
+  constexpr std::string_view regions = "/v1/regions/", keyframes = "/v1/keyframes/", mesh = "/v1/mesh.", pose = "/pose";
   if (path.starts_with(regions)) {
     // Browsers may escape the commas.
     if (auto name = percent_decoded(path.substr(regions.size())))

@@ -11,22 +11,18 @@ namespace {
 constexpr int backlog = 4096;
 
 [[noreturn]] void fail(const std::string& what, const error_code& why, const char* setting) {
-  throw std::runtime_error("cannot listen on " + what + ": " + why.message() + "; choose another with --"
-                           + setting);
+  throw std::runtime_error("cannot listen on " + what + ": " + why.message() + "; choose another with --" + setting);
 }
 
 } // namespace
 
-listener::listener(std::shared_ptr<server_core> core, entrance by, const std::string& address, uint16_t port,
-                   const char* setting)
-    : core_{std::move(core)}, by_{by}, acceptor_{asio::make_strand(*core_->io)},
-      pause_{acceptor_.get_executor()} {
+listener::listener(std::shared_ptr<server_core> core, entrance by, const std::string& address, uint16_t port, const char* setting)
+  : core_{std::move(core)}, by_{by}, acceptor_{asio::make_strand(*core_->io)}, pause_{acceptor_.get_executor()} {
   auto where = address + ":" + std::to_string(port);
   error_code failed;
   auto ip = asio::ip::make_address(address == "localhost" ? "127.0.0.1" : address, failed);
   if (failed)
-    throw std::invalid_argument("bind is '" + address
-                                + "', which is no address: give a number such as 127.0.0.1, 0.0.0.0 or ::");
+    throw std::invalid_argument("bind is '" + address + "', which is no address: give a number such as 127.0.0.1, 0.0.0.0 or ::");
   tcp::endpoint end{ip, port};
   acceptor_.open(end.protocol(), failed);
   if (!failed)
@@ -55,10 +51,9 @@ void listener::stop() {
 void listener::accept() {
   if (!acceptor_.is_open())
     return;
-  acceptor_.async_accept(asio::make_strand(*core_->io),
-                         [self = shared_from_this()](error_code failed, auto socket) {
-                           self->on_accepted(failed, std::move(socket));
-                         });
+  acceptor_.async_accept(asio::make_strand(*core_->io), [self = shared_from_this()](error_code failed, auto socket) {
+    self->on_accepted(failed, std::move(socket));
+  });
 }
 
 void listener::on_accepted(error_code failed, tcp::socket::rebind_executor<strand>::other socket) {

@@ -8,8 +8,7 @@ namespace tessera {
 class listener final : public std::enable_shared_from_this<listener> {
 public:
   /// Binds. Throws std::runtime_error that names the address and what to do.
-  listener(std::shared_ptr<server_core> core, entrance by, const std::string& address, uint16_t port,
-           const char* setting);
+  listener(std::shared_ptr<server_core> core, entrance by, const std::string& address, uint16_t port, const char* setting);
 
   void run();
   void stop();

@@ -52,8 +52,7 @@ private:
 
 size_t checked_vertices(const mesh& m) {
   auto n = m.positions.size() / 3;
-  if (m.positions.size() != 3 * n || m.normals.size() != 3 * n || m.colours.size() != 3 * n
-      || m.indices.size() % 3 != 0)
+  if (m.positions.size() != 3 * n || m.normals.size() != 3 * n || m.colours.size() != 3 * n || m.indices.size() % 3 != 0)
     throw std::invalid_argument("mesh: its arrays do not fit together");
   if (n > INT32_MAX)
     throw std::invalid_argument("mesh: " + std::to_string(n) + " vertices, more than a file can index");
@@ -151,25 +150,19 @@ void write_glb(std::ostream& out, const mesh& m) {
     colour["normalized"] = true;
     doc["scenes"] = {{{"nodes", {0}}}};
     doc["nodes"] = {{{"mesh", 0}, {"name", "map"}}};
-    doc["meshes"] = {{{"primitives",
-                       {{{"attributes", {{"POSITION", 0}, {"NORMAL", 1}, {"COLOR_0", 2}}},
-                         {"indices", 3},
-                         {"material", 0}}}}}};
-    doc["materials"] = {
-        {{"pbrMetallicRoughness", {{"metallicFactor", 0}, {"roughnessFactor", 1}}}, {"doubleSided", true}}};
+    doc["meshes"]
+      = {{{"primitives", {{{"attributes", {{"POSITION", 0}, {"NORMAL", 1}, {"COLOR_0", 2}}}, {"indices", 3}, {"material", 0}}}}}};
+    doc["materials"] = {{{"pbrMetallicRoughness", {{"metallicFactor", 0}, {"roughnessFactor", 1}}}, {"doubleSided", true}}};
     doc["buffers"] = {{{"byteLength", binary}}};
-    doc["bufferViews"]
-        = {view(0, vectors, array_buffer), view(vectors, vectors, array_buffer),
-           view(2 * vectors, colours, array_buffer), view(2 * vectors + colours, indices, element_buffer)};
-    doc["accessors"]
-        = {positions, accessor(1, f32, n, "VEC3"), colour, accessor(3, u32, m.indices.size(), "SCALAR")};
+    doc["bufferViews"] = {view(0, vectors, array_buffer), view(vectors, vectors, array_buffer),
+                          view(2 * vectors, colours, array_buffer), view(2 * vectors + colours, indices, element_buffer)};
+    doc["accessors"] = {positions, accessor(1, f32, n, "VEC3"), colour, accessor(3, u32, m.indices.size(), "SCALAR")};
   }
   auto text = doc.dump();
   text.resize((text.size() + 3) / 4 * 4, ' ');
   auto total = 12 + 8 + uint64_t{text.size()} + (binary > 0 ? 8 + binary : 0);
   if (total > UINT32_MAX)
-    throw std::invalid_argument("mesh: " + std::to_string(total)
-                                + " bytes, more than the 4 GiB of a GLB file");
+    throw std::invalid_argument("mesh: " + std::to_string(total) + " bytes, more than the 4 GiB of a GLB file");
   record_writer records{out};
   records.put(uint32_t{0x46546c67}); // "glTF"
   records.put(uint32_t{2});
@@ -187,8 +180,8 @@ void write_glb(std::ostream& out, const mesh& m) {
     records.put(x);
   const auto& linear = linear_of_srgb();
   for (size_t i = 0; i < n; ++i)
-    records.put(std::array<uint16_t, 4>{linear[m.colours[3 * i]], linear[m.colours[3 * i + 1]],
-                                        linear[m.colours[3 * i + 2]], 65535});
+    records.put(
+      std::array<uint16_t, 4>{linear[m.colours[3 * i]], linear[m.colours[3 * i + 1]], linear[m.colours[3 * i + 2]], 65535});
   for (auto i : m.indices)
     records.put(i);
 }
@@ -210,8 +203,7 @@ void write_mesh(std::ostream& out, const mesh& m, mesh_format format, float quan
 void save_mesh(const std::filesystem::path& file, const mesh& m, float quantum_m) {
   auto format = mesh_format_of(file);
   if (!format)
-    throw std::invalid_argument("cannot tell the format of " + file.string()
-                                + ": name it .ply, .glb or .drc");
+    throw std::invalid_argument("cannot tell the format of " + file.string() + ": name it .ply, .glb or .drc");
   auto part = file;
   part += ".part" + std::to_string(getpid());
   auto fail = [&](const std::filesystem::path& what) {

@@ -45,8 +45,7 @@ public:
   }
   void histograms(const char* name, const char* help) { add(name, help, MetricType::Histogram); }
   void timed(const time_histogram& from, std::vector<ClientMetric::Label> labels = {}) {
-    static constexpr std::array bounds{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
-                                       0.1,    0.2,   0.5,   1.0,   2.0,  5.0,  10.0};
+    static constexpr std::array bounds{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0};
     ClientMetric m;
     m.label = std::move(labels);
     uint64_t below = 0;
@@ -85,22 +84,18 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counters("tessera_keyframes_refused_total", "Keyframes that were refused, by reason.");
   for (size_t i = 0; i < refusals; ++i)
     to.counted(read(n.refused_by[i]), {{"reason", to_string(static_cast<refusal>(i))}});
-  to.counters("tessera_inputs_set_aside_total",
-              "Inputs that were set aside, by source; ingest: keyframes that were refused.");
+  to.counters("tessera_inputs_set_aside_total", "Inputs that were set aside, by source; ingest: keyframes that were refused.");
   auto by_source = n.set_aside.by_source();
   for (const char* source : {"amqp", "http", "ingest", "rgbd", "shm", "synthetic"})
     by_source.try_emplace(source, 0);
   for (const auto& [source, count] : by_source)
     to.counted(static_cast<double>(count), {{"source", source}});
-  to.counter("tessera_keyframes_retracted_total", "Keyframes that were taken out of the map.",
-             read(n.retracted));
+  to.counter("tessera_keyframes_retracted_total", "Keyframes that were taken out of the map.", read(n.retracted));
   to.counter("tessera_keyframes_revised_total", "Keyframes that got another pose.", read(n.revised));
-  to.counter("tessera_keyframes_unknown_total", "Retractions and revisions of keyframes that were not live.",
-             read(n.unknown));
+  to.counter("tessera_keyframes_unknown_total", "Retractions and revisions of keyframes that were not live.", read(n.unknown));
   to.counter("tessera_keyframe_points_total", "Points of accepted keyframes.", read(n.points));
   to.counter("tessera_rays_total", "Rays made of them.", read(n.rays));
-  to.counter("tessera_identity_poses_total",
-             "Accepted keyframes whose pose was the identity: suspicious if all are.",
+  to.counter("tessera_identity_poses_total", "Accepted keyframes whose pose was the identity: suspicious if all are.",
              read(n.identity_poses));
   to.gauge("tessera_live_keyframes", "Keyframes in the map.", read(n.live_keyframes));
   to.gauge("tessera_live_rays", "Rays of the keyframes in the map.", read(n.live_rays));
@@ -115,8 +110,7 @@ void add_flow(family_list& to, const telemetry& n) {
   to.timed(n.integrate_time, {{"stage", "integrate"}});
   to.timed(n.extract_time, {{"stage", "extract"}});
   to.timed(n.encode_time, {{"stage", "encode"}});
-  to.histograms("tessera_keyframe_duration_seconds",
-                "From a keyframe's arrival at ingest to all its regions having it.");
+  to.histograms("tessera_keyframe_duration_seconds", "From a keyframe's arrival at ingest to all its regions having it.");
   to.timed(n.keyframe_time);
   to.histograms("tessera_patch_delay_seconds", "From a keyframe's arrival to the patch that shows it.");
   to.timed(n.patch_time);
@@ -128,8 +122,7 @@ void add_map(family_list& to, const telemetry& n) {
   to.gauge("tessera_triangles", "Triangles of the newest patches.", read(n.triangles));
   to.counter("tessera_patches_total", "Patches encoded.", read(n.patches));
   to.counter("tessera_patch_bytes_total", "Bytes of the patches encoded.", read(n.patch_bytes));
-  to.gauge("tessera_held_patch_bytes", "Bytes of newest patches, held for viewers that come late.",
-           read(n.held_patch_bytes));
+  to.gauge("tessera_held_patch_bytes", "Bytes of newest patches, held for viewers that come late.", read(n.held_patch_bytes));
   to.gauge("tessera_store_memory_bytes", "Rays kept in memory.", read(n.store_memory_bytes));
   to.gauge("tessera_store_disk_bytes", "Rays kept on disk.", read(n.store_disk_bytes));
   to.counter("tessera_store_errors_total", "Failed reads and writes of the store.", read(n.store_errors));
@@ -138,24 +131,20 @@ void add_map(family_list& to, const telemetry& n) {
 void add_actors(family_list& to, const telemetry& n) {
   to.counter("tessera_actor_restarts_total", "Actors that were started again.", read(n.restarts));
   to.counter("tessera_handler_errors_total", "Message handlers that failed.", read(n.handler_errors));
-  to.counter("tessera_lost_actors_total",
-             "Actors that cannot be started again: not 0 means that the service must be.", read(n.lost_core));
+  to.counter("tessera_lost_actors_total", "Actors that cannot be started again: not 0 means that the service must be.",
+             read(n.lost_core));
 }
 
 void add_traffic(family_list& to, const telemetry& n, const traffic& t) {
   to.gauge("tessera_sessions", "Viewers that subscribed.", read(n.sessions));
   to.counter("tessera_sent_patches_total", "Patches handed to viewers' sockets.", read(n.sent_patches));
-  to.counter("tessera_sent_patch_bytes_total", "Bytes of the patches handed to viewers' sockets.",
-             read(n.sent_bytes));
+  to.counter("tessera_sent_patch_bytes_total", "Bytes of the patches handed to viewers' sockets.", read(n.sent_bytes));
   to.gauge("tessera_stream_connections", "Open WebSockets.", read(t.viewers));
-  to.counter("tessera_stream_written_bytes_total", "Bytes of frames that WebSockets took.",
-             read(t.stream_bytes));
-  to.counter("tessera_stream_bad_frames_total", "Frames from viewers that were not understood.",
-             read(t.stream_errors));
+  to.counter("tessera_stream_written_bytes_total", "Bytes of frames that WebSockets took.", read(t.stream_bytes));
+  to.counter("tessera_stream_bad_frames_total", "Frames from viewers that were not understood.", read(t.stream_errors));
   to.gauge("tessera_http_connections", "Open connections, WebSockets among them.", read(t.connections));
   to.counter("tessera_http_rejected_connections_total", "Connections beyond the limit.", read(t.rejected));
-  to.counter("tessera_http_accept_errors_total", "Connections that could not be accepted.",
-             read(t.accept_errors));
+  to.counter("tessera_http_accept_errors_total", "Connections that could not be accepted.", read(t.accept_errors));
   to.counter("tessera_http_bad_requests_total", "Requests that were not HTTP.", read(t.bad_requests));
   to.counter("tessera_http_received_bytes_total", "Bytes of request bodies.", read(t.received_bytes));
   to.counter("tessera_http_answered_bytes_total", "Bytes of answers' bodies.", read(t.answered_bytes));
@@ -163,10 +152,8 @@ void add_traffic(family_list& to, const telemetry& n, const traffic& t) {
   for (size_t what = 0; what < traffic::resources; ++what)
     for (size_t kind = 0; kind < traffic::classes; ++kind)
       if (auto count = read(t.requests[what][kind]); count > 0 || kind == 1)
-        to.counted(count, {{"resource", to_string(static_cast<resource>(what))},
-                           {"status", std::to_string(kind + 1) + "xx"}});
-  to.histograms("tessera_http_request_duration_seconds",
-                "From a request's header to its answer's last byte.");
+        to.counted(count, {{"resource", to_string(static_cast<resource>(what))}, {"status", std::to_string(kind + 1) + "xx"}});
+  to.histograms("tessera_http_request_duration_seconds", "From a request's header to its answer's last byte.");
   to.timed(t.request_time);
 }
 
@@ -184,7 +171,7 @@ void add_process(family_list& to) {
 } // namespace
 
 metrics::metrics(std::shared_ptr<const telemetry> numbers, std::shared_ptr<const traffic> counts)
-    : numbers_{std::move(numbers)}, counts_{std::move(counts)} {}
+  : numbers_{std::move(numbers)}, counts_{std::move(counts)} {}
 
 std::vector<prometheus::MetricFamily> metrics::Collect() const {
   family_list all;

@@ -44,16 +44,15 @@ uint32_t set_faces(draco::Mesh& out, const std::vector<uint32_t>& indices) {
   for (size_t i = 0; i < indices.size(); i += 3) {
     auto a = indices[i], b = indices[i + 1], c = indices[i + 2];
     if (a != b && b != c && a != c)
-      out.SetFace(draco::FaceIndex(faces++),
-                  {draco::PointIndex(a), draco::PointIndex(b), draco::PointIndex(c)});
+      out.SetFace(draco::FaceIndex(faces++), {draco::PointIndex(a), draco::PointIndex(b), draco::PointIndex(c)});
   }
   out.SetNumFaces(faces);
   return faces;
 }
 
 // Adds an attribute with one value for each point, and returns where the values go.
-void* add_attribute(draco::Mesh& out, draco::GeometryAttribute::Type type, draco::DataType data,
-                    bool normalised, size_t value_bytes, uint32_t points) {
+void* add_attribute(draco::Mesh& out, draco::GeometryAttribute::Type type, draco::DataType data, bool normalised,
+                    size_t value_bytes, uint32_t points) {
   draco::GeometryAttribute attribute;
   attribute.Init(type, nullptr, 3, data, normalised, static_cast<int64_t>(value_bytes), 0);
   auto id = out.AddAttribute(attribute, true, points);
@@ -66,8 +65,7 @@ uint8_t coarse(uint8_t channel) {
 }
 
 void add_colours(draco::Mesh& out, const mesh& m, uint32_t points) {
-  auto* to = static_cast<uint8_t*>(
-      add_attribute(out, draco::GeometryAttribute::COLOR, draco::DT_UINT8, true, 3, points));
+  auto* to = static_cast<uint8_t*>(add_attribute(out, draco::GeometryAttribute::COLOR, draco::DT_UINT8, true, 3, points));
   for (size_t i = 0; i < m.colours.size(); ++i)
     to[i] = coarse(m.colours[i]);
 }
@@ -76,9 +74,8 @@ void encode(draco::Encoder& encoder, const draco::Mesh& from, draco::EncoderBuff
   encoder.SetSpeedOptions(draco_speed, draco_speed);
   encoder.SetEncodingMethod(draco::MESH_EDGEBREAKER_ENCODING);
   if (auto status = encoder.EncodeMeshToBuffer(from, &to); !status.ok())
-    throw std::runtime_error("Draco cannot encode a mesh of " + std::to_string(from.num_points())
-                             + " vertices and " + std::to_string(from.num_faces())
-                             + " triangles: " + status.error_msg_string());
+    throw std::runtime_error("Draco cannot encode a mesh of " + std::to_string(from.num_points()) + " vertices and "
+                             + std::to_string(from.num_faces()) + " triangles: " + status.error_msg_string());
 }
 
 class field_writer {
@@ -128,8 +125,8 @@ void write_header(std::byte* to, const patch_header& h) {
 }
 
 template <class T>
-std::vector<T> attribute_values(const draco::Mesh& from, draco::GeometryAttribute::Type type,
-                                draco::DataType data, const char* name) {
+std::vector<T> attribute_values(const draco::Mesh& from, draco::GeometryAttribute::Type type, draco::DataType data,
+                                const char* name) {
   auto* attribute = from.GetNamedAttribute(type);
   if (attribute == nullptr || attribute->data_type() != data || attribute->num_components() != 3)
     refuse(std::string("payload: the Draco mesh has no ") + name);
@@ -143,8 +140,7 @@ std::vector<T> attribute_values(const draco::Mesh& from, draco::GeometryAttribut
 
 patch_header parse_patch_header(std::span<const std::byte> frame) {
   if (frame.size() < patch_header_bytes)
-    refuse("patch: " + std::to_string(frame.size()) + " bytes, fewer than the header's "
-           + std::to_string(patch_header_bytes));
+    refuse("patch: " + std::to_string(frame.size()) + " bytes, fewer than the header's " + std::to_string(patch_header_bytes));
   field_reader in{frame.data()};
   patch_header h;
   if (auto magic = in.get<uint32_t>(); magic != patch_magic)
@@ -173,29 +169,24 @@ patch_header parse_patch_header(std::span<const std::byte> frame) {
   if (h.payload_bytes != frame.size() - patch_header_bytes)
     refuse("patch: payload_bytes is " + std::to_string(h.payload_bytes) + ", but "
            + std::to_string(frame.size() - patch_header_bytes) + " bytes follow the header");
-  if (h.kind == patch_header::patch_kind::empty
-      && (h.payload_bytes != 0 || h.triangles != 0 || h.vertices != 0))
-    refuse("patch: an empty region with " + std::to_string(h.triangles) + " triangles, "
-           + std::to_string(h.vertices) + " vertices and " + std::to_string(h.payload_bytes)
-           + " bytes of payload");
-  if (h.kind == patch_header::patch_kind::surface
-      && (h.payload_bytes == 0 || h.triangles == 0 || h.vertices < 3))
-    refuse("patch: a surface of " + std::to_string(h.triangles) + " triangles, " + std::to_string(h.vertices)
+  if (h.kind == patch_header::patch_kind::empty && (h.payload_bytes != 0 || h.triangles != 0 || h.vertices != 0))
+    refuse("patch: an empty region with " + std::to_string(h.triangles) + " triangles, " + std::to_string(h.vertices)
            + " vertices and " + std::to_string(h.payload_bytes) + " bytes of payload");
+  if (h.kind == patch_header::patch_kind::surface && (h.payload_bytes == 0 || h.triangles == 0 || h.vertices < 3))
+    refuse("patch: a surface of " + std::to_string(h.triangles) + " triangles, " + std::to_string(h.vertices) + " vertices and "
+           + std::to_string(h.payload_bytes) + " bytes of payload");
   return h;
 }
 
 std::span<const std::byte> patch_payload(std::span<const std::byte> frame) {
-  return frame.size() <= patch_header_bytes ? std::span<const std::byte>{}
-                                            : frame.subspan(patch_header_bytes);
+  return frame.size() <= patch_header_bytes ? std::span<const std::byte>{} : frame.subspan(patch_header_bytes);
 }
 
 patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_ns, uint64_t received_ns) {
   static const mesh nothing;
   const auto& m = from.surface ? *from.surface : nothing;
   check_shape(m);
-  patch_header header{
-      .region = from.region, .version = from.version, .keyframe_ns = keyframe_ns, .received_ns = received_ns};
+  patch_header header{.region = from.region, .version = from.version, .keyframe_ns = keyframe_ns, .received_ns = received_ns};
   draco::Mesh out;
   auto points = static_cast<uint32_t>(m.positions.size() / 3);
   out.set_num_points(points);
@@ -204,16 +195,15 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
   if (header.triangles == 0) {
     header.kind = patch_header::patch_kind::empty;
   } else {
-    auto* to = static_cast<int32_t*>(
-        add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_INT32, false, 12, points));
+    auto* to = static_cast<int32_t*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_INT32, false, 12, points));
     // In double, and from the coordinate alone: whichever region a vertex is seen from, it falls on the same
     // grid point.
     for (size_t i = 0; i < m.positions.size(); ++i) {
       auto steps = std::round(static_cast<double>(m.positions[i]) / static_cast<double>(quantum_m));
       // Half of the range of int32: Draco takes differences.
       if (!(std::abs(steps) < 0x1p30))
-        refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " m is more than 2^30 steps of "
-               + std::to_string(quantum_m) + " m from the origin");
+        refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " m is more than 2^30 steps of " + std::to_string(quantum_m)
+               + " m from the origin");
       to[i] = static_cast<int32_t>(steps);
     }
     add_colours(out, m, points);
@@ -253,10 +243,8 @@ decoded_patch decode_patch(std::span<const std::byte> frame) {
   if (m.num_faces() != result.header.triangles)
     refuse("payload: " + std::to_string(m.num_faces()) + " triangles, but the header says "
            + std::to_string(result.header.triangles));
-  result.positions = attribute_values<int32_t>(m, draco::GeometryAttribute::POSITION, draco::DT_INT32,
-                                               "POSITION of 3 x int32");
-  result.colours
-      = attribute_values<uint8_t>(m, draco::GeometryAttribute::COLOR, draco::DT_UINT8, "COLOR of 3 x uint8");
+  result.positions = attribute_values<int32_t>(m, draco::GeometryAttribute::POSITION, draco::DT_INT32, "POSITION of 3 x int32");
+  result.colours = attribute_values<uint8_t>(m, draco::GeometryAttribute::COLOR, draco::DT_UINT8, "COLOR of 3 x uint8");
   result.indices.reserve(3 * size_t{m.num_faces()});
   for (draco::FaceIndex f(0); f < m.num_faces(); ++f)
     for (auto point : m.face(f))
@@ -279,8 +267,7 @@ std::vector<std::byte> encode_drc(const mesh& m, float quantum_m) {
     if (auto status = encoder.EncodeMeshToBuffer(out, &payload); !status.ok())
       throw std::runtime_error("Draco cannot encode an empty mesh: " + status.error_msg_string());
   } else {
-    auto* to = static_cast<float*>(
-        add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, points));
+    auto* to = static_cast<float*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, points));
     std::array<float, 3> lo{INFINITY, INFINITY, INFINITY}, hi{-INFINITY, -INFINITY, -INFINITY};
     for (size_t i = 0; i < m.positions.size(); ++i) {
       if (!std::isfinite(m.positions[i]))
@@ -298,8 +285,7 @@ std::vector<std::byte> encode_drc(const mesh& m, float quantum_m) {
     }
     auto bits = std::min(30, static_cast<int>(std::ceil(std::log2(steps + 1))));
     auto range = bits == 30 ? steps * double{quantum_m} : (std::exp2(bits) - 1) * double{quantum_m};
-    encoder.SetAttributeExplicitQuantization(draco::GeometryAttribute::POSITION, bits, 3, lo.data(),
-                                             static_cast<float>(range));
+    encoder.SetAttributeExplicitQuantization(draco::GeometryAttribute::POSITION, bits, 3, lo.data(), static_cast<float>(range));
     encode(encoder, out, payload);
   }
   std::vector<std::byte> file(payload.size());

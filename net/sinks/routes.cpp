@@ -58,8 +58,7 @@ std::string_view keyframe_field(const request_head& head, const char* name) {
 }
 
 http_reply unavailable(std::string_view whom, const std::string& why) {
-  return error_reply(status::service_unavailable, "unavailable",
-                     std::string(whom) + " did not answer: " + why);
+  return error_reply(status::service_unavailable, "unavailable", std::string(whom) + " did not answer: " + why);
 }
 
 http_reply verdict_reply(const verdict& v) {
@@ -85,14 +84,14 @@ http_reply asset_reply(const request_head& head) {
   out.with("ETag", file->etag).with("Vary", "Accept-Encoding");
   out.with("Cache-Control", file->immutable ? "public, max-age=31536000, immutable" : "no-cache");
   if (file->content_type.starts_with("text/html"))
-    out.with("Content-Security-Policy", "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; "
-                                        "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
-                                        "img-src 'self' data: blob:; connect-src 'self' ws: wss: http: "
-                                        "https: data: blob:; object-src 'none'; base-uri 'none'; "
-                                        "frame-ancestors 'none'")
-        .with("Referrer-Policy", "no-referrer");
-  auto packed = !file->gzip.empty()
-                && head.field(http::field::accept_encoding).find("gzip") != std::string_view::npos;
+    out
+      .with("Content-Security-Policy", "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; "
+                                       "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+                                       "img-src 'self' data: blob:; connect-src 'self' ws: wss: http: "
+                                       "https: data: blob:; object-src 'none'; base-uri 'none'; "
+                                       "frame-ancestors 'none'")
+      .with("Referrer-Policy", "no-referrer");
+  auto packed = !file->gzip.empty() && head.field(http::field::accept_encoding).find("gzip") != std::string_view::npos;
   if (packed)
     out.with("Content-Encoding", "gzip");
   out.body = shared_bytes{packed ? file->gzip : file->plain};
@@ -100,20 +99,19 @@ http_reply asset_reply(const request_head& head) {
 }
 
 template <class Answer, class Handle, class Write, class... Ts>
-void ask_and_write(const std::shared_ptr<server_core>& core, const return_address<strand>& back,
-                   const char* name, const Handle& whom, reply_function reply, Write write, Ts... message) {
+void ask_and_write(const std::shared_ptr<server_core>& core, const return_address<strand>& back, const char* name,
+                   const Handle& whom, reply_function reply, Write write, Ts... message) {
   ask<Answer>(
-      core->system, back, core->config.timeouts.ask, whom,
-      [=, reply = std::move(reply)](std::optional<Answer> answer, const std::string& why) {
-        reply(answer ? write(std::move(*answer)) : unavailable(name, why));
-      },
-      message...);
+    core->system, back, core->config.timeouts.ask, whom,
+    [=, reply = std::move(reply)](std::optional<Answer> answer, const std::string& why) {
+      reply(answer ? write(std::move(*answer)) : unavailable(name, why));
+    },
+    message...);
 }
 
 // Runs the actual work of an answer on the thread for slow ones.
 template <class F>
-void write_file(const std::shared_ptr<server_core>& core, const return_address<strand>& back,
-                reply_function reply, F make) {
+void write_file(const std::shared_ptr<server_core>& core, const return_address<strand>& back, reply_function reply, F make) {
   asio::post(core->files, [=, reply = std::move(reply), make = std::move(make)]() mutable {
     http_reply out;
     try {
@@ -126,8 +124,8 @@ void write_file(const std::shared_ptr<server_core>& core, const return_address<s
   });
 }
 
-void answer_mesh(const std::shared_ptr<server_core>& core, mesh_format format,
-                 const return_address<strand>& back, reply_function reply) {
+void answer_mesh(const std::shared_ptr<server_core>& core, mesh_format format, const return_address<strand>& back,
+                 reply_function reply) {
   if (core->waiting_files.fetch_add(1) >= max_waiting_files) {
     core->waiting_files.fetch_sub(1);
     return reply(error_reply(status::service_unavailable, "busy", "other meshes are being written"));
@@ -135,52 +133,50 @@ void answer_mesh(const std::shared_ptr<server_core>& core, mesh_format format,
   // A region's mesh comes when all sent before is in it: that can take longer than a look at a number.
   auto patience = 6 * core->config.timeouts.ask;
   ask<std::vector<region_mesh>>(
-      core->system, back, patience, core->running.partitioner,
-      [=, reply = std::move(reply)](std::optional<std::vector<region_mesh>> meshes,
-                                    const std::string& why) mutable {
-        if (!meshes) {
-          core->waiting_files.fetch_sub(1);
-          return reply(unavailable("the partitioner", why));
-        }
-        write_file(core, back, std::move(reply), [=, meshes = std::move(*meshes)] {
-          std::ostringstream out;
-          write_mesh(out, weld(meshes), format, patch_quantum_m(core->config.map.voxel_m));
-          http_reply file;
-          file.content_type = content_type(format);
-          file.body = shared_bytes{std::move(out).str()};
-          constexpr const char* names[]{"map.ply", "map.glb", "map.drc"};
-          return std::move(file)
-              .with("Cache-Control", "no-store")
-              .with("Content-Disposition",
-                    std::string("attachment; filename=\"") + names[static_cast<size_t>(format)] + '"');
-        });
-      },
-      mesh_atom::value);
+    core->system, back, patience, core->running.partitioner.get(),
+    [=, reply = std::move(reply)](std::optional<std::vector<region_mesh>> meshes, const std::string& why) mutable {
+      if (!meshes) {
+        core->waiting_files.fetch_sub(1);
+        return reply(unavailable("the partitioner", why));
+      }
+      write_file(core, back, std::move(reply), [=, meshes = std::move(*meshes)] {
+        std::ostringstream out;
+        write_mesh(out, weld(meshes), format, patch_quantum_m(core->config.map.voxel_m));
+        http_reply file;
+        file.content_type = content_type(format);
+        file.body = shared_bytes{std::move(out).str()};
+        constexpr const char* names[]{"map.ply", "map.glb", "map.drc"};
+        return std::move(file)
+          .with("Cache-Control", "no-store")
+          .with("Content-Disposition", std::string("attachment; filename=\"") + names[static_cast<size_t>(format)] + '"');
+      });
+    },
+    mesh_atom::value);
 }
 
-void answer_region(const std::shared_ptr<server_core>& core, region_key region,
-                   const return_address<strand>& back, reply_function reply) {
+void answer_region(const std::shared_ptr<server_core>& core, region_key region, const return_address<strand>& back,
+                   reply_function reply) {
   ask_and_write<patch>(
-      core, back, "the broadcaster", core->running.broadcaster, std::move(reply),
-      [epoch = core->running.epoch](const patch& newest) {
-        auto payload = newest.frame ? patch_payload(*newest.frame) : std::span<const std::byte>{};
-        if (payload.empty())
-          return error_reply(status::not_found, "not_found", "that region has no surface", "region");
-        http_reply out;
-        out.content_type = content_type(mesh_format::drc);
-        out.body = shared_bytes{newest.frame, payload};
-        return std::move(out)
-            .with("ETag", '"' + epoch + '-' + std::to_string(newest.version) + '"')
-            .with("Cache-Control", "no-cache")
-            .with("Tessera-Version", std::to_string(newest.version));
-      },
-      patch_atom::value, region);
+    core, back, "the broadcaster", core->running.broadcaster.get(), std::move(reply),
+    [epoch = core->running.epoch](const patch& newest) {
+      auto payload = newest.frame ? patch_payload(*newest.frame) : std::span<const std::byte>{};
+      if (payload.empty())
+        return error_reply(status::not_found, "not_found", "that region has no surface", "region");
+      http_reply out;
+      out.content_type = content_type(mesh_format::drc);
+      out.body = shared_bytes{newest.frame, payload};
+      return std::move(out)
+        .with("ETag", '"' + epoch + '-' + std::to_string(newest.version) + '"')
+        .with("Cache-Control", "no-cache")
+        .with("Tessera-Version", std::to_string(newest.version));
+    },
+    patch_atom::value, region);
 }
 
 std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& why) {
   std::string_view text{reinterpret_cast<const char*>(body.data()), body.size()};
-  auto in = nests_deeper(text, 4) ? nlohmann::json(nlohmann::json::value_t::discarded)
-                                  : nlohmann::json::parse(text, nullptr, false);
+  auto in
+    = nests_deeper(text, 4) ? nlohmann::json(nlohmann::json::value_t::discarded) : nlohmann::json::parse(text, nullptr, false);
   if (in.is_discarded()) {
     why = "the body is not JSON";
     return std::nullopt;
@@ -204,14 +200,13 @@ std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& w
 
 // Calls the sink from the thread that may block. `act` gets the completion to hand on.
 template <class F>
-void offer(const std::shared_ptr<server_core>& core, const return_address<strand>& back, reply_function reply,
-           F act) {
+void offer(const std::shared_ptr<server_core>& core, const return_address<strand>& back, reply_function reply, F act) {
   if (core->stopping)
     return reply(error_reply(status::service_unavailable, "closing", "the service is shutting down"));
   if (core->waiting_offers.fetch_add(1) >= max_waiting_offers) {
     core->waiting_offers.fetch_sub(1);
-    return reply(error_reply(status::service_unavailable, "busy",
-                             "more keyframes wait than can be taken now; send this one again"));
+    return reply(
+      error_reply(status::service_unavailable, "busy", "more keyframes wait than can be taken now; send this one again"));
   }
   asio::post(core->offers, [core, back, reply = std::move(reply), act = std::move(act)]() mutable {
     auto respond = [back, reply = std::move(reply)](http_reply out) {
@@ -229,28 +224,27 @@ void offer(const std::shared_ptr<server_core>& core, const return_address<strand
   });
 }
 
-void answer_keyframe(const std::shared_ptr<server_core>& core, const request_head& head,
-                     std::vector<std::byte> body, const return_address<strand>& back, reply_function reply) {
+void answer_keyframe(const std::shared_ptr<server_core>& core, const request_head& head, std::vector<std::byte> body,
+                     const return_address<strand>& back, reply_function reply) {
   auto id = percent_decoded(keyframe_field(head, "Keyframe-Id"));
   if (!id || id->empty() || id->size() > keyframe_id::max_bytes)
     return reply(error_reply(status::bad_request, "bad_request",
-                             !id ? "the keyframe's id has a broken escape: %XX"
-                             : id->empty()
-                                 ? "the keyframe has no id"
-                                 : "the keyframe's id has " + std::to_string(id->size()) + " bytes, at most "
-                                       + std::to_string(keyframe_id::max_bytes) + " can be",
+                             !id           ? "the keyframe's id has a broken escape: %XX"
+                             : id->empty() ? "the keyframe has no id"
+                                           : "the keyframe's id has " + std::to_string(id->size()) + " bytes, at most "
+                                               + std::to_string(keyframe_id::max_bytes) + " can be",
                              "X-Keyframe-Id"));
   auto stamp = keyframe_field(head, "Timestamp-Ns");
   uint64_t timestamp_ns = 0;
   if (!stamp.empty()) {
     auto [end, failed] = std::from_chars(stamp.data(), stamp.data() + stamp.size(), timestamp_ns);
     if (failed != std::errc{} || end != stamp.data() + stamp.size())
-      return reply(error_reply(status::bad_request, "bad_request",
-                               "the timestamp is not a whole number of nanoseconds", "X-Timestamp-Ns"));
+      return reply(
+        error_reply(status::bad_request, "bad_request", "the timestamp is not a whole number of nanoseconds", "X-Timestamp-Ns"));
   }
   offer(core, back, std::move(reply),
-        [core, id = std::move(*id), timestamp_ns,
-         body = std::move(body)](const auto& respond, keyframe_sink::completion done) mutable {
+        [core, id = std::move(*id), timestamp_ns, body = std::move(body)](const auto& respond,
+                                                                          keyframe_sink::completion done) mutable {
           keyframe frame;
           try {
             if (!core->config.parse_keyframe)
@@ -271,23 +265,22 @@ void answer_keyframe(const std::shared_ptr<server_core>& core, const request_hea
 std::optional<http_reply> refuse_early(const server_core& core, const request_head& head) {
   const auto& target = head.target;
   const auto method = head.header.method();
-  auto granted = decide(core.rules, {.target = target,
-                                     .authorization = head.field(http::field::authorization),
-                                     .origin = head.field(http::field::origin),
-                                     .host = head.field(http::field::host),
-                                     .fetch_site = head.field("Sec-Fetch-Site"),
-                                     .safe_method = (method == http::verb::get || method == http::verb::head)
-                                                    && target.what != resource::stream});
+  auto granted = decide(
+    core.rules, {.target = target,
+                 .authorization = head.field(http::field::authorization),
+                 .origin = head.field(http::field::origin),
+                 .host = head.field(http::field::host),
+                 .fetch_site = head.field("Sec-Fetch-Site"),
+                 .safe_method = (method == http::verb::get || method == http::verb::head) && target.what != resource::stream});
   switch (granted) {
   case access::granted:
     break;
   case access::token_missing:
   case access::token_wrong:
     return error_reply(status::unauthorized, "unauthorized",
-                       granted == access::token_missing
-                           ? "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN"
-                           : "the token is not the right one")
-        .with("WWW-Authenticate", "Bearer realm=\"tessera\"");
+                       granted == access::token_missing ? "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN"
+                                                        : "the token is not the right one")
+      .with("WWW-Authenticate", "Bearer realm=\"tessera\"");
   case access::foreign_origin:
     return error_reply(status::forbidden, "foreign_origin",
                        "the request comes from another site's page, or under a name that is not this "
@@ -298,25 +291,22 @@ std::optional<http_reply> refuse_early(const server_core& core, const request_he
     return error_reply(status::not_found, "not_found", "there is nothing at that path");
   auto methods = methods_of(target.what);
   if (method != methods.verbs[0] && method != methods.verbs[1])
-    return error_reply(status::method_not_allowed, "method_not_allowed",
-                       std::string("this path takes ") + methods.text)
-        .with("Allow", methods.text);
+    return error_reply(status::method_not_allowed, "method_not_allowed", std::string("this path takes ") + methods.text)
+      .with("Allow", methods.text);
   auto limit = uint64_t{0};
   if (target.what == resource::keyframes || target.what == resource::keyframe_pose) {
     auto wanted = target.what == resource::keyframes ? keyframe_type : json_type;
     if (!is_type(head.field(http::field::content_type), wanted))
       return error_reply(status::unsupported_media_type, "unsupported_media_type",
-                         "content-type is '"
-                             + std::string(head.field(http::field::content_type).substr(0, 100))
-                             + "', expected " + std::string(wanted),
+                         "content-type is '" + std::string(head.field(http::field::content_type).substr(0, 100)) + "', expected "
+                           + std::string(wanted),
                          "Content-Type");
     limit = target.what == resource::keyframes ? core.config.body_limit : max_pose_bytes;
   }
   if (head.content_length && *head.content_length > limit)
-    return error_reply(status::payload_too_large, "too_large",
-                       "the body has " + std::to_string(*head.content_length) + " bytes, at most "
-                           + std::to_string(limit) + " can be",
-                       "body");
+    return error_reply(
+      status::payload_too_large, "too_large",
+      "the body has " + std::to_string(*head.content_length) + " bytes, at most " + std::to_string(limit) + " can be", "body");
   if (head.has_body && limit == 0)
     return error_reply(status::bad_request, "bad_request", "this request takes no body");
   return std::nullopt;
@@ -329,39 +319,36 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
   case resource::asset:
     return reply(asset_reply(head));
   case resource::health:
-    return reply(service.context.numbers->lost_core.load() == 0
-                     ? text_reply(status::ok, "ok\n")
-                     : text_reply(status::service_unavailable,
-                                  "an actor is lost and cannot be started again: restart the service\n"));
+    return reply(
+      service.context.numbers->lost_core.load() == 0
+        ? text_reply(status::ok, "ok\n")
+        : text_reply(status::service_unavailable, "an actor is lost and cannot be started again: restart the service\n"));
   case resource::readiness:
     return ask_and_write<std::vector<actor_status>>(
-        core, back, "the inspector", service.inspector, std::move(reply),
-        [core](const std::vector<actor_status>&) {
-          auto ready = !core->stopping && core->running.context.numbers->lost_core.load() == 0;
-          return text_reply(ready ? status::ok : status::service_unavailable,
-                            ready ? "ready\n" : "not ready\n");
-        },
-        status_atom::value);
+      core, back, "the inspector", service.inspector.get(), std::move(reply),
+      [core](const std::vector<actor_status>&) {
+        auto ready = !core->stopping && core->running.context.numbers->lost_core.load() == 0;
+        return text_reply(ready ? status::ok : status::service_unavailable, ready ? "ready\n" : "not ready\n");
+      },
+      status_atom::value);
   case resource::metrics:
     return reply(answer_metrics(*core, head));
   case resource::map:
     return ask_and_write<map_status>(
-        core, back, "the partitioner", service.partitioner, std::move(reply),
-        [](const map_status& map) { return json_reply(to_text(to_json(map))); }, status_atom::value);
+      core, back, "the partitioner", service.partitioner.get(), std::move(reply),
+      [](const map_status& map) { return json_reply(to_text(to_json(map))); }, status_atom::value);
   case resource::regions:
     return ask_and_write<std::vector<region_status>>(
-        core, back, "the partitioner", service.partitioner, std::move(reply),
-        [](const std::vector<region_status>& all) { return json_reply(to_text(to_json(all))); },
-        list_atom::value);
+      core, back, "the partitioner", service.partitioner.get(), std::move(reply),
+      [](const std::vector<region_status>& all) { return json_reply(to_text(to_json(all))); }, list_atom::value);
   case resource::actors:
     return ask_and_write<std::vector<actor_status>>(
-        core, back, "the inspector", service.inspector, std::move(reply),
-        [](const std::vector<actor_status>& all) { return json_reply(to_text(to_json(all))); },
-        status_atom::value);
+      core, back, "the inspector", service.inspector.get(), std::move(reply),
+      [](const std::vector<actor_status>& all) { return json_reply(to_text(to_json(all))); }, status_atom::value);
   case resource::cameras:
     return ask_and_write<std::vector<camera>>(
-        core, back, "the broadcaster", service.broadcaster, std::move(reply),
-        [](const std::vector<camera>& all) { return json_reply(to_text(to_json(all))); }, camera_atom::value);
+      core, back, "the broadcaster", service.broadcaster.get(), std::move(reply),
+      [](const std::vector<camera>& all) { return json_reply(to_text(to_json(all))); }, camera_atom::value);
   case resource::aside:
     return reply(json_reply(to_text(to_json(service.context.numbers->set_aside.newest()))));
   case resource::region:
@@ -371,10 +358,9 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
   case resource::keyframes:
     return answer_keyframe(core, head, std::move(body), back, std::move(reply));
   case resource::keyframe:
-    return offer(core, back, std::move(reply),
-                 [core, id = head.target.id](const auto&, keyframe_sink::completion done) {
-                   core->sink.retract({id}, std::move(done));
-                 });
+    return offer(core, back, std::move(reply), [core, id = head.target.id](const auto&, keyframe_sink::completion done) {
+      core->sink.retract({id}, std::move(done));
+    });
   case resource::keyframe_pose: {
     std::string why;
     auto wanted = read_pose(body, why);

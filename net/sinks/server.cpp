@@ -16,15 +16,14 @@ struct server::parts {
 };
 
 server::server(caf::actor_system& system, const service& running, keyframe_sink& sink, server_config config)
-    : parts_{std::make_unique<parts>()} {
+  : parts_{std::make_unique<parts>()} {
   check_exposure({config.token, config.insecure}, config.bind);
   config.threads = std::max(1u, config.threads);
   raise_file_limit();
   auto core = std::make_shared<server_core>(system, running, sink, std::move(config));
-  parts_->main
-      = std::make_shared<listener>(core, entrance::main, core->config.bind, core->config.port, "port");
-  parts_->metrics = std::make_shared<listener>(core, entrance::metrics, core->config.bind,
-                                               core->config.metrics_port, "metrics-port");
+  parts_->main = std::make_shared<listener>(core, entrance::main, core->config.bind, core->config.port, "port");
+  parts_->metrics
+    = std::make_shared<listener>(core, entrance::metrics, core->config.bind, core->config.metrics_port, "metrics-port");
   parts_->port = parts_->main->port();
   parts_->metrics_port = parts_->metrics->port();
   parts_->work.emplace(asio::make_work_guard(*core->io));

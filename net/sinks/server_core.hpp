@@ -41,13 +41,9 @@ private:
 
 /// What all connections of a server share.
 struct server_core {
-  server_core(caf::actor_system& system_, const service& running_, keyframe_sink& sink_,
-              server_config config_)
-      : system{system_}, running{running_}, sink{sink_}, config{std::move(config_)}, rules{config.token,
-                                                                                           config.insecure},
-        io{std::make_shared<asio::io_context>(static_cast<int>(config.threads))}, numbers{
-                                                                                      running.context.numbers,
-                                                                                      counts} {}
+  server_core(caf::actor_system& system_, const service& running_, keyframe_sink& sink_, server_config config_)
+    : system{system_}, running{running_}, sink{sink_}, config{std::move(config_)}, rules{config.token, config.insecure},
+      io{std::make_shared<asio::io_context>(static_cast<int>(config.threads))}, numbers{running.context.numbers, counts} {}
 
   caf::actor_system& system;
   service running;

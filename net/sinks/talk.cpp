@@ -64,7 +64,7 @@ std::vector<held_patch> held_list(const json& list, const char* name) {
     refuse(name, list, "a list of [x, y, z, \"version\"]");
   if (list.size() > max_talk_list)
     throw bad_talk{std::string(name) + " has " + std::to_string(list.size()) + " entries, at most "
-                       + std::to_string(max_talk_list) + " can be",
+                     + std::to_string(max_talk_list) + " can be",
                    true};
   std::vector<held_patch> out;
   out.reserve(list.size());
@@ -73,8 +73,7 @@ std::vector<held_patch> held_list(const json& list, const char* name) {
     auto field = [&] { return std::string(name) + "[" + std::to_string(i) + "]"; };
     if (!entry.is_array() || entry.size() != 4)
       refuse(field(), entry, "[x, y, z, \"version\"]");
-    held_patch held{
-        {coordinate(entry[0], field()), coordinate(entry[1], field()), coordinate(entry[2], field())}, 0};
+    held_patch held{{coordinate(entry[0], field()), coordinate(entry[1], field()), coordinate(entry[2], field())}, 0};
     auto version = entry[3].is_string()            ? decimal(entry[3].get_ref<const std::string&>())
                    : entry[3].is_number_unsigned() ? std::optional{entry[3].get<uint64_t>()}
                                                    : std::nullopt;
@@ -135,10 +134,8 @@ ack read_ack(const json& in) {
 
 talk parse_talk(std::string_view text) {
   if (text.size() > max_talk_bytes)
-    return talk_error{"the frame has " + std::to_string(text.size()) + " bytes, at most "
-                          + std::to_string(max_talk_bytes) + " can be",
-                      {},
-                      true};
+    return talk_error{
+      "the frame has " + std::to_string(text.size()) + " bytes, at most " + std::to_string(max_talk_bytes) + " can be", {}, true};
   if (nests_deeper(text, max_depth))
     return talk_error{"the frame nests deeper than " + std::to_string(max_depth) + " levels", {}};
   auto in = json::parse(text, nullptr, false);
@@ -157,8 +154,7 @@ talk parse_talk(std::string_view text) {
       return read_view(in);
     if (name == "ack")
       return read_ack(in);
-    return talk_error{"type is " + shown(*type) + ", expected \"subscribe\", \"view\" or \"ack\"",
-                      name.substr(0, shown_bytes)};
+    return talk_error{"type is " + shown(*type) + ", expected \"subscribe\", \"view\" or \"ack\"", name.substr(0, shown_bytes)};
   } catch (const bad_talk& bad) {
     return talk_error{bad.message, name, bad.too_large};
   }

@@ -29,10 +29,8 @@ bool ws_session::speaks_our_protocol(beast::string_view offered) {
   return false;
 }
 
-ws_session::ws_session(std::shared_ptr<server_core> core, stream socket,
-                       http::request<http::empty_body> handshake)
-    : core_{std::move(core)}, socket_{std::move(socket)}, timer_{socket_.get_executor()},
-      handshake_{std::move(handshake)} {
+ws_session::ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake)
+  : core_{std::move(core)}, socket_{std::move(socket)}, timer_{socket_.get_executor()}, handshake_{std::move(handshake)} {
   core_->counts->viewers.fetch_add(1);
 }
 
@@ -49,24 +47,21 @@ void ws_session::run() {
   raw.set_option(asio::socket_base::send_buffer_size{send_buffer_bytes}, ignored);
   raw.set_option(asio::socket_base::receive_buffer_size{receive_buffer_bytes}, ignored);
   raw.set_option(tcp::no_delay{true}, ignored);
-  socket_.set_option(
-      websocket::stream_base::timeout{std::chrono::seconds{30}, core_->config.timeouts.stream_idle, true});
+  socket_.set_option(websocket::stream_base::timeout{std::chrono::seconds{30}, core_->config.timeouts.stream_idle, true});
   socket_.set_option(websocket::stream_base::decorator{
-      [ours = !handshake_[http::field::sec_websocket_protocol].empty()](websocket::response_type& response) {
-        response.set(http::field::server, "tessera");
-        if (ours)
-          response.set(http::field::sec_websocket_protocol, subprotocol);
-      }});
+    [ours = !handshake_[http::field::sec_websocket_protocol].empty()](websocket::response_type& response) {
+      response.set(http::field::server, "tessera");
+      if (ours)
+        response.set(http::field::sec_websocket_protocol, subprotocol);
+    }});
   socket_.read_message_max(max_talk_bytes);
   socket_.auto_fragment(false); // one frame a patch, straight out of the shared buffer
-  socket_.async_accept(handshake_,
-                       [self = shared_from_this()](error_code failed) { self->on_accepted(failed); });
+  socket_.async_accept(handshake_, [self = shared_from_this()](error_code failed) { self->on_accepted(failed); });
 }
 
 void ws_session::leave() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
-    self->close(websocket::close_code::going_away, "the service is stopping");
-  });
+  asio::post(socket_.get_executor(),
+             [self = shared_from_this()] { self->close(websocket::close_code::going_away, "the service is stopping"); });
 }
 
 void ws_session::abort() {
@@ -95,8 +90,8 @@ void ws_session::start_session() {
   auto weak = weak_from_this();
   auto executor = socket_.get_executor();
   return_address<strand> back{core_->io, executor};
-  session_ = spawn_session(core_->system, core_->running.context, core_->running.broadcaster,
-                           core_->running.session, [weak, back](session_output output) {
+  session_ = spawn_session(core_->system, core_->running.context, core_->running.broadcaster.get(), core_->running.session,
+                           [weak, back](session_output output) {
                              back.post([weak, output = std::move(output)]() mutable {
                                auto self = weak.lock();
                                if (!self)
@@ -142,8 +137,7 @@ void ws_session::close(websocket::close_code code, const char* why) {
 }
 
 void ws_session::read() {
-  socket_.async_read(heard_,
-                     [self = shared_from_this()](error_code failed, size_t) { self->on_read(failed); });
+  socket_.async_read(heard_, [self = shared_from_this()](error_code failed, size_t) { self->on_read(failed); });
 }
 
 void ws_session::on_read(error_code failed) {
@@ -179,12 +173,12 @@ void ws_session::hear() {
     return say({write_error(*error), {}, false});
   }
   std::visit(
-      [this](auto& words) {
-        if constexpr (!std::is_same_v<std::decay_t<decltype(words)>, talk_error>)
-          if (session_)
-            caf::anon_send(session_, std::move(words));
-      },
-      said);
+    [this](auto& words) {
+      if constexpr (!std::is_same_v<std::decay_t<decltype(words)>, talk_error>)
+        if (session_)
+          caf::anon_send(session_, std::move(words));
+    },
+    said);
   auto now = std::chrono::steady_clock::now();
   if (now - second_ > std::chrono::seconds{1}) {
     second_ = now;
@@ -207,11 +201,9 @@ void ws_session::say(frame next) {
 void ws_session::write() {
   const auto& next = to_say_.front();
   socket_.text(next.binary == nullptr);
-  auto bytes
-      = next.binary ? asio::const_buffer{next.binary->data(), next.binary->size()} : asio::buffer(next.text);
-  socket_.async_write(bytes, [self = shared_from_this()](error_code failed, size_t written) {
-    self->on_written(failed, written);
-  });
+  auto bytes = next.binary ? asio::const_buffer{next.binary->data(), next.binary->size()} : asio::buffer(next.text);
+  socket_.async_write(bytes,
+                      [self = shared_from_this()](error_code failed, size_t written) { self->on_written(failed, written); });
 }
 
 void ws_session::on_written(error_code failed, size_t bytes) {

@@ -63,8 +63,7 @@ void amqp_link::check(const amqp_rpc_reply_t& reply, const std::string& what) co
   throw amqp_error(where_ + ": " + what + ": no answer", 0);
 }
 
-amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s)
-    : where_(address.shown()), state_(amqp_new_connection()) {
+amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s) : where_(address.shown()), state_(amqp_new_connection()) {
   if (!state_)
     throw std::bad_alloc();
   auto* socket = amqp_tcp_socket_new(state_.get()); // owned by the state
@@ -74,8 +73,8 @@ amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s)
   check(amqp_set_rpc_timeout(state_.get(), &answer_limit), "setting a limit");
   auto limit = connect_limit;
   check(amqp_socket_open_noblock(socket, address.host.c_str(), address.port, &limit), "connecting");
-  check(amqp_login(state_.get(), address.vhost.c_str(), 0, largest_frame_bytes, heartbeat_s,
-                   AMQP_SASL_METHOD_PLAIN, address.user.c_str(), address.password.c_str()),
+  check(amqp_login(state_.get(), address.vhost.c_str(), 0, largest_frame_bytes, heartbeat_s, AMQP_SASL_METHOD_PLAIN,
+                   address.user.c_str(), address.password.c_str()),
         "logging in");
   open_channel();
 }
@@ -105,8 +104,7 @@ void amqp_link::ensure_exchange(const std::string& name) {
   // Passive first: what others have made, with whatever arguments, is good enough, and needs no right to make
   // it.
   auto declare = [&](amqp_boolean_t passive) {
-    amqp_exchange_declare(state_.get(), channel, view(name), amqp_cstring_bytes("topic"), passive, 1, 0, 0,
-                          amqp_empty_table);
+    amqp_exchange_declare(state_.get(), channel, view(name), amqp_cstring_bytes("topic"), passive, 1, 0, 0, amqp_empty_table);
   };
   if (exists([&] { declare(1); }, "looking for exchange " + name))
     return;

@@ -118,13 +118,11 @@ std::string name_of(const amqp_delivery& m) {
 
 class amqp_source final : public source {
 public:
-  amqp_source(const std::string& url, const source_options& options)
-      : address_(parse_amqp_url(url)), options_(options) {
+  amqp_source(const std::string& url, const source_options& options) : address_(parse_amqp_url(url)), options_(options) {
     if (options.prefetch < 1 || options.prefetch > 512)
       throw std::invalid_argument("prefetch is " + std::to_string(options.prefetch) + ", must be 1 to 512");
     if (options.heartbeat_s < 1 || options.heartbeat_s > 600)
-      throw std::invalid_argument("heartbeat is " + std::to_string(options.heartbeat_s)
-                                  + " s, must be 1 to 600");
+      throw std::invalid_argument("heartbeat is " + std::to_string(options.heartbeat_s) + " s, must be 1 to 600");
   }
 
   [[nodiscard]] std::string kind() const override { return "amqp"; }
@@ -147,19 +145,16 @@ public:
           link = connect();
           ++link_number_;
           pause.reset();
-          spdlog::info("amqp: listening on {}, exchange {}, queue {}", where(), options_.exchange,
-                       options_.queue);
+          spdlog::info("amqp: listening on {}, exchange {}, queue {}", where(), options_.exchange, options_.queue);
           listen(*link, letters, *desk, stop);
         } catch (const amqp_error& e) {
           link.reset();
           under_way_ -= letters.clear();
           constexpr int refused = 403, no_such_vhost = 530;
           if (first && (e.code() == refused || e.code() == no_such_vhost))
-            throw std::runtime_error(std::string(e.what())
-                                     + "; check user, password, vhost and the user's permissions");
+            throw std::runtime_error(std::string(e.what()) + "; check user, password, vhost and the user's permissions");
           auto delay = pause.next();
-          spdlog::warn("amqp: {}; trying again in {:.1f} s", e.what(),
-                       std::chrono::duration<double>(delay).count());
+          spdlog::warn("amqp: {}; trying again in {:.1f} s", e.what(), std::chrono::duration<double>(delay).count());
           idle(steady::now() + delay, *desk, stop);
         }
       }
@@ -252,12 +247,9 @@ private:
   }
 
   /// Reads one message and hands it to the sink. Runs in the reader's thread.
-  void read(letter& l, keyframe_sink& sink, const std::shared_ptr<exchange_desk>& desk,
-            const std::stop_token& enough) {
+  void read(letter& l, keyframe_sink& sink, const std::shared_ptr<exchange_desk>& desk, const std::stop_token& enough) {
     errand what{l.link, l.message.tag, {}, nullptr, false};
-    auto finish = [desk](const errand& e) {
-      return [desk, e](const verdict& v) { desk->post({e, v.what, false}); };
-    };
+    auto finish = [desk](const errand& e) { return [desk, e](const verdict& v) { desk->post({e, v.what, false}); }; };
     try {
       auto type = l.message.content_type.substr(0, l.message.content_type.find(';'));
       if (type == keyframe_content_type) {
@@ -273,8 +265,7 @@ private:
         return;
       }
       if (!type.empty() && type != "application/msgpack" && type != "application/x-msgpack")
-        throw bad_input("content type is '" + printable(type) + "', must be application/msgpack or "
-                        + keyframe_content_type);
+        throw bad_input("content type is '" + printable(type) + "', must be application/msgpack or " + keyframe_content_type);
       auto note = parse_notification(l.message.body, l.message.routing_key);
       what.id = note.id;
       switch (note.what) {
@@ -288,8 +279,8 @@ private:
         break;
       }
       what.keyframe = true;
-      std::string key = checked_segment_name(
-          note.shm_key.empty() ? options_.shm_prefix + note.id.value : note.shm_key, options_.shm_prefix);
+      std::string key
+        = checked_segment_name(note.shm_key.empty() ? options_.shm_prefix + note.id.value : note.shm_key, options_.shm_prefix);
       try {
         what.segment = std::make_shared<const shm_segment>(key);
       } catch (const no_such_segment&) {
@@ -315,8 +306,7 @@ private:
     } catch (const std::exception& e) {
       // The system's fault (no memory, too many mappings): the message is good, and comes again a little
       // later.
-      spdlog::error("amqp: {} could not be taken and goes back to the queue: {}", name_of(l.message),
-                    e.what());
+      spdlog::error("amqp: {} could not be taken and goes back to the queue: {}", name_of(l.message), e.what());
       std::mutex mutex;
       std::unique_lock lock(mutex);
       std::condition_variable_any().wait_for(lock, enough, std::chrono::seconds(1), [] { return false; });

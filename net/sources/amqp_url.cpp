@@ -14,8 +14,7 @@ namespace tessera {
 namespace {
 
 [[noreturn]] void refuse(const std::string& why) {
-  throw std::invalid_argument("the broker's address " + why
-                              + "; it must be amqp://USER:PASSWORD@HOST:PORT/VHOST");
+  throw std::invalid_argument("the broker's address " + why + "; it must be amqp://USER:PASSWORD@HOST:PORT/VHOST");
 }
 
 std::string decoded(std::string_view text, const char* part) {
@@ -98,8 +97,8 @@ std::string amqp_address::shown() const {
 
 std::string amqp_address::encoded() const {
   std::string host_text = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return "amqp://" + percent_encoded(user) + ":" + percent_encoded(password) + "@" + host_text + ":"
-         + std::to_string(port) + "/" + percent_encoded(vhost);
+  return "amqp://" + percent_encoded(user) + ":" + percent_encoded(password) + "@" + host_text + ":" + std::to_string(port) + "/"
+         + percent_encoded(vhost);
 }
 
 } // namespace tessera

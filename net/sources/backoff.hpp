@@ -11,8 +11,7 @@ namespace tessera {
 class backoff {
 public:
   using duration = std::chrono::milliseconds;
-  backoff(duration first, duration most)
-      : first_(first), most_(most), now_(first), random_(std::random_device{}()) {}
+  backoff(duration first, duration most) : first_(first), most_(most), now_(first), random_(std::random_device{}()) {}
   duration next() {
     auto pause = now_;
     now_ = std::min(2 * now_, most_);

@@ -20,14 +20,12 @@ public:
   /// Makes fd() readable.
   void ring() const {
     uint64_t one = 1;
-    [[maybe_unused]] auto n
-        = ::write(file_.get(), &one, sizeof one); // fails only when it is readable already
+    [[maybe_unused]] auto n = ::write(file_.get(), &one, sizeof one); // fails only when it is readable already
   }
   /// Makes it unreadable again.
   void quiet() const {
     uint64_t count = 0;
-    [[maybe_unused]] auto n
-        = ::read(file_.get(), &count, sizeof count); // fails only when it is quiet already
+    [[maybe_unused]] auto n = ::read(file_.get(), &count, sizeof count); // fails only when it is quiet already
   }
   [[nodiscard]] int fd() const { return file_.get(); }
 

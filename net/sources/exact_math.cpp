@@ -36,8 +36,7 @@ float value_noise(float x, float y, uint32_t seed) {
   float fx = std::floor(x), fy = std::floor(y);
   auto ix = static_cast<int32_t>(fx), iy = static_cast<int32_t>(fy);
   auto corner = [&](int32_t cx, int32_t cy) {
-    auto h = static_cast<uint32_t>(cx) * 0x8da6b343u ^ static_cast<uint32_t>(cy) * 0xd8163841u
-             ^ seed * 0xcb1ab31fu;
+    auto h = static_cast<uint32_t>(cx) * 0x8da6b343u ^ static_cast<uint32_t>(cy) * 0xd8163841u ^ seed * 0xcb1ab31fu;
     h = (h ^ (h >> 15)) * 0x2c1b3c6du;
     h = (h ^ (h >> 12)) * 0x297a2d39u;
     return static_cast<float>((h ^ (h >> 15)) >> 8) * (1.0f / 16777216.0f);

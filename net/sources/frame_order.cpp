@@ -30,7 +30,7 @@ std::vector<uint64_t> shuffled(uint64_t from, uint64_t count, uint64_t seed) {
 } // namespace
 
 frame_order::frame_order(std::optional<uint64_t> frames, uint64_t stretch, const frame_choice& choice)
-    : choice_(choice), stretch_(stretch) {
+  : choice_(choice), stretch_(stretch) {
   if (choice.every == 0)
     throw std::invalid_argument("every is 0, must be at least 1");
   if (stretch == 0)

@@ -32,8 +32,7 @@ struct http_address {
 
 http_address parse_http_url(const std::string& url) {
   auto refuse = [&](const char* why) {
-    throw std::invalid_argument("the service's address '" + printable(url) + "' " + why
-                                + "; it must be http://HOST:PORT");
+    throw std::invalid_argument("the service's address '" + printable(url) + "' " + why + "; it must be http://HOST:PORT");
   };
   constexpr std::string_view scheme = "http://";
   std::string_view rest = url;
@@ -65,15 +64,13 @@ http_address parse_http_url(const std::string& url) {
 class http_publisher final : public publisher {
 public:
   http_publisher(const std::string& url, const publish_options& options, std::stop_token stop)
-      : address_(parse_http_url(url)), options_(options), stop_(std::move(stop)) {
+    : address_(parse_http_url(url)), options_(options), stop_(std::move(stop)) {
     for (char c : options.token)
       if (c < 33 || c > 126)
         throw std::invalid_argument("the token must be printable ASCII without blanks");
   }
 
-  [[nodiscard]] std::string where() const override {
-    return "http://" + address_.host + ":" + address_.port + address_.path;
-  }
+  [[nodiscard]] std::string where() const override { return "http://" + address_.host + ":" + address_.port + address_.path; }
 
   void offer(keyframe frame, completion done) override {
     std::string body;
@@ -93,8 +90,8 @@ public:
   }
   void revise(keyframe_id id, pose world_from_camera, completion done) override {
     auto body = nlohmann::json{{"pose", world_from_camera.m}}.dump();
-    finish(done, send(request_for(http::verb::put, '/' + percent_encoded(id.value) + "/pose",
-                                  "application/json", std::move(body))));
+    finish(done,
+           send(request_for(http::verb::put, '/' + percent_encoded(id.value) + "/pose", "application/json", std::move(body))));
   }
 
 private:
@@ -102,8 +99,7 @@ private:
   using response = http::response<http::string_body>;
 
   /// `below`: the path after that of all keyframes.
-  [[nodiscard]] request request_for(http::verb verb, const std::string& below, const char* content_type,
-                                    std::string body) const {
+  [[nodiscard]] request request_for(http::verb verb, const std::string& below, const char* content_type, std::string body) const {
     request r(verb, address_.path + "/v1/keyframes" + below, 11);
     r.set(http::field::host, address_.host + ":" + address_.port);
     r.set(http::field::accept, "application/json");
@@ -151,17 +147,14 @@ private:
       stream_.emplace(io_);
       asio::ip::tcp::resolver resolver(io_);
       auto ends = resolver.resolve(address_.host, address_.port);
-      complete(
-          [&](auto done) { stream_->async_connect(ends, [done](auto error, const auto&) { done(error); }); });
+      complete([&](auto done) { stream_->async_connect(ends, [done](auto error, const auto&) { done(error); }); });
       stream_->socket().set_option(asio::ip::tcp::no_delay(true));
     }
     complete([&](auto done) { http::async_write(*stream_, r, [done](auto error, size_t) { done(error); }); });
     http::response_parser<http::string_body> parser;
     parser.body_limit(1 << 20);
     beast::flat_buffer buffer;
-    complete([&](auto done) {
-      http::async_read(*stream_, buffer, parser, [done](auto error, size_t) { done(error); });
-    });
+    complete([&](auto done) { http::async_read(*stream_, buffer, parser, [done](auto error, size_t) { done(error); }); });
     auto answer = parser.release();
     if (!answer.keep_alive())
       stream_.reset();
@@ -212,8 +205,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<publisher> make_http_publisher(const std::string& url, const publish_options& options,
-                                               std::stop_token stop) {
+std::unique_ptr<publisher> make_http_publisher(const std::string& url, const publish_options& options, std::stop_token stop) {
   return std::make_unique<http_publisher>(url, options, std::move(stop));
 }
 

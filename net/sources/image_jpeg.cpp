@@ -26,8 +26,7 @@ public:
     errors_.emit_message = on_message;
     step([](jpeg_reader& r) {
       jpeg_create_decompress(&r.info_);
-      jpeg_mem_src(&r.info_, reinterpret_cast<const unsigned char*>(r.file_.data()),
-                   static_cast<unsigned long>(r.file_.size()));
+      jpeg_mem_src(&r.info_, reinterpret_cast<const unsigned char*>(r.file_.data()), static_cast<unsigned long>(r.file_.size()));
     });
   }
   ~jpeg_reader() { jpeg_destroy_decompress(&info_); }
@@ -41,9 +40,8 @@ public:
     });
     if (info_.image_width > max_image_edge || info_.image_height > max_image_edge
         || uint64_t{info_.image_width} * info_.image_height > max_image_pixels)
-      throw bad_input("the image has " + std::to_string(info_.image_width) + " x "
-                      + std::to_string(info_.image_height) + " pixels, at most "
-                      + std::to_string(max_image_pixels) + " are read");
+      throw bad_input("the image has " + std::to_string(info_.image_width) + " x " + std::to_string(info_.image_height)
+                      + " pixels, at most " + std::to_string(max_image_pixels) + " are read");
   }
 
   /// `rows` has room for 3 x width x height bytes.
@@ -101,8 +99,7 @@ private:
 } // namespace
 
 bool is_jpeg(std::span<const std::byte> file) {
-  return file.size() >= 3 && file[0] == std::byte{0xff} && file[1] == std::byte{0xd8}
-         && file[2] == std::byte{0xff};
+  return file.size() >= 3 && file[0] == std::byte{0xff} && file[1] == std::byte{0xd8} && file[2] == std::byte{0xff};
 }
 
 colour_image decode_jpeg_colour(std::span<const std::byte> file) {

@@ -40,8 +40,8 @@ public:
     bits = png_get_bit_depth(png_, info_);
     colour_type = png_get_color_type(png_, info_);
     if (uint64_t{width} * height > max_image_pixels)
-      throw bad_input("the image has " + std::to_string(width) + " x " + std::to_string(height)
-                      + " pixels, at most " + std::to_string(max_image_pixels) + " are read");
+      throw bad_input("the image has " + std::to_string(width) + " x " + std::to_string(height) + " pixels, at most "
+                      + std::to_string(max_image_pixels) + " are read");
   }
 
   void ask_for_rgb() {
@@ -128,8 +128,8 @@ depth_image decode_png_depth(std::span<const std::byte> file) {
   reader.read_info();
   if (reader.colour_type != PNG_COLOR_TYPE_GRAY || reader.bits != 16)
     throw bad_input("a depth image must have one channel of 16 bits, this PNG has "
-                    + std::string(reader.colour_type == PNG_COLOR_TYPE_GRAY ? "one" : "several or a palette")
-                    + " of " + std::to_string(reader.bits));
+                    + std::string(reader.colour_type == PNG_COLOR_TYPE_GRAY ? "one" : "several or a palette") + " of "
+                    + std::to_string(reader.bits));
   reader.ask_for_host_order();
   depth_image image{reader.width, reader.height, {}};
   image.values.resize(size_t{image.width} * image.height);

@@ -10,23 +10,11 @@
 
 namespace tessera {
 
-enum class shape : uint8_t {
-  nil,
-  boolean,
-  unsigned_integer,
-  negative_integer,
-  real,
-  string,
-  binary,
-  extension,
-  list,
-  map
-};
+enum class shape : uint8_t { nil, boolean, unsigned_integer, negative_integer, real, string, binary, extension, list, map };
 
 static const char* name_of(shape s) {
   static constexpr std::array<const char*, 10> names{
-      "nil",          "a boolean", "an integer", "a negative integer", "a float", "a text", "binary",
-      "an extension", "a list",    "a map"};
+    "nil", "a boolean", "an integer", "a negative integer", "a float", "a text", "binary", "an extension", "a list", "a map"};
   return names[static_cast<size_t>(s)];
 }
 
@@ -41,8 +29,8 @@ struct msgpack_reader::token {
 
 std::span<const std::byte> msgpack_reader::take(uint64_t bytes) {
   if (bytes > bytes_.size() - at_)
-    throw bad_input("message ends at byte " + std::to_string(bytes_.size()) + ", a value at byte "
-                    + std::to_string(at_) + " claims " + std::to_string(bytes) + " more");
+    throw bad_input("message ends at byte " + std::to_string(bytes_.size()) + ", a value at byte " + std::to_string(at_)
+                    + " claims " + std::to_string(bytes) + " more");
   auto taken = bytes_.subspan(at_, bytes);
   at_ += bytes;
   return taken;
@@ -78,8 +66,8 @@ msgpack_reader::token msgpack_reader::next(const std::string& field) {
       // Every element takes a byte at least.
       uint64_t least = kind == shape::map ? 2 * size : size;
       if (least > bytes_.size() - at_)
-        throw bad_input(field + " claims " + std::to_string(size) + " elements, but only "
-                        + std::to_string(bytes_.size() - at_) + " bytes follow");
+        throw bad_input(field + " claims " + std::to_string(size) + " elements, but only " + std::to_string(bytes_.size() - at_)
+                        + " bytes follow");
     } else {
       t.payload = take(size);
     }
@@ -190,8 +178,7 @@ msgpack_reader::token msgpack_reader::next(const std::string& field) {
       sized(shape::map, big_endian(4));
       break;
     default:
-      throw bad_input(field + ": byte " + std::to_string(at_ - 1) + " is no MessagePack ("
-                      + std::to_string(head) + ")");
+      throw bad_input(field + ": byte " + std::to_string(at_ - 1) + " is no MessagePack (" + std::to_string(head) + ")");
     }
   return t;
 }
@@ -237,8 +224,7 @@ std::string msgpack_reader::string_or_integer(const std::string& field) {
 uint64_t msgpack_reader::unsigned_integer(const std::string& field) {
   auto t = next(field);
   if (t.kind == shape::negative_integer)
-    throw bad_input(field + " is " + std::to_string(static_cast<int64_t>(t.integer))
-                    + ", must not be negative");
+    throw bad_input(field + " is " + std::to_string(static_cast<int64_t>(t.integer)) + ", must not be negative");
   expect(field, t.kind, shape::unsigned_integer);
   return t.integer;
 }

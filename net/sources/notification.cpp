@@ -23,8 +23,7 @@ float finite_float(msgpack_reader& in, const std::string& field) {
 
 void expect_size(const std::string& field, uint32_t found, uint32_t wanted) {
   if (found != wanted)
-    throw bad_input(field + " has " + std::to_string(found) + " elements, must have "
-                    + std::to_string(wanted));
+    throw bad_input(field + " has " + std::to_string(found) + " elements, must have " + std::to_string(wanted));
 }
 
 /// Four lists of four numbers; sixteen in one list are understood, too.
@@ -74,8 +73,7 @@ notification parse_notification(std::span<const std::byte> bytes, std::string_vi
       what = type_named(name);
       typed = true;
       if (!what)
-        throw bad_input("type is '" + printable(name)
-                        + "', must be keyframe.new, keyframe.revise or keyframe.retract");
+        throw bad_input("type is '" + printable(name) + "', must be keyframe.new, keyframe.revise or keyframe.retract");
     } else if (key == "keyframe_id") {
       note.id.value = in.string_or_integer("keyframe_id"); // older producers count their keyframes
       named = true;
@@ -92,15 +90,14 @@ notification parse_notification(std::span<const std::byte> bytes, std::string_vi
     } else if (key == "point_count") {
       auto count = in.unsigned_integer("point_count");
       if (count > max_keyframe_points)
-        throw bad_input("point_count is " + std::to_string(count) + ", at most "
-                        + std::to_string(max_keyframe_points) + " are taken");
+        throw bad_input("point_count is " + std::to_string(count) + ", at most " + std::to_string(max_keyframe_points)
+                        + " are taken");
       note.point_count = static_cast<uint32_t>(count);
     } else if (key == "bbox") {
       expect_size("bbox", in.list_size("bbox"), 6);
       note.bbox.emplace();
       for (size_t k = 0; k < 6; ++k)
-        (*note.bbox)[k] = static_cast<float>(
-            in.number("bbox[" + std::to_string(k) + "]")); // only a hint: any value will do
+        (*note.bbox)[k] = static_cast<float>(in.number("bbox[" + std::to_string(k) + "]")); // only a hint: any value will do
     } else {
       in.skip();
     }
@@ -109,8 +106,7 @@ notification parse_notification(std::span<const std::byte> bytes, std::string_vi
   if (!typed) {
     what = type_named(routing_key);
     if (!what)
-      throw bad_input("type is missing, and the routing key '" + printable(routing_key)
-                      + "' does not tell it");
+      throw bad_input("type is missing, and the routing key '" + printable(routing_key) + "' does not tell it");
   }
   note.what = *what;
   if (!named)

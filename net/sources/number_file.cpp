@@ -22,8 +22,7 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, size_t most)
   if (error)
     throw bad_input(name + " cannot be read: " + error.message());
   if (size > most)
-    throw bad_input(name + " has " + std::to_string(size) + " bytes, at most " + std::to_string(most)
-                    + " are read");
+    throw bad_input(name + " has " + std::to_string(size) + " bytes, at most " + std::to_string(most) + " are read");
   std::ifstream in(path, std::ios::binary);
   std::vector<std::byte> bytes(size);
   if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size)))
@@ -34,8 +33,7 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, size_t most)
 std::vector<double> parse_numbers(std::string_view text, size_t wanted) {
   constexpr std::string_view blanks = " \t\r\n,;";
   std::vector<double> numbers;
-  for (size_t at = text.find_first_not_of(blanks); at != std::string_view::npos;
-       at = text.find_first_not_of(blanks, at)) {
+  for (size_t at = text.find_first_not_of(blanks); at != std::string_view::npos; at = text.find_first_not_of(blanks, at)) {
     auto end = std::min(text.find_first_of(blanks, at), text.size());
     auto word = text.substr(at, end - at);
     at = end;
@@ -44,9 +42,7 @@ std::vector<double> parse_numbers(std::string_view text, size_t wanted) {
     double value = 0;
     auto [rest, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error == std::errc::result_out_of_range)
-      value = word.find("e-") != word.npos || word.find("E-") != word.npos
-                  ? 0
-                  : std::numeric_limits<double>::infinity();
+      value = word.find("e-") != word.npos || word.find("E-") != word.npos ? 0 : std::numeric_limits<double>::infinity();
     else if (error != std::errc{} || rest != word.data() + word.size())
       throw bad_input("'" + printable(word, 40) + "' is no number");
     if (numbers.size() == wanted)

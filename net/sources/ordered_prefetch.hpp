@@ -21,9 +21,8 @@ namespace tessera {
 template <class Job, class Item>
 class ordered_prefetch {
 public:
-  ordered_prefetch(uint32_t threads, std::function<std::optional<Job>()> draw,
-                   std::function<Item(const Job&)> make)
-      : draw_(std::move(draw)), make_(std::move(make)), most_ahead_(2 * uint64_t{threads}) {
+  ordered_prefetch(uint32_t threads, std::function<std::optional<Job>()> draw, std::function<Item(const Job&)> make)
+    : draw_(std::move(draw)), make_(std::move(make)), most_ahead_(2 * uint64_t{threads}) {
     for (uint32_t i = 0; i < threads; ++i)
       workers_.emplace_back([this](std::stop_token stop) { work(stop); });
   }
@@ -35,8 +34,7 @@ public:
       return job ? std::optional<Item>(make_(*job)) : std::nullopt;
     }
     std::unique_lock lock(mutex_);
-    changed_.wait(lock,
-                  [&] { return made_.contains(handed_) || (ended_ && handed_ == drawn_) || draw_error_; });
+    changed_.wait(lock, [&] { return made_.contains(handed_) || (ended_ && handed_ == drawn_) || draw_error_; });
     auto found = made_.find(handed_);
     if (found == made_.end()) {
       if (draw_error_)

@@ -16,8 +16,7 @@ bool sleep_unless(const std::stop_token& stop, std::chrono::steady_clock::time_p
 
 pace::pace(double per_second) {
   if (!(per_second >= 0 && per_second <= 1e6))
-    throw std::invalid_argument("rate is " + std::to_string(per_second)
-                                + " keyframes/s, must be 0 to 1,000,000");
+    throw std::invalid_argument("rate is " + std::to_string(per_second) + " keyframes/s, must be 0 to 1,000,000");
   if (per_second > 0)
     interval_ = std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(1 / per_second));
 }

@@ -6,8 +6,8 @@ std::string percent_encoded(std::string_view text) {
   std::string out;
   for (char c : text) {
     auto byte = static_cast<unsigned char>(c);
-    bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z')
-                 || c == '-' || c == '.' || c == '_' || c == '~';
+    bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || c == '-'
+                 || c == '.' || c == '_' || c == '~';
     if (plain) {
       out += c;
     } else {

@@ -72,7 +72,7 @@ verdict insist(const publish_options& options, const std::stop_token& stop, F ac
 class shm_publisher final : public publisher {
 public:
   shm_publisher(const std::string& prefix, const publish_options& options, std::stop_token stop)
-      : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix, options)) {}
+    : prefix_(prefix), options_(options), stop_(std::move(stop)), writer_(segments(prefix, options)) {}
 
   [[nodiscard]] std::string where() const override { return "shm:" + prefix_; }
 
@@ -81,12 +81,10 @@ public:
     finish(done, insist(options_, stop_, [&] { writer_.write(producer_view(frame)); }));
   }
   void retract(keyframe_id, completion done) override {
-    finish(done, {outcome::refused,
-                  "shared memory alone cannot take a keyframe back: publish over amqp:// or http://"});
+    finish(done, {outcome::refused, "shared memory alone cannot take a keyframe back: publish over amqp:// or http://"});
   }
   void revise(keyframe_id, pose, completion done) override {
-    finish(done,
-           {outcome::refused, "shared memory alone cannot move a keyframe: publish over amqp:// or http://"});
+    finish(done, {outcome::refused, "shared memory alone cannot move a keyframe: publish over amqp:// or http://"});
   }
 
 private:
@@ -106,8 +104,7 @@ private:
 class amqp_publisher final : public publisher {
 public:
   amqp_publisher(const std::string& url, const publish_options& options, std::stop_token stop)
-      : address_(parse_amqp_url(url)), options_(options), stop_(std::move(stop)),
-        broker_(broker(address_, options)) {}
+    : address_(parse_amqp_url(url)), options_(options), stop_(std::move(stop)), broker_(broker(address_, options)) {}
 
   [[nodiscard]] std::string where() const override { return address_.shown(); }
 
@@ -164,8 +161,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options,
-                                          std::stop_token stop) {
+std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options, std::stop_token stop) {
   if (url.starts_with("amqp://"))
     return std::make_unique<amqp_publisher>(url, options, std::move(stop));
   if (url.starts_with("shm:") && url.size() > 4)
@@ -173,9 +169,8 @@ std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_
   if (url.starts_with("http://"))
     return make_http_publisher(url, options, std::move(stop));
   auto scheme = url.substr(0, url.find(':'));
-  throw std::invalid_argument(
-      "cannot publish to '" + printable(scheme)
-      + ":': there are amqp://USER:PASSWORD@HOST:PORT/VHOST, shm:/PREFIX and http://HOST:PORT");
+  throw std::invalid_argument("cannot publish to '" + printable(scheme)
+                              + ":': there are amqp://USER:PASSWORD@HOST:PORT/VHOST, shm:/PREFIX and http://HOST:PORT");
 }
 
 } // namespace tessera

@@ -55,7 +55,6 @@ private:
 
 /// Makes the publisher that a URL names: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, `shm:/PREFIX`,
 /// `http://HOST:PORT`. Throws std::invalid_argument that lists these. Waiting ends when a stop is asked for.
-std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options,
-                                          std::stop_token stop);
+std::unique_ptr<publisher> make_publisher(const std::string& url, const publish_options& options, std::stop_token stop);
 
 } // namespace tessera

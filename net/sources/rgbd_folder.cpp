@@ -32,14 +32,13 @@ pinhole read_camera(const fs::path& where) {
                              + "; an RGB-D folder needs camera-intrinsics.txt (3 x 3 numbers), and "
                                "frame-*.color.jpg or .png, frame-*.depth.png, frame-*.pose.txt");
   }
-  pinhole camera{static_cast<float>(k[0]), static_cast<float>(k[4]), static_cast<float>(k[2]),
-                 static_cast<float>(k[5])};
+  pinhole camera{static_cast<float>(k[0]), static_cast<float>(k[4]), static_cast<float>(k[2]), static_cast<float>(k[5])};
   for (double v : k)
     if (!std::isfinite(v))
       throw std::runtime_error(path.string() + ": a value is not finite");
   if (!(camera.fx > 0 && camera.fy > 0))
-    throw std::runtime_error(path.string() + ": fx is " + std::to_string(camera.fx) + " and fy "
-                             + std::to_string(camera.fy) + ", both must be above 0");
+    throw std::runtime_error(path.string() + ": fx is " + std::to_string(camera.fx) + " and fy " + std::to_string(camera.fy)
+                             + ", both must be above 0");
   return camera;
 }
 
@@ -110,8 +109,7 @@ std::string size_text(uint32_t w, uint32_t h) {
 rgbd_folder::rgbd_folder(fs::path where) : where_(std::move(where)) {
   std::error_code error;
   if (!fs::is_directory(where_, error))
-    throw std::runtime_error("RGB-D folder " + where_.string()
-                             + (error ? ": " + error.message() : " is not a folder"));
+    throw std::runtime_error("RGB-D folder " + where_.string() + (error ? ": " + error.message() : " is not a folder"));
   camera_ = read_camera(where_);
   frames_ = list_frames(where_);
 }
@@ -130,9 +128,9 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m) const {
   // Depth and colour may differ in size, not in shape: then the nearest pixel's colour is taken.
   auto wide = uint64_t{colour.width} * depth.height, high = uint64_t{colour.height} * depth.width;
   if (wide > high + depth.height + depth.width || high > wide + depth.height + depth.width)
-    throw bad_input(frame.colour.filename().string() + " has " + size_text(colour.width, colour.height)
-                    + " pixels, " + frame.depth.filename().string() + " "
-                    + size_text(depth.width, depth.height) + ": they do not show the same");
+    throw bad_input(frame.colour.filename().string() + " has " + size_text(colour.width, colour.height) + " pixels, "
+                    + frame.depth.filename().string() + " " + size_text(depth.width, depth.height)
+                    + ": they do not show the same");
 
   std::vector<float> x_per_z(depth.width);
   std::vector<uint32_t> colour_column(depth.width);
@@ -153,8 +151,7 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m) const {
   for (uint32_t v = 0; v < depth.height; ++v) {
     float y_per_z = (static_cast<float>(v) - camera_.cy) / camera_.fy;
     const uint16_t* row = depth.values.data() + size_t{v} * depth.width;
-    const uint8_t* colours
-        = colour.rgb.data() + (uint64_t{v} * colour.height / depth.height) * colour.width * 3;
+    const uint8_t* colours = colour.rgb.data() + (uint64_t{v} * colour.height / depth.height) * colour.width * 3;
     for (uint32_t u = 0; u < depth.width; ++u) {
       uint16_t units = row[u];
       if (units == 0 || units > most)
@@ -174,12 +171,11 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m) const {
   }
   auto points = static_cast<size_t>(point - body->point_data.data());
   if (points == 0)
-    throw bad_input(frame.depth.filename().string() + " has no depth above 0 and up to "
-                    + std::to_string(max_depth_m) + " m");
+    throw bad_input(frame.depth.filename().string() + " has no depth above 0 and up to " + std::to_string(max_depth_m) + " m");
   body->point_data.resize(points);
   body->colour_data.resize(points);
   result.id.value = frame.name;
-  result.timestamp_ns = frame.number * frame_interval_ns;
+  result.timestamp_ns = (frame.number + 1) * frame_interval_ns; // 0 would mean that it has none
   result.received_ns = system_now_ns();
   result.body = std::move(body);
   return result;
@@ -191,8 +187,7 @@ class rgbd_source final : public source {
 public:
   rgbd_source(const std::string& folder, const source_options& options) : folder_(folder), options_(options) {
     if (!(options.max_depth_m > 0))
-      throw std::invalid_argument("max depth is " + std::to_string(options.max_depth_m)
-                                  + " m, must be above 0");
+      throw std::invalid_argument("max depth is " + std::to_string(options.max_depth_m) + " m, must be above 0");
   }
 
   [[nodiscard]] std::string kind() const override { return "rgbd"; }
@@ -207,18 +202,18 @@ public:
       std::string what, reason; // why there is no frame
     };
     ordered_prefetch<uint64_t, loaded> frames(
-        options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
-        [&](uint64_t index) {
-          const auto& files = folder_.frames()[index];
-          loaded result;
-          try {
-            result.frame = folder_.load(files, options_.max_depth_m);
-          } catch (const bad_input& e) {
-            result.what = (folder_.where() / files.name).string();
-            result.reason = e.what();
-          }
-          return result;
-        });
+      options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
+      [&](uint64_t index) {
+        const auto& files = folder_.frames()[index];
+        loaded result;
+        try {
+          result.frame = folder_.load(files, options_.max_depth_m);
+        } catch (const bad_input& e) {
+          result.what = (folder_.where() / files.name).string();
+          result.reason = e.what();
+        }
+        return result;
+      });
     while (auto next = frames.next()) {
       if (!next->reason.empty()) {
         sink.set_aside(kind(), next->what, next->reason);

@@ -34,7 +34,7 @@ public:
   /// By frame number.
   [[nodiscard]] const std::vector<rgbd_frame>& frames() const { return frames_; }
   /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point. Its id is the frame's
-  /// name, its timestamp frame number times 33,333,333 ns (30 Hz), since the layout knows no times. Throws
+  /// name, its timestamp frame number + 1 times 33,333,333 ns (30 Hz), since the layout knows no times. Throws
   /// bad_input that names the file. Threads: any.
   [[nodiscard]] keyframe load(const rgbd_frame& frame, float max_depth_m) const;
 

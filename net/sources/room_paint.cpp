@@ -7,8 +7,7 @@ namespace tessera {
 namespace {
 
 vec3 rgb(int hex) {
-  return vec3{static_cast<float>(hex >> 16 & 255), static_cast<float>(hex >> 8 & 255),
-              static_cast<float>(hex & 255)}
+  return vec3{static_cast<float>(hex >> 16 & 255), static_cast<float>(hex >> 8 & 255), static_cast<float>(hex & 255)}
          * (1.0f / 255.0f);
 }
 
@@ -26,8 +25,7 @@ float random_cell(float a, float b, uint32_t salt) {
 
 /// Grain along the first coordinate.
 vec3 wood(float along, float across, vec3 light, vec3 dark, uint32_t seed) {
-  float grain = value_noise(along * 3, across * 40, seed) * 0.6f
-                + value_noise(along * 11, across * 130, seed + 1) * 0.4f;
+  float grain = value_noise(along * 3, across * 40, seed) * 0.6f + value_noise(along * 11, across * 130, seed + 1) * 0.4f;
   return mixed(dark, light, smooth_step(0.15f, 0.9f, grain));
 }
 
@@ -37,8 +35,7 @@ vec3 planks(float along, float across) {
   float shift = random_cell(row, 3, 11) * piece;
   float tone = random_cell(row, (along + shift) / piece, 17);
   vec3 c = wood(along + 7 * tone, across, rgb(0xc99a66), rgb(0x9a6a3c), 5) * (0.82f + 0.3f * tone);
-  float gap
-      = std::min(distance_to_edge(across / width) * width, distance_to_edge((along + shift) / piece) * piece);
+  float gap = std::min(distance_to_edge(across / width) * width, distance_to_edge((along + shift) / piece) * piece);
   return c * (0.55f + 0.45f * smooth_step(0.001f, 0.005f, gap));
 }
 
@@ -79,8 +76,7 @@ vec3 squares(float u, float v) { // an abstract picture
 
 vec3 spines(float y, float z, uint32_t salt) {
   float wide = 0.045f, row = y / wide;
-  static constexpr int palette[8]
-      = {0x8c2f39, 0x2e5e4e, 0x274060, 0xd9a441, 0x6b4c7d, 0xc8bfa8, 0x3a6ea5, 0xb5562f};
+  static constexpr int palette[8] = {0x8c2f39, 0x2e5e4e, 0x274060, 0xd9a441, 0x6b4c7d, 0xc8bfa8, 0x3a6ea5, 0xb5562f};
   auto k = static_cast<int>(random_cell(row, 0, salt) * 8);
   vec3 c = rgb(palette[k]);
   float band = fraction(z * 2.1f + random_cell(row, 1, salt));
@@ -97,8 +93,7 @@ vec3 crate_boards(float a, float b, vec3 tone) {
 vec3 tint(uint32_t variant, int base, uint32_t salt) {
   if (variant == 0)
     return rgb(base);
-  static constexpr int others[8]
-      = {0x2f6f73, 0x9c4f3f, 0x49608c, 0x6d7f4a, 0x7c5274, 0xb0813a, 0x3f6e8f, 0x8a5a5a};
+  static constexpr int others[8] = {0x2f6f73, 0x9c4f3f, 0x49608c, 0x6d7f4a, 0x7c5274, 0xb0813a, 0x3f6e8f, 0x8a5a5a};
   return rgb(others[hash_of(variant, salt) % 8]);
 }
 
@@ -125,20 +120,17 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
       vec3 panel = rgb(0xb9c4bb) * (0.75f + 0.25f * smooth_step(0.003f, 0.012f, joint));
       return p.z > 0.9f ? rgb(0xf2eee4) : panel;
     }
-    return wall
-           * (0.93f + 0.07f * value_noise(u * 14, p.z * 14, 7) + 0.03f * value_noise(u * 70, p.z * 70, 8));
+    return wall * (0.93f + 0.07f * value_noise(u * 14, p.z * 14, 7) + 0.03f * value_noise(u * 70, p.z * 70, 8));
   }
   case paint::table:
-    return up ? wood(p.x, p.y, rgb(0xb37a45), rgb(0x7b4a26), 51)
-              : wood(u, v, rgb(0xa56d3c), rgb(0x6d4020), 52);
+    return up ? wood(p.x, p.y, rgb(0xb37a45), rgb(0x7b4a26), 51) : wood(u, v, rgb(0xa56d3c), rgb(0x6d4020), 52);
   case paint::shelf: {
     float board = distance_to_edge((p.z - 0.54f) / 0.48f) * 0.48f;
     vec3 c = wood(v, u, rgb(0xe3cda8), rgb(0xc2a67a), 53);
     return faces_x && p.z > 0.5f && board > 0.03f ? c * 0.62f : c;
   }
   case paint::books:
-    return up ? rgb(0xede6d3) * (0.85f + 0.15f * fraction(u * 120))
-              : spines(u, p.z, static_cast<uint32_t>(s.centre.z * 64));
+    return up ? rgb(0xede6d3) * (0.85f + 0.15f * fraction(u * 120)) : spines(u, p.z, static_cast<uint32_t>(s.centre.z * 64));
   case paint::chair: {
     vec3 c = s.shape == solid::form::box ? rgb(0xe0a43a) : rgb(0xd8693f);
     float weave = distance_to_edge(p.x * 45) + distance_to_edge(p.y * 45 + p.z * 45);
@@ -156,8 +148,7 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
   case paint::crate:
     return crate_boards(faces_x ? p.y : p.x, v, s.half.x > 0.3f ? rgb(0xd2a86a) : rgb(0xb98a55));
   case paint::pillar: {
-    float vein = value_noise(p.x * 6 + p.z * 2, p.y * 6 + p.z * 3, 81)
-                 - value_noise(p.x * 15, p.z * 15 + p.y * 9, 82) * 0.4f;
+    float vein = value_noise(p.x * 6 + p.z * 2, p.y * 6 + p.z * 3, 81) - value_noise(p.x * 15, p.z * 15 + p.y * 9, 82) * 0.4f;
     return mixed(rgb(0xf1ede6), rgb(0x9aa0a6), 1 - smooth_step(0.02f, 0.14f, vein < 0 ? -vein : vein));
   }
   case paint::globe: {
@@ -172,8 +163,7 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
   case paint::stand:
     return rgb(0x3a332e);
   case paint::pot:
-    return rgb(p.z > 0.36f ? 0xd98a5f : 0xc26f45)
-           * (0.9f + 0.1f * value_noise(p.x * 40, p.z * 9 + p.y * 40, 95));
+    return rgb(p.z > 0.36f ? 0xd98a5f : 0xc26f45) * (0.9f + 0.1f * value_noise(p.x * 40, p.z * 9 + p.y * 40, 95));
   case paint::leaves: {
     float leaf = value_noise(p.x * 22 + p.z * 9, p.y * 22 - p.z * 13, 96);
     return mixed(rgb(0x1f5a34), rgb(0x7fb55a), smooth_step(0.2f, 0.85f, leaf));
@@ -181,8 +171,7 @@ vec3 base_colour(const solid& s, vec3 p, vec3 n, uint32_t variant) {
   case paint::frame:
     return rgb(0xf4f0e7);
   case paint::picture: {
-    float pu = (u - (faces_x ? s.centre.y - s.half.y : s.centre.x - s.half.x))
-               / (2 * (faces_x ? s.half.y : s.half.x));
+    float pu = (u - (faces_x ? s.centre.y - s.half.y : s.centre.x - s.half.x)) / (2 * (faces_x ? s.half.y : s.half.x));
     float pv = (p.z - (s.centre.z - s.half.z)) / (2 * s.half.z);
     return faces_x ? landscape(pu, pv) : squares(pu, pv);
   }
@@ -208,8 +197,7 @@ public:
     for (int k = 0; k < nz; ++k)
       for (int j = 0; j < ny; ++j)
         for (int i = 0; i < nx; ++i) {
-          vec3 p
-              = room_low + vec3{static_cast<float>(i), static_cast<float>(j), static_cast<float>(k)} * step;
+          vec3 p = room_low + vec3{static_cast<float>(i), static_cast<float>(j), static_cast<float>(k)} * step;
           float nearest = 1;
           for (const auto& s : synthetic_room::solids())
             nearest = std::min(nearest, s.distance(p));
@@ -218,8 +206,7 @@ public:
   }
   [[nodiscard]] float at(vec3 p) const {
     vec3 g = (p - room_low) * (1 / step);
-    float x = clamped(g.x, 0, nx - 1.001f), y = clamped(g.y, 0, ny - 1.001f),
-          z = clamped(g.z, 0, nz - 1.001f);
+    float x = clamped(g.x, 0, nx - 1.001f), y = clamped(g.y, 0, ny - 1.001f), z = clamped(g.z, 0, nz - 1.001f);
     int i = static_cast<int>(x), j = static_cast<int>(y), k = static_cast<int>(z);
     float tx = x - static_cast<float>(i), ty = y - static_cast<float>(j), tz = z - static_cast<float>(k);
     auto line = [&](int b, int c) {
@@ -253,8 +240,7 @@ std::array<uint8_t, 3> synthetic_room::colour(const solid& hit, vec3 p, vec3 n, 
     float day = n.y * 0.8f + n.z * 0.25f;
     float light = 0.76f + 0.03f * n.z + 0.34f * lamp + 0.16f * (day > 0 ? day : 0);
     // Corners and the places under things are darker.
-    float near = clamped(open.at(p + n * 0.12f) * (1 / 0.12f), 0, 1),
-          wide = clamped(open.at(p + n * 0.4f) * (1 / 0.4f), 0, 1);
+    float near = clamped(open.at(p + n * 0.12f) * (1 / 0.12f), 0, 1), wide = clamped(open.at(p + n * 0.4f) * (1 / 0.4f), 0, 1);
     light *= 0.62f + 0.2f * near + 0.18f * wide;
     c = c * vec3{light * 1.02f, light, light * 0.96f};
   }

@@ -10,8 +10,7 @@
 
 namespace tessera {
 
-static_assert(std::endian::native == std::endian::little,
-              "segments are little-endian and used where they lie");
+static_assert(std::endian::native == std::endian::little, "segments are little-endian and used where they lie");
 
 namespace {
 
@@ -35,8 +34,8 @@ float distance_to_0001(float a, float b, float c, float d) {
 
 segment_header parse_segment_header(std::span<const std::byte> begin, uint64_t total_bytes) {
   if (total_bytes < short_header_bytes || begin.size() < short_header_bytes)
-    throw bad_input("truncated header: " + text(std::min<uint64_t>(total_bytes, begin.size()))
-                    + " bytes, a header has " + text(short_header_bytes) + " or " + text(long_header_bytes));
+    throw bad_input("truncated header: " + text(std::min<uint64_t>(total_bytes, begin.size())) + " bytes, a header has "
+                    + text(short_header_bytes) + " or " + text(long_header_bytes));
   segment_header h;
   h.total_bytes = total_bytes;
   h.timestamp_ns = read_at<uint64_t>(begin, 0);
@@ -49,8 +48,7 @@ segment_header parse_segment_header(std::span<const std::byte> begin, uint64_t t
   if (h.point_count == 0)
     throw bad_input("point_count is 0: an empty keyframe");
   if (h.point_count > max_keyframe_points)
-    throw bad_input("point_count is " + text(h.point_count) + ", at most " + text(max_keyframe_points)
-                    + " are taken");
+    throw bad_input("point_count is " + text(h.point_count) + ", at most " + text(max_keyframe_points) + " are taken");
   // At most 2^22 * 20 + 108 from here on: nothing can overflow.
   uint64_t n = h.point_count;
   uint64_t arrays = n * (12 + h.channels);
@@ -64,15 +62,14 @@ segment_header parse_segment_header(std::span<const std::byte> begin, uint64_t t
     auto flag = read_at<uint32_t>(begin, 16);
     uint64_t without = long_header_bytes + arrays, with = without + 4 * n;
     if (total_bytes != without && total_bytes != with)
-      throw bad_input("point_count " + text(n) + " with " + text(h.channels)
-                      + " channels does not fit the size of " + text(total_bytes)
-                      + " bytes: " + text(short_header_bytes + arrays) + ", " + text(without) + " or "
+      throw bad_input("point_count " + text(n) + " with " + text(h.channels) + " channels does not fit the size of "
+                      + text(total_bytes) + " bytes: " + text(short_header_bytes + arrays) + ", " + text(without) + " or "
                       + text(with) + " would");
     if (flag > 1)
       throw bad_input("has_confidence is " + text(flag) + ", must be 0 or 1");
     if (total_bytes != (flag ? with : without))
-      throw bad_input("has_confidence is " + text(flag) + ", which does not fit the size of "
-                      + text(total_bytes) + " bytes: " + text(flag ? with : without) + " would");
+      throw bad_input("has_confidence is " + text(flag) + ", which does not fit the size of " + text(total_bytes)
+                      + " bytes: " + text(flag ? with : without) + " would");
     h.has_confidence = flag == 1;
     h.header_bytes = long_header_bytes;
     pose_at = 20;
@@ -100,9 +97,9 @@ pose pose_of(const std::array<float, 16>& m, pose_layout preferred) {
   float column = distance_to_0001(m[3], m[7], m[11], m[15]);
   bool row_fits = row <= pose_tolerance, column_fits = column <= pose_tolerance;
   if (!row_fits && !column_fits)
-    throw bad_input("pose_matrix: neither its last row (" + std::to_string(m[12]) + " "
-                    + std::to_string(m[13]) + " " + std::to_string(m[14]) + " " + std::to_string(m[15])
-                    + ") nor its last column is 0 0 0 1 within " + std::to_string(pose_tolerance));
+    throw bad_input("pose_matrix: neither its last row (" + std::to_string(m[12]) + " " + std::to_string(m[13]) + " "
+                    + std::to_string(m[14]) + " " + std::to_string(m[15]) + ") nor its last column is 0 0 0 1 within "
+                    + std::to_string(pose_tolerance));
   bool transposed = !row_fits;
   if (row_fits && column_fits) {
     // A tiny translation looks like rounding: an exact 0 0 0 1 says more than a near one.
@@ -119,7 +116,7 @@ pose pose_of(const std::array<float, 16>& m, pose_layout preferred) {
 }
 
 message_body::message_body(std::vector<std::byte> bytes, const segment_header& header)
-    : bytes_(std::move(bytes)), header_(header) {
+  : bytes_(std::move(bytes)), header_(header) {
   if (header_.has_confidence) {
     confidence_.resize(header_.point_count);
     std::memcpy(confidence_.data(), bytes_.data() + header_.confidence_offset, 4 * confidence_.size());
@@ -128,8 +125,7 @@ message_body::message_body(std::vector<std::byte> bytes, const segment_header& h
 
 std::span<const float> message_body::points() const {
   // Both header sizes are multiples of 4 and vectors are aligned for any scalar.
-  return {reinterpret_cast<const float*>(bytes_.data() + header_.points_offset),
-          size_t{header_.point_count} * 3};
+  return {reinterpret_cast<const float*>(bytes_.data() + header_.points_offset), size_t{header_.point_count} * 3};
 }
 
 std::span<const uint8_t> message_body::colours() const {
@@ -153,12 +149,11 @@ void check_keyframe_id(const keyframe_id& id) {
   if (id.value.empty())
     throw bad_input("keyframe_id is empty, it must have 1 to " + text(keyframe_id::max_bytes) + " bytes");
   if (id.value.size() > keyframe_id::max_bytes)
-    throw bad_input("keyframe_id has " + text(id.value.size()) + " bytes, at most "
-                    + text(keyframe_id::max_bytes) + " are taken");
+    throw bad_input("keyframe_id has " + text(id.value.size()) + " bytes, at most " + text(keyframe_id::max_bytes)
+                    + " are taken");
   for (char c : id.value)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      throw bad_input("keyframe_id holds a control character (code " + text(static_cast<unsigned char>(c))
-                      + ")");
+      throw bad_input("keyframe_id holds a control character (code " + text(static_cast<unsigned char>(c)) + ")");
   if (!is_utf8(id.value))
     throw bad_input("keyframe_id is not valid UTF-8");
 }

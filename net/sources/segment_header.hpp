@@ -17,8 +17,7 @@ inline constexpr size_t short_header_bytes = 104, long_header_bytes = 108;
 /// More points than this in one keyframe are refused; the map's own limit.
 inline constexpr uint32_t max_keyframe_points = 1u << 22;
 /// No keyframe is larger than this.
-inline constexpr uint64_t max_keyframe_bytes
-    = long_header_bytes + uint64_t{max_keyframe_points} * (12 + 4 + 4);
+inline constexpr uint64_t max_keyframe_bytes = long_header_bytes + uint64_t{max_keyframe_points} * (12 + 4 + 4);
 
 /// The content type of a keyframe as the body of a message (the 108-byte form).
 inline constexpr const char* keyframe_content_type = "application/vnd.tessera.keyframe";

@@ -49,8 +49,7 @@ size_t read_some(const descriptor& file, std::byte* to, size_t bytes, off_t offs
 }
 
 void warn_of_unlinking(const std::string& name, int error) {
-  spdlog::warn("segment {} cannot be unlinked: {}; is it another user's?", printable(name, 300),
-               system_text(error));
+  spdlog::warn("segment {} cannot be unlinked: {}; is it another user's?", printable(name, 300), system_text(error));
 }
 
 uint64_t mix(uint64_t h, uint64_t word) {
@@ -65,8 +64,7 @@ std::string checked_segment_name(std::string_view name, std::string_view prefix)
   std::string wanted = prefix.starts_with('/') ? std::string(prefix) : "/" + std::string(prefix);
   auto refuse = [&](const std::string& why) { throw bad_input("shm_key '" + printable(name) + "' " + why); };
   if (full.size() - 1 > longest_name)
-    refuse("has " + std::to_string(full.size() - 1) + " bytes, at most " + std::to_string(longest_name)
-           + " are allowed");
+    refuse("has " + std::to_string(full.size() - 1) + " bytes, at most " + std::to_string(longest_name) + " are allowed");
   if (full.find('/', 1) != std::string::npos)
     refuse("has a slash after its first byte");
   if (full.find("..") != std::string::npos)
@@ -168,8 +166,7 @@ std::span<const float> shm_segment::points() const {
 }
 
 std::span<const uint8_t> shm_segment::colours() const {
-  return {reinterpret_cast<const uint8_t*>(data_ + header_.colours_offset),
-          size_t{header_.point_count} * header_.channels};
+  return {reinterpret_cast<const uint8_t*>(data_ + header_.colours_offset), size_t{header_.point_count} * header_.channels};
 }
 
 std::span<const float> shm_segment::confidence() const {
@@ -183,8 +180,8 @@ std::span<const float> shm_segment::confidence() const {
 std::string shm_segment::torn() const {
   auto now = identify_segment(file_);
   if (now.bytes != identity_.bytes)
-    return "segment " + name_ + " changed its size from " + std::to_string(identity_.bytes) + " to "
-           + std::to_string(now.bytes) + " bytes while it was read";
+    return "segment " + name_ + " changed its size from " + std::to_string(identity_.bytes) + " to " + std::to_string(now.bytes)
+           + " bytes while it was read";
   if (guard_->hit())
     return "segment " + name_ + " was cut short while it was read";
   if (!now.same_content(identity_))
@@ -204,16 +201,15 @@ void shm_segment::unlink() const {
   // at, and put back if it is not the one that was read: that one is still open, so no other has its inode.
   static std::atomic<uint64_t> number = 0;
   const auto path = shm_folder + name_;
-  const auto aside = std::string(shm_folder) + "/.tessera-done-" + std::to_string(getpid()) + "-"
-                     + std::to_string(number++);
+  const auto aside = std::string(shm_folder) + "/.tessera-done-" + std::to_string(getpid()) + "-" + std::to_string(number++);
   struct stat moved {};
   if (::rename(path.c_str(), aside.c_str()) != 0) {
     if (errno != ENOENT)
       warn_of_unlinking(name_, errno);
     return;
   }
-  const bool another = ::lstat(aside.c_str(), &moved) == 0
-                       && (moved.st_ino != identity_.inode || moved.st_dev != identity_.device);
+  const bool another
+    = ::lstat(aside.c_str(), &moved) == 0 && (moved.st_ino != identity_.inode || moved.st_dev != identity_.device);
   if (another && ::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
     return;
   ::unlink(aside.c_str());

@@ -43,12 +43,10 @@ struct segment_identity {
   /// Every page of the file has been written to.
   bool whole = false;
 
-  [[nodiscard]] bool same_file(const segment_identity& o) const {
-    return device == o.device && inode == o.inode;
-  }
+  [[nodiscard]] bool same_file(const segment_identity& o) const { return device == o.device && inode == o.inode; }
   [[nodiscard]] bool same_content(const segment_identity& o) const {
-    return same_file(o) && bytes == o.bytes && modified.tv_sec == o.modified.tv_sec
-           && modified.tv_nsec == o.modified.tv_nsec && digest == o.digest;
+    return same_file(o) && bytes == o.bytes && modified.tv_sec == o.modified.tv_sec && modified.tv_nsec == o.modified.tv_nsec
+           && digest == o.digest;
   }
 };
 

@@ -40,9 +40,8 @@ public:
   folder_watch() : file_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
     if (!file_.valid()
         || inotify_add_watch(file_.get(), shm_folder,
-                             IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE
-                                 | IN_ONLYDIR)
-               < 0)
+                             IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
+             < 0)
       throw std::runtime_error(std::string("cannot watch ") + shm_folder + ": " + std::strerror(errno)
                                + "; is it mounted, and is fs.inotify.max_user_watches large enough?");
   }
@@ -111,9 +110,8 @@ std::string hex(uint64_t value) {
 class shm_watch final : public source {
 public:
   shm_watch(const std::string& prefix, const source_options& options)
-      : prefix_(prefix.starts_with('/') ? prefix : "/" + prefix), options_(options) {
-    if (prefix_.find('/', 1) != std::string::npos || prefix_.find("..") != std::string::npos
-        || prefix_.size() < 2)
+    : prefix_(prefix.starts_with('/') ? prefix : "/" + prefix), options_(options) {
+    if (prefix_.find('/', 1) != std::string::npos || prefix_.find("..") != std::string::npos || prefix_.size() < 2)
       throw std::invalid_argument("shared memory prefix is '" + printable(prefix_)
                                   + "', must be a slash and then one to 200 bytes without a slash or '..'");
   }
@@ -194,9 +192,7 @@ private:
         found.emplace_back(s.st_mtim, "/" + std::string(entry->d_name));
     }
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-      auto key = [](const auto& f) {
-        return std::tuple(f.first.tv_sec, f.first.tv_nsec, std::string_view(f.second));
-      };
+      auto key = [](const auto& f) { return std::tuple(f.first.tv_sec, f.first.tv_nsec, std::string_view(f.second)); };
       return key(a) < key(b);
     });
     // Whether somebody still writes to one of them cannot be seen: each must hold still for a while.
@@ -223,8 +219,7 @@ private:
   }
 
   /// Takes every candidate that is whole by now.
-  void take_ready(keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk,
-                  const std::stop_token& stop) {
+  void take_ready(keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk, const std::stop_token& stop) {
     std::vector<std::pair<uint64_t, std::string>> names;
     for (const auto& [name, c] : waiting_)
       names.emplace_back(c.order, name);
@@ -238,8 +233,7 @@ private:
   }
 
   /// Returns false if it must be looked at again.
-  bool decide(const std::string& name, candidate& c, keyframe_sink& sink,
-              const std::shared_ptr<verdict_desk>& desk) {
+  bool decide(const std::string& name, candidate& c, keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk) {
     try {
       auto key = checked_segment_name(name, prefix_);
       auto file = open_segment(key);
@@ -268,8 +262,7 @@ private:
         throw;
       }
       c.closed = c.closed && now.whole;
-      if (!c.closed
-          && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
+      if (!c.closed && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
         return false;
       auto segment = std::make_shared<const shm_segment>(key);
       keyframe_id id{name.substr(prefix_.size())};

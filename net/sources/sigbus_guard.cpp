@@ -39,8 +39,7 @@ void on_sigbus(int number, siginfo_t* info, void* context) {
     // What lies behind a lost page is lost, too: one go for all of it.
     auto from = address & ~(page_bytes - 1);
     auto to = (end + page_bytes - 1) & ~(page_bytes - 1);
-    void* zeros = mmap(reinterpret_cast<void*>(from), to - from, PROT_READ,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    void* zeros = mmap(reinterpret_cast<void*>(from), to - from, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (zeros == MAP_FAILED)
       break;
     s.hit.store(true, std::memory_order_release);

@@ -41,12 +41,8 @@ struct solid {
   /// Box: half edges. Ball: radius in x. Cylinder: radius in x, half height in z.
   vec3 half;
 
-  static solid box(paint look, vec3 low, vec3 high) {
-    return {form::box, look, (low + high) * 0.5f, (high - low) * 0.5f};
-  }
-  static solid ball(paint look, vec3 centre, float radius) {
-    return {form::ball, look, centre, {radius, radius, radius}};
-  }
+  static solid box(paint look, vec3 low, vec3 high) { return {form::box, look, (low + high) * 0.5f, (high - low) * 0.5f}; }
+  static solid ball(paint look, vec3 centre, float radius) { return {form::ball, look, centre, {radius, radius, radius}}; }
   static solid cylinder(paint look, vec3 base, float radius, float height) {
     return {form::cylinder, look, base + vec3{0, 0, height / 2}, {radius, radius, height / 2}};
   }

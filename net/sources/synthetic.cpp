@@ -20,8 +20,8 @@ constexpr float pitch_x = 6.5f, pitch_y = 5.5f;
 
 void check(const char* name, double value, double least, double most) {
   if (!(value >= least && value <= most))
-    throw std::invalid_argument(std::string("synthetic ") + name + " is " + std::to_string(value)
-                                + ", must be " + std::to_string(least) + " to " + std::to_string(most));
+    throw std::invalid_argument(std::string("synthetic ") + name + " is " + std::to_string(value) + ", must be "
+                                + std::to_string(least) + " to " + std::to_string(most));
 }
 
 /// A solid that a tile of the image may show, and how far it is at least.
@@ -61,15 +61,12 @@ void synthetic_options::validate() const {
 }
 
 synthetic_scan::synthetic_scan(std::string scene, const synthetic_options& options)
-    : scene_(std::move(scene)), options_(options) {
+  : scene_(std::move(scene)), options_(options) {
   options.validate();
   if (scene_ != "room" && scene_ != "building")
-    throw std::invalid_argument("there is no synthetic scene '" + scene_
-                                + "': there are synthetic:room and synthetic:building");
+    throw std::invalid_argument("there is no synthetic scene '" + scene_ + "': there are synthetic:room and synthetic:building");
   building_ = scene_ == "building";
-  per_loop_ = options.keyframes > 0 ? options.keyframes
-              : building_           ? rooms_x * rooms_y * steps_per_room
-                                    : room_steps;
+  per_loop_ = options.keyframes > 0 ? options.keyframes : building_ ? rooms_x * rooms_y * steps_per_room : room_steps;
   double half = static_cast<double>(options.view_deg) / 720;
   focal_px_ = static_cast<float>(static_cast<double>(options.width) / 2 * turn_cos(half) / turn_sin(half));
 }
@@ -120,11 +117,8 @@ keyframe synthetic_scan::make(uint64_t index) const {
   const auto& m = p.m;
   vec3 right{m[0], m[4], m[8]}, down{m[1], m[5], m[9]}, forward{m[2], m[6], m[10]}, origin{m[3], m[7], m[11]};
   uint32_t width = options_.width, height = options_.height;
-  float cx = (static_cast<float>(width) - 1) / 2, cy = (static_cast<float>(height) - 1) / 2,
-        inverse = 1 / focal_px_;
-  auto ray = [&](float u, float v) {
-    return normalised(right * ((u - cx) * inverse) + down * ((v - cy) * inverse) + forward);
-  };
+  float cx = (static_cast<float>(width) - 1) / 2, cy = (static_cast<float>(height) - 1) / 2, inverse = 1 / focal_px_;
+  auto ray = [&](float u, float v) { return normalised(right * ((u - cx) * inverse) + down * ((v - cy) * inverse) + forward); };
 
   auto body = std::make_shared<owned_keyframe_body>();
   body->point_data.resize(size_t{3} * width * height);
@@ -159,8 +153,7 @@ keyframe synthetic_scan::make(uint64_t index) const {
           }
           if (what == nullptr)
             continue;
-          auto colour
-              = synthetic_room::colour(*what, origin + direction * nearest.t, nearest.normal, at.variant);
+          auto colour = synthetic_room::colour(*what, origin + direction * nearest.t, nearest.normal, at.variant);
           float t = nearest.t;
           if (noisy) {
             uint64_t bits = hash_of(seed, uint64_t{v} * width + u);
@@ -174,8 +167,7 @@ keyframe synthetic_scan::make(uint64_t index) const {
           point[0] = end.x;
           point[1] = end.y;
           point[2] = end.z;
-          std::copy(colour.begin(), colour.end(),
-                    body->colour_data.begin() + static_cast<std::ptrdiff_t>(3 * points));
+          std::copy(colour.begin(), colour.end(), body->colour_data.begin() + static_cast<std::ptrdiff_t>(3 * points));
           ++points;
         }
     }
@@ -185,7 +177,7 @@ keyframe synthetic_scan::make(uint64_t index) const {
   keyframe frame;
   auto number = std::to_string(index);
   frame.id.value = scene_ + "-" + std::string(number.size() < 6 ? 6 - number.size() : 0, '0') + number;
-  frame.timestamp_ns = index * frame_interval_ns;
+  frame.timestamp_ns = (index + 1) * frame_interval_ns; // 0 would mean that it has none
   frame.received_ns = system_now_ns();
   frame.world_from_camera = camera(index);
   frame.body = std::move(body);
@@ -197,7 +189,7 @@ namespace {
 class synthetic_source final : public source {
 public:
   synthetic_source(const std::string& scene, const source_options& options)
-      : scene_(scene), scan_(scene, options.synthetic), options_(options) {}
+    : scene_(scene), scan_(scene, options.synthetic), options_(options) {}
 
   [[nodiscard]] std::string kind() const override { return "synthetic"; }
   [[nodiscard]] std::string where() const override { return "synthetic:" + scene_; }
@@ -207,8 +199,8 @@ public:
     auto todo = order();
     pace ticks(options_.rate);
     ordered_prefetch<uint64_t, keyframe> frames(
-        options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
-        [&](uint64_t index) { return scan_.make(index); });
+      options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
+      [&](uint64_t index) { return scan_.make(index); });
     while (auto frame = frames.next()) {
       if (!ticks.wait(stop))
         return;

@@ -10,9 +10,8 @@ std::vector<solid> furnish() {
   std::vector<solid> s;
   auto box = [&](paint look, vec3 low, vec3 high) { s.push_back(solid::box(look, low, high)); };
   auto ball = [&](paint look, vec3 centre, float radius) { s.push_back(solid::ball(look, centre, radius)); };
-  auto cylinder = [&](paint look, vec3 base, float radius, float height) {
-    s.push_back(solid::cylinder(look, base, radius, height));
-  };
+  auto cylinder
+    = [&](paint look, vec3 base, float radius, float height) { s.push_back(solid::cylinder(look, base, radius, height)); };
   constexpr float in = 0.5f; // how far things reach into floor and walls
   auto lo = room_low, hi = room_high;
   box(paint::floor, {lo.x - 1, lo.y - 1, lo.z - 1}, {hi.x + 1, hi.y + 1, lo.z});

@@ -30,8 +30,7 @@ struct threaded_service {
   }
   ~threaded_service() {
     set_closed(false);
-    if (!running.actors.empty())
-      stop_service(system, running);
+    stop_service(system, running);
   }
   void set_closed(bool closed) {
     std::lock_guard lock{by->mutex};
@@ -41,7 +40,7 @@ struct threaded_service {
   std::optional<map_status> status() {
     std::optional<map_status> out;
     caf::scoped_actor self{system};
-    self->request(running.partitioner, std::chrono::seconds{60}, status_atom::value)
+    self->request(running.partitioner.get(), std::chrono::seconds{60}, status_atom::value)
       .receive([&](const map_status& s) { out = s; }, [](const caf::error&) {});
     return out;
   }
@@ -66,7 +65,7 @@ TEST_CASE("ingest refuses bad keyframes with a reason, counts them and goes on")
   body->colour_data.resize(6);
   nothing.body = body;
   auto a = s->put(bad_pose), b = s->put(bad_id), c = s->put(nothing), d = s->put(frames[0]);
-  auto e = s->ask<verdict>(s->running.ingest, revise_atom::value, frames[0].id, bad_pose.world_from_camera);
+  auto e = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frames[0].id, bad_pose.world_from_camera);
   s->run();
   CHECK((*a)->what == outcome::refused);
   CHECK_THAT((*a)->reason, Catch::Contains("pose[0][0] is nan"));
@@ -163,7 +162,8 @@ TEST_CASE("what cannot be made a keyframe is counted by its source, and logged a
   s->run();
   REQUIRE(log.size() == 1);
   CHECK_THAT(log[0], Catch::Contains("kf 7") && Catch::Contains("pose[1][1] is inf, not finite"));
-  caf::anon_send(s->running.ingest, aside_atom::value, std::string{"amqp"}, std::string{"message 5"}, std::string{"not msgpack"});
+  caf::anon_send(s->running.ingest.get(), aside_atom::value, std::string{"amqp"}, std::string{"message 5"},
+                 std::string{"not msgpack"});
   s->run();
   CHECK(s->running.context.numbers->set_aside.by_source().at("amqp") == 1);
   CHECK(s->running.context.numbers->set_aside.newest().front().reason == "not msgpack");
@@ -252,7 +252,7 @@ TEST_CASE("with real threads and meshers killed meanwhile the map is that of the
     while (!stop) {
       const region_key region{static_cast<int32_t>(random() % 7) - 3, static_cast<int32_t>(random() % 7) - 3,
                               static_cast<int32_t>(random() % 7) - 3};
-      self->request(s.running.supervisor, std::chrono::seconds{20}, kill_atom::value, region)
+      self->request(s.running.supervisor.get(), std::chrono::seconds{20}, kill_atom::value, region)
         .receive([](bool) {}, [](const caf::error&) {});
       std::this_thread::sleep_for(std::chrono::microseconds{300});
     }

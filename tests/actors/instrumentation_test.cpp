@@ -12,11 +12,13 @@ using namespace tessera::toy;
 
 namespace {
 
-using probe_actor = caf::typed_actor<caf::replies_to<caf::get_atom, int>::with<int>, caf::reacts_to<caf::put_atom>, caf::reacts_to<view>>;
+using probe_actor
+  = caf::typed_actor<caf::replies_to<caf::get_atom, int>::with<int>, caf::reacts_to<caf::put_atom>, caf::reacts_to<view>>;
 
 class probe final : public instrumented<probe_actor> {
 public:
-  probe(caf::actor_config& cfg, actor_context context, on_throw policy) : instrumented(cfg, std::move(context), {"probe", {}, {}, policy}) {}
+  probe(caf::actor_config& cfg, actor_context context, on_throw policy)
+    : instrumented(cfg, std::move(context), {"probe", {}, {}, policy}) {}
   behavior_type make_behavior() override {
     return {
       [](caf::get_atom, int x) {
@@ -109,7 +111,7 @@ TEST_CASE("the inspector lists every actor of the service with what it did") {
     s.put(f);
   s.run();
   const auto regions = s.status().regions;
-  auto answer = s.ask<std::vector<actor_status>>(s.running.inspector, status_atom::value);
+  auto answer = s.ask<std::vector<actor_status>>(s.running.inspector.get(), status_atom::value);
   s.run();
   std::map<std::string, size_t> roles;
   for (const auto& a : **answer) {
@@ -141,15 +143,16 @@ TEST_CASE("a restarted mesher tells how often it was") {
   for (const auto& f : frames)
     s.put(f);
   s.run();
-  const auto region = region_of(cell_of(make(small_map(), *frames[0].body, frames[0].world_from_camera, *std::make_unique<ray_counts>())[0],
-                                        frames[0].world_from_camera),
-                                edge_units(small_map()));
+  const auto region
+    = region_of(cell_of(make(small_map(), *frames[0].body, frames[0].world_from_camera, *std::make_unique<ray_counts>())[0],
+                        frames[0].world_from_camera),
+                edge_units(small_map()));
   for (int i = 0; i < 3; ++i) {
-    auto killed = s.ask<bool>(s.running.supervisor, kill_atom::value, region);
+    auto killed = s.ask<bool>(s.running.supervisor.get(), kill_atom::value, region);
     s.run();
     CHECK(killed->value());
   }
-  auto nobody = s.ask<bool>(s.running.supervisor, kill_atom::value, region_key{99, 99, 99});
+  auto nobody = s.ask<bool>(s.running.supervisor.get(), kill_atom::value, region_key{99, 99, 99});
   s.run();
   CHECK_FALSE(nobody->value());
   uint64_t restarts = 0;
@@ -158,14 +161,6 @@ TEST_CASE("a restarted mesher tells how often it was") {
       restarts = a.restarts;
   CHECK(restarts == 3);
   CHECK(s.running.context.numbers->restarts == 3);
-}
-
-TEST_CASE("the loss of an actor that cannot be started again is told") {
-  auto by = std::make_shared<control>();
-  stepped_service s{config_for(by), by};
-  caf::anon_send_exit(s.running.broadcaster, caf::exit_reason::kill);
-  s.run();
-  CHECK(s.running.context.numbers->lost_core == 1);
 }
 
 TEST_CASE("a cycle clock's durations are those of the steady clock") {

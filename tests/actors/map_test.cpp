@@ -1,4 +1,5 @@
-// The laws of the map, through actors: whatever happens on the way, the same live keyframes give the same hash as without any actors.
+// The laws of the map, through actors: whatever happens on the way, the same live keyframes give the same hash as without any
+// actors.
 
 #include "toy_service.hpp"
 
@@ -66,8 +67,8 @@ TEST_CASE("a retracted keyframe was never there, and can come again") {
   auto frames = random_frames(3, 6);
   for (const auto& f : frames)
     s->put(f);
-  auto gone = s->ask<verdict>(s->running.ingest, retract_atom::value, frames[2].id);
-  auto unknown = s->ask<verdict>(s->running.ingest, retract_atom::value, keyframe_id{"never seen"});
+  auto gone = s->ask<verdict>(s->running.ingest.get(), retract_atom::value, frames[2].id);
+  auto unknown = s->ask<verdict>(s->running.ingest.get(), retract_atom::value, keyframe_id{"never seen"});
   s->run();
   CHECK((*gone)->what == outcome::accepted);
   CHECK((*unknown)->what == outcome::unknown);
@@ -79,7 +80,7 @@ TEST_CASE("a retracted keyframe was never there, and can come again") {
   CHECK((*again)->what == outcome::accepted);
   CHECK(s->status().field.hash == truth(small_map(), all));
   for (const auto& f : all)
-    s->ask<verdict>(s->running.ingest, retract_atom::value, f.id);
+    s->ask<verdict>(s->running.ingest.get(), retract_atom::value, f.id);
   s->run();
   const auto empty = s->status();
   CHECK(empty.field.hash == map_hash{});
@@ -97,8 +98,8 @@ TEST_CASE("a revised keyframe is as if it had come with the new pose") {
   pose moved = frames[1].world_from_camera;
   moved.m[3] += 33;
   moved.m[7] -= 20;
-  auto done = s->ask<verdict>(s->running.ingest, revise_atom::value, frames[1].id, moved);
-  auto unknown = s->ask<verdict>(s->running.ingest, revise_atom::value, keyframe_id{"never seen"}, moved);
+  auto done = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frames[1].id, moved);
+  auto unknown = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, keyframe_id{"never seen"}, moved);
   s->run();
   CHECK((*done)->what == outcome::accepted);
   CHECK((*unknown)->what == outcome::unknown);
@@ -118,7 +119,7 @@ TEST_CASE("changes of one id are done in their order, however they interleave") 
   for (unsigned seed = 0; seed < 10; ++seed) {
     auto s = start();
     std::mt19937 random{seed};
-    auto& in = s->running.ingest;
+    const auto in = s->running.ingest.get();
     std::vector<std::shared_ptr<std::optional<verdict>>> v;
     v.push_back(s->ask<verdict>(in, ingest_atom::value, frames[0]));
     s->scheduler().run_once(); // each asker sends in its first step
@@ -158,7 +159,7 @@ TEST_CASE("meshers that are killed at random while keyframes come, go and move l
     int kills = 0;
     // The order of messages to ingest must be known to know the truth: one asker a step, run until it has sent.
     auto send_now = [&](auto... xs) {
-      auto v = s->ask<verdict>(s->running.ingest, xs...);
+      auto v = s->ask<verdict>(s->running.ingest.get(), xs...);
       s->scheduler().run_once_lifo();
       verdicts.push_back(v);
     };
@@ -168,7 +169,8 @@ TEST_CASE("meshers that are killed at random while keyframes come, go and move l
       ray_counts counts;
       uint64_t beyond = 0;
       for (const auto& part : split(small_map(), make(small_map(), *frames[i].body, frames[i].world_from_camera, counts),
-                                    frames[i].world_from_camera, beyond).parts)
+                                    frames[i].world_from_camera, beyond)
+                                .parts)
         seen[part.region] = true;
       s->run_some(random, random() % 120);
       if (i % 3 == 2) {
@@ -194,7 +196,7 @@ TEST_CASE("meshers that are killed at random while keyframes come, go and move l
       }
       for (int k = 0; k < 3; ++k) {
         auto region = std::next(seen.begin(), static_cast<std::ptrdiff_t>(random() % seen.size()))->first;
-        auto killed = s->ask<bool>(s->running.supervisor, kill_atom::value, region);
+        auto killed = s->ask<bool>(s->running.supervisor.get(), kill_atom::value, region);
         s->run_some(random, random() % 40);
         ++kills;
       }
@@ -216,7 +218,7 @@ TEST_CASE("meshers that are killed at random while keyframes come, go and move l
     s->tick(std::chrono::minutes{60});
     CHECK(s->running.context.registry->existing() == s->running.context.registry->statuses().size());
     // Viewers see what the field holds.
-    auto patches = s->ask<std::vector<patch>>(s->running.broadcaster, list_atom::value);
+    auto patches = s->ask<std::vector<patch>>(s->running.broadcaster.get(), list_atom::value);
     s->run();
     uint64_t triangles = 0;
     for (const auto& p : **patches)
@@ -259,7 +261,7 @@ TEST_CASE("a keyframe for which there is no memory is refused whole, and the map
   CHECK(s->status().keyframes == 3);
   pose far = frames[0].world_from_camera;
   far.m[3] += 1000;
-  auto stays = s->ask<verdict>(s->running.ingest, revise_atom::value, frames[0].id, far);
+  auto stays = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frames[0].id, far);
   s->run();
   CHECK((*stays)->what == outcome::refused);
   CHECK(s->status().field.hash == before.field.hash);
@@ -277,8 +279,8 @@ TEST_CASE("the collected meshes are those of all regions, after everything sent 
   for (const auto& f : frames)
     s->put(f);
   s->run();
-  auto meshes = s->ask<std::vector<region_mesh>>(s->running.partitioner, mesh_atom::value);
-  auto regions = s->ask<std::vector<region_status>>(s->running.partitioner, list_atom::value);
+  auto meshes = s->ask<std::vector<region_mesh>>(s->running.partitioner.get(), mesh_atom::value);
+  auto regions = s->ask<std::vector<region_status>>(s->running.partitioner.get(), list_atom::value);
   s->run();
   REQUIRE(meshes->has_value());
   REQUIRE(regions->has_value());

@@ -1,6 +1,7 @@
 // The plain classes that actors are made of.
 
 #include "actors/keyframe_check.hpp"
+#include "actors/log_limit.hpp"
 #include "actors/mesh_digest.hpp"
 #include "actors/patch_board.hpp"
 #include "actors/patch_queue.hpp"
@@ -8,7 +9,6 @@
 #include "actors/refill_book.hpp"
 #include "actors/service.hpp"
 #include "actors/time_histogram.hpp"
-#include "actors/log_limit.hpp"
 #include "actors/token_bucket.hpp"
 
 #include <catch2/catch.hpp>
@@ -47,7 +47,8 @@ std::shared_ptr<owned_keyframe_body> body_of(const keyframe& frame) {
 
 } // namespace
 
-// -- keyframe check -----------------------------------------------------------------------------------------------------------------
+// -- keyframe check
+// -----------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a good keyframe has no fault; points that are not finite are none") {
   auto frame = good_frame();
@@ -80,7 +81,8 @@ TEST_CASE("each bad keyframe is refused with the field, the value and the bound"
   is(fault([](keyframe& f) { f.world_from_camera.m[0] = -1; }), refusal::pose, "reflection");
   is(fault([](keyframe& f) { f.world_from_camera.m[12] = 2; }), refusal::pose, "pose[3][0] is 2, not 0");
   is(fault([](keyframe& f) { f.body = nullptr; }), refusal::points, "no points");
-  is(fault([](keyframe& f) { f.body = std::make_shared<owned_keyframe_body>(); }), refusal::points, "point_count is 0, not 1 to 4194304");
+  is(fault([](keyframe& f) { f.body = std::make_shared<owned_keyframe_body>(); }), refusal::points,
+     "point_count is 0, not 1 to 4194304");
   is(fault([](keyframe& f) {
        auto b = body_of(f);
        b->point_data.push_back(1);
@@ -128,7 +130,8 @@ TEST_CASE("a rotation with the rounding of a 32-bit producer is rigid") {
   }
 }
 
-// -- histogram ----------------------------------------------------------------------------------------------------------------------
+// -- histogram
+// ----------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a time histogram tells quantiles within its bucket's width") {
   time_histogram h;
@@ -148,7 +151,8 @@ TEST_CASE("a time histogram tells quantiles within its bucket's width") {
   CHECK(h.count() == 1002);
 }
 
-// -- placement ----------------------------------------------------------------------------------------------------------------------
+// -- placement
+// ----------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("regions are spread by capacity, and move only to or from the device that changes") {
   placement_table table;
@@ -188,7 +192,8 @@ TEST_CASE("regions are spread by capacity, and move only to or from the device t
     CHECK((two[i] == three[i] || three[i] == device_id{1}));
 }
 
-// -- refills ------------------------------------------------------------------------------------------------------------------------
+// -- refills
+// ------------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a refill sends each part once, to all regions that wait for it, and none that was taken out meanwhile") {
   refill_book book;
@@ -212,7 +217,8 @@ TEST_CASE("a refill sends each part once, to all regions that wait for it, and n
   CHECK(book.empty());
 }
 
-// -- what a viewer lacks --------------------------------------------------------------------------------------------------------------
+// -- what a viewer lacks
+// --------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a stalled viewer's queue holds the newest patch of each region and nothing else") {
   patch_queue queue{1};
@@ -263,8 +269,8 @@ TEST_CASE("the board knows what a viewer lacks") {
   CHECK(board.put(a_patch({0, 0, 0}, 3, 100, 2)));
   CHECK_FALSE(board.put(a_patch({0, 0, 0}, 2)));
   CHECK(board.put(a_patch({1, 0, 0}, 1)));
-  CHECK(board.put(a_patch({1, 0, 0}, 2, 56, 0)));             // became empty
-  CHECK_FALSE(board.put(a_patch({2, 0, 0}, 1, 56, 0)));       // was never shown
+  CHECK(board.put(a_patch({1, 0, 0}, 2, 56, 0)));       // became empty
+  CHECK_FALSE(board.put(a_patch({2, 0, 0}, 1, 56, 0))); // was never shown
   CHECK(board.regions() == 1);
   CHECK(board.triangles() == 2);
   CHECK(board.bytes() == 156);
@@ -274,10 +280,10 @@ TEST_CASE("the board knows what a viewer lacks") {
       out.push_back(p.region.x);
     return out;
   };
-  CHECK(lacks("", {}) == std::vector<int32_t>{0});                                             // a late joiner: all that is there
-  CHECK(lacks("e", {{{0, 0, 0}, 3}}).empty());                                                 // has it
-  CHECK(lacks("other", {{{0, 0, 0}, 3}}) == std::vector<int32_t>{0});                          // of another run
-  CHECK(lacks("e", {{{0, 0, 0}, 2}, {{1, 0, 0}, 1}}) == std::vector<int32_t>{0, 1});           // old, and one to delete
+  CHECK(lacks("", {}) == std::vector<int32_t>{0});                                   // a late joiner: all that is there
+  CHECK(lacks("e", {{{0, 0, 0}, 3}}).empty());                                       // has it
+  CHECK(lacks("other", {{{0, 0, 0}, 3}}) == std::vector<int32_t>{0});                // of another run
+  CHECK(lacks("e", {{{0, 0, 0}, 2}, {{1, 0, 0}, 1}}) == std::vector<int32_t>{0, 1}); // old, and one to delete
   CHECK(lacks("e", {{{0, 0, 0}, 3}, {{1, 0, 0}, 2}}).empty());
   CHECK(board.unknown({"e", {{{7, 0, 0}, 4}, {{0, 0, 0}, 3}}, 0}, "e") == std::vector<held_patch>{{{7, 0, 0}, 4}});
   CHECK(board.unknown({"x", {{{7, 0, 0}, 4}}, 0}, "e").empty());
@@ -312,7 +318,8 @@ TEST_CASE("a token bucket lets bytes through at its rate, and large frames too")
   CHECK(sent <= 10'000 + 200 + 350);
 }
 
-// -- the rest -------------------------------------------------------------------------------------------------------------------------
+// -- the rest
+// -------------------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a mesh's digest changes with every array") {
   mesh m;

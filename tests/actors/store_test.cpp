@@ -44,23 +44,23 @@ TEST_CASE("a store gives back what was put in, from memory and from its file") {
     for (uint32_t step = 0; step < 600; ++step) {
       const auto id = "kf" + std::to_string(random() % 40);
       switch (random() % 4) {
-        case 0:
-        case 1: {
-          auto frame = a_frame(id, random() % 3 == 0 ? 0 : random() % 3000, step);
-          CHECK(store.put(frame) == model.emplace(id, frame).second);
-          break;
-        }
-        case 2:
-          CHECK(store.erase({id}) == (model.erase(id) > 0));
-          break;
-        default: {
-          pose moved;
-          moved.m[7] = static_cast<float>(step);
-          const auto known = model.find(id);
-          CHECK(store.set_pose({id}, moved) == (known != model.end()));
-          if (known != model.end())
-            known->second.world_from_camera = moved;
-        }
+      case 0:
+      case 1: {
+        auto frame = a_frame(id, random() % 3 == 0 ? 0 : random() % 3000, step);
+        CHECK(store.put(frame) == model.emplace(id, frame).second);
+        break;
+      }
+      case 2:
+        CHECK(store.erase({id}) == (model.erase(id) > 0));
+        break;
+      default: {
+        pose moved;
+        moved.m[7] = static_cast<float>(step);
+        const auto known = model.find(id);
+        CHECK(store.set_pose({id}, moved) == (known != model.end()));
+        if (known != model.end())
+          known->second.world_from_camera = moved;
+      }
       }
       CHECK(store.contains({id}) == model.contains(id));
     }
@@ -118,8 +118,8 @@ TEST_CASE("a folder that cannot be written is an error at the start") {
 }
 
 TEST_CASE("a disk that fails is an error, and nothing that was stored is lost") {
-  // A file size limit makes writes fail as a full disk would; the limit of the process cannot be raised again without rights, so a
-  // child tests it.
+  // A file size limit makes writes fail as a full disk would; the limit of the process cannot be raised again without rights, so
+  // a child tests it.
   const auto child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {

@@ -13,7 +13,7 @@ namespace {
 struct viewer {
   explicit viewer(stepped_service& s) : service_{&s} {
     auto seen = frames;
-    handle = spawn_session(s.system, s.running.context, s.running.broadcaster, s.running.session,
+    handle = spawn_session(s.system, s.running.context, s.running.broadcaster.get(), s.running.session,
                            [seen](session_output f) { seen->push_back(std::move(f)); });
   }
   ~viewer() {
@@ -78,7 +78,7 @@ struct fixture {
     s.run();
   }
   std::map<region_key, uint64_t> board() {
-    auto answer = s.ask<std::vector<patch>>(s.running.broadcaster, list_atom::value);
+    auto answer = s.ask<std::vector<patch>>(s.running.broadcaster.get(), list_atom::value);
     s.run();
     std::map<region_key, uint64_t> out;
     for (const auto& p : **answer)
@@ -146,7 +146,7 @@ TEST_CASE("a viewer that comes back gets only what it lacks") {
     again.drain();
     CHECK(again.patches().empty());
   }
-  f.s.ask<verdict>(f.s.running.ingest, retract_atom::value, f.frames[0].id);
+  f.s.ask<verdict>(f.s.running.ingest.get(), retract_atom::value, f.frames[0].id);
   f.s.run();
   have.push_back({{77, 0, 0}, 5}); // a region that this run never had
   viewer again{f.s};
@@ -177,7 +177,7 @@ TEST_CASE("a region that became empty is taken from every screen") {
   v.drain();
   CHECK_FALSE(v.screen().empty());
   for (size_t i = 0; i < 2; ++i)
-    f.s.ask<verdict>(f.s.running.ingest, retract_atom::value, f.frames[i].id);
+    f.s.ask<verdict>(f.s.running.ingest.get(), retract_atom::value, f.frames[i].id);
   f.s.run();
   v.drain();
   CHECK(v.screen().empty());
@@ -291,7 +291,7 @@ TEST_CASE("versions grow and patches carry the newest keyframe's times") {
     f.put(i, i + 1);
     if (i == 5) {
       for (const auto& [region, version] : f.board())
-        f.s.ask<bool>(f.s.running.supervisor, kill_atom::value, region);
+        f.s.ask<bool>(f.s.running.supervisor.get(), kill_atom::value, region);
       f.s.run();
     }
     for (const auto& [region, version] : f.board()) {
@@ -302,7 +302,7 @@ TEST_CASE("versions grow and patches carry the newest keyframe's times") {
   uint64_t latest = 0;
   for (const auto& frame : f.frames)
     latest = std::max(latest, frame.timestamp_ns);
-  auto answer = f.s.ask<std::vector<patch>>(f.s.running.broadcaster, list_atom::value);
+  auto answer = f.s.ask<std::vector<patch>>(f.s.running.broadcaster.get(), list_atom::value);
   f.s.run();
   uint64_t shown = 0;
   for (const auto& p : **answer)

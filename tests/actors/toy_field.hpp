@@ -1,6 +1,6 @@
 #pragma once
-// A field so small that its truth is plain: counts of points on a lattice of 8 voxels an edge. It keeps the laws of the real one (sums of
-// integers; regions with an apron), costs nothing, and can be told to fail.
+// A field so small that its truth is plain: counts of points on a lattice of 8 voxels an edge. It keeps the laws of the real one
+// (sums of integers; regions with an apron), costs nothing, and can be told to fail.
 
 #include "actors/ray_functions.hpp"
 #include "gpu/backend.hpp"

@@ -2,6 +2,7 @@
 // A service on the toy field, either under CAF's test scheduler (every step is the test's) or with real threads.
 
 #include "actors/service.hpp"
+#include "actors/supervisor.hpp"
 #include "tests/support/script_actor.hpp"
 #include "toy_field.hpp"
 
@@ -91,19 +92,20 @@ inline std::vector<keyframe> random_frames(unsigned seed, size_t count) {
 /// A service whose every step the test takes: run() works off all messages, tick() lets time pass.
 class stepped_service {
 public:
-  stepped_service(const service_config& how, std::shared_ptr<control> steered) : by{std::move(steered)}, running{start_service(system, how)} {
+  stepped_service(const service_config& how, std::shared_ptr<control> steered)
+    : by{std::move(steered)}, running{start_service(system, how)} {
     run();
   }
   ~stepped_service() {
-    for (const auto& a : running.actors)
+    caf::anon_send_exit(running.supervisor.get(), caf::exit_reason::user_shutdown);
+    run();
+    for (const auto& a : running.actors())
       caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
-    running = {};
+    running.forget();
     run();
   }
 
-  caf::scheduler::test_coordinator& scheduler() {
-    return dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
-  }
+  caf::scheduler::test_coordinator& scheduler() { return dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler()); }
   void run() { scheduler().run(); }
   /// Runs some steps, in a random order of actors.
   void run_some(std::mt19937& random, size_t steps) {
@@ -131,12 +133,17 @@ public:
   }
 
   std::shared_ptr<std::optional<verdict>> put(const keyframe& frame) {
-    return ask<verdict>(running.ingest, ingest_atom::value, frame);
+    return ask<verdict>(running.ingest.get(), ingest_atom::value, frame);
+  }
+
+  /// Kills the actor of a role, as a drill does.
+  void kill(const std::string& role) {
+    caf::anon_send(caf::actor_cast<supervisor_setup>(running.supervisor.get()), kill_atom::value, role);
   }
 
   /// The map's state after everything so far. Time passes, so that what is tried again is.
   map_status status() {
-    auto answer = ask<map_status>(running.partitioner, status_atom::value);
+    auto answer = ask<map_status>(running.partitioner.get(), status_atom::value);
     run();
     for (int i = 0; i < 100 && !*answer; ++i)
       tick(std::chrono::milliseconds{250});

@@ -1,8 +1,8 @@
 // What the instrumentation of actors costs: the same actors with and without it, in turns, and the ratio of their times.
 //
-// Two loads. "empty": a message whose handler does nothing, the worst that can be. "job": a handler that works 20 us, less than the
-// lightest real message (one keyframe's part for one region at 5 cm). The bound of 1 % is for the second, and for a message of the
-// service as a whole; what the first says is the cost in nanoseconds.
+// Two loads. "empty": a message whose handler does nothing, the worst that can be. "job": a handler that works 20 us, less than
+// the lightest real message (one keyframe's part for one region at 5 cm). The bound of 1 % is for the second, and for a message
+// of the service as a whole; what the first says is the cost in nanoseconds.
 
 #include "actors/instrumented.hpp"
 #include "messages/actors.hpp"

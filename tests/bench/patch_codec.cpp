@@ -70,10 +70,9 @@ int main(int argc, char** argv) try {
   for (float steps : {16.f, 32.f, 64.f}) {
     auto c = measure(regions, map.voxel_m / steps);
     auto n = std::max<double>(1, static_cast<double>(c.triangles));
-    std::printf(
-        "grid of voxel/%-2.0f%s  %.3f bytes/triangle  encode %.2f ms  decode %.2f ms per 10,000 triangles\n",
-        static_cast<double>(steps), steps == patch_steps_per_voxel ? " (used)" : "       ",
-        static_cast<double>(c.bytes) / n, c.encode_s * 1e7 / n, c.decode_s * 1e7 / n);
+    std::printf("grid of voxel/%-2.0f%s  %.3f bytes/triangle  encode %.2f ms  decode %.2f ms per 10,000 triangles\n",
+                static_cast<double>(steps), steps == patch_steps_per_voxel ? " (used)" : "       ",
+                static_cast<double>(c.bytes) / n, c.encode_s * 1e7 / n, c.decode_s * 1e7 / n);
   }
   return 0;
 } catch (const std::exception& e) {

@@ -62,13 +62,15 @@ int main(int argc, char** argv) {
       },
       [&] { writer.discard(key); });
     float seen = 0;
-    auto bounds = measure(times, [&](int) { seen += tessera::producer::bounds(points.data(), count)[0]; }, [] {});
+    auto bounds = measure(
+      times, [&](int) { seen += tessera::producer::bounds(points.data(), count)[0]; }, [] {});
     if (note_bytes == 0 || seen == 0)
       return 1;
     std::printf("%8zu  %-12s%10.3f%10.3f\n", count, "publish", publish.median_ms, publish.p99_ms);
     std::printf("%8zu  %-12s%10.3f%10.3f\n", count, "bounds only", bounds.median_ms, bounds.p99_ms);
     char text[200];
-    std::snprintf(text, sizeof text, "%s\"%zu\": {\"publish_median_ms\": %.3f, \"publish_p99_ms\": %.3f, \"bounds_median_ms\": %.3f}",
+    std::snprintf(text, sizeof text,
+                  "%s\"%zu\": {\"publish_median_ms\": %.3f, \"publish_p99_ms\": %.3f, \"bounds_median_ms\": %.3f}",
                   json.size() > 1 ? ", " : "", count, publish.median_ms, publish.p99_ms, bounds.median_ms);
     json += text;
   }

@@ -26,7 +26,8 @@ std::map<std::string, given> file(const std::string& text) {
   return read_toml(in, "test.toml");
 }
 
-layers with(std::map<std::string, given> flags, std::map<std::string, std::string> environment = {}, const std::string& text = "") {
+layers with(std::map<std::string, given> flags, std::map<std::string, std::string> environment = {},
+            const std::string& text = "") {
   return {std::move(flags), variables(std::move(environment)), file(text), {}};
 }
 
@@ -162,7 +163,8 @@ TEST_CASE("sizes take units") {
 }
 
 TEST_CASE("a settings file is read with its comments, quotes and escapes") {
-  const auto values = file("# first\n\n[server]\ntoken = \"a#b, \\\"c\\\"\" # last\nport=1_000\ninsecure = true\n[work]\nstore-dir = '/x\\y'\r\n");
+  const auto values = file(
+    "# first\n\n[server]\ntoken = \"a#b, \\\"c\\\"\" # last\nport=1_000\ninsecure = true\n[work]\nstore-dir = '/x\\y'\r\n");
   CHECK(values.at("token").text == "a#b, \"c\"");
   CHECK(values.at("token").where == "test.toml line 4");
   CHECK(values.at("port").text == "1000");

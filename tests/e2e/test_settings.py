@@ -1,6 +1,7 @@
 """Settings as a user meets them: flags, environment, file, help, errors."""
 
 import json
+import os
 import struct
 import subprocess
 
@@ -65,6 +66,7 @@ def test_names_of_older_deployments_work_or_say_that_they_do_not(tessera):
         (("--config", "/nowhere.toml"), {}, ("/nowhere.toml",)),
         (("--region-size", "20"), {}, ("region-size", '"20"', "multiple of 8")),
         (("--min-range", "5", "--max-range", "2"), {}, ("min-range", "max-range")),
+        (("--backend", "cuda"), {}, ("backend", '"cuda"', "auto or cpu")),
         (("--such-a-flag",), {}, ("--such-a-flag",)),
     ],
 )
@@ -90,6 +92,38 @@ def test_bench_prints_one_object(tessera):
         assert 0 < result["stages"][stage]["median_ms"] <= result["stages"][stage]["p99_ms"]
     digits, _ = service.hash_of(tessera, "synthetic:room", "--limit", 4)
     assert result["map_hash"] == digits
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu"])
+def test_each_command_says_which_backend_works(tessera, tmp_path, name):
+    for command, *options in (("hash",), ("mesh", "-o", tmp_path / "room.ply"), ("bench", "--json")):
+        status, out, err = service.run(tessera, command, "synthetic:room", "--limit", 1, "--backend", name, *options)
+        assert status == 0, err
+        assert err.count("backend cpu") == 1
+    assert json.loads(out)["backend"] == "cpu"
+    running = service.Service(tessera, "synthetic:room", options=("--limit", 1, "--backend", name))
+    try:
+        assert sum("backend cpu" in line for line in running.log) == 1
+        assert any('backend="cpu"' in sample for sample in running.metrics())
+    finally:
+        running.stop()
+
+
+def test_one_thread_and_one_core_are_enough(tessera):
+    digits, _ = service.hash_of(tessera, "synthetic:room", "--limit", 4)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # children inherit it
+    try:
+        for options in ((), ("--threads", 1)):
+            running = service.Service(tessera, "synthetic:room", options=("--limit", 4, *options))
+            try:
+                assert running.wait_for_keyframes(4) == digits
+                actors = [actor["role"] for actor in running.get("/v1/actors")]
+                assert actors.count("device worker") == actors.count("ray maker") == 1
+            finally:
+                running.stop()
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_mesh_writes_each_format(tessera, tmp_path):

@@ -12,8 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     try {
       require(parse_numbers({reinterpret_cast<const char*>(data), size}, wanted).size() == wanted);
     } catch (const bad_input& e) {
-      require(e.what()[0] != '\0'
-              && std::string_view(e.what()).size() < 200); // an answer does not grow with its file
+      require(e.what()[0] != '\0' && std::string_view(e.what()).size() < 200); // an answer does not grow with its file
     }
   }
   return 0;

@@ -20,8 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(h.point_count > 0 && h.point_count <= max_keyframe_points);
     require(h.points_offset + 12 * uint64_t{h.point_count} == h.colours_offset);
     auto end = h.colours_offset + uint64_t{h.channels} * h.point_count;
-    require(h.has_confidence ? h.confidence_offset == end && end + 4 * uint64_t{h.point_count} == claimed
-                             : end == claimed);
+    require(h.has_confidence ? h.confidence_offset == end && end + 4 * uint64_t{h.point_count} == claimed : end == claimed);
   } catch (const bad_input& e) {
     require(e.what()[0] != '\0');
   }

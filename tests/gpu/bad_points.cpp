@@ -48,7 +48,7 @@ TEST_CASE("bad points are counted by what is wrong with them and make no rays") 
   }
   SECTION("not finite, on any axis") {
     auto body = body_of(
-        {not_a_number, 0, 1, 0, not_a_number, 1, 0, 0, not_a_number, infinity, 0, 1, 0, -infinity, 1, 0, 0, infinity, 0, 0, 1});
+      {not_a_number, 0, 1, 0, not_a_number, 1, 0, 0, not_a_number, infinity, 0, 1, 0, -infinity, 1, 0, 0, infinity, 0, 0, 1});
     CHECK(make_rays(map, body, {}, counts).size() == 1);
     CHECK(counts.not_finite == 6);
     CHECK(counts.valid == 1);
@@ -210,7 +210,7 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
           for (int x = -reach; x <= reach; ++x) {
             const region_key key{x, y, z};
             const ray_job job{
-                .batch = {whole}, .first = 0, .count = static_cast<uint32_t>(rays.size()), .world_from_camera = camera};
+              .batch = {whole}, .first = 0, .count = static_cast<uint32_t>(rays.size()), .world_from_camera = camera};
             by_all->integrate(key, {&job, 1});
             const auto want = by_all->stats(key), have = by_part->stats(key);
             if (want != have || *by_all->extract(key) != *by_part->extract(key)) {

@@ -16,12 +16,20 @@ namespace {
 
 using segment = std::pair<int, int>; ///< two edges of the cell, in the order of the triangle
 
-int axis_of(int edge) { return edge % 3; }
-int low_corner(int edge) { return edge / 3; }
-int high_corner(int edge) { return edge / 3 | 1 << edge % 3; }
+int axis_of(int edge) {
+  return edge % 3;
+}
+int low_corner(int edge) {
+  return edge / 3;
+}
+int high_corner(int edge) {
+  return edge / 3 | 1 << edge % 3;
+}
 
 /// Whether the edge lies on the cell's face `axis` = side.
-bool on_face(int edge, int axis, int side) { return axis_of(edge) != axis && (low_corner(edge) >> axis & 1) == side; }
+bool on_face(int edge, int axis, int side) {
+  return axis_of(edge) != axis && (low_corner(edge) >> axis & 1) == side;
+}
 
 bool share_a_face(int p, int q) {
   for (int axis = 0; axis < 3; ++axis)
@@ -155,9 +163,7 @@ TEST_CASE("the surface of any set of inside corners is closed and of two triangl
   for (int z = 0; z + 1 < n; ++z)
     for (int y = 0; y + 1 < n; ++y)
       for (int x = 0; x + 1 < n; ++x) {
-        const auto at = [&](int corner) {
-          return ((z + (corner >> 2)) * n + y + (corner >> 1 & 1)) * n + x + (corner & 1);
-        };
+        const auto at = [&](int corner) { return ((z + (corner >> 2)) * n + y + (corner >> 1 & 1)) * n + x + (corner & 1); };
         size_t set = 0;
         for (int c = 0; c < 8; ++c)
           set |= static_cast<size_t>(in[static_cast<size_t>(at(c))]) << c;
@@ -193,7 +199,8 @@ TEST_CASE("triangles turn counter-clockwise seen from outside") {
       v[axis] = p[2][axis] - p[0][axis];
     }
     for (int axis = 0; axis < 3; ++axis)
-      out += (u[(axis + 1) % 3] * v[(axis + 2) % 3] - u[(axis + 2) % 3] * v[(axis + 1) % 3]) * (p[0][axis] - (corner >> axis & 1));
+      out
+        += (u[(axis + 1) % 3] * v[(axis + 2) % 3] - u[(axis + 2) % 3] * v[(axis + 1) % 3]) * (p[0][axis] - (corner >> axis & 1));
     INFO("corner " << corner);
     CHECK(out > 0);
   }

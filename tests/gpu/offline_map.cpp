@@ -277,7 +277,7 @@ TEST_CASE("regions of an offline map come in the order of their keys, and only t
   const auto meshes = map.meshes();
   CHECK(meshes.size() > 20);
   CHECK(meshes.size() <= map.regions());
-  CHECK(std::is_sorted(meshes.begin(), meshes.end(),
-                       [](const region_mesh& a, const region_mesh& b) { return a.region < b.region; }));
+  CHECK(
+    std::is_sorted(meshes.begin(), meshes.end(), [](const region_mesh& a, const region_mesh& b) { return a.region < b.region; }));
   CHECK(std::all_of(meshes.begin(), meshes.end(), [](const region_mesh& m) { return m.surface->triangles() > 0; }));
 }

@@ -32,8 +32,7 @@ public:
   /// Mean distance; only of observed voxels.
   [[nodiscard]] float distance(const place& v) const {
     const auto w = words(v);
-    return static_cast<float>(static_cast<int64_t>(w[0]) >> 24)
-           / static_cast<float>(static_cast<uint32_t>(w[1]));
+    return static_cast<float>(static_cast<int64_t>(w[0]) >> 24) / static_cast<float>(static_cast<uint32_t>(w[1]));
   }
   /// Whether all corners of the cell are observed.
   [[nodiscard]] bool is_whole(const place& cell) const {
@@ -108,10 +107,8 @@ private:
 
     // The band, and how weights fall off in it.
     const double front = std::min(truncation, length), reach = std::min(truncation, 1.875);
-    const double low = d[a] > 0 ? front * d[a] : reach * -d[a],
-                 high = d[a] > 0 ? reach * d[a] : front * -d[a];
-    const auto first = static_cast<int64_t>(std::ceil(e[a] - low)),
-               last = static_cast<int64_t>(std::floor(e[a] + high));
+    const double low = d[a] > 0 ? front * d[a] : reach * -d[a], high = d[a] > 0 ? reach * d[a] : front * -d[a];
+    const auto first = static_cast<int64_t>(std::ceil(e[a] - low)), last = static_cast<int64_t>(std::floor(e[a] + high));
     const auto units = [&](double voxels) { return static_cast<int64_t>(std::floor(255 / truncation * voxels)); };
     const int64_t behind = units(reach), fall_front = 65536 / (255 - units(0.5)),
                   fall_behind = 65536 / std::max<int64_t>(behind - units(1), 1);
@@ -127,12 +124,10 @@ private:
         for (int64_t i = 0; i < 2; ++i) {
           const int64_t fb = pb >> 12 & 15, fc = pc >> 12 & 15, vb = (pb >> 16) + i, vc = (pc >> 16) + j;
           const int64_t share = (i == 0 ? 16 - fb : fb) * (j == 0 ? 16 - fc : fc);
-          const int64_t scaled = -direction[a] * along + direction[b] * (end[b] - vb * 256)
-                                 + direction[c] * (end[c] - vc * 256);
+          const int64_t scaled = -direction[a] * along + direction[b] * (end[b] - vb * 256) + direction[c] * (end[c] - vc * 256);
           const int64_t distance = std::clamp<int64_t>((scaled + (1 << 17)) >> 18, -255, 255);
           const int64_t weight
-              = share <= 16 ? 0
-                            : (std::min<int64_t>(r.points, 31) * 4 * share * part_of(distance) + 65535) >> 16;
+            = share <= 16 ? 0 : (std::min<int64_t>(r.points, 31) * 4 * share * part_of(distance) + 65535) >> 16;
           if (weight == 0)
             continue;
           place v{};

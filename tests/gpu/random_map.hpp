@@ -41,7 +41,7 @@ inline keyframe wall(const pose& at, std::mt19937& random, int points, bool stra
     const float c[3] = {u * 1.5f, v * 1.5f, strays && i % 50 == 0 ? 3.f + unit(random) : 2.f + 0.3f * std::sin(3 * u)};
     for (int r = 0; r < 3; ++r)
       body->point_data.push_back(
-          strays && i % 97 == 0 ? std::nanf("") : m[4 * r] * c[0] + m[4 * r + 1] * c[1] + m[4 * r + 2] * c[2] + m[4 * r + 3]);
+        strays && i % 97 == 0 ? std::nanf("") : m[4 * r] * c[0] + m[4 * r + 1] * c[1] + m[4 * r + 2] * c[2] + m[4 * r + 3]);
     for (int k = 0; k < 3; ++k)
       body->colour_data.push_back(static_cast<uint8_t>(random()));
   }

@@ -11,7 +11,9 @@ using namespace tessera;
 
 namespace {
 
-ray_job numbered(uint32_t n) { return {.batch = {}, .first = n, .count = 1, .world_from_camera = {}}; }
+ray_job numbered(uint32_t n) {
+  return {.batch = {}, .first = n, .count = 1, .world_from_camera = {}};
+}
 
 } // namespace
 

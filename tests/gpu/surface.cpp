@@ -124,7 +124,7 @@ TEST_CASE("the field is what its description says, sample by sample, and so is i
     }
     CHECK(field.stats().hash == plain.hash());
     const auto observed
-        = std::count_if(plain.voxels().begin(), plain.voxels().end(), [&](const auto& v) { return plain.observed(v.first); });
+      = std::count_if(plain.voxels().begin(), plain.voxels().end(), [&](const auto& v) { return plain.observed(v.first); });
     CHECK(field.stats().voxels == static_cast<uint64_t>(observed));
   }
 }

@@ -88,7 +88,8 @@ TEST_CASE("values out of their range are refused") {
   bytes[1] = std::byte{5};
   CHECK_THROWS_WITH(from_binary<verdict>(bytes), Catch::Contains("out of its range: 5"));
   CHECK_THROWS_AS(from_json<verdict>(R"({"verdict": {"what": 5, "reason": ""}})"), archive_error);
-  CHECK_THROWS_AS(from_json<camera>(R"({"camera": {"id": {"value": ""}, "timestamp_ns": 1, "world_from_camera": {"m": [1, 2]}, "gone": false}})"),
+  CHECK_THROWS_AS(from_json<camera>(
+                    R"({"camera": {"id": {"value": ""}, "timestamp_ns": 1, "world_from_camera": {"m": [1, 2]}, "gone": false}})"),
                   archive_error);
   auto batch = to_json(samples::a_batch());
   batch.replace(batch.find("base64\": \"") + 10, 4, "!!!!");
@@ -96,8 +97,13 @@ TEST_CASE("values out of their range are refused") {
 }
 
 TEST_CASE("base64 is the usual one") {
-  const std::pair<const char*, const char*> pairs[]
-    = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<const char*, const char*> pairs[] = {{"", ""},
+                                                       {"f", "Zg=="},
+                                                       {"fo", "Zm8="},
+                                                       {"foo", "Zm9v"},
+                                                       {"foob", "Zm9vYg=="},
+                                                       {"fooba", "Zm9vYmE="},
+                                                       {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, coded] : pairs) {
     const std::string text{plain};
     const auto bytes = std::as_bytes(std::span{text});

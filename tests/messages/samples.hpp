@@ -56,7 +56,15 @@ inline region_status a_region() {
 }
 
 inline actor_status an_actor() {
-  return {"mesher", 17, region_key{1, 2, 3}, device_id{0}, "busy", "holds \"things\"\n", 3, {{"integrate", 5, 0.1, 0.2, 0.3}, {"x", 1, 0, 0, 0}}, 2,
+  return {"mesher",
+          17,
+          region_key{1, 2, 3},
+          device_id{0},
+          "busy",
+          "holds \"things\"\n",
+          3,
+          {{"integrate", 5, 0.1, 0.2, 0.3}, {"x", 1, 0, 0, 0}},
+          2,
           "boom"};
 }
 

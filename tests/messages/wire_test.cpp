@@ -75,7 +75,8 @@ std::vector<char> encode(caf::actor_system& system, const T& x) {
 TEST_CASE("every message crosses a real connection and comes back as it was") {
   networked here_config, there_config;
   caf::actor_system here{here_config}, there{there_config};
-  auto port = there.middleman().publish(there.spawn<script_actor>([](caf::event_based_actor*) { return echo(); }), 0, "127.0.0.1");
+  auto port
+    = there.middleman().publish(there.spawn<script_actor>([](caf::event_based_actor*) { return echo(); }), 0, "127.0.0.1");
   REQUIRE(port);
   auto remote = here.middleman().remote_actor("127.0.0.1", *port);
   REQUIRE(remote);
@@ -141,12 +142,14 @@ TEST_CASE("a typed actor is used from another system like a local one, errors in
       .receive([&] { done = true; }, [](const caf::error&) {});
     CHECK(done);
     caf::error refusal;
-    self->request(*remote, seconds{20}, integrate_atom::value, ray_job{}).receive([] {}, [&](const caf::error& err) { refusal = err; });
+    self->request(*remote, seconds{20}, integrate_atom::value, ray_job{})
+      .receive([] {}, [&](const caf::error& err) { refusal = err; });
     CHECK(refusal == ec::out_of_memory);
     CHECK(describe(refusal) == "out of device memory: no room");
     CHECK(here.render(refusal) == "out of device memory: no room");
     region_mesh got;
-    self->request(*remote, seconds{20}, mesh_atom::value).receive([&](const region_mesh& m) { got = m; }, [](const caf::error&) {});
+    self->request(*remote, seconds{20}, mesh_atom::value)
+      .receive([&](const region_mesh& m) { got = m; }, [](const caf::error&) {});
     CHECK(samples::same(got, samples::a_mesh()));
     self->send(*remote, refill_atom::value, true);
   }

@@ -6,8 +6,8 @@
 
 namespace tessera {
 
-/// An actor that runs a function when it starts and lives as long as that leaves it something to wait for. A class, because CAF 0.17
-/// dereferences a null pointer where it starts a function without arguments.
+/// An actor that runs a function when it starts and lives as long as that leaves it something to wait for. A class, because CAF
+/// 0.17 dereferences a null pointer where it starts a function without arguments.
 class script_actor final : public caf::event_based_actor {
 public:
   using script = std::function<caf::behavior(caf::event_based_actor*)>;

@@ -10,7 +10,7 @@ using namespace tessera::test;
 namespace {
 
 const std::string keyframe_headers
-    = "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: k%201\r\nX-Timestamp-Ns: 77\r\n";
+  = "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: k%201\r\nX-Timestamp-Ns: 77\r\n";
 
 } // namespace
 
@@ -26,8 +26,8 @@ TEST_CASE("The map, its regions, actors and refused inputs are answered as JSON"
   CHECK(map.json()["keyframes"] == 3);
   CHECK(map.json()["voxel_m"] == 0.02);
   CHECK(map.json()["bounds"].size() == 6);
-  for (const char* field : {"epoch", "rays", "regions", "blocks", "voxels", "field_bytes", "vertices",
-                            "triangles", "truncation_m", "region_voxels"})
+  for (const char* field :
+       {"epoch", "rays", "regions", "blocks", "voxels", "field_bytes", "vertices", "triangles", "truncation_m", "region_voxels"})
     CHECK(map.json().contains(field));
   auto regions = get(port, "/v1/regions").json();
   REQUIRE(regions.size() == 1);
@@ -46,7 +46,7 @@ TEST_CASE("The map, its regions, actors and refused inputs are answered as JSON"
   CHECK(aside[0]["reason"] == "point_count is 7");
   CHECK(aside[0]["time_ns"].is_string());
   camera c{{"k1"}, 5, {}, false};
-  caf::anon_send(s.running.broadcaster, camera_atom::value, std::vector<camera>{c});
+  caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
   CHECK(eventually([&] { return get(port, "/v1/cameras").json().size() == 1; }));
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("Health and readiness tell when an actor is lost") {
 
 TEST_CASE("An actor that is gone or does not answer is a 503, and the server goes on") {
   running_server s{[](server_config& c) { c.timeouts.ask = std::chrono::milliseconds{200}; }};
-  caf::anon_send_exit(s.running.partitioner, caf::exit_reason::kill);
+  caf::anon_send_exit(s.running.partitioner.get(), caf::exit_reason::kill);
   for (const char* path : {"/v1/map", "/v1/regions", "/v1/mesh.ply"}) {
     auto answer = get(s.http->port(), path);
     CHECK(answer.status == 503);
@@ -121,8 +121,8 @@ TEST_CASE("Pages and their files come from the program itself") {
   CHECK(packed.has("Vary: Accept-Encoding"));
   if (packed.has("Content-Encoding: gzip"))
     CHECK(packed.body.size() < page.body.size());
-  for (const char* path : {"/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
-                           "/assets/../../CMakeLists.txt", "/etc/passwd", "//etc/passwd", "/%00"}) {
+  for (const char* path : {"/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/../../CMakeLists.txt", "/etc/passwd",
+                           "//etc/passwd", "/%00"}) {
     INFO(path);
     CHECK(get(port, path).status == 404);
   }
@@ -160,13 +160,12 @@ TEST_CASE("A posted keyframe reaches the sink, and its verdict the producer") {
   CHECK(offered[0].body->colours().size() == 5);
   CHECK(request(port, "POST", "/v1/keyframes", keyframe_headers, "12345").json()["outcome"] == "duplicate");
   CHECK(request(port, "POST", "/v1/keyframes",
-                "Content-Type: application/vnd.tessera.keyframe; v=1\r\nTessera-Keyframe-Id: other\r\n",
-                "12345")
-            .status
+                "Content-Type: application/vnd.tessera.keyframe; v=1\r\nTessera-Keyframe-Id: other\r\n", "12345")
+          .status
         == 200);
   s.sink.answer_with({outcome::refused, "pose[3] is nan"});
-  auto refused = request(port, "POST", "/v1/keyframes",
-                         "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: k2\r\n", "12345");
+  auto refused
+    = request(port, "POST", "/v1/keyframes", "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: k2\r\n", "12345");
   CHECK(refused.status == 422);
   CHECK(refused.json()["reason"] == "pose[3] is nan");
 }
@@ -230,16 +229,14 @@ TEST_CASE("A keyframe that cannot be one is refused by name, and set aside") {
 TEST_CASE("A body that grows past the limit is cut off, whatever it announced") {
   running_server s;
   client c{s.http->port()};
-  c.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" + keyframe_headers
-         + "\r\n");
+  c.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" + keyframe_headers + "\r\n");
   auto chunk = "10000\r\n" + std::string(0x10000, 'x') + "\r\n";
   for (int i = 0; i < 20; ++i)
     c.try_send(chunk);
   CHECK(c.receive().status == 413);
   for (const char* length : {"18446744073709551615", "-1", "1e3"}) {
     client d{s.http->port()};
-    d.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers
-           + "Content-Length: " + length + "\r\n\r\n");
+    d.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers + "Content-Length: " + length + "\r\n\r\n");
     auto status = d.receive().status;
     CHECK((status == 400 || status == 413));
   }
@@ -257,8 +254,8 @@ TEST_CASE("Keyframes can be taken back and moved") {
   CHECK(s.sink.revised()[0].first == "k 1");
   CHECK(s.sink.revised()[0].second.m[11] == 6);
   CHECK(request(port, "PUT", "/v1/keyframes/k2/pose", json, pose).status == 404);
-  for (const char* bad : {"", "{", "[1,2,3]", R"({"pose":7})", R"(["a",0,0,4,0,1,0,5,0,0,1,6,0,0,0,1])",
-                          "[[[[[[[[[[", "[1e300,0,0,4,0,1,0,5,0,0,1,6,0,0,0,1]"})
+  for (const char* bad : {"", "{", "[1,2,3]", R"({"pose":7})", R"(["a",0,0,4,0,1,0,5,0,0,1,6,0,0,0,1])", "[[[[[[[[[[",
+                          "[1e300,0,0,4,0,1,0,5,0,0,1,6,0,0,0,1]"})
     CHECK(request(port, "PUT", "/v1/keyframes/k1/pose", json, bad).status == 400);
   CHECK(request(port, "PUT", "/v1/keyframes/k1/pose", json, std::string(20'000, ' ')).status == 413);
   CHECK(request(port, "DELETE", "/v1/keyframes/k%201", "", "").json()["outcome"] == "accepted");
@@ -269,8 +266,7 @@ TEST_CASE("A sink without credit holds producers back, and nobody else") {
   running_server s;
   s.sink.hold(true);
   client waiting{s.http->port()};
-  waiting.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers
-               + "Content-Length: 5\r\n\r\n12345");
+  waiting.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers + "Content-Length: 5\r\n\r\n12345");
   CHECK(get(s.http->port(), "/v1/map").status == 200);
   CHECK(get(s.http->port(), "/healthz").status == 200);
   std::vector<std::unique_ptr<client>> crowd;
@@ -281,8 +277,7 @@ TEST_CASE("A sink without credit holds producers back, and nobody else") {
                        + std::to_string(i) + "\r\nContent-Length: 5\r\n\r\n12345");
   }
   CHECK(eventually([&] {
-    return get(s.http->port(), "/metrics")
-               .body.find("tessera_http_requests_total{resource=\"keyframes\",status=\"5xx\"} ")
+    return get(s.http->port(), "/metrics").body.find("tessera_http_requests_total{resource=\"keyframes\",status=\"5xx\"} ")
            != std::string::npos;
   }));
   s.sink.hold(false);
@@ -301,8 +296,7 @@ TEST_CASE("A sink without credit holds producers back, and nobody else") {
 TEST_CASE("Requests on one connection are answered in order") {
   running_server s;
   client c{s.http->port()};
-  std::string both
-      = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/map HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  std::string both = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/map HTTP/1.1\r\nHost: localhost\r\n\r\n";
   c.send(both + both + "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   for (int i = 0; i < 2; ++i) {
     CHECK(c.receive().body == "ok\n");
@@ -315,10 +309,9 @@ TEST_CASE("Requests on one connection are answered in order") {
 TEST_CASE("What is not HTTP is told so, and ends") {
   running_server s;
   auto port = s.http->port();
-  for (std::string raw :
-       {std::string("\x16\x03\x01\x02\x00\x01\x00", 7), std::string("GET / HTTP/9.9\r\n\r\n"),
-        std::string(10'000, '\0'), "GET /" + std::string(100'000, 'a') + " HTTP/1.1\r\n\r\n",
-        "GET / HTTP/1.1\r\n" + std::string(40'000, 'A') + ": b\r\n\r\n"}) {
+  for (std::string raw : {std::string("\x16\x03\x01\x02\x00\x01\x00", 7), std::string("GET / HTTP/9.9\r\n\r\n"),
+                          std::string(10'000, '\0'), "GET /" + std::string(100'000, 'a') + " HTTP/1.1\r\n\r\n",
+                          "GET / HTTP/1.1\r\n" + std::string(40'000, 'A') + ": b\r\n\r\n"}) {
     client c{port};
     c.try_send(raw);
     auto status = c.receive().status;
@@ -331,8 +324,8 @@ TEST_CASE("What is not HTTP is told so, and ends") {
   half.end_of_sending();
   CHECK(half.ended());
   client bad_chunk{port};
-  bad_chunk.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
-                 + keyframe_headers + "\r\nzz\r\n");
+  bad_chunk.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" + keyframe_headers
+                 + "\r\nzz\r\n");
   CHECK(bad_chunk.receive().status == 400);
   CHECK(s.sink.offered().empty());
 }
@@ -344,8 +337,7 @@ TEST_CASE("Who says too little too slowly is dropped") {
   }};
   client silent{s.http->port()}, slow{s.http->port()}, stuck{s.http->port()};
   slow.send("GET / HT");
-  stuck.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers
-             + "Content-Length: 100\r\n\r\nsome");
+  stuck.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers + "Content-Length: 100\r\n\r\nsome");
   CHECK(silent.ended());
   CHECK(slow.ended());
   CHECK(stuck.ended());
@@ -377,18 +369,14 @@ TEST_CASE("A token guards everything but health and pages") {
   CHECK(get(port, "/v1/map", "Authorization: Bearer open sesame\r\n").status == 200);
   CHECK(get(port, "/v1/map?token=open%20sesame").status == 200);
   CHECK(request(port, "POST", "/v1/keyframes", keyframe_headers, "12345").status == 401);
-  CHECK(request(port, "POST", "/v1/keyframes", keyframe_headers + "Authorization: Bearer open sesame\r\n",
-                "12345")
-            .status
+  CHECK(request(port, "POST", "/v1/keyframes", keyframe_headers + "Authorization: Bearer open sesame\r\n", "12345").status
         == 200);
 }
 
 TEST_CASE("Other sites' pages cannot reach a server without a token") {
   running_server s;
   auto port = s.http->port();
-  CHECK(request(port, "POST", "/v1/keyframes", keyframe_headers + "Origin: https://elsewhere.example\r\n",
-                "12345")
-            .status
+  CHECK(request(port, "POST", "/v1/keyframes", keyframe_headers + "Origin: https://elsewhere.example\r\n", "12345").status
         == 403);
   CHECK(request(port, "DELETE", "/v1/keyframes/a", "Origin: null\r\n", "").status == 403);
   client rebound{port};
@@ -408,8 +396,7 @@ TEST_CASE("Starting in the open, or where somebody listens, fails with what to d
   CHECK_THROWS_WITH(start([](server_config& c) { c.bind = "0.0.0.0"; }), Catch::Contains("--token"));
   CHECK_THROWS_WITH(start([](server_config& c) { c.bind = "here"; }), Catch::Contains("here"));
   CHECK_THROWS_WITH(start([&](server_config& c) { c.port = s.http->port(); }), Catch::Contains("--port"));
-  CHECK_THROWS_WITH(start([&](server_config& c) { c.metrics_port = s.http->port(); }),
-                    Catch::Contains("--metrics-port"));
+  CHECK_THROWS_WITH(start([&](server_config& c) { c.metrics_port = s.http->port(); }), Catch::Contains("--metrics-port"));
   CHECK_NOTHROW(start([](server_config& c) {
     c.bind = "0.0.0.0";
     c.token = "t";

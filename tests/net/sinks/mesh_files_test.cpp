@@ -76,9 +76,7 @@ TEST_CASE("A GLB file is laid out as glTF 2.0 asks") {
 
   const auto& primitive = doc["meshes"][0]["primitives"][0];
   auto start_of = [&](size_t accessor) {
-    return binary + 8
-           + doc["bufferViews"][doc["accessors"][accessor]["bufferView"].get<size_t>()]["byteOffset"]
-                 .get<size_t>();
+    return binary + 8 + doc["bufferViews"][doc["accessors"][accessor]["bufferView"].get<size_t>()]["byteOffset"].get<size_t>();
   };
   auto position = primitive["attributes"]["POSITION"].get<size_t>();
   CHECK(doc["accessors"][position]["count"] == m.vertices());
@@ -99,12 +97,10 @@ TEST_CASE("Colours of a GLB file are linear light") {
   auto file = written(m, mesh_format::glb);
   auto json_bytes = at<uint32_t>(file, 12);
   auto doc = nlohmann::json::parse(file.substr(20, json_bytes));
-  const auto& accessor
-      = doc["accessors"][doc["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"].get<size_t>()];
+  const auto& accessor = doc["accessors"][doc["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"].get<size_t>()];
   CHECK(accessor["normalized"] == true);
   CHECK(accessor["componentType"] == 5123);
-  auto start = 28 + json_bytes
-               + doc["bufferViews"][accessor["bufferView"].get<size_t>()]["byteOffset"].get<size_t>();
+  auto start = 28 + json_bytes + doc["bufferViews"][accessor["bufferView"].get<size_t>()]["byteOffset"].get<size_t>();
   CHECK(at<uint16_t>(file, start) == 0);
   CHECK(at<uint16_t>(file, start + 2) == 14146); // ((128 / 255 + 0.055) / 1.055) ^ 2.4
   CHECK(at<uint16_t>(file, start + 4) == 65535);
@@ -135,9 +131,7 @@ TEST_CASE("A file appears whole or not at all") {
 
 TEST_CASE("Open3D reads the files", "[slow]") {
   const std::string python = "/usr/bin/python3";
-  if (test::run_program(
-          python + " -c 'import importlib.util,sys; sys.exit(importlib.util.find_spec(\"open3d\") is None)'")
-          .status
+  if (test::run_program(python + " -c 'import importlib.util,sys; sys.exit(importlib.util.find_spec(\"open3d\") is None)'").status
       != 0) {
     WARN("skipped: python3-open3d is not installed");
     return;
@@ -146,11 +140,10 @@ TEST_CASE("Open3D reads the files", "[slow]") {
   test::scratch_file ply{"o3d.ply"}, glb{"o3d.glb"};
   save_mesh(ply.path(), m, 0.001f);
   save_mesh(glb.path(), m, 0.001f);
-  auto done = test::run_program(
-      python
-      + " -c 'import open3d as o, sys\nfor f in sys.argv[1:]:\n m=o.io.read_triangle_mesh(f)\n"
-        " print(len(m.vertices), len(m.triangles), m.has_vertex_normals(), m.has_vertex_colors())' "
-      + ply.path().string() + " " + glb.path().string());
+  auto done = test::run_program(python
+                                + " -c 'import open3d as o, sys\nfor f in sys.argv[1:]:\n m=o.io.read_triangle_mesh(f)\n"
+                                  " print(len(m.vertices), len(m.triangles), m.has_vertex_normals(), m.has_vertex_colors())' "
+                                + ply.path().string() + " " + glb.path().string());
   auto line = std::to_string(m.vertices()) + " " + std::to_string(m.triangles()) + " True True\n";
   INFO(done.output);
   CHECK_THAT(done.output, Catch::EndsWith(line + line));

@@ -33,20 +33,20 @@ struct counted {
 TEST_CASE("Every number has its sample") {
   auto text = counted{}.text();
   for (const char* line : {
-           "tessera_keyframes_total{outcome=\"accepted\"} 5\n",
-           "tessera_keyframes_refused_total{reason=\"pose\"} 1\n",
-           "tessera_keyframes_refused_total{reason=\"points\"} 0\n",
-           "tessera_inputs_set_aside_total{source=\"http\"} 1\n",
-           "tessera_inputs_set_aside_total{source=\"amqp\"} 0\n",
-           "tessera_live_keyframes 4\n",
-           "tessera_stage_duration_seconds_count{stage=\"rays\"} 2\n",
-           "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"0.01\"} 1\n",
-           "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"+Inf\"} 2\n",
-           "tessera_http_requests_total{resource=\"map\",status=\"2xx\"} 1\n",
-           "tessera_http_requests_total{resource=\"map\",status=\"5xx\"} 1\n",
-           "tessera_http_requests_total{resource=\"regions\",status=\"2xx\"} 0\n",
-           "backend=\"cpu\"",
-           "process_resident_memory_bytes ",
+         "tessera_keyframes_total{outcome=\"accepted\"} 5\n",
+         "tessera_keyframes_refused_total{reason=\"pose\"} 1\n",
+         "tessera_keyframes_refused_total{reason=\"points\"} 0\n",
+         "tessera_inputs_set_aside_total{source=\"http\"} 1\n",
+         "tessera_inputs_set_aside_total{source=\"amqp\"} 0\n",
+         "tessera_live_keyframes 4\n",
+         "tessera_stage_duration_seconds_count{stage=\"rays\"} 2\n",
+         "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"0.01\"} 1\n",
+         "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"+Inf\"} 2\n",
+         "tessera_http_requests_total{resource=\"map\",status=\"2xx\"} 1\n",
+         "tessera_http_requests_total{resource=\"map\",status=\"5xx\"} 1\n",
+         "tessera_http_requests_total{resource=\"regions\",status=\"2xx\"} 0\n",
+         "backend=\"cpu\"",
+         "process_resident_memory_bytes ",
        })
     CHECK_THAT(text, Catch::Contains(line));
 }

@@ -17,8 +17,7 @@ namespace tessera::test {
 class scratch_file {
 public:
   explicit scratch_file(const std::string& name)
-      : path_{std::filesystem::temp_directory_path()
-              / ("tessera-test-" + std::to_string(getpid()) + "-" + name)} {}
+    : path_{std::filesystem::temp_directory_path() / ("tessera-test-" + std::to_string(getpid()) + "-" + name)} {}
   ~scratch_file() {
     std::error_code ignored;
     std::filesystem::remove(path_, ignored);

@@ -34,8 +34,7 @@ template <class Mesh>
 std::multiset<std::array<point, 3>> triangles_of(const Mesh& m) {
   std::multiset<std::array<point, 3>> out;
   for (size_t i = 0; i < m.indices.size(); i += 3) {
-    std::array<point, 3> t{grid_point(m, m.indices[i]), grid_point(m, m.indices[i + 1]),
-                           grid_point(m, m.indices[i + 2])};
+    std::array<point, 3> t{grid_point(m, m.indices[i]), grid_point(m, m.indices[i + 1]), grid_point(m, m.indices[i + 2])};
     std::rotate(t.begin(), std::min_element(t.begin(), t.end()), t.end());
     out.insert(t);
   }
@@ -140,15 +139,11 @@ TEST_CASE("A region without triangles becomes a header alone") {
 }
 
 TEST_CASE("The header lies as the protocol says") {
-  auto p = encode_patch(
-      {{-2, 3, 0x01020304}, 0x1122334455667788, test::region_of_ground(0, 2, 2, voxel_m).surface}, quantum,
-      0x0102030405060708, 0x0a0b0c0d0e0f1011);
+  auto p = encode_patch({{-2, 3, 0x01020304}, 0x1122334455667788, test::region_of_ground(0, 2, 2, voxel_m).surface}, quantum,
+                        0x0102030405060708, 0x0a0b0c0d0e0f1011);
   const auto* at = reinterpret_cast<const unsigned char*>(p.frame->data());
-  CHECK(std::memcmp(
-            at, "TSP1\0\1\0\0\xfe\xff\xff\xff\3\0\0\0\4\3\2\1\x09\0\0\0\x88\x77\x66\x55\x44\x33\x22\x11", 32)
-        == 0);
-  CHECK(std::memcmp(at + 32, "\x08\x07\x06\x05\x04\x03\x02\x01\x11\x10\x0f\x0e\x0d\x0c\x0b\x0a\x08\0\0\0", 20)
-        == 0);
+  CHECK(std::memcmp(at, "TSP1\0\1\0\0\xfe\xff\xff\xff\3\0\0\0\4\3\2\1\x09\0\0\0\x88\x77\x66\x55\x44\x33\x22\x11", 32) == 0);
+  CHECK(std::memcmp(at + 32, "\x08\x07\x06\x05\x04\x03\x02\x01\x11\x10\x0f\x0e\x0d\x0c\x0b\x0a\x08\0\0\0", 20) == 0);
   uint32_t payload = 0;
   std::memcpy(&payload, at + 52, 4);
   CHECK(payload == p.frame->size() - 56);

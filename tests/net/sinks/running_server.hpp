@@ -101,21 +101,19 @@ struct fake_map {
   std::vector<region_mesh> meshes;
 };
 
-inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::pointer,
-                                                         std::shared_ptr<fake_map> map) {
+inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::pointer, std::shared_ptr<fake_map> map) {
   return {
-      [](integrate_atom, const keyframe&) { return verdict{}; },
-      [](retract_atom, const keyframe_id&) { return verdict{}; },
-      [](revise_atom, const keyframe_id&, const pose&) { return verdict{}; },
-      [](refill_atom, const region_key&, const mesher_actor&) {},
-      [map](status_atom) { return map->status; },
-      [map](list_atom) { return map->regions; },
-      [map](mesh_atom) { return map->meshes; },
+    [](integrate_atom, const keyframe&) { return verdict{}; },
+    [](retract_atom, const keyframe_id&) { return verdict{}; },
+    [](revise_atom, const keyframe_id&, const pose&) { return verdict{}; },
+    [](refill_atom, const region_key&, const mesher_actor&) {},
+    [map](status_atom) { return map->status; },
+    [map](list_atom) { return map->regions; },
+    [map](mesh_atom) { return map->meshes; },
   };
 }
 
-inline keyframe parse_test_keyframe(const std::string& id, uint64_t timestamp_ns,
-                                    std::vector<std::byte> body) {
+inline keyframe parse_test_keyframe(const std::string& id, uint64_t timestamp_ns, std::vector<std::byte> body) {
   if (body.size() < 4)
     throw std::invalid_argument("body has " + std::to_string(body.size()) + " bytes, at least 4 must be");
   auto points = std::make_shared<owned_keyframe_body>();
@@ -140,9 +138,9 @@ public:
     map->regions.push_back({{1, -2, 3}, {0}, UINT64_MAX, {}, 4, 2, 100, 12345678901234567890u});
     running.partitioner = system.spawn(fake_partitioner, map);
     running.context.numbers->set_backend("cpu");
-    running.broadcaster = spawn_broadcaster(
-        system, running.context, "epoch-1",
-        [](const region_mesh& m, uint64_t k, uint64_t r) { return encode_patch(m, quantum, k, r); });
+    running.broadcaster = spawn_broadcaster(system, running.context, "epoch-1", [](const region_mesh& m, uint64_t k, uint64_t r) {
+      return encode_patch(m, quantum, k, r);
+    });
     running.inspector = spawn_inspector(system, running.context);
     running.epoch = "epoch-1";
     running.session.region_m = 0.64f;
@@ -160,9 +158,8 @@ public:
   ~running_server() {
     sink.hold(false);
     http.reset();
-    for (auto a :
-         {caf::actor_cast<caf::actor>(running.partitioner), caf::actor_cast<caf::actor>(running.broadcaster),
-          caf::actor_cast<caf::actor>(running.inspector)})
+    for (auto a : {caf::actor_cast<caf::actor>(running.partitioner.get()), caf::actor_cast<caf::actor>(running.broadcaster.get()),
+                   caf::actor_cast<caf::actor>(running.inspector.get())})
       caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
     running = {};
   }
@@ -171,9 +168,8 @@ public:
 
   /// Publishes a patch of a region as a mesher would.
   patch publish(int x0, uint64_t version, int size = 16) {
-    auto p = encode_patch(region_of_ground(x0, x0 + size, size, 0.02f, version), quantum, version * 10,
-                          version * 20);
-    caf::anon_send(running.broadcaster, patch_atom::value, p);
+    auto p = encode_patch(region_of_ground(x0, x0 + size, size, 0.02f, version), quantum, version * 10, version * 20);
+    caf::anon_send(running.broadcaster.get(), patch_atom::value, p);
     return p;
   }
 
@@ -207,9 +203,7 @@ public:
     int status = 0; ///< 0: there was none
     std::string head, body;
     [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(body, nullptr, false); }
-    [[nodiscard]] bool has(const std::string& header) const {
-      return head.find("\r\n" + header) != std::string::npos;
-    }
+    [[nodiscard]] bool has(const std::string& header) const { return head.find("\r\n" + header) != std::string::npos; }
   };
 
   answer receive(bool head_only = false) {
@@ -268,8 +262,8 @@ inline client::answer get(uint16_t port, const std::string& target, const std::s
   return c.receive();
 }
 
-inline client::answer request(uint16_t port, const std::string& method, const std::string& target,
-                              const std::string& headers, const std::string& body) {
+inline client::answer request(uint16_t port, const std::string& method, const std::string& target, const std::string& headers,
+                              const std::string& body) {
   client c{port};
   c.try_send(method + " " + target + " HTTP/1.1\r\nHost: localhost\r\n" + headers
              + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
@@ -283,17 +277,16 @@ public:
 
   explicit viewer(uint16_t port, const std::string& target = "/v1/stream", const std::string& origin = "",
                   const char* protocol = "tessera.v1")
-      : socket_{io_} {
+    : socket_{io_} {
     socket_.next_layer().connect({asio::ip::make_address("127.0.0.1"), port});
     timeval limit{10, 0};
     setsockopt(socket_.next_layer().native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    socket_.set_option(
-        boost::beast::websocket::stream_base::decorator{[=](boost::beast::websocket::request_type& request) {
-          if (protocol)
-            request.set(boost::beast::http::field::sec_websocket_protocol, protocol);
-          if (!origin.empty())
-            request.set(boost::beast::http::field::origin, origin);
-        }});
+    socket_.set_option(boost::beast::websocket::stream_base::decorator{[=](boost::beast::websocket::request_type& request) {
+      if (protocol)
+        request.set(boost::beast::http::field::sec_websocket_protocol, protocol);
+      if (!origin.empty())
+        request.set(boost::beast::http::field::origin, origin);
+    }});
     socket_.handshake(response, "localhost:" + std::to_string(port), target);
   }
 

@@ -10,9 +10,7 @@ namespace {
 const std::string subscribe_all = R"({"type":"subscribe","epoch":"","have":[]})";
 
 std::string ack_of(const patch_header& h) {
-  return nlohmann::json{{"type", "ack"},
-                        {"patches", {{h.region.x, h.region.y, h.region.z, std::to_string(h.version)}}}}
-      .dump();
+  return nlohmann::json{{"type", "ack"}, {"patches", {{h.region.x, h.region.y, h.region.z, std::to_string(h.version)}}}}.dump();
 }
 
 } // namespace
@@ -21,7 +19,7 @@ TEST_CASE("A viewer is greeted, gets the whole map, then changes") {
   running_server s;
   auto first = s.publish(0, 1), second = s.publish(100, 2);
   camera c{{"k1"}, 9, {}, false};
-  caf::anon_send(s.running.broadcaster, camera_atom::value, std::vector<camera>{c});
+  caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
   viewer v{s.http->port()};
   CHECK(v.response["Sec-WebSocket-Protocol"] == "tessera.v1");
   auto hello = nlohmann::json::parse(v.hear().value());
@@ -41,8 +39,7 @@ TEST_CASE("A viewer is greeted, gets the whole map, then changes") {
   REQUIRE(h);
   CHECK(h->version == 3);
   CHECK(h->received_ns == 60);
-  CHECK(v.last_patch
-        == std::string(reinterpret_cast<const char*>(changed.frame->data()), changed.frame->size()));
+  CHECK(v.last_patch == std::string(reinterpret_cast<const char*>(changed.frame->data()), changed.frame->size()));
   CHECK(v.hear_json("stats")["viewers"] == 1);
 }
 
@@ -66,7 +63,7 @@ TEST_CASE("A viewer that comes back gets only what it missed") {
 TEST_CASE("A patch is one buffer, whoever gets it") {
   running_server s;
   auto p = encode_patch(region_of_ground(0, 16, 16, 0.02f, 1), running_server::quantum, 0, 0);
-  caf::anon_send(s.running.broadcaster, patch_atom::value, p);
+  caf::anon_send(s.running.broadcaster.get(), patch_atom::value, p);
   std::vector<std::unique_ptr<viewer>> viewers;
   for (int i = 0; i < 5; ++i) {
     viewers.push_back(std::make_unique<viewer>(s.http->port()));
@@ -76,8 +73,8 @@ TEST_CASE("A patch is one buffer, whoever gets it") {
   // The copies that the board and the sessions keep share this one's bytes.
   bool same = false;
   caf::scoped_actor self{s.system};
-  self->request(s.running.broadcaster, std::chrono::seconds{5}, patch_atom::value, p.region)
-      .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
+  self->request(s.running.broadcaster.get(), std::chrono::seconds{5}, patch_atom::value, p.region)
+    .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
   CHECK(same);
 }
 
@@ -149,8 +146,7 @@ TEST_CASE("A frame may come in fragments, and must not be too large") {
 }
 
 TEST_CASE("Who may look on is decided before the handshake") {
-  auto refused = [](uint16_t port, const std::string& target, const std::string& origin,
-                    const char* protocol = "tessera.v1") {
+  auto refused = [](uint16_t port, const std::string& target, const std::string& origin, const char* protocol = "tessera.v1") {
     try {
       viewer v{port, target, origin, protocol};
       return false;
@@ -191,7 +187,7 @@ TEST_CASE("When its session ends, a viewer is told to come again") {
   REQUIRE(v.hear());
   v.say(subscribe_all);
   v.hear_json("stats");
-  caf::anon_send_exit(s.running.broadcaster, caf::exit_reason::kill);
+  caf::anon_send_exit(s.running.broadcaster.get(), caf::exit_reason::kill);
   while (v.hear())
     ;
   CHECK(v.closed == 1013);
@@ -210,10 +206,8 @@ TEST_CASE("A viewer that is gone leaves nothing behind") {
     polite.socket().close(boost::beast::websocket::close_code::normal);
   } // the other one just goes
   CHECK(eventually([&] { return sessions() == 0; }));
-  CHECK(eventually([&] {
-    return get(s.http->metrics_port(), "/metrics").body.find("tessera_stream_connections 0\n")
-           != std::string::npos;
-  }));
+  CHECK(eventually(
+    [&] { return get(s.http->metrics_port(), "/metrics").body.find("tessera_stream_connections 0\n") != std::string::npos; }));
 }
 
 TEST_CASE("One that neither speaks nor answers pings is dropped") {

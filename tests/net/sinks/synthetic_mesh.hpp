@@ -17,11 +17,11 @@ inline mesh ground(int x0, int x1, int size, float voxel_m) {
   auto width = x1 - x0 + 1;
   for (int y = 0; y <= size; ++y)
     for (int x = x0; x <= x1; ++x) {
-      out.positions.insert(out.positions.end(), {static_cast<float>(x) * voxel_m,
-                                                 static_cast<float>(y) * voxel_m, height(x, y) * voxel_m});
+      out.positions.insert(out.positions.end(),
+                           {static_cast<float>(x) * voxel_m, static_cast<float>(y) * voxel_m, height(x, y) * voxel_m});
       out.normals.insert(out.normals.end(), {0.f, 0.f, 1.f});
-      out.colours.insert(out.colours.end(), {static_cast<uint8_t>(3 * x), static_cast<uint8_t>(5 * y),
-                                             static_cast<uint8_t>(x ^ y)});
+      out.colours.insert(out.colours.end(),
+                         {static_cast<uint8_t>(3 * x), static_cast<uint8_t>(5 * y), static_cast<uint8_t>(x ^ y)});
       out.keys.push_back(static_cast<uint64_t>(y) << 32 | static_cast<uint32_t>(x));
     }
   for (int y = 0; y < size; ++y)

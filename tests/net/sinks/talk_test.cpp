@@ -20,7 +20,7 @@ talk_error error_of(const std::string& text) {
 
 TEST_CASE("A viewer's words are understood") {
   auto s = std::get<subscribe>(parse_talk(
-      R"({"type":"subscribe","epoch":"e1","have":[[-1,2,3,"18446744073709551615"],[0,0,-2147483648,"7"]],"max_bits_per_s":1000000,"extra":{}})"));
+    R"({"type":"subscribe","epoch":"e1","have":[[-1,2,3,"18446744073709551615"],[0,0,-2147483648,"7"]],"max_bits_per_s":1000000,"extra":{}})"));
   CHECK(s.epoch == "e1");
   CHECK(s.max_bits_per_s == 1000000);
   CHECK(s.have == std::vector<held_patch>{{{-1, 2, 3}, UINT64_MAX}, {{0, 0, INT32_MIN}, 7}});
@@ -37,29 +37,29 @@ TEST_CASE("A viewer's words are understood") {
 
 TEST_CASE("What is wrong is named: the field, the value, what was expected") {
   auto [text, wanted, reference] = GENERATE(table<std::string, std::string, std::string>({
-      {"", "not JSON", ""},
-      {"{", "not JSON", ""},
-      {"[]", "expected an object", ""},
-      {"17", "expected an object", ""},
-      {"{}", "type is missing", ""},
-      {R"({"type":7})", "type is 7", ""},
-      {R"({"type":"shout"})", "type is \"shout\"", "shout"},
-      {R"({"type":"view","position":[0,0,0]})", "direction is missing", "view"},
-      {R"({"type":"view","position":[0,0],"direction":[0,0,1]})", "position is [0,0]", "view"},
-      {R"({"type":"view","position":[0,0,1e30],"direction":[0,0,1]})", "position is", "view"},
-      {R"({"type":"view","position":[0,0,1e300],"direction":[0,0,1]})", "position is", "view"},
-      {R"({"type":"view","position":[0,0,"x"],"direction":[0,0,1]})", "position is", "view"},
-      {R"({"type":"ack"})", "patches is missing", "ack"},
-      {R"({"type":"ack","patches":{}})", "patches is {}", "ack"},
-      {R"({"type":"ack","patches":[[1,2,3]]})", "patches[0] is [1,2,3]", "ack"},
-      {R"({"type":"ack","patches":[[1,2,3,"-4"]]})", "patches[0].version is \"-4\"", "ack"},
-      {R"({"type":"ack","patches":[[1,2,3,"18446744073709551616"]]})", "version", "ack"},
-      {R"({"type":"ack","patches":[[1,2,2147483648,"4"]]})", "2147483648", "ack"},
-      {R"({"type":"ack","patches":[[1,2,-2147483649,"4"]]})", "-2147483649", "ack"},
-      {R"({"type":"ack","patches":[[1,2.5,3,"4"]]})", "2.5", "ack"},
-      {R"({"type":"subscribe","epoch":4})", "epoch is 4", "subscribe"},
-      {R"({"type":"subscribe","max_bits_per_s":-4})", "max_bits_per_s is -4", "subscribe"},
-      {R"({"type":"subscribe","max_bits_per_s":1e30})", "max_bits_per_s is", "subscribe"},
+    {"", "not JSON", ""},
+    {"{", "not JSON", ""},
+    {"[]", "expected an object", ""},
+    {"17", "expected an object", ""},
+    {"{}", "type is missing", ""},
+    {R"({"type":7})", "type is 7", ""},
+    {R"({"type":"shout"})", "type is \"shout\"", "shout"},
+    {R"({"type":"view","position":[0,0,0]})", "direction is missing", "view"},
+    {R"({"type":"view","position":[0,0],"direction":[0,0,1]})", "position is [0,0]", "view"},
+    {R"({"type":"view","position":[0,0,1e30],"direction":[0,0,1]})", "position is", "view"},
+    {R"({"type":"view","position":[0,0,1e300],"direction":[0,0,1]})", "position is", "view"},
+    {R"({"type":"view","position":[0,0,"x"],"direction":[0,0,1]})", "position is", "view"},
+    {R"({"type":"ack"})", "patches is missing", "ack"},
+    {R"({"type":"ack","patches":{}})", "patches is {}", "ack"},
+    {R"({"type":"ack","patches":[[1,2,3]]})", "patches[0] is [1,2,3]", "ack"},
+    {R"({"type":"ack","patches":[[1,2,3,"-4"]]})", "patches[0].version is \"-4\"", "ack"},
+    {R"({"type":"ack","patches":[[1,2,3,"18446744073709551616"]]})", "version", "ack"},
+    {R"({"type":"ack","patches":[[1,2,2147483648,"4"]]})", "2147483648", "ack"},
+    {R"({"type":"ack","patches":[[1,2,-2147483649,"4"]]})", "-2147483649", "ack"},
+    {R"({"type":"ack","patches":[[1,2.5,3,"4"]]})", "2.5", "ack"},
+    {R"({"type":"subscribe","epoch":4})", "epoch is 4", "subscribe"},
+    {R"({"type":"subscribe","max_bits_per_s":-4})", "max_bits_per_s is -4", "subscribe"},
+    {R"({"type":"subscribe","max_bits_per_s":1e30})", "max_bits_per_s is", "subscribe"},
   }));
   INFO(text);
   auto error = error_of(text);
@@ -85,14 +85,13 @@ TEST_CASE("Depth, size and length have bounds") {
 }
 
 TEST_CASE("Brackets in strings are no depth") {
-  CHECK(std::get<subscribe>(parse_talk(R"({"type":"subscribe","epoch":"[[[[[[[[\"[[[["})")).epoch
-        == "[[[[[[[[\"[[[[");
+  CHECK(std::get<subscribe>(parse_talk(R"({"type":"subscribe","epoch":"[[[[[[[[\"[[[["})")).epoch == "[[[[[[[[\"[[[[");
 }
 
 TEST_CASE("No garbage throws") {
   std::mt19937 random{7};
   const std::string seed
-      = R"({"type":"subscribe","epoch":"e1","have":[[-1,2,3,"18446744073709551615"]],"max_bits_per_s":1000000})";
+    = R"({"type":"subscribe","epoch":"e1","have":[[-1,2,3,"18446744073709551615"]],"max_bits_per_s":1000000})";
   for (int i = 0; i < 20'000; ++i) {
     auto text = seed;
     for (int k = 0; k < 3; ++k)

@@ -55,14 +55,14 @@ TEST_CASE("what is made ahead comes out in order, errors in their place") {
   for (uint32_t threads : {0u, 1u, 4u}) {
     int next = 0;
     ordered_prefetch<int, int> items(
-        threads, [&]() -> std::optional<int> { return next < 100 ? std::optional(next++) : std::nullopt; },
-        [](const int& i) {
-          if (i == 50)
-            throw std::runtime_error("fifty");
-          if (i % 3 == 0)
-            std::this_thread::yield();
-          return i * i;
-        });
+      threads, [&]() -> std::optional<int> { return next < 100 ? std::optional(next++) : std::nullopt; },
+      [](const int& i) {
+        if (i == 50)
+          throw std::runtime_error("fifty");
+        if (i % 3 == 0)
+          std::this_thread::yield();
+        return i * i;
+      });
     for (int i = 0; i < 100; ++i) {
       if (i == 50)
         CHECK_THROWS_WITH(items.next(), "fifty");
@@ -78,7 +78,7 @@ TEST_CASE("leaving before the end stops the threads, and little is made ahead") 
   std::atomic<int> made = 0;
   {
     ordered_prefetch<int, int> items(
-        2, [&] { return std::optional(1); }, [&](const int& i) { return ++made, i; });
+      2, [&] { return std::optional(1); }, [&](const int& i) { return ++made, i; });
     CHECK(items.next() == 1);
   }
   CHECK(made <= 1 + 4);

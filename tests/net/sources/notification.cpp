@@ -144,8 +144,7 @@ TEST_CASE("MessagePack that claims more than it has costs nothing") {
   CHECK_THAT(why_bad(bytes{0xdd, 0xff, 0xff, 0xff, 0xff}), Catch::Contains("4294967295"));
   CHECK_FALSE(why_bad(bytes{0x81, 0xdb, 0xff, 0xff, 0xff, 0xff}).empty());
   // An unknown key with a list that claims 2^32 - 1 elements, and one with a binary that does.
-  CHECK_THAT(why_bad(bytes{0x81, 0xa1, 'x', 0xdd, 0xff, 0xff, 0xff, 0xff, 0xc0}),
-             Catch::Contains("4294967295"));
+  CHECK_THAT(why_bad(bytes{0x81, 0xa1, 'x', 0xdd, 0xff, 0xff, 0xff, 0xff, 0xc0}), Catch::Contains("4294967295"));
   CHECK_FALSE(why_bad(bytes{0x81, 0xa1, 'x', 0xc6, 0xff, 0xff, 0xff, 0xff, 0xc0}).empty());
   CHECK_FALSE(why_bad(bytes{0x81, 0xa1, 'x', 0xc9, 0xff, 0xff, 0xff, 0xff, 0xc0}).empty());
   CHECK_THAT(why_bad(bytes{0xc1}), Catch::Contains("no MessagePack"));
@@ -189,8 +188,8 @@ TEST_CASE("garbage never does more than be refused") {
 
 TEST_CASE("the MessagePack reader passes over one value of any kind") {
   for (const json& value : {json(nullptr), json(true), json(3), json(-3), json(1.5), json("text"),
-                            json::array({1, json::array({2, 3}), json::object({{"a", 1}})}), json::object(),
-                            json::array(), json::binary({1, 2}), json::binary({1, 2, 3, 4}, 9)}) {
+                            json::array({1, json::array({2, 3}), json::object({{"a", 1}})}), json::object(), json::array(),
+                            json::binary({1, 2}), json::binary({1, 2, 3, 4}, 9)}) {
     auto b = json::to_msgpack(value);
     b.push_back(0x05);
     msgpack_reader in(std::as_bytes(std::span(b)));

@@ -247,18 +247,42 @@ TEST_CASE("a keyframe that would be refused is named and leaves nothing", "[prod
   sample s(5);
   auto& f = s.frame;
   std::string wanted;
-  SECTION("no points") { f.count = 0, wanted = "count is 0, and must be 1 to 4194304"; }
-  SECTION("too many points") { f.count = (size_t{1} << 22) + 1, wanted = "count is 4194305"; }
-  SECTION("no colours") { f.colours = nullptr, wanted = "colours is null"; }
-  SECTION("two channels") { f.channels = 2, wanted = "channels is 2, and must be 3 or 4"; }
-  SECTION("a pose that is not finite") { f.pose[3] = NAN, wanted = "pose[3] is nan, and must be finite"; }
-  SECTION("a last row beyond the tolerance") { f.pose[12] = 0.0011f, wanted = "last row is 0.0011"; }
-  SECTION("a transposed pose") { f.pose = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 5, 6, 7, 1}, wanted = "last row is 5.0"; }
-  SECTION("a pose of zeros") { f.pose = {}, wanted = "must be 0 0 0 1"; }
-  SECTION("an empty id") { f.id.clear(), wanted = "keyframe id has 0 bytes"; }
-  SECTION("an id that leaves the folder") { f.id = "../x", wanted = "neither '/' nor"; }
-  SECTION("a long id") { f.id.assign(250, 'x'), wanted = "bytes together"; }
-  SECTION("a box that is not finite") { f.bbox = std::array<float, 6>{NAN}, wanted = "bbox holds nan"; }
+  SECTION("no points") {
+    f.count = 0, wanted = "count is 0, and must be 1 to 4194304";
+  }
+  SECTION("too many points") {
+    f.count = (size_t{1} << 22) + 1, wanted = "count is 4194305";
+  }
+  SECTION("no colours") {
+    f.colours = nullptr, wanted = "colours is null";
+  }
+  SECTION("two channels") {
+    f.channels = 2, wanted = "channels is 2, and must be 3 or 4";
+  }
+  SECTION("a pose that is not finite") {
+    f.pose[3] = NAN, wanted = "pose[3] is nan, and must be finite";
+  }
+  SECTION("a last row beyond the tolerance") {
+    f.pose[12] = 0.0011f, wanted = "last row is 0.0011";
+  }
+  SECTION("a transposed pose") {
+    f.pose = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 5, 6, 7, 1}, wanted = "last row is 5.0";
+  }
+  SECTION("a pose of zeros") {
+    f.pose = {}, wanted = "must be 0 0 0 1";
+  }
+  SECTION("an empty id") {
+    f.id.clear(), wanted = "keyframe id has 0 bytes";
+  }
+  SECTION("an id that leaves the folder") {
+    f.id = "../x", wanted = "neither '/' nor";
+  }
+  SECTION("a long id") {
+    f.id.assign(250, 'x'), wanted = "bytes together";
+  }
+  SECTION("a box that is not finite") {
+    f.bbox = std::array<float, 6>{NAN}, wanted = "bbox holds nan";
+  }
   CHECK_THROWS_WITH(writer.write(f), Catch::Contains(wanted));
   CHECK(here.files().empty());
 }

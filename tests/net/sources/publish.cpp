@@ -51,7 +51,7 @@ public:
     bool hang_up = false;
   };
   explicit small_service(std::vector<answer> answers)
-      : acceptor_(io_, tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"), 0)) {
+    : acceptor_(io_, tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"), 0)) {
     worker_ = std::thread([this, answers = std::move(answers)] {
       tcp::socket socket(io_);
       bool open = false;
@@ -83,9 +83,7 @@ public:
     if (worker_.joinable())
       worker_.join();
   }
-  [[nodiscard]] std::string url() const {
-    return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port());
-  }
+  [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
 
   std::vector<http::request<http::string_body>> requests;
 
@@ -104,8 +102,7 @@ TEST_CASE("what is published to shared memory comes out of the watch as it was")
   CHECK(out->where() == "shm:" + prefix);
   CHECK(offered(*out, some_keyframe("a")).what == outcome::accepted);
   auto with_confidence = some_keyframe("b");
-  auto body = std::make_shared<owned_keyframe_body>(
-      dynamic_cast<const owned_keyframe_body&>(*with_confidence.body));
+  auto body = std::make_shared<owned_keyframe_body>(dynamic_cast<const owned_keyframe_body&>(*with_confidence.body));
   body->confidence_data.assign(10, 0.5f);
   with_confidence.body = body;
   CHECK(offered(*out, with_confidence).what == outcome::accepted);
@@ -158,8 +155,7 @@ TEST_CASE("a keyframe that will not do is refused, and the next one goes on") {
 }
 
 TEST_CASE("keyframes are posted whole, with id, time and token") {
-  small_service service(
-      {{http::status::ok, R"({"outcome":"accepted"})"}, {http::status::ok, R"({"outcome":"duplicate"})"}});
+  small_service service({{http::status::ok, R"({"outcome":"accepted"})"}, {http::status::ok, R"({"outcome":"duplicate"})"}});
   publish_options o;
   o.token = "secret";
   auto out = make_publisher(service.url(), o, {});
@@ -244,8 +240,7 @@ TEST_CASE("nobody there: refused after patience, at once when stopped") {
   o.patience = std::chrono::seconds(0);
   // Port 9 (discard) of this machine: nobody listens.
   CHECK(offered(*make_publisher("http://127.0.0.1:9", o, {}), some_keyframe("a")).what == outcome::refused);
-  CHECK(offered(*make_publisher("amqp://u:hunter2@127.0.0.1:9", o, {}), some_keyframe("a")).what
-        == outcome::refused);
+  CHECK(offered(*make_publisher("amqp://u:hunter2@127.0.0.1:9", o, {}), some_keyframe("a")).what == outcome::refused);
   o.patience = std::chrono::hours(1);
   std::stop_source stop;
   stop.request_stop();
@@ -260,11 +255,9 @@ TEST_CASE("an unknown place to publish to is answered with those there are") {
       make_publisher(url, {}, {});
       FAIL("accepted");
     } catch (const std::invalid_argument& e) {
-      CHECK_THAT(e.what(), Catch::Contains("amqp://") && Catch::Contains("http://HOST:PORT")
-                               && !Catch::Contains("hunter2"));
+      CHECK_THAT(e.what(), Catch::Contains("amqp://") && Catch::Contains("http://HOST:PORT") && !Catch::Contains("hunter2"));
     }
-  for (const char* url :
-       {"http://", "http://:80", "http://h:", "http://h:8x", "http://u:p@h:80", "http://[::1"})
+  for (const char* url : {"http://", "http://:80", "http://h:", "http://h:8x", "http://u:p@h:80", "http://[::1"})
     CHECK_THROWS_AS(make_publisher(url, {}, {}), std::invalid_argument);
   publish_options o;
   o.token = "two words";
@@ -274,8 +267,7 @@ TEST_CASE("an unknown place to publish to is answered with those there are") {
 TEST_CASE("an amqp source that is stopped while the broker is away ends at once") {
   testing::recording_sink sink;
   source_options o;
-  std::jthread listening(
-      [&](std::stop_token stop) { make_source("amqp://u:p@127.0.0.1:9", o)->run(sink, stop); });
+  std::jthread listening([&](std::stop_token stop) { make_source("amqp://u:p@127.0.0.1:9", o)->run(sink, stop); });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   listening.request_stop();
   listening.join();

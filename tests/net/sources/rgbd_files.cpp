@@ -36,8 +36,8 @@ void rgbd_files::write(const std::string& file, const std::string& text) const {
 }
 
 void rgbd_files::write_camera(float fx, float fy, float cx, float cy) const {
-  write("camera-intrinsics.txt", std::to_string(fx) + " 0 " + std::to_string(cx) + "\n0 " + std::to_string(fy)
-                                     + " " + std::to_string(cy) + "\n0 0 1\n");
+  write("camera-intrinsics.txt",
+        std::to_string(fx) + " 0 " + std::to_string(cx) + "\n0 " + std::to_string(fy) + " " + std::to_string(cy) + "\n0 0 1\n");
 }
 
 void rgbd_files::write_frame(int number) const {
@@ -51,21 +51,19 @@ void rgbd_files::write_frame(int number) const {
 
 namespace {
 
-std::vector<std::byte> encode_png(uint32_t width, uint32_t height, int bits, int type,
-                                  const std::vector<uint8_t>& rows) {
+std::vector<std::byte> encode_png(uint32_t width, uint32_t height, int bits, int type, const std::vector<uint8_t>& rows) {
   std::vector<std::byte> out;
   auto* png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   auto* info = png_create_info_struct(png);
   png_set_write_fn(
-      png, &out,
-      [](png_structp p, png_bytep data, size_t size) {
-        auto& to = *static_cast<std::vector<std::byte>*>(png_get_io_ptr(p));
-        const auto* from = reinterpret_cast<const std::byte*>(data);
-        to.insert(to.end(), from, from + size);
-      },
-      nullptr);
-  png_set_IHDR(png, info, width, height, bits, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-               PNG_FILTER_TYPE_DEFAULT);
+    png, &out,
+    [](png_structp p, png_bytep data, size_t size) {
+      auto& to = *static_cast<std::vector<std::byte>*>(png_get_io_ptr(p));
+      const auto* from = reinterpret_cast<const std::byte*>(data);
+      to.insert(to.end(), from, from + size);
+    },
+    nullptr);
+  png_set_IHDR(png, info, width, height, bits, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(png, info);
   size_t row = rows.size() / height;
   for (uint32_t y = 0; y < height; ++y)
@@ -95,16 +93,12 @@ std::vector<std::byte> rgbd_files::depth_png(uint32_t width, uint32_t height,
   return encode_png(width, height, 16, PNG_COLOR_TYPE_GRAY, rows);
 }
 
-std::vector<std::byte> rgbd_files::colour_png(uint32_t width, uint32_t height,
-                                              const std::vector<uint8_t>& pixel) {
-  int type = pixel.size() == 1   ? PNG_COLOR_TYPE_GRAY
-             : pixel.size() == 3 ? PNG_COLOR_TYPE_RGB
-                                 : PNG_COLOR_TYPE_RGB_ALPHA;
+std::vector<std::byte> rgbd_files::colour_png(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel) {
+  int type = pixel.size() == 1 ? PNG_COLOR_TYPE_GRAY : pixel.size() == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_RGB_ALPHA;
   return encode_png(width, height, 8, type, repeated(width * height, pixel));
 }
 
-std::vector<std::byte> rgbd_files::colour_jpeg(uint32_t width, uint32_t height,
-                                               const std::vector<uint8_t>& pixel) {
+std::vector<std::byte> rgbd_files::colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel) {
   jpeg_compress_struct jpeg{};
   jpeg_error_mgr errors{};
   jpeg.err = jpeg_std_error(&errors);

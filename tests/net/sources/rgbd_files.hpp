@@ -24,13 +24,10 @@ public:
   /// A good frame of 8 x 6 pixels (and the camera).
   void write_frame(int number) const;
 
-  static std::vector<std::byte> depth_png(uint32_t width, uint32_t height,
-                                          const std::function<uint16_t(uint32_t, uint32_t)>& at);
+  static std::vector<std::byte> depth_png(uint32_t width, uint32_t height, const std::function<uint16_t(uint32_t, uint32_t)>& at);
   /// 8 bits; one channel (grey), three (RGB) or four (RGBA), all pixels equal.
-  static std::vector<std::byte> colour_png(uint32_t width, uint32_t height,
-                                           const std::vector<uint8_t>& pixel);
-  static std::vector<std::byte> colour_jpeg(uint32_t width, uint32_t height,
-                                            const std::vector<uint8_t>& pixel);
+  static std::vector<std::byte> colour_png(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel);
+  static std::vector<std::byte> colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel);
 
 private:
   std::filesystem::path path_;

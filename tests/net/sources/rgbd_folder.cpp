@@ -25,8 +25,7 @@ std::vector<std::byte> cut(std::vector<std::byte> bytes, size_t size) {
 } // namespace
 
 TEST_CASE("images survive a round trip") {
-  auto depth = rgbd_files::depth_png(
-      5, 4, [](uint32_t u, uint32_t v) { return static_cast<uint16_t>(1000 * u + v); });
+  auto depth = rgbd_files::depth_png(5, 4, [](uint32_t u, uint32_t v) { return static_cast<uint16_t>(1000 * u + v); });
   auto d = decode_depth(depth);
   REQUIRE(d.width == 5);
   REQUIRE(d.height == 4);
@@ -46,8 +45,7 @@ TEST_CASE("images survive a round trip") {
 }
 
 TEST_CASE("damaged images are refused at every cut") {
-  auto png
-      = rgbd_files::depth_png(16, 16, [](uint32_t u, uint32_t v) { return static_cast<uint16_t>(u * v); });
+  auto png = rgbd_files::depth_png(16, 16, [](uint32_t u, uint32_t v) { return static_cast<uint16_t>(u * v); });
   auto jpeg = rgbd_files::colour_jpeg(32, 32, {1, 2, 3});
   for (size_t size = 0; size + 12 < png.size(); ++size) // the last chunk holds nothing
     CHECK_THROWS_AS(decode_depth(cut(png, size)), bad_input);
@@ -61,8 +59,7 @@ TEST_CASE("damaged images are refused at every cut") {
     } catch (const bad_input&) {
     }
   }
-  CHECK_THROWS_WITH(decode_depth(rgbd_files::colour_png(4, 4, {1, 2, 3})),
-                    Catch::Contains("one channel of 16 bits"));
+  CHECK_THROWS_WITH(decode_depth(rgbd_files::colour_png(4, 4, {1, 2, 3})), Catch::Contains("one channel of 16 bits"));
   CHECK_THROWS_WITH(decode_depth(rgbd_files::colour_png(4, 4, {1})),
                     Catch::Contains("one channel of 16 bits") && Catch::Contains("of 8"));
   CHECK_THROWS_WITH(decode_depth(jpeg), Catch::Contains("no PNG"));
@@ -95,7 +92,7 @@ TEST_CASE("every pixel with depth becomes a point of the world") {
   REQUIRE(folder.frames().size() == 1);
   auto k = folder.load(folder.frames()[0], 4);
   CHECK(k.id.value == "frame-000002");
-  CHECK(k.timestamp_ns == 2 * 33'333'333);
+  CHECK(k.timestamp_ns == 3 * 33'333'333);
   REQUIRE(k.body->size() == 6 * 6);
   // Row 1, column 3 is the second point of the second row of six.
   auto p = k.body->points().subspan(3 * (6 + 1), 3);
@@ -118,10 +115,8 @@ TEST_CASE("a smaller or larger colour image of the same shape is used") {
 
 TEST_CASE("a folder that is no RGB-D folder cannot even start") {
   rgbd_files files;
-  CHECK_THROWS_WITH(make_source("rgbd:" + (files.path() / "no").string(), {}),
-                    Catch::Contains("/no: No such file"));
-  CHECK_THROWS_WITH(make_source("rgbd:" + files.path().string(), {}),
-                    Catch::Contains("camera-intrinsics.txt"));
+  CHECK_THROWS_WITH(make_source("rgbd:" + (files.path() / "no").string(), {}), Catch::Contains("/no: No such file"));
+  CHECK_THROWS_WITH(make_source("rgbd:" + files.path().string(), {}), Catch::Contains("camera-intrinsics.txt"));
   files.write("camera-intrinsics.txt", std::string("1 0 0"));
   CHECK_THROWS_WITH(rgbd_folder(files.path()), Catch::Contains("3 numbers, must be 9"));
   files.write("camera-intrinsics.txt", std::string("0 0 1 0 1 1 0 0 1"));
@@ -141,15 +136,13 @@ TEST_CASE("each bad frame is set aside by name, and the others come") {
   std::filesystem::remove(in("frame-000001.pose.txt"));
   std::filesystem::remove(in("frame-000002.color.jpg"));
   std::filesystem::remove(in("frame-000003.depth.png"));
-  files.write("frame-000004.pose.txt",
-              std::string("inf inf inf inf inf inf inf inf inf inf inf inf 0 0 0 1"));
+  files.write("frame-000004.pose.txt", std::string("inf inf inf inf inf inf inf inf inf inf inf inf 0 0 0 1"));
   files.write("frame-000005.pose.txt", std::string("1 0 0"));
   files.write("frame-000006.depth.png", std::string("no image"));
   files.write("frame-000007.color.jpg", std::string());
   files.write("frame-000008.color.jpg", rgbd_files::colour_jpeg(8, 32, {1, 2, 3}));
   files.write("frame-000009.depth.png", rgbd_files::colour_png(8, 6, {7}));
-  files.write("frame-000010.depth.png",
-              rgbd_files::depth_png(8, 6, [](uint32_t, uint32_t) { return uint16_t{0}; }));
+  files.write("frame-000010.depth.png", rgbd_files::depth_png(8, 6, [](uint32_t, uint32_t) { return uint16_t{0}; }));
   files.write("frame-000011.pose.txt", std::string("-nan 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"));
   std::filesystem::remove(in("frame-000012.depth.png"));
   std::filesystem::create_directory(in("frame-000012.depth.png"));
@@ -184,12 +177,10 @@ TEST_CASE("each bad frame is set aside by name, and the others come") {
 
 TEST_CASE("the real room's frames are read") {
   const char* shared = std::getenv("TESSERA_SHARED");
-  auto beside
-      = std::filesystem::path(__FILE__).parent_path() / "../../../../shared"; // beside the source tree
+  auto beside = std::filesystem::path(__FILE__).parent_path() / "../../../../shared"; // beside the source tree
   auto where = (shared != nullptr ? std::filesystem::path(shared) : beside) / "data" / "rgbd-room";
   if (!std::filesystem::exists(where)) {
-    WARN("skipped: " << where
-                     << " is not there; TESSERA_SHARED can name the folder that holds data/rgbd-room");
+    WARN("skipped: " << where << " is not there; TESSERA_SHARED can name the folder that holds data/rgbd-room");
     return;
   }
   source_options o;

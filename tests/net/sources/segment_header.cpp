@@ -159,8 +159,7 @@ TEST_CASE("a pose is read in either layout") {
     CHECK(pose_of(rows, pose_layout::automatic).m == rows);
     rows[13] = 0;
     rows[5] = std::numeric_limits<float>::quiet_NaN();
-    CHECK_THROWS_WITH(pose_of(rows, pose_layout::automatic),
-                      Catch::Contains("element 5") && Catch::Contains("not a number"));
+    CHECK_THROWS_WITH(pose_of(rows, pose_layout::automatic), Catch::Contains("element 5") && Catch::Contains("not a number"));
     rows[5] = std::numeric_limits<float>::infinity();
     CHECK_THROWS_WITH(pose_of(rows, pose_layout::automatic), Catch::Contains("infinite"));
   }
@@ -188,7 +187,7 @@ TEST_CASE("ids are 1 to 256 bytes of UTF-8 without control characters") {
   CHECK_NOTHROW(check_keyframe_id({"\xc3\xa9t\xc3\xa9 \xf0\x9f\x90\xa2"}));
   CHECK_NOTHROW(check_keyframe_id({std::string(256, 'x')}));
   for (const std::string& bad :
-       {std::string(), std::string(257, 'x'), std::string("a\nb"), std::string("a\0b", 3),
-        std::string("\xff"), std::string("\xc0\xaf"), std::string("\xed\xa0\x80"), std::string("\xe2\x82")})
+       {std::string(), std::string(257, 'x'), std::string("a\nb"), std::string("a\0b", 3), std::string("\xff"),
+        std::string("\xc0\xaf"), std::string("\xed\xa0\x80"), std::string("\xe2\x82")})
     CHECK_THROWS_AS(check_keyframe_id({bad}), bad_input);
 }

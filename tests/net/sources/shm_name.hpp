@@ -18,8 +18,7 @@ namespace tessera::testing {
 /// A shared memory name of this process's own, and a producer that does what it likes under it. Cleans up.
 class shm_name {
 public:
-  explicit shm_name(std::string prefix = own_prefix(), std::string id = {})
-      : key_(prefix + (id.empty() ? next() : id)) {}
+  explicit shm_name(std::string prefix = own_prefix(), std::string id = {}) : key_(prefix + (id.empty() ? next() : id)) {}
   ~shm_name() { unlink(); }
   shm_name(const shm_name&) = delete;
   shm_name& operator=(const shm_name&) = delete;

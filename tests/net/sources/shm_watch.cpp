@@ -18,14 +18,12 @@ namespace {
 
 /// A watch at work in a thread of its own.
 struct watching {
-  explicit watching(source_options o = {}, std::string p = shm_name::own_prefix())
-      : prefix(std::move(p)), options(std::move(o)) {
+  explicit watching(source_options o = {}, std::string p = shm_name::own_prefix()) : prefix(std::move(p)), options(std::move(o)) {
     options.settle_ms = 30;
   }
   ~watching() { stop(); }
   void start() {
-    worker = std::jthread(
-        [this](std::stop_token token) { make_source("shm:" + prefix, options)->run(sink, token); });
+    worker = std::jthread([this](std::stop_token token) { make_source("shm:" + prefix, options)->run(sink, token); });
   }
   void stop() {
     worker.request_stop();
@@ -76,12 +74,10 @@ TEST_CASE("segments that are there and segments that come are taken, and left in
 
 TEST_CASE("watched segments go when their keyframe is safe or refused, and not before") {
   watching w;
-  shm_name a(w.prefix, "a"), refused(w.prefix, "refused"), no_pose(w.prefix, "no_pose"),
-      foreign(w.prefix, "foreign");
+  shm_name a(w.prefix, "a"), refused(w.prefix, "refused"), no_pose(w.prefix, "no_pose"), foreign(w.prefix, "foreign");
   bool there_while_judged = true;
   w.sink.judge = [&](const keyframe& k) {
-    there_while_judged
-        = there_while_judged && access(("/dev/shm" + w.prefix + k.id.value).c_str(), F_OK) == 0;
+    there_while_judged = there_while_judged && access(("/dev/shm" + w.prefix + k.id.value).c_str(), F_OK) == 0;
     return k.id.value == "a" ? verdict{} : verdict{outcome::refused, "not this one"};
   };
   w.start();
@@ -146,8 +142,7 @@ TEST_CASE("a segment written in small steps counts once it is whole") {
     auto* at = static_cast<std::byte*>(mmap(nullptr, bytes.size(), PROT_WRITE, MAP_SHARED, file, 0));
     REQUIRE(at != MAP_FAILED);
     std::memcpy(at, bytes.data(), 200);
-    std::this_thread::sleep_for(
-        std::chrono::milliseconds(200)); // the header fits long before the rest is there
+    std::this_thread::sleep_for(std::chrono::milliseconds(200)); // the header fits long before the rest is there
     CHECK(w.sink.frames().empty());
     std::memcpy(at, bytes.data(), bytes.size());
     REQUIRE(w.sink.wait_for(1));
@@ -204,8 +199,7 @@ TEST_CASE("a segment that fits no header is set aside once, and others go on") {
   std::string all;
   for (const auto& r : reasons)
     all += r + "\n";
-  CHECK_THAT(all,
-             Catch::Contains("point_count 5") && Catch::Contains("not a plain") && Catch::Contains("UTF-8"));
+  CHECK_THAT(all, Catch::Contains("point_count 5") && Catch::Contains("not a plain") && Catch::Contains("UTF-8"));
 }
 
 TEST_CASE("a segment that was torn while it was read is taken again") {

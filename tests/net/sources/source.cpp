@@ -13,8 +13,8 @@ TEST_CASE("an unknown source is answered with those there are") {
       make_source(uri, {});
       FAIL("accepted");
     } catch (const std::invalid_argument& e) {
-      CHECK_THAT(e.what(), Catch::Contains("synthetic:room") && Catch::Contains("rgbd:DIR")
-                               && Catch::Contains("shm:/PREFIX") && Catch::Contains("amqp://"));
+      CHECK_THAT(e.what(), Catch::Contains("synthetic:room") && Catch::Contains("rgbd:DIR") && Catch::Contains("shm:/PREFIX")
+                             && Catch::Contains("amqp://"));
       CHECK_THAT(e.what(), !Catch::Contains("hunter2"));
     }
   }

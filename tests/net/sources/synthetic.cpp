@@ -87,8 +87,8 @@ TEST_CASE("the room's distance is exact in free space") {
       REQUIRE(d <= hit->t * (1 - share) + rounding_m);
       // Nothing is nearer in any direction: the ball of that radius is free.
       for (int k = 0; k < 8; ++k) {
-        vec3 probe = normalised({bell_float(hash_of(state, 10 + k)), bell_float(hash_of(state, 20 + k)),
-                                 bell_float(hash_of(state, 30 + k))});
+        vec3 probe = normalised(
+          {bell_float(hash_of(state, 10 + k)), bell_float(hash_of(state, 20 + k)), bell_float(hash_of(state, 30 + k))});
         auto other = room_cast(p, probe);
         REQUIRE(other);
         REQUIRE(other->t >= d - rounding_m);
@@ -101,8 +101,7 @@ TEST_CASE("behind a surface the distance is that to the visible one") {
   CHECK(room_distance(1.5f, -1.5f, -0.02f) == Approx(0.02f).margin(1e-6));
   CHECK(room_distance(1.5f, -2.52f, 0.5f) == Approx(0.02f).margin(1e-6));
   // Under a crate, 10 cm from its edge: the floor there is not to be seen.
-  CHECK(room_distance(-2.05f, 1.85f, -0.005f)
-        == Approx(std::sqrt(0.1f * 0.1f + 0.005f * 0.005f)).margin(1e-5));
+  CHECK(room_distance(-2.05f, 1.85f, -0.005f) == Approx(std::sqrt(0.1f * 0.1f + 0.005f * 0.005f)).margin(1e-5));
   // Inside the lower crate's top, below the upper crate's middle: the way out is sideways, not to the hidden
   // face.
   CHECK(room_distance(-2.35f, 1.9f, 0.69f) > 0.2f);
@@ -189,8 +188,7 @@ TEST_CASE("the scan sees nearly all of the room") {
   uint64_t state = 9;
   for (int i = 0; i < 4000; ++i) {
     state = hash_of(state, 4);
-    vec3 direction
-        = normalised({bell_float(state), bell_float(hash_of(state, 5)), bell_float(hash_of(state, 6))});
+    vec3 direction = normalised({bell_float(state), bell_float(hash_of(state, 5)), bell_float(hash_of(state, 6))});
     vec3 origin{0, -1.3f, 1.5f};
     auto hit = room_cast(origin, direction);
     REQUIRE(hit);
@@ -245,8 +243,7 @@ TEST_CASE("a synthetic source gives what was chosen, in any number of threads") 
     CHECK(got == ids);
   }
   CHECK(ids
-        == std::vector<std::string>{"room-000000", "room-000005", "room-000010", "room-000015", "room-000020",
-                                    "room-000025"});
+        == std::vector<std::string>{"room-000000", "room-000005", "room-000010", "room-000015", "room-000020", "room-000025"});
   o.limit = 0;
   o.every = 1;
   o.synthetic.loops = 0;

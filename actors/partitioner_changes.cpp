@@ -1,0 +1,257 @@
+// Keyframes that come, go and move: what is live, and what each change sends to the regions.
+
+#include "actors/partitioner_class.hpp"
+#include "actors/peer_loss.hpp"
+
+namespace tessera::detail {
+
+partitioner::change_ptr partitioner::make_change(kind what, keyframe_id id) {
+  auto c = std::make_shared<change>();
+  c->what = what;
+  c->id = std::move(id);
+  c->number = ++changes_seen_;
+  return c;
+}
+
+caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
+  c->promise = make_response_promise<caf::typed_response_promise<verdict>>();
+  open_.insert(c->number);
+  auto& waiting = changes_[c->id];
+  waiting.push_back(c);
+  if (waiting.size() == 1)
+    start(c);
+  return c->promise;
+}
+
+void partitioner::start(const change_ptr& c) {
+  switch (c->what) {
+  case kind::integrate:
+    return start_integrate(c);
+  case kind::retract:
+    return start_retract(c);
+  case kind::revise:
+    return start_revise(c);
+  }
+}
+
+void partitioner::refuse(const change_ptr& c, refusal why, const std::string& reason) {
+  numbers().count_refused(why);
+  numbers().set_aside.add("map", c->id.value, reason);
+  finish(c, {outcome::refused, reason});
+}
+
+void partitioner::finish(const change_ptr& c, verdict v) {
+  auto& n = numbers();
+  auto count = [](telemetry::counter& x) { x.fetch_add(1, std::memory_order_relaxed); };
+  if (v.what == outcome::accepted)
+    count(c->what == kind::integrate ? n.accepted : c->what == kind::retract ? n.retracted : n.revised);
+  else if (v.what == outcome::duplicate)
+    count(n.duplicate);
+  else if (v.what == outcome::unknown)
+    count(n.unknown);
+  c->next = nullptr;
+  c->promise.deliver(std::move(v));
+  open_.erase(c->number);
+  auto i = changes_.find(c->id);
+  i->second.pop_front();
+  if (i->second.empty())
+    changes_.erase(i);
+  else
+    start(change_ptr{i->second.front()});
+  try_gathers();
+}
+
+void partitioner::start_integrate(const change_ptr& c) {
+  if (live_.contains(c->id))
+    return finish(c, {outcome::duplicate, {}});
+  auto idlest = std::min_element(makers_.begin(), makers_.end(), [](const auto& a, const auto& b) { return a.busy < b.busy; });
+  const auto index = static_cast<size_t>(idlest - makers_.begin());
+  ++idlest->busy;
+  c->points = c->frame.body->size();
+  request(idlest->handle, config_.request_timeout, integrate_atom::value, c->frame)
+    .then(
+      [this, c, index](made_rays& made) {
+        --makers_[index].busy;
+        c->frame.body.reset();
+        integrate(c, made);
+      },
+      [this, c, index](caf::error& err) {
+        --makers_[index].busy;
+        if (is_peer_loss(err) && ++c->makers_lost < 3)
+          return start_integrate(c); // with another; a keyframe that kills them all is refused
+        c->frame.body.reset();
+        refuse(c, refusal::internal, "the keyframe's rays could not be made: " + describe(err));
+      });
+}
+
+void partitioner::integrate(const change_ptr& c, made_rays& made) {
+  if (!made.torn.empty())
+    return refuse(c, refusal::torn, "the points changed while they were read: " + made.torn);
+  if (made.parts.parts.empty())
+    return refuse(c, refusal::empty, nothing_left(made));
+  try {
+    store_->put({c->id, c->frame.timestamp_ns, c->frame.received_ns, c->frame.world_from_camera, {made.rays}});
+  } catch (const std::exception& e) {
+    numbers().store_errors.fetch_add(1, std::memory_order_relaxed);
+    return refuse(c, refusal::internal, "the keyframe could not be stored: " + std::string{e.what()});
+  }
+  auto& entry = live_[c->id];
+  entry.timestamp_ns = c->frame.timestamp_ns;
+  entry.received_ns = c->frame.received_ns;
+  entry.rays = made.rays->size();
+  c->parts = std::move(made.parts);
+  entry.placements.push_back(make_placement(c->id, c->frame.world_from_camera, c->parts));
+  const auto rays = entry.rays;
+  c->next = [this, c, rays] {
+    if (!c->refused.empty())
+      return undo_integrate(c);
+    numbers().points.fetch_add(c->points, std::memory_order_relaxed);
+    numbers().rays.fetch_add(rays, std::memory_order_relaxed);
+    tell_camera(c->id, c->frame.timestamp_ns, c->frame.world_from_camera, false);
+    count_store();
+    finish(c, {});
+  };
+  send_parts(c, c->parts, +1, entry.placements.back(), c->frame.timestamp_ns, c->frame.received_ns);
+  settle(c);
+}
+
+std::string partitioner::nothing_left(const made_rays& made) {
+  const auto& n = made.counts;
+  auto text = "no point can be used: " + std::to_string(n.not_finite) + " not finite, " + std::to_string(n.out_of_range)
+              + " out of range, " + std::to_string(n.low_confidence) + " of low confidence";
+  if (n.beyond_map + made.beyond > 0)
+    text += ", " + std::to_string(n.beyond_map + made.beyond) + " beyond the map's 2^19 voxels";
+  return text;
+}
+
+void partitioner::undo_integrate(const change_ptr& c) {
+  c->next = [this, c, reason = no_room(c)] { refuse(c, refusal::memory, reason); };
+  take_out(c, live_.at(c->id).placements.front(), c->parts);
+  live_.erase(c->id);
+  forget(c->id);
+  settle(c);
+}
+
+std::string partitioner::no_room(const change_ptr& c) {
+  return "there is no room for it in " + std::to_string(c->refused.size()) + " of its regions: " + c->refused.front().second;
+}
+
+void partitioner::start_retract(const change_ptr& c) {
+  auto i = live_.find(c->id);
+  if (i == live_.end())
+    return finish(c, {outcome::unknown, {}});
+  const auto parts = split(c->id, i->second.placements.front().world_from_camera);
+  if (!parts)
+    return refuse(c, refusal::internal, "the keyframe's rays could not be read: " + record().last_error());
+  c->next = [this, c] { finish(c, {}); };
+  take_out(c, i->second.placements.front(), *parts);
+  live_.erase(i);
+  forget(c->id);
+  tell_camera(c->id, 0, {}, true);
+  settle(c);
+}
+
+void partitioner::forget(const keyframe_id& id) {
+  try {
+    store_->erase(id);
+  } catch (const std::exception& e) {
+    store_failed(e); // it is not live; at worst its room is not used again
+  }
+  count_store();
+}
+
+void partitioner::start_revise(const change_ptr& c) {
+  auto i = live_.find(c->id);
+  if (i == live_.end())
+    return finish(c, {outcome::unknown, {}});
+  if (i->second.placements.front().world_from_camera == c->target)
+    return finish(c, {});
+  auto parts = split(c->id, c->target);
+  if (!parts)
+    return refuse(c, refusal::internal, "the keyframe's rays could not be read: " + record().last_error());
+  if (parts->parts.empty())
+    return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
+  c->parts = std::move(*parts);
+  i->second.placements.push_back(make_placement(c->id, c->target, c->parts));
+  c->next = [this, c] {
+    if (c->refused.empty())
+      end_revise(c);
+    else
+      undo_revise(c, refusal::memory, no_room(c));
+  };
+  send_parts(c, c->parts, +1, i->second.placements.back(), i->second.timestamp_ns, i->second.received_ns);
+  settle(c);
+}
+
+void partitioner::end_revise(const change_ptr& c) {
+  auto& entry = live_.at(c->id);
+  const auto parts = split(c->id, entry.placements.front().world_from_camera);
+  if (!parts)
+    return undo_revise(c, refusal::internal, "the keyframe's rays could not be read: " + record().last_error());
+  c->next = [this, c] { finish(c, {}); };
+  take_out(c, entry.placements.front(), *parts);
+  entry.placements.erase(entry.placements.begin());
+  store_->set_pose(c->id, c->target);
+  tell_camera(c->id, entry.timestamp_ns, c->target, false);
+  settle(c);
+}
+
+void partitioner::undo_revise(const change_ptr& c, refusal why, const std::string& reason) {
+  auto& entry = live_.at(c->id);
+  c->next = [this, c, why, reason] { refuse(c, why, reason); };
+  take_out(c, entry.placements.back(), c->parts);
+  entry.placements.pop_back();
+  settle(c);
+}
+
+partitioner::placement partitioner::make_placement(const keyframe_id& id, const pose& world_from_camera, const partition& parts) {
+  placement out{++serials_, world_from_camera, {}};
+  out.regions.reserve(parts.parts.size());
+  for (const auto& part : parts.parts)
+    out.regions.push_back(part.region);
+  std::sort(out.regions.begin(), out.regions.end());
+  id_of_[out.serial] = id;
+  return out;
+}
+
+std::optional<partition> partitioner::split(const keyframe_id& id, const pose& world_from_camera) {
+  try {
+    auto stored = store_->get(id);
+    if (!stored)
+      throw std::logic_error("keyframe " + id.value + " is live but not in the store");
+    uint64_t beyond = 0;
+    return config_.rays.split(config_.map, *stored->rays.rays, world_from_camera, beyond);
+  } catch (const std::exception& e) {
+    store_failed(e);
+    return {};
+  }
+}
+
+void partitioner::send_parts(const change_ptr& c, const partition& parts, int32_t sign, const placement& place,
+                             uint64_t keyframe_ns, uint64_t received_ns) {
+  c->refused.clear();
+  c->waits_for = 1; // the caller
+  for (const auto& part : parts.parts) {
+    if (!place.in(part.region))
+      continue; // it had no room for it
+    if (sign < 0 && book_.cancel(part.region, place.serial))
+      continue; // its mesher is new and was not sent this yet
+    ++c->waits_for;
+    send_job(part.region, {parts.batch, part.first, part.count, place.world_from_camera, sign, keyframe_ns, received_ns}, {c, 0});
+  }
+}
+
+void partitioner::take_out(const change_ptr& c, const placement& place, const partition& parts) {
+  id_of_.erase(place.serial);
+  send_parts(c, parts, -1, place, 0, 0);
+  end_refills();
+}
+
+void partitioner::settle(const change_ptr& c) {
+  if (c->waits_for > 0 && --c->waits_for == 0 && c->next) {
+    auto next = std::exchange(c->next, nullptr);
+    next();
+  }
+}
+
+} // namespace tessera::detail

@@ -1,0 +1,321 @@
+// Any actor may die at any time: afterwards the map, and what viewers see, are those of the live keyframes.
+
+#include "toy_service.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <set>
+#include <thread>
+
+using namespace tessera;
+using namespace tessera::toy;
+
+namespace {
+
+const std::vector<std::string> roles{"ingest", "partitioner", "broadcaster", "placement", "device"};
+
+/// What a viewer who joins now is shown: each region's triangles.
+std::map<region_key, uint32_t> shown(stepped_service& s) {
+  auto patches = s.ask<std::vector<patch>>(s.running.broadcaster.get(), list_atom::value);
+  s.run();
+  std::map<region_key, uint32_t> out;
+  for (const auto& p : patches->value())
+    out[p.region] = p.triangles;
+  return out;
+}
+
+/// What it must be: each region's mesh as the field gives it.
+std::map<region_key, uint32_t> wanted(stepped_service& s) {
+  auto meshes = s.ask<std::vector<region_mesh>>(s.running.partitioner.get(), mesh_atom::value);
+  s.run();
+  for (int i = 0; i < 100 && !*meshes; ++i)
+    s.tick(std::chrono::milliseconds{250});
+  std::map<region_key, uint32_t> out;
+  for (const auto& m : meshes->value())
+    if (m.surface->triangles() > 0)
+      out[m.region] = static_cast<uint32_t>(m.surface->triangles());
+  return out;
+}
+
+uint64_t restarts_of(stepped_service& s, const std::string& role) {
+  for (const auto& a : s.running.context.registry->statuses())
+    if (a.role == role)
+      return a.restarts;
+  return 0;
+}
+
+/// Offers through the sink that sources use; counts the verdicts.
+struct offered {
+  explicit offered(stepped_service& s) : sink{make_ingest_sink(s.system, s.running, 1000)} { s.run(); }
+  void put(const keyframe& frame) {
+    ++asked;
+    sink->offer(frame, [this](const verdict& v) { ++verdicts[v.what]; });
+  }
+  void retract(const keyframe& frame) {
+    ++asked;
+    sink->retract(frame.id, [this](const verdict& v) { ++verdicts[v.what]; });
+  }
+  int answered() const {
+    int n = 0;
+    for (const auto& [what, count] : verdicts)
+      n += count;
+    return n;
+  }
+  std::map<outcome, int> verdicts;
+  int asked = 0;
+  std::unique_ptr<ingest_sink> sink;
+};
+
+/// Ends a sink under the test scheduler, where somebody must work off what it sends.
+void end(stepped_service& s, offered& in) {
+  s.run();
+  in.sink->close();
+  in.sink.reset();
+  s.run();
+}
+
+} // namespace
+
+TEST_CASE("each core actor that is killed in quiet has a successor, and nothing is lost") {
+  for (const auto& role : roles) {
+    INFO(role);
+    auto by = std::make_shared<control>();
+    stepped_service s{config_for(by), by};
+    offered in{s};
+    const auto frames = random_frames(1, 8);
+    for (size_t i = 0; i < 6; ++i)
+      in.put(frames[i]);
+    s.run();
+    const auto before = s.status();
+    const auto seen = shown(s);
+    s.kill(role);
+    s.run();
+    CHECK(s.status().field.hash == before.field.hash);
+    CHECK(s.status().keyframes == 6);
+    CHECK(shown(s) == seen);
+    CHECK(restarts_of(s, role) == 1);
+    CHECK(s.running.context.numbers->lost_core == 0);
+    // And it goes on.
+    in.put(frames[6]);
+    in.put(frames[7]);
+    in.put(frames[0]);
+    in.retract(frames[1]);
+    s.run();
+    CHECK(in.verdicts == std::map<outcome, int>{{outcome::accepted, 9}, {outcome::duplicate, 1}});
+    auto left = frames;
+    left.erase(left.begin() + 1);
+    CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), left)));
+    CHECK(shown(s) == wanted(s));
+    auto cameras = s.ask<std::vector<camera>>(s.running.broadcaster.get(), camera_atom::value);
+    s.run();
+    CHECK(cameras->value().size() == left.size());
+    end(s, in);
+  }
+}
+
+TEST_CASE("core actors that are killed at random while keyframes come and go leave no trace") {
+  for (unsigned seed = 0; seed < 25; ++seed) {
+    INFO("seed " << seed);
+    auto by = std::make_shared<control>();
+    auto config = config_for(by);
+    config.credit = 4;
+    stepped_service s{config, by};
+    offered in{s};
+    std::mt19937 random{seed};
+    const auto frames = random_frames(200 + seed, 20);
+    std::set<size_t> live;
+    for (size_t i = 0; i < frames.size(); ++i) {
+      in.put(frames[i]);
+      live.insert(i);
+      s.run_some(random, random() % 150);
+      if (i % 3 == 2) {
+        const auto victim = random() % (i + 1);
+        in.retract(frames[victim]);
+        live.erase(victim);
+      }
+      s.kill(roles[random() % roles.size()]);
+      s.run_some(random, random() % 60);
+    }
+    s.run();
+    for (int i = 0; i < 20; ++i)
+      s.tick(std::chrono::milliseconds{250});
+    CHECK(in.answered() == in.asked);
+    CHECK(in.verdicts[outcome::refused] == 0);
+    std::vector<keyframe> left;
+    for (auto i : live)
+      left.push_back(frames[i]);
+    const auto status = s.status();
+    CHECK(status.keyframes == left.size());
+    CHECK(to_hex(status.field.hash) == to_hex(truth(small_map(), left)));
+    CHECK(shown(s) == wanted(s));
+    CHECK(s.running.context.numbers->lost_core == 0);
+    CHECK(s.by->overlaps == 0);
+    end(s, in);
+  }
+}
+
+TEST_CASE("a viewer's session ends with the broadcaster, and whoever comes back sees the map") {
+  auto by = std::make_shared<control>();
+  stepped_service s{config_for(by), by};
+  const auto frames = random_frames(3, 4);
+  for (const auto& f : frames)
+    s.put(f);
+  s.run();
+  const auto join = [&](std::vector<held_patch> have, std::vector<patch>& seen) {
+    auto handle = std::make_shared<session_actor>();
+    *handle = spawn_session(s.system, s.running.context, s.running.broadcaster.get(), s.running.session,
+                            [&seen, weak = std::weak_ptr{handle}](session_output f) {
+                              if (auto* p = std::get_if<patch>(&f))
+                                seen.push_back(*p);
+                              caf::anon_send(*weak.lock(), sent_atom::value);
+                            });
+    caf::anon_send(*handle, subscribe{"test", std::move(have), 0});
+    s.run();
+    return handle;
+  };
+  std::vector<patch> first, again;
+  auto viewer = join({}, first);
+  bool ended = false;
+  (*viewer)->attach_functor([&ended] { ended = true; });
+  s.kill("broadcaster");
+  s.run();
+  CHECK(ended); // its socket is closed with "connect again"
+  std::vector<held_patch> have;
+  std::map<region_key, uint32_t> screen;
+  for (const auto& p : first) {
+    have.push_back({p.region, p.version});
+    screen[p.region] = p.triangles;
+  }
+  REQUIRE_FALSE(have.empty());
+  viewer = join(std::move(have), again);
+  for (const auto& p : again)
+    screen[p.region] = p.triangles;
+  std::erase_if(screen, [](const auto& one) { return one.second == 0; });
+  CHECK(screen == wanted(s));
+  caf::anon_send_exit(*viewer, caf::exit_reason::user_shutdown);
+  viewer.reset();
+  s.run();
+}
+
+TEST_CASE("a region that a new broadcaster called gone is shown again when its mesher tells") {
+  auto by = std::make_shared<control>();
+  stepped_service s{config_for(by), by};
+  s.put(random_frames(4, 1)[0]);
+  s.run();
+  auto patches = s.ask<std::vector<patch>>(s.running.broadcaster.get(), list_atom::value);
+  s.run();
+  const auto old = patches->value().front();
+  s.kill("broadcaster");
+  s.run();
+  auto fresh = s.ask<patch>(s.running.broadcaster.get(), patch_atom::value, old.region);
+  s.run();
+  CHECK(fresh->value().version > old.version + 1); // the version under which it is called gone
+}
+
+TEST_CASE("a ray maker that dies is replaced, and its keyframe is made by another") {
+  auto by = std::make_shared<control>();
+  auto config = config_for(by);
+  config.threads = 1;
+  stepped_service s{config, by};
+  const auto frames = random_frames(5, 3);
+  auto v = s.put(frames[0]);
+  int killed = 0;
+  while (s.scheduler().has_job()) {
+    auto* next = dynamic_cast<caf::scheduled_actor*>(s.scheduler().jobs.front());
+    if (killed == 0 && next && std::string{next->name()} == "ray maker") {
+      ++killed;
+      caf::anon_send_exit(caf::actor_cast<caf::actor>(next), caf::exit_reason::kill);
+    }
+    s.scheduler().run_once();
+  }
+  REQUIRE(killed == 1);
+  CHECK(v->value().what == outcome::accepted);
+  s.put(frames[1]);
+  s.put(frames[2]);
+  s.run();
+  CHECK(restarts_of(s, "ray maker") == 1);
+  CHECK(s.status().field.hash == truth(small_map(), frames));
+}
+
+TEST_CASE("an actor that cannot be started again ends the service, once, with the reason") {
+  std::vector<std::string> reasons;
+  auto by = std::make_shared<control>();
+  auto config = config_for(by);
+  int devices = 0;
+  config.make_device = [by, &devices](const mapping& map, uint64_t) -> std::unique_ptr<backend> {
+    if (++devices > 1)
+      throw std::runtime_error("there is no device any more");
+    return std::make_unique<toy::field>(map, by);
+  };
+  config.on_lost = [&](const std::string& why) { reasons.push_back(why); };
+  stepped_service s{config, by};
+  s.kill("device");
+  s.run();
+  REQUIRE(reasons.size() == 1);
+  CHECK_THAT(reasons[0], Catch::Contains("device") && Catch::Contains("there is no device any more"));
+  CHECK(s.running.context.numbers->lost_core == 1);
+  s.kill("supervisor");
+  s.run();
+  CHECK(reasons.size() == 1);
+  CHECK(s.running.context.numbers->lost_core == 2);
+}
+
+TEST_CASE("the death of the supervisor ends the service, its orderly end does not") {
+  for (const auto killed : {true, false}) {
+    std::vector<std::string> reasons;
+    auto by = std::make_shared<control>();
+    auto config = config_for(by);
+    config.on_lost = [&](const std::string& why) { reasons.push_back(why); };
+    {
+      stepped_service s{config, by};
+      if (killed) {
+        s.kill("supervisor");
+        s.run();
+      }
+    }
+    CHECK(reasons.size() == (killed ? 1 : 0));
+  }
+}
+
+TEST_CASE("with real threads and core actors killed meanwhile the map is that of the plain field") {
+  auto by = std::make_shared<control>();
+  auto how = config_for(by);
+  how.own_threads = true;
+  threaded_config config;
+  caf::actor_system system{config};
+  auto running = start_service(system, how);
+  {
+    const auto frames = random_frames(6, 60);
+    auto sink = make_ingest_sink(system, running, 8);
+    std::atomic<bool> stop{false};
+    std::thread killer{[&] {
+      caf::scoped_actor self{system};
+      std::mt19937 random{1};
+      while (!stop) {
+        self
+          ->request(caf::actor_cast<supervisor_setup>(running.supervisor.get()), std::chrono::seconds{20}, kill_atom::value,
+                    roles[random() % roles.size()])
+          .receive([](bool) {}, [](const caf::error&) {});
+        std::this_thread::sleep_for(std::chrono::milliseconds{2});
+      }
+    }};
+    std::atomic<int> done{0};
+    for (const auto& f : frames)
+      sink->offer(f, [&](const verdict& v) { done += v.what == outcome::accepted || v.what == outcome::duplicate; });
+    CHECK(sink->drain(std::chrono::seconds{60}));
+    stop = true;
+    killer.join();
+    CHECK(done == 60);
+    std::optional<map_status> status;
+    caf::scoped_actor self{system};
+    for (int i = 0; i < 2000 && !status; ++i) { // the last one killed may have been the partitioner that is asked
+      self->request(running.partitioner.get(), std::chrono::seconds{20}, status_atom::value)
+        .receive([&](const map_status& x) { status = x; },
+                 [](const caf::error&) { std::this_thread::sleep_for(std::chrono::milliseconds{10}); });
+    }
+    CHECK(to_hex(status.value_or(map_status{}).field.hash) == to_hex(truth(small_map(), frames)));
+    CHECK(running.context.numbers->lost_core == 0);
+    CHECK(running.context.numbers->restarts > 0);
+  }
+  CHECK(stop_service(system, running));
+}

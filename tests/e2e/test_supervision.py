@@ -1,0 +1,81 @@
+"""Actors of the running service are killed on purpose while keyframes come: the map, and what viewers see, must be those of a run in which
+nothing happened. What cannot be survived ends the program, so that an outer supervisor starts it again."""
+
+import re
+
+import pytest
+
+from support import service
+from support.viewer import Viewer
+
+ROLES = ("ingest", "partitioner", "broadcaster", "placement", "device", "inspector")
+
+
+def send(tessera, folder, running):
+    """At a pace at which a drill finds its keyframe."""
+    status, _, err = service.run(tessera, "publish", f"rgbd:{folder}", "--to", running.url, "--rate", 25)
+    assert status == 0, err
+
+
+def restarts(running, role):
+    return sum(actor["restarts"] for actor in running.get("/v1/actors") if actor["role"] == role)
+
+
+def same_map(running, wanted):
+    """The map's hash, once it can be asked: the partitioner may just be starting again."""
+    status, body = running.fetch("/v1/map")
+    return status == 200 and wanted in body.decode()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_killed_actor_has_a_successor_and_the_map_is_the_same(tessera, folder, recording, wanted, serve, role):
+    third = max(1, len(recording) // 3)
+    running = serve(options=("--drill", f"{role}@{third},{role}@{2 * third}"))
+    send(tessera, folder, running)
+    running.wait(lambda: same_map(running, wanted), "the map of an undisturbed run")
+    running.wait(lambda: restarts(running, role) == 2, f"two restarts of the {role}")
+    viewer = Viewer(running.url)
+    running.wait(lambda: viewer.triangles() == running.map()["triangles"] > 0, "the whole map at a viewer")
+    viewer.close()
+    assert running.fetch("/healthz")[0] == 200
+    assert running.metrics()["tessera_lost_actors_total"] == 0
+    assert any(f"restarting the {role}" in line for line in running.log)
+    # It still counts each keyframe once.
+    send(tessera, folder, running)
+    assert same_map(running, wanted)
+
+
+def test_all_at_once_and_nothing_is_lost(tessera, folder, recording, wanted, serve):
+    third = max(1, len(recording) // 3)
+    running = serve(options=("--drill", ",".join(f"{role}@{n * third}" for n in (1, 2) for role in ROLES)))
+    send(tessera, folder, running)
+    running.wait(lambda: same_map(running, wanted), "the map of an undisturbed run")
+    assert running.map()["keyframes"] == len(recording)
+
+
+def test_a_viewer_is_told_to_connect_again_when_the_broadcaster_dies(tessera, folder, recording, serve):
+    running = serve(options=("--drill", f"broadcaster@{len(recording)}"))
+    viewer = Viewer(running.url)
+    send(tessera, folder, running)
+    running.wait(lambda: restarts(running, "broadcaster") == 1, "a restart of the broadcaster")
+    running.wait(lambda: viewer.error is not None, "the end of the viewer's stream")
+    again = Viewer(running.url)
+    running.wait(lambda: again.triangles() == running.map()["triangles"] > 0, "the whole map at the viewer that came back")
+    again.close()
+
+
+def test_the_loss_of_the_supervisor_ends_the_program_with_the_reason(tessera, folder, names):
+    running = service.Service(tessera, f"shm:{names.prefix}", options=("--drill", "supervisor@1", *names.options))
+    try:
+        service.run(tessera, "publish", f"rgbd:{folder}", "--to", running.url, "--rate", 0, "--limit", 1)
+        running._process.wait(20)
+    finally:
+        status = running.stop()
+    assert status == 1
+    assert re.search("the supervisor ended and cannot be started again", "".join(running.log))
+
+
+@pytest.mark.parametrize("text, told", [("mesher@5", "mesher@5"), ("ingest", "ROLE@KEYFRAMES"), ("device@x", "device@x")])
+def test_a_drill_that_cannot_be_is_an_error(tessera, text, told):
+    status, _, err = service.run(tessera, "serve", "--drill", text, limit_s=10)
+    assert status == 2 and "drill" in err and told in err
