@@ -18,9 +18,9 @@ class field_batch {
 public:
   using stream = typename Device::stream;
   field_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
-      : map_(map), stream_(work), store_(store), rays_(device), rays_up_(device), jobs_(device), jobs_up_(device),
-        fresh_(device, store.blocks()), state_(device, 1), state_down_(device, 1), any_(device), sums_(device),
-        sums_down_(device) {}
+    : map_(map), stream_(work), store_(store), rays_(device), rays_up_(device), jobs_(device), jobs_up_(device),
+      fresh_(device, store.blocks()), state_(device, 1), state_down_(device, 1), any_(device), sums_(device), sums_down_(device) {
+  }
 
   /// Applies all jobs. Throws std::bad_alloc if there is no room for the blocks that they need; then nothing has changed.
   void integrate(std::span<const region_jobs> work, uint64_t batch) {

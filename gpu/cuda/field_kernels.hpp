@@ -266,8 +266,8 @@ struct add_digests {
       if ((w.w0 | w.w1 | w.w2) == 0)
         continue;
       const digest128 d
-          = voxel_digest(origin[0] + static_cast<int32_t>(bx * 8) + (v & 7), origin[1] + static_cast<int32_t>(by * 8) + (v >> 3),
-                         origin[2] + static_cast<int32_t>(bz * 8 + layer), w.w0, w.w1, w.w2);
+        = voxel_digest(origin[0] + static_cast<int32_t>(bx * 8) + (v & 7), origin[1] + static_cast<int32_t>(by * 8) + (v >> 3),
+                       origin[2] + static_cast<int32_t>(bz * 8 + layer), w.w0, w.w1, w.w2);
       hi += d.hi;
       lo += d.lo;
       voxels += weight_sum(w.w1) != 0 ? 1 : 0;

@@ -20,8 +20,8 @@ class field_queue final : public async_fields {
 public:
   /// Throws std::bad_alloc if the device has no room for the pool.
   field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
-      : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
-        fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), memory_(store_.status()) {
+    : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
+      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), memory_(store_.status()) {
     for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
       lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map));
     for (auto& lane : lanes_)
@@ -56,8 +56,8 @@ public:
     for (const ray_job& job : jobs)
       if (job.first > job.batch.rays->size() || job.count > job.batch.rays->size() - job.first) {
         answer(std::make_exception_ptr(std::invalid_argument(
-            "a job asks for rays " + std::to_string(job.first) + " to " + std::to_string(uint64_t{job.first} + job.count)
-            + " of a batch that has " + std::to_string(job.batch.rays->size()))));
+          "a job asks for rays " + std::to_string(job.first) + " to " + std::to_string(uint64_t{job.first} + job.count)
+          + " of a batch that has " + std::to_string(job.batch.rays->size()))));
         return;
       }
     add({task::integrate, region, std::move(jobs), std::move(answer)});
@@ -97,15 +97,15 @@ private:
   }
   static void fail(request& r, const std::exception_ptr& why) {
     std::visit(
-        [&]<class Answer>(Answer& answer) {
-          if constexpr (std::is_same_v<Answer, mesh_done>)
-            answer(nullptr, why);
-          else if constexpr (std::is_same_v<Answer, stats_done>)
-            answer({}, why);
-          else
-            answer(why);
-        },
-        r.answer);
+      [&]<class Answer>(Answer& answer) {
+        if constexpr (std::is_same_v<Answer, mesh_done>)
+          answer(nullptr, why);
+        else if constexpr (std::is_same_v<Answer, stats_done>)
+          answer({}, why);
+        else
+          answer(why);
+      },
+      r.answer);
   }
 
   void add(request r) {
@@ -124,7 +124,7 @@ private:
     size_t rays = 0;
     const task what = waiting_.front().what;
     const size_t most
-        = what == task::extract ? std::clamp<size_t>(most_entries / store_.table_size(), 1, most_requests) : most_requests;
+      = what == task::extract ? std::clamp<size_t>(most_entries / store_.table_size(), 1, most_requests) : most_requests;
     for (auto& r : waiting_) {
       size_t more = 0;
       for (const ray_job& job : r.jobs)

@@ -11,11 +11,11 @@ class mesh_batch {
 public:
   using stream = typename Device::stream;
   mesh_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
-      : voxel_m_(map.voxel_m), stream_(work), store_(store), cases_(device, 256), inside_(device), edges_(device),
-        vertex_(device), corner_(device), layer_vertices_(device), layer_corners_(device), vertex_counts_(device),
-        corner_counts_(device), vertices_before_(device), corners_before_(device), begins_(device), begins_down_(device),
-        positions_(device), normals_(device), colours_(device), keys_(device), indices_(device), positions_down_(device),
-        normals_down_(device), colours_down_(device), keys_down_(device), indices_down_(device) {
+    : voxel_m_(map.voxel_m), stream_(work), store_(store), cases_(device, 256), inside_(device), edges_(device), vertex_(device),
+      corner_(device), layer_vertices_(device), layer_corners_(device), vertex_counts_(device), corner_counts_(device),
+      vertices_before_(device), corners_before_(device), begins_(device), begins_down_(device), positions_(device),
+      normals_(device), colours_(device), keys_(device), indices_(device), positions_down_(device), normals_down_(device),
+      colours_down_(device), keys_down_(device), indices_down_(device) {
     pinned_buffer<Device, case_row> cases(device, 256);
     for (size_t c = 0; c < 256; ++c) {
       cases[c].count = marching_cubes::table[c].count;

@@ -58,9 +58,9 @@ struct region_reader {
 struct local_place {
   int32_t x, y, z;
   TESSERA_HD local_place(const field_view& field, uint32_t entry, uint32_t v)
-      : x(static_cast<int32_t>(entry % field.edge * 8 + (v & 7))),
-        y(static_cast<int32_t>(entry / field.edge % field.edge * 8 + (v >> 3 & 7))),
-        z(static_cast<int32_t>(entry / field.edge / field.edge * 8 + (v >> 6))) {}
+    : x(static_cast<int32_t>(entry % field.edge * 8 + (v & 7))),
+      y(static_cast<int32_t>(entry / field.edge % field.edge * 8 + (v >> 3 & 7))),
+      z(static_cast<int32_t>(entry / field.edge / field.edge * 8 + (v >> 6))) {}
 };
 
 /// Item: a voxel of a listed block, and the cell that it is the lowest corner of.

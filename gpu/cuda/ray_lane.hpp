@@ -17,8 +17,8 @@ template <device_like Device>
 class ray_lane {
 public:
   ray_lane(Device& device, const mapping& map)
-      : map_(map), stream_(device), staged_(device), input_(device), table_(device), used_(device), rays_(device),
-        rays_out_(device), totals_(device, 1), totals_out_(device, 1) {}
+    : map_(map), stream_(device), staged_(device), input_(device), table_(device), used_(device), rays_(device),
+      rays_out_(device), totals_(device, 1), totals_out_(device, 1) {}
 
   /// The same set of rays as tessera::make_rays, in another order.
   std::vector<ray> make(const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {

@@ -41,13 +41,12 @@ public:
   using keys = std::vector<region_key>;
 
   region_store(Device& device, stream& work, const mapping& map, const field_options& options)
-      : options_(options), region_voxels_(static_cast<int32_t>(map.region_voxels)), stream_(work),
-        edge_(map.region_voxels / 8 + 1), table_size_(edge_ * edge_ * edge_), blocks_(block_count(options)),
-        slots_(slot_count(options, table_size_)), free_blocks_(blocks_), tables_(device, size_t{slots_} * table_size_),
-        words_(device, size_t{blocks_} * 512), free_(device, blocks_), chosen_(device, 16), chosen_up_(device, 16),
-        listed_(device, 1024), listed_down_(device), place_(device), lengths_(device, 2), lengths_down_(device, 2),
-        entries_(device), entries_up_(device), transfer_(device, transfer_blocks * 512),
-        transfer_host_(device, transfer_blocks * 512) {
+    : options_(options), region_voxels_(static_cast<int32_t>(map.region_voxels)), stream_(work), edge_(map.region_voxels / 8 + 1),
+      table_size_(edge_ * edge_ * edge_), blocks_(block_count(options)), slots_(slot_count(options, table_size_)),
+      free_blocks_(blocks_), tables_(device, size_t{slots_} * table_size_), words_(device, size_t{blocks_} * 512),
+      free_(device, blocks_), chosen_(device, 16), chosen_up_(device, 16), listed_(device, 1024), listed_down_(device),
+      place_(device), lengths_(device, 2), lengths_down_(device, 2), entries_(device), entries_up_(device),
+      transfer_(device, transfer_blocks * 512), transfer_host_(device, transfer_blocks * 512) {
     stream_.fill(tables_.data(), size_t{slots_} * table_size_ * sizeof(uint32_t), 0);
     stream_.launch(blocks_, fill_free_stack{free_.data(), blocks_});
     stream_.wait();

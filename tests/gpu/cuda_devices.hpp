@@ -35,9 +35,9 @@ inline std::vector<device_under_test> find_devices() {
   if (only == nullptr || std::string(only) != "gpu")
     for (const unsigned threads : {1u, 4u})
       out.push_back(
-          {"emulated, threads: " + std::to_string(threads), [threads](const mapping& map, const cuda::field_options& o) {
-             return open_emulated(map, o, {.threads = threads, .seed = std::random_device{}()});
-           }});
+        {"emulated, threads: " + std::to_string(threads), [threads](const mapping& map, const cuda::field_options& o) {
+           return open_emulated(map, o, {.threads = threads, .seed = std::random_device{}()});
+         }});
 #ifdef TESSERA_CUDA
   const auto gpus = cuda::list_devices();
   if (gpus.empty())

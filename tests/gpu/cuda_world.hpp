@@ -10,7 +10,7 @@ struct two_worlds {
   world cpu, device;
   std::shared_ptr<cuda::async_fields> fields;
   two_worlds(const device_under_test& on, const mapping& map, const cuda::field_options& options)
-      : cpu(map), device(map), fields(on.open(map, options)) {
+    : cpu(map), device(map), fields(on.open(map, options)) {
     device.field = cuda::make_waiting_backend(fields);
   }
   void add(const scan& s, int sign = 1) {
