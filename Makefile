@@ -51,8 +51,8 @@ test-asan: ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 test-tsan: ## The tests that touch no CAF under ThreadSanitizer (CAF itself is not built for it).
 	@$(MAKE) --no-print-directory packages-test
 	@cmake --preset tsan $(QUIET)
-	@cmake --build --preset tsan --target test_gpu test_config
-	@ctest --test-dir build/tsan --output-on-failure -R '^(gpu|config)$$'
+	@cmake --build --preset tsan --target test_gpu test_gpu_cuda test_config
+	@ctest --test-dir build/tsan --output-on-failure -R '^(gpu|gpu_cuda|config)$$'
 
 .PHONY: bench
 bench: binary ## Measures, beside Open3D where that is installed; figures of record are in docs/benchmarks.md.
