@@ -52,7 +52,9 @@ public:
       return x ^ x >> 31;
     };
     map_hash out;
-    for (const auto& [v, w] : voxels_) {
+    for (const auto& voxel : voxels_) {
+      const auto& v = voxel.first;
+      const auto& w = voxel.second;
       if (w == std::array<uint64_t, 3>{})
         continue;
       uint64_t at = 0;

@@ -208,7 +208,8 @@ void* foreign_page = nullptr;
 
 void foreign_handler(int, siginfo_t*, void*) {
   ++foreign_faults;
-  mmap(foreign_page, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  if (mmap(foreign_page, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+    _exit(1); // else this would be called for ever
 }
 
 /// In place before any segment is mapped, as another library's handler may be.
