@@ -33,6 +33,27 @@ struct memory_status {
   uint64_t batches = 0, kernels = 0;           ///< so far
 };
 
+/// How a keyframe is taken whole.
+struct fuse_options {
+  bool mesh = false;      ///< meshes the regions that it changed; their meshes stay in device memory until the next batch
+  bool keep_rays = false; ///< the report holds the rays
+  bool times = false;     ///< the report tells how long each stage took
+};
+
+/// What became of a keyframe that was taken whole.
+struct fuse_report {
+  ray_counts counts;
+  uint64_t beyond = 0; ///< rays that write nothing, or leave the map
+  uint64_t rays = 0;
+  std::vector<ray> kept;                                               ///< the rays, if asked for
+  std::vector<region_key> regions;                                     ///< that it touched
+  uint64_t vertices = 0, triangles = 0;                                ///< of the meshes of these regions, if asked for
+  double upload_ms = 0, rays_ms = 0, integrate_ms = 0, extract_ms = 0; ///< on the device, if asked for
+  uint32_t kernels = 0, copies = 0;                                    ///< given to the device for it
+  uint64_t bytes_up = 0, bytes_down = 0;
+  uint32_t attempts = 1; ///< more than 1: regions or blocks had to be made room for first
+};
+
 /// The fields of all regions on one device, asked without waiting. What waits at the same time is done together: a batch takes a
 /// handful of launches, however many regions it is about.
 ///
@@ -48,6 +69,7 @@ public:
   using mesh_done = std::function<void(std::shared_ptr<const mesh>, std::exception_ptr)>;
   using stats_done = std::function<void(const field_stats&, std::exception_ptr)>;
   using done = std::function<void(std::exception_ptr)>;
+  using fused = std::function<void(fuse_report, std::exception_ptr)>;
 
   virtual ~async_fields() = default;
   /// The device's name.
@@ -62,6 +84,13 @@ public:
   virtual void stats(region_key region, stats_done answer) = 0;
   /// Forgets a region.
   virtual void drop(region_key region, done answer) = 0;
+  /// Makes a keyframe's rays and integrates them in all regions that they touch, as one, without the host in between; or changes
+  /// nothing. Several are under way at once. The body is held until the answer.
+  virtual void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer)
+    = 0;
+  /// A copy of a keyframe's points in memory from which this device reads by itself; others are copied there for each fuse().
+  /// Must not outlive the object. Throws std::bad_alloc.
+  [[nodiscard]] virtual std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) = 0;
   /// As of the last batch.
   [[nodiscard]] virtual memory_status memory() const = 0;
 };
