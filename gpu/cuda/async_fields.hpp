@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,11 @@ struct memory_status {
   uint64_t away_bytes = 0;                     ///< host memory in use
   uint64_t moves_out = 0, moves_in = 0;        ///< so far, in regions
   uint64_t batches = 0, kernels = 0;           ///< so far
+};
+
+/// A keyframe's memory changed while it was copied; it says how.
+struct torn_keyframe : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 /// How a keyframe is taken whole.
@@ -85,7 +91,7 @@ public:
   /// Forgets a region.
   virtual void drop(region_key region, done answer) = 0;
   /// Makes a keyframe's rays and integrates them in all regions that they touch, as one, without the host in between; or changes
-  /// nothing. Several are under way at once. The body is held until the answer.
+  /// nothing. Several are under way at once. torn_keyframe: its memory changed. The body is held until the answer.
   virtual void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer)
     = 0;
   /// A copy of a keyframe's points in memory from which this device reads by itself; others are copied there for each fuse().

@@ -12,11 +12,6 @@
 
 namespace tessera::cuda {
 
-/// A keyframe's memory changed while it was copied; it says how.
-struct torn_keyframe : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 /// Makes rays of one keyframe after another on a stream of its own. Threads: one.
 template <device_like Device>
 class ray_lane {
