@@ -99,6 +99,17 @@ publish_setup publish_of(const config::settings& s, const std::string& source, c
   return setup;
 }
 
+backend_setup backend_of(const config::settings& s) {
+  backend_setup setup;
+  setup.name = s.backend;
+  setup.gpus = s.gpus;
+  setup.cap_bytes = s.memory_cap_bytes;
+  setup.gpu.pool_bytes = s.memory_pool_bytes;
+  setup.gpu.host_bytes = s.host_memory_bytes;
+  setup.gpu.ray_lanes = s.streams;
+  return setup;
+}
+
 serve_setup serve_of(const config::settings& s, const std::vector<std::string>& sources) {
   serve_setup setup;
   setup.sources = sources;
@@ -106,7 +117,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.input = input_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
-  setup.backend = s.backend;
+  setup.backend = backend_of(s);
   setup.drill = s.drill;
   setup.service.map = mapping_of(s);
   setup.service.threads = setup.threads;

@@ -5,12 +5,16 @@
 
 namespace tessera::cuda {
 
-std::vector<std::string> list_devices() {
+std::vector<std::string> list_devices(std::string* why) {
   int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+  if (const auto result = cudaGetDeviceCount(&count); result != cudaSuccess) {
     (void)cudaGetLastError();
+    if (why != nullptr)
+      *why = std::string(cudaGetErrorName(result)) + ", " + cudaGetErrorString(result);
     return {};
   }
+  if (count == 0 && why != nullptr)
+    *why = "the driver knows none";
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};
