@@ -69,6 +69,17 @@ source_options input_of(const config::settings& s) {
   return input;
 }
 
+backend_setup backend_of(const config::settings& s) {
+  backend_setup setup;
+  setup.name = s.backend;
+  setup.gpus = s.gpus;
+  setup.cap_bytes = s.memory_cap_bytes;
+  setup.gpu.pool_bytes = s.memory_pool_bytes;
+  setup.gpu.host_bytes = s.host_memory_bytes;
+  setup.gpu.ray_lanes = s.streams;
+  return setup;
+}
+
 offline_setup offline_of(const config::settings& s, const std::string& source) {
   offline_setup setup;
   setup.source = source;
@@ -79,8 +90,7 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.map = mapping_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
-  setup.backend = s.backend;
-  setup.memory_cap_bytes = s.memory_cap_bytes;
+  setup.backend = backend_of(s);
   setup.progress = on_terminal();
   return setup;
 }
@@ -96,17 +106,6 @@ publish_setup publish_of(const config::settings& s, const std::string& source, c
   setup.output.shm_prefix = s.shm_prefix;
   setup.output.token = s.token;
   setup.progress = on_terminal();
-  return setup;
-}
-
-backend_setup backend_of(const config::settings& s) {
-  backend_setup setup;
-  setup.name = s.backend;
-  setup.gpus = s.gpus;
-  setup.cap_bytes = s.memory_cap_bytes;
-  setup.gpu.pool_bytes = s.memory_pool_bytes;
-  setup.gpu.host_bytes = s.host_memory_bytes;
-  setup.gpu.ray_lanes = s.streams;
   return setup;
 }
 
