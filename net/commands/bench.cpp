@@ -1,6 +1,7 @@
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
+#include "net/commands/times_file.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -98,6 +99,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     options.extract_each = true;
     return std::make_unique<offline_map>(map, std::move(device), std::move(options));
   };
+  times_file listed(setup.times_file);
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
   auto input = setup.input;
   input.prefetch_threads = 0;
@@ -132,6 +134,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto stats = one->stats();
   const auto surface = weld(one->meshes());
   const auto& times = one->times();
+  listed.write(times);
   nlohmann::ordered_json result{
     {"backend", backend_name},
     {"threads", setup.threads},

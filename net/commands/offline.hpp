@@ -22,6 +22,8 @@ struct offline_setup {
   std::string backend = "auto";
   /// Cap of the field's memory, bytes; 0: none.
   uint64_t memory_cap_bytes = 0;
+  /// bench: CSV file for the times of each keyframe; empty: none.
+  std::string times_file;
   /// Show progress on standard error.
   bool progress = false;
 };
