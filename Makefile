@@ -63,7 +63,7 @@ bench: binary ## Measures, beside Open3D where that is installed; figures of rec
 
 .PHONY: bundle
 bundle: packages $(WEB) ## One folder to carry to another machine, with tests and benchmarks, and packed (build/bundle).
-	$(need) test bundle
+	$(need) bundle
 	$(say) "building what is bundled (build/release)"
 	@cmake --preset release -DTESSERA_CUDA=ON $(QUIET)
 	@cmake --build build/release

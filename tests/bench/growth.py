@@ -35,11 +35,17 @@ def percentile(values, share):
     return ordered[min(len(ordered) - 1, int(share * (len(ordered) - 1) + 0.5))]
 
 
+def memory_cap(options, voxel_m):
+    """What is asked for; else what that many keyframes of synthetic:building need, and a tenth more, but 4 GiB at least."""
+    needed = options.limit * 960_000 * (0.05 / voxel_m) ** 2
+    return options.memory_cap or f"{max(4, math.ceil(needed * 1.1 / 2**30))}GiB"
+
+
 def run(options, voxel_m, folder):
     """Measures; returns the rows of the CSV file and what bench reports."""
     file = pathlib.Path(folder) / f"times-{voxel_m}.csv"
     command = [options.binary, "bench", options.source, "--limit", options.limit, "--voxel-size", voxel_m, "--threads", 1, "--backend",
-               options.backend, "--times", file, "--json", *options.more]
+               options.backend, "--memory-cap", memory_cap(options, voxel_m), "--times", file, "--json", *options.more]
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, timeout=options.seconds, check=False)
     if done.returncode != 0:
         sys.exit(f"growth: {' '.join(map(str, command))} ended with {done.returncode}")
@@ -140,6 +146,7 @@ def main():
     parser.add_argument("--bin", type=int, default=1000, help="keyframes a bin (%(default)s)")
     parser.add_argument("--voxel-size", type=float, nargs="*", default=[0.05], help="metres; one run for each")
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--memory-cap", help="as for tessera bench (default: enough for the building)")
     parser.add_argument("--seconds", type=float, default=3600, help="ends a run that takes longer")
     parser.add_argument("--read", nargs="*", help="files of `tessera bench --times` to read instead of measuring")
     parser.add_argument("--label", nargs="*", default=[], help="names in the figure: of each file; or of the machine, before the voxel size")

@@ -68,6 +68,8 @@ def test_latency_is_measured_by_programs_of_our_own(tessera):
     assert 0 < result["latency_p50_ms"] <= result["latency_p99_ms"] <= result["latency_max_ms"]
     assert 0 < result["patch_age_p50_ms"]
     assert result["stages"]["tessera_stage_duration.rays"]["count"] == 25
+    for stage in result["stages"].values():
+        assert 0 < stage["p50_ms"] <= stage["p99_ms"] and 0 < stage["mean_ms"]
     assert 0 < result["patches"] <= result["stages"]["tessera_stage_duration.encode"]["count"]
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"tessera_bench_{running.pid}_")]
 
