@@ -139,7 +139,7 @@ struct command_line {
   std::map<std::string, config::given> flags;
   std::string file;
   std::vector<std::string> sources;
-  std::string source, output, to;
+  std::string source, output, to, times;
   bool json = false;
 
   config::settings settings() const {
@@ -159,7 +159,7 @@ struct command_line {
 };
 
 constexpr const char* source_help
-  = "Where keyframes come from: synthetic:room, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST";
+  = "Where keyframes come from: synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST";
 
 int run(int argc, char** argv) {
   CLI::App app{"Tessera makes live meshes from a SLAM system's keyframes.\nEach command has its own --help."};
@@ -219,10 +219,13 @@ int run(int argc, char** argv) {
     auto settings = line.settings();
     if (!settings.threads)
       settings.threads = 1;
-    return bench_command(offline_of(settings, line.source), line.json, std::cout);
+    auto setup = offline_of(settings, line.source);
+    setup.times_file = line.times;
+    return bench_command(setup, line.json, std::cout);
   });
   bench->add_option("SOURCE", line.source, source_help)->required();
   bench->add_flag("--json", line.json, "Print one JSON object");
+  bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");
   sample->callback([&chosen] {

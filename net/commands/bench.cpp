@@ -1,5 +1,6 @@
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
+#include "net/commands/times_file.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -182,6 +183,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   auto device = choose_offline_device(setup.backend, map);
   const bool gpu = device.whole != nullptr;
   const auto backend_name = device.fields->name();
+  times_file listed(setup.times_file);
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
   auto input = setup.input;
   input.prefetch_threads = 0;
@@ -225,6 +227,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto stats = one->stats();
   const auto surface = weld(one->meshes());
   const auto& times = one->times();
+  listed.write(times);
   nlohmann::ordered_json result{
     {"backend", backend_name},
     {"threads", setup.threads},

@@ -21,6 +21,8 @@ struct offline_setup {
   uint32_t threads = 1;
   /// Which device does the work; of several GPUs the first.
   backend_setup backend;
+  /// bench: CSV file for the times of each keyframe; empty: none.
+  std::string times_file;
   /// Show progress on standard error.
   bool progress = false;
 };
