@@ -141,10 +141,19 @@ TEST_CASE("a keyframe taken whole for which there is no room is refused, and not
   for (const auto& device : devices()) {
     INFO(device.name);
     std::mt19937 random(seed);
-    auto options = small_pool(300, 0);
+    const auto frames = some_keyframes(random, 8);
+    uint64_t most = 0; // one keyframe fits
+    for (const auto& frame : frames) {
+      world alone(map_of(32));
+      alone.add(scan_of(alone.map, frame));
+      uint64_t bytes = 0;
+      for (const auto& region : alone.regions)
+        bytes += alone.field->stats(region).bytes;
+      most = std::max(most, bytes / 12'288);
+    }
+    auto options = small_pool(most + 4, 0);
     options.ray_lanes = 2;
     two_worlds both(device, map_of(32), options);
-    const auto frames = some_keyframes(random, 8);
     std::vector<report_future> reports;
     for (const auto& frame : frames)
       reports.push_back(fuse(*both.fields, frame, {.mesh = true}));
