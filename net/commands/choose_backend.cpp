@@ -1,5 +1,7 @@
 #include "net/commands/choose_backend.hpp"
 
+#include "gpu/cuda/check_device.hpp"
+
 #ifdef TESSERA_CUDA
 #include "gpu/cuda/cuda_backend.hpp"
 #endif
@@ -111,8 +113,11 @@ std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setu
     const auto name = "GPU " + std::to_string(number) + " (" + found.names[static_cast<size_t>(number)] + ')';
     std::string reason;
     try {
-      out.push_back(found.open(number, map, options));
-      spdlog::info("backend cuda, {}: a pool of {}, {} blocks", name, mib(options.pool_bytes), out.back()->memory().blocks);
+      auto gpu = found.open(number, map, options);
+      cuda::check_device(*gpu, map);
+      spdlog::info("backend cuda, {}: a pool of {}, {} blocks; its bytes are the CPU's", name, mib(options.pool_bytes),
+                   gpu->memory().blocks);
+      out.push_back(std::move(gpu));
       continue;
     } catch (const std::bad_alloc&) {
       reason = "it has no room for a pool of " + mib(options.pool_bytes) + " (memory-pool)";

@@ -2,6 +2,8 @@
 
 #include "cuda_world.hpp"
 
+#include "gpu/cuda/check_device.hpp"
+
 #include <algorithm>
 #include <tuple>
 
@@ -266,4 +268,61 @@ TEST_CASE("a device that fails says so for every keyframe under way") {
     reports.push_back(fuse(*fields, frame));
   for (auto& report : reports)
     CHECK_THROWS_WITH(report.get(), "the emulated device is broken");
+}
+
+TEST_CASE("a device is compared with the CPU before it is used, and is empty afterwards") {
+  for (const auto& device : devices())
+    for (const float voxel_m : {0.05f, 0.01f}) {
+      INFO(device.name);
+      mapping map = map_of(64);
+      map.voxel_m = voxel_m;
+      map.truncation_m = 3 * voxel_m;
+      const auto fields = device.open(map, small_pool());
+      CHECK_NOTHROW(cuda::check_device(*fields, map));
+      (void)cuda::make_waiting_backend(fields)->stats({0, 0, 0}); // memory() is up to date after it
+      CHECK(fields->memory().free_blocks == fields->memory().blocks);
+      CHECK(fields->memory().regions_here == 0);
+    }
+}
+
+TEST_CASE("a device that gives other bytes than the CPU is found out") {
+  // One whose rays end a 256th of a voxel too far, as another rounding would have it.
+  class rounding final : public cuda::keyframe_device {
+  public:
+    explicit rounding(std::shared_ptr<cuda::keyframe_device> real) : real_(std::move(real)) {}
+    [[nodiscard]] std::string name() const override { return real_->name(); }
+    void rays(std::shared_ptr<const keyframe_body> body, const pose& at, rays_done answer) override {
+      real_->rays(std::move(body), at, std::move(answer));
+    }
+    void integrate(region_key region, std::vector<ray_job> jobs, done answer) override {
+      real_->integrate(region, std::move(jobs), std::move(answer));
+    }
+    void extract(region_key region, mesh_done answer) override { real_->extract(region, std::move(answer)); }
+    void stats(region_key region, stats_done answer) override { real_->stats(region, std::move(answer)); }
+    void drop(region_key region, done answer) override { real_->drop(region, std::move(answer)); }
+    [[nodiscard]] cuda::memory_status memory() const override { return real_->memory(); }
+    void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer) override {
+      real_->fuse(std::move(body), at, options, [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
+        if (wrong == "rays" && !report.kept.empty())
+          ++report.kept[report.kept.size() / 2].x;
+        answer(std::move(report), failure);
+      });
+    }
+    [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override { return real_->pin(body); }
+    std::string wrong;
+
+  private:
+    std::shared_ptr<cuda::keyframe_device> real_;
+  };
+  const auto map = map_of(64);
+  auto other = map;
+  other.truncation_m *= 1.01f; // makes other distances
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    rounding rays(device.open(map, small_pool()));
+    rays.wrong = "rays";
+    CHECK_THROWS_WITH(cuda::check_device(rays, map), Catch::Matchers::StartsWith("its rays are not those of the CPU"));
+    rounding voxels(device.open(other, small_pool()));
+    CHECK_THROWS_WITH(cuda::check_device(voxels, map), Catch::Matchers::StartsWith("its voxels are not those of the CPU"));
+  }
 }
