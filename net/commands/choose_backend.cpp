@@ -138,13 +138,11 @@ std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setu
 }
 
 offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found) {
-  auto one = setup;
-  if (const auto chosen = choose_gpus(setup, found); !chosen.empty())
-    one.gpus = std::to_string(chosen.front()) + ',';
-  const auto gpus = open_gpus(one, map, found);
+  auto gpus = open_gpus(setup, map, found);
   if (gpus.empty())
-    return {make_cpu_backend(map, setup.cap_bytes), nullptr};
-  return {cuda::make_waiting_backend(gpus.front()), gpus.front()};
+    return {make_cpu_backend(map, setup.cap_bytes), {}};
+  auto fields = cuda::make_waiting_backend(std::vector<std::shared_ptr<cuda::async_fields>>{gpus.begin(), gpus.end()});
+  return {std::move(fields), std::move(gpus)};
 }
 
 } // namespace tessera
