@@ -85,7 +85,7 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = any,
-   .help = "Memory of the field; what would need more is refused, counted and shown. 0: no cap",
+   .help = "Memory of the field and its meshes; what would need more is refused, counted and shown. 0: no cap",
    .aliases = {"MESH_MAX_GPU_MEMORY"}},
   {.name = "store-memory",
    .group = "work",
