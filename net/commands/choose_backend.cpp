@@ -59,7 +59,7 @@ gpu_list find_gpus() {
 #ifdef TESSERA_CUDA
   out.names = cuda::list_devices(&out.missing);
   if (out.names.empty())
-    out.missing = "no GPU can be used: " + out.missing;
+    out.missing = "no GPU was found: " + out.missing;
   out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::async_fields> {
     return cuda::open_device(number, map, options);
   };

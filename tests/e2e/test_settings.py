@@ -54,7 +54,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file(tessera, tmp_path):
 
 def test_names_of_older_deployments_work_or_say_that_they_do_not(tessera):
     assert voxel_size(tessera, env={"MESH_VOXEL_SIZE": "0.5"})[0] == 0.5
-    for name in ("MESH_MAX_VERTICES", "MESH_MEMORY_POOL_SIZE", "MESH_CAMERA_VELOCITY_THRESHOLD"):
+    for name in ("MESH_MAX_VERTICES", "MESH_CAMERA_VELOCITY_THRESHOLD"):
         assert f"{name} has no effect" in voxel_size(tessera, "--voxel-size", "0.5", env={name: "7"})[1]
 
 
@@ -66,7 +66,8 @@ def test_names_of_older_deployments_work_or_say_that_they_do_not(tessera):
         (("--config", "/nowhere.toml"), {}, ("/nowhere.toml",)),
         (("--region-size", "20"), {}, ("region-size", '"20"', "multiple of 8")),
         (("--min-range", "5", "--max-range", "2"), {}, ("min-range", "max-range")),
-        (("--backend", "cuda"), {}, ("backend", '"cuda"', "auto or cpu")),
+        (("--backend", "gpu"), {}, ("backend", '"gpu"', "auto, cpu or cuda")),
+        ((), {"MESH_MEMORY_POOL_SIZE": "1"}, ("memory-pool", "MESH_MEMORY_POOL_SIZE", '"1"', "1 MiB to 1 TiB")),
         (("--such-a-flag",), {}, ("--such-a-flag",)),
     ],
 )
