@@ -95,8 +95,25 @@ def test_bench_prints_one_object(tessera):
     assert result["map_hash"] == digits
 
 
+def why_not_cuda(tessera):
+    """Why the program has no GPU here; None if it has one."""
+    status, _, err = service.run(tessera, "serve", "synthetic:room", "--limit", 1, "--port", 0, "--metrics-port", 0, "--backend", "cuda", "--gpus", "99")
+    assert status == 2
+    return None if "gpus is 99" in err else err
+
+
+def test_cuda_without_a_gpu_is_an_error_that_says_what_is_missing(tessera):
+    why = why_not_cuda(tessera)
+    if why is None:
+        pytest.skip("there is a GPU")
+    assert "backend is cuda, but " in why
+    assert "was built without CUDA" in why or "no NVIDIA driver is installed" in why or "no GPU was found: " in why
+
+
 @pytest.mark.parametrize("name", ["auto", "cpu"])
 def test_each_command_says_which_backend_works(tessera, tmp_path, name):
+    if name == "auto" and why_not_cuda(tessera) is None:
+        pytest.skip("there is a GPU, and auto takes it")
     for command, *options in (("hash",), ("mesh", "-o", tmp_path / "room.ply"), ("bench", "--json")):
         status, out, err = service.run(tessera, command, "synthetic:room", "--limit", 1, "--backend", name, *options)
         assert status == 0, err
