@@ -139,8 +139,8 @@ public:
       if (options_.keep_rays)
         live_[frame.id] = {{std::make_shared<const std::vector<ray>>(std::move(report.kept))}, frame.world_from_camera};
       if (options_.threads == 1)
-        times_.push_back({report.upload_ms / 1e3, report.rays_ms / 1e3, report.integrate_ms / 1e3, report.extract_ms / 1e3, wall_s,
-                          report.kernels, report.copies, report.attempts, report.bytes_up, report.bytes_down});
+        times_.push_back({report.upload_ms / 1e3, report.rays_ms / 1e3, report.integrate_ms / 1e3, report.extract_ms / 1e3,
+                          wall_s, report.kernels, report.copies, report.attempts, report.bytes_up, report.bytes_down});
       return {};
     }
     live_.erase(frame.id);
@@ -299,7 +299,7 @@ private:
   std::vector<stage_times> times_;
   size_t under_way_ = 0; ///< keyframes that a device takes whole
   std::condition_variable answered_;
-  std::exception_ptr failure_; ///< of such a keyframe
+  std::exception_ptr failure_;        ///< of such a keyframe
   std::unique_ptr<region_pool> pool_; ///< last: its threads use all of the above
 };
 

@@ -75,7 +75,6 @@ public:
   using mesh_done = std::function<void(std::shared_ptr<const mesh>, std::exception_ptr)>;
   using stats_done = std::function<void(const field_stats&, std::exception_ptr)>;
   using done = std::function<void(std::exception_ptr)>;
-  using fused = std::function<void(fuse_report, std::exception_ptr)>;
 
   virtual ~async_fields() = default;
   /// The device's name.
@@ -90,6 +89,14 @@ public:
   virtual void stats(region_key region, stats_done answer) = 0;
   /// Forgets a region.
   virtual void drop(region_key region, done answer) = 0;
+  /// As of the last batch.
+  [[nodiscard]] virtual memory_status memory() const = 0;
+};
+
+/// A device that also takes keyframes whole, for maps of which all regions lie on it.
+class keyframe_device : public async_fields {
+public:
+  using fused = std::function<void(fuse_report, std::exception_ptr)>;
   /// Makes a keyframe's rays and integrates them in all regions that they touch, as one, without the host in between; or changes
   /// nothing. Several are under way at once. torn_keyframe: its memory changed. The body is held until the answer.
   virtual void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer)
@@ -97,8 +104,6 @@ public:
   /// A copy of a keyframe's points in memory from which this device reads by itself; others are copied there for each fuse().
   /// Must not outlive the object. Throws std::bad_alloc.
   [[nodiscard]] virtual std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) = 0;
-  /// As of the last batch.
-  [[nodiscard]] virtual memory_status memory() const = 0;
 };
 
 /// The same as a backend whose calls wait.

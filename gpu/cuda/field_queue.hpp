@@ -14,10 +14,10 @@
 
 namespace tessera::cuda {
 
-/// async_fields on a device: one thread for the fields, which takes all that waits and can be done together; and a few that make
+/// A keyframe_device: one thread for the fields, which takes all that waits and can be done together; and a few that make
 /// rays.
 template <device_like Device>
-class field_queue final : public async_fields {
+class field_queue final : public keyframe_device {
 public:
   /// Throws std::bad_alloc if the device has no room for the pool.
   field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)

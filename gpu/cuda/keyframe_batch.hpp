@@ -38,7 +38,7 @@ struct fuse_request {
   std::shared_ptr<const keyframe_body> body;
   pose world_from_camera;
   fuse_options options;
-  async_fields::fused answer;
+  keyframe_device::fused answer;
 };
 
 /// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates and meshes on

@@ -60,7 +60,7 @@ gpu_list find_gpus() {
   out.names = cuda::list_devices(&out.missing);
   if (out.names.empty())
     out.missing = "no GPU was found: " + out.missing;
-  out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::async_fields> {
+  out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::keyframe_device> {
     return cuda::open_device(number, map, options);
   };
 #else
@@ -102,9 +102,9 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found) 
   return wanted;
 }
 
-std::vector<std::shared_ptr<cuda::async_fields>> open_gpus(const backend_setup& setup, const mapping& map,
-                                                           const gpu_list& found) {
-  std::vector<std::shared_ptr<cuda::async_fields>> out;
+std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
+                                                              const gpu_list& found) {
+  std::vector<std::shared_ptr<cuda::keyframe_device>> out;
   const auto chosen = choose_gpus(setup, found);
   const auto options = chosen.empty() ? setup.gpu : options_of(setup);
   for (const auto number : chosen) {
@@ -132,18 +132,14 @@ std::vector<std::shared_ptr<cuda::async_fields>> open_gpus(const backend_setup& 
   return out;
 }
 
-std::unique_ptr<backend> choose_backend(const std::string& name, const mapping& map, uint64_t cap_bytes) {
-  backend_setup setup;
-  setup.name = name;
-  setup.cap_bytes = cap_bytes;
-  const auto found = find_gpus();
+offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found) {
+  auto one = setup;
   if (const auto chosen = choose_gpus(setup, found); !chosen.empty())
-    return cuda::make_waiting_backend(found.open(chosen.front(), map, options_of(setup)));
-  return make_cpu_backend(map, cap_bytes);
-}
-
-void tell_backend(const backend& chosen, const std::string& name) {
-  spdlog::info("backend {}{}", chosen.name(), name == "auto" ? ", the fastest there is here" : "");
+    one.gpus = std::to_string(chosen.front()) + ',';
+  const auto gpus = open_gpus(one, map, found);
+  if (gpus.empty())
+    return {make_cpu_backend(map, setup.cap_bytes), nullptr};
+  return {cuda::make_waiting_backend(gpus.front()), gpus.front()};
 }
 
 } // namespace tessera

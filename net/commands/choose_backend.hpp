@@ -27,7 +27,7 @@ struct gpu_list {
   std::vector<std::string> names; ///< by their number
   std::string missing;            ///< why there is none
   /// Opens one; see cuda::open_device().
-  std::function<std::shared_ptr<cuda::async_fields>(int number, const mapping&, const cuda::field_options&)> open;
+  std::function<std::shared_ptr<cuda::keyframe_device>(int number, const mapping&, const cuda::field_options&)> open;
 };
 
 /// Looks for GPUs. There is none where the program was built without CUDA.
@@ -40,13 +40,16 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found);
 /// Opens the GPUs to use, and tells the log which device does the work. None: the CPU. With the backend `auto` a GPU that cannot
 /// be opened is left out, with a warning. Throws as choose_gpus() does, and std::runtime_error if a GPU of the backend `cuda`
 /// cannot be opened.
-std::vector<std::shared_ptr<cuda::async_fields>> open_gpus(const backend_setup& setup, const mapping& map,
-                                                           const gpu_list& found = find_gpus());
+std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
+                                                              const gpu_list& found = find_gpus());
 
-/// Makes the backend of that name for work without a service: on the first GPU, or on the CPU.
-std::unique_ptr<backend> choose_backend(const std::string& name, const mapping& map, uint64_t cap_bytes);
+/// The device of work without a service: the CPU, or the first GPU to use, which also takes keyframes whole.
+struct offline_device {
+  std::unique_ptr<backend> fields;
+  std::shared_ptr<cuda::keyframe_device> whole; ///< null: the CPU
+};
 
-/// Tells the log which backend does the work, and what asked for it.
-void tell_backend(const backend& chosen, const std::string& name);
+/// Opens it, as open_gpus() does.
+offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found = find_gpus());
 
 } // namespace tessera

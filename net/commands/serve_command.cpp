@@ -153,7 +153,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   setup.service.log = write_log;
   // After the actors' system, and so closed before it goes: their threads send messages.
   const auto gpus = open_gpus(setup.backend, map);
-  setup.service.gpus = gpus;
+  setup.service.gpus = {gpus.begin(), gpus.end()};
   setup.service.on_lost = [&](const std::string&) { // the log has the reason
     spdlog::error("the service ends, so that whoever runs it can start it again");
     failed = true;

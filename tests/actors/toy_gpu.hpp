@@ -71,10 +71,6 @@ public:
     const auto failure = attempt([&] { field_.drop(region); });
     tell([=, answer = std::move(answer)] { answer(failure); });
   }
-  void fuse(std::shared_ptr<const keyframe_body>, const pose&, cuda::fuse_options, fused answer) override {
-    answer({}, std::make_exception_ptr(std::logic_error("the service has no use for it")));
-  }
-  [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body&) override { throw std::bad_alloc{}; }
   [[nodiscard]] cuda::memory_status memory() const override {
     cuda::memory_status out;
     out.blocks = 1000;

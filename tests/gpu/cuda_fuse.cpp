@@ -12,7 +12,7 @@ namespace {
 
 using report_future = std::future<cuda::fuse_report>;
 
-report_future fuse(cuda::async_fields& fields, const keyframe& frame, cuda::fuse_options options = {}, bool pinned = false) {
+report_future fuse(cuda::keyframe_device& fields, const keyframe& frame, cuda::fuse_options options = {}, bool pinned = false) {
   auto promise = std::make_shared<std::promise<cuda::fuse_report>>();
   auto future = promise->get_future();
   fields.fuse(pinned ? fields.pin(*frame.body) : frame.body, frame.world_from_camera, options,

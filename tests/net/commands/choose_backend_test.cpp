@@ -19,7 +19,7 @@ gpu_list machine(size_t count, int full = -1, int faulty = -1) {
     out.names.push_back("GPU of kind " + std::to_string(i));
   if (count == 0)
     out.missing = "no driver is installed";
-  out.open = [=](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::async_fields> {
+  out.open = [=](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::keyframe_device> {
     if (number == full)
       throw std::bad_alloc{};
     if (number == faulty)
