@@ -85,10 +85,10 @@ TEST_CASE("with auto a GPU that cannot be opened is left out, with cuda it is an
   CHECK_THROWS_WITH(open_gpus(asking("cuda"), map, machine(2, -1, 1)), Catch::Contains("fell off the bus"));
 }
 
-TEST_CASE("a pool leaves a quarter of the cap for meshing") {
+TEST_CASE("a pool leaves half of the cap for meshing") {
   auto setup = asking("cuda");
   setup.cap_bytes = 64 * 12'288;
-  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 48);
+  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 32);
   setup.cap_bytes = 1024 * 12'288;
   CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 64);
   setup.cap_bytes = 0;
