@@ -103,7 +103,7 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 1024.0 * 1024.0,
    .max = 1024 * gib,
-   .help = "Memory that each GPU takes at the start for voxels, three quarters of memory-cap at most: the rest is for meshing",
+   .help = "Memory that each GPU takes at the start for voxels, half of memory-cap at most: the rest is for meshing",
    .aliases = {"MESH_MEMORY_POOL_SIZE"}},
   {.name = "host-memory",
    .group = "work",

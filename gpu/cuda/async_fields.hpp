@@ -15,6 +15,8 @@ namespace tessera::cuda {
 struct field_options {
   /// Memory of blocks on the device, bytes; taken at once. At least one block.
   uint64_t pool_bytes = uint64_t{1} << 30;
+  /// All memory on the device, the pool and what it takes to mesh included, bytes; 0: as much as there is.
+  uint64_t device_bytes = 0;
   /// Memory on the host for regions that do not fit on the device, bytes. 0: none ever leaves.
   uint64_t host_bytes = 0;
   /// Regions on the device at once; each takes 4 bytes for each block that it could have.

@@ -46,8 +46,9 @@ std::string mib(uint64_t bytes) {
 
 cuda::field_options options_of(const backend_setup& setup) {
   auto out = setup.gpu;
-  if (const auto most = setup.cap_bytes / 4 * 3; setup.cap_bytes != 0 && out.pool_bytes > most) {
-    spdlog::warn("memory-pool is {}, more than three quarters of memory-cap, {}: each GPU gets a pool of {}", mib(out.pool_bytes),
+  out.device_bytes = setup.cap_bytes;
+  if (const auto most = setup.cap_bytes / 2; setup.cap_bytes != 0 && out.pool_bytes > most) {
+    spdlog::warn("memory-pool is {}, more than half of memory-cap, {}: each GPU gets a pool of {}", mib(out.pool_bytes),
                  mib(setup.cap_bytes), mib(most));
     out.pool_bytes = most;
   }
@@ -61,7 +62,7 @@ gpu_list find_gpus() {
 #ifdef TESSERA_CUDA
   out.names = cuda::list_devices(&out.missing);
   if (out.names.empty())
-    out.missing = "no GPU can be used: " + out.missing;
+    out.missing = "no GPU was found: " + out.missing;
   out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::keyframe_device> {
     return cuda::open_device(number, map, options);
   };

@@ -18,7 +18,7 @@ struct backend_setup {
   std::string gpus = "all";
   /// Memory that one device may use, bytes; 0: no cap.
   uint64_t cap_bytes = 0;
-  /// Of each GPU. Its pool is cut to three quarters of the cap.
+  /// Of each GPU. Its pool is cut to half of the cap, and the cap is that of all its memory.
   cuda::field_options gpu;
 };
 
