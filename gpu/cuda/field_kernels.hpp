@@ -33,6 +33,9 @@ TESSERA_HD uint32_t directory_start(uint64_t name) {
   return static_cast<uint32_t>(h >> 40);
 }
 
+/// A name of the directory that no region has: one has left from there.
+inline constexpr uint64_t nobody = 1;
+
 /// The fields of a device: all regions share one pool of blocks. A region has a slot, and by that a table of its blocks, x
 /// fastest, apron included. Which region has which slot the host says, in an open-addressing table.
 struct field_view {
@@ -60,6 +63,29 @@ struct field_view {
       if (names[at] == 0)
         return no_slot;
     }
+  }
+};
+
+/// A place of the directory that is written anew.
+struct directory_change {
+  uint64_t name;
+  uint32_t at, slot;
+  int32_t origin[3];
+};
+
+/// Item: a change.
+struct change_directory {
+  const directory_change* changes;
+  uint64_t* names;
+  uint32_t* slots;
+  int32_t* origins;
+  TESSERA_HD void operator()(uint64_t i) const {
+    const directory_change& c = changes[i];
+    names[c.at] = c.name;
+    slots[c.at] = c.slot;
+    if (c.slot != no_slot)
+      for (int k = 0; k < 3; ++k)
+        origins[3 * uint64_t{c.slot} + static_cast<uint64_t>(k)] = c.origin[k];
   }
 };
 

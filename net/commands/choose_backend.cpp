@@ -1,7 +1,5 @@
 #include "net/commands/choose_backend.hpp"
 
-#include "gpu/cuda/check_device.hpp"
-
 #ifdef TESSERA_CUDA
 #include "gpu/cuda/cuda_backend.hpp"
 #endif
@@ -115,7 +113,7 @@ std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setu
     std::string reason;
     try {
       auto gpu = found.open(number, map, options);
-      cuda::check_device(*gpu, map);
+      found.check(*gpu, map);
       spdlog::info("backend cuda, {}: a pool of {}, {} blocks; its bytes are the CPU's", name, mib(options.pool_bytes),
                    gpu->memory().blocks);
       out.push_back(std::move(gpu));

@@ -2,6 +2,7 @@
 
 #include "gpu/backend.hpp"
 #include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/check_device.hpp"
 
 #include <functional>
 #include <memory>
@@ -28,6 +29,8 @@ struct gpu_list {
   std::string missing;            ///< why there is none
   /// Opens one; see cuda::open_device().
   std::function<std::shared_ptr<cuda::keyframe_device>(int number, const mapping&, const cuda::field_options&)> open;
+  /// Throws if one cannot be trusted.
+  std::function<void(cuda::keyframe_device&, const mapping&)> check = cuda::check_device;
 };
 
 /// Looks for GPUs. There is none where the program was built without CUDA.

@@ -27,6 +27,7 @@ gpu_list machine(size_t count, int full = -1, int faulty = -1) {
     return std::make_shared<cuda::field_queue<test::emulated_device>>(
       std::make_unique<test::emulated_device>(test::emulated_device::options{}), map, options);
   };
+  out.check = [](cuda::keyframe_device&, const mapping&) {}; // their pools are too small for it
   return out;
 }
 
@@ -93,4 +94,15 @@ TEST_CASE("a pool leaves half of the cap for meshing") {
   CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 64);
   setup.cap_bytes = 0;
   CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 64);
+}
+
+TEST_CASE("a GPU that gives other bytes than the CPU is left out, or refused where it was asked for") {
+  auto found = machine(2);
+  int asked = 0;
+  found.check = [&asked](cuda::keyframe_device&, const mapping&) {
+    if (asked++ % 2 == 0)
+      throw std::runtime_error("its rays are not those of the CPU");
+  };
+  CHECK(open_gpus(asking("auto"), mapping{}, found).size() == 1);
+  CHECK_THROWS_WITH(open_gpus(asking("cuda"), mapping{}, found), Catch::Contains("its rays are not those of the CPU"));
 }
