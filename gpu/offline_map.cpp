@@ -194,6 +194,10 @@ public:
   }
 
   void wait_for_fused() {
+    // One at a time: the answer is a moment away, less than going to sleep and waking takes.
+    if (const auto until = clock::now() + std::chrono::milliseconds(1); options_.threads == 1 && !options_.devices.empty())
+      while (under_way_ != 0 && clock::now() < until) {
+      }
     std::unique_lock lock(mutex_);
     answered_.wait(lock, [this] { return under_way_ == 0; });
   }
@@ -334,7 +338,7 @@ private:
   std::unordered_map<region_key, uint64_t> touched_; ///< how many jobs each region got
   offline_counts counts_;
   std::vector<stage_times> times_;
-  size_t under_way_ = 0; ///< keyframes that a device takes whole
+  std::atomic<size_t> under_way_ = 0; ///< keyframes that a device takes whole
   std::condition_variable answered_;
   std::exception_ptr failure_;        ///< of such a keyframe
   std::unique_ptr<region_pool> pool_; ///< last: its threads use all of the above

@@ -6,6 +6,8 @@
 #include "gpu/cuda/mesh_batch.hpp"
 #include "gpu/cuda/ray_lane.hpp"
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -123,8 +125,20 @@ private:
     {
       const std::scoped_lock lock(mutex_);
       waiting_.push_back(std::move(r));
+      asked_.fetch_add(1, std::memory_order_release);
     }
     work_.notify_all();
+  }
+
+  /// After a whole keyframe the next one is mostly a moment away: sleeping and waking takes longer than its work. So looks for it
+  /// for that moment.
+  void await_next() {
+    if (!std::exchange(keyframe_done_, false) || !keyframes_.is_idle())
+      return;
+    const auto seen = asked_.load(std::memory_order_acquire);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
+    while (asked_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until) {
+    }
   }
 
   /// Takes the first request, and all of its kind that do not pass another one of their region, nor a whole keyframe.
@@ -160,6 +174,7 @@ private:
     std::exception_ptr failure;
     for (;;) {
       std::vector<request> batch;
+      await_next();
       {
         std::unique_lock lock(mutex_);
         memory_ = store_.status();
@@ -211,6 +226,7 @@ private:
   }
 
   void finish_keyframe(std::exception_ptr& failure) {
+    keyframe_done_ = true;
     try {
       keyframes_.finish(batches_);
     } catch (...) {
@@ -316,6 +332,8 @@ private:
   keyframe_batch<Device> keyframes_;
   std::vector<std::unique_ptr<ray_lane<Device>>> lanes_;
   uint64_t batches_ = 0;
+  bool keyframe_done_ = false;
+  std::atomic<uint64_t> asked_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable work_;

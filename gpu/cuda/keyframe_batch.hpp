@@ -41,6 +41,16 @@ struct fuse_request {
   keyframe_device::fused answer;
 };
 
+/// Item: a cell that has points. Makes its ray, and finds the regions that it touches.
+struct make_and_split {
+  make_ray make;
+  split_rays split;
+  TESSERA_HD void operator()(uint64_t i) const {
+    make(i);
+    split(i);
+  }
+};
+
 /// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates and meshes on
 /// the stream of the fields, one after another. The host only looks at what came out. Threads: one.
 ///
@@ -53,7 +63,7 @@ public:
   keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
                  uint32_t lanes)
     : map_(map), stream_(work), store_(store), meshes_(meshes), touched_by_(device, store.slots()), touches_(device),
-      state_(device, 1), listed_(device), place_(device) {
+      listed_(device), place_(device) {
     stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
     stream_.wait();
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
@@ -117,14 +127,20 @@ public:
 private:
   static constexpr size_t slots_at_once = 1024; ///< of touched regions, that come down unasked; more are rare
 
+  /// What comes down in one piece.
+  struct keyframe_status {
+    batch_state state;
+    ray_totals totals;
+  };
+  static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
+
   /// A keyframe under way.
   struct lane {
     ray_lane<Device> rays;
     device_buffer<Device, ray_walk> walks;
-    device_buffer<Device, uint32_t> touched_slots;
+    device_buffer<Device, uint8_t> status; ///< keyframe_status, and after it the slots of all regions that are touched
     typename Device::mark begun, uploaded, rays_done, integrated, all_done;
-    pinned_buffer<Device, batch_state> state;
-    pinned_buffer<Device, uint32_t> slots;
+    pinned_buffer<Device, uint8_t> status_down;
     walk_frame frame;
     uint32_t most_touches = 0; ///< that there was room for
     bool counted = false;      ///< see count()
@@ -132,8 +148,17 @@ private:
     fuse_request request;
     fuse_report report;
     lane(Device& device, const mapping& map, uint32_t slot_count)
-      : rays(device, map), walks(device), touched_slots(device, slot_count), begun(device), uploaded(device), rays_done(device),
-        integrated(device), all_done(device), state(device, 1), slots(device, slot_count) {}
+      : rays(device, map), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), begun(device),
+        uploaded(device), rays_done(device), integrated(device), all_done(device),
+        status_down(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)) {}
+    [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
+    [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
+    [[nodiscard]] uint32_t* slots_on_device() const {
+      return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status));
+    }
+    [[nodiscard]] const ray_totals& totals() const { return reinterpret_cast<keyframe_status*>(status_down.data())->totals; }
+    [[nodiscard]] batch_state& state() const { return reinterpret_cast<keyframe_status*>(status_down.data())->state; }
+    [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
   };
 
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
@@ -143,16 +168,16 @@ private:
     on.walks.ensure(body.size());
     const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
     const bool times = request.options.times;
-    const auto copied
-      = on.rays.make(body, request.world_from_camera, pinned, times ? &on.begun : nullptr, times ? &on.uploaded : nullptr);
-    on.rays.download_totals();
+    on.rays.work().fill(on.status.data(), sizeof(keyframe_status), 0);
+    const auto copied = on.rays.add(body, request.world_from_camera, pinned, &on.on_device()->totals, times ? &on.begun : nullptr,
+                                    times ? &on.uploaded : nullptr);
     on.rays.work().set(on.rays_done);
-    on.report.copies = copied.copies + 1;
+    on.report.copies = copied.copies;
     on.report.bytes_up = copied.bytes;
-    on.report.bytes_down = sizeof(ray_totals);
   }
 
-  void begin_fields(lane& on, const fuse_options& options) {
+  /// `again`: the rays are there already.
+  void begin_fields(lane& on, const fuse_options& options, bool again = false) {
     make_room_for_touches(std::max(2 * on.rays.points() + 1024, most_touches_));
     if (options.mesh)
       make_room_for_meshes();
@@ -162,25 +187,33 @@ private:
       batch_ = 1;
     }
     const field_view field = store_.view();
-    batch_state* state = state_.data();
+    batch_state* state = on.state_on_device();
     on.most_touches = static_cast<uint32_t>(touches_.size());
     const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
-    stream_.fill(state, sizeof(batch_state), 0);
-    stream_.launch_each(on.rays.count(), 1,
-                        split_rays{field, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, on.touched_slots.data(),
-                                   state, options.share, options.shares});
+    const split_rays split{field, touches,       on.frame,      on.rays.rays(), touched_by_.data(), batch_, on.slots_on_device(),
+                           state, options.share, options.shares};
+    const uint32_t* rays = &on.on_device()->totals.cells;
+    if (again) {
+      stream_.fill(state, sizeof(batch_state), 0);
+      stream_.launch_each(rays, 1, split);
+    } else {
+      stream_.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
+    }
     stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, on.frame, touches, state});
     stream_.launch_each(&state->touches, touch_lanes, add_touches{field, on.frame, touches, on.rays.rays(), nullptr, state});
     if (options.times)
       stream_.set(on.integrated);
     if (options.mesh)
       mesh_touched(on);
-    stream_.download(on.state.data(), state, sizeof(batch_state));
-    const size_t slots = std::min<size_t>(slots_at_once, store_.slots());
-    stream_.download(on.slots.data(), on.touched_slots.data(), slots * sizeof(uint32_t));
+    download_status(on);
+  }
+
+  void download_status(lane& on) {
+    const size_t bytes = sizeof(keyframe_status) + std::min<size_t>(slots_at_once, store_.slots()) * sizeof(uint32_t);
+    stream_.download(on.status_down.data(), on.status.data(), bytes);
     stream_.set(on.all_done);
-    on.report.copies += 2;
-    on.report.bytes_down += sizeof(batch_state) + slots * sizeof(uint32_t);
+    ++on.report.copies;
+    on.report.bytes_down += bytes;
   }
 
   /// Buffers that grow are in use by what is under way.
@@ -205,8 +238,8 @@ private:
   }
 
   void mesh_touched(lane& on) {
-    batch_state* state = state_.data();
-    const block_list list{on.touched_slots.data(), listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), state};
+    batch_state* state = on.state_on_device();
+    const block_list list{on.slots_on_device(), listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), state};
     meshes_.mesh_regions(list, &state->regions, meshes_.regions());
   }
 
@@ -214,19 +247,20 @@ private:
   /// if there is no room.
   void settle(lane& on, uint64_t& batch) {
     const fuse_options options = on.request.options;
-    on.rays.read_totals(on.report.counts, on.report.rays);
+    on.report.counts = ray_lane<Device>::counts_of(on.totals(), on.rays.points());
+    on.report.rays = on.totals().cells;
     for (;;) {
       count(on, ++batch);
-      if (on.state[0].goes_ahead(on.most_touches))
+      if (on.state().goes_ahead(on.most_touches))
         break;
       drain();
       for (lane* other : under_way_)
         count(*other, ++batch);
-      most_touches_ = std::max<size_t>(most_touches_, on.state[0].touches);
-      make_room_for(on.state[0], on.touched, ++batch);
+      most_touches_ = std::max<size_t>(most_touches_, on.state().touches);
+      make_room_for(on.state(), on.touched, ++batch);
       repeat(on, options);
     }
-    on.report.beyond = on.state[0].beyond;
+    on.report.beyond = on.state().beyond;
     if (options.mesh)
       settle_mesh(on);
     on.report.regions = std::move(on.touched);
@@ -240,16 +274,16 @@ private:
   void count(lane& on, uint64_t batch) {
     if (std::exchange(on.counted, true))
       return;
-    const batch_state& state = on.state[0];
+    const batch_state& state = on.state();
     if (state.touches != 0)
       store_.set_free_blocks(state.free_left);
     if (state.regions > slots_at_once) {
-      stream_.download(on.slots.data(), on.touched_slots.data(), state.regions * sizeof(uint32_t));
+      stream_.download(on.slots(), on.slots_on_device(), state.regions * sizeof(uint32_t));
       stream_.wait();
     }
     on.touched.clear();
     for (uint32_t i = 0; i < state.regions; ++i) {
-      const region_key key = store_.key_of(on.slots[i]);
+      const region_key key = store_.key_of(on.slots()[i]);
       on.touched.push_back(key);
       region_record& region = *store_.find(key);
       region.touched = batch;
@@ -266,7 +300,7 @@ private:
 
   void repeat(lane& on, const fuse_options& options) {
     const auto kernels = stream_.kernels();
-    begin_fields(on, options);
+    begin_fields(on, options, true);
     on.all_done.wait();
     on.counted = false;
     on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
@@ -290,7 +324,7 @@ private:
   /// Meshes again if there was not enough room.
   void settle_mesh(lane& on) {
     for (;;) {
-      const batch_state& state = on.state[0];
+      const batch_state& state = on.state();
       const bool listed = state.wanted <= meshes_.blocks() && state.regions <= meshes_.regions();
       if (listed && state.vertices <= meshes_.vertices() && state.corners <= meshes_.corners())
         break;
@@ -304,24 +338,23 @@ private:
       }
       mesh_again(on);
     }
-    on.report.vertices = on.state[0].vertices;
-    on.report.triangles = on.state[0].corners / 3;
+    on.report.vertices = on.state().vertices;
+    on.report.triangles = on.state().corners / 3;
   }
   void mesh_again(lane& on) {
     drain();
     make_room_for_meshes();
     const auto kernels = stream_.kernels();
-    batch_state& state = on.state[0];
+    batch_state& state = on.state();
     state.regions = 0;
     for (const region_key key : on.touched) // one that has left since then is not what anybody waits for
       if (const uint32_t slot = store_.slot_of(key); slot != region_record::nowhere)
-        on.slots[state.regions++] = slot;
+        on.slots()[state.regions++] = slot;
     state.listed = state.wanted = state.rows = state.vertices = state.corners = 0;
-    stream_.upload(on.touched_slots.data(), on.slots.data(), state.regions * sizeof(uint32_t));
-    stream_.upload(state_.data(), on.state.data(), sizeof(batch_state));
+    stream_.upload(on.slots_on_device(), on.slots(), state.regions * sizeof(uint32_t));
+    stream_.upload(on.state_on_device(), &state, sizeof(batch_state));
     mesh_touched(on);
-    stream_.download(on.state.data(), state_.data(), sizeof(batch_state));
-    stream_.set(on.all_done);
+    download_status(on);
     on.all_done.wait();
     on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
     ++on.report.attempts;
@@ -343,7 +376,6 @@ private:
   std::deque<lane*> under_way_;
   device_buffer<Device, uint32_t> touched_by_;
   device_buffer<Device, touch> touches_;
-  device_buffer<Device, batch_state> state_;
   device_buffer<Device, listed_block> listed_;
   device_buffer<Device, uint32_t> place_;
   uint32_t batch_ = 0;

@@ -34,23 +34,25 @@ public:
     if (body.size() == 0)
       return {};
     try {
-      make(body, world_from_camera, false);
-      download_totals();
+      stream_.fill(totals_.data(), sizeof(ray_totals), 0);
+      add(body, world_from_camera, false, totals_.data());
+      stream_.launch_each(&totals_.data()->cells, 1, maker());
+      stream_.download(totals_out_.data(), totals_.data(), sizeof(ray_totals));
       stream_.wait();
-      uint64_t count = 0;
-      read_totals(counts, count);
-      return download(count);
+      counts = counts_of(totals_out_[0], body.size());
+      return download(totals_out_[0].cells);
     } catch (...) {
       abandon();
       throw;
     }
   }
 
-  /// Begins to copy a keyframe's points to the device and to make rays of them, in parts, so that one part is worked while the
-  /// next is copied. `pinned`: without a copy in between, from where they are, which must stay. `begun` and `uploaded`, if given,
-  /// are set before and after the copies. Throws torn_keyframe, std::invalid_argument for too many points; abandon() then.
-  copied_bytes make(const keyframe_body& body, const pose& world_from_camera, bool pinned, mark* begun = nullptr,
-                    mark* uploaded = nullptr) {
+  /// Begins to copy a keyframe's points to the device and to add them to their cells, in parts, so that one part is worked while
+  /// the next is copied; maker() makes rays of the cells. `totals` is on the device, all zero when the stream comes to it.
+  /// `pinned`: without a copy in between, from where they are, which must stay. `begun` and `uploaded`, if given, are set before
+  /// and after the copies. Throws torn_keyframe, std::invalid_argument for too many points; abandon() then.
+  copied_bytes add(const keyframe_body& body, const pose& world_from_camera, bool pinned, ray_totals* totals,
+                   mark* begun = nullptr, mark* uploaded = nullptr) {
     points_here_ = body.size();
     if (points_here_ > most_points)
       throw std::invalid_argument("a keyframe has at most 16777216 points");
@@ -78,12 +80,14 @@ public:
       out.bytes += bytes;
       ++out.copies;
     };
-    stream_.fill(totals_.data(), sizeof(ray_totals), 0);
     if (begun != nullptr)
       copies_.set(*begun);
-    const size_t parts = points_here_ < least_split ? 1 : most_parts;
-    for (size_t part = 0; part < parts; ++part) {
-      const size_t first = points_here_ * part / parts, count = points_here_ * (part + 1) / parts - first;
+    // The last part is small: it is worked when the copies are over.
+    constexpr size_t ends[most_parts] = {40, 70, 90, 100}; // of a hundred
+    const bool whole = points_here_ < least_split;
+    for (size_t part = whole ? most_parts - 1 : 0; part < most_parts; ++part) {
+      const size_t first = whole || part == 0 ? 0 : points_here_ * ends[part - 1] / 100,
+                   count = points_here_ * ends[part] / 100 - first;
       if (count == 0)
         continue;
       copy(points_.data() + 3 * first, body.points().data() + 3 * first, 12 * first, 12 * count);
@@ -95,7 +99,7 @@ public:
       stream_.after(copied_[part]);
       stream_.launch(count, add_points{rules, points_.data() + 3 * first, colours_.data() + channels * first,
                                        with_confidence ? confidence_.data() + first : nullptr, body.channels(), table_.data(),
-                                       static_cast<uint32_t>(cells_ - 1), used_.data(), totals_.data()});
+                                       static_cast<uint32_t>(cells_ - 1), used_.data(), totals});
     }
     if (uploaded != nullptr) {
       copies_.set(*uploaded);
@@ -104,20 +108,19 @@ public:
     if (!pinned)
       if (auto torn = body.torn(); !torn.empty())
         throw torn_keyframe(torn);
-    stream_.launch_each(count(), 1, make_ray{table_.data(), used_.data(), rays_.data()});
     return out;
   }
-  void download_totals() { stream_.download(totals_out_.data(), totals_.data(), sizeof(ray_totals)); }
+  /// Item: a cell that has points; there are as many as the totals say.
+  [[nodiscard]] make_ray maker() const { return {table_.data(), used_.data(), rays_.data()}; }
 
-  /// What came of it, once the stream has come so far.
-  void read_totals(ray_counts& counts, uint64_t& rays) const {
-    const ray_totals& t = totals_out_[0];
+  static ray_counts counts_of(const ray_totals& t, size_t points) {
+    ray_counts counts;
     counts.not_finite = t.fates[static_cast<size_t>(fate::not_finite)];
     counts.out_of_range = t.fates[static_cast<size_t>(fate::out_of_range)];
     counts.low_confidence = t.fates[static_cast<size_t>(fate::low_confidence)];
     counts.beyond_map = t.fates[static_cast<size_t>(fate::beyond_map)];
-    counts.valid = points_here_ - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
-    rays = t.cells;
+    counts.valid = points - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
+    return counts;
   }
   /// The rays made last. Waits.
   std::vector<ray> download(size_t count) {
@@ -138,8 +141,6 @@ public:
 
   [[nodiscard]] stream& work() { return stream_; }
   [[nodiscard]] const ray* rays() const { return rays_.data(); }
-  /// How many there are, on the device.
-  [[nodiscard]] const uint32_t* count() const { return &totals_.data()->cells; }
   [[nodiscard]] size_t points() const { return points_here_; }
 
 private:
