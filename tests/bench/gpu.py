@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same under
-compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, the service's latency, and if asked for the time of each kernel and the
-cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
+compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, the service's latency, and if asked for the time of each kernel
+and the cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
 
-Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json (after each part, so that
-what is known stays), report.md, where_time_goes.svg and log.txt.
+Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and report.md
+(after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run and what it said.
 
   gpu.py rgbd:DIR --out OUT
   gpu.py rgbd:DIR --only bench ncu --rounds 5 --ncu
@@ -96,12 +96,12 @@ def positive(kind):
 
 def arguments():
     count, amount = positive(int), positive(float)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("source", nargs="?", default=default_source(), help="rgbd:DIR, synthetic:room, ... (%(default)s)")
     add("--out", type=pathlib.Path, default=pathlib.Path("gpu-report"), help="folder for what is written (%(default)s)")
-    add("--binary", default=default_program(), help="tessera (default: $TESSERA_BIN, or the one beside this script); the other programs lie "
-        "beside it or in tests/ there")
+    add("--binary", default=default_program(), help="tessera (default: $TESSERA_BIN, or the one beside this script); the other programs "
+        "lie beside it or in tests/ there")
     add("--backend", choices=("cuda", "cpu"), default="cuda")
     add("--only", nargs="+", choices=tuple(PARTS), metavar="PART", help=f"these parts alone, of {', '.join(PARTS)}; machine always")
     add("--skip", nargs="+", choices=tuple(PARTS), metavar="PART", default=[], help="not these parts")
@@ -152,7 +152,7 @@ def write(result, folder):
     put("report.md", report.markdown(result))
     rows = result["parts"].get("bench", {}).get("voxels")
     if rows:
-        put("where_time_goes.svg", figure.draw(rows, f"{report.heading(result)}; {rows[0]['points']:,.0f} points a keyframe, {rows[0]['backend']}"))
+        put("where_time_goes.svg", figure.draw(rows, f"{report.heading(result)}; {rows[0]['points']:,.0f} points a keyframe"))
 
 
 def measure(name, job):

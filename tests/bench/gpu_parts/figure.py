@@ -18,8 +18,8 @@ def draw(rows, heading):
     wanted = [goals.STAGES_MS.get(row["voxel_m"]) if "goals" in row else None for row in rows]
     ends = [sum(ms for _, ms in bar) for bar in bars]
     most = 1.08 * max(*totals, *ends, *(goal or 0 for goal in wanted))
-    height = TOP + ROW * len(rows) + 52
-    foot = TOP + ROW * len(rows) + 4
+    foot = TOP + ROW * len(rows) - 12
+    height = foot + 46
 
     def x(ms):
         return LEFT + (WIDTH - LEFT - RIGHT) * ms / most
@@ -44,25 +44,32 @@ def draw(rows, heading):
         out.append(_text(at + 130, 68, "goal"))
 
     step = nice_step(most, 8)
+    out.append(f'<path d="M{LEFT} {foot}H{WIDTH - RIGHT}" stroke="#888"/>')
     for k in range(int(most / step) + 1):
-        out.append(f'<path d="M{x(k * step):.1f} {TOP - 8}V{foot}" stroke="#e4e4e4"/>')
+        # Beside the bars alone, so that no line goes through the words below them.
+        for top in (TOP + ROW * number for number in range(len(rows))):
+            out.append(f'<path d="M{x(k * step):.1f} {top - 8}v{BAR + 14}" stroke="#ddd"/>')
+        out.append(f'<path d="M{x(k * step):.1f} {foot}v5" stroke="#888"/>')
         out.append(_text(x(k * step), foot + 16, f"{k * step:g}", 'text-anchor="middle"'))
     out.append(_text((LEFT + WIDTH - RIGHT) / 2, foot + 36, "ms per keyframe, medians", 'text-anchor="middle"'))
 
     for number, (row, bar, total, goal) in enumerate(zip(rows, bars, totals, wanted)):
         top = TOP + ROW * number
-        out.append(_text(LEFT - 10, top + BAR / 2 + 5, f"{row['voxel_m'] * 100:g} cm", 'text-anchor="end" font-size="14" font-weight="bold"'))
+        marks = [total, goal] if goal else [total]
+        out.append(_text(LEFT - 10, top + BAR / 2 + 5, f"{row['voxel_m'] * 100:g} cm",
+                         'text-anchor="end" font-size="14" font-weight="bold"'))
         begin = 0.0
         for name, ms in bar:
             wide = x(begin + ms) - x(begin)
             out.append(f'<rect x="{x(begin):.1f}" y="{top}" width="{wide:.1f}" height="{BAR}" fill="{COLOURS[name]}" stroke="#fff"/>')
-            if wide > 7 * len(_ms(ms)) + 4:
+            half = 3.6 * len(_ms(ms)) + 3  # of the words' width
+            if wide > 2 * half and all(abs(x(mark) - x(begin) - wide / 2) > half for mark in marks):
                 out.append(_text(x(begin) + wide / 2, top + BAR / 2 + 4, _ms(ms), 'text-anchor="middle"'))
             begin += ms
         out.append(f'<path d="M{x(total):.1f} {top - 5}v{BAR + 10}" stroke="#222" stroke-width="2.5"/>')
         if goal:
             out.append(f'<path d="M{x(goal):.1f} {top - 5}v{BAR + 10}" stroke="#b3261e" stroke-width="2.5" stroke-dasharray="4 2"/>')
-        out.append(_text(LEFT, top + BAR + 20, _sentence(row, bar, total, goal)))
+        out.append(_text(LEFT, top + BAR + 20, _sentence(row, bar, total, goal), 'font-size="11.5"'))
     out.append("</svg>")
     return "\n".join(out) + "\n"
 

@@ -36,7 +36,8 @@ def _machine(report):
     machine = report["parts"].get("machine", {})
     words = [f"`{report['source']}`" + (f", {report['limit']} keyframes" if report["limit"] else ""), machine.get("version") or ""]
     for gpu in machine.get("gpus") or []:
-        words.append(f"{gpu.get('name')}, {gpu.get('memory.total')}, PCIe {gpu.get('pcie.link.gen.max')} x {gpu.get('pcie.link.width.max')}")
+        link = [gpu.get(f"pcie.link.{what}.max") for what in ("gen", "width")]
+        words.append(f"{gpu.get('name')}, {gpu.get('memory.total')}, PCIe {link[0]} x {link[1]}")
     words.append(f"{machine.get('cpu')}, {machine.get('cores')} cores, {machine.get('memory_gib')} GiB")
     return "; ".join(word for word in words if word) + "."
 
@@ -60,7 +61,8 @@ def _stages(part):
         return []
     names = list(rows[0]["stages"])
     gpu = any("goals" in row for row in rows)
-    titles = ["voxel", *names, "p99 of total", "total in all rounds"] + (["device, goal", "total, goal", "p99 / median, goal"] if gpu else [])
+    titles = ["voxel", *names, "p99 of total", "total in all rounds"]
+    titles += ["device, goal", "total, goal", "p99 / median, goal"] if gpu else []
     table = []
     for row in rows:
         stages = row["stages"]
@@ -70,8 +72,9 @@ def _stages(part):
             found = row.get("goals", {})
             cells += [goals.in_words(found[name]) if name in found else "" for name in ("device", "total", "p99")]
         table.append(cells)
-    about = (f"{rows[0]['keyframes']} keyframes of {rows[0]['points']:,.0f} points, ms per keyframe; the median of its medians chose the round "
-             f"that is shown, of {len(rows[0]['rounds_total_ms'])}:")
+    rounds = max(len(row["rounds_total_ms"]) for row in rows)
+    about = (f"{rows[0]['keyframes']} keyframes of {rows[0]['points']:,.0f} points, ms per keyframe, medians; of {rounds} rounds the one "
+             "whose total is in the middle:")
     out = ["### Stages", about, _table(titles, table)]
     out.append(_table(*_work(rows, gpu)))
     return out
@@ -86,12 +89,13 @@ def _work(rows, gpu):
         if gpu:
             device = row["device"] or {}
             cells += [f"{device['kernels']:g}", f"{device['copies']:g}", f"{device['bytes_up'] / 1e6:.2f} MB",
-                      f"{device['bytes_down'] / 1e6:.3f} MB", f"{device['upload_gb_per_s']:.1f} GB/s", device["done_again"]] if device else [""] * 6
+                      f"{device['bytes_down'] / 1e6:.3f} MB", f"{device['upload_gb_per_s']:.1f} GB/s",
+                      device["done_again"]] if device else [""] * 6
         through = row["throughput"] or {}
         cells += [f"{through['keyframes_per_s']:,.0f}", f"{through['one_thread_keyframes_per_s']:,.0f}"] if through else ["", ""]
         if gpu:
             found = row.get("goals", {})
-            cells += [goals.in_words(found["keyframes_per_s"]) if "keyframes_per_s" in found else "", _yes(row["map_is_the_cpus"])]
+            cells += [goals.in_words(found["keyframes_per_s"]) if "keyframes_per_s" in found else "", _yes(row.get("map_is_the_cpus"))]
         table.append(cells)
     return titles, table
 
@@ -101,13 +105,14 @@ def _yes(value):
 
 
 def _hashes(part):
-    rows = [[_cm(row), f"`{row.get('cpu', '?')}`", f"`{row.get('cuda', '?')}`", _yes(row.get("equal"))] for row in part.get("voxels", [])]
+    rows = [[_cm(row), f"`{row.get('cpu', '?')}`", f"`{row.get('cuda', '?')}`", _yes(row.get("equal"))]
+            for row in part.get("voxels", [])]
     return ["### Hashes", _table(["voxel", "CPU", "GPU", "equal"], rows)] if rows else []
 
 
 def _tests(part):
-    rows = [[number + 1, run.get("cases", ""), run.get("assertions", ""), f"{run['seconds']:g} s", "failed" if run["reason"] else "passed"]
-            for number, run in enumerate(part.get("runs", []))]
+    rows = [[number, run.get("cases", ""), run.get("assertions", ""), f"{run['seconds']:g} s", "failed" if run["reason"] else "passed"]
+            for number, run in enumerate(part.get("runs", []), 1)]
     return ["### `test_gpu_cuda` on the GPU alone", _table(["run", "cases", "assertions", "time", ""], rows)] if rows else []
 
 
@@ -122,9 +127,10 @@ def _latency(part):
     stages = dict.fromkeys(name for case in part.get("cases", []) for name in case["report"]["stages"])
     for case in part.get("cases", []):
         report, found = case["report"], case.get("goals", {})
-        table.append([case["name"], f"{report['rate_hz']:g}/s", *(
-            f"{report[f'latency_{name}_ms']:.2f}" + (f"; {goals.in_words(found[name])}" if name in found else "") for name in ("p50", "p99")),
-            "yes" if report["kept_up"] else "**no**", f"{report['cpu_cores']:.2f}"])
+        times = (f"{report[f'latency_{name}_ms']:.2f}" + (f"; {goals.in_words(found[name])}" if name in found else "")
+                 for name in ("p50", "p99"))
+        table.append([case["name"], f"{report['rate_hz']:g}/s", *times, "yes" if report["kept_up"] else "**no**",
+                      f"{report['cpu_cores']:.2f}"])
     if not table:
         return []
     out = ["### Latency: from publishing a keyframe to its patch at a viewer, ms",
