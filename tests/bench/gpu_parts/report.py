@@ -73,7 +73,7 @@ def _stages(part):
             cells += [goals.in_words(found[name]) if name in found else "" for name in ("device", "total", "p99")]
         table.append(cells)
     rounds = max(len(row["rounds_total_ms"]) for row in rows)
-    about = (f"{rows[0]['keyframes']} keyframes of {rows[0]['points']:,.0f} points, ms per keyframe, medians; of {rounds} rounds the one "
+    about = (f"{rows[0]['keyframes']} keyframes of {rows[0]['points']:,.0f} points, ms per keyframe, medians; rounds: {rounds}, shown: the one "
              "whose total is in the middle:")
     out = ["### Stages", about, _table(titles, table)]
     out.append(_table(*_work(rows, gpu)))
