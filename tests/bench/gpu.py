@@ -7,7 +7,7 @@ Needs Python alone, so that it also runs from a bundle, where it finds the progr
 (after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run and what it said.
 
   gpu.py rgbd:DIR --out OUT
-  gpu.py rgbd:DIR --only bench ncu --rounds 5 --ncu
+  gpu.py rgbd:DIR --only bench ncu --rounds 5
   gpu.py --skip sanitizers latency --growth 10000 --seconds 900
   gpu.py synthetic:room --limit 5 --backend cpu       without a GPU: leaves out what needs one
 
@@ -182,6 +182,8 @@ def interrupt(_signal, _frame):
 def main():
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
+    for old in (options.out / "where_time_goes.svg", *options.out.glob("growth_*cm.svg")):
+        old.unlink(missing_ok=True)  # figures of another run would pass for this one's
     signal.signal(signal.SIGTERM, interrupt)
     begin = time.monotonic()
     with open(options.out / "log.txt", "w", encoding="utf-8") as log:

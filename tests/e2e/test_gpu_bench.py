@@ -135,11 +135,14 @@ def test_what_fails_is_told_and_the_rest_still_runs(pretended):
 
 
 def test_tests_that_pass_without_a_gpu_say_nothing(pretended):
+    pretended.out.mkdir()
+    (pretended.out / "where_time_goes.svg").write_text("of another run")
     status, report, text = pretended(
         "--only", "tests", faults=[["tessera hash synthetic:room", {"err": "tessera: no GPU can be used\n", "status": 2}]])
     assert status == 1 and "passed without a GPU" in text
     assert all("passed without a GPU" in run["reason"] for run in report["parts"]["tests"]["runs"])
-    assert set(report["parts"]) == {"machine", "tests"}
+    assert set(report["parts"]) == {"machine", "tests"} and "says nothing (2 times)" in text
+    assert {path.name for path in pretended.out.iterdir()} == FILES - {"where_time_goes.svg"}
 
 
 def test_tools_that_are_not_there_are_left_out(pretended):

@@ -1,5 +1,7 @@
 """The report as Markdown: tables that can go into docs/benchmarks.md as they are."""
 
+import collections
+
 from . import goals
 
 
@@ -26,7 +28,9 @@ def markdown(report):
         if parts.get(name):
             blocks += make(parts[name])
     missing = [f"- {name}: left out, {part['left_out']}" for name, part in parts.items() if "left_out" in part]
-    missing += [f"- {name}: {failure}" for name, part in parts.items() for failure in part.get("failures", [])]
+    for name, part in parts.items():
+        for failure, times in collections.Counter(part.get("failures", [])).items():
+            missing.append(f"- {name}: {failure}" + (f" ({times} times)" if times > 1 else ""))
     if missing:
         blocks += ["### Failed or left out", "\n".join(missing)]
     return "\n\n".join(blocks) + "\n"
