@@ -22,11 +22,19 @@ TESSERA_HD uint64_t region_name(int32_t x, int32_t y, int32_t z) {
   return part(x) | part(y) << 21 | part(z) << 42 | uint64_t{1} << 63;
 }
 
+/// Which of several devices that share a map has a region.
+TESSERA_HD uint32_t owner_of(uint64_t name, uint32_t shares) {
+  return static_cast<uint32_t>(mix64(name) % shares);
+}
+
 /// Where a region's search begins in a directory.
 TESSERA_HD uint32_t directory_start(uint64_t name) {
   const uint64_t h = name * 0x9e3779b97f4a7c15u;
   return static_cast<uint32_t>(h >> 40);
 }
+
+/// A name of the directory that no region has: one has left from there.
+inline constexpr uint64_t nobody = 1;
 
 /// The fields of a device: all regions share one pool of blocks. A region has a slot, and by that a table of its blocks, x
 /// fastest, apron included. Which region has which slot the host says, in an open-addressing table.
@@ -55,6 +63,29 @@ struct field_view {
       if (names[at] == 0)
         return no_slot;
     }
+  }
+};
+
+/// A place of the directory that is written anew.
+struct directory_change {
+  uint64_t name;
+  uint32_t at, slot;
+  int32_t origin[3];
+};
+
+/// Item: a change.
+struct change_directory {
+  const directory_change* changes;
+  uint64_t* names;
+  uint32_t* slots;
+  int32_t* origins;
+  TESSERA_HD void operator()(uint64_t i) const {
+    const directory_change& c = changes[i];
+    names[c.at] = c.name;
+    slots[c.at] = c.slot;
+    if (c.slot != no_slot)
+      for (int k = 0; k < 3; ++k)
+        origins[3 * uint64_t{c.slot} + static_cast<uint64_t>(k)] = c.origin[k];
   }
 };
 
@@ -132,7 +163,7 @@ struct touch_list {
   uint32_t most;
 };
 
-/// Item: a ray of a keyframe. Finds the regions that it touches.
+/// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has.
 struct split_rays {
   field_view field;
   touch_list out;
@@ -142,6 +173,7 @@ struct split_rays {
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
   batch_state* state;
+  uint32_t share, shares; ///< this device's, of all; see owner_of()
 
   TESSERA_HD void operator()(uint64_t i) const {
     const ray r = rays[i];
@@ -166,6 +198,8 @@ struct split_rays {
 
 private:
   TESSERA_HD void touch_region(uint64_t name, uint32_t i) const {
+    if (shares > 1 && owner_of(name, shares) != share)
+      return;
     const uint32_t slot = field.slot_of(name);
     if (slot == no_slot) {
       append(state->missing);

@@ -52,8 +52,8 @@ public:
   using stream = typename Device::stream;
   keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
                  uint32_t lanes)
-    : map_(map), stream_(work), store_(store), meshes_(meshes), touched_by_(device, store.slots()),
-      touched_(device, store.slots()), touches_(device), state_(device, 1), listed_(device), place_(device) {
+    : map_(map), stream_(work), store_(store), meshes_(meshes), touched_by_(device, store.slots()), touches_(device),
+      state_(device, 1), listed_(device), place_(device) {
     stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
     stream_.wait();
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
@@ -115,10 +115,13 @@ public:
   }
 
 private:
+  static constexpr size_t slots_at_once = 1024; ///< of touched regions, that come down unasked; more are rare
+
   /// A keyframe under way.
   struct lane {
     ray_lane<Device> rays;
     device_buffer<Device, ray_walk> walks;
+    device_buffer<Device, uint32_t> touched_slots;
     typename Device::mark begun, uploaded, rays_done, integrated, all_done;
     pinned_buffer<Device, batch_state> state;
     pinned_buffer<Device, uint32_t> slots;
@@ -129,8 +132,8 @@ private:
     fuse_request request;
     fuse_report report;
     lane(Device& device, const mapping& map, uint32_t slot_count)
-      : rays(device, map), walks(device), begun(device), uploaded(device), rays_done(device), integrated(device),
-        all_done(device), state(device, 1), slots(device, slot_count) {}
+      : rays(device, map), walks(device), touched_slots(device, slot_count), begun(device), uploaded(device), rays_done(device),
+        integrated(device), all_done(device), state(device, 1), slots(device, slot_count) {}
   };
 
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
@@ -164,18 +167,20 @@ private:
     const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
     stream_.fill(state, sizeof(batch_state), 0);
     stream_.launch_each(on.rays.count(), 1,
-                        split_rays{field, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, touched_.data(), state});
+                        split_rays{field, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, on.touched_slots.data(),
+                                   state, options.share, options.shares});
     stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, on.frame, touches, state});
     stream_.launch_each(&state->touches, touch_lanes, add_touches{field, on.frame, touches, on.rays.rays(), nullptr, state});
     if (options.times)
       stream_.set(on.integrated);
     if (options.mesh)
-      mesh_touched();
+      mesh_touched(on);
     stream_.download(on.state.data(), state, sizeof(batch_state));
-    stream_.download(on.slots.data(), touched_.data(), store_.slots() * sizeof(uint32_t));
+    const size_t slots = std::min<size_t>(slots_at_once, store_.slots());
+    stream_.download(on.slots.data(), on.touched_slots.data(), slots * sizeof(uint32_t));
     stream_.set(on.all_done);
     on.report.copies += 2;
-    on.report.bytes_down += sizeof(batch_state) + store_.slots() * sizeof(uint32_t);
+    on.report.bytes_down += sizeof(batch_state) + slots * sizeof(uint32_t);
   }
 
   /// Buffers that grow are in use by what is under way.
@@ -199,9 +204,9 @@ private:
     }
   }
 
-  void mesh_touched() {
+  void mesh_touched(lane& on) {
     batch_state* state = state_.data();
-    const block_list list{touched_.data(), listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), state};
+    const block_list list{on.touched_slots.data(), listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), state};
     meshes_.mesh_regions(list, &state->regions, meshes_.regions());
   }
 
@@ -238,6 +243,10 @@ private:
     const batch_state& state = on.state[0];
     if (state.touches != 0)
       store_.set_free_blocks(state.free_left);
+    if (state.regions > slots_at_once) {
+      stream_.download(on.slots.data(), on.touched_slots.data(), state.regions * sizeof(uint32_t));
+      stream_.wait();
+    }
     on.touched.clear();
     for (uint32_t i = 0; i < state.regions; ++i) {
       const region_key key = store_.key_of(on.slots[i]);
@@ -308,9 +317,9 @@ private:
       if (const uint32_t slot = store_.slot_of(key); slot != region_record::nowhere)
         on.slots[state.regions++] = slot;
     state.listed = state.wanted = state.rows = state.vertices = state.corners = 0;
-    stream_.upload(touched_.data(), on.slots.data(), state.regions * sizeof(uint32_t));
+    stream_.upload(on.touched_slots.data(), on.slots.data(), state.regions * sizeof(uint32_t));
     stream_.upload(state_.data(), on.state.data(), sizeof(batch_state));
-    mesh_touched();
+    mesh_touched(on);
     stream_.download(on.state.data(), state_.data(), sizeof(batch_state));
     stream_.set(on.all_done);
     on.all_done.wait();
@@ -332,7 +341,7 @@ private:
   std::vector<std::unique_ptr<lane>> lanes_;
   std::vector<lane*> idle_;
   std::deque<lane*> under_way_;
-  device_buffer<Device, uint32_t> touched_by_, touched_;
+  device_buffer<Device, uint32_t> touched_by_;
   device_buffer<Device, touch> touches_;
   device_buffer<Device, batch_state> state_;
   device_buffer<Device, listed_block> listed_;

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <map>
 #include <new>
 #include <set>
@@ -46,12 +45,12 @@ public:
   region_store(Device& device, stream& work, const mapping& map, const field_options& options)
     : options_(options), region_voxels_(static_cast<int32_t>(map.region_voxels)), stream_(work), edge_(map.region_voxels / 8 + 1),
       table_size_(edge_ * edge_ * edge_), blocks_(block_count(options)), slots_(slot_count(options, table_size_)),
-      directory_size_(std::bit_ceil(slots_ * 2)), free_blocks_(blocks_), keys_(slots_),
+      directory_size_(std::bit_ceil(slots_ * 2)), free_blocks_(blocks_), keys_(slots_), names_(directory_size_),
       tables_(device, size_t{slots_} * table_size_), words_(device, size_t{blocks_} * 512), free_(device, blocks_),
-      free_count_(device, 1), directory_(device, directory_bytes()), directory_up_(device, directory_bytes()),
-      slots_here_(device), slots_up_(device), listed_(device, 1024), listed_down_(device), place_(device), state_(device, 1),
-      state_down_(device, 1), entries_(device), entries_up_(device), transfer_(device, transfer_blocks * 512),
-      transfer_host_(device, transfer_blocks * 512) {
+      free_count_(device, 1), directory_(device, directory_bytes()), changed_(device, slots_ + 64),
+      changed_up_(device, slots_ + 64), slots_here_(device), slots_up_(device), listed_(device, 1024), listed_down_(device),
+      place_(device), state_(device, 1), state_down_(device, 1), entries_(device), entries_up_(device),
+      transfer_(device, transfer_blocks * 512), transfer_host_(device, transfer_blocks * 512) {
     stream_.fill(tables_.data(), size_t{slots_} * table_size_ * sizeof(uint32_t), 0);
     stream_.fill(words_.data(), size_t{blocks_} * 512 * sizeof(voxel_words), 0);
     stream_.launch(blocks_, fill_free_stack{free_.data(), blocks_});
@@ -208,7 +207,7 @@ private:
     free_slots_.pop_back();
     region.slot = slot;
     keys_[slot] = key;
-    directory_changed_ = true;
+    enter(key, slot);
     if (blocks != 0) {
       away_bytes_ -= region.away.bytes();
       region.away = {};
@@ -281,8 +280,8 @@ private:
     stream_.wait();
     free_blocks_ += blocks;
     free_slots_.push_back(region.slot);
+    leave(keys_[region.slot]);
     region.slot = region_record::nowhere;
-    directory_changed_ = true;
   }
   /// Blocks of these regions that are all zero become unused.
   void release_unused(const keys& which) {
@@ -305,41 +304,74 @@ private:
   [[nodiscard]] size_t directory_bytes() const {
     return size_t{directory_size_} * (sizeof(uint64_t) + sizeof(uint32_t)) + size_t{slots_} * 3 * sizeof(int32_t);
   }
-  /// Writes anew where regions are, if that has changed. All work was waited for since the last time.
+  /// A place in the directory for a region that has none there.
+  [[nodiscard]] uint32_t place_in_directory(uint64_t name) const {
+    uint32_t at = directory_start(name) & (directory_size_ - 1);
+    while (names_[at] != 0)
+      at = (at + 1) & (directory_size_ - 1);
+    return at;
+  }
+  void enter(region_key key, uint32_t slot) {
+    const uint64_t name = region_name(key.x, key.y, key.z);
+    if (4 * (entered_ + 1) > 3 * directory_size_)
+      return make_directory_anew(); // enters this one too
+    const uint32_t at = place_in_directory(name);
+    names_[at] = name;
+    ++entered_;
+    changes_.push_back({name, at, slot, {key.x * region_voxels_, key.y * region_voxels_, key.z * region_voxels_}});
+  }
+  /// The place is not used again until all is made anew: searches for others go on behind it.
+  void leave(region_key key) {
+    const uint64_t name = region_name(key.x, key.y, key.z);
+    uint32_t at = directory_start(name) & (directory_size_ - 1);
+    while (names_[at] != name)
+      at = (at + 1) & (directory_size_ - 1);
+    names_[at] = nobody;
+    changes_.push_back({nobody, at, no_slot, {0, 0, 0}});
+  }
+  void make_directory_anew() {
+    changes_.clear();
+    std::fill(names_.begin(), names_.end(), 0);
+    entered_ = 0;
+    cleared_ = true;
+    for (uint32_t slot = 0; slot < slots_; ++slot)
+      if (const auto known = regions_.find(keys_[slot]); known != regions_.end() && known->second.slot == slot)
+        enter(keys_[slot], slot);
+  }
+  /// Tells the device what has changed. All work that uses the directory was waited for since the last time.
   void publish_directory() {
-    if (!std::exchange(directory_changed_, false))
+    if (std::exchange(cleared_, false))
+      stream_.fill(directory_.data(), size_t{directory_size_} * sizeof(uint64_t), 0);
+    if (changes_.empty())
       return;
-    std::memset(directory_up_.data(), 0, directory_bytes());
-    auto* names = reinterpret_cast<uint64_t*>(directory_up_.data());
+    changed_.ensure(changes_.size());
+    changed_up_.ensure(changes_.size());
+    std::copy(changes_.begin(), changes_.end(), changed_up_.data());
+    stream_.upload(changed_.data(), changed_up_.data(), changes_.size() * sizeof(directory_change));
+    auto* names = reinterpret_cast<uint64_t*>(directory_.data());
     auto* slots = reinterpret_cast<uint32_t*>(names + directory_size_);
-    auto* origins = reinterpret_cast<int32_t*>(slots + directory_size_);
-    for (const auto& [key, region] : regions_) {
-      if (region.slot == region_record::nowhere)
-        continue;
-      const uint64_t name = region_name(key.x, key.y, key.z);
-      uint32_t at = directory_start(name) & (directory_size_ - 1);
-      while (names[at] != 0)
-        at = (at + 1) & (directory_size_ - 1);
-      names[at] = name;
-      slots[at] = region.slot;
-      const int32_t first[3] = {key.x * region_voxels_, key.y * region_voxels_, key.z * region_voxels_};
-      std::copy_n(first, 3, origins + 3 * size_t{region.slot});
-    }
-    stream_.upload(directory_.data(), directory_up_.data(), directory_bytes());
+    stream_.launch(changes_.size(),
+                   change_directory{changed_.data(), names, slots, reinterpret_cast<int32_t*>(slots + directory_size_)});
+    changes_.clear();
   }
 
   field_options options_;
   int32_t region_voxels_;
   stream& stream_;
   uint32_t edge_, table_size_, blocks_, slots_, directory_size_, free_blocks_;
-  bool directory_changed_ = true;
   std::vector<region_key> keys_; ///< by slot
+  // The directory as the device has it, once it was told of the changes.
+  std::vector<uint64_t> names_;
+  uint32_t entered_ = 0; ///< places that are not 0
+  bool cleared_ = true;
+  std::vector<directory_change> changes_;
   device_buffer<Device, uint32_t> tables_;
   device_buffer<Device, voxel_words> words_;
   device_buffer<Device, uint32_t> free_;
   device_buffer<Device, uint32_t> free_count_;
   device_buffer<Device, uint8_t> directory_; ///< names, slots, origins: see field_view
-  pinned_buffer<Device, uint8_t> directory_up_;
+  device_buffer<Device, directory_change> changed_;
+  pinned_buffer<Device, directory_change> changed_up_;
   device_buffer<Device, uint32_t> slots_here_;
   pinned_buffer<Device, uint32_t> slots_up_;
   device_buffer<Device, listed_block> listed_;

@@ -2,6 +2,7 @@
 
 #include "gpu/backend.hpp"
 #include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/check_device.hpp"
 
 #include <functional>
 #include <memory>
@@ -18,7 +19,7 @@ struct backend_setup {
   std::string gpus = "all";
   /// Memory that one device may use, bytes; 0: no cap.
   uint64_t cap_bytes = 0;
-  /// Of each GPU. Its pool is cut to three quarters of the cap.
+  /// Of each GPU. Its pool is cut to half of the cap, and the cap is that of all its memory.
   cuda::field_options gpu;
 };
 
@@ -28,6 +29,8 @@ struct gpu_list {
   std::string missing;            ///< why there is none
   /// Opens one; see cuda::open_device().
   std::function<std::shared_ptr<cuda::keyframe_device>(int number, const mapping&, const cuda::field_options&)> open;
+  /// Throws if one cannot be trusted.
+  std::function<void(cuda::keyframe_device&, const mapping&)> check = cuda::check_device;
 };
 
 /// Looks for GPUs. There is none where the program was built without CUDA.
@@ -43,10 +46,10 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found);
 std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
                                                               const gpu_list& found = find_gpus());
 
-/// The device of work without a service: the CPU, or the first GPU to use, which also takes keyframes whole.
+/// What does the work without a service: the CPU, or GPUs that share the map and take keyframes whole.
 struct offline_device {
   std::unique_ptr<backend> fields;
-  std::shared_ptr<cuda::keyframe_device> whole; ///< null: the CPU
+  std::vector<std::shared_ptr<cuda::keyframe_device>> gpus; ///< none: the CPU
 };
 
 /// Opens it, as open_gpus() does.
