@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -56,6 +57,16 @@ def test_a_bundle_makes_the_same_map(bundle, tessera):
     assert alone(bundle, "--version") == service.run(tessera, "--version")[1]
     wanted = service.run(tessera, "hash", "synthetic:room", "--limit", 3)[1]
     assert wanted and alone(bundle, "hash", "synthetic:room", "--limit", "3") == wanted
+
+
+def test_a_bundle_measures_itself(bundle, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-B", "-S", bundle / "bin" / "gpu.py", "synthetic:room", "--limit", "2", "--backend", "cpu", "--only", "bench",
+         "growth", "--growth", "2", "--rounds", "1", "--voxels", "0.1", "--out", tmp_path / "out"],
+        env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"report.json", "report.md", "where_time_goes.svg", "growth_5cm.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_a_bundle_tells_the_terms_of_all_that_is_in_it(bundle):

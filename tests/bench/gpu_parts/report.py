@@ -1,0 +1,170 @@
+"""The report as Markdown: tables that can go into docs/benchmarks.md as they are."""
+
+import collections
+
+from . import goals
+
+
+def heading(report):
+    """Which device, driver and day."""
+    machine = report["parts"].get("machine", {})
+    gpus = machine.get("gpus") or []
+    if report["backend"] == "cpu" or not gpus:
+        name = f"{machine.get('cpu') or 'unknown processor'}, {machine.get('cores', '?')} cores"
+        if report["backend"] != "cpu":
+            name = f"{machine.get('gpu_used') or 'unknown GPU'} ({name})"
+    else:
+        name = f"{gpus[0].get('name')}, driver {gpus[0].get('driver_version')}"
+        if len(gpus) > 1:
+            name = f"{len(gpus)} x {name}"
+    return f"{name}, {report['date'][:10]}"
+
+
+def markdown(report):
+    parts = report["parts"]
+    blocks = [f"## {heading(report)}", _machine(report)]
+    for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("latency", _latency),
+                       ("growth", _growth), ("ncu", _kernels)):
+        if parts.get(name):
+            blocks += make(parts[name])
+    missing = [f"- {name}: left out, {part['left_out']}" for name, part in parts.items() if "left_out" in part]
+    for name, part in parts.items():
+        for failure, times in collections.Counter(part.get("failures", [])).items():
+            missing.append(f"- {name}: {failure}" + (f" ({times} times)" if times > 1 else ""))
+    if missing:
+        blocks += ["### Failed or left out", "\n".join(missing)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _machine(report):
+    machine = report["parts"].get("machine", {})
+    words = [f"`{report['source']}`" + (f", {report['limit']} keyframes" if report["limit"] else ""), machine.get("version") or ""]
+    for gpu in machine.get("gpus") or []:
+        link = [gpu.get(f"pcie.link.{what}.max") for what in ("gen", "width")]
+        words.append(f"{gpu.get('name')}, {gpu.get('memory.total')}, PCIe {link[0]} x {link[1]}")
+    words.append(f"{machine.get('cpu')}, {machine.get('cores')} cores, {machine.get('memory_gib')} GiB")
+    return "; ".join(word for word in words if word) + "."
+
+
+def _table(titles, rows):
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def _cm(row):
+    return f"{row['voxel_m'] * 100:g} cm"
+
+
+def _ms(value):
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def _stages(part):
+    rows = part.get("voxels")
+    if not rows:
+        return []
+    names = list(rows[0]["stages"])
+    gpu = any("goals" in row for row in rows)
+    titles = ["voxel", *names, "p99 of total", "total in all rounds"]
+    titles += ["device, goal", "total, goal", "p99 / median, goal"] if gpu else []
+    table = []
+    for row in rows:
+        stages = row["stages"]
+        cells = [_cm(row), *(_ms(stages[name]["median_ms"]) for name in names), _ms(stages["total"]["p99_ms"]),
+                 f"{_ms(min(row['rounds_total_ms']))} to {_ms(max(row['rounds_total_ms']))}"]
+        if gpu:
+            found = row.get("goals", {})
+            cells += [goals.in_words(found[name]) if name in found else "" for name in ("device", "total", "p99")]
+        table.append(cells)
+    rounds = max(len(row["rounds_total_ms"]) for row in rows)
+    about = (f"{rows[0]['keyframes']} keyframes of {rows[0]['points']:,.0f} points, ms per keyframe, medians; rounds: {rounds}, shown: the one "
+             "whose total is in the middle:")
+    out = ["### Stages", about, _table(titles, table)]
+    out.append(_table(*_work(rows, gpu)))
+    return out
+
+
+def _work(rows, gpu):
+    titles = ["voxel", "rays", "triangles", "field"] + (["kernels", "copies", "up", "down", "upload", "done again"] if gpu else [])
+    titles += ["keyframes/s", "one at a time"] + (["goal", "map is the CPU's"] if gpu else [])
+    table = []
+    for row in rows:
+        cells = [_cm(row), f"{row['rays']:,.0f}", f"{row['triangles']:,}", f"{row['field_bytes'] / 1e6:.1f} MB"]
+        if gpu:
+            device = row["device"] or {}
+            cells += [f"{device['kernels']:g}", f"{device['copies']:g}", f"{device['bytes_up'] / 1e6:.2f} MB",
+                      f"{device['bytes_down'] / 1e6:.3f} MB", f"{device['upload_gb_per_s']:.1f} GB/s",
+                      device["done_again"]] if device else [""] * 6
+        through = row["throughput"] or {}
+        cells += [f"{through['keyframes_per_s']:,.0f}", f"{through['one_thread_keyframes_per_s']:,.0f}"] if through else ["", ""]
+        if gpu:
+            found = row.get("goals", {})
+            cells += [goals.in_words(found["keyframes_per_s"]) if "keyframes_per_s" in found else "", _yes(row.get("map_is_the_cpus"))]
+        table.append(cells)
+    return titles, table
+
+
+def _yes(value):
+    return {True: "yes", False: "**no**", None: "not compared"}[value]
+
+
+def _hashes(part):
+    rows = [[_cm(row), f"`{row.get('cpu', '?')}`", f"`{row.get('cuda', '?')}`", _yes(row.get("equal"))]
+            for row in part.get("voxels", [])]
+    return ["### Hashes", _table(["voxel", "CPU", "GPU", "equal"], rows)] if rows else []
+
+
+def _tests(part):
+    rows = [[number, run.get("cases", ""), run.get("assertions", ""), f"{run['seconds']:g} s", "failed" if run["reason"] else "passed"]
+            for number, run in enumerate(part.get("runs", []), 1)]
+    return ["### `test_gpu_cuda` on the GPU alone", _table(["run", "cases", "assertions", "time", ""], rows)] if rows else []
+
+
+def _sanitizers(part):
+    rows = [[name, run.get("cases", ""), "" if run["found"] is None else run["found"], f"{run['seconds']:g} s",
+             "failed" if run["reason"] else "clean"] for name, run in part.get("tools", {}).items()]
+    return ["### The same under `compute-sanitizer`", _table(["tool", "cases", "found", "time", ""], rows)] if rows else []
+
+
+def _latency(part):
+    table = []
+    stages = dict.fromkeys(name for case in part.get("cases", []) for name in case["report"]["stages"])
+    for case in part.get("cases", []):
+        report, found = case["report"], case.get("goals", {})
+        times = (f"{report[f'latency_{name}_ms']:.2f}" + (f"; {goals.in_words(found[name])}" if name in found else "")
+                 for name in ("p50", "p99"))
+        table.append([case["name"], f"{report['rate_hz']:g}/s", *times, "yes" if report["kept_up"] else "**no**",
+                      f"{report['cpu_cores']:.2f}"])
+    if not table:
+        return []
+    out = ["### Latency: from publishing a keyframe to its patch at a viewer, ms",
+           _table(["keyframes", "rate", "p50", "p99", "keeps up", "cores used"], table)]
+    rows = [[case["name"], *(_stage(case["report"]["stages"].get(name)) for name in stages)] for case in part["cases"]]
+    titles = [name.removeprefix("tessera_").removeprefix("stage_duration.").replace("_", " ") for name in stages]
+    return out + ["The service's own stages, p50 / p99 in ms:", _table(["keyframes", *titles], rows)]
+
+
+def _stage(stage):
+    return f"{stage['p50_ms']:.2f} / {stage['p99_ms']:.2f}" if stage else ""
+
+
+def _growth(part):
+    out = []
+    for row in part.get("voxels", []):
+        table = [[f"{one['first']} to {one['first'] + one['keyframes'] - 1}", *(_ms(one[f"{name}_ms"]) for name in
+                 ("rays", "integrate", "extract", "total")), _ms(one["total_p99_ms"])] for one in row["bins"]]
+        out += [f"### Growth, {_cm(row)}", f"Last over first: {row['last_over_first']:.3f}; field {row['field_bytes'] / 1e6:,.0f} MB, "
+                f"{row['triangles']:,} triangles. Medians in ms:",
+                _table(["keyframes", "rays", "integrate", "extract", "total", "p99"], table)]
+    return out
+
+
+def _kernels(part):
+    """One line a kernel, two columns a voxel size."""
+    sizes = part.get("voxels", [])
+    names = dict.fromkeys(one["kernel"] for size in sizes for one in size["kernels"])
+    found = [{one["kernel"]: one for one in size["kernels"]} for size in sizes]
+    rows = [[f"`{name}`", *(f"{size[name]['median_us']:.1f} ({size[name]['launches']}; {100 * size[name]['share']:.0f} %)" if name in size
+                            else "" for size in found)] for name in names]
+    rows.append(["once each", *(f"{sum(one['median_us'] for one in size.values()):.1f}" for size in found)])
+    return ["### Kernels, us: median (launches seen; share of their time)", _table(["kernel", *map(_cm, sizes)], rows)] if sizes else []

@@ -1,0 +1,253 @@
+"""tests/bench/gpu.py: it runs where no GPU is, by its own program; and on programs that only pretend, so that every verdict is seen."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+import pytest
+
+from conftest import ROOT
+from support import pretend_gpu
+
+BENCH = ROOT / "tests" / "bench"
+sys.path.insert(0, str(BENCH))
+
+from gpu_parts import bounded, kernels, stages  # noqa: E402
+
+FILES = {"report.json", "report.md", "where_time_goes.svg", "log.txt"}
+
+
+def command(folder, binary, *more):
+    return [str(word) for word in (sys.executable, "-B", "-S", BENCH / "gpu.py", "--binary", binary, "--out", folder / "out", *more)]
+
+
+def measured(folder, binary, *more, path=None):
+    """Runs it; returns its status, report.json, report.md."""
+    env = {**os.environ, "PATH": str(path or os.environ["PATH"]), "TESSERA_THREADS": "nonsense"}
+    done = subprocess.run(command(folder, binary, *more), capture_output=True, text=True, timeout=120, env=env)
+    assert done.returncode in (0, 1), done.stderr
+    out = folder / "out"
+    return done.returncode, json.loads((out / "report.json").read_text()), (out / "report.md").read_text()
+
+
+def words_of(svg):
+    return [element.text for element in xml.etree.ElementTree.parse(svg).iter() if element.tag.endswith("}text")]
+
+
+@pytest.fixture
+def pretended(tmp_path):
+    """Runs it on pretended programs; `faults` as pretend_gpu.install takes them."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+
+    def run(*more, faults=()):
+        pretend_gpu.install(programs, *faults)
+        return measured(tmp_path, programs / "tessera", "SOURCE", *more, path=programs)
+
+    run.folder, run.programs, run.out = tmp_path, programs, tmp_path / "out"
+    run.calls = lambda: (programs / "calls").read_text().splitlines()
+    return run
+
+
+def test_it_measures_where_no_gpu_is(tessera, tmp_path):
+    status, report, text = measured(
+        tmp_path, tessera, "synthetic:room", "--limit", 3, "--backend", "cpu", "--skip", "latency", "--voxels", 0.1, 0.05, "--rounds", 2,
+        "--growth", 4, "--limits", "bench=60")
+    assert status == 0, text
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"growth_5cm.svg"}
+    parts = report["parts"]
+    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "sanitizers"))
+    assert [row["voxel_m"] for row in parts["bench"]["voxels"]] == [0.1, 0.05]
+    for row in parts["bench"]["voxels"]:
+        assert row["backend"] == "cpu" and row["keyframes"] == 3 and "goals" not in row
+        assert set(row["stages"]) == {"rays", "integrate", "extract", "total"}
+        assert row["stages"]["total"]["median_ms"] == min(row["rounds_total_ms"]) and len(row["rounds_total_ms"]) == 2
+    assert sum(one["keyframes"] for one in parts["growth"]["voxels"][0]["bins"]) == 4
+    words = words_of(tmp_path / "out" / "where_time_goes.svg")
+    assert {"10 cm", "5 cm", "ms per keyframe, medians", "extract"} <= set(words) and "goal" not in words
+
+
+def test_it_holds_a_gpu_against_its_goals(pretended):
+    status, report, text = pretended("--ncu")
+    assert status == 0, text
+    assert text.startswith("## NVIDIA H100 80GB HBM3, driver 580.159.04, 20")
+    parts = report["parts"]
+    assert parts["machine"]["gpu_used"] == "GPU 0 (NVIDIA H100 80GB HBM3)"
+    assert [run["assertions"] for run in parts["tests"]["runs"]] == [9040, 9040]
+    assert [row["equal"] for row in parts["hash"]["voxels"]] == [True] * 3
+    found = {row["voxel_m"]: row["goals"] for row in parts["bench"]["voxels"]}
+    verdicts = {voxel: {name: (verdict["met"], round(verdict["ratio"], 3)) for name, verdict in of.items()} for voxel, of in found.items()}
+    throughput = {"device": (True, 0.9), "total": (False, 1.125), "p99": (True, 0.667), "keyframes_per_s": (True, 1.1)}
+    assert verdicts[0.05] == throughput
+    assert verdicts[0.02] == {"device": (False, 1.6), "total": (False, 2.0), "p99": (True, 0.667), "keyframes_per_s": (False, 0.5)}
+    assert verdicts[0.01]["total"] == (True, 1.0) and verdicts[0.01]["keyframes_per_s"] == (True, 1.0)
+    assert all(row["map_is_the_cpus"] for row in parts["bench"]["voxels"])
+    assert [case["goals"]["p50"]["met"] for case in parts["latency"]["cases"]] == [True] * 4
+    assert [case["goals"]["p99"]["met"] for case in parts["latency"]["cases"]] == [False] * 4
+    assert set(parts["sanitizers"]["tools"]) == {"memcheck", "racecheck", "initcheck", "synccheck"}
+    assert parts["ncu"]["voxels"][2]["kernels"][0] | {"share": 1} == {
+        "kernel": "split_rays", "launches": 2, "median_us": pytest.approx(33.67), "max_us": 37.34, "share": 1}
+    assert "| 2 cm | 0.120 |" in text and "**missed**, 2.00 of 0.3" in text and "Failed" not in text
+    assert "goal" in words_of(pretended.out / "where_time_goes.svg")
+    assert {path.name for path in pretended.out.iterdir()} == FILES
+    calls = pretended.calls()
+    # In turns, not one size after the other; nothing of this test's environment; and each tool sees what it must.
+    benches = [call.split()[4] for call in calls if call.startswith("tessera bench")]
+    assert benches == ["0.05", "0.02", "0.01"] * 3
+    assert not any("TESSERA_THREADS" in call for call in calls)
+    assert sum(call == "test_gpu_cuda  TESSERA_TEST_DEVICES=gpu" for call in calls) == 2
+    assert sum("TESSERA_TEST_NO_POISON" in call for call in calls) == sum("--tool initcheck" in call for call in calls) == 1
+
+
+def test_what_fails_is_told_and_the_rest_still_runs(pretended):
+    status, report, text = pretended(
+        "--ncu", "--latency-points", 50_000, "--latency-voxels", 0.05,
+        faults=[
+            ["--tool memcheck", {"out": pretend_gpu.PASSED + "========= ERROR SUMMARY: 3 errors\n", "status": 9}],
+            ["--tool racecheck", {"out": pretend_gpu.PASSED + "========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)\n"}],
+            ["--tool initcheck", {"out": pretend_gpu.PASSED}],
+            ["ncu ", {"out": "==PROF== Disconnected\n"}],
+            ["tessera hash SOURCE --voxel-size 0.02 --backend cuda", {"out": "face keyframes=100\n"}],
+            ["tessera hash SOURCE --voxel-size 0.01 --backend cuda", {"err": "tessera: out of memory\n", "status": 1}],
+            ["tessera bench SOURCE --voxel-size 0.05", {"err": "tessera: the device is lost\n", "status": 1}],
+            ["bench_latency", {"out": "not JSON\n"}],
+            ["--tool synccheck", {"out": pretend_gpu.PASSED + "========= ERROR SUMMARY: 0 errors\n"}],
+            ["test_gpu_cuda", {"err": "FAILED\n", "status": 42}],
+        ])
+    assert status == 1
+    failures = {name: "\n".join(part["failures"]) for name, part in report["parts"].items()}
+    assert "ended with 42: FAILED" in failures["tests"]
+    assert "face on the GPU" in failures["hash"] and "out of memory" in failures["hash"]
+    assert [row["equal"] for row in report["parts"]["hash"]["voxels"]] == [True, False, None]
+    assert failures["bench"].count("the device is lost") == 3
+    assert [row["voxel_m"] for row in report["parts"]["bench"]["voxels"]] == [0.02, 0.01]
+    assert "JSONDecodeError" in failures["latency"]
+    assert failures["ncu"].count("no kernel was profiled") == 3
+    assert [line.partition(";")[0] for line in failures["sanitizers"].splitlines()] == [
+        "memcheck: it found 3", "racecheck: it found 2", "initcheck: it gave no summary"]
+    assert report["parts"]["sanitizers"]["tools"]["synccheck"]["reason"] == ""
+    assert all(line in text for lines in failures.values() for line in lines.splitlines())
+    assert words_of(pretended.out / "where_time_goes.svg")
+
+
+def test_tests_that_pass_without_a_gpu_say_nothing(pretended):
+    pretended.out.mkdir()
+    (pretended.out / "where_time_goes.svg").write_text("of another run")
+    status, report, text = pretended(
+        "--only", "tests", faults=[["tessera hash synthetic:room", {"err": "tessera: no GPU can be used\n", "status": 2}]])
+    assert status == 1 and "passed without a GPU" in text
+    assert all("passed without a GPU" in run["reason"] for run in report["parts"]["tests"]["runs"])
+    assert set(report["parts"]) == {"machine", "tests"} and "says nothing (2 times)" in text
+    assert {path.name for path in pretended.out.iterdir()} == FILES - {"where_time_goes.svg"}
+
+
+def test_tools_that_are_not_there_are_left_out(pretended):
+    pretend_gpu.install(pretended.programs)
+    tools = pretended.folder / "no tools"
+    tools.mkdir()
+    status, report, text = measured(
+        pretended.folder, pretended.programs / "tessera", "SOURCE", "--only", "sanitizers", "ncu", path=tools)
+    assert status == 1 and "nvidia-smi is not here" in report["parts"]["machine"]["failures"][0]
+    for name in ("sanitizers", "ncu"):
+        left_out = report["parts"][name].get("left_out")
+        if left_out:  # a machine may have them where CUDA puts them
+            assert "is not here" in left_out and f"- {name}: left out, " in text
+
+
+def test_all_ends_when_its_time_is_over(pretended):
+    status, report, text = pretended("--seconds", 2, "--ncu", "--growth", 10, faults=[["tessera --version", {"hang": True}]])
+    assert status == 1
+    assert "not done within" in report["parts"]["machine"]["failures"][0]
+    for name in ("tests", "hash", "bench", "latency", "ncu", "growth", "sanitizers"):
+        failures = report["parts"][name]["failures"]
+        assert failures and all("the time for everything is used up" in failure for failure in failures), name
+    assert [call.split()[:2] for call in pretended.calls()] in ([["tessera", "--version"]], [])
+
+
+def test_a_command_ends_at_its_own_limit_and_the_next_one_runs(tmp_path):
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        runner = bounded.Runner(time.monotonic() + 600, log)
+        late = runner.run(["sleep", 600], 0.1)
+        assert late.late and late.status is None and gone(late.pid) and "not done within" in late.reason
+        assert runner.run(["sh", "-c", "echo $SAID; echo why >&2; exit 3"], 60, {"SAID": "words"}).complaint() == (
+            "SAID=words sh -c 'echo $SAID; echo why >&2; exit 3': ended with 3: why")
+        assert runner.run(["sh", "-c", "kill -9 $$"], 60).reason == "ended by SIGKILL"
+        assert "cannot be started: No such file" in runner.run([tmp_path / "none"], 60).reason
+        assert not runner.run(["true"], 60).reason
+    logged = (tmp_path / "log").read_text()
+    assert "$ sleep 600\n# not done within" in logged and "words\nwhy\n" in logged
+
+
+def gone(pid):
+    """Ended, or about to be buried by its parent."""
+    for _ in range(200):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_what_is_known_when_it_is_stopped_is_written(pretended):
+    pretend_gpu.install(pretended.programs, ["test_gpu_cuda", {"hang": True}])
+    running = subprocess.Popen(
+        command(pretended.folder, pretended.programs / "tessera", "SOURCE"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PATH": str(pretended.programs)})
+    hangs = pretended.programs / "hangs"
+    for _ in range(600):
+        if hangs.exists():
+            break
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    err = running.communicate(timeout=30)[1]
+    assert running.returncode == 1 and not err
+    report = json.loads((pretended.out / "report.json").read_text())
+    assert report["parts"]["tests"]["failures"] == ["interrupted"] and "bench" not in report["parts"]
+    assert [gone(int(pid)) for pid in hangs.read_text().split()] == [True, True]
+
+
+def test_arguments_that_cannot_be_are_refused(pretended):
+    binary = pretend_gpu.install(pretended.programs) / "tessera"
+    for more, said in ((["--voxels", "0"], "0 is not more than 0"), (["--limits", "bench"], "'bench' is not PART=SECONDS"),
+                       (["--limits", "all=3"], "PART being one of"), (["--only", "everything"], "everything")):
+        done = subprocess.run(command(pretended.folder, binary, *more), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    done = subprocess.run(command(pretended.folder, pretended.folder / "none"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and f"--binary is {pretended.folder / 'none'}, which is no program" in done.stderr
+
+
+def test_kernels_are_read_from_ncus_text():
+    text = "==PROF== Connected to process 7\n9 kernels of 0.05 m (1, 1, 1)\n" + "".join([
+        pretend_gpu.launch("tessera::run_each<tessera::split_rays>(const unsigned int *, unsigned long, T1)", "35.90"),
+        pretend_gpu.launch("tessera::run_items<tessera::cuda::add_points<3>>(unsigned long, T1)", "1,250", "ns"),
+        pretend_gpu.launch("tessera::(anonymous namespace)::run<32, tessera::add_points>(T1)", "0.00225", "ms"),
+        pretend_gpu.launch("cub::DeviceScanKernel<cub::policy_hub<unsigned long>::Policy1000, unsigned int>(T2, T3)", "4.25"),
+        pretend_gpu.launch("tessera::run_each<tessera::not_measured>(T1)", "n/a"),
+        pretend_gpu.launch("tessera::clear(unsigned int *)", "1.00"),
+        "    gpu__time_duration.sum          us         9.00\n",  # of no launch
+    ])
+    assert kernels.read(text) == [
+        ("split_rays", 35.9), ("add_points", pytest.approx(1.25)), ("add_points", pytest.approx(2.25)), ("DeviceScanKernel", 4.25),
+        ("clear", 1.0)]
+    table = {row["kernel"]: row for row in kernels.by_kernel(kernels.read(text))}
+    assert list(table) == ["split_rays", "add_points", "DeviceScanKernel", "clear"]
+    assert table["add_points"]["launches"] == 2 and table["add_points"]["median_us"] == pytest.approx(1.75)
+    assert sum(row["share"] for row in table.values()) == pytest.approx(1)
+    assert kernels.read("") == [] and kernels.by_kernel([]) == []
+    with pytest.raises(ValueError, match="'cycle'"):
+        kernels.read(pretend_gpu.launch("tessera::clear()", "7", "cycle"))
+
+
+def test_the_round_in_the_middle_is_shown():
+    reports = [json.loads(pretend_gpu.bench(0.05, ms, per_s)) for ms, per_s in ((0.9, 1.0), (0.3, 2.0), (0.5, 3.0), (0.7, 4.0))]
+    row = stages.row(0.05, reports, gpu=True)
+    assert row["stages"]["total"]["median_ms"] == 0.5 and row["throughput"]["keyframes_per_s"] == 3.0
+    assert row["rounds_total_ms"] == [0.9, 0.3, 0.5, 0.7] and row["rounds_keyframes_per_s"] == [1.0, 2.0, 3.0, 4.0]
+    assert stages.row(0.03, reports, gpu=True)["goals"].keys() == {"p99"}
