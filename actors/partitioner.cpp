@@ -59,14 +59,19 @@ partitioner::behavior_type partitioner::make_behavior() {
     [this](refill_atom, region_key region, const mesher_actor& mesher) { refill(region, mesher); },
     [this](caf::put_atom, const broadcaster_actor& successor) {
       broadcaster_ = successor;
-      tell_all_cameras();
+      cameras_due_ = recovering();
+      if (!cameras_due_)
+        tell_all_cameras();
     },
     [this](status_atom) { return ask_status(); },
     [this](list_atom) { return ask_regions(); },
     [this](mesh_atom) { return ask_meshes(); },
     [this](caf::tick_atom) {
       refill_tick_ = false;
-      refill_step();
+      if (recovering())
+        recover_step();
+      else
+        refill_step();
     },
   };
 }
@@ -113,7 +118,8 @@ void partitioner::count_store() {
   n.store_disk_bytes.store(static_cast<int64_t>(usage.disk_bytes), std::memory_order_relaxed);
   record().set_detail(std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
                       + std::to_string(open_.size()) + " changes under way, " + std::to_string(sent_.size()) + " jobs sent, "
-                      + std::to_string(book_.regions().size()) + " regions being refilled");
+                      + std::to_string(book_.regions().size()) + " regions being refilled"
+                      + (recovering() ? ", " + std::to_string(unrecovered_.size()) + " keyframes to look at again" : ""));
 }
 
 } // namespace detail

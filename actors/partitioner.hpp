@@ -20,6 +20,8 @@ struct partitioner_config {
   uint32_t ray_makers = 2;
   /// Parts of a refill that are under way at once.
   uint32_t refill_credit = 8;
+  /// Keyframes whose rays a successor sorts by region before it looks at its other messages: at 1 cm some ms each.
+  uint32_t recover_at_once = 4;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;
   /// The store holds what another partitioner left: make the map again from it.

@@ -18,7 +18,7 @@ caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
   open_.insert(c->number);
   auto& waiting = changes_[c->id];
   waiting.push_back(c);
-  if (waiting.size() == 1)
+  if (waiting.size() == 1 && !recovering())
     start(c);
   return c->promise;
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -17,7 +18,7 @@
 
 namespace tessera::detail {
 
-/// tick: the next step of a refill.
+/// tick: the next step of a recovery or of a refill.
 using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>>;
 
 /// How an answer that did not come bears on what was asked of a mesher.
@@ -88,11 +89,20 @@ private:
   void refuse(const change_ptr& c, refusal why, const std::string& reason);
   void finish(const change_ptr& c, verdict v);
 
-  // -- a partitioner's successor (partitioner_refills.cpp) ------------------------
+  // -- a partitioner's successor (partitioner_recovery.cpp) -----------------------
   /// Makes all that is live again from the store. What the dead partitioner had under way may be in some
   /// regions and not in others: the supervisor replaces all meshers, and each is refilled. Regions that have
   /// no mesher yet are filled from here.
+  ///
+  /// First it is told from the rays which regions each keyframe is in, a few keyframes at a time so that other
+  /// messages come in between. Until that is done changes wait, and nothing is sent to regions. Sums over regions are refused
+  /// until the regions have all again.
   void recover();
+  void recover_step();
+  void recover(const keyframe_id& id);
+  void end_recovery();
+  [[nodiscard]] bool recovering() const { return !unrecovered_.empty(); }
+  [[nodiscard]] caf::error being_made_again() const;
 
   // -- a keyframe comes -----------------------------------------------------------
   void start_integrate(const change_ptr& c);
@@ -229,8 +239,11 @@ private:
   refill_book book_;
   uint64_t refill_jobs_ = 0;
   bool refill_tick_ = false;
-  std::vector<gather_ptr> gathers_; ///< wait for their time
-  std::vector<gather_ptr> running_; ///< wait for answers
+  std::vector<keyframe_id> unrecovered_; ///< newest first: what a successor has not looked at yet
+  bool made_again_ = true;               ///< no longer while a successor has not filled all regions
+  bool cameras_due_ = false;             ///< a broadcaster came meanwhile
+  std::vector<gather_ptr> gathers_;      ///< wait for their time
+  std::vector<gather_ptr> running_;      ///< wait for answers
 
   uint64_t changes_seen_ = 0, serials_ = 0, tokens_ = 0;
 };

@@ -90,7 +90,7 @@ void partitioner::lost(uint64_t token, const region_key& region, const caf::erro
     if (i->second.why.for_change) {
       not_taken(i->second, describe(err));
     } else if (id_of_.contains(i->second.why.refills)) {
-      book_.put_back(region, i->second.why.refills);
+      book_.add(region, i->second.why.refills);
       refill_later(memory_pause);
     }
     break;

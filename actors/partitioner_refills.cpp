@@ -1,29 +1,8 @@
-// What new meshers, or a new partitioner, must be sent again from the store.
+// What new meshers must be sent again from the store.
 
 #include "actors/partitioner_class.hpp"
 
 namespace tessera::detail {
-
-void partitioner::recover() {
-  std::unordered_map<region_key, std::set<uint64_t>> filled;
-  for (const auto& id : store_->ids())
-    try {
-      const auto stored = store_->get(id).value();
-      uint64_t beyond = 0;
-      const auto parts = config_.rays.split(config_.map, *stored.rays.rays, stored.world_from_camera, beyond);
-      const auto place = make_placement(id, stored.world_from_camera, parts);
-      for (const auto& region : place.regions)
-        filled[region].insert(place.serial);
-      live_[id] = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), {place}};
-    } catch (const std::exception& e) {
-      store_failed(e);
-      shared().write(severity::error, "keyframe " + id.value + " is lost: its rays could not be read");
-      store_->erase(id);
-    }
-  for (auto& [region, placements] : filled)
-    book_.start(region, std::move(placements));
-  refill_step();
-}
 
 void partitioner::refill(const region_key& region, const mesher_actor& mesher) {
   auto& entry = regions_[region];
@@ -53,7 +32,7 @@ void partitioner::refill_later(std::chrono::milliseconds pause) {
 }
 
 void partitioner::refill_step() {
-  if (refill_tick_ || refill_jobs_ >= config_.refill_credit)
+  if (recovering() || refill_tick_ || refill_jobs_ >= config_.refill_credit)
     return;
   auto due = book_.take();
   if (!due)
@@ -78,7 +57,7 @@ void partitioner::refill_step() {
 }
 
 void partitioner::end_refill(const region_key& region) {
-  if (!book_.active(region) || !book_.all_sent(region))
+  if (recovering() || !book_.active(region) || !book_.all_sent(region))
     return;
   const auto& entry = regions_[region];
   for (auto token : entry.jobs)

@@ -13,6 +13,10 @@ constexpr int gather_attempts = 100;
 
 template <class T, class Atom, class Promise, class Make>
 void partitioner::gather(Atom question, Promise answer_to, Make make) {
+  if (!made_again_) { // that may take minutes: whoever asks shall not wait
+    answer_to.deliver(being_made_again());
+    return;
+  }
   // Whatever waits for answers holds the promise through this, so that it can be taken from all of them at
   // once.
   auto promise = std::make_shared<Promise>(std::move(answer_to));
@@ -102,11 +106,12 @@ void partitioner::give_up(const gather_ptr& g, const caf::error& err) {
 }
 
 void partitioner::try_gathers() {
-  if (gathers_.empty() || !book_.empty())
+  if (recovering() || !book_.empty())
     return;
   for (const auto& [region, entry] : regions_)
     if (entry.down)
       return;
+  made_again_ = true;
   std::vector<gather_ptr> now_due;
   std::erase_if(gathers_, [&](const gather_ptr& g) {
     const auto is_due = open_.empty() || *open_.begin() > g->after;

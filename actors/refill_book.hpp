@@ -45,8 +45,8 @@ public:
     return {};
   }
 
-  /// The part did not fit into memory: it is due again. Only while the region is being refilled.
-  void put_back(const region_key& region, serial placement) { waiting_[region].insert(placement); }
+  /// One more part is due, or due again because it did not fit into memory.
+  void add(const region_key& region, serial placement) { waiting_[region].insert(placement); }
 
   /// Is the region being refilled?
   [[nodiscard]] bool active(const region_key& region) const { return waiting_.contains(region); }

@@ -51,4 +51,9 @@ void block_pool::give(block* unused) {
   used_bytes_ -= sizeof(block);
 }
 
+void block_pool::recount(uint64_t before, uint64_t after) {
+  const std::scoped_lock lock(mutex_);
+  used_bytes_ += after - before;
+}
+
 } // namespace tessera::cpu

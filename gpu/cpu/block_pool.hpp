@@ -20,7 +20,7 @@ struct block {
 };
 
 /// The memory of all blocks of a backend: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the
-/// time), blocks used again when given back, and a cap. Threads: any.
+/// time), blocks used again when given back, and a cap, which also counts what the regions' meshes hold. Threads: any.
 class block_pool {
 public:
   /// 0: no cap.
@@ -31,11 +31,14 @@ public:
   /// Returns an all-zero block. Throws std::bad_alloc if the cap would be passed.
   block* take();
   void give(block* unused);
+  /// A region's meshes, so many bytes before, now hold another number. Never refused: the surface of what is in the field is
+  /// always made, and from the cap on there are no more blocks.
+  void recount(uint64_t before, uint64_t after);
 
 private:
   static constexpr size_t chunk_bytes = 2 << 20;
   std::mutex mutex_;
-  uint64_t cap_bytes_, used_bytes_ = 0;
+  uint64_t cap_bytes_, used_bytes_ = 0; ///< blocks and meshes
   std::vector<void*> chunks_;
   size_t next_ = chunk_bytes; ///< first unused byte of the newest chunk
   std::vector<block*> free_;

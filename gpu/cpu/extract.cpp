@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -98,6 +99,12 @@ inline float4 colour_of(const block& from, size_t voxel) {
   const float4 sums = {static_cast<float>(from.w01[voxel].w1 >> 32), static_cast<float>(static_cast<uint32_t>(from.w2[voxel])),
                        static_cast<float>(from.w2[voxel] >> 32), 0.f};
   return sums / float4{count, count, count, 1.f};
+}
+
+/// Memory that a mesh holds.
+uint64_t bytes_of(const mesh& m) {
+  return (m.positions.capacity() + m.normals.capacity()) * sizeof(float) + m.colours.capacity()
+         + m.keys.capacity() * sizeof(uint64_t) + m.indices.capacity() * sizeof(uint32_t);
 }
 
 } // namespace
@@ -279,16 +286,18 @@ float region_field::slope_backward(int32_t x, int32_t y, int32_t z, int axis, fl
   return back != unobserved ? here - back : 0.f;
 }
 
-/// One mesh of all blocks: numbers the vertices that triangles name, in canonical order.
-[[gnu::always_inline]] inline std::shared_ptr<const mesh> region_field::join() const {
+/// One mesh of all blocks: numbers the vertices that triangles name, in canonical order. Tells the pool what meshes hold now.
+[[gnu::always_inline]] inline std::shared_ptr<const mesh> region_field::join() {
   std::vector<uint32_t> first_of(meshes_.size(), 0); // of a block's vertices among all
   uint32_t all = 0;
   size_t corners = 0;
+  uint64_t bytes = 0;
   for (size_t s = 0; s < meshes_.size(); ++s)
     if (meshes_[s]) {
       first_of[s] = all;
       all += static_cast<uint32_t>(meshes_[s]->vertices.size());
       corners += meshes_[s]->corners.size();
+      bytes += meshes_[s]->bytes();
     }
   const auto edge = static_cast<uint32_t>(blocks_);
   const uint32_t offset[8] = {0, 1, edge, edge + 1, edge * edge, edge * edge + 1, edge * edge + edge, edge * edge + edge + 1};
@@ -338,6 +347,8 @@ float region_field::slope_backward(int32_t x, int32_t y, int32_t z, int axis, fl
       out->keys[n] = key + vertex.place; // the low bits of a key are the place in the block and the axis
     }
   }
+  bytes += bytes_of(*out);
+  pool_.recount(std::exchange(mesh_bytes_, bytes), bytes);
   return out;
 }
 
@@ -380,7 +391,6 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
     if (field_[s])
       for (size_t row = 0; row < 64; ++row)
         read_row(&field_[s]->w01[row << 3], field_[s]->inside[row], field_[s]->observed[row]);
-    dirty_[s] = 0;
     s = next;
   }
   const auto edge = static_cast<uint32_t>(blocks_);
@@ -388,6 +398,7 @@ TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
     if (todo[s] != 0)
       mesh_block(static_cast<int32_t>(s % edge), static_cast<int32_t>(s / edge % edge), static_cast<int32_t>(s / edge / edge));
   surface_ = join();
+  std::fill(dirty_.begin(), dirty_.end(), uint8_t{0}); // only now: what memory ran out for is meshed the next time
   return surface_;
 }
 

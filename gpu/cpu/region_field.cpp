@@ -242,6 +242,7 @@ void region_field::integrate(std::span<const ray_job> jobs) {
 
 field_stats region_field::stats() const {
   field_stats out;
+  out.bytes = mesh_bytes_;
   for (int32_t bz = 0; bz < blocks_; ++bz)
     for (int32_t by = 0; by < blocks_; ++by)
       for (int32_t bx = 0; bx < blocks_; ++bx) {

@@ -29,12 +29,17 @@ struct block_mesh {
   /// For each corner of each triangle: the number of a vertex of this block; or, from `foreign` on, an edge of a neighbour: which
   /// (3 bits: +x +y +z) * foreign + 3 * voxel + axis.
   std::vector<uint16_t> corners;
+  /// Memory that it holds.
+  [[nodiscard]] uint64_t bytes() const {
+    return sizeof(block_mesh) + vertices.capacity() * sizeof(vertex) + corners.capacity() * sizeof(uint16_t);
+  }
 };
 
 /// The field of one region on the CPU, with the meshes of its blocks. Not thread-safe.
 class region_field {
 public:
   region_field(const mapping& map, region_key key, block_pool& pool);
+  ~region_field() { pool_.recount(mesh_bytes_, 0); }
   region_field(const region_field&) = delete;
   region_field& operator=(const region_field&) = delete;
 
@@ -42,7 +47,7 @@ public:
   void integrate(std::span<const ray_job> jobs);
   /// Re-meshes blocks that changed, and returns the region's mesh.
   std::shared_ptr<const mesh> extract();
-  /// Hashes and counts the region's own blocks.
+  /// Hashes and counts the region's own blocks. Its bytes are those of all blocks and, as of the last extraction, of all meshes.
   [[nodiscard]] field_stats stats() const;
 
 private:
@@ -56,7 +61,7 @@ private:
   block& make_block(size_t slot);
   struct mesh_scratch;
   void mesh_block(int32_t bx, int32_t by, int32_t bz);
-  [[nodiscard]] std::shared_ptr<const mesh> join() const;
+  [[nodiscard]] std::shared_ptr<const mesh> join();
   /// Slope of the distance before a voxel (region coordinates), 0 if the voxel before is not observed.
   [[nodiscard]] float slope_backward(int32_t x, int32_t y, int32_t z, int axis, float here) const;
   [[nodiscard]] const block* at(int32_t bx, int32_t by, int32_t bz) const;
@@ -73,6 +78,7 @@ private:
   int32_t origin_[3];                               ///< of the region, in voxels
   std::vector<block_handle> field_;                 ///< by slot
   std::vector<std::unique_ptr<block_mesh>> meshes_; ///< by slot
+  uint64_t mesh_bytes_ = 0;                         ///< of all in meshes_ and of surface_, as the pool was told
   /// By slot: bit 0, something changed; bits 1 + 2 * axis and 2 + 2 * axis, something in the first or last layer along the axis
   /// did.
   std::vector<uint8_t> dirty_;

@@ -96,14 +96,23 @@ TESSERA_HD uint32_t append(uint32_t& length) {
 #endif
 }
 
-/// Adds the sums of all lanes that call with the same key, modulo 2^32 each. True for the one of them that has the result.
+/// Adds up the sums of neighbouring lanes that call with the same key, modulo 2^32 each. True for the one lane of them that has
+/// the result. All lanes of a warp that are at work at all must call it together.
 template <int N>
-TESSERA_HD bool add_up_equal([[maybe_unused]] uint64_t key, [[maybe_unused]] uint32_t (&sums)[N]) {
+TESSERA_HD bool add_up_run([[maybe_unused]] uint64_t key, [[maybe_unused]] uint32_t (&sums)[N]) {
 #ifdef __CUDA_ARCH__
-  const unsigned same = __match_any_sync(__activemask(), static_cast<unsigned long long>(key));
-  for (uint32_t& sum : sums)
-    sum = __reduce_add_sync(same, sum);
-  return static_cast<int>(threadIdx.x & 31) == __ffs(static_cast<int>(same)) - 1;
+  const unsigned active = __activemask(), lane = threadIdx.x & 31;
+  const auto before = __shfl_up_sync(active, static_cast<unsigned long long>(key), 1);
+  const bool first = lane == 0 || (active >> (lane - 1) & 1) == 0 || before != key;
+  const unsigned firsts = __ballot_sync(active, first);
+  const unsigned after = lane == 31 ? 0 : (firsts | ~active) >> (lane + 1); // where the next run, or none, begins
+  const unsigned run = after != 0 ? static_cast<unsigned>(__ffs(static_cast<int>(after))) : 32 - lane;
+  for (unsigned step = 1; step < 32; step *= 2)
+    for (uint32_t& sum : sums) {
+      const uint32_t further = __shfl_down_sync(active, sum, step);
+      sum += step < run ? further : 0;
+    }
+  return first;
 #else
   return true;
 #endif

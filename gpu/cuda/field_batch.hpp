@@ -19,8 +19,8 @@ public:
   using stream = typename Device::stream;
   field_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
     : map_(map), stream_(work), store_(store), rays_(device), rays_up_(device), jobs_(device), jobs_up_(device), walks_(device),
-      touches_(device), numbers_(device), fresh_(device, store.blocks()), state_(device, 1), state_down_(device, 1), any_(device),
-      sums_(device), sums_down_(device) {}
+      touches_(device), numbers_(device), state_(device, 1), state_down_(device, 1), any_(device), sums_(device),
+      sums_down_(device) {}
 
   /// Applies all jobs. Throws std::bad_alloc if there is no room for the blocks that they need; then nothing has changed.
   void integrate(std::span<const region_jobs> work, uint64_t batch) {
@@ -34,8 +34,7 @@ public:
     if (items == 0)
       return;
     while (!try_once(items))
-      if (!store_.make_room(state_down_[0].fresh, {keys.begin(), keys.end()}))
-        throw std::bad_alloc{};
+      store_.make_more_room(state_down_[0].fresh, {keys.begin(), keys.end()});
     for (const region_key key : keys)
       store_.find(key)->changed = true;
   }
@@ -123,26 +122,22 @@ private:
     return items;
   }
 
-  /// False if blocks are missing; nothing is written then.
+  /// False if blocks are wanting; nothing is written then.
   bool try_once(uint64_t items) {
     walks_.ensure(items);
     touches_.ensure(items);
     numbers_.ensure(items);
     const field_view field = store_.view();
-    const block_marker marker{field, fresh_.data(), store_.blocks(), state_.data()};
     const touch_list touches{walks_.data(), touches_.data(), static_cast<uint32_t>(items)};
     batch_state* state = state_.data();
     stream_.fill(state, sizeof(batch_state), 0);
-    stream_.launch(items, walk_jobs{marker, touches, jobs_.data(), job_count_, rays_.data(), numbers_.data()});
-    stream_.launch_each(&state->fresh, 512, assign_blocks{field, fresh_.data(), store_.blocks(), state});
-    stream_.launch(items * add_touches::lanes,
-                   add_touches{field, jobs_up_[0].frame, touches, rays_.data(), numbers_.data(), state});
+    stream_.launch(items, walk_jobs{touches, jobs_.data(), job_count_, rays_.data(), numbers_.data()});
+    stream_.launch(items * touch_lanes, make_blocks{field, jobs_up_[0].frame, touches, state});
+    stream_.launch(items * touch_lanes, add_touches{field, jobs_up_[0].frame, touches, rays_.data(), numbers_.data(), state});
     stream_.download(state_down_.data(), state, sizeof(batch_state));
     stream_.wait();
-    if (!state_down_[0].blocks_suffice())
-      return false;
-    store_.took(state_down_[0].fresh);
-    return true;
+    store_.set_free_blocks(state_down_[0].free_left);
+    return state_down_[0].wanting == 0;
   }
 
   field_stats stats_away(region_key key, const region_away& away) const {
@@ -183,7 +178,6 @@ private:
   device_buffer<Device, ray_walk> walks_;
   device_buffer<Device, touch> touches_;
   device_buffer<Device, uint32_t> numbers_;
-  device_buffer<Device, uint32_t> fresh_;
   device_buffer<Device, batch_state> state_;
   pinned_buffer<Device, batch_state> state_down_;
   device_buffer<Device, uint32_t> any_;

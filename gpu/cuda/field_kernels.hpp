@@ -22,6 +22,11 @@ TESSERA_HD uint64_t region_name(int32_t x, int32_t y, int32_t z) {
   return part(x) | part(y) << 21 | part(z) << 42 | uint64_t{1} << 63;
 }
 
+/// Which of several devices that share a map has a region.
+TESSERA_HD uint32_t owner_of(uint64_t name, uint32_t shares) {
+  return static_cast<uint32_t>(mix64(name) % shares);
+}
+
 /// Where a region's search begins in a directory.
 TESSERA_HD uint32_t directory_start(uint64_t name) {
   const uint64_t h = name * 0x9e3779b97f4a7c15u;
@@ -68,21 +73,21 @@ inline constexpr uint32_t taken_away = uint32_t{1} << 31;
 /// What a batch of rays is doing. All zero before.
 struct batch_state {
   static constexpr uint32_t most_missing = 512;
-  uint32_t beyond;  ///< rays that write nothing
-  uint32_t touches; ///< of rays and regions; more than there is room for: nothing is written
-  uint32_t regions; ///< that are touched
-  uint32_t missing; ///< touches of regions that are not on the device; if any, nothing is written
-  uint32_t fresh;   ///< blocks wanted; more than are unused: nothing is written
-  uint32_t unused;  ///< blocks that were unused before
-  uint32_t listed;  ///< blocks to be meshed
-  uint32_t wanted;  ///< the same, if there had been room
+  uint32_t beyond;    ///< rays that write nothing
+  uint32_t touches;   ///< of rays and regions; more than there is room for: nothing is written
+  uint32_t regions;   ///< that are touched
+  uint32_t missing;   ///< touches of regions that are not on the device; if any, nothing is written
+  uint32_t fresh;     ///< blocks made; they stay, all zero, if nothing is written
+  uint32_t wanting;   ///< attempts to make a block when there was none left; if any, nothing is written
+  uint32_t free_left; ///< unused blocks after it; valid if there are touches
+  uint32_t listed;    ///< blocks to be meshed
+  uint32_t wanted;    ///< the same, if there had been room
+  uint32_t rows;      ///< of these blocks that have vertices or triangles
   uint32_t vertices, corners;
   uint64_t missing_names[most_missing]; ///< an open-addressing table; when it is full, others are not noted
 
-  /// Blocks can be made for all that want one.
-  [[nodiscard]] TESSERA_HD bool blocks_suffice() const { return fresh <= unused; }
   [[nodiscard]] TESSERA_HD bool goes_ahead(uint32_t most_touches) const {
-    return blocks_suffice() && missing == 0 && touches <= most_touches;
+    return wanting == 0 && missing == 0 && touches <= most_touches;
   }
 };
 
@@ -125,35 +130,6 @@ struct slices {
   }
 };
 
-/// Marks the blocks that a walk writes to in a region and that are missing, and lists them.
-struct block_marker {
-  field_view field;
-  uint32_t* fresh; ///< entries of all tables
-  uint32_t most;   ///< places in `fresh`: beyond that it counts only
-  batch_state* state;
-
-  TESSERA_HD void mark(const walk_frame& frame, const ray_walk& w, uint32_t slot) const {
-    const int32_t* origin = field.origins + 3 * uint64_t{slot};
-    uint32_t* table = field.table_of(slot);
-    const slices range(w, origin, field.reach);
-    uint32_t last = UINT32_MAX;
-    for (int32_t k = range.first; k <= range.last; ++k)
-      for_each_sample(frame, w, origin, field.reach, k, [&](int32_t x, int32_t y, int32_t z, int32_t, int32_t) {
-        const uint32_t entry = field.entry_of(x, y, z);
-        if (entry == last)
-          return;
-        last = entry;
-        if (atomic_load(table[entry]) != no_block || atomic_replace(table[entry], no_block, wanted_block) != no_block)
-          return;
-        const uint32_t at = append(state->fresh);
-        if (at < most)
-          fresh[at] = slot * field.table_size + entry;
-        else
-          atomic_exchange(table[entry], no_block); // there are never so many: all is refused
-      });
-  }
-};
-
 /// What both ways to find a batch's touches write.
 struct touch_list {
   ray_walk* walks; ///< by ray
@@ -161,27 +137,25 @@ struct touch_list {
   uint32_t most;
 };
 
-/// Item: a ray of a keyframe. Finds the regions that it touches, and marks the blocks that it wants there.
+/// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has.
 struct split_rays {
-  block_marker blocks;
+  field_view field;
   touch_list out;
   walk_frame frame;
   const ray* rays;
   uint32_t* touched_by;      ///< by slot: the last batch that touched the region
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
+  batch_state* state;
+  uint32_t share, shares; ///< this device's, of all; see owner_of()
 
   TESSERA_HD void operator()(uint64_t i) const {
-    batch_state& state = *blocks.state;
-    const field_view& field = blocks.field;
-    if (i == 0)
-      state.unused = *field.free_count;
     const ray r = rays[i];
     ray_walk w;
     const bool writes = setup_walk(frame, r.x, r.y, r.z, r.points, w);
     out.walks[i] = w;
     if (!writes) {
-      append(state.beyond);
+      append(state->beyond);
       return;
     }
     int32_t low[3], high[3];
@@ -193,27 +167,27 @@ struct split_rays {
     for (int32_t z = low[2]; z <= high[2]; ++z)
       for (int32_t y = low[1]; y <= high[1]; ++y)
         for (int32_t x = low[0]; x <= high[0]; ++x)
-          touch_region(region_name(x, y, z), w, static_cast<uint32_t>(i));
+          touch_region(region_name(x, y, z), static_cast<uint32_t>(i));
   }
 
 private:
-  TESSERA_HD void touch_region(uint64_t name, const ray_walk& w, uint32_t i) const {
-    batch_state& state = *blocks.state;
-    const uint32_t slot = blocks.field.slot_of(name);
+  TESSERA_HD void touch_region(uint64_t name, uint32_t i) const {
+    if (shares > 1 && owner_of(name, shares) != share)
+      return;
+    const uint32_t slot = field.slot_of(name);
     if (slot == no_slot) {
-      append(state.missing);
+      append(state->missing);
       note_missing(name);
       return;
     }
     if (atomic_load(touched_by[slot]) != batch && atomic_exchange(touched_by[slot], batch) != batch)
-      touched_regions[append(state.regions)] = slot;
-    const uint32_t at = append(state.touches);
+      touched_regions[append(state->regions)] = slot;
+    const uint32_t at = append(state->touches);
     if (at < out.most)
       out.touches[at] = {i, slot};
-    blocks.mark(frame, w, slot);
   }
   TESSERA_HD void note_missing(uint64_t name) const {
-    uint64_t* names = blocks.state->missing_names;
+    uint64_t* names = state->missing_names;
     uint32_t at = directory_start(name) % batch_state::most_missing;
     for (uint32_t tries = 0; tries < 32; ++tries, at = (at + 1) % batch_state::most_missing) {
       uint64_t seen = atomic_load(names[at]);
@@ -234,9 +208,8 @@ struct device_job {
   int32_t sign;
 };
 
-/// Item: a ray of a job, of the last one whose first item is not beyond it. Marks the blocks that it wants.
+/// Item: a ray of a job, of the last one whose first item is not beyond it. Makes a touch of it.
 struct walk_jobs {
-  block_marker blocks;
   touch_list out;
   const device_job* jobs;
   uint32_t job_count;
@@ -244,8 +217,6 @@ struct walk_jobs {
   uint32_t* ray_numbers; ///< by item: the ray's place in the buffer
 
   TESSERA_HD void operator()(uint64_t item) const {
-    if (item == 0)
-      blocks.state->unused = *blocks.field.free_count;
     uint32_t low = 0, high = job_count;
     while (high - low > 1) {
       const uint32_t middle = (low + high) / 2;
@@ -255,54 +226,73 @@ struct walk_jobs {
     const uint32_t number = job.rays + static_cast<uint32_t>(item - job.item);
     const ray& r = rays[number];
     ray_walk w;
-    const bool writes = setup_walk(job.frame, r.x, r.y, r.z, r.points, w);
+    setup_walk(job.frame, r.x, r.y, r.z, r.points, w); // one that writes nothing has no slices
     out.walks[item] = w;
     ray_numbers[item] = number;
     out.touches[item] = {static_cast<uint32_t>(item), job.slot | (job.sign < 0 ? taken_away : 0)};
-    if (writes)
-      blocks.mark(job.frame, w, job.slot);
   }
 };
 
-/// Item: a voxel of a wanted block. Gives the block one of the unused, emptied. If there are not enough for all, nothing is
-/// wanted any more.
-struct assign_blocks {
-  field_view field;
-  const uint32_t* fresh;
-  uint32_t most; ///< places in `fresh`
-  const batch_state* state;
-  TESSERA_HD void operator()(uint64_t i) const {
-    if (!state->blocks_suffice()) {
-      if (i % 512 == 0 && i / 512 < most)
-        field.tables[fresh[i / 512]] = no_block;
-      return;
-    }
-    const uint32_t block = field.free[state->unused - 1 - i / 512];
-    field.words[block * uint64_t{512} + i % 512] = {};
-    if (i % 512 == 0)
-      field.tables[fresh[i / 512]] = block + 1;
-  }
-};
+/// Lanes that share a touch: each does every eighth slice of the ray.
+inline constexpr uint32_t touch_lanes = 8;
 
-/// Item: one of eight lanes of a touch. Adds every eighth slice of the ray to the region, or takes it away.
-struct add_touches {
-  static constexpr uint32_t lanes = 8;
+/// Item: a lane of a touch. Makes the blocks that are written to and missing, all zero as unused blocks are.
+struct make_blocks {
   field_view field;
   walk_frame frame; ///< of any pose: only what the mapping says is used
   touch_list input;
-  const ray* rays;
-  const uint32_t* ray_numbers; ///< by ray of a touch; null: the same
-  const batch_state* state;
+  batch_state* state;
 
   TESSERA_HD void operator()(uint64_t i) const {
-    if (!state->goes_ahead(input.most)) {
-      if (i == 0 && state->blocks_suffice())
-        *field.free_count = state->unused - state->fresh; // blocks stay where they were given, all zero
+    if (i / touch_lanes >= input.most)
       return;
+    const touch t = input.touches[i / touch_lanes];
+    const ray_walk& w = input.walks[t.ray];
+    const uint32_t slot = t.slot_and_sign & ~taken_away;
+    const int32_t* origin = field.origins + 3 * uint64_t{slot};
+    uint32_t* table = field.table_of(slot);
+    const slices range(w, origin, field.reach);
+    uint32_t last = UINT32_MAX;
+    for (int32_t k = range.first + static_cast<int32_t>(i % touch_lanes); k <= range.last; k += static_cast<int32_t>(touch_lanes))
+      for_each_sample(frame, w, origin, field.reach, k, [&](int32_t x, int32_t y, int32_t z, int32_t, int32_t) {
+        const uint32_t entry = field.entry_of(x, y, z);
+        if (entry == last)
+          return;
+        last = entry;
+        if (atomic_load(table[entry]) == no_block && atomic_replace(table[entry], no_block, wanted_block) == no_block)
+          atomic_exchange(table[entry], take_block());
+      });
+  }
+
+private:
+  /// An unused block's number + 1; or no_block.
+  TESSERA_HD uint32_t take_block() const {
+    const auto left = static_cast<int32_t>(atomic_add(*field.free_count, ~uint32_t{0}));
+    if (left > 0) {
+      append(state->fresh);
+      return field.free[left - 1] + 1;
     }
+    atomic_add(*field.free_count, 1u);
+    append(state->wanting);
+    return no_block;
+  }
+};
+
+/// Item: a lane of a touch. Adds the ray's samples to the region, or takes them away.
+struct add_touches {
+  field_view field;
+  walk_frame frame; ///< of any pose
+  touch_list input;
+  const ray* rays;
+  const uint32_t* ray_numbers; ///< by ray of a touch; null: the same
+  batch_state* state;
+
+  TESSERA_HD void operator()(uint64_t i) const {
     if (i == 0)
-      *field.free_count = state->unused - state->fresh;
-    const touch t = input.touches[i / lanes];
+      state->free_left = *field.free_count;
+    if (!state->goes_ahead(input.most))
+      return;
+    const touch t = input.touches[i / touch_lanes];
     const ray_walk& w = input.walks[t.ray];
     const uint32_t slot = t.slot_and_sign & ~taken_away;
     const uint64_t sign = (t.slot_and_sign & taken_away) != 0 ? ~uint64_t{0} : 1;
@@ -310,7 +300,7 @@ struct add_touches {
     const uint32_t* table = field.table_of(slot);
     const ray& r = rays[ray_numbers != nullptr ? ray_numbers[t.ray] : t.ray];
     const slices range(w, origin, field.reach);
-    for (int32_t k = range.first + static_cast<int32_t>(i % lanes); k <= range.last; k += static_cast<int32_t>(lanes))
+    for (int32_t k = range.first + static_cast<int32_t>(i % touch_lanes); k <= range.last; k += static_cast<int32_t>(touch_lanes))
       for_each_sample(frame, w, origin, field.reach, k, [&](int32_t x, int32_t y, int32_t z, int32_t distance, int32_t weight) {
         const voxel_words add = pack_sample(distance, weight, r.r, r.g, r.b);
         voxel_words& to = field.words[(table[field.entry_of(x, y, z)] - 1) * uint64_t{512}
@@ -405,15 +395,36 @@ struct add_digests {
   }
 };
 
-/// Item: a listed block. Puts it back on the stack of unused ones; its table entry is empty then.
+/// Item: a voxel of a listed block. Empties it, and puts the block back on the stack of unused ones; its table entry is empty
+/// then.
 struct release_blocks {
   field_view field;
   block_list list;
-  uint32_t free_blocks; ///< before
+  const uint32_t* kept; ///< by place in the list: not 0, the block stays; null: none does
   TESSERA_HD void operator()(uint64_t i) const {
-    const listed_block& from = list.blocks[i];
-    field.free[free_blocks + i] = from.block;
+    const listed_block& from = list.blocks[i / 512];
+    if (kept != nullptr && kept[i / 512] != 0)
+      return;
+    field.words[from.block * uint64_t{512} + i % 512] = {};
+    if (i % 512 != 0)
+      return;
+    field.free[append(*field.free_count)] = from.block;
     field.table_of(list.regions[from.region])[from.entry] = no_block;
+  }
+};
+
+/// Item: a layer, of eight, of a listed block. Notes blocks that have a voxel that is not all zero.
+struct find_used {
+  field_view field;
+  block_list list;
+  uint32_t* used; ///< by place in the list
+  TESSERA_HD void operator()(uint64_t i) const {
+    const voxel_words* words = field.words + list.blocks[i / 8].block * uint64_t{512} + i % 8 * 64;
+    uint64_t any = 0;
+    for (int v = 0; v < 64; ++v)
+      any |= words[v].w0 | words[v].w1 | words[v].w2;
+    if (any != 0)
+      atomic_or(used[i / 8], 1u);
   }
 };
 

@@ -52,9 +52,8 @@ public:
   using stream = typename Device::stream;
   keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
                  uint32_t lanes)
-    : map_(map), stream_(work), store_(store), meshes_(meshes), fresh_(device, store.blocks()),
-      touched_by_(device, store.slots()), touched_(device, store.slots()), touches_(device), state_(device, 1), listed_(device),
-      place_(device) {
+    : map_(map), stream_(work), store_(store), meshes_(meshes), touched_by_(device, store.slots()),
+      touched_(device, store.slots()), touches_(device), state_(device, 1), listed_(device), place_(device) {
     stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
     stream_.wait();
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
@@ -138,19 +137,15 @@ private:
 
   void begin_rays(lane& on, const fuse_request& request) {
     const keyframe_body& body = *request.body;
-    stream& work = on.rays.work();
     on.walks.ensure(body.size());
-    if (request.options.times)
-      work.set(on.begun);
     const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
-    const auto input = on.rays.upload(body, pinned);
-    if (request.options.times)
-      work.set(on.uploaded);
-    on.rays.make(input, request.world_from_camera);
+    const bool times = request.options.times;
+    const auto copied
+      = on.rays.make(body, request.world_from_camera, pinned, times ? &on.begun : nullptr, times ? &on.uploaded : nullptr);
     on.rays.download_totals();
-    work.set(on.rays_done);
-    on.report.copies = input.copies + 1;
-    on.report.bytes_up = input.bytes;
+    on.rays.work().set(on.rays_done);
+    on.report.copies = copied.copies + 1;
+    on.report.bytes_up = copied.bytes;
     on.report.bytes_down = sizeof(ray_totals);
   }
 
@@ -167,13 +162,12 @@ private:
     batch_state* state = state_.data();
     on.most_touches = static_cast<uint32_t>(touches_.size());
     const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
-    const block_marker marker{field, fresh_.data(), store_.blocks(), state};
     stream_.fill(state, sizeof(batch_state), 0);
     stream_.launch_each(on.rays.count(), 1,
-                        split_rays{marker, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, touched_.data()});
-    stream_.launch_each(&state->fresh, 512, assign_blocks{field, fresh_.data(), store_.blocks(), state});
-    stream_.launch_each(&state->touches, add_touches::lanes,
-                        add_touches{field, on.frame, touches, on.rays.rays(), nullptr, state});
+                        split_rays{field, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, touched_.data(), state,
+                                   options.share, options.shares});
+    stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, on.frame, touches, state});
+    stream_.launch_each(&state->touches, touch_lanes, add_touches{field, on.frame, touches, on.rays.rays(), nullptr, state});
     if (options.times)
       stream_.set(on.integrated);
     if (options.mesh)
@@ -193,8 +187,7 @@ private:
     touches_.ensure(touches);
   }
   void make_room_for_meshes() {
-    const size_t blocks = std::max<size_t>(most_blocks_, 256), regions = std::max<size_t>(most_regions_, 16),
-                 vertices = std::max<size_t>(most_vertices_, 4096), corners = std::max<size_t>(most_corners_, 4 * 4096);
+    const size_t blocks = most_blocks_, regions = most_regions_, vertices = most_vertices_, corners = most_corners_;
     if (blocks > meshes_.blocks() || regions > meshes_.regions() || vertices > meshes_.vertices()
         || corners > meshes_.corners()) {
       drain();
@@ -210,9 +203,7 @@ private:
   void mesh_touched() {
     batch_state* state = state_.data();
     const block_list list{touched_.data(), listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), state};
-    stream_.launch_each(&state->regions, store_.table_size(),
-                        list_touched{{store_.view(), list}, &state->regions, static_cast<uint32_t>(meshes_.regions())});
-    meshes_.mesh_listed(list, &state->regions, meshes_.regions());
+    meshes_.mesh_regions(list, &state->regions, meshes_.regions());
   }
 
   /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
@@ -246,8 +237,8 @@ private:
     if (std::exchange(on.counted, true))
       return;
     const batch_state& state = on.state[0];
-    if (state.blocks_suffice())
-      store_.took(state.fresh);
+    if (state.touches != 0)
+      store_.set_free_blocks(state.free_left);
     on.touched.clear();
     for (uint32_t i = 0; i < state.regions; ++i) {
       const region_key key = store_.key_of(on.slots[i]);
@@ -280,8 +271,8 @@ private:
       if (name != 0)
         wanted.push_back(key_from(name));
     store_.bring(wanted, batch);
-    if (!state.blocks_suffice() && !store_.make_room(state.fresh, {wanted.begin(), wanted.end()}))
-      throw std::bad_alloc{};
+    if (state.wanting != 0)
+      store_.make_more_room(state.fresh, {wanted.begin(), wanted.end()});
   }
   static region_key key_from(uint64_t name) {
     const auto part = [name](int axis) { return static_cast<int32_t>(name >> 21 * axis & 0x1fffff) - (1 << 20); };
@@ -295,8 +286,8 @@ private:
       const bool listed = state.wanted <= meshes_.blocks() && state.regions <= meshes_.regions();
       if (listed && state.vertices <= meshes_.vertices() && state.corners <= meshes_.corners())
         break;
-      // A third more than is needed: the next keyframe will want more.
-      const auto more = [](size_t& most, size_t needed) { most = std::max(most, needed + needed / 3); };
+      // Twice what is needed: the next keyframe will want more.
+      const auto more = [](size_t& most, size_t needed) { most = needed > most ? 2 * needed : most; };
       more(most_blocks_, state.wanted);
       more(most_regions_, state.regions);
       if (listed) {
@@ -317,7 +308,7 @@ private:
     for (const region_key key : on.touched) // one that has left since then is not what anybody waits for
       if (const uint32_t slot = store_.slot_of(key); slot != region_record::nowhere)
         on.slots[state.regions++] = slot;
-    state.listed = state.wanted = state.vertices = state.corners = 0;
+    state.listed = state.wanted = state.rows = state.vertices = state.corners = 0;
     stream_.upload(touched_.data(), on.slots.data(), state.regions * sizeof(uint32_t));
     stream_.upload(state_.data(), on.state.data(), sizeof(batch_state));
     mesh_touched();
@@ -342,13 +333,14 @@ private:
   std::vector<std::unique_ptr<lane>> lanes_;
   std::vector<lane*> idle_;
   std::deque<lane*> under_way_;
-  device_buffer<Device, uint32_t> fresh_, touched_by_, touched_;
+  device_buffer<Device, uint32_t> touched_by_, touched_;
   device_buffer<Device, touch> touches_;
   device_buffer<Device, batch_state> state_;
   device_buffer<Device, listed_block> listed_;
   device_buffer<Device, uint32_t> place_;
   uint32_t batch_ = 0;
-  size_t most_touches_ = 0, most_blocks_ = 0, most_regions_ = 0, most_vertices_ = 0, most_corners_ = 0;
+  size_t most_touches_ = 0;
+  size_t most_blocks_ = 4096, most_regions_ = 64, most_vertices_ = 1 << 18, most_corners_ = 6 << 18; ///< room for meshes
 };
 
 } // namespace tessera::cuda

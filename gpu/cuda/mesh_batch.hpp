@@ -11,10 +11,10 @@ class mesh_batch {
 public:
   using stream = typename Device::stream;
   mesh_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
-    : voxel_m_(map.voxel_m), stream_(work), store_(store), cases_(device, 256), rows_(device), counts_(device), befores_(device),
-      region_count_(device, 1), region_count_up_(device, 1), begins_(device), begins_down_(device), positions_(device),
-      normals_(device), colours_(device), keys_(device), indices_(device), positions_down_(device), normals_down_(device),
-      colours_down_(device), keys_down_(device), indices_down_(device) {
+    : voxel_m_(map.voxel_m), stream_(work), store_(store), cases_(device, 256), rows_(device), used_rows_(device),
+      counts_(device), befores_(device), region_count_(device, 1), region_count_up_(device, 1), begins_(device),
+      begins_down_(device), positions_(device), normals_(device), colours_(device), keys_(device), indices_(device),
+      positions_down_(device), normals_down_(device), colours_down_(device), keys_down_(device), indices_down_(device) {
     pinned_buffer<Device, case_row> cases(device, 256);
     for (size_t c = 0; c < 256; ++c) {
       cases[c].count = marching_cubes::table[c].count;
@@ -50,6 +50,7 @@ public:
   /// may be under way.
   void make_room(size_t blocks, size_t regions, size_t vertices, size_t corners) {
     rows_.ensure(blocks);
+    used_rows_.ensure(64 * blocks);
     counts_.ensure(regions * store_.table_size() + 1);
     befores_.ensure(regions * store_.table_size() + 1);
     positions_.ensure(3 * vertices);
@@ -64,23 +65,30 @@ public:
   [[nodiscard]] size_t vertices() const { return keys_.size(); }
   [[nodiscard]] size_t corners() const { return indices_.size(); }
 
-  /// Has the blocks of listed regions meshed into device memory. The list has been asked for on the stream; the number of its
-  /// regions is read on the device and is at most `most_regions`. If room does not suffice, the state tells how much is needed.
-  void mesh_listed(const block_list& list, const uint32_t* region_count, size_t most_regions) {
+  /// Has the blocks of regions listed, and meshed into device memory. The number of the regions is read on the device and is at
+  /// most `most_regions`. If room does not suffice, the state tells how much is needed; there it must be all zero before.
+  void mesh_regions(const block_list& list, const uint32_t* region_count, size_t most_regions) {
     const field_view field = store_.view();
     const mesh_scratch scratch = this->scratch(region_count, most_regions);
     const uint32_t* listed = &list.state->listed;
+    stream_.launch_each(region_count, store_.table_size(), list_for_meshing{{field, list}, scratch});
     stream_.launch_each(listed, 64, read_rows{field, list, scratch});
     stream_.launch_each(listed, 64, find_cells{field, list, scratch});
     stream_.launch_each(listed, 64, find_edges{field, list, scratch});
-    stream_.launch_each(region_count, store_.table_size(), number_rows{list, scratch});
+    stream_.launch_each(listed, 8, number_layers{field, list, scratch});
     stream_.scan(&counts_.data()->both, &befores_.data()->both, most_regions * store_.table_size() + 1);
-    stream_.launch_each(listed, 128, write_meshes{field, list, scratch, arrays(), voxel_m_});
+    stream_.launch_each(&list.state->rows, 16, write_meshes{field, list, scratch, arrays(), voxel_m_});
   }
 
 private:
   [[nodiscard]] mesh_scratch scratch(const uint32_t* region_count, size_t most_regions) const {
-    return {cases_.data(), rows_.data(), counts_.data(), befores_.data(), region_count, static_cast<uint32_t>(most_regions)};
+    return {cases_.data(),
+            rows_.data(),
+            used_rows_.data(),
+            counts_.data(),
+            befores_.data(),
+            region_count,
+            static_cast<uint32_t>(most_regions)};
   }
   [[nodiscard]] mesh_arrays arrays() const {
     return {positions_.data(),
@@ -93,14 +101,15 @@ private:
   }
 
   void download(const std::vector<region_key>& keys) {
-    const uint32_t blocks = store_.list(keys);
+    const uint32_t blocks = store_.list(keys); // so that there is room for the list
     make_room(blocks, keys.size(), vertices(), corners());
     begins_.ensure(keys.size() + 1);
     begins_down_.ensure(keys.size() + 1);
     region_count_up_[0] = static_cast<uint32_t>(keys.size());
     stream_.upload(region_count_.data(), region_count_up_.data(), sizeof(uint32_t));
     for (;;) {
-      mesh_listed(store_.listing(), region_count_.data(), keys.size());
+      store_.clear_listing();
+      mesh_regions(store_.listing(), region_count_.data(), keys.size());
       stream_.launch(keys.size() + 1,
                      find_begins{scratch(region_count_.data(), keys.size()), store_.table_size(), begins_.data()});
       stream_.download(begins_down_.data(), begins_.data(), (keys.size() + 1) * sizeof(mesh_count));
@@ -144,6 +153,7 @@ private:
   region_store<Device>& store_;
   device_buffer<Device, case_row> cases_;
   device_buffer<Device, block_rows> rows_;
+  device_buffer<Device, uint32_t> used_rows_;
   device_buffer<Device, mesh_count> counts_, befores_;
   device_buffer<Device, uint32_t> region_count_;
   pinned_buffer<Device, uint32_t> region_count_up_;

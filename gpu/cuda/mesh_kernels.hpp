@@ -21,13 +21,28 @@ struct case_row {
 };
 
 /// What meshing keeps of a listed block, by row: rows run along x, row z * 8 + y.
-struct block_rows {
+struct alignas(16) block_rows {
   uint8_t inside[64], observed[64]; ///< a bit for each voxel
   uint8_t active[64];               ///< a bit for each cell that has triangles
   uint8_t corners[64];              ///< of the row's triangles
   uint32_t edges[64];               ///< bit 3 * x + axis: the edge has a vertex
-  uint16_t first_vertex[64];        ///< how many of the block come before
+  uint16_t first_vertex[64];        ///< how many of the layer, which is eight rows, come before
   uint16_t first_corner[64];
+  uint16_t layer_vertices[8], layer_corners[8];
+
+  /// How many of the block come before a row.
+  [[nodiscard]] TESSERA_HD uint32_t vertices_before(uint32_t row) const {
+    uint32_t n = first_vertex[row];
+    for (uint32_t layer = 0; layer < 7; ++layer)
+      n += layer < row / 8 ? layer_vertices[layer] : 0u;
+    return n;
+  }
+  [[nodiscard]] TESSERA_HD uint32_t corners_before(uint32_t row) const {
+    uint32_t n = first_corner[row];
+    for (uint32_t layer = 0; layer < 7; ++layer)
+      n += layer < row / 8 ? layer_corners[layer] : 0u;
+    return n;
+  }
 };
 
 /// How many vertices and corners there are, in one word, so that one scan adds up both.
@@ -41,6 +56,7 @@ struct mesh_count {
 struct mesh_scratch {
   const case_row* cases;
   block_rows* rows;    ///< by place in the list
+  uint32_t* used_rows; ///< those of all blocks that have vertices or triangles: place in the list * 64 + row
   mesh_count* counts;  ///< by region index * table size + entry
   mesh_count* befores; ///< how much comes before, in that order; and one more: all
   const uint32_t* region_count;
@@ -49,14 +65,16 @@ struct mesh_scratch {
   [[nodiscard]] TESSERA_HD bool has_room() const { return *region_count <= most_regions; }
 };
 
-/// list_blocks for as many regions as there is room for.
-struct list_touched {
+/// Item: an entry of a chosen region's table. Lists its block, of which nothing is counted yet; unless there are more regions
+/// than there is room for.
+struct list_for_meshing {
   list_blocks inner;
-  const uint32_t* region_count;
-  uint32_t most_regions;
+  mesh_scratch scratch;
   TESSERA_HD void operator()(uint64_t i) const {
-    if (*region_count <= most_regions)
-      inner(i);
+    if (!scratch.has_room())
+      return;
+    inner(i);
+    scratch.counts[i].both = 0;
   }
 };
 
@@ -209,6 +227,8 @@ struct find_edges {
       edges = spread_by_three(cross_x & 0xff) | spread_by_three(cross_y & 0xff) << 1 | spread_by_three(cross_z & 0xff) << 2;
     }
     scratch.rows[at.block].edges[i % 64] = edges;
+    if ((edges | here) != 0)
+      scratch.used_rows[append(list.state->rows)] = static_cast<uint32_t>(i);
   }
 
 private:
@@ -224,27 +244,29 @@ private:
   }
 };
 
-/// Item: an entry of a chosen region's table. Numbers the vertices and corners of its block's rows from 0, and tells how many
-/// there are.
-struct number_rows {
+/// Item: a layer of a listed block. Numbers its vertices and corners from 0, and adds up those of the block.
+struct number_layers {
+  field_view field;
   block_list list;
   mesh_scratch scratch;
 
   TESSERA_HD void operator()(uint64_t i) const {
-    if (!scratch.has_room())
-      return;
-    const uint32_t place = list.place[i];
+    block_rows& rows = scratch.rows[i / 8];
+    const auto layer = static_cast<uint32_t>(i % 8);
     uint32_t vertices = 0, corners = 0;
-    if (place != 0) {
-      block_rows& rows = scratch.rows[place - 1];
-      for (int row = 0; row < 64; ++row) {
-        rows.first_vertex[row] = static_cast<uint16_t>(vertices);
-        rows.first_corner[row] = static_cast<uint16_t>(corners);
-        vertices += count_bits(rows.edges[row]);
-        corners += rows.corners[row];
-      }
+    for (uint32_t row = layer * 8; row < layer * 8 + 8; ++row) {
+      rows.first_vertex[row] = static_cast<uint16_t>(vertices);
+      rows.first_corner[row] = static_cast<uint16_t>(corners);
+      vertices += count_bits(rows.edges[row]);
+      corners += rows.corners[row];
     }
-    scratch.counts[i].both = vertices | static_cast<uint64_t>(corners) << 32;
+    rows.layer_vertices[layer] = static_cast<uint16_t>(vertices);
+    rows.layer_corners[layer] = static_cast<uint16_t>(corners);
+    if ((vertices | corners) == 0)
+      return;
+    const listed_block& of = list.blocks[i / 8];
+    atomic_add(scratch.counts[of.region * uint64_t{field.table_size} + of.entry].both,
+               vertices | static_cast<uint64_t>(corners) << 32);
   }
 };
 
@@ -266,7 +288,8 @@ struct mesh_arrays {
   uint32_t most_vertices, most_corners; ///< that there is room for; if there are more, nothing is written
 };
 
-/// Item: a row of a listed block, twice: the first time it writes its vertices, the second time its triangles.
+/// Item: one of eight lanes of a row that has something, twice: the first time it writes every eighth vertex, the second time the
+/// triangles of a cell.
 struct write_meshes {
   field_view field;
   block_list list;
@@ -284,28 +307,34 @@ struct write_meshes {
     }
     if (all.vertices() > out.most_vertices || all.corners() > out.most_corners)
       return;
-    const uint64_t rows = uint64_t{list.state->listed} * 64;
-    if (i < rows)
-      write_vertices(i);
+    const uint64_t items = uint64_t{list.state->rows} * 8;
+    if (i < items)
+      write_vertices(in.used_rows[i / 8], static_cast<uint32_t>(i % 8));
     else
-      write_corners(i - rows);
+      write_corners(in.used_rows[(i - items) / 8], static_cast<uint32_t>(i % 8));
   }
 
 private:
-  TESSERA_HD void write_vertices(uint64_t i) const {
-    uint32_t left = in.rows[i / 64].edges[i % 64];
+  TESSERA_HD void write_vertices(uint64_t row, uint32_t lane) const {
+    uint32_t left = in.rows[row / 64].edges[row % 64];
+    for (uint32_t skip = 0; skip < lane && left != 0; ++skip)
+      left &= left - 1;
     if (left == 0)
       return;
-    const row_place at(field, list, i);
-    const uint32_t slot = list.regions[list.blocks[at.block].region];
+    const row_place at(field, list, row);
+    const listed_block& block = list.blocks[at.block];
+    const uint32_t slot = list.regions[block.region];
     const region_reader region{field, field.table_of(slot)};
     const int32_t* origin = field.origins + 3 * uint64_t{slot};
-    uint64_t n
-      = uint64_t{in.befores[at.first_entry + list.blocks[at.block].entry].vertices()} + in.rows[at.block].first_vertex[i % 64];
+    uint64_t n = uint64_t{in.befores[at.first_entry + block.entry].vertices()}
+                 + in.rows[at.block].vertices_before(static_cast<uint32_t>(row % 64)) + lane;
     const int32_t y = at.by * 8 + static_cast<int32_t>(at.y), z = at.bz * 8 + static_cast<int32_t>(at.z);
-    for (; left != 0; left &= left - 1) {
+    while (left != 0) {
       const uint32_t bit = lowest_bit(left);
-      write_vertex(region, origin, at.bx * 8 + static_cast<int32_t>(bit / 3), y, z, static_cast<int>(bit % 3), n++);
+      write_vertex(region, origin, at.bx * 8 + static_cast<int32_t>(bit / 3), y, z, static_cast<int>(bit % 3), n);
+      n += 8;
+      for (uint32_t skip = 0; skip < 8 && left != 0; ++skip)
+        left &= left - 1;
     }
   }
 
@@ -354,35 +383,38 @@ private:
     out.keys[n] = lattice::vertex_key(world[0], world[1], world[2], axis);
   }
 
-  TESSERA_HD void write_corners(uint64_t i) const {
-    uint32_t left = in.rows[i / 64].active[i % 64];
-    if (left == 0)
+  TESSERA_HD void write_corners(uint64_t row_number, uint32_t x) const {
+    const block_rows& own = in.rows[row_number / 64];
+    const uint32_t active = own.active[row_number % 64];
+    if ((active >> x & 1) == 0)
       return;
-    const row_place at(field, list, i);
+    const row_place at(field, list, row_number);
     const cell_rows cells(at, field, list, in.rows);
-    // Vertices before each of the eight rows whose edges a row of cells has, at (x block, y, z): relative to the region's first.
+    // The cells before it in its row.
+    uint64_t n = uint64_t{in.befores[at.first_entry + list.blocks[at.block].entry].corners()}
+                 + own.corners_before(static_cast<uint32_t>(row_number % 64));
+    for (uint32_t left = active & ((1u << x) - 1); left != 0; left &= left - 1)
+      n += 3u * in.cases[cells.set(lowest_bit(left))].count;
+    // Vertices before each of the rows whose edges the cell has, at (x block, y, z), relative to the region's first.
     const uint32_t first = in.befores[at.first_entry].vertices();
     uint32_t before[8], edges[8];
-    for (int n = 0; n < 8; ++n) {
+    for (int of = 0; of < 8; ++of) {
+      before[of] = edges[of] = 0;
+      if ((of & 1) != 0 && x != 7)
+        continue;
       uint32_t row = 0;
-      const block_rows* from = at.around(field, list, in.rows, n & 1, n >> 1 & 1, n >> 2, row);
-      before[n] = edges[n] = 0;
+      const block_rows* from = at.around(field, list, in.rows, of & 1, of >> 1 & 1, of >> 2, row);
       if (from == nullptr)
         continue;
       const listed_block& block = list.blocks[from - in.rows];
-      before[n] = in.befores[at.first_entry + block.entry].vertices() + from->first_vertex[row] - first;
-      edges[n] = from->edges[row];
+      before[of] = in.befores[at.first_entry + block.entry].vertices() + from->vertices_before(row) - first;
+      edges[of] = from->edges[row];
     }
-    uint64_t n
-      = uint64_t{in.befores[at.first_entry + list.blocks[at.block].entry].corners()} + in.rows[at.block].first_corner[i % 64];
-    for (; left != 0; left &= left - 1) {
-      const uint32_t x = lowest_bit(left);
-      const case_row& row = in.cases[cells.set(x)];
-      for (uint32_t c = 0; c < 3u * row.count; ++c) {
-        const uint32_t corner = row.edges[c] / 3u, axis = row.edges[c] % 3u, vx = x + (corner & 1);
-        const uint32_t of = (corner & 6) | vx >> 3;
-        out.indices[n++] = before[of] + count_bits(edges[of] & ((1u << (3 * (vx & 7) + axis)) - 1));
-      }
+    const case_row& row = in.cases[cells.set(x)];
+    for (uint32_t c = 0; c < 3u * row.count; ++c) {
+      const uint32_t corner = row.edges[c] / 3u, axis = row.edges[c] % 3u, vx = x + (corner & 1);
+      const uint32_t of = (corner & 6) | vx >> 3, below = (1u << (3 * (vx & 7) + axis)) - 1;
+      out.indices[n++] = before[of] + count_bits(edges[of] & below);
     }
   }
 };

@@ -88,15 +88,16 @@ struct add_points {
 
   TESSERA_HD void operator()(uint64_t i) const {
     const placed_point p = place_point(rules, points + 3 * i, confidence != nullptr ? confidence + i : nullptr);
+    // Neighbours in the image mostly share a cell: such runs of a warp are added up before they go to memory. 32 times 255 fits
+    // into half a word. Points that do not count come along as runs of their own.
+    const uint8_t* c = colours + channels * i;
+    uint32_t sums[4] = {p.place[0] | p.place[1] << 16, p.place[2] | 1u << 16, c[0] | static_cast<uint32_t>(c[1]) << 16, c[2]};
+    const bool has_sum = add_up_run(p.what == fate::valid ? p.cell : ~uint64_t{0}, sums);
     if (p.what != fate::valid) {
       append(totals->fates[static_cast<uint32_t>(p.what)]);
       return;
     }
-    // Neighbours in the image mostly share a cell: a warp's points of a cell are added up before they go to memory. 32 times 255
-    // fits into half a word.
-    const uint8_t* c = colours + channels * i;
-    uint32_t sums[4] = {p.place[0] | p.place[1] << 16, p.place[2] | 1u << 16, c[0] | static_cast<uint32_t>(c[1]) << 16, c[2]};
-    if (!add_up_equal(p.cell, sums))
+    if (!has_sum)
       return;
     const uint64_t name = p.cell + 1, h = p.cell * 0x9e3779b97f4a7c15u;
     uint32_t at = static_cast<uint32_t>(h >> 32 ^ h >> 13) & mask;

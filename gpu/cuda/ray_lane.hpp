@@ -17,19 +17,16 @@ template <device_like Device>
 class ray_lane {
 public:
   using stream = typename Device::stream;
-  /// A keyframe's points on the device.
-  struct input {
-    const float* points = nullptr;
-    const float* confidence = nullptr;
-    const uint8_t* colours = nullptr;
-    uint32_t channels = 3;
-    size_t count = 0, bytes = 0;
+  using mark = typename Device::mark;
+  struct copied_bytes {
+    size_t bytes = 0;
     uint32_t copies = 0;
   };
 
   ray_lane(Device& device, const mapping& map)
-    : map_(map), stream_(device), staged_(device), points_(device), confidence_(device), colours_(device), table_(device),
-      used_(device), rays_(device), rays_out_(device), totals_(device, 1), totals_out_(device, 1) {}
+    : map_(map), copies_(device), stream_(device), copied_{mark(device), mark(device), mark(device), mark(device)},
+      staged_(device), points_(device), confidence_(device), colours_(device), table_(device), used_(device), rays_(device),
+      rays_out_(device), totals_(device, 1), totals_out_(device, 1) {}
 
   /// The same set of rays as tessera::make_rays, in another order. Waits.
   std::vector<ray> make_and_wait(const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
@@ -37,7 +34,7 @@ public:
     if (body.size() == 0)
       return {};
     try {
-      make(upload(body, false), world_from_camera);
+      make(body, world_from_camera, false);
       download_totals();
       stream_.wait();
       uint64_t count = 0;
@@ -49,48 +46,23 @@ public:
     }
   }
 
-  /// Begins to copy a keyframe's points to the device; `pinned`: without a copy in between, from where they are, which must stay.
-  /// Throws torn_keyframe, std::invalid_argument for too many points.
-  input upload(const keyframe_body& body, bool pinned) {
-    input in;
-    in.count = body.size();
-    if (in.count > most_points)
+  /// Begins to copy a keyframe's points to the device and to make rays of them, in parts, so that one part is worked while the
+  /// next is copied. `pinned`: without a copy in between, from where they are, which must stay. `begun` and `uploaded`, if given,
+  /// are set before and after the copies. Throws torn_keyframe, std::invalid_argument for too many points; abandon() then.
+  copied_bytes make(const keyframe_body& body, const pose& world_from_camera, bool pinned, mark* begun = nullptr,
+                    mark* uploaded = nullptr) {
+    points_here_ = body.size();
+    if (points_here_ > most_points)
       throw std::invalid_argument("a keyframe has at most 16777216 points");
-    in.channels = body.channels();
-    prepare(in.count);
-    const size_t points = 12 * in.count, colours = in.channels * in.count,
-                 confidence = body.confidence().empty() ? 0 : 4 * in.count;
-    points_.ensure(3 * in.count);
-    colours_.ensure(colours);
-    confidence_.ensure(confidence / 4);
-    in.points = points_.data();
-    in.colours = colours_.data();
-    in.confidence = confidence != 0 ? confidence_.data() : nullptr;
-    const uint8_t* from[3] = {reinterpret_cast<const uint8_t*>(body.points().data()), body.colours().data(),
-                              reinterpret_cast<const uint8_t*>(body.confidence().data())};
-    if (!pinned) {
-      staged_.ensure(points + colours + confidence);
-      const size_t sizes[3] = {points, colours, confidence};
-      for (size_t i = 0, at = 0; i < 3; at += sizes[i++])
-        if (sizes[i] != 0) {
-          std::memcpy(staged_.data() + at, from[i], sizes[i]);
-          from[i] = staged_.data() + at;
-        }
-      if (auto torn = body.torn(); !torn.empty())
-        throw torn_keyframe(torn);
-    }
-    stream_.upload(points_.data(), from[0], points);
-    stream_.upload(colours_.data(), from[1], colours);
-    stream_.upload(confidence_.data(), from[2], confidence);
-    in.bytes = points + colours + confidence;
-    in.copies = confidence != 0 ? 3 : 2;
-    points_here_ = in.count;
-    return in;
-  }
-
-  /// Begins to make rays.
-  void make(const input& in, const pose& world_from_camera) {
-    stream_.fill(totals_.data(), sizeof(ray_totals), 0);
+    prepare(points_here_);
+    const bool with_confidence = !body.confidence().empty();
+    const size_t channels = body.channels();
+    points_.ensure(3 * points_here_);
+    colours_.ensure(channels * points_here_);
+    confidence_.ensure(with_confidence ? points_here_ : 0);
+    const size_t colours_at = 12 * points_here_, confidence_at = colours_at + channels * points_here_;
+    if (!pinned)
+      staged_.ensure(confidence_at + (with_confidence ? 4 * points_here_ : 0));
     const auto& m = world_from_camera.m;
     const point_rules rules{{m[0], m[4], m[8], m[1], m[5], m[9], m[2], m[6], m[10]},
                             {m[3], m[7], m[11]},
@@ -98,9 +70,42 @@ public:
                             map_.min_range_m * map_.min_range_m,
                             map_.max_range_m * map_.max_range_m,
                             map_.min_confidence};
-    stream_.launch(in.count, add_points{rules, in.points, in.colours, in.confidence, in.channels, table_.data(),
-                                        static_cast<uint32_t>(cells_ - 1), used_.data(), totals_.data()});
+    copied_bytes out;
+    const auto copy = [&](void* to, const void* from, size_t staged_at, size_t bytes) {
+      if (!pinned)
+        from = std::memcpy(staged_.data() + staged_at, from, bytes);
+      copies_.upload(to, from, bytes);
+      out.bytes += bytes;
+      ++out.copies;
+    };
+    stream_.fill(totals_.data(), sizeof(ray_totals), 0);
+    if (begun != nullptr)
+      copies_.set(*begun);
+    const size_t parts = points_here_ < least_split ? 1 : most_parts;
+    for (size_t part = 0; part < parts; ++part) {
+      const size_t first = points_here_ * part / parts, count = points_here_ * (part + 1) / parts - first;
+      if (count == 0)
+        continue;
+      copy(points_.data() + 3 * first, body.points().data() + 3 * first, 12 * first, 12 * count);
+      copy(colours_.data() + channels * first, body.colours().data() + channels * first, colours_at + channels * first,
+           channels * count);
+      if (with_confidence)
+        copy(confidence_.data() + first, body.confidence().data() + first, confidence_at + 4 * first, 4 * count);
+      copies_.set(copied_[part]);
+      stream_.after(copied_[part]);
+      stream_.launch(count, add_points{rules, points_.data() + 3 * first, colours_.data() + channels * first,
+                                       with_confidence ? confidence_.data() + first : nullptr, body.channels(), table_.data(),
+                                       static_cast<uint32_t>(cells_ - 1), used_.data(), totals_.data()});
+    }
+    if (uploaded != nullptr) {
+      copies_.set(*uploaded);
+      stream_.after(*uploaded);
+    }
+    if (!pinned)
+      if (auto torn = body.torn(); !torn.empty())
+        throw torn_keyframe(torn);
     stream_.launch_each(count(), 1, make_ray{table_.data(), used_.data(), rays_.data()});
+    return out;
   }
   void download_totals() { stream_.download(totals_out_.data(), totals_.data(), sizeof(ray_totals)); }
 
@@ -124,6 +129,7 @@ public:
   /// Something threw in between: what the stream was told is waited for, and the table, perhaps half full, is made anew.
   void abandon() noexcept {
     try {
+      copies_.wait();
       stream_.wait();
     } catch (...) { // whoever asks next is told
     }
@@ -138,6 +144,7 @@ public:
 
 private:
   static constexpr size_t most_points = size_t{1} << 24;
+  static constexpr size_t most_parts = 4, least_split = size_t{1} << 16;
 
   /// Room for a keyframe; of cells a quarter more than points, at least: probing ends, and mostly soon.
   void prepare(size_t points) {
@@ -152,7 +159,8 @@ private:
   }
 
   mapping map_;
-  stream stream_;
+  stream copies_, stream_;
+  mark copied_[most_parts];
   pinned_buffer<Device, uint8_t> staged_;
   device_buffer<Device, float> points_, confidence_;
   device_buffer<Device, uint8_t> colours_;

@@ -53,6 +53,7 @@ public:
       state_down_(device, 1), entries_(device), entries_up_(device), transfer_(device, transfer_blocks * 512),
       transfer_host_(device, transfer_blocks * 512) {
     stream_.fill(tables_.data(), size_t{slots_} * table_size_ * sizeof(uint32_t), 0);
+    stream_.fill(words_.data(), size_t{blocks_} * 512 * sizeof(voxel_words), 0);
     stream_.launch(blocks_, fill_free_stack{free_.data(), blocks_});
     tell_free_count();
     stream_.wait();
@@ -82,8 +83,8 @@ public:
   [[nodiscard]] uint32_t table_size() const { return table_size_; }
   [[nodiscard]] uint32_t blocks() const { return blocks_; }
   [[nodiscard]] uint32_t slots() const { return slots_; }
-  /// A batch that is done took blocks off the stack.
-  void took(uint32_t blocks) { free_blocks_ -= blocks; }
+  /// So many blocks were left by a batch that is done.
+  void set_free_blocks(uint32_t blocks) { free_blocks_ = blocks; }
   /// The region that has a slot.
   [[nodiscard]] region_key key_of(uint32_t slot) const { return keys_.at(slot); }
   [[nodiscard]] uint32_t slot_of(region_key key) const { return regions_.at(key).slot; }
@@ -112,12 +113,17 @@ public:
     }
   }
 
-  /// Sends regions away, the least recently touched first, until so many blocks are unused. False if that cannot be.
-  bool make_room(uint64_t blocks, const std::set<region_key>& keep) {
-    while (free_blocks_ < blocks)
+  /// A batch made `made` blocks and then found none left. Sends regions away, the least recently touched first, until there are
+  /// as many and some more. Throws std::bad_alloc if not one can leave; then takes the blocks back that were made for nothing.
+  void make_more_room(uint64_t made, const std::set<region_key>& keep) {
+    bool some = false;
+    for (const uint64_t blocks = made / 2 + 16; free_blocks_ < blocks || !some; some = true)
       if (!send_one_away(keep))
-        return false;
-    return true;
+        break;
+    if (some)
+      return;
+    release_unused({keep.begin(), keep.end()});
+    throw std::bad_alloc{};
   }
 
   void drop(region_key key) {
@@ -153,6 +159,8 @@ public:
       listed_.ensure(state_down_[0].wanted);
     }
   }
+  /// Forgets the list, so that a kernel can make it again.
+  void clear_listing() { stream_.fill(state_.data(), sizeof(batch_state), 0); }
   /// The list last made, for kernels.
   [[nodiscard]] block_list listing() const {
     return {slots_here_.data(), listed_.data(), place_.data(), static_cast<uint32_t>(listed_.size()), state_.data()};
@@ -191,8 +199,9 @@ private:
     while (free_slots_.empty())
       if (!send_one_away(keep))
         throw std::bad_alloc{};
-    if (!make_room(blocks, keep))
-      throw std::bad_alloc{};
+    while (free_blocks_ < blocks)
+      if (!send_one_away(keep))
+        throw std::bad_alloc{};
     const uint32_t slot = free_slots_.back();
     if (blocks != 0)
       copy_in_blocks(region.away, slot);
@@ -268,13 +277,28 @@ private:
 
   void release(region_key key, region_record& region) { release_listed(list({key}), region); }
   void release_listed(uint32_t blocks, region_record& region) {
-    stream_.launch(blocks, release_blocks{view(), listing(), free_blocks_});
+    stream_.launch(size_t{blocks} * 512, release_blocks{view(), listing(), nullptr});
     stream_.wait();
     free_blocks_ += blocks;
-    tell_free_count();
     free_slots_.push_back(region.slot);
     region.slot = region_record::nowhere;
     directory_changed_ = true;
+  }
+  /// Blocks of these regions that are all zero become unused.
+  void release_unused(const keys& which) {
+    keys here;
+    for (const region_key key : which)
+      if (const region_record* region = find(key); region != nullptr && region->slot != region_record::nowhere)
+        here.push_back(key);
+    const uint32_t blocks = list(here);
+    entries_.ensure(blocks);
+    entries_up_.ensure(1);
+    stream_.fill(entries_.data(), blocks * sizeof(uint32_t), 0);
+    stream_.launch(size_t{blocks} * 8, find_used{view(), listing(), entries_.data()});
+    stream_.launch(size_t{blocks} * 512, release_blocks{view(), listing(), entries_.data()});
+    stream_.download(entries_up_.data(), free_count_.data(), sizeof(uint32_t));
+    stream_.wait();
+    free_blocks_ = entries_up_[0];
   }
   void tell_free_count() { stream_.launch(1, set_free_count{free_count_.data(), free_blocks_}); }
 

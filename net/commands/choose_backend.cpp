@@ -1,5 +1,7 @@
 #include "net/commands/choose_backend.hpp"
 
+#include "gpu/cuda/check_device.hpp"
+
 #ifdef TESSERA_CUDA
 #include "gpu/cuda/cuda_backend.hpp"
 #endif
@@ -112,8 +114,11 @@ std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setu
     const auto name = "GPU " + std::to_string(number) + " (" + found.names[static_cast<size_t>(number)] + ')';
     std::string reason;
     try {
-      out.push_back(found.open(number, map, options));
-      spdlog::info("backend cuda, {}: a pool of {}, {} blocks", name, mib(options.pool_bytes), out.back()->memory().blocks);
+      auto gpu = found.open(number, map, options);
+      cuda::check_device(*gpu, map);
+      spdlog::info("backend cuda, {}: a pool of {}, {} blocks; its bytes are the CPU's", name, mib(options.pool_bytes),
+                   gpu->memory().blocks);
+      out.push_back(std::move(gpu));
       continue;
     } catch (const std::bad_alloc&) {
       reason = "it has no room for a pool of " + mib(options.pool_bytes) + " (memory-pool)";
@@ -134,13 +139,11 @@ std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setu
 }
 
 offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found) {
-  auto one = setup;
-  if (const auto chosen = choose_gpus(setup, found); !chosen.empty())
-    one.gpus = std::to_string(chosen.front()) + ',';
-  const auto gpus = open_gpus(one, map, found);
+  auto gpus = open_gpus(setup, map, found);
   if (gpus.empty())
-    return {make_cpu_backend(map, setup.cap_bytes), nullptr};
-  return {cuda::make_waiting_backend(gpus.front()), gpus.front()};
+    return {make_cpu_backend(map, setup.cap_bytes), {}};
+  auto fields = cuda::make_waiting_backend(std::vector<std::shared_ptr<cuda::async_fields>>{gpus.begin(), gpus.end()});
+  return {std::move(fields), std::move(gpus)};
 }
 
 } // namespace tessera

@@ -43,10 +43,10 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found);
 std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
                                                               const gpu_list& found = find_gpus());
 
-/// The device of work without a service: the CPU, or the first GPU to use, which also takes keyframes whole.
+/// What does the work without a service: the CPU, or GPUs that share the map and take keyframes whole.
 struct offline_device {
   std::unique_ptr<backend> fields;
-  std::shared_ptr<cuda::keyframe_device> whole; ///< null: the CPU
+  std::vector<std::shared_ptr<cuda::keyframe_device>> gpus; ///< none: the CPU
 };
 
 /// Opens it, as open_gpus() does.

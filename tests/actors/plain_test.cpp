@@ -208,7 +208,7 @@ TEST_CASE("a refill sends each part once, to all regions that wait for it, and n
     sent[due->placement] += due->regions.size();
   CHECK(sent == std::map<uint64_t, size_t>{{1, 1}, {2, 2}, {4, 1}});
   CHECK(book.all_sent(a));
-  book.put_back(a, 1);
+  book.add(a, 1);
   CHECK_FALSE(book.all_sent(a));
   CHECK(book.take()->placement == 1);
   book.finish(a);

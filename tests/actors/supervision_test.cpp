@@ -154,6 +154,76 @@ TEST_CASE("core actors that are killed at random while keyframes come and go lea
   }
 }
 
+TEST_CASE("a partitioner's successor sorts what is live a few keyframes at a time and answers in between") {
+  const bool broadcaster_dies = GENERATE(false, true);
+  auto by = std::make_shared<control>();
+  auto config = config_for(by);
+  auto splits = std::make_shared<size_t>(0);
+  config.rays.split = [splits](const mapping& map, std::span<const ray> rays, const pose& p, uint64_t& beyond) {
+    ++*splits;
+    return split(map, rays, p, beyond);
+  };
+  stepped_service s{config, by};
+  offered in{s};
+  const auto frames = random_frames(7, 42);
+  for (size_t i = 0; i < 40; ++i)
+    in.put(frames[i]);
+  s.run();
+  const uint64_t patches = s.running.context.numbers->patches;
+  s.kill("partitioner");
+  *splits = 0;
+  std::mt19937 random{7};
+  while (*splits == 0)
+    s.run_some(random, 1);
+  const auto all_but_the_partitioner = [&s] {
+    auto& jobs = s.scheduler().jobs;
+    const auto is_other = [](caf::resumable* job) {
+      const auto* actor = dynamic_cast<caf::scheduled_actor*>(job);
+      return actor == nullptr || std::string{actor->name()} != "partitioner";
+    };
+    for (auto i = jobs.begin(); (i = std::find_if(jobs.begin(), jobs.end(), is_other)) != jobs.end();) {
+      std::swap(*i, jobs.front());
+      s.scheduler().run_once();
+    }
+  };
+  // What is asked now is refused at once, with how far it is; changes wait, also of keyframes that were not looked at yet.
+  std::string told;
+  s.system.spawn<script_actor>([&told, whom = s.running.partitioner.get()](caf::event_based_actor* self) {
+    self->request(whom, std::chrono::minutes{60}, status_atom::value)
+      .then([](const map_status&) {}, [&told](const caf::error& err) { told = describe(err); });
+    return caf::behavior{};
+  });
+  in.put(frames[40]);
+  in.put(frames[39]);
+  in.retract(frames[38]);
+  if (broadcaster_dies)
+    s.kill("broadcaster");
+  size_t most = 0;
+  for (all_but_the_partitioner(); told.empty() || *splits < 36; all_but_the_partitioner()) {
+    const auto before = *splits;
+    s.scheduler().run_once();
+    most = std::max(most, *splits - before);
+  }
+  CHECK(s.running.context.numbers->patches == patches); // no region is shown before it has all
+  CHECK_THAT(told, Catch::Contains("of 40 keyframes are to be looked at"));
+  CHECK(most > 0);
+  CHECK(most <= 4);
+  CHECK(*splits < 40);
+  CHECK(in.answered() == 40);
+  s.run();
+  CHECK(in.verdicts == std::map<outcome, int>{{outcome::accepted, 42}, {outcome::duplicate, 1}});
+  auto left = frames;
+  left.erase(left.begin() + 38);
+  left.pop_back();
+  CHECK(s.status().keyframes == left.size());
+  CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), left)));
+  CHECK(shown(s) == wanted(s));
+  auto cameras = s.ask<std::vector<camera>>(s.running.broadcaster.get(), camera_atom::value);
+  s.run();
+  CHECK(cameras->value().size() == left.size());
+  end(s, in);
+}
+
 TEST_CASE("a viewer's session ends with the broadcaster, and whoever comes back sees the map") {
   auto by = std::make_shared<control>();
   stepped_service s{config_for(by), by};

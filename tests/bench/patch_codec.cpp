@@ -49,8 +49,10 @@ cost measure(const std::vector<region_mesh>& regions, float quantum_m) {
 
 int main(int argc, char** argv) try {
   std::string uri = argc > 1 ? argv[1] : "synthetic:room";
-  if (argc <= 1 && std::filesystem::exists("../shared/data/rgbd-room"))
-    uri = "rgbd:../shared/data/rgbd-room";
+  const char* shared = std::getenv("TESSERA_SHARED");
+  const auto recording = std::filesystem::path(shared != nullptr ? shared : "../shared") / "data" / "rgbd-room";
+  if (argc <= 1 && std::filesystem::exists(recording))
+    uri = "rgbd:" + recording.string();
   mapping map;
   map.voxel_m = argc > 2 ? static_cast<float>(std::atof(argv[2])) : 0.02f;
   map.truncation_m = 3 * map.voxel_m;

@@ -1,9 +1,17 @@
-"""How good is the mesh of real frames beside Open3D's mesh of the same frames: two figures.
+"""How good is the map of real frames beside Open3D's of the same frames.
 
-Nearness: the median distance of the raw points to each mesh. Cover: of the pixels in whose neighbourhood (3 x 3 x 3 voxels around the
-voxel of its point) Open3D's mesh has any part of a triangle, the share where ours has one too, and the other way round.
+Nearness: the median distance of the raw points to each mesh.
 
-Needs python3-open3d and the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared); says so and ends if one is missing."""
+Cover, by the mesh: of the pixels in whose neighbourhood (3 x 3 x 3 voxels around the one that its point is in) Open3D's mesh has any part
+of a triangle, the share where ours has one too, and the other way round; and how far away our mesh is for the rest. What share can be
+expected at all: Open3D's own mesh once more, with its lattice moved by half a voxel.
+
+Cover, by the field: of the pixels with an observed voxel (weight > 0) in the neighbourhood (the voxel nearest to its point, and the 26 around
+it), of Open3D's VoxelBlockGrid and of ours; how many of the 27 are observed; and for how many of the pixels that Open3D's mesh covers our field
+is observed.
+
+Needs python3-open3d and the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared); says so and ends if one is missing. The field needs
+bench_observed, which is built beside the program, in tests/."""
 
 import argparse
 import json
@@ -21,15 +29,18 @@ def frames(folder, every):
     return sorted(p.name.split(".")[0] for p in folder.glob("frame-*.color.jpg"))[::every]
 
 
-def open3d_mesh(o3d, folder, names, voxel, camera):
+def open3d_triangles(o3d, folder, names, voxel, camera, moved=0.0):
+    """Open3D's mesh, made on a lattice that lies so many voxels off on each axis."""
     volume = o3d.pipelines.integration.ScalableTSDFVolume(
         voxel_length=voxel, sdf_trunc=3 * voxel, color_type=o3d.pipelines.integration.TSDFVolumeColorType.RGB8)
     for name in names:
         image = o3d.geometry.RGBDImage.create_from_color_and_depth(
             o3d.io.read_image(str(folder / f"{name}.color.jpg")), o3d.io.read_image(str(folder / f"{name}.depth.png")),
             depth_scale=1000, depth_trunc=4, convert_rgb_to_intensity=False)
-        volume.integrate(image, camera, np.linalg.inv(np.loadtxt(folder / f"{name}.pose.txt")))
-    return volume.extract_triangle_mesh()
+        world_from_camera = np.loadtxt(folder / f"{name}.pose.txt")
+        world_from_camera[:3, 3] += moved * voxel
+        volume.integrate(image, camera, np.linalg.inv(world_from_camera))
+    return corners(volume.extract_triangle_mesh()) - moved * voxel
 
 
 def raw_points(o3d, folder, name, k, step):
@@ -107,10 +118,106 @@ def touched(triangles, voxel):
     return np.unique(np.concatenate(found))
 
 
-def neighbourhoods(keys):
-    """Keys of all voxels whose 3 x 3 x 3 neighbourhood has one of these."""
-    steps = np.array([key(np.array(s) - 1) - key(np.zeros(3, np.int64)) for s in np.ndindex(3, 3, 3)])
-    return np.unique((keys[:, None] + steps).reshape(-1))
+def place(keys):
+    """The voxels of keys: N x 3."""
+    return np.stack([(keys >> shift & (2**21 - 1)) - 2**20 for shift in (0, 21, 42)], axis=-1)
+
+
+def observed_by_open3d(o3d, folder, names, voxel, k):
+    """Keys of the voxels with a weight in a VoxelBlockGrid of the frames, with the same truncation."""
+    f32 = o3d.core.float32
+    grid = o3d.t.geometry.VoxelBlockGrid(("tsdf", "weight"), (f32, f32), ((1), (1)), voxel, 16, 10_000, o3d.core.Device("CPU:0"))
+    camera = o3d.core.Tensor(k)
+    for name in names:
+        depth = o3d.t.io.read_image(str(folder / f"{name}.depth.png"))
+        camera_from_world = o3d.core.Tensor(np.linalg.inv(np.loadtxt(folder / f"{name}.pose.txt")))
+        blocks = grid.compute_unique_block_coordinates(depth, camera, camera_from_world, 1000.0, 4.0, 3.0)
+        grid.integrate(blocks, depth, camera, camera_from_world, 1000.0, 4.0, 3.0)
+    at, index = grid.voxel_coordinates_and_flattened_indices()
+    weight = grid.attribute("weight").reshape((-1, 1))[index].numpy().ravel()
+    return np.sort(key(np.rint(at.numpy()[weight > 0] / voxel).astype(np.int64)))
+
+
+def observed_by_tessera(folder, every, voxel, scratch):
+    """Keys of the observed voxels; nothing without bench_observed."""
+    binary = pathlib.Path(os.environ["TESSERA_BIN"])
+    program = binary.parent / "tests" / "bench_observed"
+    if not program.exists():
+        return None
+    told = subprocess.run([program, f"rgbd:{folder}", str(voxel), str(every), f"{scratch}/voxels"], check=True, capture_output=True, text=True)
+    wanted = subprocess.run([binary, "hash", f"rgbd:{folder}", "--every", str(every), "--voxel-size", str(voxel), "--truncation", str(3 * voxel)],
+                            check=True, capture_output=True, text=True)
+    if told.stdout.strip() not in wanted.stdout:
+        raise SystemExit(f"quality: bench_observed made another map than {binary}")
+    return np.sort(key(np.fromfile(f"{scratch}/voxels", np.int32).astype(np.int64).reshape(-1, 3)))
+
+
+def is_in(keys, these):
+    """Which keys are among these, which are sorted."""
+    return these[np.minimum(np.searchsorted(these, keys), len(these) - 1)] == keys
+
+
+def around(voxels, these, reach=1):
+    """How many voxels of the neighbourhood of each are among these."""
+    count = np.zeros(len(voxels), np.int64)
+    for step in np.ndindex(*3 * (2 * reach + 1,)):
+        count += is_in(key(voxels + np.array(step) - reach), these)
+    return count
+
+
+def rings(voxels, these, most=6):
+    """Of each voxel: the smallest reach at which its neighbourhood has one of these; most + 1 if none does."""
+    out = np.full(len(voxels), most + 1)
+    for reach in range(most, 0, -1):
+        left = out == reach + 1 if reach < most else np.ones(len(voxels), bool)
+        out[np.flatnonzero(left)[around(voxels[left], these, reach) > 0]] = reach
+    return out
+
+
+def pixels_of(o3d, folder, names, k, voxel):
+    """All pixels, put together by the half voxel that their points are in, which tells both the voxel that a point is in and the one nearest
+    to it: the two voxels, N x 3 each, and how many pixels."""
+    found = [np.unique(key(np.floor(2 * raw_points(o3d, folder, name, k, 1) / voxel).astype(np.int64)), return_counts=True) for name in names]
+    halves, which = np.unique(np.concatenate([at for at, _ in found]), return_inverse=True)
+    halves = place(halves)
+    return halves >> 1, (halves + 1) >> 1, np.bincount(which, np.concatenate([n for _, n in found])).astype(np.int64)
+
+
+def cover_by_mesh(meshes, moved, voxel, within, count):
+    """Figures, and which pixels Open3D's mesh covers."""
+    hit = {n: touched(t, voxel) for n, t in meshes.items()}
+    covered = {n: around(within, keys) > 0 for n, keys in hit.items()}
+    total = {n: int(count[c].sum()) for n, c in covered.items()}
+    both = int(count[covered["tessera"] & covered["open3d"]].sum())
+    missing = covered["open3d"] & ~covered["tessera"]
+    far = np.bincount(rings(within[missing], hit["tessera"]), count[missing], minlength=8)
+    return {
+        "covered": {n: round(t / int(count.sum()), 6) for n, t in total.items()},
+        "of_open3d_covered_by_tessera": round(both / total["open3d"], 6),
+        "of_tessera_covered_by_open3d": round(both / total["tessera"], 6),
+        "of_open3d_covered_by_open3d_moved": round(
+            int(count[covered["open3d"] & (around(within, touched(moved, voxel)) > 0)].sum()) / total["open3d"], 6),
+        "missing": total["open3d"] - both,
+        "missing_by_voxels_to_our_mesh": {str(r) if r < 7 else "more": int(far[r]) for r in range(2, 8)},
+    }, covered["open3d"]
+
+
+def cover_by_field(fields, nearest, count, in_open3d_mesh):
+    seen = {n: around(nearest, keys) for n, keys in fields.items()}
+
+    def share(of, which):
+        return round(int(count[of & which].sum()) / int(count[of].sum()), 8)
+
+    every = np.ones(len(count), bool)
+    return {
+        "observed": {n: share(every, s > 0) for n, s in seen.items()},
+        "observed_of_27": {n: round(float((s * count).sum() / count.sum()), 2) for n, s in seen.items()},
+        "all_27_observed": {n: share(every, s == 27) for n, s in seen.items()},
+        "of_open3d_observed_by_tessera": share(seen["open3d"] > 0, seen["tessera"] > 0),
+        "of_tessera_observed_by_open3d": share(seen["tessera"] > 0, seen["open3d"] > 0),
+        "of_open3d_mesh_observed_by_tessera": share(in_open3d_mesh, seen["tessera"] > 0),
+        "voxels_observed": {n: len(keys) for n, keys in fields.items()},
+    }
 
 
 def main():
@@ -137,24 +244,21 @@ def main():
             subprocess.run([os.environ["TESSERA_BIN"], "mesh", f"rgbd:{folder}", "--every", str(options.every), "--voxel-size", str(voxel),
                             "--truncation", str(3 * voxel), "-o", file], check=True, capture_output=True)
             meshes = {"tessera": corners(o3d.io.read_triangle_mesh(file)),
-                      "open3d": corners(open3d_mesh(o3d, folder, names, voxel, camera))}
+                      "open3d": open3d_triangles(o3d, folder, names, voxel, camera)}
+            ours = observed_by_tessera(folder, options.every, voxel, scratch)
         distance = {n: distances(o3d, points, t) for n, t in meshes.items()}
-        cover = {n: neighbourhoods(touched(t, voxel)) for n, t in meshes.items()}
-        pixels = {"all": 0, "tessera": 0, "open3d": 0, "both": 0}
-        for name in names:
-            at, count = np.unique(key(np.floor(raw_points(o3d, folder, name, k, 1) / voxel).astype(np.int64)), return_counts=True)
-            ours, theirs = np.isin(at, cover["tessera"]), np.isin(at, cover["open3d"])
-            for n, which in (("all", slice(None)), ("tessera", ours), ("open3d", theirs), ("both", ours & theirs)):
-                pixels[n] += int(count[which].sum())
+        within, nearest, count = pixels_of(o3d, folder, names, k, voxel)
+        moved = open3d_triangles(o3d, folder, names, voxel, camera, moved=0.5)
+        mesh, in_open3d_mesh = cover_by_mesh(meshes, moved, voxel, within, count)
+        field = "bench_observed is not built"
+        if ours is not None:
+            field = cover_by_field({"tessera": ours, "open3d": observed_by_open3d(o3d, folder, names, voxel, k)}, nearest, count, in_open3d_mesh)
         print(json.dumps({
             "voxel_m": voxel, "frames": len(names), "points": len(points),
             "median_mm": {n: round(float(np.median(d)) * 1000, 2) for n, d in distance.items()},
             "p95_mm": {n: round(float(np.quantile(d, 0.95)) * 1000, 2) for n, d in distance.items()},
-            "pixels": pixels["all"],
-            "covered": {n: round(pixels[n] / pixels["all"], 6) for n in meshes},
-            "of_open3d_covered_by_tessera": round(pixels["both"] / pixels["open3d"], 6),
-            "of_tessera_covered_by_open3d": round(pixels["both"] / pixels["tessera"], 6),
-            "triangles": {n: len(t) for n, t in meshes.items()}}), flush=True)
+            "triangles": {n: len(t) for n, t in meshes.items()},
+            "pixels": int(count.sum()), "mesh": mesh, "field": field}), flush=True)
 
 
 if __name__ == "__main__":

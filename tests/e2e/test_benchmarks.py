@@ -15,7 +15,7 @@ from support import service
 
 def test_bench_lists_the_times_of_each_keyframe(tessera, tmp_path):
     file = tmp_path / "times.csv"
-    status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 5, "--times", file, "--json")
+    status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 5, "--backend", "cpu", "--times", file, "--json")
     assert status == 0, err
     with open(file, newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -56,7 +56,8 @@ def test_latency_is_measured_by_programs_of_our_own(tessera):
     if not os.access(program, os.X_OK):
         pytest.skip("the benchmarks are not built")
     running = subprocess.Popen(
-        [program, "--binary", tessera, "--points", "2500", "--rate", "25", "--seconds", "1", "--warm-up", "0.2", "--json"],
+        [program, "--binary", tessera, "--points", "2500", "--rate", "25", "--seconds", "1", "--warm-up", "0.2", "--backend", "cpu",
+         "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     out, err = running.communicate(timeout=60)

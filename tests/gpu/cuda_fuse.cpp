@@ -2,6 +2,9 @@
 
 #include "cuda_world.hpp"
 
+#include "gpu/cuda/check_device.hpp"
+#include "gpu/offline_map.hpp"
+
 #include <algorithm>
 #include <tuple>
 
@@ -141,10 +144,19 @@ TEST_CASE("a keyframe taken whole for which there is no room is refused, and not
   for (const auto& device : devices()) {
     INFO(device.name);
     std::mt19937 random(seed);
-    auto options = small_pool(300, 0);
+    const auto frames = some_keyframes(random, 8);
+    uint64_t most = 0; // one keyframe fits
+    for (const auto& frame : frames) {
+      world alone(map_of(32));
+      alone.add(scan_of(alone.map, frame));
+      uint64_t bytes = 0;
+      for (const auto& region : alone.regions)
+        bytes += alone.field->stats(region).bytes;
+      most = std::max(most, bytes / 12'288);
+    }
+    auto options = small_pool(most + 4, 0);
     options.ray_lanes = 2;
     two_worlds both(device, map_of(32), options);
-    const auto frames = some_keyframes(random, 8);
     std::vector<report_future> reports;
     for (const auto& frame : frames)
       reports.push_back(fuse(*both.fields, frame, {.mesh = true}));
@@ -257,4 +269,113 @@ TEST_CASE("a device that fails says so for every keyframe under way") {
     reports.push_back(fuse(*fields, frame));
   for (auto& report : reports)
     CHECK_THROWS_WITH(report.get(), "the emulated device is broken");
+}
+
+TEST_CASE("a device is compared with the CPU before it is used, and is empty afterwards") {
+  for (const auto& device : devices())
+    for (const float voxel_m : {0.05f, 0.01f}) {
+      INFO(device.name);
+      mapping map = map_of(64);
+      map.voxel_m = voxel_m;
+      map.truncation_m = 3 * voxel_m;
+      const auto fields = device.open(map, small_pool());
+      CHECK_NOTHROW(cuda::check_device(*fields, map));
+      (void)cuda::make_waiting_backend(fields)->stats({0, 0, 0}); // memory() is up to date after it
+      CHECK(fields->memory().free_blocks == fields->memory().blocks);
+      CHECK(fields->memory().regions_here == 0);
+    }
+}
+
+TEST_CASE("a device that gives other bytes than the CPU is found out") {
+  // One whose rays end a 256th of a voxel too far, as another rounding would have it.
+  class rounding final : public cuda::keyframe_device {
+  public:
+    explicit rounding(std::shared_ptr<cuda::keyframe_device> real) : real_(std::move(real)) {}
+    [[nodiscard]] std::string name() const override { return real_->name(); }
+    void rays(std::shared_ptr<const keyframe_body> body, const pose& at, rays_done answer) override {
+      real_->rays(std::move(body), at, std::move(answer));
+    }
+    void integrate(region_key region, std::vector<ray_job> jobs, done answer) override {
+      real_->integrate(region, std::move(jobs), std::move(answer));
+    }
+    void extract(region_key region, mesh_done answer) override { real_->extract(region, std::move(answer)); }
+    void stats(region_key region, stats_done answer) override { real_->stats(region, std::move(answer)); }
+    void drop(region_key region, done answer) override { real_->drop(region, std::move(answer)); }
+    [[nodiscard]] cuda::memory_status memory() const override { return real_->memory(); }
+    void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer) override {
+      real_->fuse(std::move(body), at, options, [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
+        if (wrong == "rays" && !report.kept.empty())
+          ++report.kept[report.kept.size() / 2].x;
+        answer(std::move(report), failure);
+      });
+    }
+    [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override { return real_->pin(body); }
+    std::string wrong;
+
+  private:
+    std::shared_ptr<cuda::keyframe_device> real_;
+  };
+  const auto map = map_of(64);
+  auto other = map;
+  other.truncation_m *= 1.01f; // makes other distances
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    rounding rays(device.open(map, small_pool()));
+    rays.wrong = "rays";
+    CHECK_THROWS_WITH(cuda::check_device(rays, map), Catch::Matchers::StartsWith("its rays are not those of the CPU"));
+    rounding voxels(device.open(other, small_pool()));
+    CHECK_THROWS_WITH(cuda::check_device(voxels, map), Catch::Matchers::StartsWith("its voxels are not those of the CPU"));
+  }
+}
+
+TEST_CASE("devices that share a map hold it together: the hash and the meshes are those of one") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices())
+    for (const uint32_t threads : {1u, 2u}) {
+      INFO(device.name << ", threads " << threads);
+      std::mt19937 random(seed);
+      const auto map = map_of(32);
+      const auto frames = some_keyframes(random, 5);
+      const auto make = [&](uint32_t count) {
+        offline_options options;
+        options.threads = threads;
+        options.extract_each = true;
+        options.keep_rays = true;
+        std::vector<std::shared_ptr<cuda::async_fields>> fields;
+        for (uint32_t i = 0; i < count; ++i) {
+          options.devices.push_back(device.open(map, small_pool()));
+          fields.push_back(options.devices.back());
+        }
+        return std::make_unique<offline_map>(map, cuda::make_waiting_backend(fields), std::move(options));
+      };
+      offline_options keeping;
+      keeping.keep_rays = true;
+      offline_map cpu(map, make_cpu_backend(map), keeping);
+      const auto one = make(1), three = make(3);
+      const auto ignore = [](const verdict&) {};
+      int number = 0;
+      for (auto frame : frames) {
+        frame.id.value = std::to_string(number++);
+        for (offline_map* each : {&cpu, one.get(), three.get()})
+          each->offer(frame, ignore);
+      }
+      for (offline_map* each : {&cpu, one.get(), three.get()}) {
+        each->retract({"1"}, ignore);
+        each->revise({"2"}, frames[3].world_from_camera, ignore);
+        each->finish();
+      }
+      CHECK(cpu.stats().blocks > 0);
+      for (offline_map* each : {one.get(), three.get()}) {
+        CHECK(each->stats().hash == cpu.stats().hash);
+        CHECK(each->regions() == cpu.regions());
+        CHECK(each->counts().rays == cpu.counts().rays);
+        const auto expected = cpu.meshes(), found = each->meshes();
+        REQUIRE(found.size() == expected.size());
+        for (size_t i = 0; i < found.size(); ++i) {
+          CHECK(found[i].region == expected[i].region);
+          CHECK(*found[i].surface == *expected[i].surface);
+        }
+      }
+    }
 }

@@ -1,0 +1,104 @@
+// What a region says that it holds, and what counts against the memory cap: blocks, their meshes, and the surface.
+
+#include "random_map.hpp"
+
+#include "gpu/cpu/region_field.hpp"
+
+using namespace tessera;
+using namespace tessera::test;
+
+namespace {
+
+uint64_t bytes_of(const world& w) {
+  uint64_t sum = 0;
+  for (const auto& r : w.regions)
+    sum += w.field->stats(r).bytes;
+  return sum;
+}
+
+/// How many regions have no room for their part of a scan. What fits is taken out again.
+size_t refusals(const world& w, const scan& s) {
+  uint64_t beyond = 0;
+  const auto cut = partition_rays(w.map, s.rays, s.at, beyond);
+  size_t refused = 0;
+  for (const auto& part : cut.parts)
+    try {
+      for (const int32_t sign : {1, -1}) {
+        const ray_job job{cut.batch, part.first, part.count, s.at, sign, 0, 0};
+        w.field->integrate(part.region, std::span(&job, 1));
+      }
+    } catch (const std::bad_alloc&) {
+      ++refused;
+    }
+  return refused;
+}
+
+} // namespace
+
+TEST_CASE("a region's bytes are its blocks, their meshes, and its surface") {
+  keyframes k(2);
+  INFO("seed " << k.seed);
+  world w(map_of(64));
+  w.add(k.scans[0]);
+  size_t with_surface = 0;
+  for (const auto& r : w.regions) {
+    const auto blocks = w.field->stats(r).bytes;
+    CHECK(blocks % sizeof(cpu::block) == 0);
+    const auto surface = w.field->extract(r);
+    const auto held = w.field->stats(r).bytes - blocks;
+    // Every vertex and every triangle of the region stands in one block and in the surface; some vertices that no triangle needs
+    // come on top.
+    const auto least = surface->vertices() * (sizeof(cpu::block_mesh::vertex) + 24 + 3 + 8) + surface->indices.size() * (2 + 4);
+    CHECK(held >= least);
+    CHECK(held <= 2 * least + blocks / sizeof(cpu::block) * (sizeof(cpu::block_mesh) + 4096));
+    with_surface += surface->triangles() > 0;
+    w.field->extract(r);
+    CHECK(w.field->stats(r).bytes == blocks + held);
+  }
+  CHECK(with_surface > 0);
+  const auto regions = w.regions;
+  w.add(k.scans[0], -1);
+  (void)w.meshes();
+  for (const auto& r : regions)
+    CHECK(w.field->stats(r).bytes % sizeof(cpu::block) == 0); // blocks stay, meshes do not
+}
+
+TEST_CASE("the memory cap counts meshes, refuses no mesh, and has their room again when regions are dropped") {
+  keyframes k(1);
+  INFO("seed " << k.seed);
+  const auto map = map_of(64);
+  world free(map);
+  free.add(k.scans[0]);
+  const auto blocks = bytes_of(free);
+  const auto surface = weld(free.meshes());
+  const auto meshes = bytes_of(free) - blocks;
+  REQUIRE(meshes > 2 * sizeof(cpu::block));
+  scan elsewhere = k.scans[0]; // needs other blocks
+  elsewhere.at.m[3] += 100.f;
+  scan one_block; // a ray into the middle of a block writes to that block only
+  one_block.rays = {{.x = 4 * 256, .y = 4 * 256, .z = 4 * 256, .points = 1}};
+  one_block.at = {{1, 0, 0, 100.8f, 0, 1, 0, 1.6f, 0, 0, 1, 1.6f, 0, 0, 0, 1}};
+
+  for (const uint64_t room : {0, 1}) {
+    world capped(map);
+    capped.field = make_cpu_backend(map, blocks + meshes + room * sizeof(cpu::block));
+    capped.add(k.scans[0]);
+    (void)capped.meshes();
+    CHECK(refusals(capped, one_block) == 1 - room);
+  }
+
+  // No room for meshes at all: they are made, and then there is none for blocks.
+  world capped(map);
+  capped.field = make_cpu_backend(map, blocks + sizeof(cpu::block));
+  for (int round = 0; round < 2; ++round) {
+    capped.add(k.scans[0]);
+    CHECK(weld(capped.meshes()) == surface);
+    CHECK(bytes_of(capped) == blocks + meshes);
+    CHECK(refusals(capped, elsewhere) > 0);
+    for (const auto& r : capped.regions)
+      capped.field->drop(r);
+    uint64_t beyond = 0;
+    for (const auto& part : partition_rays(map, elsewhere.rays, elsewhere.at, beyond).parts)
+      capped.field->drop(part.region);
+  }
+}
