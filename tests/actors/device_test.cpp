@@ -270,6 +270,7 @@ TEST_CASE("a keyframe that a GPU has no room for is refused whole, and the servi
   CHECK(s.status().field.hash == before.field.hash);
   CHECK(s.running.context.numbers->refused_by[static_cast<size_t>(refusal::memory)] == 1);
   CHECK(s.running.context.numbers->device_failures == 0);
+  CHECK(s.running.context.numbers->restarts == 0);
   gpus[1]->by->cells_left = ~0ull;
   for (const auto& f : frames)
     s.put(f);

@@ -35,8 +35,8 @@ backend_setup asking(const std::string& name, const std::string& gpus = "all") {
   backend_setup out;
   out.name = name;
   out.gpus = gpus;
-  out.gpu.pool_bytes = 64 * 12'288;
-  out.gpu.most_regions = 16;
+  out.gpu.pool_bytes = 8192 * 12'288; // a GPU is tried out before it is used
+  out.gpu.most_regions = 64;
   out.gpu.ray_lanes = 1;
   return out;
 }
@@ -88,12 +88,12 @@ TEST_CASE("with auto a GPU that cannot be opened is left out, with cuda it is an
 
 TEST_CASE("a pool leaves half of the cap for meshing") {
   auto setup = asking("cuda");
-  setup.cap_bytes = 64 * 12'288;
-  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 32);
-  setup.cap_bytes = 1024 * 12'288;
-  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 64);
+  setup.cap_bytes = 8192 * 12'288;
+  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 4096);
+  setup.cap_bytes = 32'768 * 12'288;
+  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 8192);
   setup.cap_bytes = 0;
-  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 64);
+  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 8192);
 }
 
 TEST_CASE("a GPU that gives other bytes than the CPU is left out, or refused where it was asked for") {
