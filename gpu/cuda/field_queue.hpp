@@ -135,7 +135,13 @@ private:
   void await_next() {
     if (!std::exchange(keyframe_done_, false) || !keyframes_.is_idle())
       return;
-    const auto seen = asked_.load(std::memory_order_acquire);
+    uint64_t seen = 0;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (!waiting_.empty())
+        return;
+      seen = asked_.load(std::memory_order_relaxed);
+    }
     const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
     while (asked_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until) {
     }

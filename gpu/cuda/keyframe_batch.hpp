@@ -380,7 +380,9 @@ private:
   device_buffer<Device, uint32_t> place_;
   uint32_t batch_ = 0;
   size_t most_touches_ = 0;
-  size_t most_blocks_ = 4096, most_regions_ = 64, most_vertices_ = 1 << 18, most_corners_ = 6 << 18; ///< room for meshes
+  // Room for meshes. To begin with, what a keyframe touches at 1 cm, or less if the pool is small: growing takes milliseconds.
+  size_t most_blocks_ = std::min<size_t>(16384, store_.blocks()), most_regions_ = 256, most_vertices_ = 64 * most_blocks_,
+         most_corners_ = 6 * most_vertices_;
 };
 
 } // namespace tessera::cuda

@@ -24,9 +24,9 @@ public:
   };
 
   ray_lane(Device& device, const mapping& map)
-    : map_(map), copies_(device), stream_(device), copied_{mark(device), mark(device), mark(device), mark(device)},
-      staged_(device), points_(device), confidence_(device), colours_(device), table_(device), used_(device), rays_(device),
-      rays_out_(device), totals_(device, 1), totals_out_(device, 1) {}
+    : map_(map), copies_(device), stream_(device), copied_{mark(device), mark(device)}, staged_(device), points_(device),
+      confidence_(device), colours_(device), table_(device), used_(device), rays_(device), rays_out_(device), totals_(device, 1),
+      totals_out_(device, 1) {}
 
   /// The same set of rays as tessera::make_rays, in another order. Waits.
   std::vector<ray> make_and_wait(const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
@@ -82,8 +82,9 @@ public:
     };
     if (begun != nullptr)
       copies_.set(*begun);
-    // The last part is small: it is worked when the copies are over.
-    constexpr size_t ends[most_parts] = {40, 70, 90, 100}; // of a hundred
+    // The last part is small: it is worked when the copies are over. More parts cost more than they hide: each copy takes 4 us
+    // beside its bytes.
+    constexpr size_t ends[most_parts] = {80, 100}; // of a hundred
     const bool whole = points_here_ < least_split;
     for (size_t part = whole ? most_parts - 1 : 0; part < most_parts; ++part) {
       const size_t first = whole || part == 0 ? 0 : points_here_ * ends[part - 1] / 100,
@@ -145,7 +146,7 @@ public:
 
 private:
   static constexpr size_t most_points = size_t{1} << 24;
-  static constexpr size_t most_parts = 4, least_split = size_t{1} << 16;
+  static constexpr size_t most_parts = 2, least_split = size_t{1} << 16;
 
   /// Room for a keyframe; of cells a quarter more than points, at least: probing ends, and mostly soon.
   void prepare(size_t points) {

@@ -13,8 +13,6 @@ namespace websocket = beast::websocket;
 constexpr const char* subprotocol = "tessera.v1";
 // A stalled viewer costs what the kernel holds for it (twice this) and one frame that others share.
 constexpr int send_buffer_bytes = 64 << 10, receive_buffer_bytes = 16 << 10;
-// A viewer says a few things a second; one that says more is heard more slowly.
-constexpr int max_heard_in_second = 200;
 constexpr size_t kept_buffer_bytes = 16 << 10;
 
 } // namespace
@@ -179,14 +177,11 @@ void ws_session::hear() {
           caf::anon_send(session_, std::move(words));
     },
     said);
-  auto now = std::chrono::steady_clock::now();
-  if (now - second_ > std::chrono::seconds{1}) {
-    second_ = now;
-    heard_in_second_ = 0;
-  }
-  if (++heard_in_second_ < max_heard_in_second)
+  const auto now = talk_allowance::clock::now();
+  const auto wait = allowance_.hear(now);
+  if (wait <= wait.zero())
     return read();
-  timer_.expires_at(second_ + std::chrono::seconds{1});
+  timer_.expires_at(now + wait);
   timer_.async_wait([self = shared_from_this()](error_code) { self->read(); });
 }
 
@@ -210,6 +205,8 @@ void ws_session::on_written(error_code failed, size_t bytes) {
   core_->counts->stream_bytes.fetch_add(bytes, std::memory_order_relaxed);
   auto of_session = to_say_.front().of_session;
   auto heard_again = wait_for_say_ && !of_session;
+  if (to_say_.front().binary)
+    allowance_.sent_patch();
   to_say_.pop_front();
   if (failed || closing_) {
     to_say_.clear();

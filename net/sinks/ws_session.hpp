@@ -2,6 +2,7 @@
 
 #include "net/sinks/server_core.hpp"
 #include "net/sinks/talk.hpp"
+#include "net/sinks/talk_allowance.hpp"
 
 #include <boost/beast/websocket.hpp>
 
@@ -49,8 +50,7 @@ private:
   std::deque<frame> to_say_;
   session_actor session_;
   bool open_ = false, closing_ = false, wait_for_say_ = false;
-  std::chrono::steady_clock::time_point second_{};
-  int heard_in_second_ = 0;
+  talk_allowance allowance_;
 };
 
 } // namespace tessera

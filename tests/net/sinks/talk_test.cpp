@@ -1,4 +1,5 @@
 #include "net/sinks/talk.hpp"
+#include "net/sinks/talk_allowance.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -129,4 +130,20 @@ TEST_CASE("What viewers are told has the protocol's fields") {
   CHECK(stats["time_ns"] == "18446744073709551615");
   for (const char* field : {"keyframes_per_s", "regions", "triangles", "viewers", "pending", "set_aside"})
     CHECK(stats.contains(field));
+}
+
+TEST_CASE("a viewer is heard so often a second, and as often again as it was sent patches") {
+  using namespace std::chrono_literals;
+  const auto start = talk_allowance::clock::time_point{} + 100s;
+  talk_allowance idle;
+  for (int i = 1; i < talk_allowance::frames_per_s; ++i)
+    CHECK(idle.hear(start + std::chrono::milliseconds(i)) == 0s);
+  CHECK(idle.hear(start + 400ms) == 601ms); // the second began with the first frame
+  CHECK(idle.hear(start + 1002ms) == 0s);
+  // One that acknowledges a thousand patches in a second is never made to wait.
+  talk_allowance busy;
+  for (int i = 0; i < 1000; ++i) {
+    busy.sent_patch();
+    CHECK(busy.hear(start + std::chrono::microseconds(900 * i)) == 0s);
+  }
 }
