@@ -61,6 +61,16 @@ bench: binary ## Measures, beside Open3D where that is installed; figures of rec
 	$(say) "measuring"
 	@TESSERA=$(BINARY) BUILD=$(BUILD) tests/bench/run
 
+.PHONY: bundle
+bundle: packages $(WEB) ## One folder to carry to another machine, with tests and benchmarks, and packed (build/bundle).
+	$(need) bundle
+	$(say) "building what is bundled (build/release)"
+	@cmake --preset release -DTESSERA_CUDA=ON $(QUIET)
+	@cmake --build build/release
+	$(say) "bundling"
+	@folder=$$(docker/bundle build/release build/bundle) && du -sh $$folder && cd build/bundle \
+	  && tar -czf $${folder##*/}.tar.gz $${folder##*/} && du -h $${folder##*/}.tar.gz
+
 .PHONY: fuzz
 fuzz: ## Runs each fuzz target for a minute (SECONDS_EACH=60).
 	$(need) build test fuzz

@@ -69,6 +69,17 @@ source_options input_of(const config::settings& s) {
   return input;
 }
 
+backend_setup backend_of(const config::settings& s) {
+  backend_setup setup;
+  setup.name = s.backend;
+  setup.gpus = s.gpus;
+  setup.cap_bytes = s.memory_cap_bytes;
+  setup.gpu.pool_bytes = s.memory_pool_bytes;
+  setup.gpu.host_bytes = s.host_memory_bytes;
+  setup.gpu.ray_lanes = s.streams;
+  return setup;
+}
+
 offline_setup offline_of(const config::settings& s, const std::string& source) {
   offline_setup setup;
   setup.source = source;
@@ -79,8 +90,7 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.map = mapping_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
-  setup.backend = s.backend;
-  setup.memory_cap_bytes = s.memory_cap_bytes;
+  setup.backend = backend_of(s);
   setup.progress = on_terminal();
   return setup;
 }
@@ -106,7 +116,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.input = input_of(s);
   setup.auto_voxel = !s.voxel_m;
   setup.threads = threads_of(s);
-  setup.backend = s.backend;
+  setup.backend = backend_of(s);
   setup.drill = s.drill;
   setup.service.map = mapping_of(s);
   setup.service.threads = setup.threads;
@@ -129,7 +139,7 @@ struct command_line {
   std::map<std::string, config::given> flags;
   std::string file;
   std::vector<std::string> sources;
-  std::string source, output, to;
+  std::string source, output, to, times;
   bool json = false;
 
   config::settings settings() const {
@@ -149,7 +159,7 @@ struct command_line {
 };
 
 constexpr const char* source_help
-  = "Where keyframes come from: synthetic:room, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST";
+  = "Where keyframes come from: synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST";
 
 int run(int argc, char** argv) {
   CLI::App app{"Tessera makes live meshes from a SLAM system's keyframes.\nEach command has its own --help."};
@@ -209,10 +219,13 @@ int run(int argc, char** argv) {
     auto settings = line.settings();
     if (!settings.threads)
       settings.threads = 1;
-    return bench_command(offline_of(settings, line.source), line.json, std::cout);
+    auto setup = offline_of(settings, line.source);
+    setup.times_file = line.times;
+    return bench_command(setup, line.json, std::cout);
   });
   bench->add_option("SOURCE", line.source, source_help)->required();
   bench->add_flag("--json", line.json, "Print one JSON object");
+  bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");
   sample->callback([&chosen] {

@@ -26,6 +26,11 @@ void actor_record::set_detail(std::string text) {
   detail_ = std::move(text);
 }
 
+void actor_record::set_detail(std::function<std::string()> text) {
+  std::lock_guard lock{text_mutex_};
+  detail_now_ = std::move(text);
+}
+
 void actor_record::set_error(std::string text) {
   std::lock_guard lock{text_mutex_};
   last_error_ = std::move(text);
@@ -52,9 +57,15 @@ actor_status actor_record::status() const {
     const auto& h = *slots_[i];
     out.handlers.push_back({h.name, h.times.count(), h.times.quantile_s(0.5), h.times.quantile_s(0.99), h.times.total_s()});
   }
-  std::lock_guard lock{text_mutex_};
-  out.detail = detail_;
-  out.last_error = last_error_;
+  std::function<std::string()> detail_now;
+  {
+    std::lock_guard lock{text_mutex_};
+    out.detail = detail_;
+    out.last_error = last_error_;
+    detail_now = detail_now_;
+  }
+  if (detail_now)
+    out.detail = detail_now();
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -51,6 +52,8 @@ public:
   void set_id(uint64_t id) noexcept { id_.store(id, std::memory_order_relaxed); }
   void set_busy(bool busy) noexcept { busy_.store(busy, std::memory_order_relaxed); }
   void set_detail(std::string text);
+  /// The detail is asked for each time that somebody looks, in the thread of whoever does; `text` must not wait.
+  void set_detail(std::function<std::string()> text);
   void set_error(std::string text);
   void set_down() noexcept { down_.store(true, std::memory_order_relaxed); }
   void set_restarts(uint64_t n) noexcept { restarts_.store(n, std::memory_order_relaxed); }
@@ -73,6 +76,7 @@ private:
   std::array<std::unique_ptr<handler>, max_handlers> slots_;
   mutable std::mutex text_mutex_;
   std::string detail_, last_error_;
+  std::function<std::string()> detail_now_;
 };
 
 /// All actors of a node. Threads: any.

@@ -1,10 +1,10 @@
 #include "actors/device.hpp"
 
+#include "actors/device_error.hpp"
 #include "actors/instrumented.hpp"
 
 #include <deque>
 #include <functional>
-#include <new>
 #include <unordered_map>
 
 namespace tessera {
@@ -61,12 +61,8 @@ private:
     const auto begin = cycle_clock::ticks();
     try {
       work();
-    } catch (const std::bad_alloc&) {
-      err = caf::make_error(ec::out_of_memory, std::string{"the device's memory cap is reached"});
-    } catch (const std::exception& e) {
-      err = caf::make_error(ec::device_failed, std::string{e.what()});
     } catch (...) {
-      err = caf::make_error(ec::device_failed, std::string{"the backend threw something that is no exception"});
+      err = device_error(std::current_exception());
     }
     if (times)
       times->record(cycle_clock::to_ns(cycle_clock::ticks() - begin));
@@ -177,7 +173,7 @@ private:
 
 device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, std::shared_ptr<backend> fields,
                           uint32_t workers) {
-  context.numbers->set_backend(fields->name());
+  context.numbers->devices.put(id, fields->name());
   return system.spawn<device>(std::move(context), id, std::move(fields), workers);
 }
 

@@ -103,6 +103,22 @@ protected:
   /// Now, by the clock that delayed messages follow; a test scheduler's in tests.
   [[nodiscard]] caf::actor_clock::time_point now() { return this->system().clock().now(); }
 
+  /// Counts and logs what was thrown, and returns it in words.
+  std::string note(const std::exception_ptr& thrown) {
+    std::string text = "something that is no exception was thrown";
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& e) {
+      text = e.what();
+    } catch (...) {
+      // the text above says it
+    }
+    record_->set_error(text);
+    numbers().handler_errors.fetch_add(1, std::memory_order_relaxed);
+    shared_.write(severity::error, std::string{place_.role} + ": " + text);
+    return text;
+  }
+
 private:
   static uint64_t key_of(const caf::mailbox_element& what) {
     if (what.mid.is_response())
@@ -152,18 +168,8 @@ private:
     record_->set_busy(false);
   }
 
-  void caught(std::exception_ptr thrown) {
-    std::string text = "something that is no exception was thrown";
-    try {
-      std::rethrow_exception(thrown);
-    } catch (const std::exception& e) {
-      text = e.what();
-    } catch (...) {
-      // the text above says it
-    }
-    record_->set_error(text);
-    numbers().handler_errors.fetch_add(1, std::memory_order_relaxed);
-    shared_.write(severity::error, std::string{place_.role} + ": " + text);
+  void caught(const std::exception_ptr& thrown) {
+    const auto text = note(thrown);
     if (place_.policy == on_throw::go_on)
       this->template make_response_promise<caf::response_promise>().deliver(caf::make_error(ec::internal, text));
   }

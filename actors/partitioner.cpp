@@ -77,7 +77,7 @@ partitioner::behavior_type partitioner::make_behavior() {
 }
 
 void partitioner::start_maker(maker& m) {
-  m.handle = spawn_ray_maker(system(), shared(), config_.map, config_.rays);
+  m.handle = spawn_ray_maker(system(), shared(), config_.map, config_.rays, config_.gpus);
   monitor(m.handle);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/actor_context.hpp"
+#include "actors/gpu_turns.hpp"
 #include "actors/keyframe_store.hpp"
 #include "actors/ray_functions.hpp"
 #include "messages/actors.hpp"
@@ -13,6 +14,8 @@ namespace tessera {
 struct partitioner_config {
   mapping map;
   ray_functions rays;
+  /// GPUs that make rays; the CPU does when there is none.
+  std::shared_ptr<gpu_turns> gpus;
   /// Keyframes whose rays are made at once.
   uint32_t ray_makers = 2;
   /// Parts of a refill that are under way at once.

@@ -13,10 +13,8 @@ class placement final : public instrumented<placement_setup> {
 public:
   placement(caf::actor_config& cfg, actor_context context, const std::vector<placed_device>& devices)
     : instrumented(cfg, std::move(context), {"placement"}) {
-    for (const auto& d : devices) {
-      table_.add(d.id, d.capacity);
-      handles_[d.id] = d.handle;
-    }
+    for (const auto& d : devices)
+      put(d.id, d.handle, d.capacity);
   }
 
   void on_exit() override { handles_.clear(); }
@@ -27,11 +25,24 @@ public:
         const auto id = table_.place(region);
         return {id, handles_.at(id)};
       },
-      [this](caf::put_atom, device_id id, const device_actor& successor) { handles_.at(id) = successor; },
+      [this](caf::put_atom, device_id id, const device_actor& handle, double capacity) { put(id, handle, capacity); },
+      [this](caf::delete_atom, device_id id) {
+        table_.remove(id);
+        handles_.erase(id);
+        tell();
+      },
     };
   }
 
 private:
+  void put(device_id id, const device_actor& handle, double capacity) {
+    table_.add(id, capacity);
+    handles_[id] = handle;
+    tell();
+  }
+
+  void tell() { record().set_detail("places regions on " + std::to_string(table_.size()) + " devices"); }
+
   placement_table table_;
   std::map<device_id, device_actor> handles_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/actor_context.hpp"
+#include "actors/gpu_turns.hpp"
 #include "actors/ray_functions.hpp"
 #include "messages/actors.hpp"
 
@@ -21,9 +22,12 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::made_rays)
 
 namespace tessera {
 
-/// Makes a keyframe's rays and sorts them by region, so that the partitioner does not have to.
+/// Makes a keyframe's rays and sorts them by region, so that the partitioner does not have to. The rays are made on the GPU whose
+/// turn it is, without waiting for it; on the CPU if there is none, or if it refuses or fails.
 using ray_maker_actor = caf::typed_actor<caf::replies_to<integrate_atom, keyframe>::with<made_rays>>;
 
-ray_maker_actor spawn_ray_maker(caf::actor_system& system, actor_context context, const mapping& map, ray_functions functions);
+/// `gpus` may be null: none. See service_config::gpus for who owns them.
+ray_maker_actor spawn_ray_maker(caf::actor_system& system, actor_context context, const mapping& map, ray_functions functions,
+                                std::shared_ptr<gpu_turns> gpus = nullptr);
 
 } // namespace tessera

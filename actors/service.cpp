@@ -1,7 +1,9 @@
 #include "actors/service.hpp"
 
+#include "actors/async_device.hpp"
 #include "actors/broadcaster.hpp"
 #include "actors/device.hpp"
+#include "actors/gpu_turns.hpp"
 #include "actors/ingest.hpp"
 #include "actors/inspector.hpp"
 #include "actors/partitioner.hpp"
@@ -52,20 +54,30 @@ core_recipes recipes_for(caf::actor_system& system, const actor_context& context
   parts.rays = config.rays;
   if (!parts.rays.make || !parts.rays.split)
     parts.rays = default_ray_functions();
+  parts.gpus = std::make_shared<gpu_turns>(config.gpus);
   parts.ray_makers = config.threads;
   parts.request_timeout = config.request_timeout;
   parts.epoch = epoch;
   parts.own_thread = config.own_threads;
 
   core_recipes out;
-  out.device
-    = [&system, context, make = config.make_device, map = config.map, cap = config.device_bytes, threads = config.threads] {
-        std::shared_ptr<backend> fields = make ? make(map, cap) : make_cpu_backend(map, cap);
-        return spawn_device(system, context, device_id{0}, std::move(fields), threads);
-      };
-  out.placement = [&system, context](const device_actor& device) {
-    return spawn_placement(system, context, {{device_id{0}, device, 1}});
+  out.spare = device_id{static_cast<uint32_t>(config.gpus.size())};
+  out.device = [&system, context, gpus = config.gpus, make = config.make_device, map = config.map, cap = config.device_bytes,
+                threads = config.threads](device_id id) -> placed_device {
+    if (id.value < gpus.size()) {
+      const auto& fields = gpus[id.value];
+      return {id, spawn_async_device(system, context, id, fields), static_cast<double>(fields->memory().blocks)};
+    }
+    std::shared_ptr<backend> fields = make ? make(map, cap) : make_cpu_backend(map, cap);
+    return {id, spawn_device(system, context, id, std::move(fields), threads), 1};
   };
+  out.retired = [numbers = context.numbers, gpus = config.gpus, turns = parts.gpus](device_id id) {
+    numbers->devices.remove(id);
+    if (id.value < gpus.size())
+      turns->remove(gpus[id.value]);
+  };
+  out.placement
+    = [&system, context](const std::vector<placed_device>& devices) { return spawn_placement(system, context, devices); };
   out.broadcaster
     = [&system, context, epoch, encode = config.encode] { return spawn_broadcaster(system, context, epoch, encode); };
   out.partitioner
@@ -92,7 +104,8 @@ std::vector<caf::strong_actor_ptr> service::actors() const {
   add(ingest.get());
   add(partitioner.get());
   add(placement.get());
-  add(device.get());
+  for (const auto& device : devices.get())
+    add(device.handle);
   add(broadcaster.get());
   add(inspector.get());
   return out;
@@ -105,7 +118,7 @@ void service::forget() {
   broadcaster.clear();
   inspector.clear();
   placement.clear();
-  device.clear();
+  devices.clear();
 }
 
 service start_service(caf::actor_system& system, const service_config& config) {
@@ -124,13 +137,17 @@ service start_service(caf::actor_system& system, const service_config& config) {
   supervision.meshers.request_timeout = config.request_timeout;
   supervision.meshers.encode = config.encode;
   supervision.on_lost = config.on_lost;
-  supervision.seats = {out.ingest, out.partitioner, out.broadcaster, out.placement, out.device, out.inspector};
+  supervision.seats = {out.ingest, out.partitioner, out.broadcaster, out.placement, out.devices, out.inspector};
   supervision.recipes = recipes_for(system, out.context, config, out.epoch);
   const auto recipes = supervision.recipes;
 
-  const auto device = recipes.device();
-  out.device = device;
-  out.placement = recipes.placement(device);
+  std::vector<placed_device> devices;
+  for (uint32_t i = 0; i < config.gpus.size(); ++i)
+    devices.push_back(recipes.device(device_id{i}));
+  if (devices.empty())
+    devices.push_back(recipes.device(recipes.spare));
+  out.devices = devices;
+  out.placement = recipes.placement(devices);
   const auto broadcaster = recipes.broadcaster();
   out.broadcaster = broadcaster;
   out.inspector = recipes.inspector();
@@ -152,7 +169,6 @@ service start_service(caf::actor_system& system, const service_config& config) {
   const auto watch = [&supervisor](const char* role, const caf::strong_actor_ptr& who) {
     caf::anon_send(supervisor, caf::monitor_atom::value, std::string{role}, who);
   };
-  watch("device", strong(device));
   watch("placement", strong(out.placement.get()));
   watch("broadcaster", strong(broadcaster));
   watch("inspector", strong(out.inspector.get()));

@@ -4,10 +4,12 @@
 #include "actors/encoder.hpp"
 #include "actors/input_policy.hpp"
 #include "actors/keyframe_check.hpp"
+#include "actors/placement.hpp"
 #include "actors/ray_functions.hpp"
 #include "actors/seat.hpp"
 #include "actors/session.hpp"
 #include "gpu/backend.hpp"
+#include "gpu/cuda/async_fields.hpp"
 #include "messages/actors.hpp"
 #include "messages/keyframe_sink.hpp"
 
@@ -20,7 +22,10 @@ struct service_config {
   mapping map;
   /// Jobs that the CPU device works on at once.
   uint32_t threads = 2;
-  /// Cap of the fields' memory, bytes; 0: none. A keyframe that does not fit is refused whole.
+  /// GPUs that hold the fields and make the rays, each its share by its pool. None, or when all have failed: the CPU. They answer
+  /// in threads of their own: whoever starts the service holds on to them until it has ended, and lets go of them then.
+  std::vector<std::shared_ptr<cuda::async_fields>> gpus;
+  /// Cap of the memory of the CPU's fields, bytes; 0: none. A keyframe that does not fit is refused whole.
   uint64_t device_bytes = 0;
   /// Rays kept in memory, bytes; beyond it the oldest go to a file in `store_folder` (empty: the system's folder for temporary
   /// files).
@@ -39,7 +44,7 @@ struct service_config {
   encoder_function encode;
   /// Names this run; empty: a random name.
   std::string epoch;
-  /// How the field is made; the defaults are the CPU's. Tests put others here.
+  /// How the CPU's field is made, and how the CPU makes rays. Tests put others here.
   std::function<std::unique_ptr<backend>(const mapping&, uint64_t cap_bytes)> make_device;
   ray_functions rays;
   log_function log;
@@ -59,7 +64,7 @@ struct service {
   seat<broadcaster_actor> broadcaster;
   seat<inspector_actor> inspector;
   seat<placement_actor> placement;
-  seat<device_actor> device;
+  seat<std::vector<placed_device>> devices;
   /// Registry, telemetry and log: shared with every actor, sessions too.
   actor_context context;
   std::string epoch;

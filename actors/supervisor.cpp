@@ -3,6 +3,8 @@
 #include "actors/instrumented.hpp"
 #include "actors/peer_loss.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 namespace tessera {
@@ -33,15 +35,17 @@ public:
     regions_.clear();
     core_.clear();
     relays_.clear();
-    device_ = nullptr;
+    devices_.clear();
     broadcaster_ = nullptr;
     recipes_ = {}; // they may hold what holds this actor
   }
 
   behavior_type make_behavior() override {
     set_down_handler([this](const caf::down_msg& down) { lost(down); });
-    device_ = seats_.device.get();
     broadcaster_ = seats_.broadcaster.get();
+    for (const auto& device : seats_.devices.get())
+      watch_device(device);
+    tell();
     return {
       [this](place_atom, region_key region) -> caf::result<mesher_actor> {
         if (auto i = meshers_.find(region); i != meshers_.end())
@@ -91,9 +95,14 @@ private:
         [this, region](device_id id, const device_actor&) {
           if (!asked_.contains(region))
             return; // another placement was faster
-          auto& fresh = start({{}, id}, region);
+          if (!devices_.contains(id))
+            return place(region); // it was taken out of use meanwhile
+          if (meshers_.contains(region))
+            replace(region, id);
+          else
+            start({{}, id}, region);
           for (auto& promise : take(region))
-            promise.deliver(mesher_actor{fresh.handle});
+            promise.deliver(mesher_actor{meshers_.at(region).handle});
         },
         [this, region](caf::error& err) {
           if (is_peer_loss(err))
@@ -113,18 +122,17 @@ private:
     return out;
   }
 
-  child& start(child next, region_key region) {
+  void start(child next, region_key region) {
     auto config = config_.meshers;
     config.region = region;
     config.device = next.id;
     config.generation = next.generation;
-    next.handle = spawn_mesher(system(), shared(), device_, broadcaster_, std::move(config));
+    next.handle = spawn_mesher(system(), shared(), devices_.at(next.id).now.handle, broadcaster_, std::move(config));
     next.started = now();
     monitor(next.handle);
     regions_[next.handle.address()] = region;
-    auto& place = meshers_[region] = std::move(next);
+    meshers_[region] = std::move(next);
     tell();
-    return place;
   }
 
   /// Starts a new mesher: at once if the old one was killed or had worked a while; after a pause that doubles if it keeps
@@ -145,19 +153,113 @@ private:
       restart(region);
   }
 
-  /// Forgets what the dead mesher's field held, and has a new mesher filled from the live keyframes.
+  /// Starts a new mesher on the old one's device; on another, if that one is not used any more.
   void restart(region_key region) {
-    const auto old = meshers_.at(region);
-    send(device_, drop_atom::value, region); // before any job of the new mesher: the device keeps a region's order
-    auto& fresh = start({{}, old.id, old.generation + 1, old.failures}, region);
-    if (auto partitioner = seats_.partitioner.get())
-      send(partitioner, refill_atom::value, region, mesher_actor{fresh.handle});
+    const auto on = meshers_.at(region).id;
+    if (devices_.contains(on))
+      replace(region, on);
+    else if (asked_.try_emplace(region).second)
+      place(region);
   }
 
-  /// Ends all meshers. Each is mourned when it has sent its last message: only then may its field be dropped.
-  void replace_meshers() {
+  /// Forgets what the dead mesher's field held, and has a new mesher filled from the live keyframes.
+  void replace(region_key region, device_id on) {
+    const auto old = meshers_.at(region);
+    // Before any job of the new mesher: the device keeps a region's order.
+    send(devices_.at(on).now.handle, drop_atom::value, region);
+    start({{}, on, old.generation + 1, old.failures}, region);
+    if (auto partitioner = seats_.partitioner.get())
+      send(partitioner, refill_atom::value, region, mesher_actor{meshers_.at(region).handle});
+  }
+
+  /// Ends all meshers, or those of one device. Each is mourned when it has sent its last message: only then may its field be
+  /// dropped.
+  void replace_meshers(std::optional<device_id> of = {}) {
     for (const auto& [region, running] : meshers_)
-      send_exit(running.handle, caf::exit_reason::kill);
+      if (!of || running.id == *of)
+        send_exit(running.handle, caf::exit_reason::kill);
+  }
+
+  // -- devices ------------------------------------------------------------------------
+
+  struct device_entry;
+
+  void watch_device(const placed_device& device) {
+    monitor(device.handle);
+    auto& one = devices_[device.id];
+    one.now = device;
+    one.life.started = now();
+  }
+
+  /// Tells placement, and who asks from outside, which devices there are.
+  void seat_devices() {
+    std::vector<placed_device> all;
+    for (const auto& [id, one] : devices_)
+      all.push_back(one.now);
+    seats_.devices = std::move(all);
+    tell();
+  }
+
+  void put_into_placement(const placed_device& device) {
+    send(caf::actor_cast<placement_setup>(seats_.placement.get()), caf::put_atom::value, device.id, device.handle,
+         device.capacity);
+  }
+
+  /// A device that failed is not used any more; one that was killed has a successor.
+  void lost_device(device_id id, const caf::error& reason) {
+    auto& one = devices_.at(id);
+    count_failure(one.life, reason);
+    const auto hopeless = one.life.failures >= most_failures;
+    if (id != recipes_.spare && (reason == ec::device_failed || hopeless))
+      return retire(id, describe(reason));
+    if (hopeless)
+      return give_up("device", describe(reason) + in_a_row(one.life));
+    numbers().restarts.fetch_add(1, std::memory_order_relaxed);
+    shared().write(severity::warning, "restarting the device: " + describe(reason));
+    try {
+      restart_device(id);
+    } catch (const std::exception& e) {
+      if (id == recipes_.spare)
+        give_up("device", e.what());
+      else
+        retire(id, e.what());
+    }
+  }
+
+  /// A device's field goes with its actor: what its meshers had applied is not known, and its last task may still run. All of
+  /// them are replaced.
+  void restart_device(device_id id) {
+    const auto fresh = recipes_.device(id);
+    watch_device(fresh);
+    shared().registry->set_restarts(fresh.handle->id(), ++devices_.at(id).life.restarts);
+    put_into_placement(fresh);
+    seat_devices();
+    replace_meshers(id);
+  }
+
+  /// Takes a device out of use: its regions go to the other devices, or to the spare one if there is none, and are filled again.
+  void retire(device_id id, const std::string& reason) {
+    const auto name = numbers().devices.name_of(id);
+    devices_.erase(id);
+    recipes_.retired(id);
+    numbers().device_failures.fetch_add(1, std::memory_order_relaxed);
+    const auto regions = std::count_if(meshers_.begin(), meshers_.end(), [&](const auto& one) { return one.second.id == id; });
+    const auto text = "device " + std::to_string(id.value) + " (" + name + ") is not used any more: " + reason;
+    record().set_error(text);
+    shared().write(severity::error, text + "; " + std::to_string(regions) + " regions are filled again elsewhere");
+    if (devices_.empty()) {
+      try {
+        watch_device(recipes_.device(recipes_.spare));
+      } catch (const std::exception& e) {
+        return give_up("device", e.what());
+      }
+      const auto& spare = devices_.at(recipes_.spare).now;
+      put_into_placement(spare);
+      shared().write(severity::warning, "no device is left: " + numbers().devices.name_of(spare.id) + " takes over");
+    }
+    send(caf::actor_cast<placement_setup>(seats_.placement.get()), caf::delete_atom::value, id);
+    seat_devices();
+    replace_meshers(id);
   }
 
   // -- actors of which there is one each ----------------------------------------------
@@ -167,6 +269,11 @@ private:
     uint64_t restarts = 0;
     uint32_t failures = 0; ///< in a row, each soon after a start
     caf::actor_clock::time_point started{};
+  };
+
+  struct device_entry {
+    placed_device now;
+    core_actor life; ///< without the handle
   };
 
   void watch(const std::string& role, const caf::strong_actor_ptr& handle) {
@@ -190,16 +297,25 @@ private:
         give_up(relay_role, describe(down.reason)); // what it held is lost to its sources
       return;
     }
+    for (const auto& [id, one] : devices_)
+      if (one.now.handle.address() == down.source)
+        return lost_device(id, down.reason);
     for (auto& [role, one] : core_)
       if (is_source(one.handle))
         return restart_core(role, one, down.reason);
   }
 
-  void restart_core(const std::string& role, core_actor& one, const caf::error& reason) {
+  void count_failure(core_actor& one, const caf::error& reason) {
     const auto failed = reason != caf::exit_reason::kill && now() - one.started < soon;
     one.failures = failed ? one.failures + 1 : 0;
+  }
+
+  static std::string in_a_row(const core_actor& one) { return ", " + std::to_string(one.failures) + " times in a row"; }
+
+  void restart_core(const std::string& role, core_actor& one, const caf::error& reason) {
+    count_failure(one, reason);
     if (one.failures >= most_failures)
-      return give_up(role, describe(reason) + ", " + std::to_string(one.failures) + " times in a row");
+      return give_up(role, describe(reason) + in_a_row(one));
     numbers().restarts.fetch_add(1, std::memory_order_relaxed);
     shared().write(severity::warning, "restarting the " + role + ": " + describe(reason));
     caf::strong_actor_ptr fresh;
@@ -214,8 +330,6 @@ private:
 
   /// Starts a successor and tells all who work with it.
   caf::strong_actor_ptr start_core(const std::string& role) {
-    if (role == "device")
-      return restart_device();
     if (role == "placement")
       return restart_placement();
     if (role == "broadcaster")
@@ -231,17 +345,8 @@ private:
     throw std::logic_error("nobody knows how to start it");
   }
 
-  /// A device's field goes with it: what its meshers had applied is not known, and its last task may still run. All are replaced.
-  caf::strong_actor_ptr restart_device() {
-    device_ = recipes_.device();
-    seats_.device = device_;
-    send(caf::actor_cast<placement_setup>(seats_.placement.get()), caf::put_atom::value, device_id{0}, device_);
-    replace_meshers();
-    return caf::actor_cast<caf::strong_actor_ptr>(device_);
-  }
-
   caf::strong_actor_ptr restart_placement() {
-    seats_.placement = recipes_.placement(device_);
+    seats_.placement = recipes_.placement(seats_.devices.get());
     for (const auto& [region, waiting] : asked_)
       place(region);
     return caf::actor_cast<caf::strong_actor_ptr>(seats_.placement.get());
@@ -296,6 +401,10 @@ private:
       quit(caf::exit_reason::kill);
       return true;
     }
+    if (role == "device" && !devices_.empty()) {
+      send_exit(devices_.begin()->second.now.handle, caf::exit_reason::kill);
+      return true;
+    }
     auto i = core_.find(role);
     if (i == core_.end())
       return false;
@@ -304,15 +413,15 @@ private:
   }
 
   void tell() {
-    record().set_detail("watches " + std::to_string(meshers_.size()) + " meshers and " + std::to_string(core_.size())
-                        + " other actors");
+    record().set_detail("watches " + std::to_string(meshers_.size()) + " meshers, " + std::to_string(devices_.size())
+                        + " devices and " + std::to_string(core_.size()) + " other actors");
   }
 
   supervisor_config config_;
   core_seats seats_;
   core_recipes recipes_;
-  device_actor device_;
   broadcaster_actor broadcaster_;
+  std::map<device_id, device_entry> devices_; ///< that are in use
   std::unordered_map<region_key, child> meshers_;
   std::unordered_map<region_key, std::vector<caf::typed_response_promise<mesher_actor>>> asked_;
   std::map<caf::actor_addr, region_key> regions_;

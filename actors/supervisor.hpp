@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace tessera {
 
@@ -20,14 +21,19 @@ struct core_seats {
   seat<partitioner_actor> partitioner;
   seat<broadcaster_actor> broadcaster;
   seat<placement_actor> placement;
-  seat<device_actor> device;
+  seat<std::vector<placed_device>> devices;
   seat<inspector_actor> inspector;
 };
 
 /// How those actors are started: at the start of the service, and again when one died. They may throw.
 struct core_recipes {
-  std::function<device_actor()> device; ///< with an empty field
-  std::function<placement_setup(const device_actor&)> placement;
+  /// With an empty field, or with one whose regions are all dropped before they are used again.
+  std::function<placed_device(device_id)> device;
+  /// The device that is started when no other is left: the CPU. If it fails like another, the service ends.
+  device_id spare;
+  /// Called when a device is taken out of use.
+  std::function<void(device_id)> retired;
+  std::function<placement_setup(const std::vector<placed_device>&)> placement;
   std::function<broadcaster_actor()> broadcaster;
   /// `successor`: makes the map again from the store, which outlives the partitioner.
   std::function<partitioner_setup(const supervisor_actor&, const broadcaster_actor&, bool successor)> partitioner;
@@ -49,8 +55,8 @@ struct supervisor_config {
 using supervisor_setup = supervisor_actor::extend<
   /// Watches an actor that has taken its seat, or a relay that must be told where ingest is.
   caf::reacts_to<caf::monitor_atom, std::string, caf::strong_actor_ptr>,
-  /// Kills the actor of a role (ingest, partitioner, broadcaster, placement, device, inspector, supervisor): a drill. Answers
-  /// false if there is no such role.
+  /// Kills the actor of a role (ingest, partitioner, broadcaster, placement, device: the first of them, inspector, supervisor): a
+  /// drill. Answers false if there is no such role.
   caf::replies_to<kill_atom, std::string>::with<bool>>;
 
 /// What stands in front of ingest, as the supervisor sees it: it is told of a new ingest.

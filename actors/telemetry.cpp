@@ -28,14 +28,4 @@ const char* to_string(refusal why) {
   return "internal";
 }
 
-void telemetry::set_backend(std::string name) {
-  std::lock_guard lock{mutex_};
-  backend_ = std::move(name);
-}
-
-std::string telemetry::backend() const {
-  std::lock_guard lock{mutex_};
-  return backend_;
-}
-
 } // namespace tessera

@@ -1,12 +1,12 @@
 #pragma once
 
 #include "actors/aside_log.hpp"
+#include "actors/device_board.hpp"
 #include "actors/time_histogram.hpp"
 
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 
 namespace tessera {
@@ -44,6 +44,10 @@ public:
   /// From ingest taking a keyframe to all its regions having it; from a keyframe's arrival to the patch that shows it.
   time_histogram keyframe_time, patch_time;
 
+  // -- devices ----------------------------------------------------------------
+  device_board devices;
+  counter device_failures{0}; ///< GPUs that were taken out of use
+
   // -- map --------------------------------------------------------------------
   gauge regions{0}, vertices{0}, triangles{0}; ///< of the newest patches
   counter patches{0}, patch_bytes{0};          ///< encoded
@@ -67,14 +71,6 @@ public:
     refused.fetch_add(1, std::memory_order_relaxed);
     refused_by[static_cast<size_t>(why)].fetch_add(1, std::memory_order_relaxed);
   }
-
-  void set_backend(std::string name);
-  /// cpu, or the GPU's name.
-  [[nodiscard]] std::string backend() const;
-
-private:
-  mutable std::mutex mutex_;
-  std::string backend_;
 };
 
 } // namespace tessera

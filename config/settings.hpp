@@ -19,7 +19,10 @@ struct settings {
   // work: with what it is made
   std::optional<uint32_t> threads; ///< none: one for each core that the process may use
   std::string backend;
-  uint64_t memory_cap_bytes = 0;
+  std::string gpus;                                      ///< all, how many, or which
+  uint64_t memory_cap_bytes = 0;                         ///< of each device
+  uint64_t memory_pool_bytes = 0, host_memory_bytes = 0; ///< of each GPU
+  uint32_t streams = 0;                                  ///< of each GPU
   uint64_t store_memory_bytes = 0;
   std::string store_dir;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -32,7 +33,7 @@ public:
   state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
     : map_(map), device_(std::move(device)), options_(std::move(options)) {
     map_.validate();
-    if (options_.threads > 1)
+    if (options_.threads > 1 && !options_.fields)
       pool_ = std::make_unique<region_pool>(
         options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
         // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
@@ -52,6 +53,8 @@ public:
         return done({outcome::duplicate, {}});
       }
     }
+    if (options_.fields)
+      return fuse(frame, std::move(done));
     if (!pool_)
       return take(frame, done);
     pool_->run([this, frame = std::move(frame), done = std::move(done)] {
@@ -98,6 +101,66 @@ public:
     return {};
   }
 
+  /// Has a keyframe taken whole. Waits for it if there is one thread, else while many are under way.
+  void fuse(const keyframe& frame, completion done) {
+    {
+      std::unique_lock lock(mutex_);
+      answered_.wait(lock, [this] { return under_way_ < most_under_way; });
+      if (failure_) {
+        lock.unlock();
+        return done({outcome::refused, "the map could not take an earlier keyframe"});
+      }
+      ++under_way_;
+    }
+    const auto start = clock::now();
+    options_.fields->fuse(
+      frame.body, frame.world_from_camera,
+      {.mesh = options_.extract_each, .keep_rays = options_.keep_rays, .times = options_.threads == 1},
+      [this, start, frame, done = std::move(done)](cuda::fuse_report report, const std::exception_ptr& failure) {
+        const double wall_s = seconds_since(start);
+        const verdict answer = fused(frame, report, failure, wall_s);
+        done(answer);
+        const std::lock_guard lock(mutex_);
+        --under_way_;
+        answered_.notify_all(); // with the lock: who waits may end this object
+      });
+    if (options_.threads == 1)
+      wait_for_fused();
+  }
+
+  verdict fused(const keyframe& frame, cuda::fuse_report& report, const std::exception_ptr& failure, double wall_s) {
+    const std::lock_guard lock(mutex_);
+    if (!failure) {
+      ++counts_.keyframes;
+      counts_.points += frame.body->size();
+      counts_.rays += report.rays;
+      for (const auto region : report.regions)
+        ++touched_[region];
+      if (options_.keep_rays)
+        live_[frame.id] = {{std::make_shared<const std::vector<ray>>(std::move(report.kept))}, frame.world_from_camera};
+      if (options_.threads == 1)
+        times_.push_back({report.upload_ms / 1e3, report.rays_ms / 1e3, report.integrate_ms / 1e3, report.extract_ms / 1e3,
+                          wall_s, report.kernels, report.copies, report.attempts, report.bytes_up, report.bytes_down});
+      return {};
+    }
+    live_.erase(frame.id);
+    try {
+      std::rethrow_exception(failure);
+    } catch (const cuda::torn_keyframe& torn) {
+      ++counts_.set_aside;
+      counts_.last_reason = torn.what();
+      return {outcome::refused, torn.what()};
+    } catch (...) {
+      failure_ = failure;
+    }
+    return {outcome::refused, "the map cannot take it: see the error that ends the work"};
+  }
+
+  void wait_for_fused() {
+    std::unique_lock lock(mutex_);
+    answered_.wait(lock, [this] { return under_way_ == 0; });
+  }
+
   void move(const keyframe_id& id, const pose* to, const completion& done) {
     if (!options_.keep_rays)
       return done({outcome::refused, "this map keeps no rays, so that nothing can be taken out of it"});
@@ -133,7 +196,15 @@ public:
   void finish() {
     if (pool_)
       pool_->wait();
+    wait_for_fused();
+    const std::lock_guard lock(mutex_);
+    if (failure_)
+      std::rethrow_exception(std::exchange(failure_, nullptr));
   }
+
+  ~state() { wait_for_fused(); }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
 
   offline_counts counts() const {
     const std::lock_guard lock(mutex_);
@@ -216,6 +287,8 @@ private:
       device_->extract(region);
   }
 
+  static constexpr size_t most_under_way = 16;
+
   const mapping map_;
   const std::unique_ptr<backend> device_;
   const offline_options options_;
@@ -224,6 +297,9 @@ private:
   std::unordered_map<region_key, uint64_t> touched_; ///< how many jobs each region got
   offline_counts counts_;
   std::vector<stage_times> times_;
+  size_t under_way_ = 0; ///< keyframes that a device takes whole
+  std::condition_variable answered_;
+  std::exception_ptr failure_;        ///< of such a keyframe
   std::unique_ptr<region_pool> pool_; ///< last: its threads use all of the above
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/backend.hpp"
+#include "gpu/cuda/async_fields.hpp"
 #include "messages/keyframe_sink.hpp"
 
 #include <functional>
@@ -18,14 +19,21 @@ struct offline_options {
   bool extract_each = false;
   /// Keeps every keyframe's rays, which retracting and revising need: 16 bytes a ray.
   bool keep_rays = false;
+  /// A device that takes keyframes whole; the backend must be the same one's. With more than one thread, several are under way.
+  std::shared_ptr<cuda::keyframe_device> fields;
   /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
   std::function<std::string(const keyframe&)> check;
 };
 
-/// Seconds that a keyframe took in each stage.
+/// Seconds that a keyframe took in each stage, and what it cost a device that takes keyframes whole.
 struct stage_times {
-  double rays_s = 0, integrate_s = 0, extract_s = 0;
-  [[nodiscard]] double total_s() const { return rays_s + integrate_s + extract_s; }
+  double upload_s = 0, rays_s = 0, integrate_s = 0, extract_s = 0;
+  double wall_s = 0; ///< of such a device, from the offer to the answer; its stages are as measured on the device
+  uint32_t kernels = 0, copies = 0, attempts = 0;
+  uint64_t bytes_up = 0, bytes_down = 0;
+  /// What the device itself was busy with the keyframe.
+  [[nodiscard]] double device_s() const { return upload_s + rays_s + integrate_s + extract_s; }
+  [[nodiscard]] double total_s() const { return wall_s > 0 ? wall_s : rays_s + integrate_s + extract_s; }
 };
 
 /// What became of the input.

@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,32 @@ struct memory_status {
   uint64_t away_bytes = 0;                     ///< host memory in use
   uint64_t moves_out = 0, moves_in = 0;        ///< so far, in regions
   uint64_t batches = 0, kernels = 0;           ///< so far
+};
+
+/// A keyframe's memory changed while it was copied; it says how.
+struct torn_keyframe : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// How a keyframe is taken whole.
+struct fuse_options {
+  bool mesh = false;      ///< meshes the regions that it changed; their meshes stay in device memory until the next batch
+  bool keep_rays = false; ///< the report holds the rays
+  bool times = false;     ///< the report tells how long each stage took
+};
+
+/// What became of a keyframe that was taken whole.
+struct fuse_report {
+  ray_counts counts;
+  uint64_t beyond = 0; ///< rays that write nothing, or leave the map
+  uint64_t rays = 0;
+  std::vector<ray> kept;                                               ///< the rays, if asked for
+  std::vector<region_key> regions;                                     ///< that it touched
+  uint64_t vertices = 0, triangles = 0;                                ///< of the meshes of these regions, if asked for
+  double upload_ms = 0, rays_ms = 0, integrate_ms = 0, extract_ms = 0; ///< on the device, if asked for
+  uint32_t kernels = 0, copies = 0;                                    ///< given to the device for it
+  uint64_t bytes_up = 0, bytes_down = 0;
+  uint32_t attempts = 1; ///< more than 1: regions or blocks had to be made room for first
 };
 
 /// The fields of all regions on one device, asked without waiting. What waits at the same time is done together: a batch takes a
@@ -64,6 +91,19 @@ public:
   virtual void drop(region_key region, done answer) = 0;
   /// As of the last batch.
   [[nodiscard]] virtual memory_status memory() const = 0;
+};
+
+/// A device that also takes keyframes whole, for maps of which all regions lie on it.
+class keyframe_device : public async_fields {
+public:
+  using fused = std::function<void(fuse_report, std::exception_ptr)>;
+  /// Makes a keyframe's rays and integrates them in all regions that they touch, as one, without the host in between; or changes
+  /// nothing. Several are under way at once. torn_keyframe: its memory changed. The body is held until the answer.
+  virtual void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer)
+    = 0;
+  /// A copy of a keyframe's points in memory from which this device reads by itself; others are copied there for each fuse().
+  /// Must not outlive the object. Throws std::bad_alloc.
+  [[nodiscard]] virtual std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) = 0;
 };
 
 /// The same as a backend whose calls wait.

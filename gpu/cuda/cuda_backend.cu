@@ -5,12 +5,16 @@
 
 namespace tessera::cuda {
 
-std::vector<std::string> list_devices() {
+std::vector<std::string> list_devices(std::string* why) {
   int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+  if (const auto result = cudaGetDeviceCount(&count); result != cudaSuccess) {
     (void)cudaGetLastError();
+    if (why != nullptr)
+      *why = std::string(cudaGetErrorName(result)) + ", " + cudaGetErrorString(result);
     return {};
   }
+  if (count == 0 && why != nullptr)
+    *why = "the driver knows none";
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};
@@ -20,7 +24,7 @@ std::vector<std::string> list_devices() {
   return names;
 }
 
-std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options) {
+std::unique_ptr<keyframe_device> open_device(int number, const mapping& map, const field_options& options) {
   const auto names = list_devices();
   if (number < 0 || static_cast<size_t>(number) >= names.size())
     throw std::invalid_argument("there is no GPU " + std::to_string(number) + ": this machine has "

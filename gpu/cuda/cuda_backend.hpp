@@ -9,12 +9,12 @@
 
 namespace tessera::cuda {
 
-/// Names of the GPUs that can be used, by their number; empty if there is none or the driver does not answer. Never throws for
-/// that.
-std::vector<std::string> list_devices();
+/// Names of the GPUs that can be used, by their number; empty if there is none or the driver does not answer, and then `why` is
+/// set to the reason. Never throws for that.
+std::vector<std::string> list_devices(std::string* why = nullptr);
 
 /// Opens a GPU. Throws std::invalid_argument if there is no GPU of that number, std::bad_alloc if it has no room for the pool,
 /// std::runtime_error if it fails.
-std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options);
+std::unique_ptr<keyframe_device> open_device(int number, const mapping& map, const field_options& options);
 
 } // namespace tessera::cuda

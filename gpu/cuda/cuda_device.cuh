@@ -7,6 +7,7 @@
 #include <cub/device/device_scan.cuh>
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -74,22 +75,46 @@ public:
   }
   void release_host(void* at) noexcept { (void)cudaFreeHost(at); }
 
-  /// A stream, and an event to wait for it without turning the processor.
+  /// An event. Waiting for it turns the processor for a moment, which most work does not outlast, and sleeps after that.
+  class mark {
+  public:
+    explicit mark(cuda_device& device) {
+      device.bind();
+      TESSERA_CUDA(cudaEventCreateWithFlags(&event_, cudaEventBlockingSync));
+    }
+    ~mark() { (void)cudaEventDestroy(event_); }
+    mark(const mark&) = delete;
+    mark& operator=(const mark&) = delete;
+
+    void wait() {
+      const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(500);
+      do {
+        const auto result = cudaEventQuery(event_);
+        if (result != cudaErrorNotReady) {
+          TESSERA_CUDA(result);
+          return;
+        }
+      } while (std::chrono::steady_clock::now() < until);
+      TESSERA_CUDA(cudaEventSynchronize(event_));
+    }
+    [[nodiscard]] double ms_since(const mark& earlier) const {
+      float ms = 0;
+      TESSERA_CUDA(cudaEventElapsedTime(&ms, earlier.event_, event_));
+      return ms;
+    }
+
+  private:
+    friend class cuda_device;
+    cudaEvent_t event_ = nullptr;
+  };
+
   class stream {
   public:
-    explicit stream(cuda_device& device) : device_(device), scratch_(device, 1 << 16) {
+    explicit stream(cuda_device& device) : device_(device), scratch_(device, 1 << 16), done_(device) {
       device.bind();
       TESSERA_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-      if (const auto result = cudaEventCreateWithFlags(&done_, cudaEventDisableTiming | cudaEventBlockingSync);
-          result != cudaSuccess) {
-        (void)cudaStreamDestroy(stream_);
-        TESSERA_CUDA(result);
-      }
     }
-    ~stream() {
-      (void)cudaEventDestroy(done_);
-      (void)cudaStreamDestroy(stream_);
-    }
+    ~stream() { (void)cudaStreamDestroy(stream_); }
     stream(const stream&) = delete;
     stream& operator=(const stream&) = delete;
 
@@ -121,21 +146,26 @@ public:
       run_each<<<device_.blocks_at_once_, 256, 0, stream_>>>(count, items_each, kernel);
       TESSERA_CUDA(cudaGetLastError());
     }
-    void scan(const uint32_t* in, uint32_t* out, size_t count) {
+    void scan(const uint64_t* in, uint64_t* out, size_t count) {
       ++kernels_;
-      size_t bytes = 0;
       const auto items = static_cast<uint32_t>(count);
-      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, items, stream_));
-      if (bytes > scratch_.size())
-        wait(); // an earlier scan may still use it
-      scratch_.ensure(bytes);
-      bytes = scratch_.size();
+      if (count > most_scanned_) {
+        size_t bytes = 0;
+        TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, items, stream_));
+        if (bytes > scratch_.size())
+          wait(); // an earlier scan may still use it
+        scratch_.ensure(bytes);
+        most_scanned_ = count;
+      }
+      size_t bytes = scratch_.size();
       TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(scratch_.data(), bytes, in, out, items, stream_));
     }
     void wait() {
-      TESSERA_CUDA(cudaEventRecord(done_, stream_));
-      TESSERA_CUDA(cudaEventSynchronize(done_));
+      set(done_);
+      done_.wait();
     }
+    void set(mark& at) { TESSERA_CUDA(cudaEventRecord(at.event_, stream_)); }
+    void after(mark& at) { TESSERA_CUDA(cudaStreamWaitEvent(stream_, at.event_, 0)); }
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
 
   private:
@@ -145,8 +175,9 @@ public:
     }
     cuda_device& device_;
     device_buffer<cuda_device, uint8_t> scratch_;
+    size_t most_scanned_ = 0;
+    mark done_;
     cudaStream_t stream_ = nullptr;
-    cudaEvent_t done_ = nullptr;
     uint64_t kernels_ = 0;
   };
 

@@ -26,14 +26,20 @@ concept device_like = requires(D d, void* p, size_t n) {
   d.release(p);
   d.release_host(p);
   typename D::stream;
-} && requires(typename D::stream s, void* to, const void* from, size_t n, const uint32_t* in, uint32_t* out) {
+  typename D::mark;                               // a point in a stream's work; made from a device
+} && requires(typename D::stream s, typename D::mark m, void* to, const void* from, size_t n, const uint32_t* in, const uint64_t* terms,
+              uint64_t* sums) {
   s.upload(to, from, n);     // pinned host memory to the device
   s.download(to, from, n);   // and back
   s.fill(to, n, uint8_t{});  // sets bytes
   s.launch(n, any_kernel{});                // items 0 .. n - 1
   s.launch_each(in, n, any_kernel{});       // items 0 .. *in * n - 1; *in is read on the device when the kernel starts
-  s.scan(in, out, n);        // out[i] = in[0] + .. + in[i - 1]
+  s.scan(terms, sums, n);    // sums[i] = terms[0] + .. + terms[i - 1]
   s.wait();                  // until all of the above is done; blocks this thread only
+  s.set(m);                  // the point after all of the above
+  s.after(m);                // what follows waits, on the device, for a point of another stream
+  m.wait();                  // until the device has come to it; blocks this thread only
+  { m.ms_since(m) } -> std::convertible_to<double>; // between two points that the device has come to
   { s.kernels() } -> std::convertible_to<uint64_t>; // launched so far; a scan counts as one
 };
 // clang-format on

@@ -18,9 +18,9 @@ class field_batch {
 public:
   using stream = typename Device::stream;
   field_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
-    : map_(map), stream_(work), store_(store), rays_(device), rays_up_(device), jobs_(device), jobs_up_(device),
-      fresh_(device, store.blocks()), state_(device, 1), state_down_(device, 1), any_(device), sums_(device), sums_down_(device) {
-  }
+    : map_(map), stream_(work), store_(store), rays_(device), rays_up_(device), jobs_(device), jobs_up_(device), walks_(device),
+      touches_(device), numbers_(device), state_(device, 1), state_down_(device, 1), any_(device), sums_(device),
+      sums_down_(device) {}
 
   /// Applies all jobs. Throws std::bad_alloc if there is no room for the blocks that they need; then nothing has changed.
   void integrate(std::span<const region_jobs> work, uint64_t batch) {
@@ -33,11 +33,8 @@ public:
     const uint64_t items = upload(work);
     if (items == 0)
       return;
-    while (!try_once(items)) {
-      store_.forget_wanted_blocks(keys);
-      if (!store_.make_room(state_down_[0].fresh, {keys.begin(), keys.end()}))
-        throw std::bad_alloc{};
-    }
+    while (!try_once(items))
+      store_.make_more_room(state_down_[0].fresh, {keys.begin(), keys.end()});
     for (const region_key key : keys)
       store_.find(key)->changed = true;
   }
@@ -107,17 +104,13 @@ private:
     uint64_t items = 0;
     size_t n = 0;
     for (const region_jobs& w : work) {
-      const chosen_region to = store_.chosen(w.region);
+      const uint32_t slot = store_.slot_of(w.region);
       for (const ray_job& job : w.jobs) {
         if (job.count == 0)
           continue;
         const part& p = parts[job.batch.rays.get()];
-        jobs_up_[n++] = {make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m),
-                         {to.origin[0], to.origin[1], to.origin[2]},
-                         to.slot,
-                         static_cast<uint32_t>(items),
-                         p.at + job.first - p.first,
-                         job.sign < 0 ? -1 : 1};
+        jobs_up_[n++] = {make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m), slot,
+                         static_cast<uint32_t>(items), p.at + job.first - p.first, job.sign < 0 ? -1 : 1};
         items += job.count;
       }
     }
@@ -129,24 +122,22 @@ private:
     return items;
   }
 
-  /// False if blocks are missing; nothing is written then, but wanted blocks stay marked.
+  /// False if blocks are wanting; nothing is written then.
   bool try_once(uint64_t items) {
+    walks_.ensure(items);
+    touches_.ensure(items);
+    numbers_.ensure(items);
     const field_view field = store_.view();
-    const job_rays input{jobs_.data(), job_count_, rays_.data()};
-    const uint32_t unused = store_.free_blocks();
+    const touch_list touches{walks_.data(), touches_.data(), static_cast<uint32_t>(items)};
     batch_state* state = state_.data();
     stream_.fill(state, sizeof(batch_state), 0);
-    stream_.launch(items, mark_blocks{field, input, fresh_.data(), store_.blocks(), state});
-    stream_.launch(1, settle_batch{state, unused});
-    stream_.launch_each(&state->fresh, 1, assign_blocks{field, fresh_.data(), state, unused});
-    stream_.launch_each(&state->fresh, 512, clear_blocks{field, state, unused});
-    stream_.launch(items, add_rays{field, input, state});
+    stream_.launch(items, walk_jobs{touches, jobs_.data(), job_count_, rays_.data(), numbers_.data()});
+    stream_.launch(items * touch_lanes, make_blocks{field, jobs_up_[0].frame, touches, state});
+    stream_.launch(items * touch_lanes, add_touches{field, jobs_up_[0].frame, touches, rays_.data(), numbers_.data(), state});
     stream_.download(state_down_.data(), state, sizeof(batch_state));
     stream_.wait();
-    if (state_down_[0].refused != 0)
-      return false;
-    store_.took(state_down_[0].fresh);
-    return true;
+    store_.set_free_blocks(state_down_[0].free_left);
+    return state_down_[0].wanting == 0;
   }
 
   field_stats stats_away(region_key key, const region_away& away) const {
@@ -184,7 +175,9 @@ private:
   device_buffer<Device, device_job> jobs_;
   pinned_buffer<Device, device_job> jobs_up_;
   uint32_t job_count_ = 0;
-  device_buffer<Device, uint32_t> fresh_;
+  device_buffer<Device, ray_walk> walks_;
+  device_buffer<Device, touch> touches_;
+  device_buffer<Device, uint32_t> numbers_;
   device_buffer<Device, batch_state> state_;
   pinned_buffer<Device, batch_state> state_down_;
   device_buffer<Device, uint32_t> any_;

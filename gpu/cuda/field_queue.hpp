@@ -2,6 +2,7 @@
 
 #include "gpu/cuda/async_fields.hpp"
 #include "gpu/cuda/field_batch.hpp"
+#include "gpu/cuda/keyframe_batch.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
 #include "gpu/cuda/ray_lane.hpp"
 
@@ -13,15 +14,16 @@
 
 namespace tessera::cuda {
 
-/// async_fields on a device: one thread for the fields, which takes all that waits and can be done together; and a few that make
+/// A keyframe_device: one thread for the fields, which takes all that waits and can be done together; and a few that make
 /// rays.
 template <device_like Device>
-class field_queue final : public async_fields {
+class field_queue final : public keyframe_device {
 public:
   /// Throws std::bad_alloc if the device has no room for the pool.
   field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
     : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
-      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), memory_(store_.status()) {
+      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_),
+      keyframes_(*device_, stream_, map, store_, meshes_, options.ray_lanes), memory_(store_.status()) {
     for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
       lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map));
     for (auto& lane : lanes_)
@@ -65,18 +67,25 @@ public:
   void extract(region_key region, mesh_done answer) override { add({task::extract, region, {}, std::move(answer)}); }
   void stats(region_key region, stats_done answer) override { add({task::stats, region, {}, std::move(answer)}); }
   void drop(region_key region, done answer) override { add({task::drop, region, {}, std::move(answer)}); }
+  void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options,
+            fused answer) override {
+    add({task::fuse, {}, {}, fuse_request{std::move(body), world_from_camera, options, std::move(answer)}});
+  }
+  [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override {
+    return std::make_shared<pinned_body<Device>>(*device_, body);
+  }
   [[nodiscard]] memory_status memory() const override {
     const std::scoped_lock lock(mutex_);
     return memory_;
   }
 
 private:
-  enum class task : uint8_t { integrate, extract, stats, drop };
+  enum class task : uint8_t { integrate, extract, stats, drop, fuse };
   struct request {
     task what;
     region_key region;
     std::vector<ray_job> jobs;
-    std::variant<done, mesh_done, stats_done> answer;
+    std::variant<done, mesh_done, stats_done, fuse_request> answer;
   };
   struct ray_request {
     std::shared_ptr<const keyframe_body> body;
@@ -102,6 +111,8 @@ private:
           answer(nullptr, why);
         else if constexpr (std::is_same_v<Answer, stats_done>)
           answer({}, why);
+        else if constexpr (std::is_same_v<Answer, fuse_request>)
+          answer.answer({}, why);
         else
           answer(why);
       },
@@ -116,7 +127,7 @@ private:
     work_.notify_all();
   }
 
-  /// Takes the first request, and all of its kind that do not pass another one of their region.
+  /// Takes the first request, and all of its kind that do not pass another one of their region, nor a whole keyframe.
   std::vector<request> take_batch() {
     std::vector<request> batch;
     std::deque<request> left;
@@ -125,12 +136,14 @@ private:
     const task what = waiting_.front().what;
     const size_t most
       = what == task::extract ? std::clamp<size_t>(most_entries / store_.table_size(), 1, most_requests) : most_requests;
+    bool stopped = false;
     for (auto& r : waiting_) {
+      stopped = stopped || r.what == task::fuse;
       size_t more = 0;
       for (const ray_job& job : r.jobs)
         more += job.count;
       const bool room = batch.empty() || (batch.size() < most && rays + more <= most_rays);
-      if (r.what == what && room && !passed.contains(r.region)) {
+      if (!stopped && r.what == what && room && !passed.contains(r.region)) {
         rays += more;
         batch.push_back(std::move(r));
       } else {
@@ -152,13 +165,57 @@ private:
         memory_ = store_.status();
         memory_.batches = batches_;
         memory_.kernels = stream_.kernels();
-        work_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+        work_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !keyframes_.is_idle(); });
         if (stopping_)
-          return;
-        batch = take_batch();
+          break;
+        if (!waiting_.empty() && waiting_.front().what == task::fuse && keyframes_.has_room()) {
+          batch.push_back(std::move(waiting_.front()));
+          waiting_.pop_front();
+        } else if (keyframes_.is_idle()) {
+          batch = take_batch();
+        }
+      }
+      if (batch.empty()) {
+        finish_keyframe(failure);
+        continue;
+      }
+      if (batch[0].what == task::fuse) {
+        start_keyframe(batch[0], failure);
+        continue;
       }
       ++batches_;
       run(batch, failure);
+    }
+    while (!keyframes_.is_idle())
+      finish_keyframe(failure);
+  }
+
+  void start_keyframe(request& r, std::exception_ptr& failure) {
+    if (failure)
+      return fail(r, failure);
+    auto& asked = std::get<fuse_request>(r.answer);
+    try {
+      keyframes_.start(asked);
+      return;
+    } catch (const std::bad_alloc&) {
+      return asked.answer({}, std::current_exception());
+    } catch (const std::invalid_argument&) {
+      return asked.answer({}, std::current_exception());
+    } catch (const torn_keyframe&) {
+      return asked.answer({}, std::current_exception());
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    fail(r, failure);
+    keyframes_.fail(failure);
+  }
+
+  void finish_keyframe(std::exception_ptr& failure) {
+    try {
+      keyframes_.finish(batches_);
+    } catch (...) {
+      failure = std::current_exception();
+      keyframes_.fail(failure);
     }
   }
 
@@ -217,6 +274,8 @@ private:
         store_.drop(key);
       answer_done(batch);
       break;
+    case task::fuse: // never in a batch
+      break;
     }
   }
   static void answer_done(std::span<request> batch) {
@@ -240,7 +299,7 @@ private:
       ray_counts counts;
       std::exception_ptr failure;
       try {
-        rays = lane.make(*r.body, r.world_from_camera, counts);
+        rays = lane.make_and_wait(*r.body, r.world_from_camera, counts);
       } catch (...) {
         failure = std::current_exception();
       }
@@ -254,6 +313,7 @@ private:
   region_store<Device> store_;
   field_batch<Device> fields_;
   mesh_batch<Device> meshes_;
+  keyframe_batch<Device> keyframes_;
   std::vector<std::unique_ptr<ray_lane<Device>>> lanes_;
   uint64_t batches_ = 0;
 

@@ -11,11 +11,10 @@ class mesh_batch {
 public:
   using stream = typename Device::stream;
   mesh_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
-    : voxel_m_(map.voxel_m), stream_(work), store_(store), cases_(device, 256), inside_(device), edges_(device), vertex_(device),
-      corner_(device), layer_vertices_(device), layer_corners_(device), vertex_counts_(device), corner_counts_(device),
-      vertices_before_(device), corners_before_(device), begins_(device), begins_down_(device), positions_(device),
-      normals_(device), colours_(device), keys_(device), indices_(device), positions_down_(device), normals_down_(device),
-      colours_down_(device), keys_down_(device), indices_down_(device) {
+    : voxel_m_(map.voxel_m), stream_(work), store_(store), cases_(device, 256), rows_(device), used_rows_(device),
+      counts_(device), befores_(device), region_count_(device, 1), region_count_up_(device, 1), begins_(device),
+      begins_down_(device), positions_(device), normals_(device), colours_(device), keys_(device), indices_(device),
+      positions_down_(device), normals_down_(device), colours_down_(device), keys_down_(device), indices_down_(device) {
     pinned_buffer<Device, case_row> cases(device, 256);
     for (size_t c = 0; c < 256; ++c) {
       cases[c].count = marching_cubes::table[c].count;
@@ -37,7 +36,7 @@ public:
     changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
     if (!changed.empty()) {
       store_.bring(changed, batch);
-      mesh_all(changed);
+      download(changed);
     }
     std::vector<std::shared_ptr<const mesh>> out;
     for (const region_key key : keys) {
@@ -47,46 +46,86 @@ public:
     return out;
   }
 
+  /// Makes room for meshes of so many blocks, regions, vertices and corners. What was made before is lost; nothing that uses it
+  /// may be under way.
+  void make_room(size_t blocks, size_t regions, size_t vertices, size_t corners) {
+    rows_.ensure(blocks);
+    used_rows_.ensure(64 * blocks);
+    counts_.ensure(regions * store_.table_size() + 1);
+    befores_.ensure(regions * store_.table_size() + 1);
+    positions_.ensure(3 * vertices);
+    normals_.ensure(3 * vertices);
+    colours_.ensure(3 * vertices);
+    keys_.ensure(vertices);
+    indices_.ensure(corners);
+  }
+  [[nodiscard]] size_t blocks() const { return rows_.size(); }
+  /// Regions that there is room for.
+  [[nodiscard]] size_t regions() const { return befores_.size() / store_.table_size(); }
+  [[nodiscard]] size_t vertices() const { return keys_.size(); }
+  [[nodiscard]] size_t corners() const { return indices_.size(); }
+
+  /// Has the blocks of regions listed, and meshed into device memory. The number of the regions is read on the device and is at
+  /// most `most_regions`. If room does not suffice, the state tells how much is needed; there it must be all zero before.
+  void mesh_regions(const block_list& list, const uint32_t* region_count, size_t most_regions) {
+    const field_view field = store_.view();
+    const mesh_scratch scratch = this->scratch(region_count, most_regions);
+    const uint32_t* listed = &list.state->listed;
+    stream_.launch_each(region_count, store_.table_size(), list_for_meshing{{field, list}, scratch});
+    stream_.launch_each(listed, 64, read_rows{field, list, scratch});
+    stream_.launch_each(listed, 64, find_cells{field, list, scratch});
+    stream_.launch_each(listed, 64, find_edges{field, list, scratch});
+    stream_.launch_each(listed, 8, number_layers{field, list, scratch});
+    stream_.scan(&counts_.data()->both, &befores_.data()->both, most_regions * store_.table_size() + 1);
+    stream_.launch_each(&list.state->rows, 16, write_meshes{field, list, scratch, arrays(), voxel_m_});
+  }
+
 private:
-  void mesh_all(const std::vector<region_key>& keys) {
-    const size_t blocks = store_.list(keys), voxels = blocks * 512, layers = blocks * 8,
-                 entries = keys.size() * store_.table_size() + 1;
-    inside_.ensure(voxels);
-    edges_.ensure(voxels);
-    vertex_.ensure(voxels);
-    corner_.ensure(voxels);
-    layer_vertices_.ensure(layers);
-    layer_corners_.ensure(layers);
-    vertex_counts_.ensure(entries);
-    corner_counts_.ensure(entries);
-    vertices_before_.ensure(entries);
-    corners_before_.ensure(entries);
+  [[nodiscard]] mesh_scratch scratch(const uint32_t* region_count, size_t most_regions) const {
+    return {cases_.data(),
+            rows_.data(),
+            used_rows_.data(),
+            counts_.data(),
+            befores_.data(),
+            region_count,
+            static_cast<uint32_t>(most_regions)};
+  }
+  [[nodiscard]] mesh_arrays arrays() const {
+    return {positions_.data(),
+            normals_.data(),
+            colours_.data(),
+            keys_.data(),
+            indices_.data(),
+            static_cast<uint32_t>(keys_.size()),
+            static_cast<uint32_t>(indices_.size())};
+  }
+
+  void download(const std::vector<region_key>& keys) {
+    const uint32_t blocks = store_.list(keys); // so that there is room for the list
+    make_room(blocks, keys.size(), vertices(), corners());
     begins_.ensure(keys.size() + 1);
     begins_down_.ensure(keys.size() + 1);
-
-    const field_view field = store_.view();
-    const block_list list = store_.listing();
-    mesh_scratch scratch{cases_.data(),         inside_.data(),        edges_.data(),
-                         vertex_.data(),        corner_.data(),        layer_vertices_.data(),
-                         layer_corners_.data(), vertex_counts_.data(), corner_counts_.data()};
-    stream_.fill(vertex_counts_.data(), entries * sizeof(uint32_t), 0);
-    stream_.fill(corner_counts_.data(), entries * sizeof(uint32_t), 0);
-    stream_.launch(voxels, classify_cells{field, list, scratch});
-    stream_.launch(voxels, find_edges{field, list, scratch});
-    stream_.launch(layers, number_layers{field, list, scratch});
-    stream_.scan(vertex_counts_.data(), vertices_before_.data(), entries);
-    stream_.scan(corner_counts_.data(), corners_before_.data(), entries);
-    scratch.vertices = vertices_before_.data();
-    scratch.corners = corners_before_.data();
-    stream_.launch(keys.size() + 1, find_begins{scratch, store_.table_size(), begins_.data()});
-    stream_.download(begins_down_.data(), begins_.data(), (keys.size() + 1) * sizeof(mesh_begin));
-    stream_.wait();
-
-    const size_t vertices = begins_down_[keys.size()].vertices, corners = begins_down_[keys.size()].corners;
-    const mesh_arrays out = make_room(vertices, corners);
+    region_count_up_[0] = static_cast<uint32_t>(keys.size());
+    stream_.upload(region_count_.data(), region_count_up_.data(), sizeof(uint32_t));
+    for (;;) {
+      store_.clear_listing();
+      mesh_regions(store_.listing(), region_count_.data(), keys.size());
+      stream_.launch(keys.size() + 1,
+                     find_begins{scratch(region_count_.data(), keys.size()), store_.table_size(), begins_.data()});
+      stream_.download(begins_down_.data(), begins_.data(), (keys.size() + 1) * sizeof(mesh_count));
+      stream_.wait();
+      const mesh_count all = begins_down_[keys.size()];
+      if (all.vertices() <= this->vertices() && all.corners() <= corners())
+        break;
+      make_room(blocks, keys.size(), all.vertices(), all.corners());
+    }
+    const size_t vertices = begins_down_[keys.size()].vertices(), corners = begins_down_[keys.size()].corners();
     if (corners != 0) {
-      stream_.launch(voxels, write_vertices{field, list, scratch, out, voxel_m_});
-      stream_.launch(voxels, write_corners{field, list, scratch, out});
+      positions_down_.ensure(3 * vertices);
+      normals_down_.ensure(3 * vertices);
+      colours_down_.ensure(3 * vertices);
+      keys_down_.ensure(vertices);
+      indices_down_.ensure(corners);
       stream_.download(positions_down_.data(), positions_.data(), 3 * vertices * sizeof(float));
       stream_.download(normals_down_.data(), normals_.data(), 3 * vertices * sizeof(float));
       stream_.download(colours_down_.data(), colours_.data(), 3 * vertices);
@@ -95,43 +134,31 @@ private:
       stream_.wait();
     }
     for (size_t r = 0; r < keys.size(); ++r) {
-      const auto [first, first_corner] = begins_down_[r];
-      const auto [end, end_corner] = begins_down_[r + 1];
+      const mesh_count first = begins_down_[r], end = begins_down_[r + 1];
       auto one = std::make_shared<mesh>();
-      one->positions.assign(positions_down_.data() + 3 * size_t{first}, positions_down_.data() + 3 * size_t{end});
-      one->normals.assign(normals_down_.data() + 3 * size_t{first}, normals_down_.data() + 3 * size_t{end});
-      one->colours.assign(colours_down_.data() + 3 * size_t{first}, colours_down_.data() + 3 * size_t{end});
-      one->keys.assign(keys_down_.data() + first, keys_down_.data() + end);
-      one->indices.assign(indices_down_.data() + first_corner, indices_down_.data() + end_corner);
+      one->positions.assign(positions_down_.data() + 3 * size_t{first.vertices()},
+                            positions_down_.data() + 3 * size_t{end.vertices()});
+      one->normals.assign(normals_down_.data() + 3 * size_t{first.vertices()}, normals_down_.data() + 3 * size_t{end.vertices()});
+      one->colours.assign(colours_down_.data() + 3 * size_t{first.vertices()}, colours_down_.data() + 3 * size_t{end.vertices()});
+      one->keys.assign(keys_down_.data() + first.vertices(), keys_down_.data() + end.vertices());
+      one->indices.assign(indices_down_.data() + first.corners(), indices_down_.data() + end.corners());
       region_record& region = *store_.find(keys[r]);
       region.surface = std::move(one);
       region.changed = false;
     }
   }
 
-  mesh_arrays make_room(size_t vertices, size_t corners) {
-    positions_.ensure(3 * vertices);
-    normals_.ensure(3 * vertices);
-    colours_.ensure(3 * vertices);
-    keys_.ensure(vertices);
-    indices_.ensure(corners);
-    positions_down_.ensure(3 * vertices);
-    normals_down_.ensure(3 * vertices);
-    colours_down_.ensure(3 * vertices);
-    keys_down_.ensure(vertices);
-    indices_down_.ensure(corners);
-    return {positions_.data(), normals_.data(), colours_.data(), keys_.data(), indices_.data()};
-  }
-
   float voxel_m_;
   stream& stream_;
   region_store<Device>& store_;
   device_buffer<Device, case_row> cases_;
-  device_buffer<Device, uint8_t> inside_, edges_;
-  device_buffer<Device, uint16_t> vertex_, corner_, layer_vertices_, layer_corners_;
-  device_buffer<Device, uint32_t> vertex_counts_, corner_counts_, vertices_before_, corners_before_;
-  device_buffer<Device, mesh_begin> begins_;
-  pinned_buffer<Device, mesh_begin> begins_down_;
+  device_buffer<Device, block_rows> rows_;
+  device_buffer<Device, uint32_t> used_rows_;
+  device_buffer<Device, mesh_count> counts_, befores_;
+  device_buffer<Device, uint32_t> region_count_;
+  pinned_buffer<Device, uint32_t> region_count_up_;
+  device_buffer<Device, mesh_count> begins_;
+  pinned_buffer<Device, mesh_count> begins_down_;
   device_buffer<Device, float> positions_, normals_;
   device_buffer<Device, uint8_t> colours_;
   device_buffer<Device, uint64_t> keys_;

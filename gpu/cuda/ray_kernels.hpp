@@ -88,10 +88,17 @@ struct add_points {
 
   TESSERA_HD void operator()(uint64_t i) const {
     const placed_point p = place_point(rules, points + 3 * i, confidence != nullptr ? confidence + i : nullptr);
+    // Neighbours in the image mostly share a cell: such runs of a warp are added up before they go to memory. 32 times 255 fits
+    // into half a word. Points that do not count come along as runs of their own.
+    const uint8_t* c = colours + channels * i;
+    uint32_t sums[4] = {p.place[0] | p.place[1] << 16, p.place[2] | 1u << 16, c[0] | static_cast<uint32_t>(c[1]) << 16, c[2]};
+    const bool has_sum = add_up_run(p.what == fate::valid ? p.cell : ~uint64_t{0}, sums);
     if (p.what != fate::valid) {
-      atomic_add(totals->fates[static_cast<uint32_t>(p.what)], 1u);
+      append(totals->fates[static_cast<uint32_t>(p.what)]);
       return;
     }
+    if (!has_sum)
+      return;
     const uint64_t name = p.cell + 1, h = p.cell * 0x9e3779b97f4a7c15u;
     uint32_t at = static_cast<uint32_t>(h >> 32 ^ h >> 13) & mask;
     for (;; at = (at + 1) & mask) {
@@ -106,14 +113,33 @@ struct add_points {
       if (seen == name)
         break;
     }
-    const uint8_t* c = colours + channels * i;
-    cell& sum = table[at];
-    atomic_add(sum.place_xy, p.place[0] | static_cast<uint64_t>(p.place[1]) << 32);
-    atomic_add(sum.place_z_count, p.place[2] | uint64_t{1} << 32);
-    atomic_add(sum.red_green, c[0] | static_cast<uint64_t>(c[1]) << 32);
-    atomic_add(sum.blue, static_cast<uint64_t>(c[2]));
+    const auto spread = [](uint32_t halves) { return (halves & 0xffff) | static_cast<uint64_t>(halves >> 16) << 32; };
+    cell& to = table[at];
+    atomic_add(to.place_xy, spread(sums[0]));
+    atomic_add(to.place_z_count, spread(sums[1]));
+    atomic_add(to.red_green, spread(sums[2]));
+    atomic_add(to.blue, static_cast<uint64_t>(sums[3]));
   }
 };
+
+/// The ray of a cell.
+TESSERA_HD ray ray_of(const cell& sum) {
+  const auto count = static_cast<uint32_t>(sum.place_z_count >> 32);
+  const auto mean = [count](uint64_t of) { return (static_cast<uint32_t>(of) + count / 2) / count; };
+  const auto position = [&](int axis, uint64_t of) {
+    const auto key = static_cast<uint32_t>(((sum.name - 1) >> 21 * axis) & 0x1fffff);
+    return (static_cast<int32_t>(key) - (1 << 20)) * 256 + static_cast<int32_t>(mean(of));
+  };
+  ray out;
+  out.x = position(0, sum.place_xy);
+  out.y = position(1, sum.place_xy >> 32);
+  out.z = position(2, sum.place_z_count);
+  out.r = static_cast<uint8_t>(mean(sum.red_green));
+  out.g = static_cast<uint8_t>(mean(sum.red_green >> 32));
+  out.b = static_cast<uint8_t>(mean(sum.blue));
+  out.points = static_cast<uint8_t>(count < 255 ? count : 255);
+  return out;
+}
 
 /// Item: an occupied cell. Makes its ray and empties it for the next keyframe.
 struct make_ray {
@@ -123,22 +149,8 @@ struct make_ray {
 
   TESSERA_HD void operator()(uint64_t i) const {
     cell& from = table[used[i]];
-    const cell sum = from;
+    rays[i] = ray_of(from);
     from = {};
-    const auto count = static_cast<uint32_t>(sum.place_z_count >> 32);
-    const auto mean = [count](uint64_t of) { return (static_cast<uint32_t>(of) + count / 2) / count; };
-    const auto position = [&](int axis, uint64_t of) {
-      const auto key = static_cast<uint32_t>(((sum.name - 1) >> 21 * axis) & 0x1fffff);
-      return (static_cast<int32_t>(key) - (1 << 20)) * 256 + static_cast<int32_t>(mean(of));
-    };
-    ray& out = rays[i];
-    out.x = position(0, sum.place_xy);
-    out.y = position(1, sum.place_xy >> 32);
-    out.z = position(2, sum.place_z_count);
-    out.r = static_cast<uint8_t>(mean(sum.red_green));
-    out.g = static_cast<uint8_t>(mean(sum.red_green >> 32));
-    out.b = static_cast<uint8_t>(mean(sum.blue));
-    out.points = static_cast<uint8_t>(count < 255 ? count : 255);
   }
 };
 

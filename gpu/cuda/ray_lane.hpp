@@ -16,43 +16,53 @@ namespace tessera::cuda {
 template <device_like Device>
 class ray_lane {
 public:
+  using stream = typename Device::stream;
+  using mark = typename Device::mark;
+  struct copied_bytes {
+    size_t bytes = 0;
+    uint32_t copies = 0;
+  };
+
   ray_lane(Device& device, const mapping& map)
-    : map_(map), stream_(device), staged_(device), input_(device), table_(device), used_(device), rays_(device),
+    : map_(map), copies_(device), stream_(device), copied_{mark(device), mark(device), mark(device), mark(device)},
+      staged_(device), points_(device), confidence_(device), colours_(device), table_(device), used_(device), rays_(device),
       rays_out_(device), totals_(device, 1), totals_out_(device, 1) {}
 
-  /// The same set of rays as tessera::make_rays, in another order.
-  std::vector<ray> make(const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
-    const size_t total = body.size();
+  /// The same set of rays as tessera::make_rays, in another order. Waits.
+  std::vector<ray> make_and_wait(const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
     counts = {};
-    if (total == 0)
+    if (body.size() == 0)
       return {};
-    if (total > most_points)
-      throw std::invalid_argument("a keyframe has at most 16777216 points");
     try {
-      return make_rays(body, world_from_camera, total, counts);
+      make(body, world_from_camera, false);
+      download_totals();
+      stream_.wait();
+      uint64_t count = 0;
+      read_totals(counts, count);
+      return download(count);
     } catch (...) {
-      cells_ = 0; // the table may be left half full
+      abandon();
       throw;
     }
   }
 
-private:
-  static constexpr size_t most_points = size_t{1} << 24;
-
-  std::vector<ray> make_rays(const keyframe_body& body, const pose& world_from_camera, size_t total, ray_counts& counts) {
-    prepare_table(total);
-    used_.ensure(total);
-    rays_.ensure(total);
-    const size_t points = 12 * total, confidence = body.confidence().empty() ? 0 : 4 * total, colours = body.channels() * total;
-    staged_.ensure(points + confidence + colours);
-    input_.ensure(points + confidence + colours);
-    std::memcpy(staged_.data(), body.points().data(), points);
-    if (confidence != 0)
-      std::memcpy(staged_.data() + points, body.confidence().data(), confidence);
-    std::memcpy(staged_.data() + points + confidence, body.colours().data(), colours);
-    stream_.upload(input_.data(), staged_.data(), points + confidence + colours);
-    stream_.fill(totals_.data(), sizeof(ray_totals), 0);
-
+  /// Begins to copy a keyframe's points to the device and to make rays of them, in parts, so that one part is worked while the
+  /// next is copied. `pinned`: without a copy in between, from where they are, which must stay. `begun` and `uploaded`, if given,
+  /// are set before and after the copies. Throws torn_keyframe, std::invalid_argument for too many points; abandon() then.
+  copied_bytes make(const keyframe_body& body, const pose& world_from_camera, bool pinned, mark* begun = nullptr,
+                    mark* uploaded = nullptr) {
+    points_here_ = body.size();
+    if (points_here_ > most_points)
+      throw std::invalid_argument("a keyframe has at most 16777216 points");
+    prepare(points_here_);
+    const bool with_confidence = !body.confidence().empty();
+    const size_t channels = body.channels();
+    points_.ensure(3 * points_here_);
+    colours_.ensure(channels * points_here_);
+    confidence_.ensure(with_confidence ? points_here_ : 0);
+    const size_t colours_at = 12 * points_here_, confidence_at = colours_at + channels * points_here_;
+    if (!pinned)
+      staged_.ensure(confidence_at + (with_confidence ? 4 * points_here_ : 0));
     const auto& m = world_from_camera.m;
     const point_rules rules{{m[0], m[4], m[8], m[1], m[5], m[9], m[2], m[6], m[10]},
                             {m[3], m[7], m[11]},
@@ -60,28 +70,86 @@ private:
                             map_.min_range_m * map_.min_range_m,
                             map_.max_range_m * map_.max_range_m,
                             map_.min_confidence};
-    const auto* first = reinterpret_cast<const float*>(input_.data());
-    stream_.launch(total,
-                   add_points{rules, first, input_.data() + points + confidence, confidence != 0 ? first + 3 * total : nullptr,
-                              body.channels(), table_.data(), static_cast<uint32_t>(cells_ - 1), used_.data(), totals_.data()});
-    stream_.launch_each(&totals_.data()->cells, 1, make_ray{table_.data(), used_.data(), rays_.data()});
-    stream_.download(totals_out_.data(), totals_.data(), sizeof(ray_totals));
-    stream_.wait();
+    copied_bytes out;
+    const auto copy = [&](void* to, const void* from, size_t staged_at, size_t bytes) {
+      if (!pinned)
+        from = std::memcpy(staged_.data() + staged_at, from, bytes);
+      copies_.upload(to, from, bytes);
+      out.bytes += bytes;
+      ++out.copies;
+    };
+    stream_.fill(totals_.data(), sizeof(ray_totals), 0);
+    if (begun != nullptr)
+      copies_.set(*begun);
+    const size_t parts = points_here_ < least_split ? 1 : most_parts;
+    for (size_t part = 0; part < parts; ++part) {
+      const size_t first = points_here_ * part / parts, count = points_here_ * (part + 1) / parts - first;
+      if (count == 0)
+        continue;
+      copy(points_.data() + 3 * first, body.points().data() + 3 * first, 12 * first, 12 * count);
+      copy(colours_.data() + channels * first, body.colours().data() + channels * first, colours_at + channels * first,
+           channels * count);
+      if (with_confidence)
+        copy(confidence_.data() + first, body.confidence().data() + first, confidence_at + 4 * first, 4 * count);
+      copies_.set(copied_[part]);
+      stream_.after(copied_[part]);
+      stream_.launch(count, add_points{rules, points_.data() + 3 * first, colours_.data() + channels * first,
+                                       with_confidence ? confidence_.data() + first : nullptr, body.channels(), table_.data(),
+                                       static_cast<uint32_t>(cells_ - 1), used_.data(), totals_.data()});
+    }
+    if (uploaded != nullptr) {
+      copies_.set(*uploaded);
+      stream_.after(*uploaded);
+    }
+    if (!pinned)
+      if (auto torn = body.torn(); !torn.empty())
+        throw torn_keyframe(torn);
+    stream_.launch_each(count(), 1, make_ray{table_.data(), used_.data(), rays_.data()});
+    return out;
+  }
+  void download_totals() { stream_.download(totals_out_.data(), totals_.data(), sizeof(ray_totals)); }
 
+  /// What came of it, once the stream has come so far.
+  void read_totals(ray_counts& counts, uint64_t& rays) const {
     const ray_totals& t = totals_out_[0];
-    rays_out_.ensure(t.cells);
-    stream_.download(rays_out_.data(), rays_.data(), t.cells * sizeof(ray));
-    stream_.wait();
     counts.not_finite = t.fates[static_cast<size_t>(fate::not_finite)];
     counts.out_of_range = t.fates[static_cast<size_t>(fate::out_of_range)];
     counts.low_confidence = t.fates[static_cast<size_t>(fate::low_confidence)];
     counts.beyond_map = t.fates[static_cast<size_t>(fate::beyond_map)];
-    counts.valid = total - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
-    return {rays_out_.data(), rays_out_.data() + t.cells};
+    counts.valid = points_here_ - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
+    rays = t.cells;
+  }
+  /// The rays made last. Waits.
+  std::vector<ray> download(size_t count) {
+    rays_out_.ensure(count);
+    stream_.download(rays_out_.data(), rays_.data(), count * sizeof(ray));
+    stream_.wait();
+    return {rays_out_.data(), rays_out_.data() + count};
+  }
+  /// Something threw in between: what the stream was told is waited for, and the table, perhaps half full, is made anew.
+  void abandon() noexcept {
+    try {
+      copies_.wait();
+      stream_.wait();
+    } catch (...) { // whoever asks next is told
+    }
+    cells_ = 0;
   }
 
-  /// A quarter more cells than points, at least: probing ends, and mostly soon.
-  void prepare_table(size_t points) {
+  [[nodiscard]] stream& work() { return stream_; }
+  [[nodiscard]] const ray* rays() const { return rays_.data(); }
+  /// How many there are, on the device.
+  [[nodiscard]] const uint32_t* count() const { return &totals_.data()->cells; }
+  [[nodiscard]] size_t points() const { return points_here_; }
+
+private:
+  static constexpr size_t most_points = size_t{1} << 24;
+  static constexpr size_t most_parts = 4, least_split = size_t{1} << 16;
+
+  /// Room for a keyframe; of cells a quarter more than points, at least: probing ends, and mostly soon.
+  void prepare(size_t points) {
+    used_.ensure(points);
+    rays_.ensure(points);
     const size_t want = std::bit_ceil(points + points / 4 + 1);
     if (want <= cells_)
       return;
@@ -91,16 +159,18 @@ private:
   }
 
   mapping map_;
-  typename Device::stream stream_;
+  stream copies_, stream_;
+  mark copied_[most_parts];
   pinned_buffer<Device, uint8_t> staged_;
-  device_buffer<Device, uint8_t> input_;
+  device_buffer<Device, float> points_, confidence_;
+  device_buffer<Device, uint8_t> colours_;
   device_buffer<Device, cell> table_; ///< of which the first cells_ are empty between keyframes
   device_buffer<Device, uint32_t> used_;
   device_buffer<Device, ray> rays_;
   pinned_buffer<Device, ray> rays_out_;
   device_buffer<Device, ray_totals> totals_;
   pinned_buffer<Device, ray_totals> totals_out_;
-  size_t cells_ = 0;
+  size_t cells_ = 0, points_here_ = 0;
 };
 
 } // namespace tessera::cuda

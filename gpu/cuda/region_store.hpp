@@ -7,11 +7,14 @@
 #include "gpu/cuda/field_kernels.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <map>
 #include <new>
 #include <set>
 #include <span>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace tessera::cuda {
@@ -43,34 +46,53 @@ public:
   region_store(Device& device, stream& work, const mapping& map, const field_options& options)
     : options_(options), region_voxels_(static_cast<int32_t>(map.region_voxels)), stream_(work), edge_(map.region_voxels / 8 + 1),
       table_size_(edge_ * edge_ * edge_), blocks_(block_count(options)), slots_(slot_count(options, table_size_)),
-      free_blocks_(blocks_), tables_(device, size_t{slots_} * table_size_), words_(device, size_t{blocks_} * 512),
-      free_(device, blocks_), chosen_(device, 16), chosen_up_(device, 16), listed_(device, 1024), listed_down_(device),
-      place_(device), lengths_(device, 2), lengths_down_(device, 2), entries_(device), entries_up_(device),
-      transfer_(device, transfer_blocks * 512), transfer_host_(device, transfer_blocks * 512) {
+      directory_size_(std::bit_ceil(slots_ * 2)), free_blocks_(blocks_), keys_(slots_),
+      tables_(device, size_t{slots_} * table_size_), words_(device, size_t{blocks_} * 512), free_(device, blocks_),
+      free_count_(device, 1), directory_(device, directory_bytes()), directory_up_(device, directory_bytes()),
+      slots_here_(device), slots_up_(device), listed_(device, 1024), listed_down_(device), place_(device), state_(device, 1),
+      state_down_(device, 1), entries_(device), entries_up_(device), transfer_(device, transfer_blocks * 512),
+      transfer_host_(device, transfer_blocks * 512) {
     stream_.fill(tables_.data(), size_t{slots_} * table_size_ * sizeof(uint32_t), 0);
+    stream_.fill(words_.data(), size_t{blocks_} * 512 * sizeof(voxel_words), 0);
     stream_.launch(blocks_, fill_free_stack{free_.data(), blocks_});
+    tell_free_count();
     stream_.wait();
     for (uint32_t s = slots_; s > 0; --s)
       free_slots_.push_back(s - 1);
   }
 
-  [[nodiscard]] field_view view() const {
-    return {tables_.data(), words_.data(), free_.data(), edge_, table_size_, region_voxels_ + lattice::apron};
+  /// For kernels that come after what was asked of this object.
+  [[nodiscard]] field_view view() {
+    publish_directory();
+    const uint8_t* names = directory_.data();
+    const uint8_t* slots = names + size_t{directory_size_} * sizeof(uint64_t);
+    const uint8_t* origins = slots + size_t{directory_size_} * sizeof(uint32_t);
+    return {tables_.data(),
+            words_.data(),
+            free_.data(),
+            free_count_.data(),
+            reinterpret_cast<const uint64_t*>(names),
+            reinterpret_cast<const uint32_t*>(slots),
+            reinterpret_cast<const int32_t*>(origins),
+            directory_size_ - 1,
+            edge_,
+            table_size_,
+            region_voxels_,
+            region_voxels_ + lattice::apron};
   }
   [[nodiscard]] uint32_t table_size() const { return table_size_; }
   [[nodiscard]] uint32_t blocks() const { return blocks_; }
-  [[nodiscard]] uint32_t free_blocks() const { return free_blocks_; }
-  /// The jobs of a batch took blocks off the stack.
-  void took(uint32_t blocks) { free_blocks_ -= blocks; }
+  [[nodiscard]] uint32_t slots() const { return slots_; }
+  /// So many blocks were left by a batch that is done.
+  void set_free_blocks(uint32_t blocks) { free_blocks_ = blocks; }
+  /// The region that has a slot.
+  [[nodiscard]] region_key key_of(uint32_t slot) const { return keys_.at(slot); }
+  [[nodiscard]] uint32_t slot_of(region_key key) const { return regions_.at(key).slot; }
 
   [[nodiscard]] region_record* find(region_key key) {
     const auto at = regions_.find(key);
     return at != regions_.end() ? &at->second : nullptr;
   }
-  [[nodiscard]] chosen_region chosen(region_key key) {
-    return {regions_.at(key).slot, {key.x * region_voxels_, key.y * region_voxels_, key.z * region_voxels_}};
-  }
-
   /// Has all these regions on the device, those that there are not yet as empty ones; others may leave for it. Throws
   /// std::bad_alloc if they do not all fit: then some may have moved, but none has changed.
   void bring(const keys& wanted, uint64_t batch) {
@@ -80,7 +102,7 @@ public:
       region_record& region = at->second;
       if (region.slot == region_record::nowhere) {
         try {
-          settle(region, keep);
+          settle(key, region, keep);
         } catch (...) {
           if (fresh)
             regions_.erase(at);
@@ -91,12 +113,17 @@ public:
     }
   }
 
-  /// Sends regions away, the least recently touched first, until so many blocks are unused. False if that cannot be.
-  bool make_room(uint64_t blocks, const std::set<region_key>& keep) {
-    while (free_blocks_ < blocks)
+  /// A batch made `made` blocks and then found none left. Sends regions away, the least recently touched first, until there are
+  /// as many and some more. Throws std::bad_alloc if not one can leave; then takes the blocks back that were made for nothing.
+  void make_more_room(uint64_t made, const std::set<region_key>& keep) {
+    bool some = false;
+    for (const uint64_t blocks = made / 2 + 16; free_blocks_ < blocks || !some; some = true)
       if (!send_one_away(keep))
-        return false;
-    return true;
+        break;
+    if (some)
+      return;
+    release_unused({keep.begin(), keep.end()});
+    throw std::bad_alloc{};
   }
 
   void drop(region_key key) {
@@ -109,41 +136,34 @@ public:
     regions_.erase(at);
   }
 
+  /// Puts the slots of regions into device memory, and room for a list of their blocks.
+  void choose(const keys& which) {
+    slots_here_.ensure(which.size());
+    slots_up_.ensure(which.size());
+    for (size_t i = 0; i < which.size(); ++i)
+      slots_up_[i] = slot_of(which[i]);
+    stream_.upload(slots_here_.data(), slots_up_.data(), which.size() * sizeof(uint32_t));
+    place_.ensure(which.size() * table_size_);
+  }
   /// Lists the blocks of regions that are on the device. The list is good until the next call, and until its regions change.
   /// Returns its length after waiting for it.
   uint32_t list(const keys& which) {
-    const size_t entries = which.size() * table_size_;
-    chosen_.ensure(which.size());
-    chosen_up_.ensure(which.size());
-    place_.ensure(entries);
-    for (size_t i = 0; i < which.size(); ++i)
-      chosen_up_[i] = chosen(which[i]);
+    choose(which);
     for (;;) {
-      stream_.upload(chosen_.data(), chosen_up_.data(), which.size() * sizeof(chosen_region));
-      stream_.fill(lengths_.data(), 2 * sizeof(uint32_t), 0);
-      stream_.launch(entries, list_blocks{view(), listing()});
-      stream_.download(lengths_down_.data(), lengths_.data(), 2 * sizeof(uint32_t));
+      stream_.fill(state_.data(), sizeof(batch_state), 0);
+      stream_.launch(which.size() * table_size_, list_blocks{view(), listing()});
+      stream_.download(state_down_.data(), state_.data(), sizeof(batch_state));
       stream_.wait();
-      if (lengths_down_[1] <= listed_.size())
-        return lengths_down_[0];
-      listed_.ensure(lengths_down_[1]);
+      if (state_down_[0].wanted <= listed_.size())
+        return state_down_[0].listed;
+      listed_.ensure(state_down_[0].wanted);
     }
   }
+  /// Forgets the list, so that a kernel can make it again.
+  void clear_listing() { stream_.fill(state_.data(), sizeof(batch_state), 0); }
   /// The list last made, for kernels.
   [[nodiscard]] block_list listing() const {
-    return {chosen_.data(),  listed_.data(),     place_.data(), static_cast<uint32_t>(listed_.size()),
-            lengths_.data(), lengths_.data() + 1};
-  }
-
-  /// Blocks that are marked as wanted in these regions are not any more.
-  void forget_wanted_blocks(const keys& which) {
-    entries_.ensure(which.size());
-    entries_up_.ensure(which.size());
-    for (size_t i = 0; i < which.size(); ++i)
-      entries_up_[i] = regions_.at(which[i]).slot;
-    stream_.upload(entries_.data(), entries_up_.data(), which.size() * sizeof(uint32_t));
-    stream_.launch(which.size() * table_size_, forget_wanted{view(), entries_.data()});
-    stream_.wait();
+    return {slots_here_.data(), listed_.data(), place_.data(), static_cast<uint32_t>(listed_.size()), state_.data()};
   }
 
   [[nodiscard]] memory_status status() const {
@@ -174,18 +194,21 @@ private:
   }
 
   /// Gives a region a slot, and its blocks if it has any in host memory.
-  void settle(region_record& region, const std::set<region_key>& keep) {
+  void settle(region_key key, region_record& region, const std::set<region_key>& keep) {
     const auto blocks = static_cast<uint32_t>(region.away.entries.size());
     while (free_slots_.empty())
       if (!send_one_away(keep))
         throw std::bad_alloc{};
-    if (!make_room(blocks, keep))
-      throw std::bad_alloc{};
+    while (free_blocks_ < blocks)
+      if (!send_one_away(keep))
+        throw std::bad_alloc{};
     const uint32_t slot = free_slots_.back();
     if (blocks != 0)
       copy_in_blocks(region.away, slot);
     free_slots_.pop_back();
     region.slot = slot;
+    keys_[slot] = key;
+    directory_changed_ = true;
     if (blocks != 0) {
       away_bytes_ -= region.away.bytes();
       region.away = {};
@@ -209,6 +232,7 @@ private:
       stream_.wait();
     }
     free_blocks_ -= blocks;
+    tell_free_count();
   }
 
   /// Moves the least recently touched region that need not stay. False if there is none, or the host has no room for it.
@@ -253,27 +277,76 @@ private:
 
   void release(region_key key, region_record& region) { release_listed(list({key}), region); }
   void release_listed(uint32_t blocks, region_record& region) {
-    stream_.launch(blocks, release_blocks{view(), listing(), free_blocks_});
+    stream_.launch(size_t{blocks} * 512, release_blocks{view(), listing(), nullptr});
     stream_.wait();
     free_blocks_ += blocks;
     free_slots_.push_back(region.slot);
     region.slot = region_record::nowhere;
+    directory_changed_ = true;
+  }
+  /// Blocks of these regions that are all zero become unused.
+  void release_unused(const keys& which) {
+    keys here;
+    for (const region_key key : which)
+      if (const region_record* region = find(key); region != nullptr && region->slot != region_record::nowhere)
+        here.push_back(key);
+    const uint32_t blocks = list(here);
+    entries_.ensure(blocks);
+    entries_up_.ensure(1);
+    stream_.fill(entries_.data(), blocks * sizeof(uint32_t), 0);
+    stream_.launch(size_t{blocks} * 8, find_used{view(), listing(), entries_.data()});
+    stream_.launch(size_t{blocks} * 512, release_blocks{view(), listing(), entries_.data()});
+    stream_.download(entries_up_.data(), free_count_.data(), sizeof(uint32_t));
+    stream_.wait();
+    free_blocks_ = entries_up_[0];
+  }
+  void tell_free_count() { stream_.launch(1, set_free_count{free_count_.data(), free_blocks_}); }
+
+  [[nodiscard]] size_t directory_bytes() const {
+    return size_t{directory_size_} * (sizeof(uint64_t) + sizeof(uint32_t)) + size_t{slots_} * 3 * sizeof(int32_t);
+  }
+  /// Writes anew where regions are, if that has changed. All work was waited for since the last time.
+  void publish_directory() {
+    if (!std::exchange(directory_changed_, false))
+      return;
+    std::memset(directory_up_.data(), 0, directory_bytes());
+    auto* names = reinterpret_cast<uint64_t*>(directory_up_.data());
+    auto* slots = reinterpret_cast<uint32_t*>(names + directory_size_);
+    auto* origins = reinterpret_cast<int32_t*>(slots + directory_size_);
+    for (const auto& [key, region] : regions_) {
+      if (region.slot == region_record::nowhere)
+        continue;
+      const uint64_t name = region_name(key.x, key.y, key.z);
+      uint32_t at = directory_start(name) & (directory_size_ - 1);
+      while (names[at] != 0)
+        at = (at + 1) & (directory_size_ - 1);
+      names[at] = name;
+      slots[at] = region.slot;
+      const int32_t first[3] = {key.x * region_voxels_, key.y * region_voxels_, key.z * region_voxels_};
+      std::copy_n(first, 3, origins + 3 * size_t{region.slot});
+    }
+    stream_.upload(directory_.data(), directory_up_.data(), directory_bytes());
   }
 
   field_options options_;
   int32_t region_voxels_;
   stream& stream_;
-  uint32_t edge_, table_size_, blocks_, slots_, free_blocks_;
+  uint32_t edge_, table_size_, blocks_, slots_, directory_size_, free_blocks_;
+  bool directory_changed_ = true;
+  std::vector<region_key> keys_; ///< by slot
   device_buffer<Device, uint32_t> tables_;
   device_buffer<Device, voxel_words> words_;
   device_buffer<Device, uint32_t> free_;
-  device_buffer<Device, chosen_region> chosen_;
-  pinned_buffer<Device, chosen_region> chosen_up_;
+  device_buffer<Device, uint32_t> free_count_;
+  device_buffer<Device, uint8_t> directory_; ///< names, slots, origins: see field_view
+  pinned_buffer<Device, uint8_t> directory_up_;
+  device_buffer<Device, uint32_t> slots_here_;
+  pinned_buffer<Device, uint32_t> slots_up_;
   device_buffer<Device, listed_block> listed_;
   pinned_buffer<Device, listed_block> listed_down_;
   device_buffer<Device, uint32_t> place_;
-  device_buffer<Device, uint32_t> lengths_;
-  pinned_buffer<Device, uint32_t> lengths_down_;
+  device_buffer<Device, batch_state> state_;
+  pinned_buffer<Device, batch_state> state_down_;
   device_buffer<Device, uint32_t> entries_;
   pinned_buffer<Device, uint32_t> entries_up_;
   device_buffer<Device, voxel_words> transfer_;

@@ -1,6 +1,6 @@
-#include "net/commands/choose_backend.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
+#include "net/commands/times_file.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -10,6 +10,7 @@
 #include <chrono>
 #include <ostream>
 #include <stdexcept>
+#include <utility>
 
 namespace tessera {
 
@@ -23,28 +24,54 @@ uint64_t peak_rss_bytes() {
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
-/// The value that a share of the values does not exceed, in milliseconds.
-double quantile_ms(std::vector<double> seconds, double share) {
-  if (seconds.empty())
+/// The value that a share of the values does not exceed.
+double quantile(std::vector<double> values, double share) {
+  if (values.empty())
     return 0;
-  std::sort(seconds.begin(), seconds.end());
-  const auto at = static_cast<size_t>(share * static_cast<double>(seconds.size() - 1) + 0.5);
-  return seconds[at] * 1e3;
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
 }
 
-nlohmann::ordered_json stage(const std::vector<stage_times>& times, double (*value)(const stage_times&)) {
-  std::vector<double> seconds;
-  seconds.reserve(times.size());
+template <class Value>
+std::vector<double> each(const std::vector<stage_times>& times, Value value) {
+  std::vector<double> out;
+  out.reserve(times.size());
   for (const auto& t : times)
-    seconds.push_back(value(t));
-  return {{"median_ms", quantile_ms(seconds, 0.5)}, {"p99_ms", quantile_ms(seconds, 0.99)}};
+    out.push_back(static_cast<double>(value(t)));
+  return out;
 }
+
+template <class Value>
+nlohmann::ordered_json stage(const std::vector<stage_times>& times, Value value) {
+  const auto seconds = each(times, value);
+  return {{"median_ms", quantile(seconds, 0.5) * 1e3}, {"p99_ms", quantile(seconds, 0.99) * 1e3}};
+}
+
+/// Passes keyframes on with their points in memory from which a GPU reads by itself, as it does from a segment.
+class pinning_sink final : public keyframe_sink {
+public:
+  pinning_sink(keyframe_sink& to, cuda::keyframe_device& device) : to_(to), device_(device) {}
+  void offer(keyframe frame, completion done) override {
+    frame.body = device_.pin(*frame.body);
+    to_.offer(std::move(frame), std::move(done));
+  }
+  void retract(keyframe_id id, completion done) override { to_.retract(id, std::move(done)); }
+  void revise(keyframe_id id, pose at, completion done) override { to_.revise(id, at, std::move(done)); }
+  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
+    to_.set_aside(source, what, reason);
+  }
+
+private:
+  keyframe_sink& to_;
+  cuda::keyframe_device& device_;
+};
 
 /// Holds keyframes until a batch of them can be worked without anything being decoded meanwhile; gives each batch to two maps,
-/// one thread and several, and measures how long each takes.
+/// one keyframe at a time and many under way, and measures how long each takes.
 class throughput_sink final : public keyframe_sink {
 public:
-  throughput_sink(offline_map& one, offline_map& many) : one_(one), many_(many) {}
+  /// `rounds`: the second map takes each batch so often, under ids of its own each time, where one pass is too short to measure.
+  throughput_sink(offline_map& one, offline_map& many, uint32_t rounds) : one_(one), many_(many), rounds_(rounds) {}
 
   void offer(keyframe frame, completion done) override {
     bytes_ += frame.body->size() * 16;
@@ -61,7 +88,11 @@ public:
 
   void flush() {
     one_s += work(one_);
-    many_s += work(many_);
+    for (uint32_t round = 0; round < rounds_; ++round) {
+      many_s += work(many_);
+      for (auto& frame : batch_)
+        frame.id.value += '+';
+    }
     batch_.clear();
     bytes_ = 0;
   }
@@ -81,47 +112,111 @@ private:
 
   offline_map& one_;
   offline_map& many_;
+  uint32_t rounds_;
   std::vector<keyframe> batch_;
   uint64_t bytes_ = 0;
 };
+
+/// What a keyframe cost a GPU, and what is the least it could cost: the copy of its points to the device.
+nlohmann::ordered_json device_costs(const std::vector<stage_times>& times) {
+  const auto median = [&](auto value) { return quantile(each(times, value), 0.5); };
+  const double upload_s = median([](const stage_times&t) { return t.upload_s; }),
+               total_s = median([](const stage_times&t) { return t.total_s(); }),
+               bytes_up = median([](const stage_times&t) { return t.bytes_up; });
+  return {{"kernels", median([](const stage_times& t) { return t.kernels; })},
+          {"copies", median([](const stage_times& t) { return t.copies; })},
+          {"bytes_up", bytes_up},
+          {"bytes_down", median([](const stage_times& t) { return t.bytes_down; })},
+          {"done_again", std::count_if(times.begin(), times.end(), [](const stage_times& t) { return t.attempts > 1; })},
+          {"upload_gb_per_s", upload_s > 0 ? bytes_up / upload_s / 1e9 : 0},
+          {"upload_share_of_total", total_s > 0 ? upload_s / total_s : 0}};
+}
+
+nlohmann::ordered_json stages_of(const std::vector<stage_times>& times, bool gpu) {
+  nlohmann::ordered_json out;
+  if (gpu)
+    out["upload"] = stage(times, [](const stage_times& t) { return t.upload_s; });
+  out["rays"] = stage(times, [](const stage_times& t) { return t.rays_s; });
+  out["integrate"] = stage(times, [](const stage_times& t) { return t.integrate_s; });
+  out["extract"] = stage(times, [](const stage_times& t) { return t.extract_s; });
+  if (gpu)
+    out["device"] = stage(times, [](const stage_times& t) { return t.device_s(); });
+  out["total"] = stage(times, [](const stage_times& t) { return t.total_s(); });
+  return out;
+}
+
+void print(const nlohmann::ordered_json& result, std::ostream& out) {
+  out.precision(3);
+  const auto keyframes = result["keyframes"].get<uint64_t>();
+  out << keyframes << " keyframes, " << result["points"].get<uint64_t>() / keyframes << " points each, "
+      << result["voxel_m"].get<double>() << " m voxels, "
+      << (result.contains("device") ? result["backend"].get<std::string>() : "one thread of the CPU") << '\n';
+  for (const auto& [name, s] : result["stages"].items())
+    out << "  " << name << std::string(11 - std::min<size_t>(name.size(), 10), ' ') << s["median_ms"].get<double>()
+        << " ms median, " << s["p99_ms"].get<double>() << " ms p99\n";
+  if (result.contains("device")) {
+    const auto& d = result["device"];
+    out << "  each       " << d["kernels"].get<double>() << " kernels, " << d["copies"].get<double>() << " copies, "
+        << d["bytes_up"].get<double>() / 1e6 << " MB up at " << d["upload_gb_per_s"].get<double>() << " GB/s\n";
+  }
+  if (result.contains("throughput")) {
+    const auto& t = result["throughput"];
+    out << "  throughput " << t["keyframes_per_s"].get<double>() << " keyframes/s, " << t["speedup"].get<double>()
+        << " times that of one at a time\n";
+  }
+  out << "  mesh       " << result["triangles"].get<uint64_t>() << " triangles, " << result["vertices"].get<uint64_t>()
+      << " vertices\n  memory     " << result["field_bytes"].get<uint64_t>() / 1000000 << " MB field, "
+      << result["peak_rss_bytes"].get<uint64_t>() / 1000000 << " MB peak resident\n  map        "
+      << result["map_hash"].get<std::string>() << std::endl;
+}
 
 } // namespace
 
 int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto map = mapping_for(setup);
-  std::string backend_name;
-  const auto make = [&](uint32_t threads) {
-    auto device = choose_backend(setup.backend, map, setup.memory_cap_bytes);
-    if (std::exchange(backend_name, device->name()).empty())
-      tell_backend(*device, setup.backend);
+  const auto make = [&](offline_device& device, uint32_t threads) {
     auto options = checked_options(threads);
     options.extract_each = true;
-    return std::make_unique<offline_map>(map, std::move(device), std::move(options));
+    options.fields = device.whole;
+    return std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   };
+  auto device = choose_offline_device(setup.backend, map);
+  const bool gpu = device.whole != nullptr;
+  const auto backend_name = device.fields->name();
+  times_file listed(setup.times_file);
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
   auto input = setup.input;
   input.prefetch_threads = 0;
   const auto source = make_source(setup.source, input);
-  const auto one = make(1);
+  const auto one = make(device, 1);
   nlohmann::ordered_json throughput;
-  if (setup.threads > 1) {
-    const auto many = make(setup.threads);
-    throughput_sink sink(*one, *many);
-    {
-      progress_sink shown(sink, "bench", source->total(), setup.progress);
+  const auto run = [&](keyframe_sink& sink) {
+    progress_sink shown(sink, "bench", source->total(), setup.progress);
+    if (gpu) {
+      pinning_sink pinning(shown, *device.whole);
+      source->run(pinning, {});
+    } else {
       source->run(shown, {});
-      sink.flush();
     }
-    if (many->stats().hash != one->stats().hash)
-      throw std::runtime_error("one thread and " + std::to_string(setup.threads) + " made different maps");
+  };
+  if (setup.threads > 1) {
+    auto second = choose_offline_device(setup.backend, map);
+    const auto many = make(second, setup.threads);
+    const uint32_t rounds = gpu ? 20 : 1;
+    throughput_sink sink(*one, *many, rounds);
+    run(sink);
+    sink.flush();
+    if (rounds == 1 && many->stats().hash != one->stats().hash)
+      throw std::runtime_error("one keyframe at a time and several under way made different maps");
     const auto keyframes = static_cast<double>(one->counts().keyframes);
+    const double one_per_s = keyframes / sink.one_s, many_per_s = rounds * keyframes / sink.many_s;
     throughput = {{"threads", setup.threads},
-                  {"keyframes_per_s", keyframes / sink.many_s},
-                  {"one_thread_keyframes_per_s", keyframes / sink.one_s},
-                  {"speedup", sink.one_s / sink.many_s}};
+                  {"keyframes", many->counts().keyframes},
+                  {"keyframes_per_s", many_per_s},
+                  {"one_thread_keyframes_per_s", one_per_s},
+                  {"speedup", many_per_s / one_per_s}};
   } else {
-    progress_sink shown(*one, "bench", source->total(), setup.progress);
-    source->run(shown, {});
+    run(*one);
   }
   const auto counts = one->counts();
   if (counts.keyframes == 0)
@@ -132,6 +227,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto stats = one->stats();
   const auto surface = weld(one->meshes());
   const auto& times = one->times();
+  listed.write(times);
   nlohmann::ordered_json result{
     {"backend", backend_name},
     {"threads", setup.threads},
@@ -140,40 +236,21 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     {"keyframes", counts.keyframes},
     {"points", counts.points},
     {"rays", counts.rays},
-    {"stages",
-     {{"rays", stage(times, [](const stage_times& t) { return t.rays_s; })},
-      {"integrate", stage(times, [](const stage_times& t) { return t.integrate_s; })},
-      {"extract", stage(times, [](const stage_times& t) { return t.extract_s; })},
-      {"total", stage(times, [](const stage_times& t) { return t.total_s(); })}}},
+    {"stages", stages_of(times, gpu)},
     {"triangles", surface.triangles()},
     {"vertices", surface.vertices()},
     {"field_bytes", stats.bytes},
     {"peak_rss_bytes", peak},
     {"map_hash", to_hex(stats.hash)},
   };
+  if (gpu)
+    result["device"] = device_costs(times);
   if (!throughput.is_null())
     result["throughput"] = throughput;
-  if (json) {
+  if (json)
     out << result.dump() << std::endl;
-    return 0;
-  }
-  const auto line = [&](const char* name, const char* label) {
-    const auto& s = result["stages"][name];
-    out << "  " << label << s["median_ms"].get<double>() << " ms median, " << s["p99_ms"].get<double>() << " ms p99\n";
-  };
-  out.precision(3);
-  out << counts.keyframes << " keyframes, " << counts.points / counts.keyframes << " points each, " << map.voxel_m
-      << " m voxels, one thread of the CPU\n";
-  line("rays", "rays       ");
-  line("integrate", "integrate  ");
-  line("extract", "extract    ");
-  line("total", "total      ");
-  if (!throughput.is_null())
-    out << "  throughput " << throughput["keyframes_per_s"].get<double>() << " keyframes/s with " << setup.threads << " threads, "
-        << throughput["speedup"].get<double>() << " times that of one\n";
-  out << "  mesh       " << surface.triangles() << " triangles, " << surface.vertices() << " vertices\n  memory     "
-      << stats.bytes / 1000000 << " MB field, " << peak / 1000000 << " MB peak resident\n  map        " << to_hex(stats.hash)
-      << std::endl;
+  else
+    print(result, out);
   return 0;
 }
 

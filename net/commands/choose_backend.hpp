@@ -1,17 +1,55 @@
 #pragma once
 
 #include "gpu/backend.hpp"
+#include "gpu/cuda/async_fields.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace tessera {
 
-/// Makes the backend of that name: cpu, or auto for the fastest there is. The one place where commands choose: a backend of
-/// another kind is added here and in the setting's choices. Throws std::invalid_argument for another name.
-std::unique_ptr<backend> choose_backend(const std::string& name, const mapping& map, uint64_t cap_bytes);
+/// What the settings say of the devices that do the work.
+struct backend_setup {
+  /// auto, cpu or cuda.
+  std::string name = "auto";
+  /// Which GPUs: all; how many, as 2; or a list of their numbers, as 0,3 or 3,
+  std::string gpus = "all";
+  /// Memory that one device may use, bytes; 0: no cap.
+  uint64_t cap_bytes = 0;
+  /// Of each GPU. Its pool is cut to three quarters of the cap.
+  cuda::field_options gpu;
+};
 
-/// Tells the log which backend does the work, and what asked for it.
-void tell_backend(const backend& chosen, const std::string& name);
+/// The GPUs of this machine, as far as the program can use them.
+struct gpu_list {
+  std::vector<std::string> names; ///< by their number
+  std::string missing;            ///< why there is none
+  /// Opens one; see cuda::open_device().
+  std::function<std::shared_ptr<cuda::keyframe_device>(int number, const mapping&, const cuda::field_options&)> open;
+};
+
+/// Looks for GPUs. There is none where the program was built without CUDA.
+gpu_list find_gpus();
+
+/// Numbers of the GPUs to use; none: the CPU does the work. Throws std::invalid_argument if the setup names another backend, asks
+/// for GPUs that are not there, or for any where there is none.
+std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found);
+
+/// Opens the GPUs to use, and tells the log which device does the work. None: the CPU. With the backend `auto` a GPU that cannot
+/// be opened is left out, with a warning. Throws as choose_gpus() does, and std::runtime_error if a GPU of the backend `cuda`
+/// cannot be opened.
+std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
+                                                              const gpu_list& found = find_gpus());
+
+/// The device of work without a service: the CPU, or the first GPU to use, which also takes keyframes whole.
+struct offline_device {
+  std::unique_ptr<backend> fields;
+  std::shared_ptr<cuda::keyframe_device> whole; ///< null: the CPU
+};
+
+/// Opens it, as open_gpus() does.
+offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found = find_gpus());
 
 } // namespace tessera

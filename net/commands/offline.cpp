@@ -8,6 +8,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <iostream>
@@ -20,9 +21,12 @@ namespace {
 
 /// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
 std::unique_ptr<offline_map> make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
-  auto device = choose_backend(setup.backend, map, setup.memory_cap_bytes);
-  tell_backend(*device, setup.backend);
-  auto result = std::make_unique<offline_map>(map, std::move(device), checked_options(setup.threads));
+  auto device = choose_offline_device(setup.backend, map);
+  auto options = checked_options(std::max(2u, setup.threads)); // a GPU is to have several keyframes under way
+  if (!device.whole)
+    options.threads = setup.threads;
+  options.fields = device.whole;
+  auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   const auto input = make_source(setup.source, setup.input);
   {
     progress_sink sink(*result, what, input->total(), setup.progress);

@@ -2,6 +2,7 @@
 
 #include "gpu/mapping.hpp"
 #include "gpu/offline_map.hpp"
+#include "net/commands/choose_backend.hpp"
 #include "net/sources/source.hpp"
 
 #include <iosfwd>
@@ -18,10 +19,10 @@ struct offline_setup {
   /// The voxel size is to be derived from the first keyframe; truncation and ranges follow it.
   bool auto_voxel = false;
   uint32_t threads = 1;
-  /// Name of the backend; see choose_backend().
-  std::string backend = "auto";
-  /// Cap of the field's memory, bytes; 0: none.
-  uint64_t memory_cap_bytes = 0;
+  /// Which device does the work; of several GPUs the first.
+  backend_setup backend;
+  /// bench: CSV file for the times of each keyframe; empty: none.
+  std::string times_file;
   /// Show progress on standard error.
   bool progress = false;
 };

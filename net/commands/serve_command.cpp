@@ -2,7 +2,6 @@
 
 #include "actors/supervisor.hpp"
 #include "messages/types.hpp"
-#include "net/commands/choose_backend.hpp"
 #include "net/commands/drill.hpp"
 #include "net/commands/idle_memory.hpp"
 #include "net/commands/input_sinks.hpp"
@@ -152,17 +151,16 @@ int serve_command(serve_setup setup, stop_signal& stop) {
         return encode_patch(mesh, quantum, keyframe_ns, received_ns);
       };
   setup.service.log = write_log;
-  setup.service.make_device = [name = setup.backend](const mapping& made, uint64_t cap_bytes) {
-    auto chosen = choose_backend(name, made, cap_bytes);
-    tell_backend(*chosen, name);
-    return chosen;
-  };
+  // After the actors' system, and so closed before it goes: their threads send messages.
+  const auto gpus = open_gpus(setup.backend, map);
+  setup.service.gpus = {gpus.begin(), gpus.end()};
   setup.service.on_lost = [&](const std::string&) { // the log has the reason
     spdlog::error("the service ends, so that whoever runs it can start it again");
     failed = true;
     stop.request_stop();
   };
   auto running = start_service(system, setup.service);
+  setup.service.gpus.clear();
   // Under the policy `newest` sources must be able to offer more than is taken, or there would never be an older one to drop.
   const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * setup.service.credit : setup.service.credit;
   const auto sink = make_ingest_sink(system, running, offered);

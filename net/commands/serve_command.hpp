@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/service.hpp"
+#include "net/commands/choose_backend.hpp"
 #include "net/sinks/server.hpp"
 #include "net/sources/source.hpp"
 
@@ -23,8 +24,8 @@ struct serve_setup {
   bool auto_voxel = false;
   /// Threads that actors run on.
   uint32_t threads = 1;
-  /// Name of the backend; see choose_backend().
-  std::string backend = "auto";
+  /// Which devices do the work.
+  backend_setup backend;
   /// Actors to kill on purpose; see drill.
   std::string drill;
 };

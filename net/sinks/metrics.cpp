@@ -32,6 +32,15 @@ public:
   }
   /// Begins a family of counters with labels.
   void counters(const char* name, const char* help) { add(name, help, MetricType::Counter); }
+  /// Begins a family of gauges with labels.
+  void gauges(const char* name, const char* help) { add(name, help, MetricType::Gauge); }
+  /// Adds one to the family begun last.
+  void gauged(double value, std::vector<ClientMetric::Label> labels) {
+    ClientMetric m;
+    m.gauge.value = value;
+    m.label = std::move(labels);
+    out.back().metric.push_back(std::move(m));
+  }
   /// Adds one to the family begun last.
   void counted(double value, std::vector<ClientMetric::Label> labels = {}) {
     ClientMetric m;
@@ -128,6 +137,51 @@ void add_map(family_list& to, const telemetry& n) {
   to.counter("tessera_store_errors_total", "Failed reads and writes of the store.", read(n.store_errors));
 }
 
+/// Of GPUs: the CPU has no pool.
+void add_devices(family_list& to, const telemetry& n) {
+  to.counter("tessera_device_failures_total", "GPUs that failed and are not used any more.", read(n.device_failures));
+  auto all = n.devices.list();
+  std::erase_if(all, [](const auto& one) { return !one.memory; });
+  if (all.empty())
+    return;
+  using label = ClientMetric::Label;
+  const auto number = [](const device_board::entry& one) { return label{"device", std::to_string(one.id.value)}; };
+  const auto each = [&](auto value) {
+    for (const auto& one : all)
+      to.gauged(static_cast<double>(value(*one.memory)), {number(one)});
+  };
+  const auto pair = [&](const char* what, const char* first, auto first_value, const char* second, auto second_value, auto add) {
+    for (const auto& one : all) {
+      add(static_cast<double>(first_value(*one.memory)), std::vector<label>{number(one), {what, first}});
+      add(static_cast<double>(second_value(*one.memory)), std::vector<label>{number(one), {what, second}});
+    }
+  };
+  using memory = cuda::memory_status;
+  to.gauges("tessera_device_info", "GPUs in use, by name; always 1.");
+  for (const auto& one : all)
+    to.gauged(1, {number(one), {"name", one.name}});
+  to.gauges("tessera_device_pool_blocks", "Blocks in a GPU's pool.");
+  each([](const memory& m) { return m.blocks; });
+  to.gauges("tessera_device_free_blocks", "Blocks of the pool that hold nothing.");
+  each([](const memory& m) { return m.free_blocks; });
+  to.gauges("tessera_device_regions", "Regions of a GPU, by where their blocks are.");
+  pair(
+    "place", "device", [](const memory& m) { return m.regions_here; }, "host", [](const memory& m) { return m.regions_away; },
+    [&](double value, std::vector<label> labels) { to.gauged(value, std::move(labels)); });
+  to.gauges("tessera_device_host_bytes", "Host memory of regions that had to leave a GPU.");
+  each([](const memory& m) { return m.away_bytes; });
+  to.counters("tessera_device_region_moves_total", "Regions that left a GPU for host memory (out) or came back (in).");
+  pair(
+    "direction", "out", [](const memory& m) { return m.moves_out; }, "in", [](const memory& m) { return m.moves_in; },
+    [&](double value, std::vector<label> labels) { to.counted(value, std::move(labels)); });
+  to.counters("tessera_device_batches_total", "Batches of requests that a GPU did.");
+  for (const auto& one : all)
+    to.counted(static_cast<double>(one.memory->batches), {number(one)});
+  to.counters("tessera_device_kernels_total", "Kernels launched for them.");
+  for (const auto& one : all)
+    to.counted(static_cast<double>(one.memory->kernels), {number(one)});
+}
+
 void add_actors(family_list& to, const telemetry& n) {
   to.counter("tessera_actor_restarts_total", "Actors that were started again.", read(n.restarts));
   to.counter("tessera_handler_errors_total", "Message handlers that failed.", read(n.handler_errors));
@@ -176,10 +230,11 @@ metrics::metrics(std::shared_ptr<const telemetry> numbers, std::shared_ptr<const
 std::vector<prometheus::MetricFamily> metrics::Collect() const {
   family_list all;
   all.info("tessera_build_info", "Version and backend; always 1.",
-           {{"version", TESSERA_VERSION}, {"backend", numbers_->backend()}});
+           {{"version", TESSERA_VERSION}, {"backend", numbers_->devices.names()}});
   add_keyframes(all, *numbers_);
   add_flow(all, *numbers_);
   add_map(all, *numbers_);
+  add_devices(all, *numbers_);
   add_actors(all, *numbers_);
   add_traffic(all, *numbers_, *counts_);
   add_process(all);

@@ -14,8 +14,8 @@ namespace {
 
 constexpr uint64_t frame_interval_ns = 40'000'000;
 constexpr uint64_t room_steps = 200;
-// The building: rooms on a grid.
-constexpr uint64_t rooms_x = 16, rooms_y = 20, steps_per_room = 50;
+// The building: rooms on a grid, 10,000 keyframes for all of them.
+constexpr uint64_t rooms_x = 25, rooms_y = 25, steps_per_room = 16;
 constexpr float pitch_x = 6.5f, pitch_y = 5.5f;
 
 void check(const char* name, double value, double least, double most) {
@@ -88,7 +88,7 @@ synthetic_scan::place synthetic_scan::place_of(uint64_t index) const {
   return {{static_cast<float>(column) * pitch_x, static_cast<float>(row) * pitch_y, 0},
           static_cast<uint32_t>(row * rooms_x + column),
           step % steps_per_room,
-          steps_per_room};
+          2 * steps_per_room}; // the first lap of the way alone: the second sees the same again
 }
 
 pose synthetic_scan::camera(uint64_t index) const {

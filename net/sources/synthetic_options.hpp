@@ -16,7 +16,7 @@ struct synthetic_options {
   float outliers = 0;
   /// Of the noise and the outliers.
   uint64_t seed = 1;
-  /// Keyframes of one way through the scene; 0: the scene's own number (room 200, building 16,000).
+  /// Keyframes of one way through the scene; 0: the scene's own number (room 200, building 10,000).
   uint32_t keyframes = 0;
   /// How often the way is gone; 0: for ever. Each time the keyframes have new ids and new noise.
   uint64_t loops = 1;

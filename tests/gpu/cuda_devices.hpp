@@ -20,11 +20,11 @@ namespace tessera::test {
 
 struct device_under_test {
   std::string name;
-  std::function<std::shared_ptr<cuda::async_fields>(const mapping&, const cuda::field_options&)> open;
+  std::function<std::shared_ptr<cuda::keyframe_device>(const mapping&, const cuda::field_options&)> open;
 };
 
-inline std::shared_ptr<cuda::async_fields> open_emulated(const mapping& map, const cuda::field_options& options,
-                                                         emulated_device::options how = {}) {
+inline std::shared_ptr<cuda::keyframe_device> open_emulated(const mapping& map, const cuda::field_options& options,
+                                                            emulated_device::options how = {}) {
   return std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
 }
 
@@ -44,7 +44,7 @@ inline std::vector<device_under_test> find_devices() {
     WARN("no CUDA device was found: only the emulated device is tested");
   else
     out.push_back({gpus.front(), [](const mapping& map, const cuda::field_options& o) {
-                     return std::shared_ptr<cuda::async_fields>(cuda::open_device(0, map, o));
+                     return std::shared_ptr<cuda::keyframe_device>(cuda::open_device(0, map, o));
                    }});
 #endif
   return out;

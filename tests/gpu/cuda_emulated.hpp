@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -80,6 +82,31 @@ public:
   }
   void release_host(void* at) noexcept { std::free(at); }
 
+  class stream;
+  /// A point in a stream's work.
+  class mark {
+  public:
+    explicit mark(emulated_device& device) : device_(device) {}
+    void wait() {
+      device_.begin();
+      if (stream_ != nullptr)
+        stream_->run_to(position_);
+      device_.end();
+      if (*device_.options_.broken)
+        throw std::runtime_error("the emulated device is broken");
+    }
+    [[nodiscard]] double ms_since(const mark& earlier) const {
+      return std::chrono::duration<double, std::milli>(when_ - earlier.when_).count();
+    }
+
+  private:
+    friend class stream;
+    emulated_device& device_;
+    stream* stream_ = nullptr;
+    uint64_t position_ = 0;
+    std::chrono::steady_clock::time_point when_;
+  };
+
   class stream {
   public:
     explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) {}
@@ -103,16 +130,21 @@ public:
       ++kernels_;
       later([=, this] { run(*count * items, kernel); });
     }
-    void scan(const uint32_t* in, uint32_t* out, size_t count) {
+    void scan(const uint64_t* in, uint64_t* out, size_t count) {
       ++kernels_;
-      later([=] { std::exclusive_scan(in, in + count, out, 0u); });
+      later([=] { std::exclusive_scan(in, in + count, out, uint64_t{0}); });
+    }
+    void set(mark& at) {
+      later([&at] { at.when_ = std::chrono::steady_clock::now(); });
+      at.stream_ = this;
+      at.position_ = asked_;
+    }
+    void after(mark& at) {
+      later([other = at.stream_, to = at.position_] { other->run_to(to); });
     }
     void wait() {
       device_.begin();
-      std::vector<std::function<void()>> work;
-      work.swap(work_);
-      for (const auto& each : work)
-        each();
+      run_to(asked_);
       device_.end();
       if (*device_.options_.broken)
         throw std::runtime_error("the emulated device is broken");
@@ -120,7 +152,20 @@ public:
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
 
   private:
-    void later(std::function<void()> what) { work_.push_back(std::move(what)); }
+    friend class mark;
+    void later(std::function<void()> what) {
+      work_.push_back(std::move(what));
+      ++asked_;
+    }
+    /// Does what was asked for before that position and is not done yet.
+    void run_to(uint64_t position) {
+      while (done_ < position) {
+        const auto next = std::move(work_.front());
+        work_.pop_front();
+        ++done_;
+        next();
+      }
+    }
     void copy(void* to, const void* from, size_t bytes) {
       later([=] {
         if (bytes != 0)
@@ -151,7 +196,8 @@ public:
     }
     emulated_device& device_;
     std::mt19937_64 random_;
-    std::vector<std::function<void()>> work_;
+    std::deque<std::function<void()>> work_;
+    uint64_t asked_ = 0, done_ = 0;
     uint64_t kernels_ = 0;
   };
 

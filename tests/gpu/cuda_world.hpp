@@ -8,7 +8,7 @@ namespace tessera::test {
 
 struct two_worlds {
   world cpu, device;
-  std::shared_ptr<cuda::async_fields> fields;
+  std::shared_ptr<cuda::keyframe_device> fields;
   two_worlds(const device_under_test& on, const mapping& map, const cuda::field_options& options)
     : cpu(map), device(map), fields(on.open(map, options)) {
     device.field = cuda::make_waiting_backend(fields);

@@ -14,7 +14,7 @@ struct counted {
   std::shared_ptr<telemetry> numbers = std::make_shared<telemetry>();
   std::shared_ptr<traffic> counts = std::make_shared<traffic>();
   counted() {
-    numbers->set_backend("cpu");
+    numbers->devices.put({}, "cpu");
     numbers->accepted = 5;
     numbers->count_refused(refusal::pose);
     numbers->live_keyframes = 4;

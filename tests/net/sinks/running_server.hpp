@@ -137,7 +137,7 @@ public:
     map->status.field.bytes = uint64_t{1} << 40;
     map->regions.push_back({{1, -2, 3}, {0}, UINT64_MAX, {}, 4, 2, 100, 12345678901234567890u});
     running.partitioner = system.spawn(fake_partitioner, map);
-    running.context.numbers->set_backend("cpu");
+    running.context.numbers->devices.put({}, "cpu");
     running.broadcaster = spawn_broadcaster(system, running.context, "epoch-1", [](const region_mesh& m, uint64_t k, uint64_t r) {
       return encode_patch(m, quantum, k, r);
     });

@@ -1,0 +1,345 @@
+#pragma once
+
+#include "gpu/cuda/mesh_batch.hpp"
+#include "gpu/cuda/ray_lane.hpp"
+
+#include <deque>
+
+namespace tessera::cuda {
+
+/// A keyframe's points in pinned memory.
+template <device_like Device>
+class pinned_body final : public keyframe_body {
+public:
+  pinned_body(Device& device, const keyframe_body& from)
+    : points_(device, from.points().size()), colours_(device, from.colours().size()),
+      confidence_(device, from.confidence().size()), size_(from.size()), channels_(from.channels()),
+      has_confidence_(!from.confidence().empty()) {
+    std::copy(from.points().begin(), from.points().end(), points_.data());
+    std::copy(from.colours().begin(), from.colours().end(), colours_.data());
+    std::copy(from.confidence().begin(), from.confidence().end(), confidence_.data());
+  }
+  [[nodiscard]] std::span<const float> points() const override { return {points_.data(), 3 * size_}; }
+  [[nodiscard]] std::span<const uint8_t> colours() const override { return {colours_.data(), channels_ * size_}; }
+  [[nodiscard]] uint32_t channels() const override { return channels_; }
+  [[nodiscard]] std::span<const float> confidence() const override { return {confidence_.data(), has_confidence_ ? size_ : 0}; }
+
+private:
+  pinned_buffer<Device, float> points_;
+  pinned_buffer<Device, uint8_t> colours_;
+  pinned_buffer<Device, float> confidence_;
+  size_t size_;
+  uint32_t channels_;
+  bool has_confidence_;
+};
+
+/// A keyframe that is to be taken whole.
+struct fuse_request {
+  std::shared_ptr<const keyframe_body> body;
+  pose world_from_camera;
+  fuse_options options;
+  keyframe_device::fused answer;
+};
+
+/// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates and meshes on
+/// the stream of the fields, one after another. The host only looks at what came out. Threads: one.
+///
+/// When a region is not on the device yet, or blocks are wanting, the device leaves the keyframe out of the fields; the host then
+/// makes room and has it integrated once more. Those behind it may come before it: the order does not matter.
+template <device_like Device>
+class keyframe_batch {
+public:
+  using stream = typename Device::stream;
+  keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
+                 uint32_t lanes)
+    : map_(map), stream_(work), store_(store), meshes_(meshes), touched_by_(device, store.slots()),
+      touched_(device, store.slots()), touches_(device), state_(device, 1), listed_(device), place_(device) {
+    stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
+    stream_.wait();
+    for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
+      lanes_.push_back(std::make_unique<lane>(device, map, store.slots()));
+    for (auto& each : lanes_)
+      idle_.push_back(each.get());
+  }
+
+  [[nodiscard]] bool has_room() const { return !idle_.empty(); }
+  [[nodiscard]] bool is_idle() const { return under_way_.empty(); }
+
+  /// Begins with a keyframe; there must be room. Throws std::bad_alloc, torn_keyframe or std::invalid_argument if it cannot be
+  /// taken: all is as before then.
+  void start(fuse_request& request) {
+    lane& on = *idle_.back();
+    const auto kernels = kernel_count(on);
+    on.report = {};
+    on.counted = false;
+    on.frame = make_walk_frame(request.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
+    try {
+      begin_rays(on, request);
+      begin_fields(on, request.options);
+    } catch (...) {
+      on.rays.abandon();
+      throw;
+    }
+    on.report.kernels = static_cast<uint32_t>(kernel_count(on) - kernels);
+    on.request = std::move(request);
+    idle_.pop_back();
+    under_way_.push_back(&on);
+  }
+
+  /// Waits for the keyframe that was begun first, and answers it. Throws if the device failed. `batch` numbers what is done to
+  /// regions.
+  void finish(uint64_t& batch) {
+    lane& on = *under_way_.front();
+    std::exception_ptr refusal;
+    try {
+      on.all_done.wait();
+      settle(on, batch);
+    } catch (const std::bad_alloc&) {
+      refusal = std::current_exception();
+    }
+    under_way_.pop_front();
+    idle_.push_back(&on);
+    const fuse_request request = std::move(on.request);
+    on.request = {};
+    request.answer(refusal ? fuse_report{} : std::move(on.report), refusal);
+  }
+
+  /// Answers all that is under way with an error.
+  void fail(const std::exception_ptr& why) {
+    for (lane* on : under_way_) {
+      on->request.answer({}, why);
+      on->request = {};
+      idle_.push_back(on);
+    }
+    under_way_.clear();
+  }
+
+private:
+  /// A keyframe under way.
+  struct lane {
+    ray_lane<Device> rays;
+    device_buffer<Device, ray_walk> walks;
+    typename Device::mark begun, uploaded, rays_done, integrated, all_done;
+    pinned_buffer<Device, batch_state> state;
+    pinned_buffer<Device, uint32_t> slots;
+    walk_frame frame;
+    uint32_t most_touches = 0; ///< that there was room for
+    bool counted = false;      ///< see count()
+    std::vector<region_key> touched;
+    fuse_request request;
+    fuse_report report;
+    lane(Device& device, const mapping& map, uint32_t slot_count)
+      : rays(device, map), walks(device), begun(device), uploaded(device), rays_done(device), integrated(device),
+        all_done(device), state(device, 1), slots(device, slot_count) {}
+  };
+
+  [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
+
+  void begin_rays(lane& on, const fuse_request& request) {
+    const keyframe_body& body = *request.body;
+    on.walks.ensure(body.size());
+    const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
+    const bool times = request.options.times;
+    const auto copied
+      = on.rays.make(body, request.world_from_camera, pinned, times ? &on.begun : nullptr, times ? &on.uploaded : nullptr);
+    on.rays.download_totals();
+    on.rays.work().set(on.rays_done);
+    on.report.copies = copied.copies + 1;
+    on.report.bytes_up = copied.bytes;
+    on.report.bytes_down = sizeof(ray_totals);
+  }
+
+  void begin_fields(lane& on, const fuse_options& options) {
+    make_room_for_touches(std::max(2 * on.rays.points() + 1024, most_touches_));
+    if (options.mesh)
+      make_room_for_meshes();
+    stream_.after(on.rays_done);
+    if (++batch_ == 0) {
+      stream_.fill(touched_by_.data(), store_.slots() * sizeof(uint32_t), 0);
+      batch_ = 1;
+    }
+    const field_view field = store_.view();
+    batch_state* state = state_.data();
+    on.most_touches = static_cast<uint32_t>(touches_.size());
+    const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
+    stream_.fill(state, sizeof(batch_state), 0);
+    stream_.launch_each(on.rays.count(), 1,
+                        split_rays{field, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, touched_.data(), state});
+    stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, on.frame, touches, state});
+    stream_.launch_each(&state->touches, touch_lanes, add_touches{field, on.frame, touches, on.rays.rays(), nullptr, state});
+    if (options.times)
+      stream_.set(on.integrated);
+    if (options.mesh)
+      mesh_touched();
+    stream_.download(on.state.data(), state, sizeof(batch_state));
+    stream_.download(on.slots.data(), touched_.data(), store_.slots() * sizeof(uint32_t));
+    stream_.set(on.all_done);
+    on.report.copies += 2;
+    on.report.bytes_down += sizeof(batch_state) + store_.slots() * sizeof(uint32_t);
+  }
+
+  /// Buffers that grow are in use by what is under way.
+  void make_room_for_touches(size_t touches) {
+    if (touches <= touches_.size())
+      return;
+    drain();
+    touches_.ensure(touches);
+  }
+  void make_room_for_meshes() {
+    const size_t blocks = most_blocks_, regions = most_regions_, vertices = most_vertices_, corners = most_corners_;
+    if (blocks > meshes_.blocks() || regions > meshes_.regions() || vertices > meshes_.vertices()
+        || corners > meshes_.corners()) {
+      drain();
+      meshes_.make_room(blocks, regions, vertices, corners);
+    }
+    if (meshes_.regions() * store_.table_size() > place_.size() || meshes_.blocks() > listed_.size()) {
+      drain();
+      place_.ensure(meshes_.regions() * store_.table_size());
+      listed_.ensure(meshes_.blocks());
+    }
+  }
+
+  void mesh_touched() {
+    batch_state* state = state_.data();
+    const block_list list{touched_.data(), listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), state};
+    meshes_.mesh_regions(list, &state->regions, meshes_.regions());
+  }
+
+  /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
+  /// if there is no room.
+  void settle(lane& on, uint64_t& batch) {
+    const fuse_options options = on.request.options;
+    on.rays.read_totals(on.report.counts, on.report.rays);
+    for (;;) {
+      count(on, ++batch);
+      if (on.state[0].goes_ahead(on.most_touches))
+        break;
+      drain();
+      for (lane* other : under_way_)
+        count(*other, ++batch);
+      most_touches_ = std::max<size_t>(most_touches_, on.state[0].touches);
+      make_room_for(on.state[0], on.touched, ++batch);
+      repeat(on, options);
+    }
+    on.report.beyond = on.state[0].beyond;
+    if (options.mesh)
+      settle_mesh(on);
+    on.report.regions = std::move(on.touched);
+    if (options.times)
+      read_times(on);
+    if (options.keep_rays)
+      on.report.kept = on.rays.download(on.report.rays);
+  }
+
+  /// Tells the store what a keyframe that is done took and touched, before anything else moves.
+  void count(lane& on, uint64_t batch) {
+    if (std::exchange(on.counted, true))
+      return;
+    const batch_state& state = on.state[0];
+    if (state.touches != 0)
+      store_.set_free_blocks(state.free_left);
+    on.touched.clear();
+    for (uint32_t i = 0; i < state.regions; ++i) {
+      const region_key key = store_.key_of(on.slots[i]);
+      on.touched.push_back(key);
+      region_record& region = *store_.find(key);
+      region.touched = batch;
+      region.changed = true;
+    }
+    std::sort(on.touched.begin(), on.touched.end());
+  }
+
+  /// Waits for all that is under way, without looking at it.
+  void drain() {
+    if (!under_way_.empty())
+      under_way_.back()->all_done.wait();
+  }
+
+  void repeat(lane& on, const fuse_options& options) {
+    const auto kernels = stream_.kernels();
+    begin_fields(on, options);
+    on.all_done.wait();
+    on.counted = false;
+    on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
+    ++on.report.attempts;
+  }
+
+  void make_room_for(const batch_state& state, const std::vector<region_key>& touched, uint64_t batch) {
+    std::vector<region_key> wanted = touched;
+    for (const uint64_t name : state.missing_names)
+      if (name != 0)
+        wanted.push_back(key_from(name));
+    store_.bring(wanted, batch);
+    if (state.wanting != 0)
+      store_.make_more_room(state.fresh, {wanted.begin(), wanted.end()});
+  }
+  static region_key key_from(uint64_t name) {
+    const auto part = [name](int axis) { return static_cast<int32_t>(name >> 21 * axis & 0x1fffff) - (1 << 20); };
+    return {part(0), part(1), part(2)};
+  }
+
+  /// Meshes again if there was not enough room.
+  void settle_mesh(lane& on) {
+    for (;;) {
+      const batch_state& state = on.state[0];
+      const bool listed = state.wanted <= meshes_.blocks() && state.regions <= meshes_.regions();
+      if (listed && state.vertices <= meshes_.vertices() && state.corners <= meshes_.corners())
+        break;
+      // Twice what is needed: the next keyframe will want more.
+      const auto more = [](size_t& most, size_t needed) { most = needed > most ? 2 * needed : most; };
+      more(most_blocks_, state.wanted);
+      more(most_regions_, state.regions);
+      if (listed) {
+        more(most_vertices_, state.vertices);
+        more(most_corners_, state.corners);
+      }
+      mesh_again(on);
+    }
+    on.report.vertices = on.state[0].vertices;
+    on.report.triangles = on.state[0].corners / 3;
+  }
+  void mesh_again(lane& on) {
+    drain();
+    make_room_for_meshes();
+    const auto kernels = stream_.kernels();
+    batch_state& state = on.state[0];
+    state.regions = 0;
+    for (const region_key key : on.touched) // one that has left since then is not what anybody waits for
+      if (const uint32_t slot = store_.slot_of(key); slot != region_record::nowhere)
+        on.slots[state.regions++] = slot;
+    state.listed = state.wanted = state.rows = state.vertices = state.corners = 0;
+    stream_.upload(touched_.data(), on.slots.data(), state.regions * sizeof(uint32_t));
+    stream_.upload(state_.data(), on.state.data(), sizeof(batch_state));
+    mesh_touched();
+    stream_.download(on.state.data(), state_.data(), sizeof(batch_state));
+    stream_.set(on.all_done);
+    on.all_done.wait();
+    on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
+    ++on.report.attempts;
+  }
+
+  static void read_times(lane& on) {
+    on.report.upload_ms = on.uploaded.ms_since(on.begun);
+    on.report.rays_ms = on.rays_done.ms_since(on.uploaded);
+    on.report.integrate_ms = on.integrated.ms_since(on.rays_done);
+    on.report.extract_ms = on.all_done.ms_since(on.integrated);
+  }
+
+  mapping map_;
+  stream& stream_;
+  region_store<Device>& store_;
+  mesh_batch<Device>& meshes_;
+  std::vector<std::unique_ptr<lane>> lanes_;
+  std::vector<lane*> idle_;
+  std::deque<lane*> under_way_;
+  device_buffer<Device, uint32_t> touched_by_, touched_;
+  device_buffer<Device, touch> touches_;
+  device_buffer<Device, batch_state> state_;
+  device_buffer<Device, listed_block> listed_;
+  device_buffer<Device, uint32_t> place_;
+  uint32_t batch_ = 0;
+  size_t most_touches_ = 0;
+  size_t most_blocks_ = 4096, most_regions_ = 64, most_vertices_ = 1 << 18, most_corners_ = 6 << 18; ///< room for meshes
+};
+
+} // namespace tessera::cuda

@@ -1,0 +1,298 @@
+// The running service, end to end, with programs of our own alone: starts `tessera serve` on this machine, publishes keyframes
+// through shared memory at a fixed rate, and notes when the patches that show them arrive at a viewer. No broker, no Python.
+
+#include "child_service.hpp"
+#include "histogram_text.hpp"
+#include "patch_watcher.hpp"
+
+#include "net/producer.hpp"
+#include "net/sources/source.hpp"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <numeric>
+
+namespace {
+
+using namespace tessera;
+using namespace tessera::bench;
+using steady = std::chrono::steady_clock;
+
+struct plan {
+  std::string binary, source = "synthetic:room", voxel = "0.05", backend = "auto";
+  uint32_t points = 50'000;
+  double rate_hz = 100, seconds = 10, warm_up_s = 1;
+  uint32_t distinct = 200;
+  bool json = false;
+  std::vector<std::string> more;
+  [[nodiscard]] uint64_t total() const { return std::max<uint64_t>(1, static_cast<uint64_t>(rate_hz * seconds)); }
+};
+
+/// Keeps what a source brings.
+class keeping_sink final : public keyframe_sink {
+public:
+  void offer(keyframe frame, completion done) override {
+    frames.push_back(std::move(frame));
+    done({});
+  }
+  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
+  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
+  void set_aside(const std::string&, const std::string& what, const std::string& reason) override {
+    std::cerr << "bench_latency: " << what << ": " << reason << '\n';
+  }
+  std::vector<keyframe> frames;
+};
+
+std::vector<keyframe> load(const plan& p) {
+  source_options input;
+  input.limit = std::min<uint64_t>(p.distinct, p.total());
+  input.prefetch_threads = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
+  input.synthetic.width = static_cast<uint32_t>(std::sqrt(static_cast<double>(p.points)));
+  input.synthetic.height = p.points / input.synthetic.width;
+  input.synthetic.noise_m = 0.003f;
+  keeping_sink kept;
+  make_source(p.source, input)->run(kept, {});
+  if (kept.frames.empty())
+    throw std::runtime_error(p.source + " has no usable keyframe");
+  return std::move(kept.frames);
+}
+
+/// What the producer noted.
+struct published {
+  std::vector<uint64_t> at_ns; ///< each keyframe's time: just before it was written
+  std::vector<double> took_ms;
+  uint64_t late = 0; ///< begun more than one interval after their time
+  bool backlog = false;
+};
+
+published publish(const plan& p, const std::vector<keyframe>& frames, const std::string& prefix, child_service& running) {
+  producer::segment_options options;
+  options.prefix = prefix;
+  producer::segment_writer writer(options);
+  published done;
+  const auto begin = steady::now();
+  const auto interval = std::chrono::duration<double>(1 / p.rate_hz);
+  for (uint64_t i = 0; i < p.total() && running.alive(); ++i) {
+    const auto due = begin + std::chrono::duration_cast<steady::duration>(interval * static_cast<double>(i));
+    std::this_thread::sleep_until(due);
+    const auto start = steady::now();
+    done.late += start - due > interval;
+    const auto& from = frames[i % frames.size()];
+    producer::keyframe frame;
+    frame.id = std::to_string(i);
+    frame.pose = from.world_from_camera.m;
+    frame.points = from.body->points().data();
+    frame.colours = from.body->colours().data();
+    frame.channels = from.body->channels();
+    frame.count = from.body->size();
+    frame.confidence = from.body->confidence().empty() ? nullptr : from.body->confidence().data();
+    frame.timestamp_ns = system_ns();
+    try {
+      writer.write(frame.id, producer::layout(frame));
+    } catch (const producer::backlog_error& e) {
+      std::cerr << "bench_latency: after " << i << " keyframes: " << e.what() << '\n';
+      done.backlog = true;
+      break;
+    }
+    done.took_ms.push_back(std::chrono::duration<double, std::milli>(steady::now() - start).count());
+    done.at_ns.push_back(frame.timestamp_ns);
+  }
+  return done;
+}
+
+/// For each keyframe from the first on: milliseconds until a patch was there that shows it, or a newer one together with it.
+/// Keyframes that no patch followed are left out.
+std::vector<double> latencies(const std::vector<uint64_t>& at_ns, size_t first, const std::vector<sighting>& seen) {
+  std::vector<double> result;
+  size_t next = first;
+  for (const auto& patch : seen)
+    for (; next < at_ns.size() && at_ns[next] <= patch.keyframe_ns; ++next)
+      result.push_back((static_cast<double>(patch.at_ns) - static_cast<double>(at_ns[next])) / 1e6);
+  return result;
+}
+
+double quantile(std::vector<double> values, double share) {
+  if (values.empty())
+    return 0;
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+/// To three places, as nobody needs more.
+double rounded(double value) {
+  return std::round(value * 1000) / 1000;
+}
+
+nlohmann::ordered_json stages_between(const std::string& before, const std::string& after) {
+  const auto earlier = histograms_of(before);
+  nlohmann::ordered_json result = nlohmann::ordered_json::object();
+  for (const auto& [name, whole] : histograms_of(after)) {
+    const auto found = earlier.find(name);
+    const auto part = found == earlier.end() ? whole : whole.since(found->second);
+    if (part.count > 0 && name.rfind("tessera_http", 0) != 0)
+      result[name] = {{"count", part.count},
+                      {"mean_ms", rounded(part.sum_s / part.count * 1e3)},
+                      {"p50_ms", rounded(part.quantile_s(0.5) * 1e3)},
+                      {"p99_ms", rounded(part.quantile_s(0.99) * 1e3)}};
+  }
+  return result;
+}
+
+/// Waits until the map holds so many keyframes; returns how long it took, or nothing if that was not within a minute.
+std::optional<double> drain(child_service& running, uint64_t wanted) {
+  const auto begin = steady::now();
+  while (running.alive() && steady::now() - begin < std::chrono::minutes{1}) {
+    const auto map = nlohmann::json::parse(fetch(running.port(), "/v1/map"));
+    if (map.at("keyframes").get<uint64_t>() >= wanted)
+      return std::chrono::duration<double>(steady::now() - begin).count();
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+  }
+  return std::nullopt;
+}
+
+/// Removes segments that were not taken.
+class segment_cleaner {
+public:
+  explicit segment_cleaner(std::string prefix) : prefix_(std::move(prefix)) {}
+  segment_cleaner(const segment_cleaner&) = delete;
+  segment_cleaner& operator=(const segment_cleaner&) = delete;
+  ~segment_cleaner() {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", ignored))
+      if (('/' + entry.path().filename().string()).rfind(prefix_, 0) == 0)
+        std::filesystem::remove(entry.path(), ignored);
+  }
+
+private:
+  std::string prefix_;
+};
+
+nlohmann::ordered_json measure(const plan& p) {
+  const auto frames = load(p);
+  const auto prefix = "/tessera_bench_" + std::to_string(::getpid()) + "_";
+  const segment_cleaner cleaner(prefix);
+  std::vector<std::string> arguments{"shm:" + prefix, "--shm-prefix", prefix, "--voxel-size", p.voxel, "--backend", p.backend};
+  arguments.insert(arguments.end(), p.more.begin(), p.more.end());
+  child_service running(p.binary, arguments);
+  patch_watcher viewer(running.port());
+  const auto idle_bytes = running.resident_bytes();
+  const auto page = fetch(running.metrics_port(), "/metrics");
+  const double cpu_s = running.cpu_s();
+  const auto begin = steady::now();
+  const auto sent = publish(p, frames, prefix, running);
+  const auto drained_s = drain(running, sent.at_ns.size());
+  const double wall_s = std::chrono::duration<double>(steady::now() - begin).count();
+  const double used_s = running.cpu_s() - cpu_s;
+  std::this_thread::sleep_for(std::chrono::milliseconds{500}); // the last patches
+  if (!running.alive())
+    throw std::runtime_error("the service ended by itself:\n" + running.last_words());
+  const auto last_page = fetch(running.metrics_port(), "/metrics");
+  const auto map = nlohmann::json::parse(fetch(running.port(), "/v1/map"));
+  viewer.close();
+  if (const auto fault = viewer.fault(); !fault.empty())
+    throw std::runtime_error("the viewer lost the stream: " + fault);
+
+  const auto seen = viewer.seen();
+  const auto first = std::min<size_t>(sent.at_ns.size(), static_cast<size_t>(p.rate_hz * p.warm_up_s));
+  const auto shown = latencies(sent.at_ns, first, seen);
+  std::vector<double> ages;
+  uint64_t bytes = 0;
+  const auto from_ns = first < sent.at_ns.size() ? sent.at_ns[first] : ~uint64_t{0};
+  for (const auto& patch : seen) {
+    bytes += patch.bytes;
+    if (patch.keyframe_ns >= from_ns)
+      ages.push_back((static_cast<double>(patch.at_ns) - static_cast<double>(patch.keyframe_ns)) / 1e6);
+  }
+  const double points = std::accumulate(frames.begin(), frames.end(), 0.0,
+                                        [](double sum, const keyframe& k) { return sum + static_cast<double>(k.body->size()); });
+  nlohmann::ordered_json report{
+    {"source", p.source},
+    {"points", std::round(points / static_cast<double>(frames.size()))},
+    {"rate_hz", p.rate_hz},
+    {"voxel_m", p.voxel},
+    {"backend", p.backend},
+    {"published", sent.at_ns.size()},
+    {"accepted", map.at("keyframes")},
+    {"kept_up", !sent.backlog && drained_s.has_value() && *drained_s < 1},
+    {"drained_s", drained_s ? nlohmann::ordered_json(rounded(*drained_s)) : nlohmann::ordered_json()},
+    {"producer_late", sent.late},
+    {"publish_p50_ms", rounded(quantile(sent.took_ms, 0.5))},
+    {"publish_p99_ms", rounded(quantile(sent.took_ms, 0.99))},
+    {"warm_up_keyframes", first},
+    {"keyframes_seen", shown.size()},
+    {"latency_p50_ms", rounded(quantile(shown, 0.5))},
+    {"latency_p99_ms", rounded(quantile(shown, 0.99))},
+    {"latency_max_ms", rounded(quantile(shown, 1))},
+    {"patches", seen.size()},
+    {"patch_age_p50_ms", rounded(quantile(ages, 0.5))},
+    {"patch_age_p99_ms", rounded(quantile(ages, 0.99))},
+    {"viewer_bytes_per_s", std::round(static_cast<double>(bytes) / wall_s)},
+    {"cpu_cores", rounded(used_s / wall_s)},
+    {"resident_bytes_idle", idle_bytes},
+    {"resident_bytes_end", running.resident_bytes()},
+    {"regions", map.at("regions")},
+    {"map_triangles", map.at("triangles")},
+    {"map_hash", map.at("hash")},
+    {"stages", stages_between(page, last_page)},
+  };
+  if (running.end() != 0)
+    throw std::runtime_error("the service did not end cleanly:\n" + running.last_words());
+  return report;
+}
+
+/// TESSERA_BIN; or the program beside this one, as in a bundle; or above it, as in a build.
+std::string find_program() {
+  if (const char* named = std::getenv("TESSERA_BIN"))
+    return named;
+  std::error_code failed;
+  const auto here = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
+  for (const auto& path : {here / "tessera", here.parent_path() / "tessera"})
+    if (std::filesystem::is_regular_file(path, failed))
+      return path;
+  return {};
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+  plan p;
+  p.binary = find_program();
+  CLI::App app{
+    "Measures from publishing a keyframe to its patch at a viewer. The service is started for it, on this machine alone."};
+  app.option_defaults()->always_capture_default();
+  app.add_option("--binary", p.binary, "The program; default: $TESSERA_BIN, or the tessera of this folder or the one above");
+  app.add_option("--source", p.source, "What is published: synthetic:room, synthetic:building or rgbd:DIR");
+  app.add_option("--points", p.points, "Points of a synthetic keyframe")->check(CLI::Range(64, 4'000'000));
+  app.add_option("--rate", p.rate_hz, "Keyframes per second")->check(CLI::Range(0.1, 10'000.0));
+  app.add_option("--seconds", p.seconds, "How long it publishes")->check(CLI::Range(0.1, 3'600.0));
+  app.add_option("--warm-up", p.warm_up_s, "Keyframes of so many seconds at the beginning do not count, s")
+    ->check(CLI::Range(0.0, 3'600.0));
+  app.add_option("--distinct", p.distinct, "So many different keyframes are held in memory and published in turn")
+    ->check(CLI::Range(1, 100'000));
+  app.add_option("--voxel-size", p.voxel, "As for tessera serve");
+  app.add_option("--backend", p.backend, "As for tessera serve");
+  app.add_flag("--json", p.json, "Print one line of JSON");
+  app.add_option("more", p.more, "After --: more options for tessera serve");
+  CLI11_PARSE(app, argc, argv);
+  if (p.binary.empty())
+    throw std::runtime_error("there is no tessera beside this program: give --binary or set TESSERA_BIN");
+  const auto report = measure(p);
+  if (p.json) {
+    std::cout << report.dump() << std::endl;
+    return 0;
+  }
+  for (const auto& [name, value] : report.items())
+    if (name != "stages")
+      std::cout << std::string(name.size() < 24 ? 24 - name.size() : 0, ' ') << name << "  " << value << '\n';
+  for (const auto& [name, value] : report["stages"].items())
+    std::cout << "  " << name << ": " << value.dump() << '\n';
+  return 0;
+} catch (const std::exception& e) {
+  std::cerr << "bench_latency: " << e.what() << '\n';
+  return 1;
+}

@@ -1,0 +1,83 @@
+"""The benchmarks themselves, on so little that it takes a second or two: do they measure what they say, and end?"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+from conftest import ROOT
+from support import service
+
+
+def test_bench_lists_the_times_of_each_keyframe(tessera, tmp_path):
+    file = tmp_path / "times.csv"
+    status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 5, "--backend", "cpu", "--times", file, "--json")
+    assert status == 0, err
+    with open(file, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["keyframe"] for row in rows] == ["0", "1", "2", "3", "4"]
+    for row in rows:
+        stages = [float(row[name]) for name in ("rays_ms", "integrate_ms", "extract_ms")]
+        assert min(stages) > 0
+        assert sum(stages) == pytest.approx(float(row["total_ms"]), rel=1e-3)
+    totals = sorted(float(row["total_ms"]) for row in rows)
+    assert totals[2] == pytest.approx(json.loads(out)["stages"]["total"]["median_ms"], rel=1e-3)
+
+
+def test_bench_tells_at_once_where_times_cannot_be_written(tessera, tmp_path):
+    file = tmp_path / "no" / "times.csv"
+    status, out, err = service.run(tessera, "bench", "synthetic:building", "--times", file, limit_s=10)
+    assert status == 1 and str(file) in err and not out
+
+
+def test_growth_bins_keyframes_and_draws_them(tessera, tmp_path):
+    figure = tmp_path / "folder" / "growth.svg"
+    done = subprocess.run(
+        [sys.executable, "-B", "-S", ROOT / "tests" / "bench" / "growth.py", "--binary", tessera, "--limit", "23", "--bin", "10",
+         "--figure", figure, "--json"],
+        capture_output=True, text=True, timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert [(row["first"], row["keyframes"]) for row in result["bins"]] == [(0, 10), (10, 13)]
+    assert result["report"]["keyframes"] == 23
+    medians = [row["total_ms"] for row in result["bins"]]
+    assert min(medians) > 0 and all(f"{median:9.3f}" in done.stdout for median in medians)
+    words = [element.text for element in xml.etree.ElementTree.parse(figure).iter() if element.tag.endswith("}text")]
+    assert "keyframes in the map" in words
+
+
+def test_latency_is_measured_by_programs_of_our_own(tessera):
+    program = os.path.join(os.path.dirname(tessera), "tests", "bench_latency")
+    if not os.access(program, os.X_OK):
+        pytest.skip("the benchmarks are not built")
+    running = subprocess.Popen(
+        [program, "--binary", tessera, "--points", "2500", "--rate", "25", "--seconds", "1", "--warm-up", "0.2", "--backend", "cpu",
+         "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    result = json.loads(out)
+    assert result["published"] == result["accepted"] == 25
+    assert result["points"] == 2500
+    assert 0 < result["keyframes_seen"] <= 20
+    assert 0 < result["latency_p50_ms"] <= result["latency_p99_ms"] <= result["latency_max_ms"]
+    assert 0 < result["patch_age_p50_ms"]
+    assert result["stages"]["tessera_stage_duration.rays"]["count"] == 25
+    for stage in result["stages"].values():
+        assert 0 < stage["p50_ms"] <= stage["p99_ms"] and 0 < stage["mean_ms"]
+    assert 0 < result["patches"] <= result["stages"]["tessera_stage_duration.encode"]["count"]
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(f"tessera_bench_{running.pid}_")]
+
+
+def test_latency_without_a_program_says_what_to_do(tessera, tmp_path):
+    program = os.path.join(os.path.dirname(tessera), "tests", "bench_latency")
+    if not os.access(program, os.X_OK):
+        pytest.skip("the benchmarks are not built")
+    done = subprocess.run([program, "--binary", tmp_path / "none", "--seconds", "1"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and str(tmp_path / "none") in done.stderr
