@@ -3,6 +3,7 @@
 #include "actors/instrumented.hpp"
 
 #include <new>
+#include <stdexcept>
 #include <unordered_map>
 
 namespace tessera::detail {
@@ -93,8 +94,16 @@ private:
       return attempt(what, [&] { finish(what, std::move(answer.rays), answer.counts); });
     try {
       std::rethrow_exception(answer.failure);
+    } catch (const cuda::torn_keyframe& e) {
+      made_rays out;
+      out.rays = std::make_shared<const std::vector<ray>>();
+      out.torn = e.what();
+      what.promise.deliver(std::move(out));
+      return;
     } catch (const std::bad_alloc&) {
       // It may have room for the next one.
+    } catch (const std::invalid_argument&) {
+      // It cannot take as many points as the CPU can.
     } catch (const std::exception& e) {
       give_up(what.gpu, e.what());
     } catch (...) {

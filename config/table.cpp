@@ -93,7 +93,8 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = any,
-   .help = "Memory of field and meshes on the CPU, or of each GPU; what would need more is refused, counted and shown. 0: no cap",
+   .help
+   = "Memory of the field and its meshes on the CPU, or of each GPU; what would need more is refused, counted and shown. 0: no cap",
    .aliases = {"MESH_MAX_GPU_MEMORY"}},
   {.name = "memory-pool",
    .group = "work",
@@ -102,7 +103,7 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 1024.0 * 1024.0,
    .max = 1024 * gib,
-   .help = "Memory that each GPU takes at the start for voxels, three quarters of memory-cap at most: the rest is for meshing",
+   .help = "Memory that each GPU takes at the start for voxels, half of memory-cap at most: the rest is for meshing",
    .aliases = {"MESH_MEMORY_POOL_SIZE"}},
   {.name = "host-memory",
    .group = "work",

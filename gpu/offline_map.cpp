@@ -26,6 +26,37 @@ struct live_keyframe {
   pose world_from_camera;
 };
 
+/// What several devices say of one keyframe.
+struct shared_keyframe {
+  explicit shared_keyframe(uint32_t devices) : left(devices) {}
+  /// True for the last of them.
+  bool add(cuda::fuse_report&& part, const std::exception_ptr& why) {
+    const std::lock_guard lock(mutex);
+    failure = failure ? failure : why;
+    whole.counts = part.counts;
+    whole.rays = part.rays;
+    whole.beyond = part.beyond;
+    if (!part.kept.empty())
+      whole.kept = std::move(part.kept);
+    whole.regions.insert(whole.regions.end(), part.regions.begin(), part.regions.end());
+    whole.vertices += part.vertices;
+    whole.triangles += part.triangles;
+    for (const auto each : {&cuda::fuse_report::upload_ms, &cuda::fuse_report::rays_ms, &cuda::fuse_report::integrate_ms,
+                            &cuda::fuse_report::extract_ms})
+      whole.*each = std::max(whole.*each, part.*each);
+    whole.kernels += part.kernels;
+    whole.copies += part.copies;
+    whole.bytes_up += part.bytes_up;
+    whole.bytes_down += part.bytes_down;
+    whole.attempts = std::max(whole.attempts, part.attempts);
+    return --left == 0;
+  }
+  std::mutex mutex;
+  uint32_t left;
+  cuda::fuse_report whole;
+  std::exception_ptr failure;
+};
+
 } // namespace
 
 class offline_map::state {
@@ -33,7 +64,7 @@ public:
   state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
     : map_(map), device_(std::move(device)), options_(std::move(options)) {
     map_.validate();
-    if (options_.threads > 1 && !options_.fields)
+    if (options_.threads > 1 && options_.devices.empty())
       pool_ = std::make_unique<region_pool>(
         options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
         // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
@@ -53,7 +84,7 @@ public:
         return done({outcome::duplicate, {}});
       }
     }
-    if (options_.fields)
+    if (!options_.devices.empty())
       return fuse(frame, std::move(done));
     if (!pool_)
       return take(frame, done);
@@ -113,17 +144,23 @@ public:
       ++under_way_;
     }
     const auto start = clock::now();
-    options_.fields->fuse(
-      frame.body, frame.world_from_camera,
-      {.mesh = options_.extract_each, .keep_rays = options_.keep_rays, .times = options_.threads == 1},
-      [this, start, frame, done = std::move(done)](cuda::fuse_report report, const std::exception_ptr& failure) {
-        const double wall_s = seconds_since(start);
-        const verdict answer = fused(frame, report, failure, wall_s);
-        done(answer);
-        const std::lock_guard lock(mutex_);
-        --under_way_;
-        answered_.notify_all(); // with the lock: who waits may end this object
-      });
+    const auto shares = static_cast<uint32_t>(options_.devices.size());
+    const auto all = std::make_shared<shared_keyframe>(shares);
+    for (uint32_t share = 0; share < shares; ++share)
+      options_.devices[share]->fuse(frame.body, frame.world_from_camera,
+                                    {.mesh = options_.extract_each,
+                                     .keep_rays = options_.keep_rays && share == 0,
+                                     .times = options_.threads == 1,
+                                     .share = share,
+                                     .shares = shares},
+                                    [this, start, frame, done, all](cuda::fuse_report report, const std::exception_ptr& failure) {
+                                      if (!all->add(std::move(report), failure))
+                                        return;
+                                      done(fused(frame, all->whole, all->failure, seconds_since(start)));
+                                      const std::lock_guard lock(mutex_);
+                                      --under_way_;
+                                      answered_.notify_all(); // with the lock: who waits may end this object
+                                    });
     if (options_.threads == 1)
       wait_for_fused();
   }

@@ -19,8 +19,9 @@ struct offline_options {
   bool extract_each = false;
   /// Keeps every keyframe's rays, which retracting and revising need: 16 bytes a ray.
   bool keep_rays = false;
-  /// A device that takes keyframes whole; the backend must be the same one's. With more than one thread, several are under way.
-  std::shared_ptr<cuda::keyframe_device> fields;
+  /// Devices that take keyframes whole and share the map; the backend must be theirs. With more than one thread, several
+  /// keyframes are under way. None: the backend alone does the work.
+  std::vector<std::shared_ptr<cuda::keyframe_device>> devices;
   /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
   std::function<std::string(const keyframe&)> check;
 };

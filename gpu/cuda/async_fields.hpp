@@ -15,6 +15,8 @@ namespace tessera::cuda {
 struct field_options {
   /// Memory of blocks on the device, bytes; taken at once. At least one block.
   uint64_t pool_bytes = uint64_t{1} << 30;
+  /// All memory on the device, the pool and what it takes to mesh included, bytes; 0: as much as there is.
+  uint64_t device_bytes = 0;
   /// Memory on the host for regions that do not fit on the device, bytes. 0: none ever leaves.
   uint64_t host_bytes = 0;
   /// Regions on the device at once; each takes 4 bytes for each block that it could have.
@@ -44,7 +46,12 @@ struct fuse_options {
   bool mesh = false;      ///< meshes the regions that it changed; their meshes stay in device memory until the next batch
   bool keep_rays = false; ///< the report holds the rays
   bool times = false;     ///< the report tells how long each stage took
+  /// Of several devices that share a map each takes the keyframe, and of its regions those that owner_of() gives to its number.
+  uint32_t share = 0, shares = 1;
 };
+
+/// Which of several devices that share a map has a region.
+uint32_t owner_of(region_key region, uint32_t shares);
 
 /// What became of a keyframe that was taken whole.
 struct fuse_report {
@@ -108,5 +115,7 @@ public:
 
 /// The same as a backend whose calls wait.
 std::unique_ptr<backend> make_waiting_backend(std::shared_ptr<async_fields> fields);
+/// Likewise, for devices that share a map: regions are where owner_of() says. Throws std::invalid_argument if there is none.
+std::unique_ptr<backend> make_waiting_backend(std::vector<std::shared_ptr<async_fields>> fields);
 
 } // namespace tessera::cuda

@@ -5,16 +5,29 @@
 
 namespace tessera::cuda {
 
+namespace {
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
+}
+
+} // namespace
+
 std::vector<std::string> list_devices(std::string* why) {
   int count = 0;
   if (const auto result = cudaGetDeviceCount(&count); result != cudaSuccess) {
     (void)cudaGetLastError();
+    int driver = 0, runtime = 0;
+    (void)cudaDriverGetVersion(&driver); // 0 where there is none
+    (void)cudaRuntimeGetVersion(&runtime);
     if (why != nullptr)
-      *why = std::string(cudaGetErrorName(result)) + ", " + cudaGetErrorString(result);
+      *why = driver == 0 ? "no NVIDIA driver is installed"
+                         : std::string(cudaGetErrorString(result)) + " (the driver can CUDA " + version_text(driver)
+                             + ", the program was built with " + version_text(runtime) + ')';
     return {};
   }
   if (count == 0 && why != nullptr)
-    *why = "the driver knows none";
+    *why = "the driver finds none";
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties{};
@@ -29,7 +42,8 @@ std::unique_ptr<keyframe_device> open_device(int number, const mapping& map, con
   if (number < 0 || static_cast<size_t>(number) >= names.size())
     throw std::invalid_argument("there is no GPU " + std::to_string(number) + ": this machine has "
                                 + std::to_string(names.size()));
-  return std::make_unique<field_queue<cuda_device>>(std::make_unique<cuda_device>(number, options.poison), map, options);
+  return std::make_unique<field_queue<cuda_device>>(std::make_unique<cuda_device>(number, options.poison, options.device_bytes), map,
+                                                    options);
 }
 
 } // namespace tessera::cuda

@@ -3,6 +3,7 @@
 
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/cuda/memory_account.hpp"
 
 #include <cub/device/device_scan.cuh>
 #include <cuda_runtime.h>
@@ -46,7 +47,9 @@ __global__ void __launch_bounds__(256) run_each(const uint32_t* count, uint64_t 
 
 class cuda_device {
 public:
-  explicit cuda_device(int number, bool poison) : number_(number), poison_(poison) {
+  /// `most_bytes` can be allocated on the device; 0: what it has.
+  explicit cuda_device(int number, bool poison, uint64_t most_bytes = 0)
+    : number_(number), poison_(poison), memory_(most_bytes) {
     bind();
     cudaDeviceProp properties{};
     TESSERA_CUDA(cudaGetDeviceProperties(&properties, number));
@@ -59,15 +62,21 @@ public:
 
   void* allocate(size_t bytes) {
     bind();
-    void* at = nullptr;
-    TESSERA_CUDA(cudaMalloc(&at, bytes));
+    void* at = memory_.take(bytes, [&] {
+      void* fresh = nullptr;
+      TESSERA_CUDA(cudaMalloc(&fresh, bytes));
+      return fresh;
+    });
     if (poison_) {
       TESSERA_CUDA(cudaMemset(at, 0xa5, bytes));
       TESSERA_CUDA(cudaStreamSynchronize(nullptr)); // our streams do not wait for the default one
     }
     return at;
   }
-  void release(void* at) noexcept { (void)cudaFree(at); } // an error here is one of an earlier call, which was told
+  void release(void* at) noexcept {
+    memory_.gave_back(at);
+    (void)cudaFree(at); // an error here is one of an earlier call, which was told
+  }
   void* allocate_host(size_t bytes) {
     void* at = nullptr;
     TESSERA_CUDA(cudaHostAlloc(&at, bytes, cudaHostAllocPortable));
@@ -186,6 +195,7 @@ private:
   bool poison_;
   std::string name_;
   uint32_t blocks_at_once_ = 0; ///< of a grid: enough to fill the device
+  memory_account memory_;
 };
 
 } // namespace tessera::cuda

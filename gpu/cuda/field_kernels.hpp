@@ -22,6 +22,11 @@ TESSERA_HD uint64_t region_name(int32_t x, int32_t y, int32_t z) {
   return part(x) | part(y) << 21 | part(z) << 42 | uint64_t{1} << 63;
 }
 
+/// Which of several devices that share a map has a region.
+TESSERA_HD uint32_t owner_of(uint64_t name, uint32_t shares) {
+  return static_cast<uint32_t>(mix64(name) % shares);
+}
+
 /// Where a region's search begins in a directory.
 TESSERA_HD uint32_t directory_start(uint64_t name) {
   const uint64_t h = name * 0x9e3779b97f4a7c15u;
@@ -132,7 +137,7 @@ struct touch_list {
   uint32_t most;
 };
 
-/// Item: a ray of a keyframe. Finds the regions that it touches.
+/// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has.
 struct split_rays {
   field_view field;
   touch_list out;
@@ -142,6 +147,7 @@ struct split_rays {
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
   batch_state* state;
+  uint32_t share, shares; ///< this device's, of all; see owner_of()
 
   TESSERA_HD void operator()(uint64_t i) const {
     const ray r = rays[i];
@@ -166,6 +172,8 @@ struct split_rays {
 
 private:
   TESSERA_HD void touch_region(uint64_t name, uint32_t i) const {
+    if (shares > 1 && owner_of(name, shares) != share)
+      return;
     const uint32_t slot = field.slot_of(name);
     if (slot == no_slot) {
       append(state->missing);

@@ -164,7 +164,8 @@ private:
     const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
     stream_.fill(state, sizeof(batch_state), 0);
     stream_.launch_each(on.rays.count(), 1,
-                        split_rays{field, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, touched_.data(), state});
+                        split_rays{field, touches, on.frame, on.rays.rays(), touched_by_.data(), batch_, touched_.data(), state,
+                                   options.share, options.shares});
     stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, on.frame, touches, state});
     stream_.launch_each(&state->touches, touch_lanes, add_touches{field, on.frame, touches, on.rays.rays(), nullptr, state});
     if (options.times)

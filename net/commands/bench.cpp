@@ -177,11 +177,11 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto make = [&](offline_device& device, uint32_t threads) {
     auto options = checked_options(threads);
     options.extract_each = true;
-    options.fields = device.whole;
+    options.devices = device.gpus;
     return std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   };
   auto device = choose_offline_device(setup.backend, map);
-  const bool gpu = device.whole != nullptr;
+  const bool gpu = !device.gpus.empty();
   const auto backend_name = device.fields->name();
   times_file listed(setup.times_file);
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
@@ -193,7 +193,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto run = [&](keyframe_sink& sink) {
     progress_sink shown(sink, "bench", source->total(), setup.progress);
     if (gpu) {
-      pinning_sink pinning(shown, *device.whole);
+      pinning_sink pinning(shown, *device.gpus.front());
       source->run(pinning, {});
     } else {
       source->run(shown, {});

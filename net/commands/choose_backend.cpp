@@ -46,8 +46,9 @@ std::string mib(uint64_t bytes) {
 
 cuda::field_options options_of(const backend_setup& setup) {
   auto out = setup.gpu;
-  if (const auto most = setup.cap_bytes / 4 * 3; setup.cap_bytes != 0 && out.pool_bytes > most) {
-    spdlog::warn("memory-pool is {}, more than three quarters of memory-cap, {}: each GPU gets a pool of {}", mib(out.pool_bytes),
+  out.device_bytes = setup.cap_bytes;
+  if (const auto most = setup.cap_bytes / 2; setup.cap_bytes != 0 && out.pool_bytes > most) {
+    spdlog::warn("memory-pool is {}, more than half of memory-cap, {}: each GPU gets a pool of {}", mib(out.pool_bytes),
                  mib(setup.cap_bytes), mib(most));
     out.pool_bytes = most;
   }
@@ -61,7 +62,7 @@ gpu_list find_gpus() {
 #ifdef TESSERA_CUDA
   out.names = cuda::list_devices(&out.missing);
   if (out.names.empty())
-    out.missing = "no GPU can be used: " + out.missing;
+    out.missing = "no GPU was found: " + out.missing;
   out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::keyframe_device> {
     return cuda::open_device(number, map, options);
   };
@@ -138,13 +139,11 @@ std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setu
 }
 
 offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found) {
-  auto one = setup;
-  if (const auto chosen = choose_gpus(setup, found); !chosen.empty())
-    one.gpus = std::to_string(chosen.front()) + ',';
-  const auto gpus = open_gpus(one, map, found);
+  auto gpus = open_gpus(setup, map, found);
   if (gpus.empty())
-    return {make_cpu_backend(map, setup.cap_bytes), nullptr};
-  return {cuda::make_waiting_backend(gpus.front()), gpus.front()};
+    return {make_cpu_backend(map, setup.cap_bytes), {}};
+  auto fields = cuda::make_waiting_backend(std::vector<std::shared_ptr<cuda::async_fields>>{gpus.begin(), gpus.end()});
+  return {std::move(fields), std::move(gpus)};
 }
 
 } // namespace tessera

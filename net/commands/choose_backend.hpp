@@ -18,7 +18,7 @@ struct backend_setup {
   std::string gpus = "all";
   /// Memory that one device may use, bytes; 0: no cap.
   uint64_t cap_bytes = 0;
-  /// Of each GPU. Its pool is cut to three quarters of the cap.
+  /// Of each GPU. Its pool is cut to half of the cap, and the cap is that of all its memory.
   cuda::field_options gpu;
 };
 
@@ -43,10 +43,10 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found);
 std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
                                                               const gpu_list& found = find_gpus());
 
-/// The device of work without a service: the CPU, or the first GPU to use, which also takes keyframes whole.
+/// What does the work without a service: the CPU, or GPUs that share the map and take keyframes whole.
 struct offline_device {
   std::unique_ptr<backend> fields;
-  std::shared_ptr<cuda::keyframe_device> whole; ///< null: the CPU
+  std::vector<std::shared_ptr<cuda::keyframe_device>> gpus; ///< none: the CPU
 };
 
 /// Opens it, as open_gpus() does.

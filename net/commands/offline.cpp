@@ -23,9 +23,9 @@ namespace {
 std::unique_ptr<offline_map> make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
   auto device = choose_offline_device(setup.backend, map);
   auto options = checked_options(std::max(2u, setup.threads)); // a GPU is to have several keyframes under way
-  if (!device.whole)
+  if (device.gpus.empty())
     options.threads = setup.threads;
-  options.fields = device.whole;
+  options.devices = device.gpus;
   auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   const auto input = make_source(setup.source, setup.input);
   {

@@ -19,7 +19,7 @@ struct offline_setup {
   /// The voxel size is to be derived from the first keyframe; truncation and ranges follow it.
   bool auto_voxel = false;
   uint32_t threads = 1;
-  /// Which device does the work; of several GPUs the first.
+  /// Which devices do the work.
   backend_setup backend;
   /// bench: CSV file for the times of each keyframe; empty: none.
   std::string times_file;

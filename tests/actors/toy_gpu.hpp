@@ -44,6 +44,8 @@ public:
     const auto failure = attempt([&] {
       if (refuses_rays)
         throw std::bad_alloc{};
+      if (auto torn = body->torn(); !torn.empty())
+        throw cuda::torn_keyframe(torn);
       if (fails_rays)
         throw std::runtime_error("the toy GPU makes no rays");
       out = make(map_, *body, at, counts);

@@ -57,6 +57,9 @@ TEST_CASE("every default is a value that its own row allows") {
   CHECK_FALSE(s.truncation_m);
   CHECK(s.region_voxels == 64);
   CHECK(s.memory_cap_bytes == uint64_t{4} << 30);
+  CHECK(s.memory_pool_bytes == uint64_t{1} << 30);
+  CHECK(s.gpus == "all");
+  CHECK(s.streams == 5);
   CHECK(s.port == 8080);
   CHECK(s.metrics_port == 8006);
   CHECK(s.bind == "127.0.0.1");
@@ -89,6 +92,7 @@ TEST_CASE("the names that deployments set keep working") {
                                    {"MESH_VOXEL_SIZE", "0.02"},
                                    {"MESH_TRUNCATION_DISTANCE", "0.06"},
                                    {"MESH_MAX_GPU_MEMORY", "1073741824"},
+                                   {"MESH_MEMORY_POOL_SIZE", "536870912"},
                                    {"MESH_SERVICE_UNLINK_SHM", "0"},
                                    {"LOG_LEVEL", "WARNING"}}));
   CHECK(r.values.amqp_url == "amqp://a:b@c:1/");
@@ -96,13 +100,14 @@ TEST_CASE("the names that deployments set keep working") {
   CHECK(r.values.voxel_m == 0.02f);
   CHECK(r.values.truncation_m == 0.06f);
   CHECK(r.values.memory_cap_bytes == uint64_t{1} << 30);
+  CHECK(r.values.memory_pool_bytes == uint64_t{1} << 29);
   CHECK_FALSE(r.values.unlink);
   CHECK(r.values.log_level == "warn");
   CHECK(r.warnings.empty());
 }
 
 TEST_CASE("names without effect are said to have none") {
-  for (auto name : {"MESH_MAX_VERTICES", "MESH_MEMORY_POOL_SIZE", "MESH_CAMERA_VELOCITY_THRESHOLD"}) {
+  for (auto name : {"MESH_MAX_VERTICES", "MESH_CAMERA_VELOCITY_THRESHOLD"}) {
     const auto r = resolve(with({}, {{name, "1"}}));
     REQUIRE(r.warnings.size() == 1);
     CHECK(r.warnings[0].find(std::string(name) + " has no effect") == 0);

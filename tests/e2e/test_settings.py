@@ -54,7 +54,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file(tessera, tmp_path):
 
 def test_names_of_older_deployments_work_or_say_that_they_do_not(tessera):
     assert voxel_size(tessera, env={"MESH_VOXEL_SIZE": "0.5"})[0] == 0.5
-    for name in ("MESH_MAX_VERTICES", "MESH_MEMORY_POOL_SIZE", "MESH_CAMERA_VELOCITY_THRESHOLD"):
+    for name in ("MESH_MAX_VERTICES", "MESH_CAMERA_VELOCITY_THRESHOLD"):
         assert f"{name} has no effect" in voxel_size(tessera, "--voxel-size", "0.5", env={name: "7"})[1]
 
 
@@ -66,7 +66,8 @@ def test_names_of_older_deployments_work_or_say_that_they_do_not(tessera):
         (("--config", "/nowhere.toml"), {}, ("/nowhere.toml",)),
         (("--region-size", "20"), {}, ("region-size", '"20"', "multiple of 8")),
         (("--min-range", "5", "--max-range", "2"), {}, ("min-range", "max-range")),
-        (("--backend", "cuda"), {}, ("backend", '"cuda"', "auto or cpu")),
+        (("--backend", "gpu"), {}, ("backend", '"gpu"', "auto, cpu or cuda")),
+        ((), {"MESH_MEMORY_POOL_SIZE": "1"}, ("memory-pool", "MESH_MEMORY_POOL_SIZE", '"1"', "1 MiB to 1 TiB")),
         (("--such-a-flag",), {}, ("--such-a-flag",)),
     ],
 )
@@ -94,8 +95,25 @@ def test_bench_prints_one_object(tessera):
     assert result["map_hash"] == digits
 
 
+def why_not_cuda(tessera):
+    """Why the program has no GPU here; None if it has one."""
+    status, _, err = service.run(tessera, "serve", "synthetic:room", "--limit", 1, "--port", 0, "--metrics-port", 0, "--backend", "cuda", "--gpus", "99")
+    assert status == 2
+    return None if "gpus is 99" in err else err
+
+
+def test_cuda_without_a_gpu_is_an_error_that_says_what_is_missing(tessera):
+    why = why_not_cuda(tessera)
+    if why is None:
+        pytest.skip("there is a GPU")
+    assert "backend is cuda, but " in why
+    assert "was built without CUDA" in why or "no NVIDIA driver is installed" in why or "no GPU was found: " in why
+
+
 @pytest.mark.parametrize("name", ["auto", "cpu"])
 def test_each_command_says_which_backend_works(tessera, tmp_path, name):
+    if name == "auto" and why_not_cuda(tessera) is None:
+        pytest.skip("there is a GPU, and auto takes it")
     for command, *options in (("hash",), ("mesh", "-o", tmp_path / "room.ply"), ("bench", "--json")):
         status, out, err = service.run(tessera, command, "synthetic:room", "--limit", 1, "--backend", name, *options)
         assert status == 0, err

@@ -3,6 +3,7 @@
 #include "cuda_world.hpp"
 
 #include "gpu/cuda/check_device.hpp"
+#include "gpu/offline_map.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -325,4 +326,56 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     rounding voxels(device.open(other, small_pool()));
     CHECK_THROWS_WITH(cuda::check_device(voxels, map), Catch::Matchers::StartsWith("its voxels are not those of the CPU"));
   }
+}
+
+TEST_CASE("devices that share a map hold it together: the hash and the meshes are those of one") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices())
+    for (const uint32_t threads : {1u, 2u}) {
+      INFO(device.name << ", threads " << threads);
+      std::mt19937 random(seed);
+      const auto map = map_of(32);
+      const auto frames = some_keyframes(random, 5);
+      const auto make = [&](uint32_t count) {
+        offline_options options;
+        options.threads = threads;
+        options.extract_each = true;
+        options.keep_rays = true;
+        std::vector<std::shared_ptr<cuda::async_fields>> fields;
+        for (uint32_t i = 0; i < count; ++i) {
+          options.devices.push_back(device.open(map, small_pool()));
+          fields.push_back(options.devices.back());
+        }
+        return std::make_unique<offline_map>(map, cuda::make_waiting_backend(fields), std::move(options));
+      };
+      offline_options keeping;
+      keeping.keep_rays = true;
+      offline_map cpu(map, make_cpu_backend(map), keeping);
+      const auto one = make(1), three = make(3);
+      const auto ignore = [](const verdict&) {};
+      int number = 0;
+      for (auto frame : frames) {
+        frame.id.value = std::to_string(number++);
+        for (offline_map* each : {&cpu, one.get(), three.get()})
+          each->offer(frame, ignore);
+      }
+      for (offline_map* each : {&cpu, one.get(), three.get()}) {
+        each->retract({"1"}, ignore);
+        each->revise({"2"}, frames[3].world_from_camera, ignore);
+        each->finish();
+      }
+      CHECK(cpu.stats().blocks > 0);
+      for (offline_map* each : {one.get(), three.get()}) {
+        CHECK(each->stats().hash == cpu.stats().hash);
+        CHECK(each->regions() == cpu.regions());
+        CHECK(each->counts().rays == cpu.counts().rays);
+        const auto expected = cpu.meshes(), found = each->meshes();
+        REQUIRE(found.size() == expected.size());
+        for (size_t i = 0; i < found.size(); ++i) {
+          CHECK(found[i].region == expected[i].region);
+          CHECK(*found[i].surface == *expected[i].surface);
+        }
+      }
+    }
 }

@@ -2,6 +2,8 @@
 
 #include "cuda_world.hpp"
 
+#include "gpu/cuda/memory_account.hpp"
+
 using namespace tessera;
 using namespace tessera::test;
 
@@ -152,4 +154,20 @@ TEST_CASE("where neither device nor host has room a region is refused, and nothi
 TEST_CASE("a pool that holds no block is refused when the device is opened") {
   for (const auto& device : devices())
     CHECK_THROWS_AS(device.open(map_of(32), small_pool(0)), std::invalid_argument);
+}
+
+TEST_CASE("what is allocated stays within the bound, also after it failed") {
+  cuda::memory_account account{100};
+  char a = 0, b = 0;
+  CHECK(account.take(60, [&] { return &a; }) == &a);
+  CHECK_THROWS_AS(account.take(41, [&] { return &b; }), std::bad_alloc);
+  CHECK_THROWS_AS(account.take(UINT64_MAX, [&] { return &b; }), std::bad_alloc);
+  CHECK_THROWS_AS(account.take(40, []() -> void* { throw std::bad_alloc{}; }), std::bad_alloc);
+  CHECK(account.used() == 60);
+  CHECK(account.take(40, [&] { return &b; }) == &b);
+  account.gave_back(&a);
+  account.gave_back(&a);
+  CHECK(account.used() == 40);
+  cuda::memory_account open_ended{0};
+  CHECK(open_ended.take(size_t{1} << 60, [&] { return &a; }) == &a);
 }

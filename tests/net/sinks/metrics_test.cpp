@@ -51,6 +51,45 @@ TEST_CASE("Every number has its sample") {
     CHECK_THAT(text, Catch::Contains(line));
 }
 
+TEST_CASE("GPUs are told apart by number, and the CPU has no pool") {
+  counted with;
+  CHECK(with.text().find("tessera_device_pool") == std::string::npos);
+  CHECK_THAT(with.text(), Catch::Contains("tessera_device_failures_total 0\n"));
+  with.numbers->devices.remove({});
+  for (uint32_t i : {0u, 1u})
+    with.numbers->devices.put({i}, "NVIDIA H100", [i] {
+      cuda::memory_status m;
+      m.blocks = 100 + i;
+      m.free_blocks = 60;
+      m.regions_here = 4;
+      m.regions_away = 3;
+      m.away_bytes = 24'576;
+      m.moves_out = 9;
+      m.moves_in = 6;
+      m.batches = 50;
+      m.kernels = 400;
+      return std::optional{m};
+    });
+  with.numbers->devices.put({2}, "gone", [] { return std::optional<cuda::memory_status>{}; });
+  const auto text = with.text();
+  for (const char* line : {
+         "tessera_device_info{device=\"1\",name=\"NVIDIA H100\"} 1\n",
+         "tessera_device_pool_blocks{device=\"0\"} 100\n",
+         "tessera_device_pool_blocks{device=\"1\"} 101\n",
+         "tessera_device_free_blocks{device=\"1\"} 60\n",
+         "tessera_device_regions{device=\"1\",place=\"device\"} 4\n",
+         "tessera_device_regions{device=\"1\",place=\"host\"} 3\n",
+         "tessera_device_host_bytes{device=\"0\"} 24576\n",
+         "tessera_device_region_moves_total{device=\"0\",direction=\"out\"} 9\n",
+         "tessera_device_region_moves_total{device=\"0\",direction=\"in\"} 6\n",
+         "tessera_device_batches_total{device=\"0\"} 50\n",
+         "tessera_device_kernels_total{device=\"0\"} 400\n",
+         "backend=\"2 x NVIDIA H100, gone\"",
+       })
+    CHECK_THAT(text, Catch::Contains(line));
+  CHECK(text.find("device=\"2\"") == std::string::npos);
+}
+
 TEST_CASE("Names follow Prometheus' conventions, and no id is a label") {
   std::istringstream lines{counted{}.text()};
   for (std::string line; std::getline(lines, line);) {
@@ -71,7 +110,9 @@ TEST_CASE("promtool has nothing to say") {
     return;
   }
   test::scratch_file file{"metrics.txt"};
-  auto text = counted{}.text();
+  counted with;
+  with.numbers->devices.put({1}, "GPU", [] { return std::optional{cuda::memory_status{}}; });
+  auto text = with.text();
   file.write(std::as_bytes(std::span{text}));
   auto done = test::run_program("promtool check metrics < " + file.path().string());
   CHECK(done.output == "");

@@ -1,0 +1,205 @@
+// The service on emulated GPUs, with real threads and the real field: the map is the CPU's, whatever becomes of the GPUs.
+
+#include "tests/gpu/cuda_emulated.hpp"
+#include "tests/gpu/random_map.hpp"
+#include "toy_service.hpp"
+
+#include "gpu/cuda/field_queue.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <set>
+#include <thread>
+
+using namespace tessera;
+using namespace tessera::toy;
+using tessera::test::emulated_device;
+
+namespace {
+
+/// An emulated GPU, and the switch that breaks it.
+struct emulated_gpu {
+  std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<cuda::async_fields> fields;
+  explicit emulated_gpu(const mapping& map, uint64_t blocks = 4096, uint64_t host_bytes = 0) {
+    cuda::field_options options;
+    options.pool_bytes = blocks * 12'288;
+    options.host_bytes = host_bytes;
+    options.most_regions = 256;
+    options.ray_lanes = 2;
+    emulated_device::options how;
+    how.threads = 2;
+    how.broken = broken;
+    fields = std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
+  }
+};
+
+mapping field_map() {
+  return test::map_of(32);
+}
+
+/// The same walls each time.
+std::vector<keyframe> walls(size_t count) {
+  std::mt19937 random{7};
+  std::vector<keyframe> out;
+  for (size_t i = 0; i < count; ++i) {
+    const auto at = test::random_pose(random);
+    out.push_back(test::wall(at, random, 1500, false));
+    out.back().id.value = "wall " + std::to_string(i);
+    out.back().timestamp_ns = out.back().received_ns = i + 1;
+  }
+  return out;
+}
+
+/// A service with threads of its own. GPUs are closed after it has ended, and before its actor system goes.
+struct live_service {
+  explicit live_service(std::vector<emulated_gpu> on) : gpus{std::move(on)} {
+    service_config how;
+    how.map = field_map();
+    how.encode = encode;
+    how.epoch = "test";
+    how.threads = 2;
+    for (const auto& g : gpus)
+      how.gpus.push_back(g.fields);
+    running = start_service(system, how);
+    sink = make_ingest_sink(system, running, 8);
+  }
+  ~live_service() {
+    sink.reset();
+    CHECK(stop_service(system, running));
+    gpus.clear();
+  }
+
+  void offer(const keyframe& frame) {
+    sink->offer(frame, [this](const verdict& v) {
+      accepted += v.what == outcome::accepted;
+      refused += v.what == outcome::refused;
+    });
+  }
+  void drain() { REQUIRE(sink->drain(std::chrono::seconds{60})); }
+
+  template <class R, class Atom>
+  R ask(Atom question) {
+    std::optional<R> out;
+    caf::scoped_actor self{system};
+    for (int i = 0; i < 100 && !out; ++i)
+      self->request(running.partitioner.get(), std::chrono::seconds{20}, question)
+        .receive([&](const R& x) { out = x; },
+                 [](const caf::error&) { std::this_thread::sleep_for(std::chrono::milliseconds{10}); });
+    REQUIRE(out);
+    return *out;
+  }
+  map_status status() { return ask<map_status>(status_atom::value); }
+  std::set<uint32_t> devices() {
+    std::set<uint32_t> out;
+    for (const auto& r : ask<std::vector<region_status>>(list_atom::value))
+      out.insert(r.device.value);
+    return out;
+  }
+  [[nodiscard]] const telemetry& numbers() const { return *running.context.numbers; }
+
+  threaded_config config{2};
+  caf::actor_system system{config};
+  std::vector<emulated_gpu> gpus;
+  service running;
+  std::unique_ptr<ingest_sink> sink;
+  std::atomic<int> accepted{0}, refused{0};
+};
+
+std::vector<emulated_gpu> emulated(size_t count) {
+  std::vector<emulated_gpu> out;
+  for (size_t i = 0; i < count; ++i)
+    out.emplace_back(field_map());
+  return out;
+}
+
+/// What a service without GPUs makes of them.
+map_status on_the_cpu(const std::vector<keyframe>& frames) {
+  live_service s{{}};
+  for (const auto& f : frames)
+    s.offer(f);
+  s.drain();
+  return s.status();
+}
+
+} // namespace
+
+TEST_CASE("with one and with two GPUs the map is the CPU's") {
+  const auto frames = walls(10);
+  const auto truth = on_the_cpu(frames);
+  for (const size_t count : {1u, 2u}) {
+    INFO(count << " GPUs");
+    live_service s{emulated(count)};
+    for (const auto& f : frames)
+      s.offer(f);
+    s.drain();
+    CHECK(s.accepted == 10);
+    const auto status = s.status();
+    CHECK(to_hex(status.field.hash) == to_hex(truth.field.hash));
+    CHECK(status.field.blocks == truth.field.blocks);
+    CHECK(status.rays == truth.rays);
+    CHECK(s.devices().size() == count);
+    CHECK(s.numbers().rays_time.count() == 10);
+    for (const auto& d : s.numbers().devices.list())
+      CHECK(d.memory->free_blocks < d.memory->blocks);
+  }
+}
+
+TEST_CASE("GPUs that break while keyframes come lose nothing of the map") {
+  const auto frames = walls(16);
+  const auto truth = on_the_cpu(frames);
+  for (const size_t broken : {1u, 2u}) {
+    INFO(broken << " of two GPUs break");
+    live_service s{emulated(2)};
+    for (size_t i = 0; i < frames.size(); ++i) {
+      if (i == 6)
+        *s.gpus[0].broken = true;
+      if (i == 11 && broken == 2)
+        *s.gpus[1].broken = true;
+      s.offer(frames[i]);
+    }
+    s.drain();
+    CHECK(s.accepted == 16);
+    CHECK(to_hex(s.status().field.hash) == to_hex(truth.field.hash));
+    CHECK(s.devices() == (broken == 1 ? std::set<uint32_t>{1} : std::set<uint32_t>{2}));
+    CHECK(s.numbers().device_failures == broken);
+    CHECK(s.numbers().devices.names() == (broken == 1 ? "emulated device" : "cpu"));
+    CHECK(s.numbers().lost_core == 0);
+  }
+}
+
+TEST_CASE("a GPU with too little memory refuses keyframes; with host memory it moves regions out") {
+  const auto frames = walls(10);
+  const auto truth = on_the_cpu(frames);
+  {
+    std::vector<emulated_gpu> gpus;
+    gpus.emplace_back(field_map(), 200);
+    live_service s{std::move(gpus)};
+    for (const auto& f : frames)
+      s.offer(f);
+    s.drain();
+    CHECK(s.refused > 0);
+    CHECK(s.refused + s.accepted == 10);
+    CHECK(s.numbers().refused_by[static_cast<size_t>(refusal::memory)] == static_cast<uint64_t>(s.refused));
+    CHECK(s.numbers().device_failures == 0);
+    CHECK(s.status().keyframes == static_cast<uint64_t>(s.accepted));
+  }
+  std::vector<emulated_gpu> gpus;
+  gpus.emplace_back(field_map(), 200, uint64_t{64} << 20);
+  live_service s{std::move(gpus)};
+  for (const auto& f : frames)
+    s.offer(f);
+  s.drain();
+  CHECK(s.accepted == 10);
+  CHECK(to_hex(s.status().field.hash) == to_hex(truth.field.hash));
+  const auto memory = s.numbers().devices.list()[0].memory.value();
+  CHECK(memory.moves_out > 0);
+  CHECK(memory.moves_in > 0);
+}
+
+TEST_CASE("a service that ends while its GPUs are busy leaves nothing waiting") {
+  const auto frames = walls(8);
+  live_service s{emulated(2)};
+  for (const auto& f : frames)
+    s.offer(f);
+}
