@@ -19,8 +19,9 @@ struct field_options {
   uint64_t device_bytes = 0;
   /// Memory on the host for regions that do not fit on the device, bytes. 0: none ever leaves.
   uint64_t host_bytes = 0;
-  /// Regions on the device at once; each takes 4 bytes for each block that it could have.
-  uint32_t most_regions = 16384;
+  /// Regions on the device at once, at most; each takes 4 bytes for each block that it could have, all of them a sixteenth of the
+  /// pool at most.
+  uint32_t most_regions = 65536;
   /// Keyframes whose rays are made at once; each has a stream and a thread.
   uint32_t ray_lanes = 4;
   /// Fills new device memory with garbage, so that what is read before it is written shows; for tests.

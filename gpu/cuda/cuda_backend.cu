@@ -42,8 +42,8 @@ std::unique_ptr<keyframe_device> open_device(int number, const mapping& map, con
   if (number < 0 || static_cast<size_t>(number) >= names.size())
     throw std::invalid_argument("there is no GPU " + std::to_string(number) + ": this machine has "
                                 + std::to_string(names.size()));
-  return std::make_unique<field_queue<cuda_device>>(std::make_unique<cuda_device>(number, options.poison, options.device_bytes), map,
-                                                    options);
+  return std::make_unique<field_queue<cuda_device>>(std::make_unique<cuda_device>(number, options.poison, options.device_bytes),
+                                                    map, options);
 }
 
 } // namespace tessera::cuda

@@ -48,8 +48,7 @@ __global__ void __launch_bounds__(256) run_each(const uint32_t* count, uint64_t 
 class cuda_device {
 public:
   /// `most_bytes` can be allocated on the device; 0: what it has.
-  explicit cuda_device(int number, bool poison, uint64_t most_bytes = 0)
-    : number_(number), poison_(poison), memory_(most_bytes) {
+  explicit cuda_device(int number, bool poison, uint64_t most_bytes = 0) : number_(number), poison_(poison), memory_(most_bytes) {
     bind();
     cudaDeviceProp properties{};
     TESSERA_CUDA(cudaGetDeviceProperties(&properties, number));

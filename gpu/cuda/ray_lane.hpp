@@ -74,6 +74,8 @@ public:
                             map_.min_confidence};
     copied_bytes out;
     const auto copy = [&](void* to, const void* from, size_t staged_at, size_t bytes) {
+      if (bytes == 0)
+        return;
       if (!pinned)
         from = std::memcpy(staged_.data() + staged_at, from, bytes);
       copies_.upload(to, from, bytes);
@@ -82,8 +84,10 @@ public:
     };
     if (begun != nullptr)
       copies_.set(*begun);
-    // The last part is small: it is worked when the copies are over. More parts cost more than they hide: each copy takes 4 us
-    // beside its bytes.
+    // The last part is small: it is worked when the copies are over. More parts, or colours in parts too, cost more than they
+    // hide: each copy takes 4 us beside its bytes.
+    copy(colours_.data(), body.colours().data(), colours_at, channels * points_here_);
+    copy(confidence_.data(), body.confidence().data(), confidence_at, 4 * body.confidence().size());
     constexpr size_t ends[most_parts] = {80, 100}; // of a hundred
     const bool whole = points_here_ < least_split;
     for (size_t part = whole ? most_parts - 1 : 0; part < most_parts; ++part) {
@@ -92,10 +96,6 @@ public:
       if (count == 0)
         continue;
       copy(points_.data() + 3 * first, body.points().data() + 3 * first, 12 * first, 12 * count);
-      copy(colours_.data() + channels * first, body.colours().data() + channels * first, colours_at + channels * first,
-           channels * count);
-      if (with_confidence)
-        copy(confidence_.data() + first, body.confidence().data() + first, confidence_at + 4 * first, 4 * count);
       copies_.set(copied_[part]);
       stream_.after(copied_[part]);
       stream_.launch(count, add_points{rules, points_.data() + 3 * first, colours_.data() + channels * first,

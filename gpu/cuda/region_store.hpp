@@ -186,9 +186,9 @@ private:
       throw std::invalid_argument("a pool of " + std::to_string(o.pool_bytes) + " bytes holds no block of 12288 bytes");
     return static_cast<uint32_t>(std::min<uint64_t>(blocks, uint64_t{1} << 28));
   }
-  /// No more tables than a quarter of the pool's memory, but enough for a few regions.
+  /// No more tables than a sixteenth of the pool's memory, but enough for a few regions.
   static uint32_t slot_count(const field_options& o, uint32_t table_size) {
-    const uint64_t fit = o.pool_bytes / 4 / (table_size * sizeof(uint32_t));
+    const uint64_t fit = o.pool_bytes / 16 / (table_size * sizeof(uint32_t));
     return static_cast<uint32_t>(std::clamp<uint64_t>(fit, std::min(64u, o.most_regions), o.most_regions));
   }
 
