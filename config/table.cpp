@@ -93,8 +93,8 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = any,
-   .help
-   = "Memory of the field and its meshes on the CPU, or of each GPU; what would need more is refused, counted and shown. 0: no cap",
+   .help = "Memory of the field and its meshes on the CPU, or of each GPU; what would need more is refused, counted and shown. "
+           "0: no cap",
    .aliases = {"MESH_MAX_GPU_MEMORY"}},
   {.name = "memory-pool",
    .group = "work",

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/cuda/field_kernels.hpp"
 #include "gpu/cuda/region_store.hpp"
 
 #include <unordered_map>

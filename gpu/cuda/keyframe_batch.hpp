@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/cuda/field_kernels.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
 #include "gpu/cuda/ray_lane.hpp"
 

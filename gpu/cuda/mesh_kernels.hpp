@@ -2,7 +2,7 @@
 // Marching cubes of whole regions (docs/field.md, "Extract"), in canonical order. Signs and observations become bits first; then
 // a row of eight cells is a few operations on words: which are active, which edges have a vertex, how many come before.
 
-#include "gpu/cuda/field_kernels.hpp"
+#include "gpu/cuda/block_kernels.hpp"
 #include "gpu/shared/marching_cubes.hpp"
 
 #include <cmath>

@@ -2,9 +2,9 @@
 
 #include "gpu/backend.hpp"
 #include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/block_kernels.hpp"
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
-#include "gpu/cuda/field_kernels.hpp"
 
 #include <algorithm>
 #include <bit>

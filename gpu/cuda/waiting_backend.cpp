@@ -1,5 +1,5 @@
 #include "gpu/cuda/async_fields.hpp"
-#include "gpu/cuda/field_kernels.hpp"
+#include "gpu/cuda/field_view.hpp"
 
 #include <future>
 #include <stdexcept>
