@@ -51,7 +51,10 @@ public:
   void make_room(size_t blocks, size_t regions, size_t vertices, size_t corners) {
     rows_.ensure(blocks);
     used_rows_.ensure(64 * blocks);
-    counts_.ensure(regions * store_.table_size() + 1);
+    if (const size_t counts = regions * store_.table_size() + 1; counts > counts_.size()) {
+      counts_.ensure(counts);
+      stream_.fill(counts_.data(), counts_.size() * sizeof(mesh_count), 0); // scans also read those that are not in use
+    }
     befores_.ensure(regions * store_.table_size() + 1);
     positions_.ensure(3 * vertices);
     normals_.ensure(3 * vertices);
