@@ -2,6 +2,7 @@
 
 #include "actors/async_device.hpp"
 #include "toy_gpu.hpp"
+#include "wanted_map.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -36,18 +37,6 @@ std::map<region_key, uint32_t> shown(stepped_service& s) {
   for (const auto& p : patches->value())
     if (p.triangles > 0)
       out[p.region] = p.triangles;
-  return out;
-}
-
-std::map<region_key, uint32_t> wanted(stepped_service& s) {
-  auto meshes = s.ask<std::vector<region_mesh>>(s.running.partitioner.get(), mesh_atom::value);
-  s.run();
-  for (int i = 0; i < 100 && !*meshes; ++i)
-    s.tick(std::chrono::milliseconds{250});
-  std::map<region_key, uint32_t> out;
-  for (const auto& m : meshes->value())
-    if (m.surface->triangles() > 0)
-      out[m.region] = static_cast<uint32_t>(m.surface->triangles());
   return out;
 }
 

@@ -1,6 +1,7 @@
 // Any actor may die at any time: afterwards the map, and what viewers see, are those of the live keyframes.
 
 #include "toy_service.hpp"
+#include "wanted_map.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -21,19 +22,6 @@ std::map<region_key, uint32_t> shown(stepped_service& s) {
   std::map<region_key, uint32_t> out;
   for (const auto& p : patches->value())
     out[p.region] = p.triangles;
-  return out;
-}
-
-/// What it must be: each region's mesh as the field gives it.
-std::map<region_key, uint32_t> wanted(stepped_service& s) {
-  auto meshes = s.ask<std::vector<region_mesh>>(s.running.partitioner.get(), mesh_atom::value);
-  s.run();
-  for (int i = 0; i < 100 && !*meshes; ++i)
-    s.tick(std::chrono::milliseconds{250});
-  std::map<region_key, uint32_t> out;
-  for (const auto& m : meshes->value())
-    if (m.surface->triangles() > 0)
-      out[m.region] = static_cast<uint32_t>(m.surface->triangles());
   return out;
 }
 
