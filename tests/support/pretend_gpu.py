@@ -28,6 +28,7 @@ sys.exit(f"nobody said what to answer to: {told}")
 '''
 
 PASSED = "All tests passed (9040 assertions in 34 test cases)\n"
+CASES = ("rays, as a set [of rays]", "meshes", "a keyframe taken whole")
 
 
 def launch(kernel, us, unit="us"):
@@ -69,6 +70,7 @@ def usual():
         ["nvidia-smi", {"out": "NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 5, 16, 5, 16, 1980 MHz, 700.00 W\n"}],
         ["tessera --version", {"out": "tessera 0.1.0\n"}],
         ["tessera hash synthetic:room --limit 1", {"out": "beef keyframes=1\n", "err": "backend cuda, GPU 0 (NVIDIA H100 80GB HBM3)\n"}],
+        ["--list-test-names-only", {"out": "".join(f"{case}\n" for case in CASES), "status": len(CASES)}],
         ["--tool racecheck", {"out": PASSED + "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"}],
         ["compute-sanitizer", {"out": PASSED + "========= ERROR SUMMARY: 0 errors\n"}],
         ["ncu ", {"out": "".join([

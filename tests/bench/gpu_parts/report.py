@@ -121,9 +121,23 @@ def _tests(part):
 
 
 def _sanitizers(part):
-    rows = [[name, run.get("cases", ""), "" if run["found"] is None else run["found"], f"{run['seconds']:g} s",
-             "failed" if run["reason"] else "clean"] for name, run in part.get("tools", {}).items()]
-    return ["### The same under `compute-sanitizer`", _table(["tool", "cases", "found", "time", ""], rows)] if rows else []
+    """A line a tool; which cases are not clean stands among what failed."""
+    rows = []
+    for name, run in part.get("tools", {}).items():
+        states = collections.Counter(result["state"] for result in run["cases"])
+        slowest = max((result["seconds"] for result in run["cases"]), default=0)
+        rows.append([name, len(run["cases"]), *(states[state] for state in ("clean", "found", "not done", "failed")), f"{slowest:g} s",
+                     f"{run['seconds']:g} s"])
+    if not rows:
+        return []
+    out = ["### Each test case under `compute-sanitizer`", f"Each is a process of its own, {part['at_once']} at once.",
+           _table(["tool", "cases", "clean", "found something", "not done", "failed", "slowest", "all in a row"], rows)]
+    racecheck = part["tools"].get("racecheck", {}).get("cases", [])
+    without = [result["case"] for result in racecheck if not result["all_kernels"] and result["state"] == "clean"]
+    if without:
+        out.append(f"racecheck saw all kernels in {sum(result['all_kernels'] for result in racecheck)} cases, and in {len(without)} only those "
+                   f"that are not ours (ours have no shared memory): {'; '.join(without)}.")
+    return out
 
 
 def _latency(part):
