@@ -61,7 +61,7 @@ def test_it_measures_where_no_gpu_is(tessera, tmp_path):
     assert status == 0, text
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"growth_5cm.svg"}
     parts = report["parts"]
-    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "sanitizers"))
+    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "upload", "sanitizers"))
     assert [row["voxel_m"] for row in parts["bench"]["voxels"]] == [0.1, 0.05]
     for row in parts["bench"]["voxels"]:
         assert row["backend"] == "cpu" and row["keyframes"] == 3 and "goals" not in row
@@ -94,6 +94,11 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
             (case, "clean", True) for case in pretend_gpu.CASES], name
     assert parts["ncu"]["voxels"][2]["kernels"][0] | {"share": 1} == {
         "kernel": "split_rays", "launches": 2, "median_us": pytest.approx(33.67), "max_us": 37.34, "share": 1}
+    assert [run["populated"] for run in parts["upload"]["runs"]] == [True, False]
+    assert "Mapping: 300 (600) mapped with its pages; 5 (10) without." in text
+    assert ("| registered for reading, copy | 900 (1800) | 600 (1200) | 6.8 | 900 (1800) | 600 (1200) | 6.8 | register 520 (1040), copy 80 (160), "
+            "unregister 380 (760) |") in text
+    assert "| mapped for writing | cudaHostRegister: not supported |  |  |" in text
     assert "| 2 cm | 0.120 |" in text and "**missed**, 2.00 of 0.3" in text and "Failed" not in text
     assert "goal" in words_of(pretended.out / "where_time_goes.svg")
     assert {path.name for path in pretended.out.iterdir()} == FILES
@@ -118,6 +123,8 @@ def test_what_fails_is_told_and_the_rest_still_runs(pretended):
             ["tessera hash SOURCE --voxel-size 0.01 --backend cuda", {"err": "tessera: out of memory\n", "status": 1}],
             ["tessera bench SOURCE --voxel-size 0.05", {"err": "tessera: the device is lost\n", "status": 1}],
             ["bench_latency", {"out": "not JSON\n"}],
+            ["--no-populate", {"out": pretend_gpu.upload(False), "err": "other bytes arrived\n", "status": 1}],
+            ["bench_upload", {"out": ""}],
             ["compute-sanitizer", {"out": pretend_gpu.PASSED + "========= ERROR SUMMARY: 0 errors\n"}],
             ["--list-test-names-only", {"err": "cannot\n", "status": 1}],
             ["test_gpu_cuda", {"err": "FAILED\n", "status": 42}],
@@ -130,6 +137,8 @@ def test_what_fails_is_told_and_the_rest_still_runs(pretended):
     assert failures["bench"].count("the device is lost") == 3
     assert [row["voxel_m"] for row in report["parts"]["bench"]["voxels"]] == [0.02, 0.01]
     assert "JSONDecodeError" in failures["latency"]
+    assert "it printed nothing" in failures["upload"] and "ended with 1: other bytes arrived" in failures["upload"]
+    assert [run["populated"] for run in report["parts"]["upload"]["runs"]] == [False]
     assert failures["ncu"].count("no kernel was profiled") == 3
     assert "it names no test cases; ended with 42" in failures["sanitizers"] and "tools" in report["parts"]["sanitizers"]
     assert all(line in text for lines in failures.values() for line in lines.splitlines())
@@ -249,7 +258,7 @@ def test_all_ends_when_its_time_is_over(pretended):
     status, report, text = pretended("--seconds", 2, "--ncu", "--growth", 10, faults=[["tessera --version", {"hang": True}]])
     assert status == 1
     assert "not done within" in report["parts"]["machine"]["failures"][0]
-    for name in ("tests", "hash", "bench", "latency", "ncu", "growth", "sanitizers"):
+    for name in ("tests", "hash", "bench", "upload", "latency", "ncu", "growth", "sanitizers"):
         failures = report["parts"][name]["failures"]
         assert failures and all("the time for everything is used up" in failure for failure in failures), name
     assert [call.split()[:2] for call in pretended.calls()] in ([["tessera", "--version"]], [])

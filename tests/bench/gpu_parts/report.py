@@ -23,7 +23,7 @@ def heading(report):
 def markdown(report):
     parts = report["parts"]
     blocks = [f"## {heading(report)}", _machine(report)]
-    for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("latency", _latency),
+    for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("upload", _upload), ("latency", _latency),
                        ("growth", _growth), ("ncu", _kernels)):
         if parts.get(name):
             blocks += make(parts[name])
@@ -138,6 +138,37 @@ def _sanitizers(part):
         out.append(f"racecheck saw all kernels in {sum(result['all_kernels'] for result in racecheck)} cases, and in {len(without)} only those "
                    f"that are not ours (ours have no shared memory): {'; '.join(without)}.")
     return out
+
+
+def _upload(part):
+    """Times as "median (99 %)"; both runs side by side."""
+    runs = part.get("runs", [])
+    if not runs:
+        return []
+    first = runs[0]
+    kinds = ["mapped with its pages" if run["populated"] else "without" for run in runs]
+    about = (f"{first['segments']} segments of {first['points']:,} points ({first['bytes'] / 1e6:.2f} MB) for each way, us, median (99 %). Mapping: "
+             + "; ".join(f"{_us(run['mapping'])} {kind}" for run, kind in zip(runs, kinds) if "mapping" in run) + ".")
+    titles = ["way"] + [f"{what}, {kind}" for kind in kinds for what in ("host busy", "on the device", "GB/s")] + ["steps"]
+    named = [{way["name"]: way for way in run["ways"]} for run in runs]
+    rows = []
+    for way in first["ways"]:
+        cells = [way["name"]]
+        for ways in named:
+            cells += _times(ways.get(way["name"], {}))
+        steps = way.get("steps", {})
+        rows.append(cells + [", ".join(f"{name} {_us(steps[name])}" for name in ("register", "copy", "unregister") if name in steps)])
+    return ["### Ways to bring a keyframe to the GPU", about, _table(titles, rows)]
+
+
+def _times(way):
+    if "ready" not in way:
+        return [way.get("failed", "not measured"), "", ""]
+    return [_us(way["host"]), _us(way["ready"]), f"{way['gb_per_s']:.1f}"]
+
+
+def _us(spread):
+    return f"{spread['median_us']:.0f} ({spread['p99_us']:.0f})"
 
 
 def _latency(part):
