@@ -18,8 +18,9 @@ for part, answer in said:
     if part in told:
         if answer.get("hang"):
             child = subprocess.Popen(["/bin/sleep", "600"])
-            (here / "hangs.part").write_text(f"{os.getpid()} {child.pid}")
-            (here / "hangs.part").rename(here / "hangs")
+            part = here / f"hangs.{os.getpid()}"
+            part.write_text(f"{os.getpid()} {child.pid}")
+            part.rename(here / "hangs")
             time.sleep(600)
         sys.stderr.write(answer.get("err", ""))
         sys.stdout.write(answer.get("out", ""))
