@@ -4,12 +4,11 @@
 
 #include "gpu/cpu/clones.hpp"
 #include "gpu/shared/marching_cubes.hpp"
+#include "gpu/shared/vertex.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #if defined(__SSE2__)
@@ -49,12 +48,9 @@ inline void read_row(const block::front* row, uint8_t& inside, uint8_t& observed
   observed = static_cast<uint8_t>(seen);
 }
 
-constexpr float unobserved = std::numeric_limits<float>::infinity();
-
 /// Mean distance, in distance units.
 inline float distance_of(const block::front& voxel) {
-  const uint32_t weight = weight_sum(voxel.w1);
-  return weight != 0 ? static_cast<float>(distance_sum(voxel.w0)) / static_cast<float>(weight) : unobserved;
+  return mean_distance(voxel.w0, voxel.w1);
 }
 
 /// Places in the 9^3 voxels of a block and the first layers after it, x fastest.
@@ -93,14 +89,6 @@ constexpr auto edge_owners = make_edge_owners();
 
 using float4 = float __attribute__((vector_size(16)));
 
-/// Mean colour of a voxel.
-inline float4 colour_of(const block& from, size_t voxel) {
-  const auto count = static_cast<float>(sample_count(from.w01[voxel].w0));
-  const float4 sums = {static_cast<float>(from.w01[voxel].w1 >> 32), static_cast<float>(static_cast<uint32_t>(from.w2[voxel])),
-                       static_cast<float>(from.w2[voxel] >> 32), 0.f};
-  return sums / float4{count, count, count, 1.f};
-}
-
 /// Memory that a mesh holds.
 uint64_t bytes_of(const mesh& m) {
   return (m.positions.capacity() + m.normals.capacity()) * sizeof(float) + m.colours.capacity()
@@ -121,6 +109,24 @@ struct region_field::mesh_scratch {
   /// By edge of the 9^3 voxels: the number of its vertex, if it is the block's own; else its owner. Only edges with a vertex
   /// count.
   std::array<uint16_t, 3 * 729> names = edge_owners;
+};
+
+/// The voxels about an edge of a block, as make_vertex asks for them.
+struct region_field::edge_voxels {
+  const region_field& field;
+  const float* distances; ///< by place
+  const int32_t* first;   ///< voxel of the block, in the region
+  int ends[2];            ///< places of the edge's
+  const block* blocks[2]; ///< that its ends are in
+  size_t voxels[2];       ///< there
+
+  [[gnu::always_inline]] float distance(int end) const { return distances[ends[end]]; }
+  [[gnu::always_inline]] float ahead(int end, int axis) const { return distances[ends[end] + place_stride[axis]]; }
+  [[gnu::always_inline]] float behind(int end, int axis) const { return field.distance_before(first, ends[end], axis); }
+  [[gnu::always_inline]] float4 colour(int end) const {
+    const block::front& voxel = blocks[end]->w01[voxels[end]];
+    return mean_colour<float4>(voxel.w0, voxel.w1, blocks[end]->w2[voxels[end]]);
+  }
 };
 
 TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
@@ -223,45 +229,18 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
       row[8] = around[n | 1] != nullptr ? distance_of(around[n | 1]->w01[static_cast<size_t>((z & 7) << 6 | (y & 7) << 3)])
                                         : unobserved;
     }
+  const int32_t first[3] = {bx * 8, by * 8, bz * 8};
   const int32_t block_origin[3] = {origin_[0] + bx * 8, origin_[1] + by * 8, origin_[2] + bz * 8};
   for (size_t i = 0; i < vertices; ++i) {
     const auto [x, y, z, axis] = scratch.edges[i];
+    const auto voxel = static_cast<unsigned>(z << 6 | y << 3 | x);
     const int from = place(x, y, z), to = from + place_stride[axis];
-    const float d0 = scratch.distance[static_cast<size_t>(from)], d1 = scratch.distance[static_cast<size_t>(to)];
-    float t = d0 / (d0 - d1);
-    t = t > 0.f ? t < 1.f ? t : 1.f : 0.f;
-    // Forward difference where the next voxel is observed, else backward: both lie within reach of any cut
-    // (docs/field.md).
-    float gradient[3];
-    for (int other = 0; other < 3; ++other) {
-      if (other == axis) {
-        gradient[other] = d1 - d0;
-        continue;
-      }
-      float ahead0 = scratch.distance[static_cast<size_t>(from + place_stride[other])] - d0;
-      float ahead1 = scratch.distance[static_cast<size_t>(to + place_stride[other])] - d1;
-      if (ahead0 == unobserved)
-        ahead0 = slope_backward(bx * 8 + x, by * 8 + y, bz * 8 + z, other, d0);
-      if (ahead1 == unobserved)
-        ahead1 = slope_backward(bx * 8 + x + (axis == 0), by * 8 + y + (axis == 1), bz * 8 + z + (axis == 2), other, d1);
-      gradient[other] = ahead0 + (ahead1 - ahead0) * t;
-    }
+    const uint16_t end = edge_owners[static_cast<size_t>(3 * to)];
+    const edge_voxels about{*this,      scratch.distance.data(),         first,
+                            {from, to}, {around[0], around[end / 1536]}, {voxel, end % 1536u / 3}};
     block_mesh::vertex& out = scratch.vertices[i];
-    out.place = static_cast<uint16_t>((z << 6 | y << 3 | x) << 2 | axis);
-    const float length = std::sqrt(gradient[0] * gradient[0] + gradient[1] * gradient[1] + gradient[2] * gradient[2]);
-    const float at[3] = {static_cast<float>(block_origin[0] + x), static_cast<float>(block_origin[1] + y),
-                         static_cast<float>(block_origin[2] + z)};
-    for (int k = 0; k < 3; ++k) {
-      out.position[k] = (k == axis ? at[k] + t : at[k]) * map_.voxel_m;
-      out.normal[k] = length > 0.f ? gradient[k] / length : 0.f;
-    }
-    // Colour: the means of both ends, weighted by nearness.
-    const uint16_t far_end = edge_owners[static_cast<size_t>(3 * to)];
-    const float4 c0 = colour_of(*around[0], static_cast<size_t>(z << 6 | y << 3 | x));
-    const float4 c1 = colour_of(*around[far_end / 1536], static_cast<size_t>(far_end % 1536 / 3));
-    const float4 c = c0 + (c1 - c0) * float4{t, t, t, t} + float4{.5f, .5f, .5f, .5f};
-    for (int k = 0; k < 3; ++k)
-      out.colour[k] = static_cast<uint8_t>(static_cast<int32_t>(c[k])); // c > 0: rounds down
+    out.place = static_cast<uint16_t>(voxel << 2 | axis);
+    make_vertex(about, block_origin[0] + x, block_origin[1] + y, block_origin[2] + z, axis, map_.voxel_m, out);
   }
 
   if (!held)
@@ -278,12 +257,11 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
     held->corners[i] = scratch.names[scratch.corners[i]];
 }
 
-float region_field::slope_backward(int32_t x, int32_t y, int32_t z, int axis, float here) const {
-  const int32_t px = x - (axis == 0), py = y - (axis == 1), pz = z - (axis == 2);
-  const block* from = at(px >> 3, py >> 3, pz >> 3);
-  const float back
-    = from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(px, py, pz))]) : unobserved;
-  return back != unobserved ? here - back : 0.f;
+float region_field::distance_before(const int32_t* first, int place, int axis) const {
+  const int32_t x = first[0] + place % 9 - (axis == 0), y = first[1] + place / 9 % 9 - (axis == 1),
+                z = first[2] + place / 81 - (axis == 2);
+  const block* from = at(x >> 3, y >> 3, z >> 3);
+  return from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(x, y, z))]) : unobserved;
 }
 
 /// One mesh of all blocks: numbers the vertices that triangles name, in canonical order. Tells the pool what meshes hold now.

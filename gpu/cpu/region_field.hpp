@@ -60,10 +60,11 @@ private:
   void apply(const ray_job& job, int32_t sign);
   block& make_block(size_t slot);
   struct mesh_scratch;
+  struct edge_voxels;
   void mesh_block(int32_t bx, int32_t by, int32_t bz);
   [[nodiscard]] std::shared_ptr<const mesh> join();
-  /// Slope of the distance before a voxel (region coordinates), 0 if the voxel before is not observed.
-  [[nodiscard]] float slope_backward(int32_t x, int32_t y, int32_t z, int axis, float here) const;
+  /// Mean distance of the voxel before one of a block's 9^3, along an axis; `first` is the block's first voxel in the region.
+  [[nodiscard]] [[gnu::noinline]] float distance_before(const int32_t* first, int place, int axis) const;
   [[nodiscard]] const block* at(int32_t bx, int32_t by, int32_t bz) const;
   [[nodiscard]] uint32_t slot(int32_t bx, int32_t by, int32_t bz) const {
     return static_cast<uint32_t>((bz * blocks_ + by) * blocks_ + bx);

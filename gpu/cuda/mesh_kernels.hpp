@@ -4,15 +4,11 @@
 
 #include "gpu/cuda/block_kernels.hpp"
 #include "gpu/shared/marching_cubes.hpp"
+#include "gpu/shared/vertex.hpp"
 
-#include <cmath>
 #include <cstdint>
-#include <limits>
 
 namespace tessera::cuda {
-
-/// The distance where nothing was observed.
-inline constexpr float unobserved = std::numeric_limits<float>::infinity();
 
 /// Triangles of one case, as kernels read them.
 struct case_row {
@@ -94,8 +90,38 @@ struct region_reader {
   /// Mean distance.
   [[nodiscard]] TESSERA_HD float distance(int32_t x, int32_t y, int32_t z) const {
     const voxel_words* v = at(x, y, z);
-    const uint32_t weight = v != nullptr ? weight_sum(v->w1) : 0;
-    return weight != 0 ? static_cast<float>(distance_sum(v->w0)) / static_cast<float>(weight) : unobserved;
+    return v != nullptr ? mean_distance(v->w0, v->w1) : unobserved;
+  }
+};
+
+/// A colour, or anything else of three numbers, by element.
+struct three {
+  float of[3];
+  TESSERA_HD float operator[](int k) const { return of[k]; }
+  friend TESSERA_HD three operator+(three a, three b) { return {a.of[0] + b.of[0], a.of[1] + b.of[1], a.of[2] + b.of[2]}; }
+  friend TESSERA_HD three operator-(three a, three b) { return {a.of[0] - b.of[0], a.of[1] - b.of[1], a.of[2] - b.of[2]}; }
+  friend TESSERA_HD three operator+(three a, float b) { return {a.of[0] + b, a.of[1] + b, a.of[2] + b}; }
+  friend TESSERA_HD three operator*(three a, float b) { return {a.of[0] * b, a.of[1] * b, a.of[2] * b}; }
+  friend TESSERA_HD three operator/(three a, float b) { return {a.of[0] / b, a.of[1] / b, a.of[2] / b}; }
+};
+
+/// The voxels about an edge, as make_vertex asks for them.
+struct edge_voxels {
+  const region_reader& region;
+  int32_t ends[2][3];
+
+  [[nodiscard]] TESSERA_HD float distance(int end) const { return region.distance(ends[end][0], ends[end][1], ends[end][2]); }
+  [[nodiscard]] TESSERA_HD float ahead(int end, int axis) const { return beside(end, axis, 1); }
+  [[nodiscard]] TESSERA_HD float behind(int end, int axis) const { return beside(end, axis, -1); }
+  [[nodiscard]] TESSERA_HD three colour(int end) const {
+    const voxel_words& v = *region.at(ends[end][0], ends[end][1], ends[end][2]);
+    return mean_colour<three>(v.w0, v.w1, v.w2);
+  }
+
+private:
+  [[nodiscard]] TESSERA_HD float beside(int end, int axis, int32_t step) const {
+    return region.distance(ends[end][0] + (axis == 0 ? step : 0), ends[end][1] + (axis == 1 ? step : 0),
+                           ends[end][2] + (axis == 2 ? step : 0));
   }
 };
 
@@ -338,48 +364,18 @@ private:
     }
   }
 
-  /// Slope of the distance along an axis at a voxel: forward, else backward, else 0.
-  TESSERA_HD static float slope(const region_reader& region, int32_t x, int32_t y, int32_t z, int axis, float here) {
-    const int32_t dx = axis == 0, dy = axis == 1, dz = axis == 2;
-    const float ahead = region.distance(x + dx, y + dy, z + dz) - here;
-    if (ahead != unobserved)
-      return ahead;
-    const float back = region.distance(x - dx, y - dy, z - dz);
-    return back != unobserved ? here - back : 0.f;
-  }
-
   TESSERA_HD void write_vertex(const region_reader& region, const int32_t* origin, int32_t x, int32_t y, int32_t z, int axis,
                                uint64_t n) const {
-    const int32_t tx = x + (axis == 0), ty = y + (axis == 1), tz = z + (axis == 2);
-    const float d0 = region.distance(x, y, z), d1 = region.distance(tx, ty, tz);
-    float t = d0 / (d0 - d1);
-    t = t > 0.f ? t < 1.f ? t : 1.f : 0.f;
-    float gradient[3];
-    for (int other = 0; other < 3; ++other) {
-      if (other == axis) {
-        gradient[other] = d1 - d0;
-        continue;
-      }
-      const float s0 = slope(region, x, y, z, other, d0), s1 = slope(region, tx, ty, tz, other, d1);
-      gradient[other] = s0 + (s1 - s0) * t;
-    }
-    const float length = std::sqrt(gradient[0] * gradient[0] + gradient[1] * gradient[1] + gradient[2] * gradient[2]);
     const int32_t world[3] = {origin[0] + x, origin[1] + y, origin[2] + z};
+    const edge_voxels about{region, {{x, y, z}, {x + (axis == 0), y + (axis == 1), z + (axis == 2)}}};
+    vertex_attributes made;
+    make_vertex(about, world[0], world[1], world[2], axis, voxel_m, made);
     for (int k = 0; k < 3; ++k) {
-      const auto at = static_cast<float>(world[k]);
-      out.positions[3 * n + static_cast<uint64_t>(k)] = (k == axis ? at + t : at) * voxel_m;
-      out.normals[3 * n + static_cast<uint64_t>(k)] = length > 0.f ? gradient[k] / length : 0.f;
+      const uint64_t at = 3 * n + static_cast<uint64_t>(k);
+      out.positions[at] = made.position[k];
+      out.normals[at] = made.normal[k];
+      out.colours[at] = made.colour[k];
     }
-    const voxel_words &v0 = *region.at(x, y, z), &v1 = *region.at(tx, ty, tz);
-    const auto n0 = static_cast<float>(sample_count(v0.w0)), n1 = static_cast<float>(sample_count(v1.w0));
-    const auto mix = [&](uint64_t sum0, uint64_t sum1) {
-      const float c0 = static_cast<float>(static_cast<uint32_t>(sum0)) / n0,
-                  c1 = static_cast<float>(static_cast<uint32_t>(sum1)) / n1;
-      return static_cast<uint8_t>(static_cast<int32_t>(c0 + (c1 - c0) * t + .5f));
-    };
-    out.colours[3 * n] = mix(v0.w1 >> 32, v1.w1 >> 32);
-    out.colours[3 * n + 1] = mix(v0.w2, v1.w2);
-    out.colours[3 * n + 2] = mix(v0.w2 >> 32, v1.w2 >> 32);
     out.keys[n] = lattice::vertex_key(world[0], world[1], world[2], axis);
   }
 

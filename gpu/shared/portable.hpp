@@ -7,6 +7,12 @@
 #else
 #define TESSERA_HD inline
 #endif
+/// Also where the compiler would rather call: the caller may be compiled for another processor (gpu/cpu/clones.hpp).
+#ifdef __CUDACC__
+#define TESSERA_HD_INLINED __host__ __device__ __forceinline__
+#else
+#define TESSERA_HD_INLINED [[gnu::always_inline]] inline
+#endif
 
 namespace tessera {
 
