@@ -29,9 +29,20 @@ inline void check_cuda(cudaError_t result, const char* call, const char* file, i
 }
 #define TESSERA_CUDA(call) ::tessera::cuda::check_cuda((call), #call, __FILE__, __LINE__)
 
+/// What every kernel begins with. A kernel's blocks may come to the device while the one before it in the stream still runs (a
+/// dependent launch, from compute capability 9.0 on): they wait here until all of that one is done and visible. Then the next one's
+/// may come.
+__device__ inline void await_kernel_before() {
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 /// Items from the thread's own on, by the size of the grid.
 template <class Kernel>
 __global__ void __launch_bounds__(256) run_items(uint64_t items, Kernel kernel) {
+  await_kernel_before();
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
   for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += stride)
     kernel(i);
@@ -40,6 +51,7 @@ __global__ void __launch_bounds__(256) run_items(uint64_t items, Kernel kernel) 
 /// Likewise, where only the device knows how many items there are.
 template <class Kernel>
 __global__ void __launch_bounds__(256) run_each(const uint32_t* count, uint64_t items_each, Kernel kernel) {
+  await_kernel_before();
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x, items = *count * items_each;
   for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += stride)
     kernel(i);
@@ -54,6 +66,7 @@ public:
     TESSERA_CUDA(cudaGetDeviceProperties(&properties, number));
     name_ = properties.name;
     blocks_at_once_ = static_cast<uint32_t>(properties.multiProcessorCount) * 8;
+    dependent_launches_ = properties.major >= 9;
   }
 
   [[nodiscard]] std::string name() const { return name_; }
@@ -144,15 +157,13 @@ public:
       if (items == 0)
         return;
       ++kernels_;
-      run_items<<<grid(items), 256, 0, stream_>>>(items, kernel);
-      TESSERA_CUDA(cudaGetLastError());
+      launch_blocks(grid(items), run_items<Kernel>, items, kernel);
     }
     template <class Kernel>
     void launch_each(const uint32_t* count, uint64_t items_each, Kernel kernel) {
       static_assert(std::is_trivially_copyable_v<Kernel>);
       ++kernels_;
-      run_each<<<device_.blocks_at_once_, 256, 0, stream_>>>(count, items_each, kernel);
-      TESSERA_CUDA(cudaGetLastError());
+      launch_blocks(device_.blocks_at_once_, run_each<Kernel>, count, items_each, kernel);
     }
     void scan(const uint64_t* in, uint64_t* out, size_t count) {
       ++kernels_;
@@ -177,6 +188,19 @@ public:
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
 
   private:
+    template <class... Parameters, class... Arguments>
+    void launch_blocks(uint32_t blocks, void (*kernel)(Parameters...), const Arguments&... arguments) {
+      cudaLaunchAttribute dependent{};
+      dependent.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      dependent.val.programmaticStreamSerializationAllowed = 1;
+      cudaLaunchConfig_t how{};
+      how.gridDim = dim3(blocks);
+      how.blockDim = dim3(256);
+      how.stream = stream_;
+      how.attrs = &dependent;
+      how.numAttrs = device_.dependent_launches_ ? 1 : 0;
+      TESSERA_CUDA(cudaLaunchKernelEx(&how, kernel, arguments...));
+    }
     [[nodiscard]] uint32_t grid(uint64_t items) const {
       const uint64_t blocks = (items + 255) / 256;
       return blocks < device_.blocks_at_once_ ? static_cast<uint32_t>(blocks) : device_.blocks_at_once_;
@@ -194,6 +218,7 @@ private:
   bool poison_;
   std::string name_;
   uint32_t blocks_at_once_ = 0; ///< of a grid: enough to fill the device
+  bool dependent_launches_ = false;
   memory_account memory_;
 };
 

@@ -287,8 +287,12 @@ private:
       const region_key key = store_.key_of(on.slots()[i]);
       on.touched.push_back(key);
       region_record& region = *store_.find(key);
-      region.touched = batch;
+      store_.touch(region, batch);
       region.changed = true;
+      const fuse_options& options = on.request.options;
+      store_.foresee_around(key, [&options](region_key next) {
+        return owner_of(region_name(next.x, next.y, next.z), options.shares) == options.share;
+      });
     }
     std::sort(on.touched.begin(), on.touched.end());
   }
