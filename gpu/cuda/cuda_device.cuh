@@ -8,11 +8,13 @@
 #include <cub/device/device_scan.cuh>
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <chrono>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 namespace tessera::cuda {
 
@@ -30,8 +32,8 @@ inline void check_cuda(cudaError_t result, const char* call, const char* file, i
 #define TESSERA_CUDA(call) ::tessera::cuda::check_cuda((call), #call, __FILE__, __LINE__)
 
 /// What every kernel begins with. A kernel's blocks may come to the device while the one before it in the stream still runs (a
-/// dependent launch, from compute capability 9.0 on): they wait here until all of that one is done and visible. Then the next one's
-/// may come.
+/// dependent launch, from compute capability 9.0 on): they wait here until all of that one is done and visible. Then the next
+/// one's may come.
 __device__ inline void await_kernel_before() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();
@@ -74,6 +76,7 @@ public:
 
   void* allocate(size_t bytes) {
     bind();
+    allocations_.fetch_add(1, std::memory_order_relaxed);
     void* at = memory_.take(bytes, [&] {
       void* fresh = nullptr;
       TESSERA_CUDA(cudaMalloc(&fresh, bytes));
@@ -90,11 +93,14 @@ public:
     (void)cudaFree(at); // an error here is one of an earlier call, which was told
   }
   void* allocate_host(size_t bytes) {
+    allocations_.fetch_add(1, std::memory_order_relaxed);
     void* at = nullptr;
     TESSERA_CUDA(cudaHostAlloc(&at, bytes, cudaHostAllocPortable));
     return at;
   }
   void release_host(void* at) noexcept { (void)cudaFreeHost(at); }
+
+  [[nodiscard]] uint64_t allocations() const { return allocations_.load(std::memory_order_relaxed); }
 
   /// An event. Waiting for it turns the processor for a moment, which most work does not outlast, and sleeps after that.
   class mark {
@@ -127,6 +133,24 @@ public:
   private:
     friend class cuda_device;
     cudaEvent_t event_ = nullptr;
+  };
+
+  /// A graph, which a stream has captured.
+  class recording {
+  public:
+    explicit recording(cuda_device&) {}
+    ~recording() { clear(); }
+    recording(const recording&) = delete;
+    recording& operator=(const recording&) = delete;
+
+  private:
+    friend class cuda_device;
+    void clear() noexcept {
+      if (graph_ != nullptr)
+        (void)cudaGraphExecDestroy(std::exchange(graph_, nullptr));
+    }
+    cudaGraphExec_t graph_ = nullptr;
+    uint64_t kernels_ = 0;
   };
 
   class stream {
@@ -166,24 +190,59 @@ public:
       launch_blocks(device_.blocks_at_once_, run_each<Kernel>, count, items_each, kernel);
     }
     void scan(const uint64_t* in, uint64_t* out, size_t count) {
+      prepare_scan(count);
       ++kernels_;
-      const auto items = static_cast<uint32_t>(count);
-      if (count > most_scanned_) {
-        size_t bytes = 0;
-        TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, items, stream_));
-        if (bytes > scratch_.size())
-          wait(); // an earlier scan may still use it
-        scratch_.ensure(bytes);
-        most_scanned_ = count;
-      }
       size_t bytes = scratch_.size();
-      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(scratch_.data(), bytes, in, out, items, stream_));
+      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(scratch_.data(), bytes, in, out, static_cast<uint32_t>(count), stream_));
+    }
+    void prepare_scan(size_t count) {
+      if (count <= most_scanned_)
+        return;
+      size_t bytes = 0;
+      const uint64_t* in = nullptr;
+      uint64_t* out = nullptr;
+      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, static_cast<uint32_t>(count), stream_));
+      if (bytes > scratch_.size())
+        wait(); // an earlier scan may still use it
+      scratch_.ensure(bytes);
+      most_scanned_ = count;
+    }
+    template <class Work>
+    void record(recording& to, Work work) {
+      to.clear();
+      const auto kernels = kernels_;
+      cudaGraph_t graph = nullptr;
+      TESSERA_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal)); // other threads go on as they like
+      recording_ = true;
+      try {
+        work();
+      } catch (...) {
+        recording_ = false;
+        kernels_ = kernels;
+        (void)cudaStreamEndCapture(stream_, &graph);
+        (void)cudaGetLastError();
+        if (graph != nullptr)
+          (void)cudaGraphDestroy(graph);
+        throw;
+      }
+      recording_ = false;
+      to.kernels_ = std::exchange(kernels_, kernels) - kernels;
+      TESSERA_CUDA(cudaStreamEndCapture(stream_, &graph));
+      const auto result = cudaGraphInstantiate(&to.graph_, graph, 0);
+      (void)cudaGraphDestroy(graph);
+      TESSERA_CUDA(result);
+    }
+    void play(recording& what) {
+      TESSERA_CUDA(cudaGraphLaunch(what.graph_, stream_));
+      kernels_ += what.kernels_;
     }
     void wait() {
       set(done_);
       done_.wait();
     }
-    void set(mark& at) { TESSERA_CUDA(cudaEventRecord(at.event_, stream_)); }
+    void set(mark& at) {
+      TESSERA_CUDA(cudaEventRecordWithFlags(at.event_, stream_, recording_ ? cudaEventRecordExternal : cudaEventRecordDefault));
+    }
     void after(mark& at) { TESSERA_CUDA(cudaStreamWaitEvent(stream_, at.event_, 0)); }
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
 
@@ -210,6 +269,7 @@ public:
     size_t most_scanned_ = 0;
     mark done_;
     cudaStream_t stream_ = nullptr;
+    bool recording_ = false;
     uint64_t kernels_ = 0;
   };
 
@@ -219,6 +279,7 @@ private:
   std::string name_;
   uint32_t blocks_at_once_ = 0; ///< of a grid: enough to fill the device
   bool dependent_launches_ = false;
+  std::atomic<uint64_t> allocations_{0};
   memory_account memory_;
 };
 

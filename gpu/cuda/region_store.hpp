@@ -29,10 +29,10 @@ struct region_away {
 /// A region as the host knows it.
 struct region_record {
   static constexpr uint32_t nowhere = UINT32_MAX;
-  uint32_t slot = nowhere; ///< its table on the device; nowhere while it is away
-  uint64_t touched = 0;    ///< the last batch that used it; 0: none has, it is foreseen alone
-  bool changed = false;    ///< since it was last meshed
-  bool surrounded = false; ///< those around it were foreseen
+  uint32_t slot = nowhere;               ///< its table on the device; nowhere while it is away
+  uint64_t touched = 0;                  ///< the last batch that used it; 0: none has, it is foreseen alone
+  bool changed = false;                  ///< since it was last meshed
+  bool surrounded = false;               ///< those around it were foreseen
   std::list<region_key>::iterator place; ///< in the order of use, while it is on the device
   region_away away;
   std::shared_ptr<const mesh> surface = std::make_shared<const mesh>();
@@ -124,8 +124,8 @@ public:
   }
 
   /// Those around a region are likely to be next. Gives them tables now, all empty, as long as half of the tables are unused: a
-  /// keyframe that comes to a region without one is done twice. `wanted` says of a region whether it belongs to this device. Others
-  /// that use the fields may be under way.
+  /// keyframe that comes to a region without one is done twice. `wanted` says of a region whether it belongs to this device.
+  /// Others that use the fields may be under way.
   template <class Wanted>
   void foresee_around(region_key key, Wanted wanted) {
     region_record& middle = regions_.at(key);

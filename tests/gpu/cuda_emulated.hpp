@@ -20,6 +20,7 @@
 #include <random>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <sys/mman.h>
@@ -81,8 +82,19 @@ public:
     return at;
   }
   void release_host(void* at) noexcept { std::free(at); }
+  [[nodiscard]] uint64_t allocations() const { return static_cast<uint64_t>(*options_.allocations); }
 
   class stream;
+  /// Work that is done again and again.
+  class recording {
+  public:
+    explicit recording(emulated_device&) {}
+
+  private:
+    friend class stream;
+    std::vector<std::function<void()>> work_;
+    uint64_t kernels_ = 0;
+  };
   /// A point in a stream's work.
   class mark {
   public:
@@ -134,8 +146,31 @@ public:
       ++kernels_;
       later([=] { std::exclusive_scan(in, in + count, out, uint64_t{0}); });
     }
+    void prepare_scan(size_t) {}
+    template <class Work>
+    void record(recording& to, Work work) {
+      to = recording(device_);
+      const auto kernels = kernels_;
+      recording_ = &to;
+      try {
+        work();
+      } catch (...) {
+        recording_ = nullptr;
+        kernels_ = kernels;
+        throw;
+      }
+      recording_ = nullptr;
+      to.kernels_ = std::exchange(kernels_, kernels) - kernels;
+    }
+    void play(const recording& what) {
+      for (const auto& each : what.work_)
+        later(each);
+      kernels_ += what.kernels_;
+    }
     void set(mark& at) {
       later([&at] { at.when_ = std::chrono::steady_clock::now(); });
+      if (recording_ != nullptr)
+        return;
       at.stream_ = this;
       at.position_ = asked_;
     }
@@ -154,6 +189,8 @@ public:
   private:
     friend class mark;
     void later(std::function<void()> what) {
+      if (recording_ != nullptr)
+        return recording_->work_.push_back(std::move(what));
       work_.push_back(std::move(what));
       ++asked_;
     }
@@ -197,6 +234,7 @@ public:
     emulated_device& device_;
     std::mt19937_64 random_;
     std::deque<std::function<void()>> work_;
+    recording* recording_ = nullptr;
     uint64_t asked_ = 0, done_ = 0;
     uint64_t kernels_ = 0;
   };
