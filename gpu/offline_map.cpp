@@ -1,6 +1,7 @@
 #include "gpu/offline_map.hpp"
 
 #include "gpu/region_pool.hpp"
+#include "gpu/spin.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -196,8 +197,8 @@ public:
   void wait_for_fused() {
     // One at a time: the answer is a moment away, less than going to sleep and waking takes.
     if (const auto until = clock::now() + std::chrono::milliseconds(1); options_.threads == 1 && !options_.devices.empty())
-      while (under_way_ != 0 && clock::now() < until) {
-      }
+      while (under_way_ != 0 && clock::now() < until)
+        spin_pause();
     std::unique_lock lock(mutex_);
     answered_.wait(lock, [this] { return under_way_ == 0; });
   }

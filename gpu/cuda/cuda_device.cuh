@@ -4,6 +4,7 @@
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
 #include "gpu/cuda/memory_account.hpp"
+#include "gpu/spin.hpp"
 
 #include <cub/device/device_scan.cuh>
 #include <cuda_runtime.h>
@@ -121,6 +122,7 @@ public:
           TESSERA_CUDA(result);
           return;
         }
+        spin_pause();
       } while (std::chrono::steady_clock::now() < until);
       TESSERA_CUDA(cudaEventSynchronize(event_));
     }
