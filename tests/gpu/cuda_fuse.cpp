@@ -230,6 +230,32 @@ TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes o
   CHECK(*how.allocations == after_second);
 }
 
+TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyframes take one attempt") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    const auto map = map_of(16);
+    const auto step = map.voxel_m * 8;
+    auto options = small_pool();
+    options.most_regions = 8192; // as long as half of them are unused, some are foreseen
+    two_worlds both(device, map, options);
+    pose at = random_pose(random);
+    for (int i = 0; i < 6; ++i, at.m[3] += step) {
+      std::mt19937 same = random; // the same wall before the camera, which moves on
+      const auto frame = wall(at, same, 3000, true);
+      const auto report = fuse(*both.fields, frame, {.mesh = true}).get();
+      CHECK((report.attempts == 1 || i == 0));
+      add_to_cpu(both, frame);
+    }
+    both.check_fields();
+    both.check_meshes();
+    CHECK(both.fields->memory().regions_here == both.cpu.regions.size()); // those that were only foreseen do not count
+    CHECK(both.fields->memory().regions_away == 0);
+  }
+}
+
 TEST_CASE("a keyframe whose memory changes while it is copied is refused, and the device goes on") {
   class torn_body final : public keyframe_body {
   public:
