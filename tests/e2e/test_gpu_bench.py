@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from support import pretend_gpu
 BENCH = ROOT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
 
-from gpu_parts import bounded, kernels, stages  # noqa: E402
+from gpu_parts import bounded, kernels, sanitizers, stages  # noqa: E402
 
 FILES = {"report.json", "report.md", "where_time_goes.svg", "log.txt"}
 
@@ -60,7 +61,7 @@ def test_it_measures_where_no_gpu_is(tessera, tmp_path):
     assert status == 0, text
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"growth_5cm.svg"}
     parts = report["parts"]
-    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "sanitizers"))
+    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "upload", "sanitizers"))
     assert [row["voxel_m"] for row in parts["bench"]["voxels"]] == [0.1, 0.05]
     for row in parts["bench"]["voxels"]:
         assert row["backend"] == "cpu" and row["keyframes"] == 3 and "goals" not in row
@@ -88,9 +89,16 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
     assert all(row["map_is_the_cpus"] for row in parts["bench"]["voxels"])
     assert [case["goals"]["p50"]["met"] for case in parts["latency"]["cases"]] == [True] * 4
     assert [case["goals"]["p99"]["met"] for case in parts["latency"]["cases"]] == [False] * 4
-    assert set(parts["sanitizers"]["tools"]) == {"memcheck", "racecheck", "initcheck", "synccheck"}
+    for name, run in parts["sanitizers"]["tools"].items():
+        assert [(one["case"], one["state"], one["all_kernels"]) for one in run["cases"]] == [
+            (case, "clean", True) for case in pretend_gpu.CASES], name
     assert parts["ncu"]["voxels"][2]["kernels"][0] | {"share": 1} == {
         "kernel": "split_rays", "launches": 2, "median_us": pytest.approx(33.67), "max_us": 37.34, "share": 1}
+    assert [run["populated"] for run in parts["upload"]["runs"]] == [True, False]
+    assert "Mapping: 300 (600) mapped with its pages; 5 (10) without." in text
+    assert ("| registered for reading, copy | 900 (1800) | 600 (1200) | 6.8 | 900 (1800) | 600 (1200) | 6.8 | register 520 (1040), copy 80 (160), "
+            "unregister 380 (760) |") in text
+    assert "| mapped for writing | cudaHostRegister: not supported |  |  |" in text
     assert "| 2 cm | 0.120 |" in text and "**missed**, 2.00 of 0.3" in text and "Failed" not in text
     assert "goal" in words_of(pretended.out / "where_time_goes.svg")
     assert {path.name for path in pretended.out.iterdir()} == FILES
@@ -100,22 +108,25 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
     assert benches == ["0.05", "0.02", "0.01"] * 3
     assert not any("TESSERA_THREADS" in call for call in calls)
     assert sum(call == "test_gpu_cuda  TESSERA_TEST_DEVICES=gpu" for call in calls) == 2
-    assert sum("TESSERA_TEST_NO_POISON" in call for call in calls) == sum("--tool initcheck" in call for call in calls) == 1
+    assert sum("TESSERA_TEST_NO_POISON" in call for call in calls) == sum("--tool initcheck" in call for call in calls) == 3
+    checked = [call for call in calls if call.startswith("compute-sanitizer")]
+    assert len(checked) == 5 * 3 and all("TESSERA_TEST_DEVICES=gpu" in call for call in checked)
+    assert sum("--kernel-name-exclude" in call for call in checked) == 3 and sum(r"rays\, as a set \[of rays\]" in call for call in checked) == 5
 
 
 def test_what_fails_is_told_and_the_rest_still_runs(pretended):
     status, report, text = pretended(
         "--ncu", "--latency-points", 50_000, "--latency-voxels", 0.05,
         faults=[
-            ["--tool memcheck", {"out": pretend_gpu.PASSED + "========= ERROR SUMMARY: 3 errors\n", "status": 9}],
-            ["--tool racecheck", {"out": pretend_gpu.PASSED + "========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)\n"}],
-            ["--tool initcheck", {"out": pretend_gpu.PASSED}],
             ["ncu ", {"out": "==PROF== Disconnected\n"}],
             ["tessera hash SOURCE --voxel-size 0.02 --backend cuda", {"out": "face keyframes=100\n"}],
             ["tessera hash SOURCE --voxel-size 0.01 --backend cuda", {"err": "tessera: out of memory\n", "status": 1}],
             ["tessera bench SOURCE --voxel-size 0.05", {"err": "tessera: the device is lost\n", "status": 1}],
             ["bench_latency", {"out": "not JSON\n"}],
-            ["--tool synccheck", {"out": pretend_gpu.PASSED + "========= ERROR SUMMARY: 0 errors\n"}],
+            ["--no-populate", {"out": pretend_gpu.upload(False), "err": "other bytes arrived\n", "status": 1}],
+            ["bench_upload", {"out": ""}],
+            ["compute-sanitizer", {"out": pretend_gpu.PASSED + "========= ERROR SUMMARY: 0 errors\n"}],
+            ["--list-test-names-only", {"err": "cannot\n", "status": 1}],
             ["test_gpu_cuda", {"err": "FAILED\n", "status": 42}],
         ])
     assert status == 1
@@ -126,12 +137,97 @@ def test_what_fails_is_told_and_the_rest_still_runs(pretended):
     assert failures["bench"].count("the device is lost") == 3
     assert [row["voxel_m"] for row in report["parts"]["bench"]["voxels"]] == [0.02, 0.01]
     assert "JSONDecodeError" in failures["latency"]
+    assert "it printed nothing" in failures["upload"] and "ended with 1: other bytes arrived" in failures["upload"]
+    assert [run["populated"] for run in report["parts"]["upload"]["runs"]] == [False]
     assert failures["ncu"].count("no kernel was profiled") == 3
-    assert [line.partition(";")[0] for line in failures["sanitizers"].splitlines()] == [
-        "memcheck: it found 3", "racecheck: it found 2", "initcheck: it gave no summary"]
-    assert report["parts"]["sanitizers"]["tools"]["synccheck"]["reason"] == ""
+    assert "it names no test cases; ended with 42" in failures["sanitizers"] and "tools" in report["parts"]["sanitizers"]
     assert all(line in text for lines in failures.values() for line in lines.splitlines())
     assert words_of(pretended.out / "where_time_goes.svg")
+
+
+FOUND = """========= COMPUTE-SANITIZER
+========= Uninitialized __global__ memory read of size 8 bytes
+=========     at run_items
+========= ERROR SUMMARY: 3 errors
+"""
+
+
+def test_each_case_is_checked_on_its_own_and_its_result_is_told(pretended):
+    no_race = pretend_gpu.PASSED + "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"
+    race = "========= Error: Race reported\n========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)\n"
+    program = str(pretended.programs / "test_gpu_cuda")
+    status, report, text = pretended("--only", "sanitizers", "--jobs", 5, "--no-batches", "--limits", "sanitizers=2", faults=[
+        ["--tool initcheck --error-exitcode 9 --print-limit 10 --port 491", {"out": pretend_gpu.PASSED + FOUND, "status": 9}],
+        [f"--racecheck-num-workers 2 {program} rays", {"hang": True}],  # of all kernels; but not without ours
+        [f"--racecheck-num-workers 2 {program} meshes", {"out": pretend_gpu.PASSED + race}],
+        [f"kns=7tessera {program} a keyframe", {"out": no_race, "err": "FAILED\n", "status": 42}],
+        ["memcheck", {"out": "========= Error: no device\n", "status": 1}],
+        ["synccheck", {"out": pretend_gpu.PASSED}],
+    ])
+    assert status == 1
+    part = report["parts"]["sanitizers"]
+    states = {name: [(one["state"], one["all_kernels"]) for one in run["cases"]] for name, run in part["tools"].items()}
+    assert part["at_once"] == 5 and states.keys() == {"memcheck", "racecheck", "initcheck", "synccheck"}
+    assert states["racecheck"] == [("clean", False), ("found", True), ("failed", False)]
+    assert states["memcheck"] == states["synccheck"] == [("failed", True)] * 3
+    assert all(state in (("found", True), ("clean", True)) for state in states["initcheck"]) and ("found", True) in states["initcheck"]
+    failures = "\n".join(part["failures"])
+    assert 'initcheck: 3 found in "' in failures and "Uninitialized __global__ memory read of size 8 bytes / at run_items" in failures
+    assert 'racecheck: 2 found in "meshes": Error: Race reported' in failures and failures.count("it gave no summary") == 3
+    assert "did not end" not in failures and failures.count("ended with 1") == 3
+    assert "and in 1 only those that are not ours (ours have no shared memory): rays, as a set [of rays]." in text
+    assert "| racecheck | 3 | 1 | 1 | 0 | 1 |" in text
+    assert not any("TESSERA_TEST_BATCHES" in call for call in pretended.calls())
+    assert all(gone(int(pid)) for pid in (pretended.programs / "hangs").read_text().split())
+
+
+def test_what_does_not_end_under_a_sanitizer_is_told(pretended):
+    status, report, text = pretended(
+        "--only", "sanitizers", "--jobs", 3, "--sanitizers", "racecheck", "initcheck", "--racecheck", "others", "--sanitizer-seconds", 2,
+        faults=[["compute-sanitizer", {"hang": True}]])
+    assert status == 1
+    tools = report["parts"]["sanitizers"]["tools"]
+    assert [one["state"] for name in tools for one in tools[name]["cases"]] == ["not done"] * 6
+    assert "initcheck: 3 of 3 cases did not end in time: rays, as a set [of rays]; meshes; a keyframe taken whole" in text
+    assert "not begun" in tools["racecheck"]["cases"][0]["reason"]
+    assert "TESSERA_TEST_BATCHES=1" in "".join(pretended.calls())
+
+
+def test_sanitizers_that_are_interrupted_end_with_all_they_started(pretended):
+    pretend_gpu.install(pretended.programs, ["--tool racecheck", {"hang": True}])
+    running = subprocess.Popen(
+        command(pretended.folder, pretended.programs / "tessera", "SOURCE", "--only", "sanitizers", "--jobs", "1"), stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PATH": str(pretended.programs)})
+    hangs = pretended.programs / "hangs"
+    for _ in range(600):
+        if hangs.exists():
+            break
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    err = running.communicate(timeout=30)[1]
+    assert running.returncode == 1 and not err
+    part = json.loads((pretended.out / "report.json").read_text())["parts"]["sanitizers"]
+    assert part["failures"] == ["interrupted"] and [len(run["cases"]) for run in part["tools"].values()] == [3, 0, 3, 3]
+    assert [gone(int(pid)) for pid in hangs.read_text().split()] == [True, True]
+
+
+def test_each_case_of_the_tests_can_be_named(tessera):
+    program = str(pathlib.Path(tessera).parent / "tests" / "test_gpu_cuda")
+    if not os.access(program, os.X_OK):
+        pytest.skip("test_gpu_cuda is not built")
+
+    def listed(*spec):
+        return subprocess.run([program, *spec, "--list-test-names-only"], capture_output=True, text=True, timeout=60).stdout.splitlines()
+
+    of_a_gpu = listed(sanitizers.ON_A_GPU)
+    assert len(of_a_gpu) > 20 and len(of_a_gpu) < len(listed()) and any("," in name for name in of_a_gpu)
+    assert all(listed(sanitizers.literally(name)) == [name] for name in of_a_gpu)
+    assert sanitizers.literally('a "b", [c]\\') == '\\'.join(["a ", '"b', '"', ", ", "[c", "]", "", ""])
+
+
+def test_only_kernels_without_shared_memory_are_left_out_of_racecheck():
+    ours = [path for path in (ROOT / "gpu").rglob("*") if path.suffix in (".hpp", ".cpp", ".cu", ".cuh")]
+    assert len(ours) > 20 and not [path for path in ours if "__shared__" in path.read_text(encoding="utf-8")]
 
 
 def test_tests_that_pass_without_a_gpu_say_nothing(pretended):
@@ -162,7 +258,7 @@ def test_all_ends_when_its_time_is_over(pretended):
     status, report, text = pretended("--seconds", 2, "--ncu", "--growth", 10, faults=[["tessera --version", {"hang": True}]])
     assert status == 1
     assert "not done within" in report["parts"]["machine"]["failures"][0]
-    for name in ("tests", "hash", "bench", "latency", "ncu", "growth", "sanitizers"):
+    for name in ("tests", "hash", "bench", "upload", "latency", "ncu", "growth", "sanitizers"):
         failures = report["parts"][name]["failures"]
         assert failures and all("the time for everything is used up" in failure for failure in failures), name
     assert [call.split()[:2] for call in pretended.calls()] in ([["tessera", "--version"]], [])

@@ -93,7 +93,7 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
   INFO("seed " << seed);
   std::mt19937 random(seed);
   const auto map = map_of(32);
-  const auto frames = some_keyframes(random, 12);
+  const auto frames = some_keyframes(random, in_batches() ? 6 : 12);
   // Tight: the regions that one keyframe touches fit, all regions do not.
   world whole(map);
   std::vector<scan> scans;
@@ -210,7 +210,7 @@ TEST_CASE("keyframes taken whole and requests of regions take effect in the orde
   }
 }
 
-TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes one attempt") {
+TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes one attempt", "[emulated]") {
   const emulated_device::options how;
   auto options = small_pool();
   options.ray_lanes = 2;
@@ -283,7 +283,7 @@ TEST_CASE("a keyframe whose memory changes while it is copied is refused, and th
   }
 }
 
-TEST_CASE("a device that fails says so for every keyframe under way") {
+TEST_CASE("a device that fails says so for every keyframe under way", "[emulated]") {
   emulated_device::options how;
   auto options = small_pool();
   options.ray_lanes = 3;
@@ -361,7 +361,7 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
     for (const uint32_t threads : {1u, 2u}) {
       INFO(device.name << ", threads " << threads);
       std::mt19937 random(seed);
-      const auto map = map_of(32);
+      const auto map = map_of(in_batches() ? 64 : 32);
       const auto frames = some_keyframes(random, 5);
       const auto make = [&](uint32_t count) {
         offline_options options;

@@ -3,7 +3,7 @@
 import json
 import sys
 
-NAMES = ("tessera", "test_gpu_cuda", "bench_latency", "nvidia-smi", "compute-sanitizer", "ncu")
+NAMES = ("tessera", "test_gpu_cuda", "bench_latency", "bench_upload", "nvidia-smi", "compute-sanitizer", "ncu")
 
 PROGRAM = r'''
 import json, os, pathlib, subprocess, sys, time
@@ -28,6 +28,7 @@ sys.exit(f"nobody said what to answer to: {told}")
 '''
 
 PASSED = "All tests passed (9040 assertions in 34 test cases)\n"
+CASES = ("rays, as a set [of rays]", "meshes", "a keyframe taken whole")
 
 
 def launch(kernel, us, unit="us"):
@@ -63,18 +64,35 @@ def latency(p50_ms, p99_ms, rate_hz=100.0):
     }) + "\n"
 
 
+def upload(populated=True):
+    """As `bench_upload --json` prints."""
+    def took(us):
+        return {"median_us": us, "p99_us": 2 * us}
+
+    return json.dumps({
+        "device": "NVIDIA H100 80GB HBM3", "points": 273_000, "bytes": 4_095_000, "segments": 200, "populated": populated,
+        "registers_read_only": True, "mapping": took(300.0 if populated else 5.0), "ways": [
+            {"name": "memcpy to pinned, copy", "host": took(410.0), "ready": took(480.0), "gb_per_s": 8.53},
+            {"name": "registered for reading, copy", "host": took(900.0), "ready": took(600.0), "gb_per_s": 6.8,
+             "steps": {"copy": took(80.0), "register": took(520.0), "unregister": took(380.0)}},
+            {"name": "mapped for writing", "failed": "cudaHostRegister: not supported"}]}) + "\n"
+
+
 def usual():
     """What all of them answer where nothing is wrong; of several parts that fit a call the first counts."""
     said = [
         ["nvidia-smi", {"out": "NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 5, 16, 5, 16, 1980 MHz, 700.00 W\n"}],
         ["tessera --version", {"out": "tessera 0.1.0\n"}],
         ["tessera hash synthetic:room --limit 1", {"out": "beef keyframes=1\n", "err": "backend cuda, GPU 0 (NVIDIA H100 80GB HBM3)\n"}],
+        ["--list-test-names-only", {"out": "".join(f"{case}\n" for case in CASES), "status": len(CASES)}],
         ["--tool racecheck", {"out": PASSED + "========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)\n"}],
         ["compute-sanitizer", {"out": PASSED + "========= ERROR SUMMARY: 0 errors\n"}],
         ["ncu ", {"out": "".join([
             launch("tessera::run_each<tessera::split_rays>(const unsigned int *, unsigned long, T1)", "37.34"),
             launch("tessera::run_each<tessera::split_rays>(const unsigned int *, unsigned long, T1)", "30.00")])}],
         ["bench_latency", {"out": latency(4.0, 25.0)}],
+        ["--no-populate", {"out": upload(False)}],
+        ["bench_upload", {"out": upload()}],
         ["test_gpu_cuda", {"out": PASSED}],
     ]
     for voxel_m, total_ms, per_s in ((0.05, 0.225, 6600.0), (0.02, 0.6, 3000.0), (0.01, 0.6, 3000.0)):
