@@ -25,6 +25,7 @@ concept device_like = requires(D d, void* p, size_t n) {
   { d.allocate_host(n) } -> std::same_as<void*>;  // pinned; throws std::bad_alloc
   d.release(p);
   d.release_host(p);
+  d.break_down();                                 // a drill: all that is asked of the device after this fails, as do waits
   typename D::stream;
   typename D::mark;                               // a point in a stream's work; made from a device
 } && requires(typename D::stream s, typename D::mark m, void* to, const void* from, size_t n, const uint32_t* in, const uint64_t* terms,

@@ -302,6 +302,7 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     void stats(region_key region, stats_done answer) override { real_->stats(region, std::move(answer)); }
     void drop(region_key region, done answer) override { real_->drop(region, std::move(answer)); }
     [[nodiscard]] cuda::memory_status memory() const override { return real_->memory(); }
+    void break_down() override { real_->break_down(); }
     void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer) override {
       real_->fuse(std::move(body), at, options, [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
         if (wrong == "rays" && !report.kept.empty())
