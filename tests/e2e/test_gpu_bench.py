@@ -16,7 +16,7 @@ from support import pretend_gpu
 BENCH = ROOT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
 
-from gpu_parts import bounded, kernels, stages  # noqa: E402
+from gpu_parts import bounded, kernels, served, stages  # noqa: E402
 
 FILES = {"report.json", "report.md", "where_time_goes.svg", "log.txt"}
 
@@ -96,7 +96,7 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
     assert {path.name for path in pretended.out.iterdir()} == FILES
     calls = pretended.calls()
     # In turns, not one size after the other; nothing of this test's environment; and each tool sees what it must.
-    benches = [call.split()[4] for call in calls if call.startswith("tessera bench")]
+    benches = [call.split()[4] for call in calls if call.startswith("tessera bench") and "--threads 2" in call]
     assert benches == ["0.05", "0.02", "0.01"] * 3
     assert not any("TESSERA_THREADS" in call for call in calls)
     assert sum(call == "test_gpu_cuda  TESSERA_TEST_DEVICES=gpu" for call in calls) == 2
@@ -251,3 +251,92 @@ def test_the_round_in_the_middle_is_shown():
     assert row["stages"]["total"]["median_ms"] == 0.5 and row["throughput"]["keyframes_per_s"] == 3.0
     assert row["rounds_total_ms"] == [0.9, 0.3, 0.5, 0.7] and row["rounds_keyframes_per_s"] == [1.0, 2.0, 3.0, 4.0]
     assert stages.row(0.03, reports, gpu=True)["goals"].keys() == {"p99"}
+
+
+def drilled(report):
+    return {f"{row['check']}: {row['what']}": row for row in report["parts"]["drills"]["checks"]}
+
+
+def test_drills_are_survived(pretended):
+    status, report, text = pretended("--only", "drills", "hash", faults=[
+        ["tessera bench SOURCE --voxel-size 0.01 --backend cuda --gpus 1 --threads 1 --memory-pool 7MiB", {
+            "err": "tessera: out of memory\n", "status": 1}]])
+    rows = drilled(report)
+    assert status == 0, text
+    assert [row["reason"] for row in rows.values()] == [""] * len(rows)
+    assert rows["failure: one GPU, breaks after the last keyframe"]["error"].endswith("cudaErrorLaunchFailure (unspecified)")
+    pools = [row.get("pool_mib") for name, row in rows.items() if name.startswith("eviction")]
+    assert pools == [182, 29, 14, 7, 14]  # the third did not fit: the service has the second, and nothing smaller is tried
+    assert rows["eviction: the service with the smallest of these"]["moves_in"] == 12
+    walls = rows["refusal: 20 walls, 64MiB, no host memory"]
+    assert (walls["accepted"], walls["refused"], walls["room_after_retracting"]) == (4, 16, True)
+    capped = rows["memory cap: a cap of 1024 MiB"]
+    assert (capped["peak_mib"], capped["context_mib"]) == (1500, 500)
+    assert "| failure | one GPU, breaks while keyframes come | passed |" in text and "peak 1500 MiB" in text
+    calls = pretended.calls()
+    assert sum("hash SOURCE --voxel-size 0.01 --backend cpu" in call for call in calls) == 1  # what is known is not asked again
+    assert not any(word in call for call in calls for word in ("--gpus 2", "gpu@50,"))
+
+
+def test_drills_of_two_gpus(pretended):
+    two = {"out": "beef keyframes=1\n", "err": "".join(f"backend cuda, GPU {i} (NVIDIA H200)\n" for i in range(2))}
+    faults = [["tessera hash synthetic:room --limit 1", two]]
+    status, report, _ = pretended("--only", "drills", faults=faults)
+    rows = drilled(report)
+    assert status == 0 and sum("two GPUs" in name for name in rows) == 3
+    assert rows["failure: one of two GPUs breaks while keyframes come"]["gpus_left"] == 1
+    # Where the other GPU goes with the first, the map is whole and the law broken.
+    status, report, text = pretended("--only", "drills", faults=[*faults, ["--drill gpu@50 --gpus 2", {"serve": pretend_gpu.broken(2, 0)}]])
+    assert status == 1 and "not every broken GPU is taken out" not in text
+    assert report["parts"]["drills"]["failures"] == ["failure, one of two GPUs breaks while keyframes come: 0 GPUs are in use, not 1"]
+
+
+@pytest.mark.parametrize("fault, check, said", [
+    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "map": {"keyframes": 100, "hash": "f00d"}}}], "failure", "map's hash is f00d"),
+    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "status": 139}}], "failure", "ended with 139 at SIGTERM"),
+    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "health": 500}}], "failure", "/healthz"),
+    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "refused": 2}}], "failure", "2 keyframes were refused"),
+    (["--drill gpu@50", {"err": "tessera: no\n", "status": 1}], "failure", "the service ended with 1: tessera: no"),
+    (["--threads 1 --memory-pool 29MiB", {"out": pretend_gpu.bench(0.02, 1, 1)}], "eviction", "the map's hash is cafe0.02"),
+    (["--threads 1 --memory-pool 29MiB", {"err": "tessera: lost\n", "status": 1}], "eviction", "ended with 1: tessera: lost"),
+    (["--rate 0 --memory-pool 3MiB", {"serve": {"map": {"keyframes": 100, "hash": "cafe0.01"}, "metrics": pretend_gpu.on_gpus(1)}}],
+     "eviction", "no region moved out"),
+    (["--host-memory 0", {"serve": {"room": 4, "reason": "it is too late"}}], "refusal", "does not say that memory is wanting"),
+    (["--host-memory 0", {"serve": {"room": 4, "refused": 3}}], "refusal", "16 were refused, and /metrics counts 3"),
+    (["--host-memory 0", {"serve": {}}], "refusal", "none was refused"),
+    (["--host-memory 0", {"serve": {"room": 4, "retract": 503}}], "refusal", "retracting wall 0 is answered 503"),
+    (["--memory-cap 1024MiB", {"serve": {"map": {"keyframes": 100, "hash": "cafe0.01"}, "metrics": pretend_gpu.on_gpus(1), "memory": 1700}}],
+     "memory cap", "1697 MiB are used, more than the cap of 1024 and the context's 500"),
+])
+def test_a_drill_that_is_not_survived_is_told_and_the_rest_still_runs(pretended, fault, check, said):
+    status, report, text = pretended("--only", "drills", faults=[fault])
+    rows = [row for row in report["parts"]["drills"]["checks"] if row["reason"]]
+    assert status == 1 and {row["check"] for row in rows} == {check} and said in rows[0]["reason"], text
+    assert {row["check"] for row in report["parts"]["drills"]["checks"]} == {"failure", "eviction", "refusal", "memory cap"}
+    assert rows[0]["reason"] in text and "**failed**" in text
+
+
+def test_drills_without_a_gpu_are_those_of_the_cpu(tessera, tmp_path):
+    status, report, text = measured(tmp_path, tessera, "synthetic:room", "--limit", 10, "--backend", "cpu", "--only", "drills", "--voxels", 0.1)
+    assert status == 0, text
+    rows = drilled(report)
+    assert set(rows) == {"failure: the CPU's device is killed", "refusal: 20 walls, 64MiB, a memory cap"}
+    assert rows["refusal: 20 walls, 64MiB, a memory cap"]["refused"] > 0
+
+
+def test_a_service_that_does_not_end_is_ended(tmp_path):
+    programs = pretend_gpu.install(tmp_path, ["serve", {"serve": {"deaf": True}}])
+    served.END_S, kept = 0.2, served.END_S
+    try:
+        with open(tmp_path / "log", "w", encoding="utf-8") as log:
+            runner = bounded.Runner(time.monotonic() + 60, log)
+            with served.serve(runner, programs / "tessera", "SOURCE") as service:
+                pid = service._child.pid
+                assert service.healthy()
+                with pytest.raises(served.Failed, match="does not end within"):
+                    service.end()
+                with pytest.raises(served.Failed, match="there are not 3 live keyframes"):
+                    service.wait_for_map(3, 0.1)
+    finally:
+        served.END_S = kept
+    assert gone(pid) and "ended from outside" in (tmp_path / "log").read_text()
