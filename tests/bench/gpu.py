@@ -24,14 +24,14 @@ import sys
 import time
 import traceback
 
-from gpu_parts import bounded, checks, drills, figure, growth_of, kernels, latency, machine, report, stages
+from gpu_parts import bounded, checks, drills, figure, growth_of, kernels, latency, machine, report, spread, stages
 
 HERE = pathlib.Path(__file__).resolve().parent
 # In this order: what says most for its time first, so that a short time for everything cuts the least.
 PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure, "latency": latency.measure,
-         "drills": drills.measure, "ncu": kernels.measure, "growth": growth_of.measure, "sanitizers": checks.sanitizers}
-GPU_ONLY = ("tests", "hash", "ncu", "sanitizers")
-LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "latency": None, "drills": 120, "ncu": 180, "growth": 1200, "sanitizers": 300}
+         "spread": spread.measure, "drills": drills.measure, "ncu": kernels.measure, "growth": growth_of.measure, "sanitizers": checks.sanitizers}
+GPU_ONLY = ("tests", "hash", "spread", "ncu", "sanitizers")
+LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "latency": None, "spread": 120, "drills": 120, "ncu": 180, "growth": 1200, "sanitizers": 300}
 
 
 class Job:

@@ -11,7 +11,7 @@ import xml.etree.ElementTree
 import pytest
 
 from conftest import ROOT
-from support import pretend_gpu
+from support import pretend_gpu, service
 
 BENCH = ROOT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
@@ -60,7 +60,7 @@ def test_it_measures_where_no_gpu_is(tessera, tmp_path):
     assert status == 0, text
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"growth_5cm.svg"}
     parts = report["parts"]
-    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "sanitizers"))
+    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "spread", "sanitizers"))
     assert [row["voxel_m"] for row in parts["bench"]["voxels"]] == [0.1, 0.05]
     for row in parts["bench"]["voxels"]:
         assert row["backend"] == "cpu" and row["keyframes"] == 3 and "goals" not in row
@@ -96,7 +96,8 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
     assert {path.name for path in pretended.out.iterdir()} == FILES
     calls = pretended.calls()
     # In turns, not one size after the other; nothing of this test's environment; and each tool sees what it must.
-    benches = [call.split()[4] for call in calls if call.startswith("tessera bench") and "--threads 2" in call]
+    benches = [call.split()[4] for call in calls if call.startswith("tessera bench") and "--threads 2" in call
+               and "--gpus" not in call]
     assert benches == ["0.05", "0.02", "0.01"] * 3
     assert not any("TESSERA_THREADS" in call for call in calls)
     assert sum(call == "test_gpu_cuda  TESSERA_TEST_DEVICES=gpu" for call in calls) == 2
@@ -291,29 +292,37 @@ def test_drills_of_two_gpus(pretended):
     assert report["parts"]["drills"]["failures"] == ["failure, one of two GPUs breaks while keyframes come: 0 GPUs are in use, not 1"]
 
 
-@pytest.mark.parametrize("fault, check, said", [
-    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "map": {"keyframes": 100, "hash": "f00d"}}}], "failure", "map's hash is f00d"),
-    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "status": 139}}], "failure", "ended with 139 at SIGTERM"),
-    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "health": 500}}], "failure", "/healthz"),
-    (["--drill gpu@50", {"serve": {**pretend_gpu.broken(1, 0), "refused": 2}}], "failure", "2 keyframes were refused"),
-    (["--drill gpu@50", {"err": "tessera: no\n", "status": 1}], "failure", "the service ended with 1: tessera: no"),
-    (["--threads 1 --memory-pool 29MiB", {"out": pretend_gpu.bench(0.02, 1, 1)}], "eviction", "the map's hash is cafe0.02"),
-    (["--threads 1 --memory-pool 29MiB", {"err": "tessera: lost\n", "status": 1}], "eviction", "ended with 1: tessera: lost"),
-    (["--rate 0 --memory-pool 3MiB", {"serve": {"map": {"keyframes": 100, "hash": "cafe0.01"}, "metrics": pretend_gpu.on_gpus(1)}}],
-     "eviction", "no region moved out"),
-    (["--host-memory 0", {"serve": {"room": 4, "reason": "it is too late"}}], "refusal", "does not say that memory is wanting"),
-    (["--host-memory 0", {"serve": {"room": 4, "refused": 3}}], "refusal", "16 were refused, and /metrics counts 3"),
-    (["--host-memory 0", {"serve": {}}], "refusal", "none was refused"),
-    (["--host-memory 0", {"serve": {"room": 4, "retract": 503}}], "refusal", "retracting wall 0 is answered 503"),
-    (["--memory-cap 1024MiB", {"serve": {"map": {"keyframes": 100, "hash": "cafe0.01"}, "metrics": pretend_gpu.on_gpus(1), "memory": 1700}}],
-     "memory cap", "1697 MiB are used, more than the cap of 1024 and the context's 500"),
+def broken_gpu(**more):
+    return {"serve": {**pretend_gpu.broken(1, 0), **more}}
+
+
+def moving(**more):
+    return {"serve": {"map": {"keyframes": 100, "hash": pretend_gpu.hash_at(0.01)}, "metrics": pretend_gpu.on_gpus(1), **more}}
+
+
+# In each run one drill of each kind goes wrong: {kind: (fault, what is said of it)}.
+@pytest.mark.parametrize("wrong", [
+    {"failure": (["--drill gpu@50", broken_gpu(map={"keyframes": 100, "hash": "f00d"})], "the map's hash is f00d"),
+     "eviction": (["--threads 1 --memory-pool 29MiB", {"out": pretend_gpu.bench(0.02, 1, 1)}], f"the map's hash is {pretend_gpu.hash_at(0.02)}"),
+     "refusal": (["--host-memory 0", {"serve": {"room": 4, "reason": "it is too late"}}], "does not say that memory is wanting"),
+     "memory cap": (["--memory-cap 1024MiB", moving(memory=1700)], "1697 MiB are used, more than the cap of 1024 and the context's 500")},
+    {"failure": (["--drill gpu@50", broken_gpu(status=139)], "ended with 139 at SIGTERM"),
+     "eviction": (["--threads 1 --memory-pool 29MiB", {"err": "tessera: lost\n", "status": 1}], "ended with 1: tessera: lost"),
+     "refusal": (["--host-memory 0", {"serve": {"room": 4, "refused": 3}}], "16 were refused, and /metrics counts 3")},
+    {"failure": (["--drill gpu@50", broken_gpu(health=500)], "/healthz"),
+     "eviction": (["--rate 0 --memory-pool 3MiB", moving()], "no region moved out"),
+     "refusal": (["--host-memory 0", {"serve": {}}], "none was refused")},
+    {"failure": (["--drill gpu@50", broken_gpu(refused=2)], "2 keyframes were refused"),
+     "refusal": (["--host-memory 0", {"serve": {"room": 4, "retract": 503}}], "retracting wall 0 is answered 503")},
+    {"failure": (["--drill gpu@50", {"err": "tessera: no\n", "status": 1}], "the service ended with 1: tessera: no")},
 ])
-def test_a_drill_that_is_not_survived_is_told_and_the_rest_still_runs(pretended, fault, check, said):
-    status, report, text = pretended("--only", "drills", faults=[fault])
-    rows = [row for row in report["parts"]["drills"]["checks"] if row["reason"]]
-    assert status == 1 and {row["check"] for row in rows} == {check} and said in rows[0]["reason"], text
-    assert {row["check"] for row in report["parts"]["drills"]["checks"]} == {"failure", "eviction", "refusal", "memory cap"}
-    assert rows[0]["reason"] in text and "**failed**" in text
+def test_a_drill_that_is_not_survived_is_told_and_the_rest_still_runs(pretended, wrong):
+    status, report, text = pretended("--only", "drills", faults=[fault for fault, _ in wrong.values()])
+    checks = report["parts"]["drills"]["checks"]
+    reasons = {row["check"]: row["reason"] for row in reversed(checks) if row["reason"]}  # the first of each kind
+    assert status == 1 and set(reasons) == set(wrong)
+    assert all(said in reasons[kind] and reasons[kind] in text for kind, (_, said) in wrong.items()), text
+    assert {row["check"] for row in checks} == {"failure", "eviction", "refusal", "memory cap"} and "**failed**" in text
 
 
 def test_drills_without_a_gpu_are_those_of_the_cpu(tessera, tmp_path):
@@ -330,13 +339,64 @@ def test_a_service_that_does_not_end_is_ended(tmp_path):
     try:
         with open(tmp_path / "log", "w", encoding="utf-8") as log:
             runner = bounded.Runner(time.monotonic() + 60, log)
-            with served.serve(runner, programs / "tessera", "SOURCE") as service:
-                pid = service._child.pid
-                assert service.healthy()
+            with served.serve(runner, programs / "tessera", "SOURCE") as running:
+                pid = running._child.pid
+                assert running.healthy()
                 with pytest.raises(served.Failed, match="does not end within"):
-                    service.end()
+                    running.end()
                 with pytest.raises(served.Failed, match="there are not 3 live keyframes"):
-                    service.wait_for_map(3, 0.1)
+                    running.wait_for_map(3, 0.1)
     finally:
         served.END_S = kept
     assert gone(pid) and "ended from outside" in (tmp_path / "log").read_text()
+
+
+def spread_over(ways):
+    """What tessera bench answers at 5 cm for --gpus and --share as given: {words: (keyframes/s, hash, regions)}."""
+    return [[f"{words} --threads 2", {"out": pretend_gpu.bench(0.05, 0.2, per_s, digits, regions)}]
+            for words, (per_s, digits, regions) in ways.items()]
+
+
+WHOLE = "fffffffffffffffe" + "00000000000000ff"
+CPU = ["hash SOURCE --voxel-size 0.05 --backend cpu", {"out": f"{WHOLE} keyframes=100\n"}]
+TWO_GPUS = ["tessera hash synthetic:room --limit 1",
+            {"out": "beef keyframes=1\n", "err": "".join(f"backend cuda, GPU {i} (NVIDIA H200)\n" for i in range(2))}]
+
+
+def test_two_gpus_are_held_against_the_better_one(pretended):
+    faults = [TWO_GPUS, CPU, *spread_over({"--gpus 0,": (5000, WHOLE, (40,)), "--gpus 1,": (4000, WHOLE, (40,)), "--gpus 0,1": (9600, WHOLE, (22, 18))})]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, "--rounds", 2, faults=faults)
+    assert status == 0, text
+    row = report["parts"]["spread"]["voxels"][0]
+    assert (row["ratio"]["value"], row["ratio"]["met"], row["regions"], row["map_is_the_cpus"]) == (pytest.approx(1.92), True, [22, 18], True)
+    assert "| 5 cm | 5,000 | 4,000 | 9,600 | met, 1.01 of 1.9 | 660 + 540 | 22 + 18 | yes |" in text
+    order = [call.partition("--gpus ")[2].split()[0] for call in pretended.calls() if call.startswith("tessera bench")]
+    assert order == ["0,", "1,", "0,1"] * 2  # in turns
+    faults[-1] = spread_over({"--gpus 0,1": (9400, "bad", (40, 0))})[0]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, faults=faults)
+    assert status == 1 and "missed" in text
+    failures = "\n".join(report["parts"]["spread"]["failures"])
+    assert "hashes differ at 0.05 m" in failures and "does not span both at 0.05 m: regions [40, 0]" in failures
+
+
+def test_one_gpu_is_measured_as_each_of_two(pretended):
+    faults = [CPU, *spread_over({"--gpus 0,": (5000, WHOLE, (40,)), "--gpus 0, --share 0/2": (9000, "ffffffffffffffff" + "0" * 14 + "f0", (21,)),
+                                 "--gpus 0, --share 1/2": (9800, "ffffffffffffffff" + "0" * 14 + "0f", (19,))})]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, faults=faults)
+    assert status == 0, text
+    row = report["parts"]["spread"]["voxels"][0]
+    assert (row["ratio"]["value"], row["ratio"]["met"], row["regions"]) == (pytest.approx(1.8), False, [21, 19])
+    assert "One GPU doing the work of each of two" in text and "**missed**, 0.95 of 1.9" in text
+    faults[0] = ["hash SOURCE --voxel-size 0.05 --backend cpu", {"out": "c0de keyframes=100\n"}]
+    faults[2] = ["--share 0/2", {"err": "tessera: lost\n", "status": 1}]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, 0.02, "--rounds", 1, faults=faults)
+    failures = "\n".join(report["parts"]["spread"]["failures"])
+    assert status == 1 and failures.count("ended with 1: tessera: lost") == 2 and report["parts"]["spread"]["voxels"] == []
+
+
+def test_a_share_that_cannot_be_is_refused(tessera):
+    for text in ("2/2", "0/0", "1", "/2", "-1/2", "0/2x", "0/65"):
+        status, _, err = service.run(tessera, "bench", "synthetic:room", "--limit", 1, f"--share={text}", limit_s=20)
+        assert status == 2 and f'share is "{text}", not K/N' in err
+    status, _, err = service.run(tessera, "bench", "synthetic:room", "--limit", 1, "--backend", "cpu", "--share", "0/2", limit_s=20)
+    assert status == 2 and 'share is "0/2", for one GPU, and there are 0' in err

@@ -92,6 +92,11 @@ def run(here, how):
 PASSED = "All tests passed (9040 assertions in 34 test cases)\n"
 
 
+def hash_at(voxel_m, cafe=0xcafe):
+    """The map's at a voxel size; with another word that of a part of the map."""
+    return f"{cafe:016x}{round(voxel_m * 1000) if cafe == 0xcafe else 0:016x}"
+
+
 def launch(kernel, us, unit="us"):
     """As ncu prints a launch."""
     line = "    ---------------------- ----------- ------------\n"
@@ -102,15 +107,16 @@ def launch(kernel, us, unit="us"):
             f"    gpu__time_duration.sum {unit:>11} {us:>12}\n{line}\n")
 
 
-def bench(voxel_m, total_ms, per_s):
-    """As `tessera bench --backend cuda --threads 2 --json` prints."""
+def bench(voxel_m, total_ms, per_s, digits=None, regions=(40,)):
+    """As `tessera bench --backend cuda --threads 2 --json` prints; `regions` of each GPU."""
     upload, rays, integrate, extract = (total_ms * share for share in (0.2, 0.1, 0.2, 0.3))
     times = {"upload": upload, "rays": rays, "integrate": integrate, "extract": extract, "device": upload + rays + integrate + extract,
              "total": total_ms}
     return json.dumps({
         "backend": "cuda", "threads": 2, "voxel_m": voxel_m, "truncation_m": 3 * voxel_m, "keyframes": 100, "points": 27_300_000,
         "rays": 400_000, "stages": {name: {"median_ms": ms, "p99_ms": 2 * ms} for name, ms in times.items()}, "triangles": 25_535,
-        "vertices": 14_688, "field_bytes": 6_000_000, "peak_rss_bytes": 400_000_000, "map_hash": f"cafe{voxel_m:g}",
+        "vertices": 14_688, "field_bytes": 6_000_000, "peak_rss_bytes": 400_000_000, "map_hash": digits or hash_at(voxel_m),
+        "devices": [{"name": "NVIDIA", "regions": count, "blocks": 30 * count, "moves_out": 0, "moves_in": 0} for count in regions],
         "device": {"kernels": 12.0, "copies": 5.0, "bytes_up": 4_160_000.0, "bytes_down": 2048.0, "done_again": 0, "upload_gb_per_s": 24.1,
                    "upload_share_of_total": 0.2},
         "throughput": {"threads": 2, "keyframes": 2000, "keyframes_per_s": per_s, "one_thread_keyframes_per_s": per_s / 2, "speedup": 2.0},
@@ -141,7 +147,7 @@ def broken(gpus, left):
         f"error device {i} (NVIDIA) is not used any more: device failed: a.cu:7: cudaEventQuery(event_): cudaErrorLaunchFailure (unspecified); "
         "9 regions are filled again elsewhere\n" for i in range(gpus - left))
     log += "" if left else "warning no device is left: cpu takes over\n"
-    return {"map": {"keyframes": 100, "hash": "cafe0.05"}, "log": log,
+    return {"map": {"keyframes": 100, "hash": hash_at(0.05)}, "log": log,
             "metrics": on_gpus(left) + f"tessera_device_failures_total {gpus - left}\n"}
 
 
@@ -161,9 +167,12 @@ def usual():
         ["test_gpu_cuda", {"out": PASSED}],
     ]
     for voxel_m, total_ms, per_s in ((0.05, 0.225, 6600.0), (0.02, 0.6, 3000.0), (0.01, 0.6, 3000.0)):
-        said.append([f"tessera hash SOURCE --voxel-size {voxel_m}", {"out": f"cafe{voxel_m:g} keyframes=100 blocks=5000\n"}])
+        said.append([f"tessera hash SOURCE --voxel-size {voxel_m}", {"out": f"{hash_at(voxel_m)} keyframes=100 blocks=5000\n"}])
+        for share, part in enumerate((hash_at(voxel_m, 0xca00), f"{0xfe:016x}{round(voxel_m * 1000):016x}")):
+            said.append([f"bench SOURCE --voxel-size {voxel_m} --backend cuda --gpus 0, --share {share}/2", {
+                "out": bench(voxel_m, total_ms / 2, per_s * 1.7, part, (20,))}])
         said.append([f"tessera bench SOURCE --voxel-size {voxel_m}", {"out": bench(voxel_m, total_ms, per_s)}])
-    whole = {"map": {"keyframes": 100, "hash": "cafe0.01"}, "metrics": on_gpus(1, moves=12)}
+    whole = {"map": {"keyframes": 100, "hash": hash_at(0.01)}, "metrics": on_gpus(1, moves=12)}
     said += [
         ["--drill gpu@50,gpu@100 --gpus 2", {"serve": broken(2, 0)}],
         ["--gpus 2", {"serve": broken(2, 1)}],

@@ -24,7 +24,7 @@ def markdown(report):
     parts = report["parts"]
     blocks = [f"## {heading(report)}", _machine(report)]
     for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("latency", _latency),
-                       ("drills", _drills), ("growth", _growth), ("ncu", _kernels)):
+                       ("spread", _spread), ("drills", _drills), ("growth", _growth), ("ncu", _kernels)):
         if parts.get(name):
             blocks += make(parts[name])
     missing = [f"- {name}: left out, {part['left_out']}" for name, part in parts.items() if "left_out" in part]
@@ -146,6 +146,21 @@ def _latency(part):
 
 def _stage(stage):
     return f"{stage['p50_ms']:.2f} / {stage['p99_ms']:.2f}" if stage else ""
+
+
+def _spread(part):
+    found = part.get("voxels")
+    if not found:
+        return []
+    ways = list(found[0]["keyframes_per_s"])
+    rows = [[_cm(row), *(f"{row['keyframes_per_s'][way]:,.0f}" for way in ways), goals.in_words(row["ratio"]),
+             " + ".join(f"{blocks:,}" for blocks in row["blocks"]), " + ".join(map(str, row["regions"])), _yes(row.get("map_is_the_cpus"))]
+            for row in found]
+    about = ("Two GPUs that share the map, against the better one alone:" if part["two"] else
+             "One GPU doing the work of each of two that share the map, against the whole of it; two could be as fast as the slower one, if the "
+             "host feeds both:")
+    return ["### Two GPUs: keyframes/s, many under way", about,
+            _table(["voxel", *ways, "two over one", "blocks", "regions", "map is the CPU's"], rows)]
 
 
 DRILL_FIGURES = {"note": "{}", "whole_again_s": "whole again after {:g} s", "gpus_left": "GPUs left: {}", "error": "`{}`", "pool_mib": "pool {} MiB",
