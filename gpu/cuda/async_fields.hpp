@@ -99,6 +99,9 @@ public:
   virtual void drop(region_key region, done answer) = 0;
   /// As of the last batch.
   [[nodiscard]] virtual memory_status memory() const = 0;
+  /// Breaks the device on purpose, for drills and tests: an error is provoked after which all that is asked of it fails, as if it
+  /// had broken by itself. Does not wait. Throws std::runtime_error if it is broken already.
+  virtual void break_down() = 0;
 };
 
 /// A device that also takes keyframes whole, for maps of which all regions lie on it.

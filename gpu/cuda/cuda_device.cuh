@@ -74,6 +74,7 @@ public:
 
   [[nodiscard]] std::string name() const { return name_; }
   void bind() { TESSERA_CUDA(cudaSetDevice(number_)); }
+  void break_down(); // in cuda_backend.cu
 
   void* allocate(size_t bytes) {
     bind();

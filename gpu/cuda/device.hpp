@@ -29,6 +29,7 @@ concept device_like = requires(D d, void* p, size_t n) {
   { d.allocations() } -> std::same_as<uint64_t>;  // so far, of both kinds; any thread
   d.release(p);
   d.release_host(p);
+  d.break_down();                                 // a drill: all that is asked of the device after this fails, as do waits
   typename D::stream;
   typename D::mark;                               // a point in a stream's work; made from a device
   typename D::recording;                          // work that is done again and again; made from a device

@@ -82,6 +82,7 @@ public:
     const std::scoped_lock lock(mutex_);
     return memory_;
   }
+  void break_down() override { device_->break_down(); }
 
 private:
   enum class task : uint8_t { integrate, extract, stats, drop, fuse };

@@ -24,14 +24,17 @@ import sys
 import time
 import traceback
 
-from gpu_parts import bounded, checks, figure, growth_of, kernels, latency, machine, report, sanitizers, stages, upload
+from gpu_parts import (bounded, checks, drills, figure, growth_of, kernels, latency, machine, report, sanitizers, spread, stages,
+                       upload)
 
 HERE = pathlib.Path(__file__).resolve().parent
 # In this order: what says most for its time first, so that a short time for everything cuts the least.
 PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure, "upload": upload.measure,
-         "latency": latency.measure, "ncu": kernels.measure, "growth": growth_of.measure, "sanitizers": sanitizers.measure}
-GPU_ONLY = ("tests", "hash", "upload", "ncu", "sanitizers")
-LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "upload": 60, "latency": None, "ncu": 180, "growth": 1200, "sanitizers": 120}
+         "latency": latency.measure, "spread": spread.measure, "drills": drills.measure, "ncu": kernels.measure,
+         "growth": growth_of.measure, "sanitizers": sanitizers.measure}
+GPU_ONLY = ("tests", "hash", "upload", "spread", "ncu", "sanitizers")
+LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "upload": 60, "latency": None, "spread": 120, "drills": 120,
+            "ncu": 180, "growth": 1200, "sanitizers": 120}
 
 
 class Job:

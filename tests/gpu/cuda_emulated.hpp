@@ -34,8 +34,9 @@ public:
     uint64_t seed = 1;
     bool guarded = false;                  ///< device memory can only be touched by kernels and copies
     size_t memory_bytes = size_t{1} << 30; ///< more cannot be allocated on the device
-    std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0);  ///< so far, of both kinds
-    std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false); ///< every wait fails from now on
+    std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0); ///< so far, of both kinds
+    std::shared_ptr<std::atomic<bool>> broken
+      = std::make_shared<std::atomic<bool>>(false); ///< all that is asked fails from now on
   };
   explicit emulated_device(options o) : options_(o) {}
   ~emulated_device() {
@@ -47,8 +48,13 @@ public:
 
   [[nodiscard]] std::string name() const { return "emulated device"; }
   void bind() {}
+  void break_down() {
+    check();
+    *options_.broken = true;
+  }
 
   void* allocate(size_t bytes) {
+    check();
     const std::scoped_lock lock(mutex_);
     ++*options_.allocations;
     bytes = (bytes + 4095) & ~size_t{4095};
@@ -74,6 +80,7 @@ public:
     memory_.erase(known);
   }
   void* allocate_host(size_t bytes) {
+    check();
     ++*options_.allocations;
     void* at = std::malloc(std::max<size_t>(bytes, 1));
     if (at == nullptr)
@@ -98,14 +105,14 @@ public:
   /// A point in a stream's work.
   class mark {
   public:
-    explicit mark(emulated_device& device) : device_(device) {}
+    explicit mark(emulated_device& device) : device_(device) { device.check(); }
     void wait() {
+      device_.check();
       device_.begin();
       if (stream_ != nullptr)
         stream_->run_to(position_);
       device_.end();
-      if (*device_.options_.broken)
-        throw std::runtime_error("the emulated device is broken");
+      device_.check();
     }
     [[nodiscard]] double ms_since(const mark& earlier) const {
       return std::chrono::duration<double, std::milli>(when_ - earlier.when_).count();
@@ -121,7 +128,7 @@ public:
 
   class stream {
   public:
-    explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) {}
+    explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) { device.check(); }
     void upload(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
     void download(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
     void fill(void* to, size_t bytes, uint8_t value) {
@@ -178,17 +185,18 @@ public:
       later([other = at.stream_, to = at.position_] { other->run_to(to); });
     }
     void wait() {
+      device_.check();
       device_.begin();
       run_to(asked_);
       device_.end();
-      if (*device_.options_.broken)
-        throw std::runtime_error("the emulated device is broken");
+      device_.check();
     }
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
 
   private:
     friend class mark;
     void later(std::function<void()> what) {
+      device_.check();
       if (recording_ != nullptr)
         return recording_->work_.push_back(std::move(what));
       work_.push_back(std::move(what));
@@ -240,6 +248,10 @@ public:
   };
 
 private:
+  void check() const {
+    if (*options_.broken)
+      throw std::runtime_error("the emulated device is broken");
+  }
   void begin() {
     const std::scoped_lock lock(mutex_);
     if (running_++ == 0)

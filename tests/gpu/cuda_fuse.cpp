@@ -328,6 +328,7 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     void stats(region_key region, stats_done answer) override { real_->stats(region, std::move(answer)); }
     void drop(region_key region, done answer) override { real_->drop(region, std::move(answer)); }
     [[nodiscard]] cuda::memory_status memory() const override { return real_->memory(); }
+    void break_down() override { real_->break_down(); }
     void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer) override {
       real_->fuse(std::move(body), at, options, [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
         if (wrong == "rays" && !report.kept.empty())
@@ -404,4 +405,47 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
         }
       }
     }
+}
+
+TEST_CASE("what each of several devices does of a map adds up to all of it") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    const auto map = map_of(32);
+    const auto frames = some_keyframes(random, 3);
+    const auto make = [&](uint32_t share, uint32_t shares) {
+      offline_options options;
+      options.extract_each = true;
+      options.devices = {device.open(map, small_pool())};
+      options.share = share;
+      options.shares = shares;
+      auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(options.devices[0]));
+      auto out = std::make_unique<offline_map>(map, std::move(fields), std::move(options));
+      int number = 0;
+      for (auto frame : frames) {
+        frame.id.value = std::to_string(number++);
+        out->offer(frame, [](const verdict&) {});
+      }
+      return out;
+    };
+    const auto whole = make(0, 0);
+    map_hash sum;
+    uint64_t regions = 0, triangles = 0, wanted = 0;
+    for (uint32_t share = 0; share < 3; ++share) {
+      const auto part = make(share, 3);
+      CHECK(part->counts().rays == whole->counts().rays);
+      sum += part->stats().hash;
+      regions += part->regions();
+      CHECK(part->regions() < whole->regions());
+      for (const auto& m : part->meshes())
+        triangles += m.surface->triangles();
+    }
+    for (const auto& m : whole->meshes())
+      wanted += m.surface->triangles();
+    CHECK(sum == whole->stats().hash);
+    CHECK(regions == whole->regions());
+    CHECK(triangles == wanted);
+  }
 }
