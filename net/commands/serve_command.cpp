@@ -5,6 +5,7 @@
 #include "net/commands/drill.hpp"
 #include "net/commands/idle_memory.hpp"
 #include "net/commands/input_sinks.hpp"
+#include "net/commands/large_pieces.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/source_threads.hpp"
 #include "net/commands/stop_signal.hpp"
@@ -114,7 +115,7 @@ void look_after(const service& running, drill planned, gpu_breaker gpus, const s
 int serve_command(serve_setup setup, stop_signal& stop) {
   drill planned(setup.drill);
   auto inputs = make_inputs(setup);
-  free_large_pieces_at_once();
+  keep_large_pieces();
   std::atomic<bool> failed = false;
   gate_sink gate(stop.token());
   std::vector<std::unique_ptr<newest_sink>> trimmed;
