@@ -132,7 +132,6 @@ def latency(p50_ms, p99_ms, rate_hz=100.0):
     }) + "\n"
 
 
-<<<<<<< HEAD
 def upload(populated=True):
     """As `bench_upload --json` prints."""
     def took(us):
@@ -145,7 +144,8 @@ def upload(populated=True):
             {"name": "registered for reading, copy", "host": took(900.0), "ready": took(600.0), "gb_per_s": 6.8,
              "steps": {"copy": took(80.0), "register": took(520.0), "unregister": took(380.0)}},
             {"name": "mapped for writing", "failed": "cudaHostRegister: not supported"}]}) + "\n"
-=======
+
+
 def on_gpus(count, moves=0):
     """/metrics of a service on so many GPUs."""
     lines = [f'tessera_device_info{{device="{i}",name="NVIDIA H100 80GB HBM3"}} 1' for i in range(count)]
@@ -164,7 +164,6 @@ def broken(gpus, left):
     log += "" if left else "warning no device is left: cpu takes over\n"
     return {"map": {"keyframes": 100, "hash": hash_at(0.05)}, "log": log,
             "metrics": on_gpus(left) + f"tessera_device_failures_total {gpus - left}\n"}
->>>>>>> drill
 
 
 def usual():
