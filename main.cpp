@@ -77,6 +77,7 @@ backend_setup backend_of(const config::settings& s) {
   setup.gpu.pool_bytes = s.memory_pool_bytes;
   setup.gpu.host_bytes = s.host_memory_bytes;
   setup.gpu.ray_lanes = s.streams;
+  setup.gpu.copy_helpers = std::min(3u, threads_of(s) / 4);
   return setup;
 }
 

@@ -24,6 +24,8 @@ struct field_options {
   uint32_t most_regions = 65536;
   /// Keyframes whose rays are made at once; each has a stream and a thread.
   uint32_t ray_lanes = 4;
+  /// Threads that help to copy a keyframe's points into pinned memory.
+  uint32_t copy_helpers = 0;
   /// Fills new device memory with garbage, so that what is read before it is written shows; for tests.
   bool poison = false;
 };

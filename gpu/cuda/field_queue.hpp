@@ -25,10 +25,10 @@ public:
   /// Throws std::bad_alloc if the device has no room for the pool.
   field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
     : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
-      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_),
-      keyframes_(*device_, stream_, map, store_, meshes_, options.ray_lanes), memory_(store_.status()) {
+      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), crew_(options.copy_helpers),
+      keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes), memory_(store_.status()) {
     for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
-      lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map));
+      lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map, crew_));
     for (auto& lane : lanes_)
       threads_.emplace_back([this, &lane] { make_rays(*lane); });
     threads_.emplace_back([this] { work(); });
@@ -338,6 +338,7 @@ private:
   region_store<Device> store_;
   field_batch<Device> fields_;
   mesh_batch<Device> meshes_;
+  copy_crew crew_;
   keyframe_batch<Device> keyframes_;
   std::vector<std::unique_ptr<ray_lane<Device>>> lanes_;
   uint64_t batches_ = 0;

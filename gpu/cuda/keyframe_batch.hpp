@@ -63,13 +63,13 @@ class keyframe_batch {
 public:
   using stream = typename Device::stream;
   keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
-                 uint32_t lanes)
+                 copy_crew& crew, uint32_t lanes)
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
       store_(store), meshes_(meshes), touched_by_(device, store.slots()), touches_(device), listed_(device), place_(device) {
     stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
     stream_.wait();
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
-      lanes_.push_back(std::make_unique<lane>(device, map, store.slots()));
+      lanes_.push_back(std::make_unique<lane>(device, map, crew, store.slots()));
     for (auto& each : lanes_)
       idle_.push_back(each.get());
   }
@@ -158,9 +158,9 @@ private:
     std::vector<region_key> touched;
     fuse_request request;
     fuse_report report;
-    lane(Device& device, const mapping& map, uint32_t slot_count)
-      : rays(device, map), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), begun(device),
-        uploaded(device), rays_done(device), integrated(device), all_done(device), rest(device),
+    lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
+      : rays(device, map, crew), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)),
+        begun(device), uploaded(device), rays_done(device), integrated(device), all_done(device), rest(device),
         status_down(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)) {}
     [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
     [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
