@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same under
-compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, and if asked for the time of each kernel
-and the cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
+compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, and if asked for the time
+of each kernel and the cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
 
 Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and report.md
 (after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run and what it said.

@@ -332,35 +332,34 @@ std::vector<way> ways_to(device& gpu, size_t bytes, helpers& two, helpers& four)
                    return finish(begin);
                  }});
   const auto registered = [&](const std::string& name, bool writable) {
-    out.push_back(
-      {name,
-       [=, &gpu](const segment& in, const uint8_t* from) {
-         timing t;
-         const auto begin = clock::now();
-         const unsigned flags = cudaHostRegisterPortable | (writable ? 0u : unsigned{cudaHostRegisterReadOnly});
-         CHECKED(cudaHostRegister(in.data(), in.bytes(), flags));
-         const double registered_us = us_since(begin);
-         try {
-           gpu.copy(from, 0, bytes);
-           const double issued_us = us_since(begin);
-           gpu.wait();
-           t.ready_us = us_since(begin);
-           t.host_us = issued_us;
-         } catch (...) {
-           (void)cudaHostUnregister(in.data());
-           throw;
-         }
-         const auto end = clock::now();
-         CHECKED(cudaHostUnregister(in.data()));
-         const double unregistered_us = us_since(end);
-         t.host_us += unregistered_us;
-         t.steps_us = {registered_us, t.ready_us - registered_us, unregistered_us};
-         return t;
-       },
-       {"register", "copy", "unregister"},
-       false,
-       writable,
-       true});
+    out.push_back({name,
+                   [=, &gpu](const segment& in, const uint8_t* from) {
+                     timing t;
+                     const auto begin = clock::now();
+                     const unsigned flags = cudaHostRegisterPortable | (writable ? 0u : unsigned{cudaHostRegisterReadOnly});
+                     CHECKED(cudaHostRegister(in.data(), in.bytes(), flags));
+                     const double registered_us = us_since(begin);
+                     try {
+                       gpu.copy(from, 0, bytes);
+                       const double issued_us = us_since(begin);
+                       gpu.wait();
+                       t.ready_us = us_since(begin);
+                       t.host_us = issued_us;
+                     } catch (...) {
+                       (void)cudaHostUnregister(in.data());
+                       throw;
+                     }
+                     const auto end = clock::now();
+                     CHECKED(cudaHostUnregister(in.data()));
+                     const double unregistered_us = us_since(end);
+                     t.host_us += unregistered_us;
+                     t.steps_us = {registered_us, t.ready_us - registered_us, unregistered_us};
+                     return t;
+                   },
+                   {"register", "copy", "unregister"},
+                   false,
+                   writable,
+                   true});
   };
   registered("registered for reading, copy", false);
   registered("mapped for writing, registered, copy", true);

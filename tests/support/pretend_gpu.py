@@ -26,8 +26,9 @@ for part, answer in said:
             sys.exit(0)
         if answer.get("hang"):
             child = subprocess.Popen(["/bin/sleep", "600"])
-            (here / "hangs.part").write_text(f"{os.getpid()} {child.pid}")
-            (here / "hangs.part").rename(here / "hangs")
+            part = here / f"hangs.{os.getpid()}"
+            part.write_text(f"{os.getpid()} {child.pid}")
+            part.rename(here / "hangs")
             time.sleep(600)
         sys.stderr.write(answer.get("err", ""))
         sys.stdout.write(answer.get("out", ""))

@@ -147,8 +147,8 @@ def _upload(part):
         return []
     first = runs[0]
     kinds = ["mapped with its pages" if run["populated"] else "without" for run in runs]
-    about = (f"{first['segments']} segments of {first['points']:,} points ({first['bytes'] / 1e6:.2f} MB) for each way, us, median (99 %). Mapping: "
-             + "; ".join(f"{_us(run['mapping'])} {kind}" for run, kind in zip(runs, kinds) if "mapping" in run) + ".")
+    about = (f"{first['segments']} segments of {first['points']:,} points ({first['bytes'] / 1e6:.2f} MB) for each way, us, median (99 %). "
+             "Mapping: " + "; ".join(f"{_us(run['mapping'])} {kind}" for run, kind in zip(runs, kinds) if "mapping" in run) + ".")
     titles = ["way"] + [f"{what}, {kind}" for kind in kinds for what in ("host busy", "on the device", "GB/s")] + ["steps"]
     named = [{way["name"]: way for way in run["ways"]} for run in runs]
     rows = []
