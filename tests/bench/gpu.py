@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same under
-compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, and if asked for the time
-of each kernel and the cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
+compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, two GPUs against one,
+drills in which a GPU breaks or runs out of memory, and if asked for the time of each kernel and the cost of a keyframe in a growing map.
+What fails is reported, and the rest still runs.
 
 Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and report.md
 (after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run and what it said.
@@ -113,6 +114,7 @@ def arguments():
     add("--limit", type=count, help="so many keyframes of the source (default: all)")
     add("--voxels", type=amount, nargs="+", metavar="M", default=[0.05, 0.02, 0.01], help="voxel sizes (%(default)s)")
     add("--rounds", type=count, default=3, help="of tessera bench (%(default)s)")
+    add("--spread-rounds", type=count, default=2, help="of tessera bench on two GPUs and on one (%(default)s)")
     add("--threads", type=count, default=2, help="of tessera bench for its keyframes/s (%(default)s)")
     add("--repeats", type=count, default=2, help="of the tests, each with a fresh seed (%(default)s)")
     add("--sanitizers", nargs="+", choices=tuple(sanitizers.TOOLS), default=list(sanitizers.TOOLS), help="tools to run (all)")

@@ -476,7 +476,7 @@ TWO_GPUS = ["tessera hash synthetic:room --limit 1",
 
 def test_two_gpus_are_held_against_the_better_one(pretended):
     faults = [TWO_GPUS, CPU, *spread_over({"--gpus 0,": (5000, WHOLE, (40,)), "--gpus 1,": (4000, WHOLE, (40,)), "--gpus 0,1": (9600, WHOLE, (22, 18))})]
-    status, report, text = pretended("--only", "spread", "--voxels", 0.05, "--rounds", 2, faults=faults)
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, "--spread-rounds", 2, faults=faults)
     assert status == 0, text
     row = report["parts"]["spread"]["voxels"][0]
     assert (row["ratio"]["value"], row["ratio"]["met"], row["regions"], row["map_is_the_cpus"]) == (pytest.approx(1.92), True, [22, 18], True)
@@ -500,7 +500,7 @@ def test_one_gpu_is_measured_as_each_of_two(pretended):
     assert "One GPU doing the work of each of two" in text and "**missed**, 0.95 of 1.9" in text
     faults[0] = ["hash SOURCE --voxel-size 0.05 --backend cpu", {"out": "c0de keyframes=100\n"}]
     faults[2] = ["--share 0/2", {"err": "tessera: lost\n", "status": 1}]
-    status, report, text = pretended("--only", "spread", "--voxels", 0.05, 0.02, "--rounds", 1, faults=faults)
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, 0.02, "--spread-rounds", 1, faults=faults)
     failures = "\n".join(report["parts"]["spread"]["failures"])
     assert status == 1 and failures.count("ended with 1: tessera: lost") == 2 and report["parts"]["spread"]["voxels"] == []
 

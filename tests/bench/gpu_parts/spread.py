@@ -21,7 +21,7 @@ def measure(job, data, failures):
         {"GPU 1": ["--gpus", "1,"], "both": ["--gpus", "0,1"]} if gpus > 1 else
         {f"as {share} of 2": ["--gpus", "0,", "--share", f"{share}/2"] for share in range(2)})}
     found = {voxel_m: {way: [] for way in ways} for voxel_m in job.options.voxels}
-    for _ in range(job.options.rounds):
+    for _ in range(job.options.spread_rounds):
         for voxel_m, reports in found.items():
             for way, words in ways.items():
                 command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, *words, "--threads",
