@@ -91,6 +91,7 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
     assert set(parts["sanitizers"]["tools"]) == {"memcheck", "racecheck", "initcheck", "synccheck"}
     assert parts["ncu"]["voxels"][2]["kernels"][0] | {"share": 1} == {
         "kernel": "split_rays", "launches": 2, "median_us": pytest.approx(33.67), "max_us": 37.34, "share": 1}
+    assert "| 25.00; **missed**, 1.25 of 20 | 8.00 | 75.00 | yes |" in text  # a keyframe's first patch, then every patch
     assert "| 2 cm | 0.120 |" in text and "**missed**, 2.00 of 0.3" in text and "Failed" not in text
     assert "goal" in words_of(pretended.out / "where_time_goes.svg")
     assert {path.name for path in pretended.out.iterdir()} == FILES
