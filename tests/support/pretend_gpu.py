@@ -129,7 +129,7 @@ def latency(p50_ms, p99_ms, rate_hz=100.0):
     """As `bench_latency --json` prints."""
     return json.dumps({
         "points": 50_000.0, "rate_hz": rate_hz, "kept_up": True, "keyframes_seen": 900, "latency_p50_ms": p50_ms, "latency_p99_ms": p99_ms,
-        "cpu_cores": 1.5, "stages": {"tessera_stage_duration.encode": {"count": 900.0, "mean_ms": 1.0, "p50_ms": 0.9, "p99_ms": 2.0}},
+        "patch_age_p50_ms": 2 * p50_ms, "patch_age_p99_ms": 3 * p99_ms, "cpu_cores": 1.5, "stages": {"tessera_stage_duration.encode": {"count": 900.0, "mean_ms": 1.0, "p50_ms": 0.9, "p99_ms": 2.0}},
     }) + "\n"
 
 

@@ -178,12 +178,15 @@ def _latency(part):
         report, found = case["report"], case.get("goals", {})
         times = (f"{report[f'latency_{name}_ms']:.2f}" + (f"; {goals.in_words(found[name])}" if name in found else "")
                  for name in ("p50", "p99"))
-        table.append([case["name"], f"{report['rate_hz']:g}/s", *times, "yes" if report["kept_up"] else "**no**",
+        ages = (f"{report[f'patch_age_{name}_ms']:.2f}" for name in ("p50", "p99"))
+        table.append([case["name"], f"{report['rate_hz']:g}/s", *times, *ages, "yes" if report["kept_up"] else "**no**",
                       f"{report['cpu_cores']:.2f}"])
     if not table:
         return []
     out = ["### Latency: from publishing a keyframe to its patch at a viewer, ms",
-           _table(["keyframes", "rate", "p50", "p99", "keeps up", "cores used"], table)]
+           _table(["keyframes", "rate", "p50", "p99", "every patch p50", "every patch p99", "keeps up", "cores used"], table),
+           "p50 and p99: to the first patch that shows the keyframe, or a newer one. Every patch: from publishing the newest keyframe that a "
+           "patch shows to its arrival, so that the last region of a keyframe counts like the first."]
     rows = [[case["name"], *(_stage(case["report"]["stages"].get(name)) for name in stages)] for case in part["cases"]]
     titles = [name.removeprefix("tessera_").removeprefix("stage_duration.").replace("_", " ") for name in stages]
     return out + ["The service's own stages, p50 / p99 in ms:", _table(["keyframes", *titles], rows)]
