@@ -103,8 +103,8 @@ protected:
   /// Now, by the clock that delayed messages follow; a test scheduler's in tests.
   [[nodiscard]] caf::actor_clock::time_point now() { return this->system().clock().now(); }
 
-  /// Counts and logs what was thrown, and returns it in words.
-  std::string note(const std::exception_ptr& thrown) {
+  /// Counts and logs what was thrown, and returns it in words, those of `what_failed` first.
+  std::string note(const std::exception_ptr& thrown, const std::string& what_failed = {}) {
     std::string text = "something that is no exception was thrown";
     try {
       std::rethrow_exception(thrown);
@@ -113,6 +113,7 @@ protected:
     } catch (...) {
       // the text above says it
     }
+    text.insert(0, what_failed);
     record_->set_error(text);
     numbers().handler_errors.fetch_add(1, std::memory_order_relaxed);
     shared_.write(severity::error, std::string{place_.role} + ": " + text);

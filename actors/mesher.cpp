@@ -4,12 +4,28 @@
 #include "actors/mesh_digest.hpp"
 
 #include <deque>
+#include <optional>
+
+namespace tessera::detail {
+
+/// What became of a surface. Made in a thread of the encoder pool; stays in the process.
+struct encoder_answer {
+  patch encoded;
+  std::exception_ptr failure;
+};
+
+} // namespace tessera::detail
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::detail::encoder_answer)
 
 namespace tessera {
 
 namespace {
 
-using mesher_self = mesher_setup::extend<caf::reacts_to<caf::tick_atom>>;
+using detail::encoder_answer;
+
+/// A mesher as its clock and the encoder pool see it.
+using mesher_self = mesher_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::ok_atom, encoder_answer>>;
 using job_promise = caf::typed_response_promise<void>;
 
 /// Pause before something is tried again for which there was no memory.
@@ -86,6 +102,14 @@ public:
         paused_ = false;
         step();
       },
+      [this](caf::ok_atom, encoder_answer& answer) {
+        if (!answer.failure)
+          publish(answer.encoded);
+        else
+          not_encoded(answer.failure);
+        encoding_.reset();
+        step();
+      },
     };
   }
 
@@ -102,15 +126,27 @@ private:
     uint64_t after; ///< how many jobs must have been answered before
   };
 
-  /// Starts the next piece of work, if none is under way.
+  /// A surface that is being encoded.
+  struct draft {
+    uint64_t version, vertices, triangles;
+    uint64_t keyframe_ns, received_ns; ///< of the newest keyframe that it shows
+  };
+
+  /// What viewers are shown: the newest patch.
+  struct published {
+    uint64_t version, vertices, triangles, bytes;
+  };
+
+  /// Starts the next piece of work of the device, if none is under way. Jobs go on while a surface is encoded; the next surface
+  /// is only made when that is done, so that each mesher has one at most in the encoder pool, and patches keep their order.
   void step() {
     if (busy_ || paused_)
       return;
     if (!status_waiters_.empty() && status_waiters_.front().after <= answered_)
       return ask_status();
-    const auto publishable = dirty_ && !refilling_ && may_publish();
+    const auto publishable = dirty_ && !refilling_ && !encoding_ && may_publish();
     const auto stale = publishable && now() - dirty_since_ >= config_.max_staleness;
-    const auto mesh_wanted = !mesh_waiters_.empty() && mesh_waiters_.front().after <= answered_;
+    const auto mesh_wanted = !mesh_waiters_.empty() && !encoding_ && mesh_waiters_.front().after <= answered_;
     if (!queue_.empty() && !stale && !mesh_wanted)
       return integrate();
     if (publishable || mesh_wanted)
@@ -167,10 +203,13 @@ private:
         keyframe_ns_ = item.job.keyframe_ns;
         received_ns_ = item.job.received_ns;
       }
+      keyframes_ += item.job.sign;
       item.promise.deliver(caf::unit);
     }
     answered_ += under_way_.size();
     under_way_.clear();
+    if (keyframes_ == 0) // all zero again: its memory is for others. What is asked from now on comes after this
+      send(device_, drop_atom::value, config_.region);
     step();
   }
 
@@ -201,8 +240,8 @@ private:
       .then(
         [this](const field_stats& field) {
           busy_ = false;
-          region_status status{config_.region, config_.device, version_,     field,
-                               vertices_,      triangles_,     patch_bytes_, keyframe_ns_};
+          region_status status{config_.region,  config_.device,   shown_.version, field,
+                               shown_.vertices, shown_.triangles, shown_.bytes,   keyframe_ns_};
           answer(status_waiters_, answered_, status);
           step();
         },
@@ -243,40 +282,47 @@ private:
       digest_ = digest;
       must_publish_ = false;
       last_patch_ = now();
+      encode(fresh);
     }
-    step(); // new rays first: the device works on them while this actor encodes
-    if (publishes)
-      publish(fresh);
+    step();
   }
 
-  void publish(const region_mesh& surface) {
-    const auto begin = cycle_clock::ticks();
-    patch encoded;
-    try {
-      encoded = config_.encode(surface, keyframe_ns_, received_ns_);
-    } catch (const std::exception& e) {
-      // The region stays in the map; the next change tries again.
-      record().set_error(e.what());
-      numbers().handler_errors.fetch_add(1, std::memory_order_relaxed);
-      shared().write(severity::error, "mesher: a region's surface could not be encoded: " + std::string{e.what()});
-      must_publish_ = true;
-      return;
-    }
-    numbers().encode_time.record(cycle_clock::to_ns(cycle_clock::ticks() - begin));
-    if (received_ns_ != 0 && received_ns_ != shown_ns_) {
-      shown_ns_ = received_ns_;
-      if (const auto at = system_ns(); at > received_ns_)
-        numbers().patch_time.record(at - received_ns_);
+  /// Has the surface encoded that was just extracted: no job was applied since.
+  void encode(const region_mesh& surface) {
+    const auto pool = config_.encoders.lock();
+    if (!pool)
+      return; // the service ends
+    encoding_ = draft{surface.version, surface.surface->vertices(), surface.surface->triangles(), keyframe_ns_, received_ns_};
+    pool->encode(surface, keyframe_ns_, received_ns_,
+                 [weak = caf::weak_actor_ptr{ctrl()}](patch encoded, std::exception_ptr failure) {
+                   if (const auto alive = weak.lock())
+                     caf::anon_send(caf::actor_cast<caf::actor>(alive), caf::ok_atom::value,
+                                    encoder_answer{std::move(encoded), std::move(failure)});
+                 });
+  }
+
+  void publish(patch& encoded) {
+    const auto& from = *encoding_;
+    if (from.received_ns != 0 && from.received_ns != timed_ns_) {
+      timed_ns_ = from.received_ns;
+      if (const auto at = system_ns(); at > from.received_ns)
+        numbers().patch_time.record(at - from.received_ns);
     }
     encoded.region = config_.region;
-    encoded.version = surface.version;
-    vertices_ = encoded.vertices = static_cast<uint32_t>(surface.surface->vertices());
-    triangles_ = encoded.triangles = static_cast<uint32_t>(surface.surface->triangles());
-    patch_bytes_ = encoded.frame ? encoded.frame->size() : 0;
-    record().set_detail(std::to_string(triangles_) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, "
+    encoded.version = from.version;
+    encoded.vertices = static_cast<uint32_t>(from.vertices);
+    encoded.triangles = static_cast<uint32_t>(from.triangles);
+    shown_ = {from.version, from.vertices, from.triangles, encoded.frame ? encoded.frame->size() : 0};
+    record().set_detail(std::to_string(shown_.triangles) + " triangles, " + std::to_string(shown_.bytes) + " bytes encoded, "
                         + std::to_string(answered_) + " jobs done" + (refilling_ ? ", being refilled" : ""));
     published_once_ = true;
     send(broadcaster_, patch_atom::value, std::move(encoded));
+  }
+
+  /// The region stays in the map; the next change tries again.
+  void not_encoded(const std::exception_ptr& failure) {
+    note(failure, "a region's surface could not be encoded: ");
+    must_publish_ = true;
   }
 
   template <class T>
@@ -303,6 +349,7 @@ private:
   std::deque<waiter<region_status>> status_waiters_;
   std::deque<waiter<region_mesh>> mesh_waiters_;
   uint64_t received_ = 0, answered_ = 0;
+  int64_t keyframes_ = 0; ///< in the region's field
 
   bool busy_ = false;  ///< the device works for this region
   bool dirty_ = false; ///< the field changed since the last extraction
@@ -313,11 +360,12 @@ private:
   bool published_once_ = false;
   caf::actor_clock::time_point dirty_since_{}, last_patch_{};
 
-  uint64_t version_;
+  uint64_t version_; ///< of the newest surface
   mesh_digest digest_ = digest_of(mesh{});
-  uint64_t keyframe_ns_ = 0, received_ns_ = 0;
-  uint64_t shown_ns_ = 0; ///< received_ns_ of the last patch that was timed
-  uint64_t vertices_ = 0, triangles_ = 0, patch_bytes_ = 0;
+  uint64_t keyframe_ns_ = 0, received_ns_ = 0; ///< of the newest keyframe that was applied
+  std::optional<draft> encoding_;
+  published shown_{version_, 0, 0, 0};
+  uint64_t timed_ns_ = 0; ///< received_ns of the last patch that was timed
 };
 
 } // namespace

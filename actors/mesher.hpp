@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/actor_context.hpp"
-#include "actors/encoder.hpp"
+#include "actors/encoder_pool.hpp"
 #include "messages/actors.hpp"
 
 #include <chrono>
@@ -19,7 +19,8 @@ struct mesher_config {
   /// How long a region that keeps changing may go without being meshed.
   std::chrono::milliseconds max_staleness{100};
   std::chrono::milliseconds request_timeout{120'000};
-  encoder_function encode;
+  /// Where surfaces are encoded. The actor must not be what keeps the pool: its last reference may be let go of there.
+  std::weak_ptr<encoder_pool> encoders;
 };
 
 /// A mesher as the supervisor sees it: when there is a new broadcaster, it gives that one its newest patch.

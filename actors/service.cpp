@@ -130,12 +130,15 @@ service start_service(caf::actor_system& system, const service_config& config) {
   out.session.region_m = config.map.voxel_m * static_cast<float>(config.map.region_voxels);
   out.session.request_timeout = config.request_timeout;
 
+  out.encoders
+    = std::make_shared<encoder_pool>(config.encode, config.own_threads ? config.threads : 0, out.context, system.next_actor_id());
+
   supervisor_config supervision;
   supervision.request_timeout = config.request_timeout;
   supervision.meshers.patch_interval = config.patch_interval;
   supervision.meshers.max_staleness = config.max_staleness;
   supervision.meshers.request_timeout = config.request_timeout;
-  supervision.meshers.encode = config.encode;
+  supervision.meshers.encoders = out.encoders;
   supervision.on_lost = config.on_lost;
   supervision.seats = {out.ingest, out.partitioner, out.broadcaster, out.placement, out.devices, out.inspector};
   supervision.recipes = recipes_for(system, out.context, config, out.epoch);
@@ -201,6 +204,8 @@ bool stop_service(caf::actor_system& system, service& running, std::chrono::mill
   if (auto supervisor = running.supervisor.get())
     ended = end({strong(supervisor)});
   ended = end(running.actors()) && ended;
+  if (const auto pool = std::exchange(running.encoders, nullptr))
+    pool->stop(); // a server may have a copy of the service
   running.forget();
   return ended;
 }

@@ -2,6 +2,7 @@
 
 #include "actors/actor_context.hpp"
 #include "actors/encoder.hpp"
+#include "actors/encoder_pool.hpp"
 #include "actors/input_policy.hpp"
 #include "actors/keyframe_check.hpp"
 #include "actors/placement.hpp"
@@ -20,7 +21,7 @@ namespace tessera {
 /// Everything that a service is told when it starts.
 struct service_config {
   mapping map;
-  /// Jobs that the CPU device works on at once.
+  /// Jobs that the CPU device works on at once, and surfaces that are encoded at once.
   uint32_t threads = 2;
   /// GPUs that hold the fields and make the rays, each its share by its pool. None, or when all have failed: the CPU. They answer
   /// in threads of their own: whoever starts the service holds on to them until it has ended, and lets go of them then.
@@ -51,7 +52,8 @@ struct service_config {
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;
   /// must not block.
   std::function<void(const std::string&)> on_lost;
-  /// Runs the partitioner, which may touch the disk, in a thread of its own. Off under a test scheduler.
+  /// Runs the partitioner, which may touch the disk, and the encoders in threads of their own. Off under a test scheduler: then
+  /// surfaces wait in `service::encoders` until the test has them encoded.
   bool own_threads = true;
 };
 
@@ -68,6 +70,8 @@ struct service {
   /// Registry, telemetry and log: shared with every actor, sessions too.
   actor_context context;
   std::string epoch;
+  /// Ended by stop_service(). Its last owner waits for its threads: let no actor be that.
+  std::shared_ptr<encoder_pool> encoders;
   session_config session; ///< what sessions of this map are started with
   /// All but the supervisor that must end with the service, in the order in which they are told to. Ask when the supervisor has
   /// ended.
@@ -80,7 +84,8 @@ struct service {
 /// cannot be written.
 service start_service(caf::actor_system& system, const service_config& config);
 
-/// Ends all actors of the service and waits until they are gone, `timeout` at most. Answers whether they are.
+/// Ends all actors of the service and waits until they are gone, `timeout` at most; then ends the encoders. Answers whether the
+/// actors are gone.
 bool stop_service(caf::actor_system& system, service& running, std::chrono::milliseconds timeout = std::chrono::seconds{10});
 
 /// Where sources put their keyframes: hands them to ingest, blocks while `credit` of them are unanswered. Threads: any.

@@ -35,12 +35,13 @@ public:
   aside_log set_aside;
 
   // -- flow -------------------------------------------------------------------
-  gauge credit_limit{0}; ///< keyframes that ingest takes before it answers the first
-  gauge under_way{0};    ///< keyframes that it took and did not answer yet
-  gauge waiting{0};      ///< keyframes that wait for credit in ingest
+  gauge credit_limit{0};                          ///< keyframes that ingest takes before it answers the first
+  gauge under_way{0};                             ///< keyframes that it took and did not answer yet
+  gauge waiting{0};                               ///< keyframes that wait for credit in ingest
+  gauge encodes_waiting{0}, encodes_under_way{0}; ///< surfaces in the encoder pool
 
   // -- stages, each time a whole step of one keyframe or one region ------------
-  time_histogram rays_time, integrate_time, extract_time, encode_time;
+  time_histogram rays_time, integrate_time, extract_time, encode_wait_time, encode_time;
   /// From ingest taking a keyframe to all its regions having it; from a keyframe's arrival to the patch that shows it.
   time_histogram keyframe_time, patch_time;
 

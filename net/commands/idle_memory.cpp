@@ -1,6 +1,6 @@
 #include "net/commands/idle_memory.hpp"
 
-#include <cstdlib>
+#include "net/commands/large_pieces.hpp"
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -8,13 +8,11 @@
 
 namespace tessera {
 
-void free_large_pieces_at_once() {
-#ifdef __GLIBC__
-  ::mallopt(M_MMAP_THRESHOLD, 128 * 1024); // glibc's own first value; setting it keeps it from growing
-#endif
-}
-
 bool idle_memory::step(uint64_t done, clock::time_point now) {
+  if (now - swept_ >= between_sweeps) {
+    swept_ = now;
+    sweep_large_pieces();
+  }
   if (done != done_) {
     done_ = done;
     since_ = now;

@@ -114,10 +114,13 @@ void add_flow(family_list& to, const telemetry& n) {
   to.gauge("tessera_ingest_credit", "Keyframes that may be under way at once.", read(n.credit_limit));
   to.gauge("tessera_ingest_under_way", "Keyframes under way.", read(n.under_way));
   to.gauge("tessera_ingest_waiting", "Keyframes that wait for credit.", read(n.waiting));
+  to.gauge("tessera_encode_waiting", "Surfaces that wait for a thread to encode them.", read(n.encodes_waiting));
+  to.gauge("tessera_encode_under_way", "Surfaces that are being encoded.", read(n.encodes_under_way));
   to.histograms("tessera_stage_duration_seconds", "How long a step of one keyframe or one region took.");
   to.timed(n.rays_time, {{"stage", "rays"}});
   to.timed(n.integrate_time, {{"stage", "integrate"}});
   to.timed(n.extract_time, {{"stage", "extract"}});
+  to.timed(n.encode_wait_time, {{"stage", "encode_wait"}});
   to.timed(n.encode_time, {{"stage", "encode"}});
   to.histograms("tessera_keyframe_duration_seconds", "From a keyframe's arrival at ingest to all its regions having it.");
   to.timed(n.keyframe_time);

@@ -1,4 +1,4 @@
-// One mesher, whose device the test plays: it takes as long as the test says, by the test scheduler's clock.
+// One mesher, whose device and encoder the test plays: they take as long as the test says, by the test scheduler's clock.
 
 #include "actors/broadcaster.hpp"
 #include "actors/mesher.hpp"
@@ -15,7 +15,8 @@ namespace {
 /// What the device was asked for, and how the test lets it be done.
 struct desk {
   std::deque<caf::response_promise> integrations; ///< under way
-  int extractions = 0;
+  int extractions = 0, drops = 0;
+  bool same_surface = false;
 };
 
 /// idle: what is under way is done.
@@ -33,8 +34,9 @@ public:
         return promise;
       },
       [this](extract_atom, region_key region) {
-        auto surface = std::make_shared<mesh>(); // another each time
-        surface->positions = {static_cast<float>(++desk_->extractions), 0, 0, 1, 0, 0, 0, 1, 0};
+        auto surface = std::make_shared<mesh>(); // another each time, unless told otherwise
+        ++desk_->extractions;
+        surface->positions = {desk_->same_surface ? 0 : static_cast<float>(desk_->extractions), 0, 0, 1, 0, 0, 0, 1, 0};
         surface->normals.resize(9);
         surface->colours.resize(9);
         surface->keys = {1, 2, 3};
@@ -42,7 +44,7 @@ public:
         return region_mesh{region, 0, std::move(surface)};
       },
       [](status_atom, region_key) { return field_stats{}; },
-      [](drop_atom, region_key) {},
+      [this](drop_atom, region_key) { ++desk_->drops; },
       [this](caf::idle_atom) {
         for (auto& promise : std::exchange(desk_->integrations, {}))
           promise.deliver(caf::unit);
@@ -54,19 +56,18 @@ private:
   std::shared_ptr<desk> desk_;
 };
 
-/// A region under load: whenever a batch of jobs is done, others wait already.
-class loaded_region {
+/// A region whose device and encoder work when the test says so.
+class played_region {
 public:
-  explicit loaded_region(std::chrono::milliseconds max_staleness) {
+  explicit played_region(std::chrono::milliseconds max_staleness) {
     mesher_config config;
     config.max_staleness = max_staleness;
-    config.encode = encode;
+    config.encoders = encoders;
     device_ = system_.spawn<played_device>(shared);
     broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
     mesher_ = spawn_mesher(system_, context, device_, broadcaster_, std::move(config));
-    offer();
   }
-  ~loaded_region() {
+  ~played_region() {
     for (const auto& a :
          {caf::actor_cast<caf::actor>(mesher_), caf::actor_cast<caf::actor>(device_), caf::actor_cast<caf::actor>(broadcaster_)})
       caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
@@ -76,34 +77,91 @@ public:
     scheduler().run();
   }
 
-  /// A batch takes so long, and the next job comes meanwhile.
-  void batch(std::chrono::milliseconds takes) {
-    offer();
-    scheduler().advance_time(takes);
-    finish();
+  void offer(uint64_t keyframe_ns = 0, int32_t sign = 1) {
+    ray_job job;
+    job.sign = sign;
+    job.keyframe_ns = job.received_ns = keyframe_ns;
+    caf::anon_send(mesher_, integrate_atom::value, job);
+    scheduler().run();
   }
+  void pass(std::chrono::milliseconds time) { scheduler().advance_time(time); }
   /// The batch under way is done.
   void finish() {
     REQUIRE(shared->integrations.size() == 1); // a mesher asks for one at a time
     caf::anon_send(device_, caf::idle_atom::value);
     scheduler().run();
   }
+  /// What was extracted is encoded; false if nothing was.
+  bool encode_one() {
+    const auto did = encoders->work();
+    scheduler().run();
+    return did;
+  }
+  void kill() {
+    caf::anon_send_exit(mesher_, caf::exit_reason::kill);
+    scheduler().run();
+  }
+
+  void replace_broadcaster() {
+    caf::anon_send_exit(broadcaster_, caf::exit_reason::kill);
+    broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
+    caf::anon_send(mesher_, caf::put_atom::value, broadcaster_);
+    scheduler().run();
+  }
+
+  /// The newest patch.
+  patch shown() { return *ask<patch>(broadcaster_, patch_atom::value, region_key{}); }
+  template <class R, class Handle, class... Ts>
+  std::optional<R> ask(const Handle& whom, Ts... xs) {
+    const auto out = later<R>(whom, xs...);
+    return *out;
+  }
+  /// Asks; the answer is there when it is.
+  template <class R, class Handle, class... Ts>
+  std::shared_ptr<std::optional<R>> later(const Handle& whom, Ts... xs) {
+    auto out = std::make_shared<std::optional<R>>();
+    system_.spawn<script_actor>([out, whom, xs...](caf::event_based_actor* self) {
+      self->request(whom, 60min, xs...).then([out](R& answer) { *out = std::move(answer); }, [](caf::error&) {});
+      return caf::behavior{};
+    });
+    scheduler().run();
+    return out;
+  }
+  [[nodiscard]] const mesher_setup& mesher() const { return mesher_; }
+  [[nodiscard]] const telemetry& numbers() const { return *context.numbers; }
 
   std::shared_ptr<desk> shared = std::make_shared<desk>();
   actor_context context;
+  bool encoder_fails = false;
+  std::shared_ptr<encoder_pool> encoders = std::make_shared<encoder_pool>(
+    [this](const region_mesh& surface, uint64_t keyframe_ns, uint64_t received_ns) {
+      if (encoder_fails)
+        throw std::runtime_error("no room for a corner table");
+      return encode(surface, keyframe_ns, received_ns);
+    },
+    0, context, 1);
 
 private:
   caf::scheduler::test_coordinator& scheduler() { return dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler()); }
-  void offer() {
-    caf::anon_send(mesher_, integrate_atom::value, ray_job{});
-    scheduler().run();
-  }
 
   deterministic_config config_;
   caf::actor_system system_{config_};
   played_actor device_;
   broadcaster_actor broadcaster_;
   mesher_setup mesher_;
+};
+
+/// A region under load: whenever a batch of jobs is done, others wait already. What is extracted is encoded at once.
+class loaded_region : public played_region {
+public:
+  explicit loaded_region(std::chrono::milliseconds max_staleness) : played_region{max_staleness} { offer(); }
+  /// A batch takes so long, and the next job comes meanwhile.
+  void batch(std::chrono::milliseconds takes) {
+    offer();
+    pass(takes);
+    finish();
+    encode_one();
+  }
 };
 
 } // namespace
@@ -136,6 +194,158 @@ TEST_CASE("with a bound that is far off, a region is meshed when no job waits an
     region.batch(30ms);
   CHECK(region.shared->extractions == 0);
   region.finish();
+  CHECK(region.encode_one());
   CHECK(region.shared->extractions == 1);
   CHECK(region.context.numbers->patches == 1);
+}
+
+TEST_CASE("a region gives its memory back when the last keyframe is taken out of it, and not before") {
+  played_region region{1h};
+  for (const auto sign : {1, 1, -1}) {
+    region.offer(0, sign);
+    region.finish();
+  }
+  CHECK(region.shared->drops == 0);
+  region.offer(0, -1);
+  CHECK(region.shared->drops == 0); // it is still under way
+  region.finish();
+  CHECK(region.shared->drops == 1);
+  region.offer();
+  region.finish();
+  CHECK(region.shared->drops == 1);
+}
+
+TEST_CASE("while a surface is encoded jobs go on, and the next surface is made when that is done") {
+  played_region region{1h};
+  region.offer(10);
+  region.finish();
+  CHECK(region.shared->extractions == 1);
+  CHECK(region.numbers().encodes_waiting == 1);
+  for (const uint64_t keyframe_ns : {20, 30}) {
+    region.offer(keyframe_ns);
+    region.finish(); // and answered: the device was asked at once
+  }
+  CHECK(region.shared->extractions == 1);
+  CHECK(region.numbers().encodes_waiting == 1);
+  CHECK(region.numbers().patches == 0);
+  const auto status = region.ask<region_status>(region.mesher(), status_atom::value);
+  REQUIRE(status);
+  CHECK(status->version == 0); // nothing is shown yet
+  CHECK(status->triangles == 0);
+
+  CHECK(region.encode_one());
+  const auto first = region.shown();
+  CHECK(first.version == 1);
+  CHECK(first.keyframe_ns == 10); // of what it shows, not of what came meanwhile
+  CHECK(first.received_ns == 10);
+  CHECK(first.triangles == 1);
+  CHECK(region.shared->extractions == 2);
+  const auto between = region.ask<region_status>(region.mesher(), status_atom::value);
+  REQUIRE(between);
+  CHECK(between->version == 1); // while the second is encoded
+  CHECK(between->triangles == 1);
+  CHECK(between->patch_bytes == first.frame->size());
+
+  CHECK(region.encode_one());
+  CHECK(region.shown().version == 2);
+  CHECK(region.shown().keyframe_ns == 30);
+  CHECK_FALSE(region.encode_one());
+  CHECK(region.shared->extractions == 2); // two keyframes in a row cost one mesh
+  CHECK(region.numbers().encode_time.count() == 2);
+  CHECK(region.numbers().encode_wait_time.count() == 2);
+}
+
+TEST_CASE("a region that changes all the time is stale when its surface is encoded, and is meshed before the next job") {
+  played_region region{100ms};
+  region.offer();
+  region.finish();
+  region.offer(); // under way
+  region.offer(); // waits
+  region.pass(200ms);
+  region.finish();
+  CHECK(region.shared->extractions == 1);
+  region.offer();
+  region.pass(200ms);
+  CHECK(region.encode_one());
+  region.finish();
+  CHECK(region.shared->extractions == 2);
+  CHECK(region.encode_one());
+}
+
+TEST_CASE("a surface that cannot be encoded is counted and told, and the next change tries again, also if nothing is new") {
+  played_region region{1h};
+  region.shared->same_surface = true;
+  region.encoder_fails = true;
+  region.offer(10);
+  region.finish();
+  CHECK(region.encode_one());
+  CHECK(region.numbers().patches == 0);
+  CHECK(region.numbers().handler_errors == 1);
+  CHECK(region.numbers().encode_time.count() == 0);
+  bool found = false;
+  for (const auto& one : region.context.registry->statuses())
+    found = found || (one.role == "mesher" && one.state == "idle" && one.last_error.find("corner table") != std::string::npos);
+  CHECK(found);
+  CHECK_FALSE(region.encode_one()); // not again and again
+
+  region.encoder_fails = false;
+  region.offer(20);
+  region.finish();
+  CHECK(region.encode_one());
+  CHECK(region.numbers().patches == 1);
+  CHECK(region.shown().keyframe_ns == 20);
+  region.offer(30);
+  region.finish();
+  CHECK_FALSE(region.encode_one()); // the same surface is shown already
+  CHECK(region.shown().keyframe_ns == 20);
+}
+
+TEST_CASE("a failure while newer jobs were applied is made good at once") {
+  played_region region{1h};
+  region.encoder_fails = true;
+  region.offer(10);
+  region.finish();
+  region.offer(20);
+  region.finish();
+  CHECK(region.encode_one());
+  region.encoder_fails = false;
+  CHECK(region.encode_one());
+  CHECK(region.shown().keyframe_ns == 20);
+  CHECK(region.shown().version == 2);
+}
+
+TEST_CASE("a mesh that is asked for while one is encoded shows all that came before, under the version that viewers get") {
+  played_region region{1h};
+  region.offer(10);
+  region.finish();
+  region.offer(20);
+  region.finish();
+  const auto answer = region.later<region_mesh>(region.mesher(), mesh_atom::value);
+  CHECK_FALSE(*answer);
+  CHECK(region.encode_one());
+  REQUIRE(*answer);
+  CHECK((*answer)->version == 2);
+  CHECK(region.encode_one());
+  CHECK(region.shown().version == 2);
+  CHECK(region.shared->extractions == 2);
+}
+
+TEST_CASE("a broadcaster's successor is given the surface again, newer than the one that was being encoded") {
+  played_region region{1h};
+  region.offer(10);
+  region.finish();
+  region.replace_broadcaster();
+  CHECK(region.encode_one());
+  CHECK(region.shown().version == 1);
+  CHECK(region.encode_one());
+  CHECK(region.shown().version > 2); // 2: under which a viewer of 1 may have been told that the region is gone
+}
+
+TEST_CASE("a mesher that dies while its surface is encoded has said its last") {
+  played_region region{1h};
+  region.offer(10);
+  region.finish();
+  region.kill();
+  CHECK(region.encode_one()); // nobody takes the answer
+  CHECK(region.numbers().patches == 0);
 }

@@ -89,7 +89,7 @@ inline std::vector<keyframe> random_frames(unsigned seed, size_t count) {
   return out;
 }
 
-/// A service whose every step the test takes: run() works off all messages, tick() lets time pass.
+/// A service whose every step the test takes: run() works off all messages and encodes what waits, tick() lets time pass.
 class stepped_service {
 public:
   stepped_service(const service_config& how, std::shared_ptr<control> steered)
@@ -106,14 +106,20 @@ public:
   }
 
   caf::scheduler::test_coordinator& scheduler() { return dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler()); }
-  void run() { scheduler().run(); }
-  /// Runs some steps, in a random order of actors.
+  void run() {
+    do
+      scheduler().run();
+    while (running.encoders->work());
+  }
+  /// Runs some steps, in a random order of actors; surfaces are encoded at random, too.
   void run_some(std::mt19937& random, size_t steps) {
     auto& s = scheduler();
     for (size_t i = 0; i < steps && s.has_job(); ++i) {
       std::uniform_int_distribution<size_t> pick{0, s.jobs.size() - 1};
       std::swap(s.jobs.front(), s.jobs[pick(random)]);
       s.run_once();
+      if (random() % 8 == 0)
+        running.encoders->work();
     }
   }
   void tick(std::chrono::milliseconds by_ms) {

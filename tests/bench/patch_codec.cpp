@@ -1,9 +1,14 @@
-// Bytes and time of patches: bench_patch_codec [SOURCE] [VOXEL_M] [REGION_VOXELS]. One line for each fineness
-// of the grid.
+// Bytes and time of patches: bench_patch_codec [SOURCE] [VOXEL_M] [REGION_VOXELS] [THREADS]. One line for each fineness
+// of the grid; with THREADS, two for as many threads that encode all regions side by side, as a service's do: with each large
+// piece of memory mapped for itself, and with those pieces kept for their next use, as a service keeps them.
 
 #include "net/sinks/patch_codec.hpp"
 #include "gpu/offline_map.hpp"
+#include "net/commands/large_pieces.hpp"
 #include "net/sources/source.hpp"
+
+#include <malloc.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -11,6 +16,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <thread>
 
 using namespace tessera;
 
@@ -45,9 +51,42 @@ cost measure(const std::vector<region_mesh>& regions, float quantum_m) {
   return best;
 }
 
+uint64_t page_faults() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  return static_cast<uint64_t>(used.ru_minflt);
+}
+
+/// Each of the threads encodes all regions.
+void side_by_side(const char* how, const std::vector<region_mesh>& regions, float quantum_m, uint32_t threads) {
+  constexpr int rounds = 5;
+  std::vector<double> took_s(threads);
+  uint64_t triangles = 0;
+  for (const auto& region : regions)
+    triangles += region.surface->triangles();
+  const auto faults = page_faults();
+  {
+    std::vector<std::jthread> all;
+    for (auto& seconds : took_s)
+      all.emplace_back([&] {
+        const auto start = std::chrono::steady_clock::now();
+        for (int round = 0; round < rounds; ++round)
+          for (const auto& region : regions)
+            encode_patch(region, quantum_m, 0, 0);
+        seconds = seconds_since(start);
+      });
+  }
+  const auto n = std::max<double>(1, static_cast<double>(triangles * rounds));
+  std::printf("%u threads, large pieces %s: encode %.2f ms per 10,000 triangles in the slowest, %.1f page faults a patch\n",
+              threads, how, *std::max_element(took_s.begin(), took_s.end()) * 1e7 / n,
+              static_cast<double>(page_faults() - faults) / static_cast<double>(regions.size() * rounds * threads));
+}
+
 } // namespace
 
 int main(int argc, char** argv) try {
+  if (argc > 4)
+    ::mallopt(M_MMAP_THRESHOLD, large_piece_bytes); // before its heaps have room for them
   std::string uri = argc > 1 ? argv[1] : "synthetic:room";
   const char* shared = std::getenv("TESSERA_SHARED");
   const auto recording = std::filesystem::path(shared != nullptr ? shared : "../shared") / "data" / "rgbd-room";
@@ -75,6 +114,12 @@ int main(int argc, char** argv) try {
     std::printf("grid of voxel/%-2.0f%s  %.3f bytes/triangle  encode %.2f ms  decode %.2f ms per 10,000 triangles\n",
                 static_cast<double>(steps), steps == patch_steps_per_voxel ? " (used)" : "       ",
                 static_cast<double>(c.bytes) / n, c.encode_s * 1e7 / n, c.decode_s * 1e7 / n);
+  }
+  if (argc > 4) {
+    const auto threads = static_cast<uint32_t>(std::clamp(std::atoi(argv[4]), 1, 256));
+    side_by_side("mapped", regions, patch_quantum_m(map.voxel_m), threads);
+    keep_large_pieces();
+    side_by_side("kept", regions, patch_quantum_m(map.voxel_m), threads);
   }
   return 0;
 } catch (const std::exception& e) {

@@ -12,12 +12,12 @@ import xml.etree.ElementTree
 import pytest
 
 from conftest import ROOT
-from support import pretend_gpu
+from support import pretend_gpu, service
 
 BENCH = ROOT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
 
-from gpu_parts import bounded, kernels, sanitizers, stages  # noqa: E402
+from gpu_parts import bounded, kernels, sanitizers, served, stages  # noqa: E402
 from gpu_parts import report as report_text  # noqa: E402
 
 FILES = {"report.json", "report.md", "where_time_goes.svg", "log.txt"}
@@ -62,7 +62,7 @@ def test_it_measures_where_no_gpu_is(tessera, tmp_path):
     assert status == 0, text
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"growth_5cm.svg"}
     parts = report["parts"]
-    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "upload", "sanitizers"))
+    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "upload", "spread", "sanitizers"))
     assert [row["voxel_m"] for row in parts["bench"]["voxels"]] == [0.1, 0.05]
     for row in parts["bench"]["voxels"]:
         assert row["backend"] == "cpu" and row["keyframes"] == 3 and "goals" not in row
@@ -100,12 +100,14 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
     assert ("| registered for reading, copy | 900 (1800) | 600 (1200) | 6.8 | 900 (1800) | 600 (1200) | 6.8 | "
             "register 520 (1040), copy 80 (160), unregister 380 (760) |") in text
     assert "| mapped for writing | cudaHostRegister: not supported |  |  |" in text
+    assert "| 25.00; **missed**, 1.25 of 20 | 8.00 | 75.00 | yes |" in text  # a keyframe's first patch, then every patch
     assert "| 2 cm | 0.120 |" in text and "**missed**, 2.00 of 0.3" in text and "Failed" not in text
     assert "goal" in words_of(pretended.out / "where_time_goes.svg")
     assert {path.name for path in pretended.out.iterdir()} == FILES
     calls = pretended.calls()
     # In turns, not one size after the other; nothing of this test's environment; and each tool sees what it must.
-    benches = [call.split()[4] for call in calls if call.startswith("tessera bench")]
+    benches = [call.split()[4] for call in calls if call.startswith("tessera bench") and "--threads 2" in call
+               and "--gpus" not in call]
     assert benches == ["0.05", "0.02", "0.01"] * 3
     assert not any("TESSERA_THREADS" in call for call in calls)
     assert sum(call == "test_gpu_cuda  TESSERA_TEST_DEVICES=gpu" for call in calls) == 2
@@ -362,3 +364,151 @@ def test_the_round_in_the_middle_is_shown():
     assert row["stages"]["total"]["median_ms"] == 0.5 and row["throughput"]["keyframes_per_s"] == 3.0
     assert row["rounds_total_ms"] == [0.9, 0.3, 0.5, 0.7] and row["rounds_keyframes_per_s"] == [1.0, 2.0, 3.0, 4.0]
     assert stages.row(0.03, reports, gpu=True)["goals"].keys() == {"p99"}
+
+
+def drilled(report):
+    return {f"{row['check']}: {row['what']}": row for row in report["parts"]["drills"]["checks"]}
+
+
+def test_drills_are_survived(pretended):
+    status, report, text = pretended("--only", "drills", "hash", faults=[
+        ["tessera bench SOURCE --voxel-size 0.01 --backend cuda --gpus 1 --threads 1 --memory-pool 7MiB", {
+            "err": "tessera: out of memory\n", "status": 1}]])
+    rows = drilled(report)
+    assert status == 0, text
+    assert [row["reason"] for row in rows.values()] == [""] * len(rows)
+    assert rows["failure: one GPU, breaks after the last keyframe"]["error"].endswith("cudaErrorLaunchFailure (unspecified)")
+    pools = [row.get("pool_mib") for name, row in rows.items() if name.startswith("eviction")]
+    assert pools == [182, 29, 14, 7, 14]  # the third did not fit: the service has the second, and nothing smaller is tried
+    assert rows["eviction: the service with the smallest of these"]["moves_in"] == 12
+    walls = rows["refusal: 20 walls, 64MiB, no host memory"]
+    assert (walls["accepted"], walls["refused"], walls["room_after_retracting"]) == (4, 16, True)
+    capped = rows["memory cap: a cap of 1024 MiB"]
+    assert (capped["peak_mib"], capped["context_mib"]) == (1500, 500)
+    assert "| failure | one GPU, breaks while keyframes come | passed |" in text and "peak 1500 MiB" in text
+    calls = pretended.calls()
+    assert sum("hash SOURCE --voxel-size 0.01 --backend cpu" in call for call in calls) == 1  # what is known is not asked again
+    assert not any(word in call for call in calls for word in ("--gpus 2", "gpu@50,"))
+
+
+def test_drills_of_two_gpus(pretended):
+    two = {"out": "beef keyframes=1\n", "err": "".join(f"backend cuda, GPU {i} (NVIDIA H200)\n" for i in range(2))}
+    faults = [["tessera hash synthetic:room --limit 1", two]]
+    status, report, _ = pretended("--only", "drills", faults=faults)
+    rows = drilled(report)
+    assert status == 0 and sum("two GPUs" in name for name in rows) == 3
+    assert rows["failure: one of two GPUs breaks while keyframes come"]["gpus_left"] == 1
+    # Where the other GPU goes with the first, the map is whole and the law broken.
+    status, report, text = pretended("--only", "drills", faults=[*faults, ["--drill gpu@50 --gpus 2", {"serve": pretend_gpu.broken(2, 0)}]])
+    assert status == 1 and "not every broken GPU is taken out" not in text
+    assert report["parts"]["drills"]["failures"] == ["failure, one of two GPUs breaks while keyframes come: 0 GPUs are in use, not 1"]
+
+
+def broken_gpu(**more):
+    return {"serve": {**pretend_gpu.broken(1, 0), **more}}
+
+
+def moving(**more):
+    return {"serve": {"map": {"keyframes": 100, "hash": pretend_gpu.hash_at(0.01)}, "metrics": pretend_gpu.on_gpus(1), **more}}
+
+
+# In each run one drill of each kind goes wrong: {kind: (fault, what is said of it)}.
+@pytest.mark.parametrize("wrong", [
+    {"failure": (["--drill gpu@50", broken_gpu(map={"keyframes": 100, "hash": "f00d"})], "the map's hash is f00d"),
+     "eviction": (["--threads 1 --memory-pool 29MiB", {"out": pretend_gpu.bench(0.02, 1, 1)}], f"the map's hash is {pretend_gpu.hash_at(0.02)}"),
+     "refusal": (["--host-memory 0", {"serve": {"room": 4, "reason": "it is too late"}}], "does not say that memory is wanting"),
+     "memory cap": (["--memory-cap 1024MiB", moving(memory=1700)], "1697 MiB are used, more than the cap of 1024 and the context's 500")},
+    {"failure": (["--drill gpu@50", broken_gpu(status=139)], "ended with 139 at SIGTERM"),
+     "eviction": (["--threads 1 --memory-pool 29MiB", {"err": "tessera: lost\n", "status": 1}], "ended with 1: tessera: lost"),
+     "refusal": (["--host-memory 0", {"serve": {"room": 4, "refused": 3}}], "16 were refused, and /metrics counts 3")},
+    {"failure": (["--drill gpu@50", broken_gpu(health=500)], "/healthz"),
+     "eviction": (["--rate 0 --memory-pool 3MiB", moving()], "no region moved out"),
+     "refusal": (["--host-memory 0", {"serve": {}}], "none was refused")},
+    {"failure": (["--drill gpu@50", broken_gpu(refused=2)], "2 keyframes were refused"),
+     "refusal": (["--host-memory 0", {"serve": {"room": 4, "retract": 503}}], "retracting wall 0 is answered 503")},
+    {"failure": (["--drill gpu@50", {"err": "tessera: no\n", "status": 1}], "the service ended with 1: tessera: no")},
+])
+def test_a_drill_that_is_not_survived_is_told_and_the_rest_still_runs(pretended, wrong):
+    status, report, text = pretended("--only", "drills", faults=[fault for fault, _ in wrong.values()])
+    checks = report["parts"]["drills"]["checks"]
+    reasons = {row["check"]: row["reason"] for row in reversed(checks) if row["reason"]}  # the first of each kind
+    assert status == 1 and set(reasons) == set(wrong)
+    assert all(said in reasons[kind] and reasons[kind] in text for kind, (_, said) in wrong.items()), text
+    assert {row["check"] for row in checks} == {"failure", "eviction", "refusal", "memory cap"} and "**failed**" in text
+
+
+def test_drills_without_a_gpu_are_those_of_the_cpu(tessera, tmp_path):
+    status, report, text = measured(tmp_path, tessera, "synthetic:room", "--limit", 10, "--backend", "cpu", "--only", "drills", "--voxels", 0.1)
+    assert status == 0, text
+    rows = drilled(report)
+    assert set(rows) == {"failure: the CPU's device is killed", "refusal: 20 walls, 64MiB, a memory cap"}
+    assert rows["refusal: 20 walls, 64MiB, a memory cap"]["refused"] > 0
+
+
+def test_a_service_that_does_not_end_is_ended(tmp_path):
+    programs = pretend_gpu.install(tmp_path, ["serve", {"serve": {"deaf": True}}])
+    served.END_S, kept = 0.2, served.END_S
+    try:
+        with open(tmp_path / "log", "w", encoding="utf-8") as log:
+            runner = bounded.Runner(time.monotonic() + 60, log)
+            with served.serve(runner, programs / "tessera", "SOURCE") as running:
+                pid = running._child.pid
+                assert running.healthy()
+                with pytest.raises(served.Failed, match="does not end within"):
+                    running.end()
+                with pytest.raises(served.Failed, match="there are not 3 live keyframes"):
+                    running.wait_for_map(3, 0.1)
+    finally:
+        served.END_S = kept
+    assert gone(pid) and "ended from outside" in (tmp_path / "log").read_text()
+
+
+def spread_over(ways):
+    """What tessera bench answers at 5 cm for --gpus and --share as given: {words: (keyframes/s, hash, regions)}."""
+    return [[f"{words} --threads 2", {"out": pretend_gpu.bench(0.05, 0.2, per_s, digits, regions)}]
+            for words, (per_s, digits, regions) in ways.items()]
+
+
+WHOLE = "fffffffffffffffe" + "00000000000000ff"
+CPU = ["hash SOURCE --voxel-size 0.05 --backend cpu", {"out": f"{WHOLE} keyframes=100\n"}]
+TWO_GPUS = ["tessera hash synthetic:room --limit 1",
+            {"out": "beef keyframes=1\n", "err": "".join(f"backend cuda, GPU {i} (NVIDIA H200)\n" for i in range(2))}]
+
+
+def test_two_gpus_are_held_against_the_better_one(pretended):
+    faults = [TWO_GPUS, CPU, *spread_over({"--gpus 0,": (5000, WHOLE, (40,)), "--gpus 1,": (4000, WHOLE, (40,)), "--gpus 0,1": (9600, WHOLE, (22, 18))})]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, "--spread-rounds", 2, faults=faults)
+    assert status == 0, text
+    row = report["parts"]["spread"]["voxels"][0]
+    assert (row["ratio"]["value"], row["ratio"]["met"], row["regions"], row["map_is_the_cpus"]) == (pytest.approx(1.92), True, [22, 18], True)
+    assert "| 5 cm | 5,000 | 4,000 | 9,600 | met, 1.01 of 1.9 | 660 + 540 | 22 + 18 | yes |" in text
+    order = [call.partition("--gpus ")[2].split()[0] for call in pretended.calls() if call.startswith("tessera bench")]
+    assert order == ["0,", "1,", "0,1"] * 2  # in turns
+    faults[-1] = spread_over({"--gpus 0,1": (9400, "bad", (40, 0))})[0]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, faults=faults)
+    assert status == 1 and "missed" in text
+    failures = "\n".join(report["parts"]["spread"]["failures"])
+    assert "hashes differ at 0.05 m" in failures and "does not span both at 0.05 m: regions [40, 0]" in failures
+
+
+def test_one_gpu_is_measured_as_each_of_two(pretended):
+    faults = [CPU, *spread_over({"--gpus 0,": (5000, WHOLE, (40,)), "--gpus 0, --share 0/2": (9000, "ffffffffffffffff" + "0" * 14 + "f0", (21,)),
+                                 "--gpus 0, --share 1/2": (9800, "ffffffffffffffff" + "0" * 14 + "0f", (19,))})]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, faults=faults)
+    assert status == 0, text
+    row = report["parts"]["spread"]["voxels"][0]
+    assert (row["ratio"]["value"], row["ratio"]["met"], row["regions"]) == (pytest.approx(1.8), False, [21, 19])
+    assert "One GPU doing the work of each of two" in text and "**missed**, 0.95 of 1.9" in text
+    faults[0] = ["hash SOURCE --voxel-size 0.05 --backend cpu", {"out": "c0de keyframes=100\n"}]
+    faults[2] = ["--share 0/2", {"err": "tessera: lost\n", "status": 1}]
+    status, report, text = pretended("--only", "spread", "--voxels", 0.05, 0.02, "--spread-rounds", 1, faults=faults)
+    failures = "\n".join(report["parts"]["spread"]["failures"])
+    assert status == 1 and failures.count("ended with 1: tessera: lost") == 2 and report["parts"]["spread"]["voxels"] == []
+
+
+def test_a_share_that_cannot_be_is_refused(tessera):
+    for text in ("2/2", "0/0", "1", "/2", "-1/2", "0/2x", "0/65"):
+        status, _, err = service.run(tessera, "bench", "synthetic:room", "--limit", 1, f"--share={text}", limit_s=20)
+        assert status == 2 and f'share is "{text}", not K/N' in err
+    status, _, err = service.run(tessera, "bench", "synthetic:room", "--limit", 1, "--backend", "cpu", "--share", "0/2", limit_s=20)
+    assert status == 2 and 'share is "0/2", for one GPU, and there are 0' in err

@@ -187,6 +187,34 @@ TEST_CASE("a device that fails says so to everyone who asks from then on, and cl
   CHECK_THROWS_AS(field->extract(part.region), std::runtime_error);
 }
 
+TEST_CASE("a device that is broken on purpose fails in all that it does, and closes") {
+  keyframes k(1);
+  auto options = small_pool();
+  options.ray_lanes = 2;
+  const auto fields = open_emulated(map_of(64), options);
+  const auto field = cuda::make_waiting_backend(fields);
+  const auto part = parts_of(map_of(64), k.scans[0]).front();
+  const auto frame = random_keyframe(k.random);
+  ray_counts counts;
+  field->integrate(part.region, std::span(&part.job, 1));
+  CHECK(!rays_of(*fields, frame.body, frame.world_from_camera, counts).empty());
+  fields->break_down();
+  for (int again = 0; again < 3; ++again) {
+    for (int lane = 0; lane < 4; ++lane)
+      CHECK_THROWS_AS(rays_of(*fields, frame.body, frame.world_from_camera, counts), std::runtime_error);
+    CHECK_THROWS_AS(field->integrate(part.region, std::span(&part.job, 1)), std::runtime_error);
+    CHECK_THROWS_AS(field->extract(part.region), std::runtime_error);
+    CHECK_THROWS_AS(field->stats(part.region), std::runtime_error);
+    CHECK_THROWS_AS(field->drop(part.region), std::runtime_error);
+    CHECK_THROWS_AS(fields->break_down(), std::runtime_error);
+  }
+  std::promise<bool> fused;
+  fields->fuse(frame.body, frame.world_from_camera, {.mesh = true},
+               [&](const cuda::fuse_report&, const std::exception_ptr& failure) { fused.set_value(failure == nullptr); });
+  CHECK(!fused.get_future().get());
+  CHECK(fields->memory().blocks == 4096);
+}
+
 TEST_CASE("requests that wait while a device is closed are answered") {
   for (const auto& device : devices()) {
     INFO(device.name);

@@ -71,6 +71,24 @@ class Runner:
         self._note(ended)
         return ended
 
+    @contextlib.contextmanager
+    def running(self, command, env=None):
+        """A command that is to run beside what the caller does: (process, a function that gives all it printed so far, both outputs in
+        one). Ended as a whole when the block is left, whatever happens; OSError if it cannot be started."""
+        command = [str(word) for word in command]
+        shown = shlex.join([f"{name}={value}" for name, value in (env or {}).items()] + command)
+        begin = time.monotonic()
+        with tempfile.TemporaryFile() as out:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment(env), start_new_session=True)
+            try:
+                yield child, lambda: _end_of(out)
+            finally:
+                late = child.poll() is None
+                _end_group(child)
+                self._note(Ended(shown, "ended from outside" if late else f"ended with {child.returncode}" if child.returncode else "",
+                                 child.returncode, child.pid, out=_end_of(out), seconds=time.monotonic() - begin, late=late))
+
     def _run(self, command, shown, limit_s, env, out, err):
         begin = time.monotonic()
         try:

@@ -24,7 +24,7 @@ def markdown(report):
     parts = report["parts"]
     blocks = [f"## {heading(report)}", _machine(report)]
     for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("upload", _upload),
-                       ("latency", _latency), ("growth", _growth), ("ncu", _kernels)):
+                       ("latency", _latency), ("spread", _spread), ("drills", _drills), ("growth", _growth), ("ncu", _kernels)):
         if parts.get(name):
             blocks += make(parts[name])
     missing = [f"- {name}: left out, {part['left_out']}" for name, part in parts.items() if "left_out" in part]
@@ -178,12 +178,15 @@ def _latency(part):
         report, found = case["report"], case.get("goals", {})
         times = (f"{report[f'latency_{name}_ms']:.2f}" + (f"; {goals.in_words(found[name])}" if name in found else "")
                  for name in ("p50", "p99"))
-        table.append([case["name"], f"{report['rate_hz']:g}/s", *times, "yes" if report["kept_up"] else "**no**",
+        ages = (f"{report[f'patch_age_{name}_ms']:.2f}" for name in ("p50", "p99"))
+        table.append([case["name"], f"{report['rate_hz']:g}/s", *times, *ages, "yes" if report["kept_up"] else "**no**",
                       f"{report['cpu_cores']:.2f}"])
     if not table:
         return []
     out = ["### Latency: from publishing a keyframe to its patch at a viewer, ms",
-           _table(["keyframes", "rate", "p50", "p99", "keeps up", "cores used"], table)]
+           _table(["keyframes", "rate", "p50", "p99", "every patch p50", "every patch p99", "keeps up", "cores used"], table),
+           "p50 and p99: to the first patch that shows the keyframe, or a newer one. Every patch: from publishing the newest keyframe that a "
+           "patch shows to its arrival, so that the last region of a keyframe counts like the first."]
     rows = [[case["name"], *(_stage(case["report"]["stages"].get(name)) for name in stages)] for case in part["cases"]]
     titles = [name.removeprefix("tessera_").removeprefix("stage_duration.").replace("_", " ") for name in stages]
     return out + ["The service's own stages, p50 / p99 in ms:", _table(["keyframes", *titles], rows)]
@@ -191,6 +194,37 @@ def _latency(part):
 
 def _stage(stage):
     return f"{stage['p50_ms']:.2f} / {stage['p99_ms']:.2f}" if stage else ""
+
+
+def _spread(part):
+    found = part.get("voxels")
+    if not found:
+        return []
+    ways = list(found[0]["keyframes_per_s"])
+    rows = [[_cm(row), *(f"{row['keyframes_per_s'][way]:,.0f}" for way in ways), goals.in_words(row["ratio"]),
+             " + ".join(f"{blocks:,}" for blocks in row["blocks"]), " + ".join(map(str, row["regions"])), _yes(row.get("map_is_the_cpus"))]
+            for row in found]
+    about = ("Two GPUs that share the map, against the better one alone:" if part["two"] else
+             "One GPU doing the work of each of two that share the map, against the whole of it; two could be as fast as the slower one, if the "
+             "host feeds both:")
+    return ["### Two GPUs: keyframes/s, many under way", about,
+            _table(["voxel", *ways, "two over one", "blocks", "regions", "map is the CPU's"], rows)]
+
+
+DRILL_FIGURES = {"note": "{}", "whole_again_s": "whole again after {:g} s", "gpus_left": "GPUs left: {}", "error": "`{}`", "pool_mib": "pool {} MiB",
+                 "median_ms": "median {:.3f} ms", "p99_ms": "99 % {:.3f} ms", "moves_out": "moved out {}", "moves_in": "back {}",
+                 "regions_on_host": "regions on the host at the end: {}", "host_mib": "{:g} MiB there", "accepted": "accepted {}",
+                 "cap_mib": "cap {} MiB", "peak_mib": "peak {} MiB", "context_mib": "context {} MiB", "refused": "refused {}",
+                 "reason_given": "\"{}\"", "room_after_retracting": "room again after retracting all: {}", "end_s": "ended in {:g} s"}
+
+
+def _drills(part):
+    rows = []
+    for one in part.get("checks", []):
+        figures = [words.format(one[name]) for name, words in DRILL_FIGURES.items() if name in one]
+        rows.append([one["check"], one["what"], "**failed**" if one["reason"] else "passed", ", ".join(figures).replace("|", "/"),
+                     f"{one['seconds']:g} s"])
+    return ["### Drills: the map's hash is the CPU's after each", _table(["", "what", "", "figures", "time"], rows)] if rows else []
 
 
 def _growth(part):

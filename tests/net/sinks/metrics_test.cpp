@@ -21,6 +21,9 @@ struct counted {
     numbers->set_aside.add("http", "k1", "bad \"header\"\n");
     numbers->rays_time.record(3'000'000);
     numbers->rays_time.record(40'000'000);
+    numbers->encode_wait_time.record(1'000'000);
+    numbers->encodes_waiting = 3;
+    numbers->encodes_under_way = 2;
     counts->count(resource::map, 200);
     counts->count(resource::map, 503);
     counts->request_time.record(1'500'000);
@@ -42,6 +45,10 @@ TEST_CASE("Every number has its sample") {
          "tessera_stage_duration_seconds_count{stage=\"rays\"} 2\n",
          "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"0.01\"} 1\n",
          "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"+Inf\"} 2\n",
+         "tessera_stage_duration_seconds_count{stage=\"encode_wait\"} 1\n",
+         "tessera_stage_duration_seconds_count{stage=\"encode\"} 0\n",
+         "tessera_encode_waiting 3\n",
+         "tessera_encode_under_way 2\n",
          "tessera_http_requests_total{resource=\"map\",status=\"2xx\"} 1\n",
          "tessera_http_requests_total{resource=\"map\",status=\"5xx\"} 1\n",
          "tessera_http_requests_total{resource=\"regions\",status=\"2xx\"} 0\n",
