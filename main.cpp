@@ -77,6 +77,7 @@ backend_setup backend_of(const config::settings& s) {
   setup.gpu.pool_bytes = s.memory_pool_bytes;
   setup.gpu.host_bytes = s.host_memory_bytes;
   setup.gpu.ray_lanes = s.streams;
+  setup.gpu.copy_helpers = std::min(3u, threads_of(s) / 4);
   return setup;
 }
 
@@ -139,7 +140,7 @@ struct command_line {
   std::map<std::string, config::given> flags;
   std::string file;
   std::vector<std::string> sources;
-  std::string source, output, to, times;
+  std::string source, output, to, times, share;
   bool json = false;
 
   config::settings settings() const {
@@ -221,10 +222,17 @@ int run(int argc, char** argv) {
       settings.threads = 1;
     auto setup = offline_of(settings, line.source);
     setup.times_file = line.times;
+    setup.share = line.share;
     return bench_command(setup, line.json, std::cout);
   });
   bench->add_option("SOURCE", line.source, source_help)->required();
   bench->add_flag("--json", line.json, "Print one JSON object");
+  bench
+    ->add_option(
+      "--share", line.share,
+      "Measure one GPU as number K of N that share a map (0/2, 1/2): it takes every keyframe, and integrates and meshes its "
+      "own regions alone")
+    ->type_name("K/N");
   bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");

@@ -198,10 +198,13 @@ private:
         keyframe_ns_ = item.job.keyframe_ns;
         received_ns_ = item.job.received_ns;
       }
+      keyframes_ += item.job.sign;
       item.promise.deliver(caf::unit);
     }
     answered_ += under_way_.size();
     under_way_.clear();
+    if (keyframes_ == 0) // all zero again: its memory is for others. What is asked from now on comes after this
+      send(device_, drop_atom::value, config_.region);
     step();
   }
 
@@ -343,6 +346,7 @@ private:
   std::deque<waiter<region_status>> status_waiters_;
   std::deque<waiter<region_mesh>> mesh_waiters_;
   uint64_t received_ = 0, answered_ = 0;
+  int64_t keyframes_ = 0; ///< in the region's field
 
   bool busy_ = false;  ///< the device works for this region
   bool dirty_ = false; ///< the field changed since the last extraction

@@ -309,9 +309,10 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = 1000,
-   .help = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so "
-           "many keyframes "
-           "have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor"},
+   .help
+   = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so "
+     "many keyframes have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor; "
+     "and gpu, which breaks the first GPU in use by an error that stays, the second time the next one"},
 
   {.name = "log-level",
    .group = "log",

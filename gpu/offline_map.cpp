@@ -1,6 +1,7 @@
 #include "gpu/offline_map.hpp"
 
 #include "gpu/region_pool.hpp"
+#include "gpu/spin.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -144,23 +145,23 @@ public:
       ++under_way_;
     }
     const auto start = clock::now();
-    const auto shares = static_cast<uint32_t>(options_.devices.size());
-    const auto all = std::make_shared<shared_keyframe>(shares);
-    for (uint32_t share = 0; share < shares; ++share)
-      options_.devices[share]->fuse(frame.body, frame.world_from_camera,
-                                    {.mesh = options_.extract_each,
-                                     .keep_rays = options_.keep_rays && share == 0,
-                                     .times = options_.threads == 1,
-                                     .share = share,
-                                     .shares = shares},
-                                    [this, start, frame, done, all](cuda::fuse_report report, const std::exception_ptr& failure) {
-                                      if (!all->add(std::move(report), failure))
-                                        return;
-                                      done(fused(frame, all->whole, all->failure, seconds_since(start)));
-                                      const std::lock_guard lock(mutex_);
-                                      --under_way_;
-                                      answered_.notify_all(); // with the lock: who waits may end this object
-                                    });
+    const auto here = static_cast<uint32_t>(options_.devices.size());
+    const auto all = std::make_shared<shared_keyframe>(here);
+    for (uint32_t i = 0; i < here; ++i)
+      options_.devices[i]->fuse(frame.body, frame.world_from_camera,
+                                {.mesh = options_.extract_each,
+                                 .keep_rays = options_.keep_rays && i == 0,
+                                 .times = options_.threads == 1,
+                                 .share = options_.share + i,
+                                 .shares = options_.shares == 0 ? here : options_.shares},
+                                [this, start, frame, done, all](cuda::fuse_report report, const std::exception_ptr& failure) {
+                                  if (!all->add(std::move(report), failure))
+                                    return;
+                                  done(fused(frame, all->whole, all->failure, seconds_since(start)));
+                                  const std::lock_guard lock(mutex_);
+                                  --under_way_;
+                                  answered_.notify_all(); // with the lock: who waits may end this object
+                                });
     if (options_.threads == 1)
       wait_for_fused();
   }
@@ -196,8 +197,8 @@ public:
   void wait_for_fused() {
     // One at a time: the answer is a moment away, less than going to sleep and waking takes.
     if (const auto until = clock::now() + std::chrono::milliseconds(1); options_.threads == 1 && !options_.devices.empty())
-      while (under_way_ != 0 && clock::now() < until) {
-      }
+      while (under_way_ != 0 && clock::now() < until)
+        spin_pause();
     std::unique_lock lock(mutex_);
     answered_.wait(lock, [this] { return under_way_ == 0; });
   }

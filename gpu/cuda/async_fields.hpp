@@ -24,6 +24,8 @@ struct field_options {
   uint32_t most_regions = 65536;
   /// Keyframes whose rays are made at once; each has a stream and a thread.
   uint32_t ray_lanes = 4;
+  /// Threads that help to copy a keyframe's points into pinned memory.
+  uint32_t copy_helpers = 0;
   /// Fills new device memory with garbage, so that what is read before it is written shows; for tests.
   bool poison = false;
 };
@@ -99,6 +101,9 @@ public:
   virtual void drop(region_key region, done answer) = 0;
   /// As of the last batch.
   [[nodiscard]] virtual memory_status memory() const = 0;
+  /// Breaks the device on purpose, for drills and tests: an error is provoked after which all that is asked of it fails, as if it
+  /// had broken by itself. Does not wait. Throws std::runtime_error if it is broken already.
+  virtual void break_down() = 0;
 };
 
 /// A device that also takes keyframes whole, for maps of which all regions lie on it.

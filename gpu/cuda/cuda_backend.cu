@@ -11,7 +11,19 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
 }
 
+/// Goes wrong, as a kernel does that follows a bad pointer.
+__global__ void trap() {
+  __trap();
+}
+
 } // namespace
+
+/// The error sticks: every later call on this GPU returns it, in whatever thread, until the process ends.
+void cuda_device::break_down() {
+  bind();
+  trap<<<1, 1>>>(); // on the default stream, for which ours do not wait
+  TESSERA_CUDA(cudaGetLastError());
+}
 
 std::vector<std::string> list_devices(std::string* why) {
   int count = 0;

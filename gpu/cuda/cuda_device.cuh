@@ -4,15 +4,18 @@
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
 #include "gpu/cuda/memory_account.hpp"
+#include "gpu/spin.hpp"
 
 #include <cub/device/device_scan.cuh>
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <chrono>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 namespace tessera::cuda {
 
@@ -29,9 +32,20 @@ inline void check_cuda(cudaError_t result, const char* call, const char* file, i
 }
 #define TESSERA_CUDA(call) ::tessera::cuda::check_cuda((call), #call, __FILE__, __LINE__)
 
+/// What every kernel begins with. A kernel's blocks may come to the device while the one before it in the stream still runs (a
+/// dependent launch, from compute capability 9.0 on): they wait here until all of that one is done and visible. Then the next
+/// one's may come.
+__device__ inline void await_kernel_before() {
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 /// Items from the thread's own on, by the size of the grid.
 template <class Kernel>
 __global__ void __launch_bounds__(256) run_items(uint64_t items, Kernel kernel) {
+  await_kernel_before();
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x;
   for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += stride)
     kernel(i);
@@ -40,6 +54,7 @@ __global__ void __launch_bounds__(256) run_items(uint64_t items, Kernel kernel) 
 /// Likewise, where only the device knows how many items there are.
 template <class Kernel>
 __global__ void __launch_bounds__(256) run_each(const uint32_t* count, uint64_t items_each, Kernel kernel) {
+  await_kernel_before();
   const uint64_t stride = uint64_t{gridDim.x} * blockDim.x, items = *count * items_each;
   for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < items; i += stride)
     kernel(i);
@@ -54,13 +69,16 @@ public:
     TESSERA_CUDA(cudaGetDeviceProperties(&properties, number));
     name_ = properties.name;
     blocks_at_once_ = static_cast<uint32_t>(properties.multiProcessorCount) * 8;
+    dependent_launches_ = properties.major >= 9;
   }
 
   [[nodiscard]] std::string name() const { return name_; }
   void bind() { TESSERA_CUDA(cudaSetDevice(number_)); }
+  void break_down(); // in cuda_backend.cu
 
   void* allocate(size_t bytes) {
     bind();
+    allocations_.fetch_add(1, std::memory_order_relaxed);
     void* at = memory_.take(bytes, [&] {
       void* fresh = nullptr;
       TESSERA_CUDA(cudaMalloc(&fresh, bytes));
@@ -77,11 +95,14 @@ public:
     (void)cudaFree(at); // an error here is one of an earlier call, which was told
   }
   void* allocate_host(size_t bytes) {
+    allocations_.fetch_add(1, std::memory_order_relaxed);
     void* at = nullptr;
     TESSERA_CUDA(cudaHostAlloc(&at, bytes, cudaHostAllocPortable));
     return at;
   }
   void release_host(void* at) noexcept { (void)cudaFreeHost(at); }
+
+  [[nodiscard]] uint64_t allocations() const { return allocations_.load(std::memory_order_relaxed); }
 
   /// An event. Waiting for it turns the processor for a moment, which most work does not outlast, and sleeps after that.
   class mark {
@@ -102,6 +123,7 @@ public:
           TESSERA_CUDA(result);
           return;
         }
+        spin_pause();
       } while (std::chrono::steady_clock::now() < until);
       TESSERA_CUDA(cudaEventSynchronize(event_));
     }
@@ -114,6 +136,24 @@ public:
   private:
     friend class cuda_device;
     cudaEvent_t event_ = nullptr;
+  };
+
+  /// A graph, which a stream has captured.
+  class recording {
+  public:
+    explicit recording(cuda_device&) {}
+    ~recording() { clear(); }
+    recording(const recording&) = delete;
+    recording& operator=(const recording&) = delete;
+
+  private:
+    friend class cuda_device;
+    void clear() noexcept {
+      if (graph_ != nullptr)
+        (void)cudaGraphExecDestroy(std::exchange(graph_, nullptr));
+    }
+    cudaGraphExec_t graph_ = nullptr;
+    uint64_t kernels_ = 0;
   };
 
   class stream {
@@ -144,39 +184,85 @@ public:
       if (items == 0)
         return;
       ++kernels_;
-      run_items<<<grid(items), 256, 0, stream_>>>(items, kernel);
-      TESSERA_CUDA(cudaGetLastError());
+      launch_blocks(grid(items), run_items<Kernel>, items, kernel);
     }
     template <class Kernel>
     void launch_each(const uint32_t* count, uint64_t items_each, Kernel kernel) {
       static_assert(std::is_trivially_copyable_v<Kernel>);
       ++kernels_;
-      run_each<<<device_.blocks_at_once_, 256, 0, stream_>>>(count, items_each, kernel);
-      TESSERA_CUDA(cudaGetLastError());
+      launch_blocks(device_.blocks_at_once_, run_each<Kernel>, count, items_each, kernel);
     }
     void scan(const uint64_t* in, uint64_t* out, size_t count) {
+      prepare_scan(count);
       ++kernels_;
-      const auto items = static_cast<uint32_t>(count);
-      if (count > most_scanned_) {
-        size_t bytes = 0;
-        TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, items, stream_));
-        if (bytes > scratch_.size())
-          wait(); // an earlier scan may still use it
-        scratch_.ensure(bytes);
-        most_scanned_ = count;
-      }
       size_t bytes = scratch_.size();
-      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(scratch_.data(), bytes, in, out, items, stream_));
+      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(scratch_.data(), bytes, in, out, static_cast<uint32_t>(count), stream_));
+    }
+    void prepare_scan(size_t count) {
+      if (count <= most_scanned_)
+        return;
+      size_t bytes = 0;
+      const uint64_t* in = nullptr;
+      uint64_t* out = nullptr;
+      TESSERA_CUDA(cub::DeviceScan::ExclusiveSum(nullptr, bytes, in, out, static_cast<uint32_t>(count), stream_));
+      if (bytes > scratch_.size())
+        wait(); // an earlier scan may still use it
+      scratch_.ensure(bytes);
+      most_scanned_ = count;
+    }
+    template <class Work>
+    void record(recording& to, Work work) {
+      to.clear();
+      const auto kernels = kernels_;
+      cudaGraph_t graph = nullptr;
+      TESSERA_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal)); // other threads go on as they like
+      recording_ = true;
+      try {
+        work();
+      } catch (...) {
+        recording_ = false;
+        kernels_ = kernels;
+        (void)cudaStreamEndCapture(stream_, &graph);
+        (void)cudaGetLastError();
+        if (graph != nullptr)
+          (void)cudaGraphDestroy(graph);
+        throw;
+      }
+      recording_ = false;
+      to.kernels_ = std::exchange(kernels_, kernels) - kernels;
+      TESSERA_CUDA(cudaStreamEndCapture(stream_, &graph));
+      const auto result = cudaGraphInstantiate(&to.graph_, graph, 0);
+      (void)cudaGraphDestroy(graph);
+      TESSERA_CUDA(result);
+    }
+    void play(recording& what) {
+      TESSERA_CUDA(cudaGraphLaunch(what.graph_, stream_));
+      kernels_ += what.kernels_;
     }
     void wait() {
       set(done_);
       done_.wait();
     }
-    void set(mark& at) { TESSERA_CUDA(cudaEventRecord(at.event_, stream_)); }
+    void set(mark& at) {
+      TESSERA_CUDA(cudaEventRecordWithFlags(at.event_, stream_, recording_ ? cudaEventRecordExternal : cudaEventRecordDefault));
+    }
     void after(mark& at) { TESSERA_CUDA(cudaStreamWaitEvent(stream_, at.event_, 0)); }
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
 
   private:
+    template <class... Parameters, class... Arguments>
+    void launch_blocks(uint32_t blocks, void (*kernel)(Parameters...), const Arguments&... arguments) {
+      cudaLaunchAttribute dependent{};
+      dependent.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      dependent.val.programmaticStreamSerializationAllowed = 1;
+      cudaLaunchConfig_t how{};
+      how.gridDim = dim3(blocks);
+      how.blockDim = dim3(256);
+      how.stream = stream_;
+      how.attrs = &dependent;
+      how.numAttrs = device_.dependent_launches_ ? 1 : 0;
+      TESSERA_CUDA(cudaLaunchKernelEx(&how, kernel, arguments...));
+    }
     [[nodiscard]] uint32_t grid(uint64_t items) const {
       const uint64_t blocks = (items + 255) / 256;
       return blocks < device_.blocks_at_once_ ? static_cast<uint32_t>(blocks) : device_.blocks_at_once_;
@@ -186,6 +272,7 @@ public:
     size_t most_scanned_ = 0;
     mark done_;
     cudaStream_t stream_ = nullptr;
+    bool recording_ = false;
     uint64_t kernels_ = 0;
   };
 
@@ -194,6 +281,8 @@ private:
   bool poison_;
   std::string name_;
   uint32_t blocks_at_once_ = 0; ///< of a grid: enough to fill the device
+  bool dependent_launches_ = false;
+  std::atomic<uint64_t> allocations_{0};
   memory_account memory_;
 };
 

@@ -15,6 +15,9 @@ namespace tessera::cuda {
 struct any_kernel {
   void operator()(uint64_t) const {}
 };
+struct any_work {
+  void operator()() const {}
+};
 
 // clang-format off
 template <class D>
@@ -23,20 +26,26 @@ concept device_like = requires(D d, void* p, size_t n) {
   d.bind();                                       // the calling thread works on this device from now on
   { d.allocate(n) } -> std::same_as<void*>;       // throws std::bad_alloc
   { d.allocate_host(n) } -> std::same_as<void*>;  // pinned; throws std::bad_alloc
+  { d.allocations() } -> std::same_as<uint64_t>;  // so far, of both kinds; any thread
   d.release(p);
   d.release_host(p);
+  d.break_down();                                 // a drill: all that is asked of the device after this fails, as do waits
   typename D::stream;
   typename D::mark;                               // a point in a stream's work; made from a device
-} && requires(typename D::stream s, typename D::mark m, void* to, const void* from, size_t n, const uint32_t* in, const uint64_t* terms,
-              uint64_t* sums) {
+  typename D::recording;                          // work that is done again and again; made from a device
+} && requires(typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n, const uint32_t* in,
+              const uint64_t* terms, uint64_t* sums) {
   s.upload(to, from, n);     // pinned host memory to the device
   s.download(to, from, n);   // and back
   s.fill(to, n, uint8_t{});  // sets bytes
   s.launch(n, any_kernel{});                // items 0 .. n - 1
   s.launch_each(in, n, any_kernel{});       // items 0 .. *in * n - 1; *in is read on the device when the kernel starts
   s.scan(terms, sums, n);    // sums[i] = terms[0] + .. + terms[i - 1]
+  s.prepare_scan(n);         // what a scan of so many needs besides; it may wait
+  s.record(r, any_work{});   // what the function asks of the stream is kept, and not done; it must not wait
+  s.play(r);                 // does what was recorded: much less work for the host than asking for it anew
   s.wait();                  // until all of the above is done; blocks this thread only
-  s.set(m);                  // the point after all of the above
+  s.set(m);                  // the point after all of the above; one that is set in a recording cannot be waited for
   s.after(m);                // what follows waits, on the device, for a point of another stream
   m.wait();                  // until the device has come to it; blocks this thread only
   { m.ms_since(m) } -> std::convertible_to<double>; // between two points that the device has come to

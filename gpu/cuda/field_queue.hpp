@@ -5,6 +5,7 @@
 #include "gpu/cuda/keyframe_batch.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
 #include "gpu/cuda/ray_lane.hpp"
+#include "gpu/spin.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -24,10 +25,10 @@ public:
   /// Throws std::bad_alloc if the device has no room for the pool.
   field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
     : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
-      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_),
-      keyframes_(*device_, stream_, map, store_, meshes_, options.ray_lanes), memory_(store_.status()) {
+      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), crew_(options.copy_helpers),
+      keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes), memory_(store_.status()) {
     for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
-      lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map));
+      lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map, crew_));
     for (auto& lane : lanes_)
       threads_.emplace_back([this, &lane] { make_rays(*lane); });
     threads_.emplace_back([this] { work(); });
@@ -38,6 +39,7 @@ public:
       stopping_ = true;
     }
     work_.notify_all();
+    ray_work_.notify_all();
     threads_.clear(); // joins
     const auto closing = std::make_exception_ptr(std::runtime_error("the device is being closed"));
     for (auto& r : waiting_)
@@ -54,7 +56,7 @@ public:
       const std::scoped_lock lock(mutex_);
       waiting_rays_.push_back({std::move(body), world_from_camera, std::move(answer)});
     }
-    work_.notify_all();
+    ray_work_.notify_one();
   }
   void integrate(region_key region, std::vector<ray_job> jobs, done answer) override {
     for (const ray_job& job : jobs)
@@ -80,6 +82,7 @@ public:
     const std::scoped_lock lock(mutex_);
     return memory_;
   }
+  void break_down() override { device_->break_down(); }
 
 private:
   enum class task : uint8_t { integrate, extract, stats, drop, fuse };
@@ -127,7 +130,7 @@ private:
       waiting_.push_back(std::move(r));
       asked_.fetch_add(1, std::memory_order_release);
     }
-    work_.notify_all();
+    work_.notify_one();
   }
 
   /// After a whole keyframe the next one is mostly a moment away: sleeping and waking takes longer than its work. So looks for it
@@ -143,8 +146,8 @@ private:
       seen = asked_.load(std::memory_order_relaxed);
     }
     const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
-    while (asked_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until) {
-    }
+    while (asked_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until)
+      spin_pause();
   }
 
   /// Takes the first request, and all of its kind that do not pass another one of their region, nor a whole keyframe.
@@ -311,7 +314,7 @@ private:
       ray_request r;
       {
         std::unique_lock lock(mutex_);
-        work_.wait(lock, [&] { return stopping_ || !waiting_rays_.empty(); });
+        ray_work_.wait(lock, [&] { return stopping_ || !waiting_rays_.empty(); });
         if (stopping_)
           return;
         r = std::move(waiting_rays_.front());
@@ -335,6 +338,7 @@ private:
   region_store<Device> store_;
   field_batch<Device> fields_;
   mesh_batch<Device> meshes_;
+  copy_crew crew_;
   keyframe_batch<Device> keyframes_;
   std::vector<std::unique_ptr<ray_lane<Device>>> lanes_;
   uint64_t batches_ = 0;
@@ -342,7 +346,7 @@ private:
   std::atomic<uint64_t> asked_{0};
 
   mutable std::mutex mutex_;
-  std::condition_variable work_;
+  std::condition_variable work_, ray_work_; ///< for the fields' thread; for those that make rays
   std::deque<request> waiting_;
   std::deque<ray_request> waiting_rays_;
   memory_status memory_;

@@ -5,6 +5,7 @@
 #include "gpu/cuda/ray_lane.hpp"
 
 #include <deque>
+#include <optional>
 
 namespace tessera::cuda {
 
@@ -62,13 +63,13 @@ class keyframe_batch {
 public:
   using stream = typename Device::stream;
   keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
-                 uint32_t lanes)
-    : map_(map), stream_(work), store_(store), meshes_(meshes), touched_by_(device, store.slots()), touches_(device),
-      listed_(device), place_(device) {
+                 copy_crew& crew, uint32_t lanes)
+    : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
+      store_(store), meshes_(meshes), touched_by_(device, store.slots()), touches_(device), listed_(device), place_(device) {
     stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
     stream_.wait();
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
-      lanes_.push_back(std::make_unique<lane>(device, map, store.slots()));
+      lanes_.push_back(std::make_unique<lane>(device, map, crew, store.slots()));
     for (auto& each : lanes_)
       idle_.push_back(each.get());
   }
@@ -135,22 +136,31 @@ private:
   };
   static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
 
+  /// What recorded work depends on: where buffers are, which nothing can change but an allocation, and what is asked for.
+  struct rest_key {
+    uint64_t allocations;
+    bool mesh, times;
+    bool operator==(const rest_key&) const = default;
+  };
+
   /// A keyframe under way.
   struct lane {
     ray_lane<Device> rays;
     device_buffer<Device, ray_walk> walks;
     device_buffer<Device, uint8_t> status; ///< keyframe_status, and after it the slots of all regions that are touched
     typename Device::mark begun, uploaded, rays_done, integrated, all_done;
+    typename Device::recording rest; ///< what is done to the fields once the touches are known
     pinned_buffer<Device, uint8_t> status_down;
     walk_frame frame;
-    uint32_t most_touches = 0; ///< that there was room for
-    bool counted = false;      ///< see count()
+    uint32_t most_touches = 0;        ///< that there was room for
+    bool counted = false;             ///< see count()
+    std::optional<rest_key> rest_for; ///< what `rest` was recorded for
     std::vector<region_key> touched;
     fuse_request request;
     fuse_report report;
-    lane(Device& device, const mapping& map, uint32_t slot_count)
-      : rays(device, map), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), begun(device),
-        uploaded(device), rays_done(device), integrated(device), all_done(device),
+    lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
+      : rays(device, map, crew), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)),
+        begun(device), uploaded(device), rays_done(device), integrated(device), all_done(device), rest(device),
         status_down(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)) {}
     [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
     [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
@@ -189,6 +199,7 @@ private:
     }
     const field_view field = store_.view();
     batch_state* state = on.state_on_device();
+    report_download(on);
     on.most_touches = static_cast<uint32_t>(touches_.size());
     const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
     const split_rays split{field, touches,       on.frame,      on.rays.rays(), touched_by_.data(), batch_, on.slots_on_device(),
@@ -200,21 +211,31 @@ private:
     } else {
       stream_.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
     }
-    stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, on.frame, touches, state});
-    stream_.launch_each(&state->touches, touch_lanes, add_touches{field, on.frame, touches, on.rays.rays(), nullptr, state});
-    if (options.times)
-      stream_.set(on.integrated);
-    if (options.mesh)
-      mesh_touched(on);
-    download_status(on);
+    if (const rest_key key{device_.allocations(), options.mesh, options.times}; on.rest_for != key) {
+      on.rest_for.reset();
+      stream_.record(on.rest, [&] {
+        stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
+        stream_.launch_each(&state->touches, touch_lanes,
+                            add_touches{field, any_frame_, touches, on.rays.rays(), nullptr, state});
+        if (options.times)
+          stream_.set(on.integrated);
+        if (options.mesh)
+          mesh_touched(on);
+        download_status(on);
+      });
+      on.rest_for = key;
+    }
+    stream_.play(on.rest);
+    stream_.set(on.all_done);
   }
 
-  void download_status(lane& on) {
-    const size_t bytes = sizeof(keyframe_status) + std::min<size_t>(slots_at_once, store_.slots()) * sizeof(uint32_t);
-    stream_.download(on.status_down.data(), on.status.data(), bytes);
-    stream_.set(on.all_done);
+  [[nodiscard]] size_t status_bytes() const {
+    return sizeof(keyframe_status) + std::min<size_t>(slots_at_once, store_.slots()) * sizeof(uint32_t);
+  }
+  void download_status(lane& on) { stream_.download(on.status_down.data(), on.status.data(), status_bytes()); }
+  void report_download(lane& on) const {
     ++on.report.copies;
-    on.report.bytes_down += bytes;
+    on.report.bytes_down += status_bytes();
   }
 
   /// Buffers that grow are in use by what is under way.
@@ -287,8 +308,12 @@ private:
       const region_key key = store_.key_of(on.slots()[i]);
       on.touched.push_back(key);
       region_record& region = *store_.find(key);
-      region.touched = batch;
+      store_.touch(region, batch);
       region.changed = true;
+      const fuse_options& options = on.request.options;
+      store_.foresee_around(key, [&options](region_key next) {
+        return owner_of(region_name(next.x, next.y, next.z), options.shares) == options.share;
+      });
     }
     std::sort(on.touched.begin(), on.touched.end());
   }
@@ -356,6 +381,8 @@ private:
     stream_.upload(on.state_on_device(), &state, sizeof(batch_state));
     mesh_touched(on);
     download_status(on);
+    report_download(on);
+    stream_.set(on.all_done);
     on.all_done.wait();
     on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
     ++on.report.attempts;
@@ -368,7 +395,9 @@ private:
     on.report.extract_ms = on.all_done.ms_since(on.integrated);
   }
 
+  Device& device_;
   mapping map_;
+  walk_frame any_frame_; ///< of any pose, for what only asks it what the mapping says
   stream& stream_;
   region_store<Device>& store_;
   mesh_batch<Device>& meshes_;

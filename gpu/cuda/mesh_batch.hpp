@@ -56,6 +56,7 @@ public:
       stream_.fill(counts_.data(), counts_.size() * sizeof(mesh_count), 0); // scans also read those that are not in use
     }
     befores_.ensure(regions * store_.table_size() + 1);
+    stream_.prepare_scan(befores_.size());
     positions_.ensure(3 * vertices);
     normals_.ensure(3 * vertices);
     colours_.ensure(3 * vertices);

@@ -1,12 +1,12 @@
 #pragma once
 
 #include "gpu/backend.hpp"
+#include "gpu/copy_crew.hpp"
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
 #include "gpu/cuda/ray_kernels.hpp"
 
 #include <bit>
-#include <cstring>
 #include <stdexcept>
 #include <vector>
 
@@ -23,10 +23,11 @@ public:
     uint32_t copies = 0;
   };
 
-  ray_lane(Device& device, const mapping& map)
-    : map_(map), copies_(device), stream_(device), copied_{mark(device), mark(device)}, staged_(device), points_(device),
-      confidence_(device), colours_(device), table_(device), used_(device), rays_(device), rays_out_(device), totals_(device, 1),
-      totals_out_(device, 1) {}
+  /// `crew`: copies points that are not in pinned memory there.
+  ray_lane(Device& device, const mapping& map, copy_crew& crew)
+    : map_(map), crew_(crew), copies_(device), stream_(device), copied_{mark(device), mark(device)}, staged_(device),
+      points_(device), confidence_(device), colours_(device), table_(device), used_(device), rays_(device), rays_out_(device),
+      totals_(device, 1), totals_out_(device, 1) {}
 
   /// The same set of rays as tessera::make_rays, in another order. Waits.
   std::vector<ray> make_and_wait(const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
@@ -76,8 +77,10 @@ public:
     const auto copy = [&](void* to, const void* from, size_t staged_at, size_t bytes) {
       if (bytes == 0)
         return;
-      if (!pinned)
-        from = std::memcpy(staged_.data() + staged_at, from, bytes);
+      if (!pinned) {
+        crew_.copy(staged_.data() + staged_at, from, bytes);
+        from = staged_.data() + staged_at;
+      }
       copies_.upload(to, from, bytes);
       out.bytes += bytes;
       ++out.copies;
@@ -161,6 +164,7 @@ private:
   }
 
   mapping map_;
+  copy_crew& crew_;
   stream copies_, stream_;
   mark copied_[most_parts];
   pinned_buffer<Device, uint8_t> staged_;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <list>
 #include <map>
 #include <new>
 #include <set>
@@ -28,9 +29,11 @@ struct region_away {
 /// A region as the host knows it.
 struct region_record {
   static constexpr uint32_t nowhere = UINT32_MAX;
-  uint32_t slot = nowhere; ///< its table on the device; nowhere while it is away
-  uint64_t touched = 0;    ///< the last batch that used it
-  bool changed = false;    ///< since it was last meshed
+  uint32_t slot = nowhere;               ///< its table on the device; nowhere while it is away
+  uint64_t touched = 0;                  ///< the last batch that used it; 0: none has, it is foreseen alone
+  bool changed = false;                  ///< since it was last meshed
+  bool surrounded = false;               ///< those around it were foreseen
+  std::list<region_key>::iterator place; ///< in the order of use, while it is on the device
   region_away away;
   std::shared_ptr<const mesh> surface = std::make_shared<const mesh>();
 };
@@ -108,7 +111,33 @@ public:
           throw;
         }
       }
-      region.touched = batch;
+      touch(region, batch);
+    }
+  }
+
+  /// A batch used a region that is on the device.
+  void touch(region_record& region, uint64_t batch) {
+    if (region.touched == 0)
+      --foreseen_;
+    region.touched = batch;
+    order_.splice(order_.end(), order_, region.place);
+  }
+
+  /// Those around a region are likely to be next. Gives them tables now, all empty, as long as half of the tables are unused: a
+  /// keyframe that comes to a region without one is done twice. `wanted` says of a region whether it belongs to this device.
+  /// Others that use the fields may be under way.
+  template <class Wanted>
+  void foresee_around(region_key key, Wanted wanted) {
+    region_record& middle = regions_.at(key);
+    if (std::exchange(middle.surrounded, true))
+      return;
+    for (int32_t n = 0; n < 27 && 2 * free_slots_.size() > slots_; ++n) {
+      const region_key next{key.x + n % 3 - 1, key.y + n / 3 % 3 - 1, key.z + n / 9 - 1};
+      if (!wanted(next))
+        continue;
+      const auto [at, fresh] = regions_.try_emplace(next);
+      if (fresh)
+        place_region(next, at->second, order_.begin());
     }
   }
 
@@ -129,6 +158,8 @@ public:
     const auto at = regions_.find(key);
     if (at == regions_.end())
       return;
+    if (at->second.slot != region_record::nowhere && at->second.touched == 0)
+      return forget(at);
     if (at->second.slot != region_record::nowhere)
       release(key, at->second);
     away_bytes_ -= at->second.away.bytes();
@@ -169,8 +200,8 @@ public:
     memory_status out;
     out.blocks = blocks_;
     out.free_blocks = free_blocks_;
-    out.regions_here = slots_ - free_slots_.size();
-    out.regions_away = regions_.size() - out.regions_here;
+    out.regions_here = order_.size() - foreseen_;
+    out.regions_away = regions_.size() - order_.size();
     out.away_bytes = away_bytes_;
     out.moves_out = moves_out_;
     out.moves_in = moves_in_;
@@ -201,18 +232,38 @@ private:
     while (free_blocks_ < blocks)
       if (!send_one_away(keep))
         throw std::bad_alloc{};
-    const uint32_t slot = free_slots_.back();
     if (blocks != 0)
-      copy_in_blocks(region.away, slot);
-    free_slots_.pop_back();
-    region.slot = slot;
-    keys_[slot] = key;
-    enter(key, slot);
+      copy_in_blocks(region.away, free_slots_.back());
+    place_region(key, region, order_.end());
     if (blocks != 0) {
       away_bytes_ -= region.away.bytes();
       region.away = {};
       ++moves_in_;
     }
+  }
+
+  /// Gives a region a slot, of which there is one.
+  void place_region(region_key key, region_record& region, std::list<region_key>::iterator before) {
+    const uint32_t slot = free_slots_.back();
+    region.place = order_.insert(before, key);
+    foreseen_ += region.touched == 0;
+    free_slots_.pop_back();
+    region.slot = slot;
+    keys_[slot] = key;
+    enter(key, slot);
+  }
+  /// Takes the slot of a region back.
+  void displace(region_record& region) {
+    foreseen_ -= region.touched == 0;
+    order_.erase(region.place);
+    free_slots_.push_back(region.slot);
+    leave(keys_[region.slot]);
+    region.slot = region_record::nowhere;
+  }
+  /// A region that was only foreseen is not needed.
+  void forget(typename std::map<region_key, region_record>::iterator at) {
+    displace(at->second);
+    regions_.erase(at);
   }
 
   void copy_in_blocks(const region_away& away, uint32_t slot) {
@@ -236,13 +287,14 @@ private:
 
   /// Moves the least recently touched region that need not stay. False if there is none, or the host has no room for it.
   bool send_one_away(const std::set<region_key>& keep) {
-    auto oldest = regions_.end();
-    for (auto at = regions_.begin(); at != regions_.end(); ++at)
-      if (at->second.slot != region_record::nowhere && !keep.contains(at->first)
-          && (oldest == regions_.end() || at->second.touched < oldest->second.touched))
-        oldest = at;
-    if (oldest == regions_.end())
+    const auto found = std::find_if(order_.begin(), order_.end(), [&keep](region_key key) { return !keep.contains(key); });
+    if (found == order_.end())
       return false;
+    const auto oldest = regions_.find(*found);
+    if (oldest->second.touched == 0) {
+      forget(oldest);
+      return true;
+    }
     auto& [key, region] = *oldest;
     const uint32_t blocks = list({key});
     region_away away;
@@ -279,9 +331,7 @@ private:
     stream_.launch(size_t{blocks} * 512, release_blocks{view(), listing(), nullptr});
     stream_.wait();
     free_blocks_ += blocks;
-    free_slots_.push_back(region.slot);
-    leave(keys_[region.slot]);
-    region.slot = region_record::nowhere;
+    displace(region);
   }
   /// Blocks of these regions that are all zero become unused.
   void release_unused(const keys& which) {
@@ -327,6 +377,8 @@ private:
     while (names_[at] != name)
       at = (at + 1) & (directory_size_ - 1);
     names_[at] = nobody;
+    // One change a place: the device makes them in any order.
+    std::erase_if(changes_, [at](const directory_change& c) { return c.at == at; });
     changes_.push_back({nobody, at, no_slot, {0, 0, 0}});
   }
   void make_directory_anew() {
@@ -338,16 +390,22 @@ private:
       if (const auto known = regions_.find(keys_[slot]); known != regions_.end() && known->second.slot == slot)
         enter(keys_[slot], slot);
   }
-  /// Tells the device what has changed. All work that uses the directory was waited for since the last time.
+  /// Tells the device what has changed. What uses the directory may be under way: it comes first, being on the same stream.
   void publish_directory() {
     if (std::exchange(cleared_, false))
       stream_.fill(directory_.data(), size_t{directory_size_} * sizeof(uint64_t), 0);
     if (changes_.empty())
       return;
-    changed_.ensure(changes_.size());
-    changed_up_.ensure(changes_.size());
-    std::copy(changes_.begin(), changes_.end(), changed_up_.data());
-    stream_.upload(changed_.data(), changed_up_.data(), changes_.size() * sizeof(directory_change));
+    if (changes_.size() > changed_up_.size() - changes_told_) {
+      stream_.wait(); // earlier ones may still be on their way
+      changes_told_ = 0;
+      changed_.ensure(changes_.size());
+      changed_up_.ensure(changes_.size());
+    }
+    directory_change* up = changed_up_.data() + changes_told_;
+    std::copy(changes_.begin(), changes_.end(), up);
+    changes_told_ += changes_.size();
+    stream_.upload(changed_.data(), up, changes_.size() * sizeof(directory_change));
     auto* names = reinterpret_cast<uint64_t*>(directory_.data());
     auto* slots = reinterpret_cast<uint32_t*>(names + directory_size_);
     stream_.launch(changes_.size(),
@@ -365,6 +423,7 @@ private:
   uint32_t entered_ = 0; ///< places that are not 0
   bool cleared_ = true;
   std::vector<directory_change> changes_;
+  size_t changes_told_ = 0; ///< of changed_up_, that may still be on their way
   device_buffer<Device, uint32_t> tables_;
   device_buffer<Device, voxel_words> words_;
   device_buffer<Device, uint32_t> free_;
@@ -384,6 +443,8 @@ private:
   device_buffer<Device, voxel_words> transfer_;
   pinned_buffer<Device, voxel_words> transfer_host_;
   std::map<region_key, region_record> regions_;
+  std::list<region_key> order_; ///< on the device, the least recently used first
+  size_t foreseen_ = 0;         ///< of them, that no batch has used
   std::vector<uint32_t> free_slots_;
   uint64_t away_bytes_ = 0, moves_out_ = 0, moves_in_ = 0;
 };

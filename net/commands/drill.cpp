@@ -1,5 +1,7 @@
 #include "net/commands/drill.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -11,8 +13,8 @@ namespace tessera {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> roles{"ingest", "partitioner", "broadcaster", "placement",
-                                                "device", "inspector",   "supervisor"};
+constexpr std::array<std::string_view, 8> roles{"ingest", "partitioner", "broadcaster", "placement",
+                                                "device", "inspector",   "supervisor",  drill::gpu_role};
 
 } // namespace
 
@@ -24,7 +26,7 @@ drill::drill(const std::string& text) {
     if (std::find(roles.begin(), roles.end(), one.role) == roles.end())
       throw std::invalid_argument("drill has \"" + part.substr(0, 100)
                                   + "\", whose role is none of ingest, partitioner, broadcaster, "
-                                  + "placement, device, inspector, supervisor");
+                                  + "placement, device, inspector, supervisor, gpu");
     const auto* end = part.data() + part.size();
     const auto* begin = at == std::string::npos ? end : part.data() + at + 1;
     const auto [read_to, failed] = std::from_chars(begin, end, one.keyframes);
@@ -32,6 +34,12 @@ drill::drill(const std::string& text) {
       throw std::invalid_argument("drill has \"" + part.substr(0, 100) + "\", not ROLE@KEYFRAMES with a whole number");
     entries_.push_back(std::move(one));
   }
+}
+
+void drill::check_gpus(size_t there) const {
+  const auto wanted = std::count_if(entries_.begin(), entries_.end(), [](const entry& one) { return one.role == gpu_role; });
+  if (static_cast<size_t>(wanted) > there)
+    throw std::invalid_argument("drill has gpu " + std::to_string(wanted) + " times, but GPUs in use: " + std::to_string(there));
 }
 
 std::vector<std::string> drill::due(uint64_t accepted) {
@@ -43,6 +51,19 @@ std::vector<std::string> drill::due(uint64_t accepted) {
     return true;
   });
   return out;
+}
+
+void gpu_breaker::break_next() {
+  if (broken_ == gpus_.size())
+    return;
+  auto& gpu = *gpus_[broken_++];
+  const auto which = std::to_string(broken_) + " of " + std::to_string(gpus_.size()) + " (" + gpu.name() + ')';
+  try {
+    gpu.break_down();
+    spdlog::warn("drill: breaking GPU {}", which);
+  } catch (const std::exception& e) {
+    spdlog::warn("drill: GPU {} is broken already: {}", which, e.what());
+  }
 }
 
 } // namespace tessera

@@ -94,11 +94,15 @@ uint64_t work_done(const telemetry& n) {
 }
 
 /// Waits until a stop is asked for; meanwhile looks after what has no thread of its own.
-void look_after(const service& running, drill planned, const stop_signal& stop) {
+void look_after(const service& running, drill planned, gpu_breaker gpus, const stop_signal& stop) {
   idle_memory memory;
   const auto& n = *running.context.numbers;
   while (!stop.wait_for(std::chrono::milliseconds{planned.over() ? 250 : 5})) {
     for (const auto& role : planned.due(n.accepted.load(std::memory_order_relaxed))) {
+      if (role == drill::gpu_role) {
+        gpus.break_next();
+        continue;
+      }
       spdlog::warn("drill: killing the {}", role);
       caf::anon_send(caf::actor_cast<supervisor_setup>(running.supervisor.get()), kill_atom::value, role);
     }
@@ -116,6 +120,11 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   gate_sink gate(stop.token());
   std::vector<std::unique_ptr<newest_sink>> trimmed;
   source_threads sources; // after what its threads use
+  struct at_the_end {
+    stop_signal& stop;
+    ~at_the_end() { stop.request_stop(); }
+  };
+  const at_the_end let_go{stop}; // sources that wait at the gate, whatever throws: their threads are joined next
   const auto start_sources = [&] {
     for (auto& one : inputs) {
       keyframe_sink* sink = &gate;
@@ -158,6 +167,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   setup.service.log = write_log;
   // After the actors' system, and so closed before it goes: their threads send messages.
   const auto gpus = open_gpus(setup.backend, map);
+  planned.check_gpus(gpus.size());
   setup.service.gpus = {gpus.begin(), gpus.end()};
   setup.service.on_lost = [&](const std::string&) { // the log has the reason
     spdlog::error("the service ends, so that whoever runs it can start it again");
@@ -186,7 +196,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     gate.open(*sink);
     if (!setup.auto_voxel)
       start_sources();
-    look_after(running, std::move(planned), stop);
+    look_after(running, std::move(planned), gpu_breaker{{gpus.begin(), gpus.end()}}, stop);
 
     spdlog::info("ending");
     // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.

@@ -26,7 +26,7 @@ struct serve_setup {
   uint32_t threads = 1;
   /// Which devices do the work.
   backend_setup backend;
-  /// Actors to kill on purpose; see drill.
+  /// Actors to kill and GPUs to break on purpose; see drill.
   std::string drill;
 };
 

@@ -138,7 +138,7 @@ shm_segment::shm_segment(std::string name) : name_(std::move(name)), file_(open_
     throw no_such_segment("segment " + printable(name_, 300) + " does not exist");
   identity_ = identify_segment(file_);
   header_ = read_segment_header(file_);
-  void* where = mmap(nullptr, header_.total_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
+  void* where = mmap(nullptr, header_.total_bytes, PROT_READ, MAP_SHARED, file_.get(), 0);
   if (where == MAP_FAILED)
     throw std::runtime_error("cannot map segment " + name_ + " of " + std::to_string(header_.total_bytes)
                              + " bytes: " + system_text(errno));

@@ -17,9 +17,7 @@ using tessera::test::emulated_device;
 
 namespace {
 
-/// An emulated GPU, and the switch that breaks it.
 struct emulated_gpu {
-  std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false);
   std::shared_ptr<cuda::async_fields> fields;
   explicit emulated_gpu(const mapping& map, uint64_t blocks = 4096, uint64_t host_bytes = 0) {
     cuda::field_options options;
@@ -29,7 +27,6 @@ struct emulated_gpu {
     options.ray_lanes = 2;
     emulated_device::options how;
     how.threads = 2;
-    how.broken = broken;
     fields = std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
   }
 };
@@ -153,9 +150,9 @@ TEST_CASE("GPUs that break while keyframes come lose nothing of the map") {
     live_service s{emulated(2)};
     for (size_t i = 0; i < frames.size(); ++i) {
       if (i == 6)
-        *s.gpus[0].broken = true;
+        s.gpus[0].fields->break_down();
       if (i == 11 && broken == 2)
-        *s.gpus[1].broken = true;
+        s.gpus[1].fields->break_down();
       s.offer(frames[i]);
     }
     s.drain();
@@ -165,6 +162,30 @@ TEST_CASE("GPUs that break while keyframes come lose nothing of the map") {
     CHECK(s.numbers().device_failures == broken);
     CHECK(s.numbers().devices.names() == (broken == 1 ? "emulated device" : "cpu"));
     CHECK(s.numbers().lost_core == 0);
+  }
+}
+
+TEST_CASE("GPUs that break when all keyframes are there are found out by the next who asks, and the map is whole again") {
+  const auto frames = walls(8);
+  const auto truth = on_the_cpu(frames);
+  for (const bool all : {false, true}) {
+    INFO((all ? "all GPUs break" : "one of two GPUs breaks"));
+    live_service s{emulated(2)};
+    for (const auto& f : frames)
+      s.offer(f);
+    s.drain();
+    s.gpus[1].fields->break_down();
+    if (all)
+      s.gpus[0].fields->break_down();
+    CHECK(to_hex(s.status().field.hash) == to_hex(truth.field.hash));
+    CHECK(s.devices() == (all ? std::set<uint32_t>{2} : std::set<uint32_t>{0}));
+    CHECK(s.numbers().device_failures == (all ? 2 : 1));
+    CHECK(s.numbers().lost_core == 0);
+    // What comes later is taken as if nothing had been.
+    for (const auto& f : walls(9))
+      s.offer(f);
+    s.drain();
+    CHECK(s.accepted == 9);
   }
 }
 

@@ -15,7 +15,7 @@ namespace {
 /// What the device was asked for, and how the test lets it be done.
 struct desk {
   std::deque<caf::response_promise> integrations; ///< under way
-  int extractions = 0;
+  int extractions = 0, drops = 0;
   bool same_surface = false;
 };
 
@@ -44,7 +44,7 @@ public:
         return region_mesh{region, 0, std::move(surface)};
       },
       [](status_atom, region_key) { return field_stats{}; },
-      [](drop_atom, region_key) {},
+      [this](drop_atom, region_key) { ++desk_->drops; },
       [this](caf::idle_atom) {
         for (auto& promise : std::exchange(desk_->integrations, {}))
           promise.deliver(caf::unit);
@@ -77,8 +77,9 @@ public:
     scheduler().run();
   }
 
-  void offer(uint64_t keyframe_ns = 0) {
+  void offer(uint64_t keyframe_ns = 0, int32_t sign = 1) {
     ray_job job;
+    job.sign = sign;
     job.keyframe_ns = job.received_ns = keyframe_ns;
     caf::anon_send(mesher_, integrate_atom::value, job);
     scheduler().run();
@@ -196,6 +197,22 @@ TEST_CASE("with a bound that is far off, a region is meshed when no job waits an
   CHECK(region.encode_one());
   CHECK(region.shared->extractions == 1);
   CHECK(region.context.numbers->patches == 1);
+}
+
+TEST_CASE("a region gives its memory back when the last keyframe is taken out of it, and not before") {
+  played_region region{1h};
+  for (const auto sign : {1, 1, -1}) {
+    region.offer(0, sign);
+    region.finish();
+  }
+  CHECK(region.shared->drops == 0);
+  region.offer(0, -1);
+  CHECK(region.shared->drops == 0); // it is still under way
+  region.finish();
+  CHECK(region.shared->drops == 1);
+  region.offer();
+  region.finish();
+  CHECK(region.shared->drops == 1);
 }
 
 TEST_CASE("while a surface is encoded jobs go on, and the next surface is made when that is done") {

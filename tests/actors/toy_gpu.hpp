@@ -82,6 +82,7 @@ public:
     out.moves_in = 3;
     return out;
   }
+  void break_down() override { broken = true; }
 
 private:
   template <class F>

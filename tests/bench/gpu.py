@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same under
-compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, the service's latency, and if asked for the time of each kernel
-and the cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
+compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, two GPUs against one,
+drills in which a GPU breaks or runs out of memory, and if asked for the time of each kernel and the cost of a keyframe in a growing map.
+What fails is reported, and the rest still runs.
 
 Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and report.md
 (after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run and what it said.
@@ -24,14 +25,17 @@ import sys
 import time
 import traceback
 
-from gpu_parts import bounded, checks, figure, growth_of, kernels, latency, machine, report, stages
+from gpu_parts import (bounded, checks, drills, figure, growth_of, kernels, latency, machine, report, sanitizers, spread, stages,
+                       upload)
 
 HERE = pathlib.Path(__file__).resolve().parent
 # In this order: what says most for its time first, so that a short time for everything cuts the least.
-PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure, "latency": latency.measure,
-         "ncu": kernels.measure, "growth": growth_of.measure, "sanitizers": checks.sanitizers}
-GPU_ONLY = ("tests", "hash", "ncu", "sanitizers")
-LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "latency": None, "ncu": 180, "growth": 1200, "sanitizers": 300}
+PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure, "upload": upload.measure,
+         "latency": latency.measure, "spread": spread.measure, "drills": drills.measure, "ncu": kernels.measure,
+         "growth": growth_of.measure, "sanitizers": sanitizers.measure}
+GPU_ONLY = ("tests", "hash", "upload", "spread", "ncu", "sanitizers")
+LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "upload": 60, "latency": None, "spread": 120, "drills": 120,
+            "ncu": 180, "growth": 1200, "sanitizers": 120}
 
 
 class Job:
@@ -110,10 +114,17 @@ def arguments():
     add("--limit", type=count, help="so many keyframes of the source (default: all)")
     add("--voxels", type=amount, nargs="+", metavar="M", default=[0.05, 0.02, 0.01], help="voxel sizes (%(default)s)")
     add("--rounds", type=count, default=3, help="of tessera bench (%(default)s)")
+    add("--spread-rounds", type=count, default=2, help="of tessera bench on two GPUs and on one (%(default)s)")
     add("--threads", type=count, default=2, help="of tessera bench for its keyframes/s (%(default)s)")
     add("--repeats", type=count, default=2, help="of the tests, each with a fresh seed (%(default)s)")
-    add("--sanitizers", nargs="+", choices=tuple(checks.SANITIZERS), default=list(checks.SANITIZERS), help="tools to run (all)")
+    add("--sanitizers", nargs="+", choices=tuple(sanitizers.TOOLS), default=list(sanitizers.TOOLS), help="tools to run (all)")
+    add("--sanitizer-seconds", type=amount, default=900, help="what they may take together (%(default)s)")
+    add("--jobs", type=count, default=max(1, len(os.sched_getaffinity(0)) // 2), help="cases at once under them (%(default)s)")
+    add("--racecheck", choices=tuple(sanitizers.RACECHECK), default="both", help="looks at all kernels, or at those that are not ours and "
+        "alone have shared memory, or at these first (%(default)s)")
+    add("--batches", action=argparse.BooleanOptionalAction, default=True, help="under the sanitizers tests ask for all regions at once")
     add("--cases", nargs="+", default=[], help="under the sanitizers only these cases, as Catch2 takes them")
+    add("--upload-segments", type=count, default=200, metavar="N", help="for each way to bring a keyframe to the GPU (%(default)s)")
     add("--rate", type=amount, default=100, help="keyframes/s for the latency (%(default)s)")
     add("--latency-seconds", type=amount, default=10, help="how long each case publishes (%(default)s)")
     add("--latency-points", type=count, nargs="*", default=[50_000, 273_000], help="of made-up keyframes (%(default)s)")

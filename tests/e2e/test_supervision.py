@@ -75,7 +75,14 @@ def test_the_loss_of_the_supervisor_ends_the_program_with_the_reason(tessera, fo
     assert re.search("the supervisor ended and cannot be started again", "".join(running.log))
 
 
-@pytest.mark.parametrize("text, told", [("mesher@5", "mesher@5"), ("ingest", "ROLE@KEYFRAMES"), ("device@x", "device@x")])
+@pytest.mark.parametrize("text, told", [("mesher@5", "mesher@5"), ("ingest", "ROLE@KEYFRAMES"), ("device@x", "device@x"),
+                                        ("device@1,gpu@2", "gpu 1 times, but GPUs in use: 0")])
 def test_a_drill_that_cannot_be_is_an_error(tessera, text, told):
-    status, _, err = service.run(tessera, "serve", "--drill", text, limit_s=10)
+    status, _, err = service.run(tessera, "serve", "--backend", "cpu", "--drill", text, limit_s=10)
     assert status == 2 and "drill" in err and told in err
+
+
+def test_what_cannot_be_is_an_error_also_while_a_source_waits_for_the_voxel_size(tessera):
+    status, _, err = service.run(
+        tessera, "serve", "synthetic:room", "--voxel-size", "auto", "--backend", "cpu", "--drill", "gpu@1", limit_s=10)
+    assert status == 2 and "the voxel size" in err and "GPUs in use: 0" in err

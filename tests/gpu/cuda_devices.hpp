@@ -46,6 +46,13 @@ inline std::vector<device_under_test> find_devices() {
     out.push_back({gpus.front(), [](const mapping& map, const cuda::field_options& o) {
                      return std::shared_ptr<cuda::keyframe_device>(cuda::open_device(0, map, o));
                    }});
+  // Of several GPUs each call opens the next: what is shared by devices then is shared by different ones.
+  if (gpus.size() > 1)
+    out.push_back(
+      {std::to_string(gpus.size()) + " GPUs in turns",
+       [turn = std::make_shared<std::atomic<size_t>>(1), count = gpus.size()](const mapping& map, const cuda::field_options& o) {
+         return std::shared_ptr<cuda::keyframe_device>(cuda::open_device(static_cast<int>((*turn)++ % count), map, o));
+       }});
 #endif
   return out;
 }

@@ -20,6 +20,7 @@
 #include <random>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <sys/mman.h>
@@ -33,8 +34,9 @@ public:
     uint64_t seed = 1;
     bool guarded = false;                  ///< device memory can only be touched by kernels and copies
     size_t memory_bytes = size_t{1} << 30; ///< more cannot be allocated on the device
-    std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0);  ///< so far, of both kinds
-    std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false); ///< every wait fails from now on
+    std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0); ///< so far, of both kinds
+    std::shared_ptr<std::atomic<bool>> broken
+      = std::make_shared<std::atomic<bool>>(false); ///< all that is asked fails from now on
   };
   explicit emulated_device(options o) : options_(o) {}
   ~emulated_device() {
@@ -46,8 +48,13 @@ public:
 
   [[nodiscard]] std::string name() const { return "emulated device"; }
   void bind() {}
+  void break_down() {
+    check();
+    *options_.broken = true;
+  }
 
   void* allocate(size_t bytes) {
+    check();
     const std::scoped_lock lock(mutex_);
     ++*options_.allocations;
     bytes = (bytes + 4095) & ~size_t{4095};
@@ -73,6 +80,7 @@ public:
     memory_.erase(known);
   }
   void* allocate_host(size_t bytes) {
+    check();
     ++*options_.allocations;
     void* at = std::malloc(std::max<size_t>(bytes, 1));
     if (at == nullptr)
@@ -81,19 +89,30 @@ public:
     return at;
   }
   void release_host(void* at) noexcept { std::free(at); }
+  [[nodiscard]] uint64_t allocations() const { return static_cast<uint64_t>(*options_.allocations); }
 
   class stream;
+  /// Work that is done again and again.
+  class recording {
+  public:
+    explicit recording(emulated_device&) {}
+
+  private:
+    friend class stream;
+    std::vector<std::function<void()>> work_;
+    uint64_t kernels_ = 0;
+  };
   /// A point in a stream's work.
   class mark {
   public:
-    explicit mark(emulated_device& device) : device_(device) {}
+    explicit mark(emulated_device& device) : device_(device) { device.check(); }
     void wait() {
+      device_.check();
       device_.begin();
       if (stream_ != nullptr)
         stream_->run_to(position_);
       device_.end();
-      if (*device_.options_.broken)
-        throw std::runtime_error("the emulated device is broken");
+      device_.check();
     }
     [[nodiscard]] double ms_since(const mark& earlier) const {
       return std::chrono::duration<double, std::milli>(when_ - earlier.when_).count();
@@ -109,7 +128,7 @@ public:
 
   class stream {
   public:
-    explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) {}
+    explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) { device.check(); }
     void upload(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
     void download(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
     void fill(void* to, size_t bytes, uint8_t value) {
@@ -134,8 +153,31 @@ public:
       ++kernels_;
       later([=] { std::exclusive_scan(in, in + count, out, uint64_t{0}); });
     }
+    void prepare_scan(size_t) {}
+    template <class Work>
+    void record(recording& to, Work work) {
+      to = recording(device_);
+      const auto kernels = kernels_;
+      recording_ = &to;
+      try {
+        work();
+      } catch (...) {
+        recording_ = nullptr;
+        kernels_ = kernels;
+        throw;
+      }
+      recording_ = nullptr;
+      to.kernels_ = std::exchange(kernels_, kernels) - kernels;
+    }
+    void play(const recording& what) {
+      for (const auto& each : what.work_)
+        later(each);
+      kernels_ += what.kernels_;
+    }
     void set(mark& at) {
       later([&at] { at.when_ = std::chrono::steady_clock::now(); });
+      if (recording_ != nullptr)
+        return;
       at.stream_ = this;
       at.position_ = asked_;
     }
@@ -143,17 +185,20 @@ public:
       later([other = at.stream_, to = at.position_] { other->run_to(to); });
     }
     void wait() {
+      device_.check();
       device_.begin();
       run_to(asked_);
       device_.end();
-      if (*device_.options_.broken)
-        throw std::runtime_error("the emulated device is broken");
+      device_.check();
     }
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
 
   private:
     friend class mark;
     void later(std::function<void()> what) {
+      device_.check();
+      if (recording_ != nullptr)
+        return recording_->work_.push_back(std::move(what));
       work_.push_back(std::move(what));
       ++asked_;
     }
@@ -197,11 +242,16 @@ public:
     emulated_device& device_;
     std::mt19937_64 random_;
     std::deque<std::function<void()>> work_;
+    recording* recording_ = nullptr;
     uint64_t asked_ = 0, done_ = 0;
     uint64_t kernels_ = 0;
   };
 
 private:
+  void check() const {
+    if (*options_.broken)
+      throw std::runtime_error("the emulated device is broken");
+  }
   void begin() {
     const std::scoped_lock lock(mutex_);
     if (running_++ == 0)

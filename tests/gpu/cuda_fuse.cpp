@@ -93,7 +93,7 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
   INFO("seed " << seed);
   std::mt19937 random(seed);
   const auto map = map_of(32);
-  const auto frames = some_keyframes(random, 12);
+  const auto frames = some_keyframes(random, in_batches() ? 6 : 12);
   // Tight: the regions that one keyframe touches fit, all regions do not.
   world whole(map);
   std::vector<scan> scans;
@@ -210,7 +210,7 @@ TEST_CASE("keyframes taken whole and requests of regions take effect in the orde
   }
 }
 
-TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes one attempt") {
+TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes one attempt", "[emulated]") {
   const emulated_device::options how;
   auto options = small_pool();
   options.ray_lanes = 2;
@@ -228,6 +228,32 @@ TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes o
       after_second = *how.allocations;
   }
   CHECK(*how.allocations == after_second);
+}
+
+TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyframes take one attempt") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    const auto map = map_of(16);
+    const auto step = map.voxel_m * 8;
+    auto options = small_pool();
+    options.most_regions = 8192; // as long as half of them are unused, some are foreseen
+    two_worlds both(device, map, options);
+    pose at = random_pose(random);
+    for (int i = 0; i < 6; ++i, at.m[3] += step) {
+      std::mt19937 same = random; // the same wall before the camera, which moves on
+      const auto frame = wall(at, same, 3000, true);
+      const auto report = fuse(*both.fields, frame, {.mesh = true}).get();
+      CHECK((report.attempts == 1 || i == 0));
+      add_to_cpu(both, frame);
+    }
+    both.check_fields();
+    both.check_meshes();
+    CHECK(both.fields->memory().regions_here == both.cpu.regions.size()); // those that were only foreseen do not count
+    CHECK(both.fields->memory().regions_away == 0);
+  }
 }
 
 TEST_CASE("a keyframe whose memory changes while it is copied is refused, and the device goes on") {
@@ -257,7 +283,7 @@ TEST_CASE("a keyframe whose memory changes while it is copied is refused, and th
   }
 }
 
-TEST_CASE("a device that fails says so for every keyframe under way") {
+TEST_CASE("a device that fails says so for every keyframe under way", "[emulated]") {
   emulated_device::options how;
   auto options = small_pool();
   options.ray_lanes = 3;
@@ -302,6 +328,7 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     void stats(region_key region, stats_done answer) override { real_->stats(region, std::move(answer)); }
     void drop(region_key region, done answer) override { real_->drop(region, std::move(answer)); }
     [[nodiscard]] cuda::memory_status memory() const override { return real_->memory(); }
+    void break_down() override { real_->break_down(); }
     void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer) override {
       real_->fuse(std::move(body), at, options, [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
         if (wrong == "rays" && !report.kept.empty())
@@ -335,7 +362,7 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
     for (const uint32_t threads : {1u, 2u}) {
       INFO(device.name << ", threads " << threads);
       std::mt19937 random(seed);
-      const auto map = map_of(32);
+      const auto map = map_of(in_batches() ? 64 : 32);
       const auto frames = some_keyframes(random, 5);
       const auto make = [&](uint32_t count) {
         offline_options options;
@@ -378,4 +405,47 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
         }
       }
     }
+}
+
+TEST_CASE("what each of several devices does of a map adds up to all of it") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    const auto map = map_of(32);
+    const auto frames = some_keyframes(random, 3);
+    const auto make = [&](uint32_t share, uint32_t shares) {
+      offline_options options;
+      options.extract_each = true;
+      options.devices = {device.open(map, small_pool())};
+      options.share = share;
+      options.shares = shares;
+      auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(options.devices[0]));
+      auto out = std::make_unique<offline_map>(map, std::move(fields), std::move(options));
+      int number = 0;
+      for (auto frame : frames) {
+        frame.id.value = std::to_string(number++);
+        out->offer(frame, [](const verdict&) {});
+      }
+      return out;
+    };
+    const auto whole = make(0, 0);
+    map_hash sum;
+    uint64_t regions = 0, triangles = 0, wanted = 0;
+    for (uint32_t share = 0; share < 3; ++share) {
+      const auto part = make(share, 3);
+      CHECK(part->counts().rays == whole->counts().rays);
+      sum += part->stats().hash;
+      regions += part->regions();
+      CHECK(part->regions() < whole->regions());
+      for (const auto& m : part->meshes())
+        triangles += m.surface->triangles();
+    }
+    for (const auto& m : whole->meshes())
+      wanted += m.surface->triangles();
+    CHECK(sum == whole->stats().hash);
+    CHECK(regions == whole->regions());
+    CHECK(triangles == wanted);
+  }
 }

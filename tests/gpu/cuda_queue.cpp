@@ -67,14 +67,15 @@ TEST_CASE("requests of many regions at once are one batch of a handful of launch
         meshes[r] = std::move(m);
       });
     hold.let_go();
-    both.check_fields(); // waits for all that was asked before
+    (void)both.device.stats(); // waits for all that was asked before
     CHECK(failures == 0);
     REQUIRE(requests > 40);
     const auto after = both.fields->memory();
-    const auto batches = after.batches - before.batches - both.device.regions.size(); // those that check_fields made one by one
+    const auto batches = after.batches - before.batches - both.device.regions.size(); // those that stats() made one by one
     CHECK(batches <= 4);
     const auto kernels = after.kernels - before.kernels - 2 * both.device.regions.size();
     CHECK(kernels <= 24);
+    both.check_fields();
     for (const auto& expected : both.cpu.meshes())
       CHECK(*meshes.at(expected.region) == *expected.surface);
   }
@@ -172,7 +173,7 @@ TEST_CASE("a job that asks for rays which its batch does not have is refused, an
   }
 }
 
-TEST_CASE("a device that fails says so to everyone who asks from then on, and closes") {
+TEST_CASE("a device that fails says so to everyone who asks from then on, and closes", "[emulated]") {
   keyframes k(1);
   emulated_device::options how;
   const auto fields = open_emulated(map_of(64), small_pool(), how);
@@ -184,6 +185,34 @@ TEST_CASE("a device that fails says so to everyone who asks from then on, and cl
   *how.broken = false; // the field is lost all the same
   CHECK_THROWS_AS(field->stats(part.region), std::runtime_error);
   CHECK_THROWS_AS(field->extract(part.region), std::runtime_error);
+}
+
+TEST_CASE("a device that is broken on purpose fails in all that it does, and closes") {
+  keyframes k(1);
+  auto options = small_pool();
+  options.ray_lanes = 2;
+  const auto fields = open_emulated(map_of(64), options);
+  const auto field = cuda::make_waiting_backend(fields);
+  const auto part = parts_of(map_of(64), k.scans[0]).front();
+  const auto frame = random_keyframe(k.random);
+  ray_counts counts;
+  field->integrate(part.region, std::span(&part.job, 1));
+  CHECK(!rays_of(*fields, frame.body, frame.world_from_camera, counts).empty());
+  fields->break_down();
+  for (int again = 0; again < 3; ++again) {
+    for (int lane = 0; lane < 4; ++lane)
+      CHECK_THROWS_AS(rays_of(*fields, frame.body, frame.world_from_camera, counts), std::runtime_error);
+    CHECK_THROWS_AS(field->integrate(part.region, std::span(&part.job, 1)), std::runtime_error);
+    CHECK_THROWS_AS(field->extract(part.region), std::runtime_error);
+    CHECK_THROWS_AS(field->stats(part.region), std::runtime_error);
+    CHECK_THROWS_AS(field->drop(part.region), std::runtime_error);
+    CHECK_THROWS_AS(fields->break_down(), std::runtime_error);
+  }
+  std::promise<bool> fused;
+  fields->fuse(frame.body, frame.world_from_camera, {.mesh = true},
+               [&](const cuda::fuse_report&, const std::exception_ptr& failure) { fused.set_value(failure == nullptr); });
+  CHECK(!fused.get_future().get());
+  CHECK(fields->memory().blocks == 4096);
 }
 
 TEST_CASE("requests that wait while a device is closed are answered") {
@@ -201,13 +230,14 @@ TEST_CASE("requests that wait while a device is closed are answered") {
   }
 }
 
-TEST_CASE("in steady state a device allocates nothing") {
+TEST_CASE("in steady state a device allocates nothing", "[emulated]") {
   keyframes k(3);
   INFO("seed " << k.seed);
   const emulated_device::options how;
   const device_under_test counting{"emulated, counting",
                                    [&](const mapping& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
   two_worlds both(counting, map_of(32), small_pool(120, 1 << 28)); // blocks move all the time
+  both.at_once = false;
   ray_counts counts;
   const auto frame = random_keyframe(k.random);
   int after_first = 0;
@@ -258,7 +288,7 @@ TEST_CASE("many callers at once, each with regions of its own, get what one woul
   }
 }
 
-TEST_CASE("the host touches no memory of the device") {
+TEST_CASE("the host touches no memory of the device", "[emulated]") {
   keyframes k(2);
   const device_under_test guarded{"emulated, guarded", [](const mapping& map, const cuda::field_options& o) {
                                     return open_emulated(map, o, {.threads = 2, .guarded = true});

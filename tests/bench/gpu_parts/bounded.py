@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 
@@ -44,11 +45,14 @@ def environment(more=None):
 
 
 class Runner:
-    """Runs one command after another until `deadline` (of time.monotonic()), and writes what they said to `log`."""
+    """Runs commands until `deadline` (of time.monotonic()), and writes what they said to `log`. Threads: any, each waits for its own."""
 
     def __init__(self, deadline, log):
         self._deadline = deadline
         self._log = log
+        self._lock = threading.Lock()
+        self._running = set()
+        self._over = False
 
     def left_s(self):
         return self._deadline - time.monotonic()
@@ -67,11 +71,33 @@ class Runner:
         self._note(ended)
         return ended
 
+    @contextlib.contextmanager
+    def running(self, command, env=None):
+        """A command that is to run beside what the caller does: (process, a function that gives all it printed so far, both outputs in
+        one). Ended as a whole when the block is left, whatever happens; OSError if it cannot be started."""
+        command = [str(word) for word in command]
+        shown = shlex.join([f"{name}={value}" for name, value in (env or {}).items()] + command)
+        begin = time.monotonic()
+        with tempfile.TemporaryFile() as out:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment(env), start_new_session=True)
+            try:
+                yield child, lambda: _end_of(out)
+            finally:
+                late = child.poll() is None
+                _end_group(child)
+                self._note(Ended(shown, "ended from outside" if late else f"ended with {child.returncode}" if child.returncode else "",
+                                 child.returncode, child.pid, out=_end_of(out), seconds=time.monotonic() - begin, late=late))
+
     def _run(self, command, shown, limit_s, env, out, err):
         begin = time.monotonic()
         try:
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(env), start_new_session=True)
+            with self._lock:
+                if self._over:
+                    return Ended(shown, "not begun: interrupted", late=True)
+                child = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(env), start_new_session=True)
+                self._running.add(child)
         except OSError as e:
             return Ended(shown, f"cannot be started: {e.strerror}")
         try:
@@ -82,14 +108,22 @@ class Runner:
             return Ended(shown, f"not done within {limit_s:.0f} s", None, child.pid, seconds=limit_s, late=True)
         finally:
             _end_group(child)
+            with self._lock:
+                self._running.discard(child)
+
+    def end_all(self):
+        """Ends what other threads wait for; nothing begins from now on."""
+        with self._lock:
+            self._over = True
+            running = list(self._running)
+        for child in running:
+            _end_group(child)
 
     def _note(self, ended):
-        self._log.write(f"$ {ended.command}\n# {ended.reason or 'ended with 0'}, {ended.seconds:.1f} s\n")
-        for text in (ended.out, ended.err):
-            if text:
-                self._log.write(text[-LOGGED_BYTES:].rstrip("\n") + "\n")
-        self._log.write("\n")
-        self._log.flush()
+        texts = [text[-LOGGED_BYTES:].rstrip("\n") + "\n" for text in (ended.out, ended.err) if text]
+        with self._lock:
+            self._log.write(f"$ {ended.command}\n# {ended.reason or 'ended with 0'}, {ended.seconds:.1f} s\n{''.join(texts)}\n")
+            self._log.flush()
 
 
 def _end_of(file):

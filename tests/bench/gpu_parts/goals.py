@@ -9,6 +9,7 @@ service as a whole, at 100 keyframes/s, may take less than the time between two 
 STAGES_MS = {0.05: 0.2, 0.02: 0.3, 0.01: 0.6}  # median of a keyframe, from its upload to its mesh in the device's memory, by voxel size
 P99_OVER_MEDIAN = 3.0
 KEYFRAMES_PER_S = {0.05: 6000.0, 0.02: 6000.0, 0.01: 3000.0}
+TWO_OVER_ONE = 1.9  # keyframes/s of two GPUs that share a map, over those of the better one alone
 LATENCY_P50_MS = 8.0
 LATENCY_P99_MS = 20.0
 LATENCY_RATE_HZ = 100.0

@@ -31,6 +31,7 @@ def measure(job, data, failures):
     probe = job.runner.run([job.tessera, "hash", "synthetic:room", "--limit", 1, "--backend", "cuda"], job.limit_s("machine"))
     seen = GPU_USED.search(probe.err)
     data["gpu_used"] = seen[1] if seen and not probe.reason else None
+    data["gpus_used"] = 0 if probe.reason else len(GPU_USED.findall(probe.err))
     if probe.reason:
         failures.append(probe.complaint())
 

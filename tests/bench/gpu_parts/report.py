@@ -23,8 +23,8 @@ def heading(report):
 def markdown(report):
     parts = report["parts"]
     blocks = [f"## {heading(report)}", _machine(report)]
-    for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("latency", _latency),
-                       ("growth", _growth), ("ncu", _kernels)):
+    for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("upload", _upload),
+                       ("latency", _latency), ("spread", _spread), ("drills", _drills), ("growth", _growth), ("ncu", _kernels)):
         if parts.get(name):
             blocks += make(parts[name])
     missing = [f"- {name}: left out, {part['left_out']}" for name, part in parts.items() if "left_out" in part]
@@ -121,9 +121,54 @@ def _tests(part):
 
 
 def _sanitizers(part):
-    rows = [[name, run.get("cases", ""), "" if run["found"] is None else run["found"], f"{run['seconds']:g} s",
-             "failed" if run["reason"] else "clean"] for name, run in part.get("tools", {}).items()]
-    return ["### The same under `compute-sanitizer`", _table(["tool", "cases", "found", "time", ""], rows)] if rows else []
+    """A line a tool; which cases are not clean stands among what failed."""
+    rows = []
+    for name, run in part.get("tools", {}).items():
+        states = collections.Counter(result["state"] for result in run["cases"])
+        slowest = max((result["seconds"] for result in run["cases"]), default=0)
+        rows.append([name, len(run["cases"]), *(states[state] for state in ("clean", "found", "not done", "failed")), f"{slowest:g} s",
+                     f"{run['seconds']:g} s"])
+    if not rows:
+        return []
+    out = ["### Each test case under `compute-sanitizer`", f"Each is a process of its own, {part['at_once']} at once.",
+           _table(["tool", "cases", "clean", "found something", "not done", "failed", "slowest", "all in a row"], rows)]
+    racecheck = part["tools"].get("racecheck", {}).get("cases", [])
+    without = [result["case"] for result in racecheck if not result["all_kernels"] and result["state"] == "clean"]
+    if without:
+        out.append(f"racecheck saw all kernels in {sum(result['all_kernels'] for result in racecheck)} cases, and in {len(without)} only those "
+                   f"that are not ours (ours have no shared memory): {'; '.join(without)}.")
+    return out
+
+
+def _upload(part):
+    """Times as "median (99 %)"; both runs side by side."""
+    runs = part.get("runs", [])
+    if not runs:
+        return []
+    first = runs[0]
+    kinds = ["mapped with its pages" if run["populated"] else "without" for run in runs]
+    about = (f"{first['segments']} segments of {first['points']:,} points ({first['bytes'] / 1e6:.2f} MB) for each way, us, median (99 %). "
+             "Mapping: " + "; ".join(f"{_us(run['mapping'])} {kind}" for run, kind in zip(runs, kinds) if "mapping" in run) + ".")
+    titles = ["way"] + [f"{what}, {kind}" for kind in kinds for what in ("host busy", "on the device", "GB/s")] + ["steps"]
+    named = [{way["name"]: way for way in run["ways"]} for run in runs]
+    rows = []
+    for way in first["ways"]:
+        cells = [way["name"]]
+        for ways in named:
+            cells += _times(ways.get(way["name"], {}))
+        steps = way.get("steps", {})
+        rows.append(cells + [", ".join(f"{name} {_us(steps[name])}" for name in ("register", "copy", "unregister") if name in steps)])
+    return ["### Ways to bring a keyframe to the GPU", about, _table(titles, rows)]
+
+
+def _times(way):
+    if "ready" not in way:
+        return [way.get("failed", "not measured"), "", ""]
+    return [_us(way["host"]), _us(way["ready"]), f"{way['gb_per_s']:.1f}"]
+
+
+def _us(spread):
+    return f"{spread['median_us']:.0f} ({spread['p99_us']:.0f})"
 
 
 def _latency(part):
@@ -149,6 +194,37 @@ def _latency(part):
 
 def _stage(stage):
     return f"{stage['p50_ms']:.2f} / {stage['p99_ms']:.2f}" if stage else ""
+
+
+def _spread(part):
+    found = part.get("voxels")
+    if not found:
+        return []
+    ways = list(found[0]["keyframes_per_s"])
+    rows = [[_cm(row), *(f"{row['keyframes_per_s'][way]:,.0f}" for way in ways), goals.in_words(row["ratio"]),
+             " + ".join(f"{blocks:,}" for blocks in row["blocks"]), " + ".join(map(str, row["regions"])), _yes(row.get("map_is_the_cpus"))]
+            for row in found]
+    about = ("Two GPUs that share the map, against the better one alone:" if part["two"] else
+             "One GPU doing the work of each of two that share the map, against the whole of it; two could be as fast as the slower one, if the "
+             "host feeds both:")
+    return ["### Two GPUs: keyframes/s, many under way", about,
+            _table(["voxel", *ways, "two over one", "blocks", "regions", "map is the CPU's"], rows)]
+
+
+DRILL_FIGURES = {"note": "{}", "whole_again_s": "whole again after {:g} s", "gpus_left": "GPUs left: {}", "error": "`{}`", "pool_mib": "pool {} MiB",
+                 "median_ms": "median {:.3f} ms", "p99_ms": "99 % {:.3f} ms", "moves_out": "moved out {}", "moves_in": "back {}",
+                 "regions_on_host": "regions on the host at the end: {}", "host_mib": "{:g} MiB there", "accepted": "accepted {}",
+                 "cap_mib": "cap {} MiB", "peak_mib": "peak {} MiB", "context_mib": "context {} MiB", "refused": "refused {}",
+                 "reason_given": "\"{}\"", "room_after_retracting": "room again after retracting all: {}", "end_s": "ended in {:g} s"}
+
+
+def _drills(part):
+    rows = []
+    for one in part.get("checks", []):
+        figures = [words.format(one[name]) for name, words in DRILL_FIGURES.items() if name in one]
+        rows.append([one["check"], one["what"], "**failed**" if one["reason"] else "passed", ", ".join(figures).replace("|", "/"),
+                     f"{one['seconds']:g} s"])
+    return ["### Drills: the map's hash is the CPU's after each", _table(["", "what", "", "figures", "time"], rows)] if rows else []
 
 
 def _growth(part):

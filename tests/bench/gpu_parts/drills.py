@@ -1,0 +1,332 @@
+"""What happens when a GPU breaks or runs out of memory, shown on the real one: the service goes on, and the map's hash is the CPU's.
+
+Without a GPU the same is done to the CPU, as far as it can be: its device is killed, and its memory capped.
+"""
+
+import array
+import contextlib
+import json
+import re
+import struct
+import time
+
+from . import served
+
+BLOCK_BYTES = 12_288
+MIB = 1 << 20
+EMPTY_MAP = "0" * 32
+RATE = 50  # keyframes/s: a drill finds its keyframe
+QUIET_S = 90  # until the map is whole again
+FULL = re.compile(r"out of memory|no room|memory cap")
+TAKEN_OUT = re.compile(r"device \d+ \(.*\) is not used any more: (.*)")
+
+
+def measure(job, data, failures):
+    rows = data["checks"] = []
+    for name, check in (("failure", failure), ("eviction", eviction), ("refusal", refusal), ("memory cap", memory_cap)):
+        for what, found in _each(check(job), name, failures):
+            rows.append({"check": name, "what": what, **found})
+
+
+def _each(checks, name, failures):
+    """What a check yields, and if it fails that; a check yields (what, a function that answers a dictionary)."""
+    for what, do in checks:
+        begin = time.monotonic()
+        try:
+            found = do()
+            reason = ""
+        except served.Failed as e:
+            found, reason = {}, str(e)
+            failures.append(f"{name}, {what}: {reason}")
+        yield what, {**found, "reason": reason, "seconds": round(time.monotonic() - begin, 1)}
+
+
+def require(condition, words):
+    if not condition:
+        raise served.Failed(words)
+
+
+# -- a GPU that breaks ------------------------------------------------------------------
+
+
+def failure(job):
+    """Every check: keyframes come, one or more GPUs break, the map is that of the CPU and the service answers and ends as ever."""
+    def case(gpus, breaks):
+        return lambda: _survive(job, gpus, breaks)
+
+    if not job.gpu:
+        yield "the CPU's device is killed", case(0, ["middle"])
+        return
+    yield "one GPU, breaks while keyframes come", case(1, ["middle"])
+    yield "one GPU, breaks after the last keyframe", case(1, ["last"])
+    if _gpus(job) > 1:
+        yield "one of two GPUs breaks while keyframes come", case(2, ["middle"])
+        yield "one of two GPUs breaks after the last keyframe", case(2, ["last"])
+        yield "both of two GPUs break", case(2, ["middle", "last"])
+
+
+def _survive(job, gpus, breaks):
+    voxel_m = job.options.voxels[0]
+    truth = _truth(job, voxel_m)
+    role = "gpu" if gpus else "device"
+    when = {"middle": max(1, truth["keyframes"] // 2), "last": truth["keyframes"]}
+    words = [*job.input(voxel_m), "--backend", job.backend, "--rate", RATE, "--drill", ",".join(f"{role}@{when[at]}" for at in breaks)]
+    if gpus:
+        words += ["--gpus", gpus]
+    with served.serve(job.runner, job.tessera, *words) as service:
+        service.wait_for_map(truth["keyframes"], truth["keyframes"] / RATE + job.limit_s("drills"))
+
+        def noticed():  # a drill after the last keyframe comes a moment later, and is noticed by who asks next
+            log = service.log()
+            return (log.count("drill: ") >= len(breaks) and service.map() is not None
+                    and len(TAKEN_OUT.findall(service.log())) >= (len(breaks) if gpus else 0))
+
+        begin = time.monotonic()
+        service.wait(noticed, "not every broken GPU is taken out" if gpus else "no device is killed", QUIET_S)
+        now = service.wait_for_map(truth["keyframes"], QUIET_S)
+        whole_s = time.monotonic() - begin
+        require(now["hash"] == truth["hash"], f"the map's hash is {now['hash']}, and the CPU's {truth['hash']}")
+        require(service.healthy(), "/healthz says that it is not well")
+        counts = service.metrics()
+        require(served.total(counts, "tessera_lost_actors_total") == 0, "an actor was lost that cannot be started again")
+        refused = served.total(counts, "tessera_keyframes_refused_total")
+        require(refused == 0, f"{refused:g} keyframes were refused")
+        left = served.total(counts, "tessera_device_info")
+        out = {"hash": now["hash"], "whole_again_s": round(whole_s, 2), "gpus_left": int(left)}
+        if gpus:
+            failed = served.total(counts, "tessera_device_failures_total")
+            require(left == gpus - len(breaks), f"{left:g} GPUs are in use, not {gpus - len(breaks)}")
+            require(failed == len(breaks), f"tessera_device_failures_total is {failed:g}, not {len(breaks)}")
+            require(("takes over" in service.log()) == (left == 0), "the CPU took over while a GPU was left" if left else "no device took over")
+            out["error"] = TAKEN_OUT.search(service.log())[1].split(";")[0][-200:]
+        out["end_s"] = round(service.end(), 2)
+        require("were still busy" not in service.log(), "actors were still busy at its end")
+        return out
+
+
+# -- more map than memory --------------------------------------------------------------------
+
+
+def eviction(job):
+    """Pools of half the map, a quarter and so on, as long as what one keyframe needs at once fits: the same map, and what it costs."""
+    if not job.gpu:
+        return
+    voxel_m = min(job.options.voxels)
+    worked = []
+
+    def smaller(pool_mib):
+        def do():
+            found = _bench(job, voxel_m, pool_mib)
+            require(found is None or found["hash"] == truth["hash"], f"the map's hash is {(found or {}).get('hash')}, and the CPU's {truth['hash']}")
+            if found is None:
+                return {"pool_mib": pool_mib, "note": "one keyframe needs more at once"}
+            worked.append(pool_mib)
+            return found
+
+        return do
+
+    try:
+        truth = _truth(job, voxel_m)
+    except served.Failed as e:
+        reason = str(e)
+        yield "the CPU's map", lambda: require(False, reason)
+        return
+    whole = -(-truth["blocks"] * BLOCK_BYTES // MIB)
+    yield "room for all", smaller(2 * whole + 64)
+    for part in (2, 4, 8, 16):
+        if part > 2 and len(worked) < part.bit_length() - 1:
+            break  # the larger one did not fit
+        yield f"a pool of 1/{part} of the map's blocks", smaller(max(1, whole // part))
+
+    def moved():
+        require(len(worked) > 1, "no pool smaller than the map was enough for one keyframe: nothing moved")
+        return _serve_moving(job, voxel_m, truth, worked[-1])
+
+    yield "the service with the smallest of these", moved
+
+
+def _memory_words(pool_mib):
+    return ["--memory-pool", f"{pool_mib}MiB", "--memory-cap", 0, "--host-memory", "16GiB"]
+
+
+def _bench(job, voxel_m, pool_mib):
+    """None if there is too little memory."""
+    command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--threads", 1, *_memory_words(pool_mib), "--json"]
+    ended = job.runner.run(command, job.limit_s("drills"))
+    if ended.reason:
+        if not ended.late and FULL.search(ended.err):
+            return None
+        raise served.Failed(ended.complaint())
+    report = json.loads(ended.out.strip().splitlines()[-1])
+    stages = report["stages"]["total"]
+    return {"pool_mib": pool_mib, "hash": report["map_hash"], "median_ms": stages["median_ms"], "p99_ms": stages["p99_ms"]}
+
+
+def _serve_moving(job, voxel_m, truth, pool_mib):
+    with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--rate", 0,
+                      *_memory_words(pool_mib)) as service:
+        now = service.wait_for_map(truth["keyframes"], job.limit_s("drills"))
+        require(now["hash"] == truth["hash"], f"the map's hash is {now['hash']}, and the CPU's {truth['hash']}")
+        counts = service.metrics()
+        out = {"pool_mib": pool_mib, "hash": now["hash"], "regions_on_host": int(served.total(counts, "tessera_device_regions", place="host")),
+               "host_mib": round(served.total(counts, "tessera_device_host_bytes") / MIB, 1)}
+        for way in ("out", "in"):
+            out[f"moves_{way}"] = int(served.total(counts, "tessera_device_region_moves_total", direction=way))
+            require(out[f"moves_{way}"] > 0, f"no region moved {way}, as /metrics counts it")
+        service.end()
+        return out
+
+
+# -- less memory than map ------------------------------------------------------------------
+
+
+WALLS, WALL_M, WALL_STEP_M, WALL_VOXEL_M, WALL_MEMORY = 20, 8.0, 0.05, 0.05, "64MiB"
+
+
+def wall(number):
+    """A keyframe: a wall before a camera that stands where none of the others sees."""
+    side, at = round(WALL_M / WALL_STEP_M), 12.0 * number
+    points, colours = array.array("f"), bytearray()
+    for v in range(side):
+        for u in range(side):
+            points.extend((at + (u - side / 2) * WALL_STEP_M, (v - side / 2) * WALL_STEP_M, 4.0 + 0.3 * ((u // 16 + v // 16) % 2)))
+            colours.extend((u & 255, v & 255, 40 + number))
+    pose = (1, 0, 0, at, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
+    header = struct.pack("<QIII16f6f", 1 + number, side * side, 3, 0, *pose, *(0.0,) * 6)
+    return header + points.tobytes() + bytes(colours)
+
+
+def refusal(job):
+    """Keyframes that there is no memory for."""
+    how = "no host memory" if job.gpu else "a memory cap"
+    yield f"{WALLS} walls, {WALL_MEMORY}, {how}", lambda: _refuse(job)
+
+
+def _refuse(job):
+    words = ["shm:/tessera_drill_nothing_", "--voxel-size", WALL_VOXEL_M, "--backend", job.backend]
+    if job.gpu:
+        words += ["--gpus", 1, "--memory-pool", WALL_MEMORY, "--host-memory", 0]
+    else:
+        words += ["--memory-cap", WALL_MEMORY]
+    walls = {f"wall {number}": wall(number) for number in range(WALLS)}
+    with served.serve(job.runner, job.tessera, *words) as service:
+        accepted, reasons = [], []
+        for name, body in walls.items():
+            status, answer = service.post(name, body)
+            if status == 200:
+                accepted.append(name)
+            else:
+                reasons.append(f"{status} {answer.get('reason') or answer.get('error')}")
+        require(accepted, f"none was accepted: {reasons[:1]}")
+        require(reasons, "none was refused")
+        require(all(FULL.search(reason) for reason in reasons), f"a refusal does not say that memory is wanting: {reasons[0]}")
+        counted = served.total(service.metrics(), "tessera_keyframes_refused_total", reason="memory")
+        require(counted == len(reasons), f"{len(reasons)} were refused, and /metrics counts {counted:g}")
+        require(service.healthy(), "/healthz says that it is not well")
+        now = service.wait_for_map(len(accepted), QUIET_S)
+        wanted = _map_of(job, [walls[name] for name in accepted])
+        require(now["hash"] == wanted, f"the map's hash is {now['hash']}, and that of the accepted ones on the CPU {wanted}")
+        for name in accepted:
+            status = service.retract(name)
+            require(status == 200, f"retracting {name} is answered {status}")
+        empty = service.wait_for_map(0, QUIET_S)
+        require(empty["hash"] == EMPTY_MAP, f"all was retracted, and the map's hash is {empty['hash']}")
+        last = list(walls)[-1]
+        out = {"accepted": len(accepted), "refused": len(reasons), "hash": wanted, "reason_given": reasons[0],
+               "room_after_retracting": service.post(last, walls[last])[0] == 200}
+        service.end()
+        return out
+
+
+def _map_of(job, bodies):
+    """The hash of these keyframes on the CPU."""
+    with served.serve(job.runner, job.tessera, "shm:/tessera_drill_nothing_", "--voxel-size", WALL_VOXEL_M, "--backend", "cpu") as service:
+        for number, body in enumerate(bodies):
+            status, answer = service.post(str(number), body)
+            require(status == 200, f"the CPU refuses a wall: {answer}")
+        found = service.wait_for_map(len(bodies), QUIET_S)["hash"]
+        service.end()
+        return found
+
+
+# -- the cap on all of a GPU's memory -----------------------------------------------------------
+
+
+CAPS_MIB = (1024, 4096)
+LEAST_POOL_MIB = 64
+
+
+def memory_cap(job):
+    """What nvidia-smi says that the service takes, against its cap and what a context takes by itself."""
+    if not job.gpu:
+        return
+    voxel_m = min(job.options.voxels)
+    own = {}
+
+    def context():
+        before = _used_mib(job)
+        with served.serve(job.runner, job.tessera, "shm:/tessera_drill_nothing_", "--voxel-size", voxel_m, "--backend", job.backend, "--gpus", 1,
+                          "--memory-pool", f"{LEAST_POOL_MIB}MiB", "--memory-cap", 0) as service:
+            own["mib"] = _used_mib(job) - before
+            service.end()
+        return {"peak_mib": own["mib"], "note": f"a service at rest with a pool of {LEAST_POOL_MIB} MiB"}
+
+    def capped(cap_mib):
+        def do():
+            require("mib" in own, "what the context takes is not known")
+            truth = _truth(job, voxel_m)
+            before = _used_mib(job)
+            with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--rate", 0, "--memory-pool",
+                              f"{cap_mib // 2}MiB", "--memory-cap", f"{cap_mib}MiB", "--host-memory", "16GiB") as service:
+                peak = 0
+
+                def done():
+                    nonlocal peak
+                    peak = max(peak, _used_mib(job) - before)
+                    counts = service.metrics()
+                    return (served.total(counts, "tessera_live_keyframes") + served.total(counts, "tessera_keyframes_refused_total")
+                            >= truth["keyframes"])
+
+                service.wait(done, "not all keyframes are answered", job.limit_s("drills"))
+                peak = max(peak, _used_mib(job) - before)  # buffers grow and never shrink
+                refused = int(served.total(service.metrics(), "tessera_keyframes_refused_total"))
+                now = service.map()
+                service.end()
+            require(refused > 0 or (now and now["hash"] == truth["hash"]), f"nothing was refused, and the map is {now and now['hash']}")
+            out = {"cap_mib": cap_mib, "peak_mib": peak, "context_mib": own["mib"], "refused": refused}
+            require(peak <= cap_mib + own["mib"], f"{peak} MiB are used, more than the cap of {cap_mib} and the context's {own['mib']}")
+            return out
+
+        return do
+
+    yield "what the context takes by itself", context
+    for cap_mib in CAPS_MIB:
+        yield f"a cap of {cap_mib} MiB", capped(cap_mib)
+
+
+def _used_mib(job):
+    """Memory in use on the first GPU, by whomever."""
+    ended = job.runner.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"], 30)
+    with contextlib.suppress(ValueError):
+        if not ended.reason:
+            return int(ended.out.split()[0])
+    raise served.Failed(f"nvidia-smi does not say how much memory is used: {ended.complaint()}")
+
+
+# -- what all of them need ---------------------------------------------------------------------
+
+
+def _gpus(job):
+    return job.parts.get("machine", {}).get("gpus_used", 1)
+
+
+def _truth(job, voxel_m):
+    """Hash and counts of the source's map on the CPU."""
+    known = job.parts.get("hash", {}).get("voxels", [])
+    found = next((f"{row['cpu']} {row['cpu_counts']}" for row in known if row["voxel_m"] == voxel_m and "cpu" in row), None)
+    if found is None:
+        ended = job.runner.run([job.tessera, "hash", *job.input(voxel_m), "--backend", "cpu"], job.limit_s("drills"))
+        require(not ended.reason, ended.complaint())
+        found = ended.out.strip()
+    digits, *counts = found.split()
+    return {"hash": digits, **{name: int(value) for name, _, value in (count.partition("=") for count in counts)}}
