@@ -260,15 +260,14 @@ def drilled(report):
 
 def test_drills_are_survived(pretended):
     status, report, text = pretended("--only", "drills", "hash", faults=[
-        ["tessera bench SOURCE --voxel-size 0.01 --backend cuda --gpus 1 --threads 1 --memory-pool 7MiB", {
-            "err": "tessera: out of memory\n", "status": 1}]])
+        ["--region-size 32 --memory-pool 29MiB --memory-cap 0 --host-memory 16GiB --json", {"err": "tessera: out of memory\n", "status": 1}]])
     rows = drilled(report)
     assert status == 0, text
     assert [row["reason"] for row in rows.values()] == [""] * len(rows)
     assert rows["failure: one GPU, breaks after the last keyframe"]["error"].endswith("cudaErrorLaunchFailure (unspecified)")
     pools = [row.get("pool_mib") for name, row in rows.items() if name.startswith("eviction")]
-    assert pools == [182, 29, 14, 7, 14]  # the third did not fit: the service has the second, and nothing smaller is tried
-    assert rows["eviction: the service with the smallest of these"]["moves_in"] == 12
+    assert pools == [182, 29, 16]  # the second did not fit: nothing smaller is tried but by the service
+    assert rows["eviction: the service, whose regions come one by one"]["moves_in"] == 12
     walls = rows["refusal: 20 walls, 64MiB, no host memory"]
     assert (walls["accepted"], walls["refused"], walls["room_after_retracting"]) == (4, 16, True)
     capped = rows["memory cap: a cap of 1024 MiB"]
@@ -303,14 +302,14 @@ def moving(**more):
 # In each run one drill of each kind goes wrong: {kind: (fault, what is said of it)}.
 @pytest.mark.parametrize("wrong", [
     {"failure": (["--drill gpu@50", broken_gpu(map={"keyframes": 100, "hash": "f00d"})], "the map's hash is f00d"),
-     "eviction": (["--threads 1 --memory-pool 29MiB", {"out": pretend_gpu.bench(0.02, 1, 1)}], f"the map's hash is {pretend_gpu.hash_at(0.02)}"),
+     "eviction": (["--threads 1 --gpus 1 --region-size 32 --memory-pool 29MiB", {"out": pretend_gpu.bench(0.02, 1, 1)}], f"the map's hash is {pretend_gpu.hash_at(0.02)}"),
      "refusal": (["--host-memory 0", {"serve": {"room": 4, "reason": "it is too late"}}], "does not say that memory is wanting"),
      "memory cap": (["--memory-cap 1024MiB", moving(memory=1700)], "1697 MiB are used, more than the cap of 1024 and the context's 500")},
     {"failure": (["--drill gpu@50", broken_gpu(status=139)], "ended with 139 at SIGTERM"),
-     "eviction": (["--threads 1 --memory-pool 29MiB", {"err": "tessera: lost\n", "status": 1}], "ended with 1: tessera: lost"),
+     "eviction": (["--threads 1 --gpus 1 --region-size 32 --memory-pool 29MiB", {"err": "tessera: lost\n", "status": 1}], "ended with 1: tessera: lost"),
      "refusal": (["--host-memory 0", {"serve": {"room": 4, "refused": 3}}], "16 were refused, and /metrics counts 3")},
     {"failure": (["--drill gpu@50", broken_gpu(health=500)], "/healthz"),
-     "eviction": (["--rate 0 --memory-pool 3MiB", moving()], "no region moved out"),
+     "eviction": (["--rate 0 --gpus 1 --region-size 32 --memory-pool 16MiB", moving()], "no region moved out"),
      "refusal": (["--host-memory 0", {"serve": {}}], "none was refused")},
     {"failure": (["--drill gpu@50", broken_gpu(refused=2)], "2 keyframes were refused"),
      "refusal": (["--host-memory 0", {"serve": {"room": 4, "retract": 503}}], "retracting wall 0 is answered 503")},

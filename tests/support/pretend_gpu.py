@@ -177,12 +177,12 @@ def usual():
         ["--drill gpu@50,gpu@100 --gpus 2", {"serve": broken(2, 0)}],
         ["--gpus 2", {"serve": broken(2, 1)}],
         ["--drill gpu@", {"serve": broken(1, 0)}],
-        ["--voxel-size 0.05 --backend cuda --gpus 1 --memory-pool 64MiB --host-memory 0", {"serve": {"room": 4}}],
+        ["--voxel-size 0.05 --backend cuda --gpus 1 --memory-pool 64MiB --host-memory 0 --port", {"serve": {"room": 4}}],
         ["--backend cpu --port", {"serve": {}}],
-        ["--gpus 1 --memory-pool 64MiB --memory-cap 0 --port", {"serve": {"memory": 503}}],  # at rest
+        ["--gpus 1 --memory-pool 64MiB --memory-cap 0 --port", {"serve": {"memory": 567}}],  # at rest
         ["--memory-cap 1024MiB", {"serve": {**whole, "memory": 1503}}],
         ["--memory-cap 4096MiB", {"serve": {**whole, "memory": 2900}}],
-        ["tessera serve SOURCE --voxel-size 0.01 --backend cuda --gpus 1 --rate 0 --memory-pool", {"serve": whole}],
+        ["tessera serve SOURCE --voxel-size 0.01 --backend cuda --rate 0 --gpus 1 --region-size 32 --memory-pool", {"serve": whole}],
     ]
     return said
 
