@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same under
 compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, the service's latency, two GPUs against one, drills in which a
-GPU breaks or runs out of memory, and if asked for the time of each kernel and the cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
+GPU breaks or runs out of memory, and if asked for the time of each kernel and the cost of a keyframe in a growing map. What fails is
+reported, and the rest still runs.
 
 Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and report.md
 (after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run and what it said.
@@ -29,9 +30,11 @@ from gpu_parts import bounded, checks, drills, figure, growth_of, kernels, laten
 HERE = pathlib.Path(__file__).resolve().parent
 # In this order: what says most for its time first, so that a short time for everything cuts the least.
 PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure, "latency": latency.measure,
-         "spread": spread.measure, "drills": drills.measure, "ncu": kernels.measure, "growth": growth_of.measure, "sanitizers": checks.sanitizers}
+         "spread": spread.measure, "drills": drills.measure, "ncu": kernels.measure, "growth": growth_of.measure,
+         "sanitizers": checks.sanitizers}
 GPU_ONLY = ("tests", "hash", "spread", "ncu", "sanitizers")
-LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "latency": None, "spread": 120, "drills": 120, "ncu": 180, "growth": 1200, "sanitizers": 300}
+LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "latency": None, "spread": 120, "drills": 120, "ncu": 180,
+            "growth": 1200, "sanitizers": 300}
 
 
 class Job:

@@ -115,8 +115,8 @@ LEAST_POOL_MIB = 16  # a GPU is tried out before it is used, which takes 12
 
 
 def eviction(job):
-    """Pools of half the map, a quarter and so on, as long as what one keyframe touches fits, and the service with an eighth: the same map,
-    and what it costs."""
+    """Pools of half the map, a quarter and so on, as long as what one keyframe touches fits, and the service with an eighth: the same
+    map, and what it costs."""
     if not job.gpu:
         return
     voxel_m = min(job.options.voxels)
