@@ -59,7 +59,8 @@ def run(here, how):
             elif self.path == "/v1/map":
                 self.answer(200, json.dumps(how["map"] if "map" in how else {"keyframes": len(posted), "hash": f"{len(posted):032x}"}))
             elif self.path == "/metrics":
-                self.answer(200, how.get("metrics", "") + f'tessera_keyframes_refused_total{{reason="memory"}} {how.get("refused", refused)}\n')
+                counted = f'tessera_keyframes_refused_total{{reason="memory"}} {how.get("refused", refused)}\n'
+                self.answer(200, how.get("metrics", "") + counted)
             else:
                 self.answer(how.get("health", 200), "{}")
 
@@ -144,8 +145,8 @@ def broken(gpus, left):
     """A service of which some GPUs were broken on purpose."""
     log = "".join(
         f"warning drill: breaking GPU {i + 1} of {gpus} (NVIDIA)\n"
-        f"error device {i} (NVIDIA) is not used any more: device failed: a.cu:7: cudaEventQuery(event_): cudaErrorLaunchFailure (unspecified); "
-        "9 regions are filled again elsewhere\n" for i in range(gpus - left))
+        f"error device {i} (NVIDIA) is not used any more: device failed: a.cu:7: cudaEventQuery(event_): cudaErrorLaunchFailure "
+        "(unspecified); 9 regions are filled again elsewhere\n" for i in range(gpus - left))
     log += "" if left else "warning no device is left: cpu takes over\n"
     return {"map": {"keyframes": 100, "hash": hash_at(0.05)}, "log": log,
             "metrics": on_gpus(left) + f"tessera_device_failures_total {gpus - left}\n"}
