@@ -132,11 +132,6 @@ private:
     uint64_t keyframe_ns, received_ns; ///< of the newest keyframe that it shows
   };
 
-  /// What viewers are shown: the newest patch.
-  struct published {
-    uint64_t version, vertices, triangles, bytes;
-  };
-
   /// Starts the next piece of work of the device, if none is under way. Jobs go on while a surface is encoded; the next surface
   /// is only made when that is done, so that each mesher has one at most in the encoder pool, and patches keep their order.
   void step() {
@@ -240,8 +235,8 @@ private:
       .then(
         [this](const field_stats& field) {
           busy_ = false;
-          region_status status{config_.region,  config_.device,   shown_.version, field,
-                               shown_.vertices, shown_.triangles, shown_.bytes,   keyframe_ns_};
+          region_status status{config_.region, config_.device, version_,     field,
+                               vertices_,      triangles_,     patch_bytes_, keyframe_ns_};
           answer(status_waiters_, answered_, status);
           step();
         },
@@ -292,7 +287,9 @@ private:
     const auto pool = config_.encoders.lock();
     if (!pool)
       return; // the service ends
-    encoding_ = draft{surface.version, surface.surface->vertices(), surface.surface->triangles(), keyframe_ns_, received_ns_};
+    vertices_ = surface.surface->vertices();
+    triangles_ = surface.surface->triangles();
+    encoding_ = draft{surface.version, vertices_, triangles_, keyframe_ns_, received_ns_};
     pool->encode(surface, keyframe_ns_, received_ns_,
                  [weak = caf::weak_actor_ptr{ctrl()}](patch encoded, std::exception_ptr failure) {
                    if (const auto alive = weak.lock())
@@ -312,8 +309,8 @@ private:
     encoded.version = from.version;
     encoded.vertices = static_cast<uint32_t>(from.vertices);
     encoded.triangles = static_cast<uint32_t>(from.triangles);
-    shown_ = {from.version, from.vertices, from.triangles, encoded.frame ? encoded.frame->size() : 0};
-    record().set_detail(std::to_string(shown_.triangles) + " triangles, " + std::to_string(shown_.bytes) + " bytes encoded, "
+    patch_bytes_ = encoded.frame ? encoded.frame->size() : 0;
+    record().set_detail(std::to_string(from.triangles) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, "
                         + std::to_string(answered_) + " jobs done" + (refilling_ ? ", being refilled" : ""));
     published_once_ = true;
     send(broadcaster_, patch_atom::value, std::move(encoded));
@@ -364,8 +361,9 @@ private:
   mesh_digest digest_ = digest_of(mesh{});
   uint64_t keyframe_ns_ = 0, received_ns_ = 0; ///< of the newest keyframe that was applied
   std::optional<draft> encoding_;
-  published shown_{version_, 0, 0, 0};
-  uint64_t timed_ns_ = 0; ///< received_ns of the last patch that was timed
+  uint64_t vertices_ = 0, triangles_ = 0; ///< of the newest surface
+  uint64_t patch_bytes_ = 0;              ///< of the newest patch
+  uint64_t timed_ns_ = 0;                 ///< received_ns of the last patch that was timed
 };
 
 } // namespace

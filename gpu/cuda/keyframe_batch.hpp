@@ -67,11 +67,14 @@ public:
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
       store_(store), meshes_(meshes), touched_by_(device, store.slots()), touches_(device), listed_(device), place_(device) {
     stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
-    stream_.wait();
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
       lanes_.push_back(std::make_unique<lane>(device, map, crew, store.slots()));
-    for (auto& each : lanes_)
+    for (auto& each : lanes_) {
+      // More slots come down than are in use: the download has one size.
+      stream_.fill(each->status.data(), each->status.size(), 0);
       idle_.push_back(each.get());
+    }
+    stream_.wait();
   }
 
   [[nodiscard]] bool has_room() const { return !idle_.empty(); }

@@ -261,6 +261,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   } else {
     run(*one);
   }
+  one->finish(); // throws what the work threw
   const auto counts = one->counts();
   if (counts.keyframes == 0)
     throw std::runtime_error(setup.source + " has no usable keyframe"

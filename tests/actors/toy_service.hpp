@@ -26,6 +26,7 @@ struct threaded_config : caf::actor_system_config {
   explicit threaded_config(size_t threads = 4) {
     register_messages(*this);
     set("scheduler.max-threads", threads);
+    set("scheduler.policy", caf::atom("sharing")); // as `tessera serve` has it
   }
 };
 

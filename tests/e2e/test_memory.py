@@ -3,6 +3,8 @@ memory behaves on real frames is measured by tests/bench/memory.py."""
 
 import urllib.parse
 
+import pytest
+
 from support import service
 
 
@@ -18,6 +20,12 @@ def held(running):
     }
 
 
+def as_before(now, first):
+    """Blocks' meshes keep the room of larger ones that they were, and which ones those were depends on when the region was meshed."""
+    assert now["field"] == pytest.approx(first["field"], rel=0.01)
+    assert now | {"field": 0} == first | {"field": 0}
+
+
 def send(tessera, folder, running):
     status, _, err = service.run(tessera, "publish", f"rgbd:{folder}", "--to", running.url, "--rate", 0)
     assert status == 0, err
@@ -26,6 +34,8 @@ def send(tessera, folder, running):
 def shown(running, recording, digits):
     """Waits until the map is that of the recording and each region's newest patch is the map's."""
     running.wait(lambda: running.map()["hash"] == digits and running.map()["keyframes"] == len(recording), "the map of the recording")
+    running.wait(lambda: all(a["mailbox"] == 0 and a["state"] == "idle" for a in running.get("/v1/actors") if a["role"] != "inspector"),
+                 "nothing under way")
     running.wait(lambda: running.map()["triangles"] == running.metrics()["tessera_triangles"], "the newest patches")
 
 
@@ -38,7 +48,7 @@ def test_repeats_and_undo_leave_nothing_behind(tessera, folder, recording, wante
     for _ in range(3):
         send(tessera, folder, running)
     shown(running, recording, wanted)
-    assert held(running) == first
+    as_before(held(running), first)
     for _ in range(3):
         for camera in running.get("/v1/cameras"):
             name = urllib.parse.quote(camera["id"], safe="")
@@ -47,4 +57,4 @@ def test_repeats_and_undo_leave_nothing_behind(tessera, folder, recording, wante
         assert (empty["store"], empty["rays"], empty["cameras"]) == (0, 0, 0)
         send(tessera, folder, running)
         shown(running, recording, wanted)
-        assert held(running) == first
+        as_before(held(running), first)

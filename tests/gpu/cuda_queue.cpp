@@ -187,7 +187,7 @@ TEST_CASE("a device that fails says so to everyone who asks from then on, and cl
   CHECK_THROWS_AS(field->extract(part.region), std::runtime_error);
 }
 
-TEST_CASE("a device that is broken on purpose fails in all that it does, and closes") {
+TEST_CASE("a device that is broken on purpose fails in all that it does, and closes", "[emulated]") {
   keyframes k(1);
   auto options = small_pool();
   options.ray_lanes = 2;

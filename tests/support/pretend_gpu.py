@@ -60,7 +60,8 @@ def run(here, how):
             elif self.path == "/v1/map":
                 self.answer(200, json.dumps(how["map"] if "map" in how else {"keyframes": len(posted), "hash": f"{len(posted):032x}"}))
             elif self.path == "/metrics":
-                self.answer(200, how.get("metrics", "") + f'tessera_keyframes_refused_total{{reason="memory"}} {how.get("refused", refused)}\n')
+                counted = f'tessera_keyframes_refused_total{{reason="memory"}} {how.get("refused", refused)}\n'
+                self.answer(200, how.get("metrics", "") + counted)
             else:
                 self.answer(how.get("health", 200), "{}")
 
@@ -160,8 +161,8 @@ def broken(gpus, left):
     """A service of which some GPUs were broken on purpose."""
     log = "".join(
         f"warning drill: breaking GPU {i + 1} of {gpus} (NVIDIA)\n"
-        f"error device {i} (NVIDIA) is not used any more: device failed: a.cu:7: cudaEventQuery(event_): cudaErrorLaunchFailure (unspecified); "
-        "9 regions are filled again elsewhere\n" for i in range(gpus - left))
+        f"error device {i} (NVIDIA) is not used any more: device failed: a.cu:7: cudaEventQuery(event_): cudaErrorLaunchFailure "
+        "(unspecified); 9 regions are filled again elsewhere\n" for i in range(gpus - left))
     log += "" if left else "warning no device is left: cpu takes over\n"
     return {"map": {"keyframes": 100, "hash": hash_at(0.05)}, "log": log,
             "metrics": on_gpus(left) + f"tessera_device_failures_total {gpus - left}\n"}
@@ -196,12 +197,12 @@ def usual():
         ["--drill gpu@50,gpu@100 --gpus 2", {"serve": broken(2, 0)}],
         ["--gpus 2", {"serve": broken(2, 1)}],
         ["--drill gpu@", {"serve": broken(1, 0)}],
-        ["--voxel-size 0.05 --backend cuda --gpus 1 --memory-pool 64MiB --host-memory 0", {"serve": {"room": 4}}],
+        ["--voxel-size 0.05 --backend cuda --gpus 1 --memory-pool 64MiB --host-memory 0 --port", {"serve": {"room": 4}}],
         ["--backend cpu --port", {"serve": {}}],
-        ["--gpus 1 --memory-pool 64MiB --memory-cap 0 --port", {"serve": {"memory": 503}}],  # at rest
+        ["--gpus 1 --memory-pool 64MiB --memory-cap 0 --port", {"serve": {"memory": 567}}],  # at rest
         ["--memory-cap 1024MiB", {"serve": {**whole, "memory": 1503}}],
         ["--memory-cap 4096MiB", {"serve": {**whole, "memory": 2900}}],
-        ["tessera serve SOURCE --voxel-size 0.01 --backend cuda --gpus 1 --rate 0 --memory-pool", {"serve": whole}],
+        ["tessera serve SOURCE --voxel-size 0.01 --backend cuda --rate 0 --gpus 1 --region-size 32 --memory-pool", {"serve": whole}],
     ]
     return said
 

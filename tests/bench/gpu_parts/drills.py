@@ -15,6 +15,7 @@ from . import served
 BLOCK_BYTES = 12_288
 MIB = 1 << 20
 EMPTY_MAP = "0" * 32
+NOTHING = ("shm:/tessera_drill_nothing_",)  # a source that brings nothing: keyframes come by HTTP, or not at all
 RATE = 50  # keyframes/s: a drill finds its keyframe
 QUIET_S = 90  # until the map is whole again
 FULL = re.compile(r"out of memory|no room|memory cap")
@@ -97,7 +98,8 @@ def _survive(job, gpus, breaks):
             failed = served.total(counts, "tessera_device_failures_total")
             require(left == gpus - len(breaks), f"{left:g} GPUs are in use, not {gpus - len(breaks)}")
             require(failed == len(breaks), f"tessera_device_failures_total is {failed:g}, not {len(breaks)}")
-            require(("takes over" in service.log()) == (left == 0), "the CPU took over while a GPU was left" if left else "no device took over")
+            require(("takes over" in service.log()) == (left == 0),
+                    "the CPU took over while a GPU was left" if left else "no device took over")
             out["error"] = TAKEN_OUT.search(service.log())[1].split(";")[0][-200:]
         out["end_s"] = round(service.end(), 2)
         require("were still busy" not in service.log(), "actors were still busy at its end")
@@ -107,24 +109,17 @@ def _survive(job, gpus, breaks):
 # -- more map than memory --------------------------------------------------------------------
 
 
+# Small ones: a keyframe taken whole needs all that it touches on the GPU at once.
+SMALL_REGIONS = ("--region-size", 32)
+LEAST_POOL_MIB = 16  # a GPU is tried out before it is used, which takes 12
+
+
 def eviction(job):
-    """Pools of half the map, a quarter and so on, as long as what one keyframe needs at once fits: the same map, and what it costs."""
+    """Pools of half the map, a quarter and so on, as long as what one keyframe touches fits, and the service with an eighth: the same
+    map, and what it costs."""
     if not job.gpu:
         return
     voxel_m = min(job.options.voxels)
-    worked = []
-
-    def smaller(pool_mib):
-        def do():
-            found = _bench(job, voxel_m, pool_mib)
-            require(found is None or found["hash"] == truth["hash"], f"the map's hash is {(found or {}).get('hash')}, and the CPU's {truth['hash']}")
-            if found is None:
-                return {"pool_mib": pool_mib, "note": "one keyframe needs more at once"}
-            worked.append(pool_mib)
-            return found
-
-        return do
-
     try:
         truth = _truth(job, voxel_m)
     except served.Failed as e:
@@ -132,26 +127,39 @@ def eviction(job):
         yield "the CPU's map", lambda: require(False, reason)
         return
     whole = -(-truth["blocks"] * BLOCK_BYTES // MIB)
-    yield "room for all", smaller(2 * whole + 64)
-    for part in (2, 4, 8, 16):
-        if part > 2 and len(worked) < part.bit_length() - 1:
-            break  # the larger one did not fit
-        yield f"a pool of 1/{part} of the map's blocks", smaller(max(1, whole // part))
+    fits = []
+
+    def with_pool(pool_mib):
+        def do():
+            found = _bench(job, voxel_m, pool_mib)
+            if found is None:
+                return {"pool_mib": pool_mib, "note": "one keyframe needs more at once"}
+            require(found["hash"] == truth["hash"], f"the map's hash is {found['hash']}, and the CPU's {truth['hash']}")
+            fits.append(pool_mib)
+            return found
+
+        return do
+
+    yield "room for all", with_pool(2 * whole + 64)
+    for part in (2, 4, 8):
+        if len(fits) == part.bit_length() - 1 and whole // part >= LEAST_POOL_MIB:
+            yield f"a pool of 1/{part} of the map's blocks", with_pool(whole // part)
 
     def moved():
-        require(len(worked) > 1, "no pool smaller than the map was enough for one keyframe: nothing moved")
-        return _serve_moving(job, voxel_m, truth, worked[-1])
+        pool_mib = max(LEAST_POOL_MIB, whole // 8)
+        require(pool_mib < whole, f"the map of {whole} MiB fits into the smallest pool: nothing can move")
+        return _serve_moving(job, voxel_m, truth, pool_mib)
 
-    yield "the service with the smallest of these", moved
+    yield "the service, whose regions come one by one", moved
 
 
 def _memory_words(pool_mib):
-    return ["--memory-pool", f"{pool_mib}MiB", "--memory-cap", 0, "--host-memory", "16GiB"]
+    return ["--gpus", 1, *SMALL_REGIONS, "--memory-pool", f"{pool_mib}MiB", "--memory-cap", 0, "--host-memory", "16GiB"]
 
 
 def _bench(job, voxel_m, pool_mib):
     """None if there is too little memory."""
-    command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--threads", 1, *_memory_words(pool_mib), "--json"]
+    command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, "--threads", 1, *_memory_words(pool_mib), "--json"]
     ended = job.runner.run(command, job.limit_s("drills"))
     if ended.reason:
         if not ended.late and FULL.search(ended.err):
@@ -159,16 +167,18 @@ def _bench(job, voxel_m, pool_mib):
         raise served.Failed(ended.complaint())
     report = json.loads(ended.out.strip().splitlines()[-1])
     stages = report["stages"]["total"]
-    return {"pool_mib": pool_mib, "hash": report["map_hash"], "median_ms": stages["median_ms"], "p99_ms": stages["p99_ms"]}
+    return {"pool_mib": pool_mib, "hash": report["map_hash"], "median_ms": stages["median_ms"], "p99_ms": stages["p99_ms"],
+            **{f"moves_{way}": report["devices"][0][f"moves_{way}"] for way in ("out", "in")}}
 
 
 def _serve_moving(job, voxel_m, truth, pool_mib):
-    with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--rate", 0,
+    with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--rate", 0,
                       *_memory_words(pool_mib)) as service:
         now = service.wait_for_map(truth["keyframes"], job.limit_s("drills"))
         require(now["hash"] == truth["hash"], f"the map's hash is {now['hash']}, and the CPU's {truth['hash']}")
         counts = service.metrics()
-        out = {"pool_mib": pool_mib, "hash": now["hash"], "regions_on_host": int(served.total(counts, "tessera_device_regions", place="host")),
+        out = {"pool_mib": pool_mib, "hash": now["hash"],
+               "regions_on_host": int(served.total(counts, "tessera_device_regions", place="host")),
                "host_mib": round(served.total(counts, "tessera_device_host_bytes") / MIB, 1)}
         for way in ("out", "in"):
             out[f"moves_{way}"] = int(served.total(counts, "tessera_device_region_moves_total", direction=way))
@@ -203,7 +213,7 @@ def refusal(job):
 
 
 def _refuse(job):
-    words = ["shm:/tessera_drill_nothing_", "--voxel-size", WALL_VOXEL_M, "--backend", job.backend]
+    words = [*NOTHING, "--voxel-size", WALL_VOXEL_M, "--backend", job.backend]
     if job.gpu:
         words += ["--gpus", 1, "--memory-pool", WALL_MEMORY, "--host-memory", 0]
     else:
@@ -240,7 +250,7 @@ def _refuse(job):
 
 def _map_of(job, bodies):
     """The hash of these keyframes on the CPU."""
-    with served.serve(job.runner, job.tessera, "shm:/tessera_drill_nothing_", "--voxel-size", WALL_VOXEL_M, "--backend", "cpu") as service:
+    with served.serve(job.runner, job.tessera, *NOTHING, "--voxel-size", WALL_VOXEL_M, "--backend", "cpu") as service:
         for number, body in enumerate(bodies):
             status, answer = service.post(str(number), body)
             require(status == 200, f"the CPU refuses a wall: {answer}")
@@ -253,7 +263,7 @@ def _map_of(job, bodies):
 
 
 CAPS_MIB = (1024, 4096)
-LEAST_POOL_MIB = 64
+REST_POOL_MIB = 64
 
 
 def memory_cap(job):
@@ -265,19 +275,19 @@ def memory_cap(job):
 
     def context():
         before = _used_mib(job)
-        with served.serve(job.runner, job.tessera, "shm:/tessera_drill_nothing_", "--voxel-size", voxel_m, "--backend", job.backend, "--gpus", 1,
-                          "--memory-pool", f"{LEAST_POOL_MIB}MiB", "--memory-cap", 0) as service:
-            own["mib"] = _used_mib(job) - before
+        with served.serve(job.runner, job.tessera, *NOTHING, "--voxel-size", voxel_m, "--backend", job.backend, "--gpus", 1,
+                          "--memory-pool", f"{REST_POOL_MIB}MiB", "--memory-cap", 0) as service:
+            own["mib"] = _used_mib(job) - before - REST_POOL_MIB
             service.end()
-        return {"peak_mib": own["mib"], "note": f"a service at rest with a pool of {LEAST_POOL_MIB} MiB"}
+        return {"context_mib": own["mib"], "note": f"a service at rest, less its pool of {REST_POOL_MIB} MiB"}
 
     def capped(cap_mib):
         def do():
             require("mib" in own, "what the context takes is not known")
             truth = _truth(job, voxel_m)
             before = _used_mib(job)
-            with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--rate", 0, "--memory-pool",
-                              f"{cap_mib // 2}MiB", "--memory-cap", f"{cap_mib}MiB", "--host-memory", "16GiB") as service:
+            with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--rate", 0,
+                              "--memory-pool", f"{cap_mib // 2}MiB", "--memory-cap", f"{cap_mib}MiB", "--host-memory", "16GiB") as service:
                 peak = 0
 
                 def done():
@@ -326,7 +336,7 @@ def _truth(job, voxel_m):
     found = next((f"{row['cpu']} {row['cpu_counts']}" for row in known if row["voxel_m"] == voxel_m and "cpu" in row), None)
     if found is None:
         ended = job.runner.run([job.tessera, "hash", *job.input(voxel_m), "--backend", "cpu"], job.limit_s("drills"))
-        require(not ended.reason, ended.complaint())
+        require(not ended.reason and ended.out.strip(), ended.complaint())
         found = ended.out.strip()
     digits, *counts = found.split()
     return {"hash": digits, **{name: int(value) for name, _, value in (count.partition("=") for count in counts)}}

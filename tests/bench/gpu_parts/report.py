@@ -205,14 +205,15 @@ def _spread(part):
              " + ".join(f"{blocks:,}" for blocks in row["blocks"]), " + ".join(map(str, row["regions"])), _yes(row.get("map_is_the_cpus"))]
             for row in found]
     about = ("Two GPUs that share the map, against the better one alone:" if part["two"] else
-             "One GPU doing the work of each of two that share the map, against the whole of it; two could be as fast as the slower one, if the "
-             "host feeds both:")
+             "One GPU doing the work of each of two that share the map, against the whole of it; two could be as fast as the slower one, "
+             "if the host feeds both:")
     return ["### Two GPUs: keyframes/s, many under way", about,
             _table(["voxel", *ways, "two over one", "blocks", "regions", "map is the CPU's"], rows)]
 
 
-DRILL_FIGURES = {"note": "{}", "whole_again_s": "whole again after {:g} s", "gpus_left": "GPUs left: {}", "error": "`{}`", "pool_mib": "pool {} MiB",
-                 "median_ms": "median {:.3f} ms", "p99_ms": "99 % {:.3f} ms", "moves_out": "moved out {}", "moves_in": "back {}",
+DRILL_FIGURES = {"note": "{}", "whole_again_s": "whole again after {:g} s", "gpus_left": "GPUs left: {}", "error": "`{}`",
+                 "pool_mib": "pool {} MiB", "median_ms": "median {:.3f} ms", "p99_ms": "99 % {:.3f} ms", "moves_out": "moved out {}",
+                 "moves_in": "back {}",
                  "regions_on_host": "regions on the host at the end: {}", "host_mib": "{:g} MiB there", "accepted": "accepted {}",
                  "cap_mib": "cap {} MiB", "peak_mib": "peak {} MiB", "context_mib": "context {} MiB", "refused": "refused {}",
                  "reason_given": "\"{}\"", "room_after_retracting": "room again after retracting all: {}", "end_s": "ended in {:g} s"}
