@@ -163,6 +163,7 @@ def test_each_case_is_checked_on_its_own_and_its_result_is_told(pretended):
         ["--tool initcheck", {"out": pretend_gpu.PASSED + FOUND, "status": 9}],
         [f"--racecheck-num-workers 2 {program} meshes", {"out": pretend_gpu.PASSED + race}],
         [f"kns=7tessera {program} a keyframe", {"out": no_race, "err": "FAILED\n", "status": 42}],
+        [f"{program} meshes", {"out": pretend_gpu.PASSED + f"========= Error: {sanitizers.NO_GPU}\n", "status": 255}],
         ["memcheck", {"out": "========= Error: no device\n", "status": 1}],
         ["synccheck", {"out": pretend_gpu.PASSED}],
     ])
@@ -175,8 +176,8 @@ def test_each_case_is_checked_on_its_own_and_its_result_is_told(pretended):
     assert states["initcheck"] == [("found", True)] * 3
     failures = "\n".join(part["failures"])
     assert 'initcheck: 3 found in "meshes"' in failures and "Uninitialized __global__ memory read of size 8 bytes / at run_items" in failures
-    assert 'racecheck: 2 found in "meshes": Error: Race reported' in failures and failures.count("it gave no summary") == 3
-    assert "did not end" not in failures and failures.count("ended with 1") == 3
+    assert 'racecheck: 2 found in "meshes": Error: Race reported' in failures and failures.count("it gave no summary") == 2
+    assert "did not end" not in failures and failures.count("ended with 1") == 2 and failures.count("meshes: it used no GPU") == 2
     assert "| racecheck | 3 | 1 | 1 | 0 | 1 |" in text
     assert not any("TESSERA_TEST_BATCHES" in call for call in pretended.calls())
 

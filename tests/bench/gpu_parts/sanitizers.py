@@ -24,6 +24,7 @@ FIRST_PORT, PORTS_EACH = 49152, 10  # a tool and its program find each other thr
 SUMMARY = re.compile(r"(?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)")
 TOLD = re.compile(r"^========= +(?!COMPUTE-SANITIZER|ERROR SUMMARY|RACECHECK SUMMARY)(\S.*)$", re.MULTILINE)
 TOLD_LINES = 4
+NO_GPU = "Target application terminated before first instrumented API call"
 
 
 def measure(job, data, failures):
@@ -106,6 +107,8 @@ def _judge(job, ended):
         return {"state": "not done", "reason": ended.reason}
     if counts and max(counts) > 0:
         return {"state": "found", "found": max(counts), "reason": " / ".join(said)}
+    if NO_GPU in ended.out + ended.err:
+        return {"state": "failed", "reason": f"{ended.command}: it used no GPU; cases that never do are tagged [emulated]"}
     reason = checks.why_not(job, ended) or ("" if counts else f"{ended.command}: it gave no summary")
     return {"state": "failed", "reason": reason} if reason else {"state": "clean", "reason": ""}
 
