@@ -21,7 +21,7 @@ struct field_options {
   uint64_t host_bytes = 0;
   /// Regions on the device at once, at most; each takes 4 bytes for each block that it could have, all of them a sixteenth of the
   /// pool at most.
-  uint32_t most_regions = 65536;
+  uint32_t most_regions = 262144;
   /// Keyframes whose rays are made at once; each has a stream and a thread.
   uint32_t ray_lanes = 4;
   /// Threads that help to copy a keyframe's points into pinned memory.
