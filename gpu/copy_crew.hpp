@@ -1,11 +1,7 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
-#include <deque>
-#include <mutex>
-#include <thread>
-#include <vector>
+#include <memory>
 
 namespace tessera {
 
@@ -26,21 +22,9 @@ public:
   static constexpr size_t least_piece = size_t{256} << 10;
 
 private:
-  struct order; ///< of one copy()
-  struct piece {
-    order* of;
-    std::byte* to;
-    const std::byte* from;
-    size_t bytes;
-  };
-  void work();
-  static void do_piece(const piece& p);
-
-  std::mutex mutex_;
-  std::condition_variable wanted_;
-  std::deque<piece> waiting_;
-  bool stopping_ = false;
-  std::vector<std::jthread> helpers_; ///< last: they use all of the above
+  struct threads;
+  size_t helpers_;
+  std::unique_ptr<threads> pool_; ///< null: there are no helpers
 };
 
 } // namespace tessera

@@ -314,7 +314,7 @@ private:
       store_.touch(region, batch);
       region.changed = true;
       const fuse_options& options = on.request.options;
-      store_.foresee_around(key, [&options](region_key next) {
+      store_.foresee_around(key, region, [&options](region_key next) {
         return owner_of(region_name(next.x, next.y, next.z), options.shares) == options.share;
       });
     }

@@ -127,8 +127,7 @@ public:
   /// keyframe that comes to a region without one is done twice. `wanted` says of a region whether it belongs to this device.
   /// Others that use the fields may be under way.
   template <class Wanted>
-  void foresee_around(region_key key, Wanted wanted) {
-    region_record& middle = regions_.at(key);
+  void foresee_around(region_key key, region_record& middle, Wanted wanted) {
     if (std::exchange(middle.surrounded, true))
       return;
     for (int32_t n = 0; n < 27 && 2 * free_slots_.size() > slots_; ++n) {

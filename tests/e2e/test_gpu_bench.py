@@ -213,20 +213,8 @@ def test_what_does_not_end_under_a_sanitizer_is_told(pretended):
 
 def test_sanitizers_that_are_interrupted_end_with_all_they_started(pretended):
     pretend_gpu.install(pretended.programs, ["--tool racecheck", {"hang": True}])
-    running = subprocess.Popen(
-        command(pretended.folder, pretended.programs / "tessera", "SOURCE", "--only", "sanitizers", "--jobs", "1"), stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "PATH": str(pretended.programs)})
-    hangs = pretended.programs / "hangs"
-    for _ in range(600):
-        if hangs.exists():
-            break
-        time.sleep(0.05)
-    running.send_signal(signal.SIGTERM)
-    err = running.communicate(timeout=30)[1]
-    assert running.returncode == 1 and not err
-    part = json.loads((pretended.out / "report.json").read_text())["parts"]["sanitizers"]
+    part = interrupted(pretended, "--only", "sanitizers", "--jobs", "1")["parts"]["sanitizers"]
     assert part["failures"] == ["interrupted"] and [len(run["cases"]) for run in part["tools"].values()] == [3, 0, 3, 3]
-    assert [gone(int(pid)) for pid in hangs.read_text().split()] == [True, True]
 
 
 def test_each_case_of_the_tests_can_be_named(tessera):
@@ -309,11 +297,11 @@ def gone(pid):
     return False
 
 
-def test_what_is_known_when_it_is_stopped_is_written(pretended):
-    pretend_gpu.install(pretended.programs, ["test_gpu_cuda", {"hang": True}])
+def interrupted(pretended, *more):
+    """The report of a run that was ended when a program hung, and left none behind."""
     running = subprocess.Popen(
-        command(pretended.folder, pretended.programs / "tessera", "SOURCE"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PATH": str(pretended.programs)})
+        command(pretended.folder, pretended.programs / "tessera", "SOURCE", *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "PATH": str(pretended.programs)})
     hangs = pretended.programs / "hangs"
     for _ in range(600):
         if hangs.exists():
@@ -322,9 +310,14 @@ def test_what_is_known_when_it_is_stopped_is_written(pretended):
     running.send_signal(signal.SIGTERM)
     err = running.communicate(timeout=30)[1]
     assert running.returncode == 1 and not err
-    report = json.loads((pretended.out / "report.json").read_text())
-    assert report["parts"]["tests"]["failures"] == ["interrupted"] and "bench" not in report["parts"]
     assert [gone(int(pid)) for pid in hangs.read_text().split()] == [True, True]
+    return json.loads((pretended.out / "report.json").read_text())
+
+
+def test_what_is_known_when_it_is_stopped_is_written(pretended):
+    pretend_gpu.install(pretended.programs, ["test_gpu_cuda", {"hang": True}])
+    report = interrupted(pretended)
+    assert report["parts"]["tests"]["failures"] == ["interrupted"] and "bench" not in report["parts"]
 
 
 def test_arguments_that_cannot_be_are_refused(pretended):

@@ -4,6 +4,7 @@
 
 #include <numeric>
 #include <random>
+#include <thread>
 
 using namespace tessera;
 
