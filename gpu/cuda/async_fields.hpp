@@ -46,7 +46,9 @@ struct torn_keyframe : std::runtime_error {
 
 /// How a keyframe is taken whole.
 struct fuse_options {
-  bool mesh = false;      ///< meshes the regions that it changed; their meshes stay in device memory until the next batch
+  /// Meshes the regions that it changed; their meshes stay in device memory until the next batch. Keyframes that wait at the same
+  /// time are meshed, and answered, together.
+  bool mesh = false;
   bool keep_rays = false; ///< the report holds the rays
   bool times = false;     ///< the report tells how long each stage took
   /// Of several devices that share a map each takes the keyframe, and of its regions those that owner_of() gives to its number.
@@ -61,9 +63,10 @@ struct fuse_report {
   ray_counts counts;
   uint64_t beyond = 0; ///< rays that write nothing, or leave the map
   uint64_t rays = 0;
-  std::vector<ray> kept;                                               ///< the rays, if asked for
-  std::vector<region_key> regions;                                     ///< that it touched
-  uint64_t vertices = 0, triangles = 0;                                ///< of the meshes of these regions, if asked for
+  std::vector<ray> kept;           ///< the rays, if asked for
+  std::vector<region_key> regions; ///< that it touched
+  uint32_t meshed = 0; ///< keyframes whose regions were meshed with it, its own included; 0: they were with a later one's
+  uint64_t vertices = 0, triangles = 0;                                ///< of the meshes of these regions
   double upload_ms = 0, rays_ms = 0, integrate_ms = 0, extract_ms = 0; ///< on the device, if asked for
   uint32_t kernels = 0, copies = 0;                                    ///< given to the device for it
   uint64_t bytes_up = 0, bytes_down = 0;

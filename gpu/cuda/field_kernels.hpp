@@ -60,6 +60,14 @@ struct touch_list {
   uint32_t most;
 };
 
+/// Regions that are to be meshed: each is noted once, however many keyframes touch it.
+struct meshing_list {
+  uint32_t* noted_by; ///< by slot: the number of the last list that the region is on
+  uint32_t number;    ///< this one's; no other has the same
+  uint32_t* slots;
+  uint32_t* count; ///< null: nothing is to be meshed
+};
+
 /// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has.
 struct split_rays {
   field_view field;
@@ -69,6 +77,7 @@ struct split_rays {
   uint32_t* touched_by;      ///< by slot: the last batch that touched the region
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
+  meshing_list to_mesh;
   batch_state* state;
   uint32_t share, shares; ///< this device's, of all; see owner_of()
 
@@ -103,8 +112,11 @@ private:
       note_missing(name);
       return;
     }
-    if (atomic_load(touched_by[slot]) != batch && atomic_exchange(touched_by[slot], batch) != batch)
+    if (atomic_load(touched_by[slot]) != batch && atomic_exchange(touched_by[slot], batch) != batch) {
       touched_regions[append(state->regions)] = slot;
+      if (to_mesh.count != nullptr && atomic_exchange(to_mesh.noted_by[slot], to_mesh.number) != to_mesh.number)
+        to_mesh.slots[append(*to_mesh.count)] = slot;
+    }
     const uint32_t at = append(state->touches);
     if (at < out.most)
       out.touches[at] = {i, slot};

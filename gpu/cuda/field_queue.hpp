@@ -183,6 +183,7 @@ private:
     std::exception_ptr failure;
     for (;;) {
       std::vector<request> batch;
+      bool more = false;
       await_next();
       {
         std::unique_lock lock(mutex_);
@@ -195,6 +196,8 @@ private:
         if (!waiting_.empty() && waiting_.front().what == task::fuse && keyframes_.has_room()) {
           batch.push_back(std::move(waiting_.front()));
           waiting_.pop_front();
+          more = !waiting_.empty() && waiting_.front().what == task::fuse
+                 && std::get<fuse_request>(waiting_.front().answer).options.mesh;
         } else if (keyframes_.is_idle()) {
           batch = take_batch();
         }
@@ -204,7 +207,7 @@ private:
         continue;
       }
       if (batch[0].what == task::fuse) {
-        start_keyframe(batch[0], failure);
+        start_keyframe(batch[0], more, failure);
         continue;
       }
       ++batches_;
@@ -214,12 +217,12 @@ private:
       finish_keyframe(failure);
   }
 
-  void start_keyframe(request& r, std::exception_ptr& failure) {
+  void start_keyframe(request& r, bool more, std::exception_ptr& failure) {
     if (failure)
       return fail(r, failure);
     auto& asked = std::get<fuse_request>(r.answer);
     try {
-      keyframes_.start(asked);
+      keyframes_.start(asked, more);
       return;
     } catch (const std::bad_alloc&) {
       return asked.answer({}, std::current_exception());

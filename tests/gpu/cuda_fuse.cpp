@@ -6,6 +6,7 @@
 #include "gpu/offline_map.hpp"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 using namespace tessera;
@@ -37,6 +38,20 @@ std::vector<keyframe> some_keyframes(std::mt19937& random, size_t count) {
     out.push_back(random_keyframe(random));
   return out;
 }
+
+/// A keyframe whose memory changes while it is copied.
+class torn_body final : public keyframe_body {
+public:
+  explicit torn_body(std::shared_ptr<const keyframe_body> from) : from_(std::move(from)) {}
+  [[nodiscard]] std::span<const float> points() const override { return from_->points(); }
+  [[nodiscard]] std::span<const uint8_t> colours() const override { return from_->colours(); }
+  [[nodiscard]] uint32_t channels() const override { return from_->channels(); }
+  [[nodiscard]] std::span<const float> confidence() const override { return from_->confidence(); }
+  [[nodiscard]] std::string torn() const override { return "its segment shrank"; }
+
+private:
+  std::shared_ptr<const keyframe_body> from_;
+};
 
 /// The map of the CPU takes a keyframe; the device's is told which regions there are.
 void add_to_cpu(two_worlds& both, const keyframe& frame, int sign = 1) {
@@ -136,6 +151,94 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
       both.check_fields();
       both.check_meshes();
     }
+}
+
+TEST_CASE("keyframes that wait at the same time are meshed together, eight at most") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    auto options = small_pool();
+    options.ray_lanes = 3;
+    two_worlds both(device, map_of(32), options);
+    const auto frames = some_keyframes(random, 11);
+    for (const auto& frame : frames) { // afterwards none is left out for want of a region
+      fuse(*both.fields, frame).get();
+      add_to_cpu(both, frame);
+    }
+    // The device is held up until all of them wait.
+    std::promise<void> all_wait;
+    std::promise<void> held;
+    both.fields->stats({0, 0, 0}, [&](const field_stats&, const std::exception_ptr&) {
+      held.set_value();
+      all_wait.get_future().wait();
+    });
+    held.get_future().wait();
+    std::vector<report_future> reports;
+    for (size_t i = 0; i < frames.size(); ++i)
+      reports.push_back(fuse(*both.fields, frames[i], {.mesh = i != 9}));
+    all_wait.set_value();
+    // Eight, one that another follows which is not meshed, that one, and the last.
+    const std::vector<uint32_t> expected{0, 0, 0, 0, 0, 0, 0, 8, 1, 0, 1};
+    std::set<region_key> touched;
+    for (size_t i = 0; i < frames.size(); ++i) {
+      const auto report = reports[i].get();
+      CHECK(report.meshed == expected[i]);
+      add_to_cpu(both, frames[i]);
+      touched.insert(report.regions.begin(), report.regions.end());
+      uint64_t vertices = 0, triangles = 0;
+      for (const auto region : touched) {
+        const auto surface = both.cpu.field->extract(region);
+        vertices += surface->vertices();
+        triangles += surface->triangles();
+      }
+      CHECK(report.vertices == (expected[i] > 0 ? vertices : 0));
+      CHECK(report.triangles == (expected[i] > 0 ? triangles : 0));
+      if (expected[i] > 0 || i == 9)
+        touched.clear();
+    }
+    both.check_fields();
+    both.check_meshes();
+  }
+}
+
+TEST_CASE("where the last of a group cannot be taken, the others are meshed all the same") {
+  std::mt19937 random(11);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    auto options = small_pool();
+    options.ray_lanes = 3;
+    two_worlds both(device, map_of(32), options);
+    const auto frames = some_keyframes(random, 3);
+    std::promise<void> all_wait;
+    std::promise<void> held;
+    both.fields->stats({0, 0, 0}, [&](const field_stats&, const std::exception_ptr&) {
+      held.set_value();
+      all_wait.get_future().wait();
+    });
+    held.get_future().wait();
+    auto torn = frames[2];
+    torn.body = std::make_shared<torn_body>(torn.body);
+    auto first = fuse(*both.fields, frames[0], {.mesh = true}), second = fuse(*both.fields, frames[1], {.mesh = true}),
+         last = fuse(*both.fields, torn, {.mesh = true});
+    all_wait.set_value();
+    CHECK_THROWS_WITH(last.get(), "its segment shrank");
+    CHECK(first.get().meshed == 0);
+    const auto report = second.get();
+    CHECK(report.meshed == 2);
+    add_to_cpu(both, frames[0]);
+    add_to_cpu(both, frames[1]);
+    uint64_t triangles = 0;
+    for (const auto& each : both.cpu.meshes())
+      triangles += each.surface->triangles();
+    CHECK(report.triangles == triangles);
+    both.check_fields();
+    CHECK_NOTHROW(fuse(*both.fields, frames[2], {.mesh = true}).get());
+    add_to_cpu(both, frames[2]);
+    both.check_fields();
+    both.check_meshes();
+  }
 }
 
 TEST_CASE("a keyframe taken whole for which there is no room is refused, and nothing of it stays") {
@@ -257,18 +360,6 @@ TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyfr
 }
 
 TEST_CASE("a keyframe whose memory changes while it is copied is refused, and the device goes on") {
-  class torn_body final : public keyframe_body {
-  public:
-    explicit torn_body(std::shared_ptr<const keyframe_body> from) : from_(std::move(from)) {}
-    [[nodiscard]] std::span<const float> points() const override { return from_->points(); }
-    [[nodiscard]] std::span<const uint8_t> colours() const override { return from_->colours(); }
-    [[nodiscard]] uint32_t channels() const override { return from_->channels(); }
-    [[nodiscard]] std::span<const float> confidence() const override { return from_->confidence(); }
-    [[nodiscard]] std::string torn() const override { return "its segment shrank"; }
-
-  private:
-    std::shared_ptr<const keyframe_body> from_;
-  };
   std::mt19937 random(3);
   for (const auto& device : devices()) {
     INFO(device.name);

@@ -1,0 +1,72 @@
+#pragma once
+
+#include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/field_kernels.hpp"
+#include "gpu/cuda/ray_lane.hpp"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace tessera::cuda {
+
+/// A keyframe that is to be taken whole.
+struct fuse_request {
+  std::shared_ptr<const keyframe_body> body;
+  pose world_from_camera;
+  fuse_options options;
+  keyframe_device::fused answer;
+};
+
+/// What comes down in one piece of a keyframe.
+struct keyframe_status {
+  batch_state state;
+  ray_totals totals;
+};
+static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
+
+/// A keyframe under way, and what a device needs for it.
+template <device_like Device>
+struct keyframe_lane {
+  using mark = typename Device::mark;
+  /// What recorded work depends on: where buffers are, which nothing can change but an allocation, and what is asked for.
+  struct work_key {
+    uint64_t allocations;
+    bool times;
+    bool operator==(const work_key&) const = default;
+  };
+  /// What is done to the fields once the touches are known.
+  struct recorded_work {
+    typename Device::recording work;
+    std::optional<work_key> made_for;
+  };
+
+  ray_lane<Device> rays;
+  device_buffer<Device, ray_walk> walks;
+  device_buffer<Device, uint8_t> status; ///< keyframe_status, and after it the slots of all regions that are touched
+  pinned_buffer<Device, uint8_t> status_down;
+  mark begun, uploaded, rays_done, integrated, all_done;
+  recorded_work integrating, meshing_too;
+  walk_frame frame;
+  uint32_t most_touches = 0; ///< that there was room for
+  bool counted = false;      ///< the store knows what it took and touched
+  uint32_t group = 0;        ///< of keyframes that are meshed together; 0: it is not meshed
+  bool meshes_group = false; ///< it is the last of its group
+  std::vector<region_key> touched;
+  fuse_request request;
+  fuse_report report;
+
+  keyframe_lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
+    : rays(device, map, crew), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)),
+      status_down(device, status.size()), begun(device), uploaded(device), rays_done(device), integrated(device),
+      all_done(device), integrating{typename Device::recording(device), {}}, meshing_too{typename Device::recording(device), {}} {
+  }
+  [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
+  [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
+  [[nodiscard]] uint32_t* slots_on_device() const { return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status)); }
+  [[nodiscard]] const ray_totals& totals() const { return reinterpret_cast<keyframe_status*>(status_down.data())->totals; }
+  [[nodiscard]] batch_state& state() const { return reinterpret_cast<keyframe_status*>(status_down.data())->state; }
+  [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
+};
+
+} // namespace tessera::cuda
