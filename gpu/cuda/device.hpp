@@ -33,10 +33,11 @@ concept device_like = requires(D d, void* p, size_t n) {
   typename D::stream;
   typename D::mark;                               // a point in a stream's work; made from a device
   typename D::recording;                          // work that is done again and again; made from a device
-} && requires(typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n, const uint32_t* in,
+} && requires(D d, typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n, const uint32_t* in,
               const uint64_t* terms, uint64_t* sums) {
   s.upload(to, from, n);     // pinned host memory to the device
   s.download(to, from, n);   // and back
+  s.fetch(to, d, from, n);   // memory of another device, or of this one, to this one
   s.fill(to, n, uint8_t{});  // sets bytes
   s.launch(n, any_kernel{});                // items 0 .. n - 1
   s.launch_each(in, n, any_kernel{});       // items 0 .. *in * n - 1; *in is read on the device when the kernel starts

@@ -68,7 +68,18 @@ struct meshing_list {
   uint32_t* count; ///< null: nothing is to be meshed
 };
 
-/// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has.
+/// Where rays go that touch regions of other devices: a list for each of these, this device left out.
+struct hand_over {
+  ray* rays; ///< most_each for each device; null: nothing is handed over
+  uint32_t most_each;
+  uint32_t* counts; ///< by share
+
+  [[nodiscard]] TESSERA_HD ray* list_for(uint32_t share, uint32_t own_share) const {
+    return rays + uint64_t{share < own_share ? share : share - 1} * most_each;
+  }
+};
+
+/// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has, and the devices that have others.
 struct split_rays {
   field_view field;
   touch_list out;
@@ -78,6 +89,7 @@ struct split_rays {
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
   meshing_list to_mesh;
+  hand_over to_others;
   batch_state* state;
   uint32_t share, shares; ///< this device's, of all; see owner_of()
 
@@ -96,16 +108,24 @@ struct split_rays {
       low[axis] = lattice::floor_div(low[axis] - lattice::apron, field.region_voxels);
       high[axis] = lattice::floor_div(high[axis], field.region_voxels);
     }
+    uint64_t others = 0; // a bit for each share
     for (int32_t z = low[2]; z <= high[2]; ++z)
       for (int32_t y = low[1]; y <= high[1]; ++y)
-        for (int32_t x = low[0]; x <= high[0]; ++x)
-          touch_region(region_name(x, y, z), static_cast<uint32_t>(i));
+        for (int32_t x = low[0]; x <= high[0]; ++x) {
+          const uint64_t name = region_name(x, y, z);
+          if (const uint32_t owner = shares > 1 ? owner_of(name, shares) : share; owner != share)
+            others |= uint64_t{1} << owner;
+          else
+            touch_region(name, static_cast<uint32_t>(i));
+        }
+    if (to_others.rays != nullptr)
+      for (uint32_t other = 0; others != 0; ++other, others >>= 1)
+        if ((others & 1) != 0)
+          to_others.list_for(other, share)[append(to_others.counts[other])] = r;
   }
 
 private:
   TESSERA_HD void touch_region(uint64_t name, uint32_t i) const {
-    if (shares > 1 && owner_of(name, shares) != share)
-      return;
     const uint32_t slot = field.slot_of(name);
     if (slot == no_slot) {
       append(state->missing);

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <set>
+#include <stdexcept>
 
 namespace tessera::cuda {
 
@@ -34,7 +35,8 @@ public:
                  copy_crew& crew, uint32_t lanes)
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
       store_(store), meshes_(meshes), touched_by_(device, store.slots()), noted_by_(device, store.slots()),
-      group_slots_(device, store.slots()), group_count_(device, 1), touches_(device), listed_(device), place_(device) {
+      group_slots_(device, store.slots()), group_count_(device, 1), lending_(device), touches_(device), listed_(device),
+      place_(device) {
     stream_.fill(touched_by_.data(), store_.slots() * sizeof(uint32_t), 0);
     stream_.fill(noted_by_.data(), store_.slots() * sizeof(uint32_t), 0);
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
@@ -91,6 +93,7 @@ public:
     idle_.push_back(&on);
     integrated done{std::move(on.request), std::move(on.report)};
     on.request = {};
+    done.request.rays.reset(); // so that their memory can be used again
     if (refusal)
       done.request.answer({}, refusal);
     else if (on.group == 0)
@@ -126,16 +129,44 @@ private:
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
 
   void begin_rays(lane& on, const fuse_request& request) {
+    on.rays.work().fill(on.status.data(), sizeof(keyframe_status), 0);
+    on.lent = nullptr;
+    on.fetched = 0;
+    if (request.rays)
+      return fetch_rays(on, request);
     const keyframe_body& body = *request.body;
     on.walks.ensure(body.size());
     const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
     const bool times = request.options.times;
-    on.rays.work().fill(on.status.data(), sizeof(keyframe_status), 0);
+    if (const uint32_t others = request.hand_on ? request.options.shares - 1 : 0; others != 0) {
+      on.most_lent = static_cast<uint32_t>(body.size());
+      on.lent = lending_.take(body.size() * others, 2 * lanes_.size());
+    }
     const auto copied = on.rays.add(body, request.world_from_camera, pinned, &on.on_device()->totals, times ? &on.begun : nullptr,
                                     times ? &on.uploaded : nullptr);
     on.rays.work().set(on.rays_done);
     on.report.copies = copied.copies;
     on.report.bytes_up = copied.bytes;
+  }
+
+  void fetch_rays(lane& on, const fuse_request& request) {
+    const auto& lent = dynamic_cast<const lent_rays<Device>&>(*request.rays); // fuse_handed() has seen to it
+    const bool times = request.options.times;
+    on.fetched = lent.size();
+    on.walks.ensure(on.fetched);
+    stream& fetching = on.rays.work();
+    if (times)
+      fetching.set(on.begun);
+    on.rays.fetch(lent.owner(), lent.data(), lent.size());
+    if (times)
+      fetching.set(on.uploaded);
+    fetching.set(on.rays_done);
+    on.report.copies = 1;
+    on.report.bytes_up = lent.size() * sizeof(ray);
+  }
+
+  [[nodiscard]] hand_over lists_for_others(const lane& on) const {
+    return {on.lent ? on.lent->data() : nullptr, on.most_lent, on.on_device()->handed};
   }
 
   /// The last of a group is one that none follows, or with which it is full.
@@ -158,7 +189,7 @@ private:
   /// `again`: the rays are there already, and the host sees to the mesh.
   void begin_fields(lane& on, const fuse_options& options, bool again = false) {
     const bool mesh = on.meshes_group && !again;
-    make_room_for_touches(std::max(2 * on.rays.points() + 1024, most_touches_));
+    make_room_for_touches(std::max(2 * std::max(on.rays.points(), on.fetched) + 1024, most_touches_));
     if (mesh)
       make_room_for_meshes();
     stream_.after(on.rays_done);
@@ -173,15 +204,27 @@ private:
     const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
     const meshing_list to_mesh{noted_by_.data(), on.group, group_slots_.data(),
                                on.group != 0 && !again ? group_count_.data() : nullptr};
-    const split_rays split{field,   touches, on.frame,      on.rays.rays(), touched_by_.data(), batch_, on.slots_on_device(),
-                           to_mesh, state,   options.share, options.shares};
+    const split_rays split{field,
+                           touches,
+                           on.frame,
+                           on.rays.rays(),
+                           touched_by_.data(),
+                           batch_,
+                           on.slots_on_device(),
+                           to_mesh,
+                           again ? hand_over{} : lists_for_others(on),
+                           state,
+                           options.share,
+                           options.shares};
     const uint32_t* rays = &on.on_device()->totals.cells;
-    if (again) {
+    if (again)
       stream_.fill(state, sizeof(batch_state), 0);
+    if (on.fetched != 0)
+      stream_.launch(on.fetched, split);
+    else if (again)
       stream_.launch_each(rays, 1, split);
-    } else {
+    else
       stream_.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
-    }
     auto& recorded = mesh ? on.meshing_too : on.integrating;
     if (const typename lane::work_key key{device_.allocations(), options.times}; recorded.made_for != key) {
       recorded.made_for.reset();
@@ -240,8 +283,8 @@ private:
   /// if there is no room.
   void settle(lane& on, uint64_t& batch) {
     const fuse_options options = on.request.options;
-    on.report.counts = ray_lane<Device>::counts_of(on.totals(), on.rays.points());
-    on.report.rays = on.totals().cells;
+    on.report.counts = ray_lane<Device>::counts_of(on.on_host().totals, on.rays.points());
+    on.report.rays = on.on_host().totals.cells;
     for (;;) {
       count(on, ++batch);
       if (on.state().goes_ahead(on.most_touches))
@@ -260,6 +303,20 @@ private:
       read_times(on);
     if (options.keep_rays)
       on.report.kept = on.rays.download(on.report.rays);
+    if (on.lent)
+      hand_on(on);
+  }
+
+  void hand_on(lane& on) {
+    const fuse_options& options = on.request.options;
+    const hand_over lists = lists_for_others(on);
+    std::vector<std::shared_ptr<const handed_rays>> out(options.shares);
+    for (uint32_t share = 0; share < options.shares; ++share)
+      if (share != options.share)
+        out[share] = std::make_shared<lent_rays<Device>>(device_, on.lent, lists.list_for(share, options.share),
+                                                         on.on_host().handed[share]);
+    on.lent = nullptr;
+    on.request.hand_on(std::move(out));
   }
 
   /// Tells the store what a keyframe that is done took and touched, before anything else moves.
@@ -413,6 +470,7 @@ private:
   std::set<uint32_t> outdated_; ///< groups for which the list on the device may be wrong: regions have moved since
   device_buffer<Device, uint32_t> touched_by_, noted_by_;
   device_buffer<Device, uint32_t> group_slots_, group_count_; ///< regions that keyframes of the group touch
+  lending_pool<Device> lending_;
   device_buffer<Device, touch> touches_;
   device_buffer<Device, listed_block> listed_;
   device_buffer<Device, uint32_t> place_;

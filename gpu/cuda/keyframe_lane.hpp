@@ -2,6 +2,7 @@
 
 #include "gpu/cuda/async_fields.hpp"
 #include "gpu/cuda/field_kernels.hpp"
+#include "gpu/cuda/lent_rays.hpp"
 #include "gpu/cuda/ray_lane.hpp"
 
 #include <memory>
@@ -10,18 +11,21 @@
 
 namespace tessera::cuda {
 
-/// A keyframe that is to be taken whole.
+/// A keyframe that is to be taken whole: its points, or rays that another device made of them.
 struct fuse_request {
   std::shared_ptr<const keyframe_body> body;
+  std::shared_ptr<const handed_rays> rays;
   pose world_from_camera;
   fuse_options options;
   keyframe_device::fused answer;
+  keyframe_device::handed hand_on;
 };
 
 /// What comes down in one piece of a keyframe.
 struct keyframe_status {
   batch_state state;
   ray_totals totals;
+  uint32_t handed[most_shares]; ///< rays for each of the devices that share the map
 };
 static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
 
@@ -48,11 +52,14 @@ struct keyframe_lane {
   mark begun, uploaded, rays_done, integrated, all_done;
   recorded_work integrating, meshing_too;
   walk_frame frame;
+  size_t fetched = 0;        ///< rays that another device made; 0: they are made here
   uint32_t most_touches = 0; ///< that there was room for
   bool counted = false;      ///< the store knows what it took and touched
   uint32_t group = 0;        ///< of keyframes that are meshed together; 0: it is not meshed
   bool meshes_group = false; ///< it is the last of its group
   std::vector<region_key> touched;
+  std::shared_ptr<typename lending_pool<Device>::memory> lent; ///< rays for other devices
+  uint32_t most_lent = 0;                                      ///< to each of them
   fuse_request request;
   fuse_report report;
 
@@ -64,8 +71,8 @@ struct keyframe_lane {
   [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
   [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
   [[nodiscard]] uint32_t* slots_on_device() const { return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status)); }
-  [[nodiscard]] const ray_totals& totals() const { return reinterpret_cast<keyframe_status*>(status_down.data())->totals; }
-  [[nodiscard]] batch_state& state() const { return reinterpret_cast<keyframe_status*>(status_down.data())->state; }
+  [[nodiscard]] keyframe_status& on_host() const { return *reinterpret_cast<keyframe_status*>(status_down.data()); }
+  [[nodiscard]] batch_state& state() const { return on_host().state; }
   [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
 };
 

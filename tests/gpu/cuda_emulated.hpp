@@ -131,6 +131,14 @@ public:
     explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) { device.check(); }
     void upload(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
     void download(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
+    void fetch(void* to, emulated_device& owner, const void* from, size_t bytes) {
+      later([=, &owner] {
+        owner.begin();
+        if (bytes != 0)
+          std::memcpy(to, from, bytes);
+        owner.end();
+      });
+    }
     void fill(void* to, size_t bytes, uint8_t value) {
       later([=] {
         if (bytes != 0)
