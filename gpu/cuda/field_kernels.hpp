@@ -60,14 +60,6 @@ struct touch_list {
   uint32_t most;
 };
 
-/// Regions that are to be meshed: each is noted once, however many keyframes touch it.
-struct meshing_list {
-  uint32_t* noted_by; ///< by slot: the number of the last list that the region is on
-  uint32_t number;    ///< this one's; no other has the same
-  uint32_t* slots;
-  uint32_t* count; ///< null: nothing is to be meshed
-};
-
 /// Where rays go that touch regions of other devices: a list for each of these, this device left out.
 struct hand_over {
   ray* rays; ///< most_each for each device; null: nothing is handed over
@@ -88,7 +80,6 @@ struct split_rays {
   uint32_t* touched_by;      ///< by slot: the last batch that touched the region
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
-  meshing_list to_mesh;
   hand_over to_others;
   batch_state* state;
   uint32_t share, shares; ///< this device's, of all; see owner_of()
@@ -132,11 +123,8 @@ private:
       note_missing(name);
       return;
     }
-    if (atomic_load(touched_by[slot]) != batch && atomic_exchange(touched_by[slot], batch) != batch) {
+    if (atomic_load(touched_by[slot]) != batch && atomic_exchange(touched_by[slot], batch) != batch)
       touched_regions[append(state->regions)] = slot;
-      if (to_mesh.count != nullptr && atomic_exchange(to_mesh.noted_by[slot], to_mesh.number) != to_mesh.number)
-        to_mesh.slots[append(*to_mesh.count)] = slot;
-    }
     const uint32_t at = append(state->touches);
     if (at < out.most)
       out.touches[at] = {i, slot};
@@ -233,6 +221,18 @@ private:
   }
 };
 
+/// Regions that changed since a mesh was last made. Each is noted once, however many keyframes touch it.
+struct changed_regions {
+  uint32_t* noted; ///< by slot: not 0 if it is on the list
+  uint32_t* slots;
+  uint32_t* count; ///< null: nothing is noted
+
+  TESSERA_HD void note(uint32_t slot) const {
+    if (atomic_exchange(noted[slot], 1u) == 0)
+      slots[append(*count)] = slot;
+  }
+};
+
 /// Item: a lane of a touch. Adds the ray's samples to the region, or takes them away.
 struct add_touches {
   field_view field;
@@ -241,12 +241,16 @@ struct add_touches {
   const ray* rays;
   const uint32_t* ray_numbers; ///< by ray of a touch; null: the same
   batch_state* state;
+  changed_regions changed{};
+  const uint32_t* touched_regions = nullptr; ///< which to note there; fewer than touches
 
   TESSERA_HD void operator()(uint64_t i) const {
     if (i == 0)
       state->free_left = *field.free_count;
     if (!state->goes_ahead(input.most))
       return;
+    if (changed.count != nullptr && i < state->regions)
+      changed.note(touched_regions[i]);
     const touch t = input.touches[i / touch_lanes];
     const ray_walk& w = input.walks[t.ray];
     const uint32_t slot = t.slot_and_sign & ~taken_away;

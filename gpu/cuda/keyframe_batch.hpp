@@ -34,16 +34,18 @@ public:
   keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
                  copy_crew& crew, uint32_t lanes)
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
-      store_(store), meshes_(meshes), touched_by_(device, store.slots()), noted_by_(device, store.slots()),
-      group_slots_(device, store.slots()), group_count_(device, 1), lending_(device), touches_(device), listed_(device),
-      place_(device) {
-    stream_.fill(touched_by_.data(), store_.slots() * sizeof(uint32_t), 0);
-    stream_.fill(noted_by_.data(), store_.slots() * sizeof(uint32_t), 0);
+      store_(store), meshes_(meshes), published_(device), noted_(device, store.slots()), changed_slots_(device, store.slots()),
+      changed_count_(device, 1), lending_(device), listed_(device), place_(device) {
+    stream_.fill(noted_.data(), store_.slots() * sizeof(uint32_t), 0);
+    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
+    (void)store_.view();
+    stream_.set(published_);
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
       lanes_.push_back(std::make_unique<lane>(device, map, crew, store.slots()));
     for (auto& each : lanes_) {
       // More slots come down than are in use: the download has one size.
       stream_.fill(each->status.data(), each->status.size(), 0);
+      stream_.fill(each->touched_by.data(), each->touched_by.size() * sizeof(uint32_t), 0);
       idle_.push_back(each.get());
     }
     stream_.wait();
@@ -62,6 +64,7 @@ public:
     on.frame = make_walk_frame(request.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
     try {
       begin_rays(on, request);
+      begin_split(on, request.options);
       join_group(on, request.options.mesh, more);
       begin_fields(on, request.options);
     } catch (...) {
@@ -144,7 +147,6 @@ private:
     }
     const auto copied = on.rays.add(body, request.world_from_camera, pinned, &on.on_device()->totals, times ? &on.begun : nullptr,
                                     times ? &on.uploaded : nullptr);
-    on.rays.work().set(on.rays_done);
     on.report.copies = copied.copies;
     on.report.bytes_up = copied.bytes;
   }
@@ -160,7 +162,6 @@ private:
     on.rays.fetch(lent.owner(), lent.data(), lent.size());
     if (times)
       fetching.set(on.uploaded);
-    fetching.set(on.rays_done);
     on.report.copies = 1;
     on.report.bytes_up = lent.size() * sizeof(ray);
   }
@@ -169,97 +170,108 @@ private:
     return {on.lent ? on.lent->data() : nullptr, on.most_lent, on.on_device()->handed};
   }
 
-  /// The last of a group is one that none follows, or with which it is full.
-  void join_group(lane& on, bool mesh, bool more) {
-    on.group = 0;
-    on.meshes_group = false;
-    if (!mesh)
-      return;
-    if (gathered_ == 0) {
-      if (++group_ == 0) {
-        stream_.fill(noted_by_.data(), store_.slots() * sizeof(uint32_t), 0);
-        group_ = 1;
-      }
-      stream_.fill(group_count_.data(), sizeof(uint32_t), 0);
-    }
-    on.group = group_;
-    on.meshes_group = !more || gathered_ + 1 >= most_together;
-  }
-
-  /// `again`: the rays are there already, and the host sees to the mesh.
-  void begin_fields(lane& on, const fuse_options& options, bool again = false) {
-    const bool mesh = on.meshes_group && !again;
-    make_room_for_touches(std::max(2 * std::max(on.rays.points(), on.fetched) + 1024, most_touches_));
-    if (mesh)
-      make_room_for_meshes();
-    stream_.after(on.rays_done);
-    if (++batch_ == 0) {
-      stream_.fill(touched_by_.data(), store_.slots() * sizeof(uint32_t), 0);
-      batch_ = 1;
-    }
+  /// Finds the regions that the rays touch, on the stream of the rays, so that it is done while others are integrated. `again`:
+  /// the rays were made, and handed over, before.
+  void begin_split(lane& on, const fuse_options& options, bool again = false) {
+    on.touches.ensure(std::max(2 * std::max(on.rays.points(), on.fetched) + 1024, most_touches_));
+    stream& work = on.rays.work();
+    // What is under way comes before news on the stream of the fields, and whoever looks regions up from now on after them.
+    const bool news = store_.has_news();
     const field_view field = store_.view();
+    if (news)
+      stream_.set(published_);
+    work.after(published_);
+    if (++on.keyframe_number == 0) {
+      work.fill(on.touched_by.data(), on.touched_by.size() * sizeof(uint32_t), 0);
+      on.keyframe_number = 1;
+    }
     batch_state* state = on.state_on_device();
-    report_download(on);
-    on.most_touches = static_cast<uint32_t>(touches_.size());
-    const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
-    const meshing_list to_mesh{noted_by_.data(), on.group, group_slots_.data(),
-                               on.group != 0 && !again ? group_count_.data() : nullptr};
     const split_rays split{field,
-                           touches,
+                           touches_of(on),
                            on.frame,
                            on.rays.rays(),
-                           touched_by_.data(),
-                           batch_,
+                           on.touched_by.data(),
+                           on.keyframe_number,
                            on.slots_on_device(),
-                           to_mesh,
                            again ? hand_over{} : lists_for_others(on),
                            state,
                            options.share,
                            options.shares};
     const uint32_t* rays = &on.on_device()->totals.cells;
     if (again)
-      stream_.fill(state, sizeof(batch_state), 0);
+      work.fill(state, sizeof(batch_state), 0);
     if (on.fetched != 0)
-      stream_.launch(on.fetched, split);
+      work.launch(on.fetched, split);
     else if (again)
-      stream_.launch_each(rays, 1, split);
+      work.launch_each(rays, 1, split);
     else
-      stream_.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
-    auto& recorded = mesh ? on.meshing_too : on.integrating;
-    if (const typename lane::work_key key{device_.allocations(), options.times}; recorded.made_for != key) {
-      recorded.made_for.reset();
-      stream_.record(recorded.work, [&] {
-        stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
-        stream_.launch_each(&state->touches, touch_lanes,
-                            add_touches{field, any_frame_, touches, on.rays.rays(), nullptr, state});
-        if (options.times)
-          stream_.set(on.integrated);
-        if (mesh)
-          mesh_regions(on, group_slots_.data(), group_count_.data());
-        download_status(on);
-      });
-      recorded.made_for = key;
+      work.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
+    work.set(on.split);
+  }
+  static touch_list touches_of(lane& on) {
+    return {on.walks.data(), on.touches.data(), static_cast<uint32_t>(on.touches.size())};
+  }
+
+  /// The last of a group is one that none follows, or with which it is full.
+  void join_group(lane& on, bool mesh, bool more) {
+    on.group = 0;
+    on.meshes_group = false;
+    if (!mesh)
+      return;
+    if (gathered_ == 0)
+      group_ = group_ + 1 == 0 ? 1 : group_ + 1;
+    on.group = group_;
+    on.meshes_group = !more || gathered_ + 1 >= most_together;
+  }
+
+  /// Integrates, and has the group meshed if the keyframe is the last of it. `again`: the host sees to the mesh.
+  void begin_fields(lane& on, const fuse_options& options, bool again = false) {
+    stream_.after(on.split);
+    report_download(on);
+    if (on.meshes_group && !again) {
+      make_room_for_meshes();
+      if (const typename lane::work_key key{device_.allocations(), options.times}; on.rest_for != key) {
+        on.rest_for.reset();
+        stream_.record(on.rest, [&] {
+          integrate(on, options, true);
+          mesh_changed(on);
+        });
+        on.rest_for = key;
+      }
+      stream_.play(on.rest);
+      stream_.set(on.all_done);
+    } else {
+      integrate(on, options, on.group != 0 && !again);
+      if (!options.times)
+        stream_.set(on.integrated);
+      on.rays.work().after(on.integrated); // the next keyframe need not wait for this one's download
+      download_status(on, on.rays.work());
+      on.rays.work().set(on.all_done);
     }
-    stream_.play(recorded.work);
-    stream_.set(on.all_done);
+  }
+  /// `note`: the regions that change are to be meshed.
+  void integrate(lane& on, const fuse_options& options, bool note) {
+    const field_view field = store_.view();
+    batch_state* state = on.state_on_device();
+    const touch_list touches = touches_of(on);
+    const changed_regions changed{noted_.data(), changed_slots_.data(), note ? changed_count_.data() : nullptr};
+    stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
+    stream_.launch_each(&state->touches, touch_lanes,
+                        add_touches{field, any_frame_, touches, on.rays.rays(), nullptr, state, changed, on.slots_on_device()});
+    if (options.times)
+      stream_.set(on.integrated);
   }
 
   [[nodiscard]] size_t status_bytes() const {
     return sizeof(keyframe_status) + std::min<size_t>(slots_at_once, store_.slots()) * sizeof(uint32_t);
   }
-  void download_status(lane& on) { stream_.download(on.status_down.data(), on.status.data(), status_bytes()); }
+  void download_status(lane& on, stream& by) const { by.download(on.status_down.data(), on.status.data(), status_bytes()); }
   void report_download(lane& on) const {
     ++on.report.copies;
     on.report.bytes_down += status_bytes();
   }
 
   /// Buffers that grow are in use by what is under way.
-  void make_room_for_touches(size_t touches) {
-    if (touches <= touches_.size())
-      return;
-    drain();
-    touches_.ensure(touches);
-  }
   void make_room_for_meshes() {
     const size_t blocks = most_blocks_, regions = most_regions_, vertices = most_vertices_, corners = most_corners_;
     if (blocks > meshes_.blocks() || regions > meshes_.regions() || vertices > meshes_.vertices()
@@ -274,9 +286,15 @@ private:
     }
   }
 
-  void mesh_regions(lane& on, const uint32_t* slots, const uint32_t* count) {
+  /// Meshes what was noted.
+  void mesh_changed(lane& on) {
+    mesh_regions(on, changed_slots_.data(), changed_count_.data(), noted_.data());
+    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
+    download_status(on, stream_);
+  }
+  void mesh_regions(lane& on, const uint32_t* slots, const uint32_t* count, uint32_t* noted = nullptr) {
     const block_list list{slots, listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), on.state_on_device()};
-    meshes_.mesh_regions(list, count, meshes_.regions());
+    meshes_.mesh_regions(list, count, meshes_.regions(), noted);
   }
 
   /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
@@ -287,7 +305,7 @@ private:
     on.report.rays = on.on_host().totals.cells;
     for (;;) {
       count(on, ++batch);
-      if (on.state().goes_ahead(on.most_touches))
+      if (on.state().goes_ahead(static_cast<uint32_t>(on.touches.size())))
         break;
       drain();
       for (lane* other : under_way_)
@@ -347,16 +365,17 @@ private:
 
   /// Waits for all that is under way, without looking at it.
   void drain() {
-    if (!under_way_.empty())
-      under_way_.back()->all_done.wait();
+    for (lane* on : under_way_)
+      on->all_done.wait();
   }
 
   void repeat(lane& on, const fuse_options& options) {
-    const auto kernels = stream_.kernels();
+    const auto kernels = kernel_count(on);
+    begin_split(on, options, true);
     begin_fields(on, options, true);
     on.all_done.wait();
     on.counted = false;
-    on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
+    on.report.kernels += static_cast<uint32_t>(kernel_count(on) - kernels);
     ++on.report.attempts;
   }
 
@@ -415,10 +434,16 @@ private:
   /// The last of a group could not be begun.
   void mesh_left_over() {
     lane& on = *idle_.back();
-    on.state() = {};
-    on.group = std::exchange(gathered_, 0) != 0 ? group_ : 0;
-    on.report = {};
-    outdated_.insert(on.group);
+    on.group = group_;
+    gathered_ = 0;
+    try {
+      make_room_for_meshes();
+    } catch (const std::bad_alloc&) {
+      return answer_integrated(std::current_exception());
+    }
+    stream_.fill(on.status.data(), sizeof(keyframe_status), 0);
+    mesh_changed(on);
+    stream_.wait();
     settle_mesh(on);
   }
   [[nodiscard]] std::vector<region_key> touched_by_group() const {
@@ -441,7 +466,7 @@ private:
     stream_.upload(on.slots_on_device(), on.slots(), state.regions * sizeof(uint32_t));
     stream_.upload(on.state_on_device(), &state, sizeof(batch_state));
     mesh_regions(on, on.slots_on_device(), &on.state_on_device()->regions);
-    download_status(on);
+    download_status(on, stream_);
     stream_.set(on.all_done);
     on.all_done.wait();
     if (!integrated_.empty())
@@ -450,8 +475,8 @@ private:
 
   static void read_times(lane& on) {
     on.report.upload_ms = on.uploaded.ms_since(on.begun);
-    on.report.rays_ms = on.rays_done.ms_since(on.uploaded);
-    on.report.integrate_ms = on.integrated.ms_since(on.rays_done);
+    on.report.rays_ms = on.split.ms_since(on.uploaded);
+    on.report.integrate_ms = on.integrated.ms_since(on.split);
     on.report.extract_ms = on.all_done.ms_since(on.integrated);
   }
 
@@ -465,16 +490,14 @@ private:
   std::vector<lane*> idle_;
   std::deque<lane*> under_way_;
   std::deque<integrated> integrated_;
-  uint32_t group_ = 0;          ///< that is being gathered, or was last
-  uint32_t gathered_ = 0;       ///< keyframes of it; 0: none is being gathered
-  std::set<uint32_t> outdated_; ///< groups for which the list on the device may be wrong: regions have moved since
-  device_buffer<Device, uint32_t> touched_by_, noted_by_;
-  device_buffer<Device, uint32_t> group_slots_, group_count_; ///< regions that keyframes of the group touch
+  uint32_t group_ = 0;              ///< that is being gathered, or was last
+  uint32_t gathered_ = 0;           ///< keyframes of it; 0: none is being gathered
+  std::set<uint32_t> outdated_;     ///< groups of which the mesh on the device is not all: the host has it made again
+  typename Device::mark published_; ///< after the last news of regions
+  device_buffer<Device, uint32_t> noted_, changed_slots_, changed_count_; ///< changed_regions
   lending_pool<Device> lending_;
-  device_buffer<Device, touch> touches_;
   device_buffer<Device, listed_block> listed_;
   device_buffer<Device, uint32_t> place_;
-  uint32_t batch_ = 0;
   size_t most_touches_ = 0;
   // Room for meshes. To begin with, what a keyframe touches at 1 cm, or less if the pool is small: growing takes milliseconds.
   size_t most_blocks_ = std::min<size_t>(16384, store_.blocks()), most_regions_ = 256, most_vertices_ = 64 * most_blocks_,

@@ -39,21 +39,19 @@ struct keyframe_lane {
     bool times;
     bool operator==(const work_key&) const = default;
   };
-  /// What is done to the fields once the touches are known.
-  struct recorded_work {
-    typename Device::recording work;
-    std::optional<work_key> made_for;
-  };
 
   ray_lane<Device> rays;
   device_buffer<Device, ray_walk> walks;
-  device_buffer<Device, uint8_t> status; ///< keyframe_status, and after it the slots of all regions that are touched
+  device_buffer<Device, touch> touches;
+  device_buffer<Device, uint32_t> touched_by; ///< by slot: the number of the lane's last keyframe that touched the region
+  uint32_t keyframe_number = 0;               ///< no two that touched_by knows have the same
+  device_buffer<Device, uint8_t> status;      ///< keyframe_status, and after it the slots of all regions that are touched
   pinned_buffer<Device, uint8_t> status_down;
-  mark begun, uploaded, rays_done, integrated, all_done;
-  recorded_work integrating, meshing_too;
+  mark begun, uploaded, split, integrated, all_done;
+  typename Device::recording rest; ///< what is done to the fields for the last of a group, once the touches are known
+  std::optional<work_key> rest_for;
   walk_frame frame;
   size_t fetched = 0;        ///< rays that another device made; 0: they are made here
-  uint32_t most_touches = 0; ///< that there was room for
   bool counted = false;      ///< the store knows what it took and touched
   uint32_t group = 0;        ///< of keyframes that are meshed together; 0: it is not meshed
   bool meshes_group = false; ///< it is the last of its group
@@ -64,10 +62,9 @@ struct keyframe_lane {
   fuse_report report;
 
   keyframe_lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
-    : rays(device, map, crew), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)),
-      status_down(device, status.size()), begun(device), uploaded(device), rays_done(device), integrated(device),
-      all_done(device), integrating{typename Device::recording(device), {}}, meshing_too{typename Device::recording(device), {}} {
-  }
+    : rays(device, map, crew), walks(device), touches(device), touched_by(device, slot_count),
+      status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), status_down(device, status.size()), begun(device),
+      uploaded(device), split(device), integrated(device), all_done(device), rest(device) {}
   [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
   [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
   [[nodiscard]] uint32_t* slots_on_device() const { return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status)); }
