@@ -141,6 +141,7 @@ struct command_line {
   std::string file;
   std::vector<std::string> sources;
   std::string source, output, to, times, share;
+  double seconds = 0;
   bool json = false;
 
   config::settings settings() const {
@@ -223,6 +224,7 @@ int run(int argc, char** argv) {
     auto setup = offline_of(settings, line.source);
     setup.times_file = line.times;
     setup.share = line.share;
+    setup.input.seconds = line.seconds;
     return bench_command(setup, line.json, std::cout);
   });
   bench->add_option("SOURCE", line.source, source_help)->required();
@@ -233,6 +235,11 @@ int run(int argc, char** argv) {
       "Measure one GPU as number K of N that share a map (0/2, 1/2): it takes every keyframe, and integrates and meshes its "
       "own regions alone")
     ->type_name("K/N");
+  bench
+    ->add_option(
+      "--seconds", line.seconds,
+      "Take no keyframe but the first later than so long after the source's beginning, and measure those that came; 0: take all")
+    ->type_name("S");
   bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");

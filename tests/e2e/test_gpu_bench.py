@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import xml.etree.ElementTree
 
 import pytest
@@ -17,7 +18,7 @@ from support import pretend_gpu, service
 BENCH = ROOT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
 
-from gpu_parts import bounded, kernels, sanitizers, served, stages  # noqa: E402
+from gpu_parts import bounded, growth_of, kernels, sanitizers, served, stages  # noqa: E402
 from gpu_parts import report as report_text  # noqa: E402
 
 FILES = {"report.json", "report.md", "where_time_goes.svg", "log.txt"}
@@ -69,6 +70,7 @@ def test_it_measures_where_no_gpu_is(tessera, tmp_path):
         assert set(row["stages"]) == {"rays", "integrate", "extract", "total"}
         assert row["stages"]["total"]["median_ms"] == min(row["rounds_total_ms"]) and len(row["rounds_total_ms"]) == 2
     assert sum(one["keyframes"] for one in parts["growth"]["voxels"][0]["bins"]) == 4
+    assert f"4 keyframes. Last full 1 over the first: {parts['growth']['voxels'][0]['last_over_first']:.3f}; field " in text
     words = words_of(tmp_path / "out" / "where_time_goes.svg")
     assert {"10 cm", "5 cm", "ms per keyframe, medians", "extract"} <= set(words) and "goal" not in words
 
@@ -312,6 +314,29 @@ def interrupted(pretended, *more):
     assert running.returncode == 1 and not err
     assert [gone(int(pid)) for pid in hangs.read_text().split()] == [True, True]
     return json.loads((pretended.out / "report.json").read_text())
+
+
+def test_a_growth_whose_time_ends_tells_how_far_it_came(pretended):
+    times = "keyframe,rays_ms,integrate_ms,extract_ms,total_ms\n" + "".join(f"{i},1,1,1,{4 + i // 1000}\n" for i in range(3400))
+    answer = {"times": times, "out": json.dumps({"backend": "cpu", "keyframes": 3400, "field_bytes": 3_000_000_000, "triangles": 22_000_000,
+                                                 "map_hash": "cafe"}) + "\n"}
+    pretend_gpu.install(pretended.programs, ["tessera bench synthetic:building --limit 10000", answer])
+    options = types.SimpleNamespace(growth=10_000, growth_voxels=[0.05], out=pretended.folder)
+    part, failures = {}, []
+    with open(pretended.folder / "log", "w", encoding="utf-8") as log:
+        real = bounded.Runner(time.monotonic() + 60, log)
+        # It is told of a time that is over at once, and gets more, so that the test waits for nothing.
+        runner = types.SimpleNamespace(left_s=real.left_s, run=lambda command, limit_s: real.run(command, 60))
+        growth_of.measure(types.SimpleNamespace(options=options, runner=runner, gpu=False, backend="cpu", label=lambda: "cpu",
+                                                tessera=pretended.programs / "tessera", limit_s=lambda part: 4e-6), part, failures)
+    assert "--seconds 3e-06" in pretended.calls()[0]
+    assert failures == ["0.05 m: 3,400 of 10,000 keyframes, ended early, after 0 s"]
+    row = part["voxels"][0]
+    assert (row["keyframes"], row["asked"], row["ended_early"], row["last_over_first"]) == (3400, 10_000, True, 1.5)
+    assert [one["keyframes"] for one in row["bins"]] == [1000, 1000, 1400]
+    assert report_text._growth(part)[1].startswith(
+        "3,400 of 10,000 keyframes, ended early. Last full 1,000 over the first: 1.500; field 3,000 MB, 22,000,000 triangles.")
+    assert "cpu cpu 5 cm, 3,400 of 10,000 keyframes, ended early" in words_of(pretended.folder / "growth_5cm.svg")
 
 
 def test_what_is_known_when_it_is_stopped_is_written(pretended):
