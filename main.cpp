@@ -141,6 +141,7 @@ struct command_line {
   std::string file;
   std::vector<std::string> sources;
   std::string source, output, to, times;
+  double seconds = 0;
   bool json = false;
 
   config::settings settings() const {
@@ -222,10 +223,16 @@ int run(int argc, char** argv) {
       settings.threads = 1;
     auto setup = offline_of(settings, line.source);
     setup.times_file = line.times;
+    setup.input.seconds = line.seconds;
     return bench_command(setup, line.json, std::cout);
   });
   bench->add_option("SOURCE", line.source, source_help)->required();
   bench->add_flag("--json", line.json, "Print one JSON object");
+  bench
+    ->add_option(
+      "--seconds", line.seconds,
+      "Take no keyframe but the first later than so long after the source's beginning, and measure those that came; 0: take all")
+    ->type_name("S");
   bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");

@@ -238,11 +238,11 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     throw std::runtime_error(setup.source + " has no usable keyframe"
                              + (counts.last_reason.empty() ? "" : "; the last one: " + counts.last_reason));
 
+  const auto& times = one->times();
+  listed.write(times);
   const auto peak = peak_rss_bytes(); // what follows is not part of a live map
   const auto stats = one->stats();
   const auto surface = weld(one->meshes());
-  const auto& times = one->times();
-  listed.write(times);
   nlohmann::ordered_json result{
     {"backend", backend_name},
     {"threads", setup.threads},
