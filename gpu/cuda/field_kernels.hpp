@@ -103,11 +103,10 @@ struct split_rays {
     for (int32_t z = low[2]; z <= high[2]; ++z)
       for (int32_t y = low[1]; y <= high[1]; ++y)
         for (int32_t x = low[0]; x <= high[0]; ++x) {
-          const uint64_t name = region_name(x, y, z);
-          if (const uint32_t owner = shares > 1 ? owner_of(name, shares) : share; owner != share)
+          if (const uint32_t owner = shares > 1 ? owner_of(x, y, z, shares) : share; owner != share)
             others |= uint64_t{1} << owner;
           else
-            touch_region(name, static_cast<uint32_t>(i));
+            touch_region(region_name(x, y, z), static_cast<uint32_t>(i));
         }
     if (to_others.rays != nullptr)
       for (uint32_t other = 0; others != 0; ++other, others >>= 1)
