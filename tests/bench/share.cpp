@@ -31,7 +31,7 @@ using rays_for = std::vector<std::shared_ptr<const cuda::handed_rays>>;
 struct plan {
   std::string source;
   mapping map;
-  uint64_t limit = 100;
+  uint64_t limit = 0;
   uint32_t shares = 2, rounds = 20, streams = 5;
   int gpu = 0;
   uint64_t pool_bytes = uint64_t{4} << 30;
@@ -84,8 +84,8 @@ private:
 
 struct measured {
   double keyframes_per_s = 0;
-  map_hash hash;
-  uint64_t regions = 0;
+  map_hash once, hash; ///< when all keyframes were taken once, and in the end
+  uint64_t regions = 0, blocks = 0;
   double handed = 0; ///< rays that it takes from others, mean of all keyframes
 };
 
@@ -99,14 +99,19 @@ measured measure(const plan& p, const std::vector<keyframe>& frames, const devic
         take(i, asked.next());
     return asked.wait();
   };
-  pass(1);
-  const auto start = steady::now();
-  const auto regions = pass(p.rounds);
-  const double seconds = std::chrono::duration<double>(steady::now() - start).count();
-  measured out;
-  out.keyframes_per_s = static_cast<double>(frames.size()) * p.rounds / seconds;
-  out.regions = regions.size();
   const auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(on));
+  measured out;
+  const auto regions = pass(1);
+  out.regions = regions.size();
+  for (const auto region : regions) {
+    const auto stats = fields->stats(region);
+    out.once += stats.hash;
+    out.blocks += stats.blocks;
+  }
+  const auto start = steady::now();
+  pass(p.rounds);
+  const double seconds = std::chrono::duration<double>(steady::now() - start).count();
+  out.keyframes_per_s = static_cast<double>(frames.size()) * p.rounds / seconds;
   for (const auto region : regions)
     out.hash += fields->stats(region).hash;
   return out;
@@ -149,15 +154,21 @@ std::vector<rays_for> make_handed(const plan& p, const std::vector<keyframe>& fr
 }
 
 nlohmann::ordered_json report_of(const measured& m) {
-  return {
-    {"keyframes_per_s", m.keyframes_per_s}, {"regions", m.regions}, {"map_hash", to_hex(m.hash)}, {"rays_handed", m.handed}};
+  return {{"keyframes_per_s", m.keyframes_per_s},
+          {"regions", m.regions},
+          {"blocks", m.blocks},
+          {"map_hash", to_hex(m.once)},
+          {"rays_handed", m.handed}};
 }
 
 nlohmann::ordered_json run(const plan& p) {
   source_options input;
   input.limit = p.limit;
   bench::keeping_sink kept("bench_share");
-  make_source(p.source, input)->run(kept, {});
+  const auto source = make_source(p.source, input);
+  if (!source->total())
+    throw std::runtime_error(p.source + " has no end: say how many keyframes (--limit)");
+  source->run(kept, {});
   auto& frames = kept.frames;
   if (frames.empty())
     throw std::runtime_error(p.source + " has no usable keyframe");
@@ -174,12 +185,13 @@ nlohmann::ordered_json run(const plan& p) {
   const auto handed = make_handed(p, frames, makers);
   nlohmann::ordered_json shares = nlohmann::ordered_json::array();
   double slowest = 0;
-  map_hash sum;
+  map_hash sum, sum_once;
   for (uint32_t share = 0; share < p.shares; ++share) {
     const auto on = open(p);
     const auto m = measure_share(p, frames, handed, on, share);
     slowest = share == 0 ? m.keyframes_per_s : std::min(slowest, m.keyframes_per_s);
     sum += m.hash;
+    sum_once += m.once;
     shares.push_back(report_of(m));
   }
   return {{"gpu", makers[0]->name()},
@@ -189,7 +201,7 @@ nlohmann::ordered_json run(const plan& p) {
           {"whole", report_of(whole)},
           {"shares", shares},
           {"ratio", slowest / whole.keyframes_per_s},
-          {"hashes_add_up", sum == whole.hash}};
+          {"hashes_add_up", sum == whole.hash && sum_once == whole.once}};
 }
 
 } // namespace
@@ -200,7 +212,7 @@ int main(int argc, char** argv) {
   bool json = false;
   app.add_option("SOURCE", p.source, "A folder (rgbd:DIR) or a synthetic scene (synthetic:room)")->required();
   app.add_option("--voxel-size", p.map.voxel_m, "Metres")->check(CLI::Range(0.001, 1.0))->capture_default_str();
-  app.add_option("--limit", p.limit, "Keyframes")->check(CLI::Range(1, 10'000))->capture_default_str();
+  app.add_option("--limit", p.limit, "Keyframes, at most; 0: all")->check(CLI::Range(0, 10'000))->capture_default_str();
   app.add_option("--shares", p.shares, "GPUs that the map is for")
     ->check(CLI::Range(1u, cuda::most_shares))
     ->capture_default_str();
