@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <unordered_map>
 
@@ -64,6 +65,9 @@ public:
   state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
     : map_(map), device_(std::move(device)), options_(std::move(options)) {
     map_.validate();
+    if (options_.devices.size() > cuda::most_shares)
+      throw std::invalid_argument("a map is shared by at most " + std::to_string(cuda::most_shares) + " devices, not "
+                                  + std::to_string(options_.devices.size()));
     if (options_.threads > 1 && options_.devices.empty())
       pool_ = std::make_unique<region_pool>(
         options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },

@@ -53,7 +53,7 @@ struct offline_counts {
 /// offered.
 class offline_map final : public keyframe_sink {
 public:
-  /// Throws std::invalid_argument for a bad mapping.
+  /// Throws std::invalid_argument for a bad mapping, or more devices than cuda::most_shares.
   offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options);
   ~offline_map() override;
   offline_map(const offline_map&) = delete;

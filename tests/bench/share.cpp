@@ -32,9 +32,9 @@ struct plan {
   std::string source;
   mapping map;
   uint64_t limit = 0;
-  uint32_t shares = 2, rounds = 20, streams = 5;
+  uint32_t shares = 2, rounds = 20, repeats = 7, streams = 5;
   int gpu = 0;
-  uint64_t pool_bytes = uint64_t{4} << 30;
+  uint64_t pool_bytes = uint64_t{1} << 30;
 };
 
 device open(const plan& p) {
@@ -82,83 +82,104 @@ private:
   std::set<region_key> regions_;
 };
 
-struct measured {
-  double keyframes_per_s = 0;
-  map_hash once, hash; ///< when all keyframes were taken once, and in the end
-  uint64_t regions = 0, blocks = 0;
-  double handed = 0; ///< rays that it takes from others, mean of all keyframes
+/// A device with its part of the map, or all of it.
+struct party {
+  device on;
+  std::set<region_key> regions;
+  std::vector<double> keyframes_per_s; ///< of each repeat
+  double rays_handed = 0;              ///< that it takes from others, mean of all keyframes
+
+  [[nodiscard]] field_stats stats() const {
+    const auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(on));
+    field_stats out;
+    for (const auto region : regions) {
+      const auto one = fields->stats(region);
+      out.hash += one.hash;
+      out.blocks += one.blocks;
+    }
+    return out;
+  }
+  [[nodiscard]] double median() const {
+    auto sorted = keyframes_per_s;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[sorted.size() / 2];
+  }
 };
 
-/// Takes all keyframes once, and then so many times against the clock.
+/// Has a device take each keyframe so many times, and waits.
 template <class Take>
-measured measure(const plan& p, const std::vector<keyframe>& frames, const device& on, Take take) {
+void pass(party& by, size_t keyframes, uint32_t rounds, Take take) {
   under_way asked;
-  const auto pass = [&](uint32_t rounds) {
-    for (uint32_t round = 0; round < rounds; ++round)
-      for (size_t i = 0; i < frames.size(); ++i)
-        take(i, asked.next());
-    return asked.wait();
-  };
-  const auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(on));
-  measured out;
-  const auto regions = pass(1);
-  out.regions = regions.size();
-  for (const auto region : regions) {
-    const auto stats = fields->stats(region);
-    out.once += stats.hash;
-    out.blocks += stats.blocks;
-  }
   const auto start = steady::now();
-  pass(p.rounds);
-  const double seconds = std::chrono::duration<double>(steady::now() - start).count();
-  out.keyframes_per_s = static_cast<double>(frames.size()) * p.rounds / seconds;
-  for (const auto region : regions)
-    out.hash += fields->stats(region).hash;
-  return out;
+  for (uint32_t round = 0; round < rounds; ++round)
+    for (size_t i = 0; i < keyframes; ++i)
+      take(i, asked.next());
+  by.regions.merge(asked.wait());
+  by.keyframes_per_s.push_back(static_cast<double>(keyframes) * rounds
+                               / std::chrono::duration<double>(steady::now() - start).count());
 }
 
-measured measure_whole(const plan& p, const std::vector<keyframe>& frames, const device& on) {
-  return measure(p, frames, on, [&](size_t i, cuda::keyframe_device::fused answer) {
-    on->fuse(frames[i].body, frames[i].world_from_camera, {.mesh = true}, std::move(answer));
+void take_whole(party& by, const std::vector<keyframe>& frames, uint32_t rounds) {
+  pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
+    by.on->fuse(frames[i].body, frames[i].world_from_camera, {.mesh = true}, std::move(answer));
   });
 }
 
-/// Who makes the rays of keyframe i is number i modulo shares.
-measured measure_share(const plan& p, const std::vector<keyframe>& frames, const std::vector<rays_for>& handed, const device& on,
-                       uint32_t share) {
-  const cuda::fuse_options how{.mesh = true, .share = share, .shares = p.shares};
-  auto out = measure(p, frames, on, [&](size_t i, cuda::keyframe_device::fused answer) {
-    if (i % p.shares == share)
-      on->fuse(frames[i].body, frames[i].world_from_camera, how, std::move(answer), [](const rays_for&) {});
+/// Who makes the rays of keyframe i is number i modulo shares. `handed`: what it hands on, by keyframe; kept in its memory.
+void take_share(party& by, uint32_t share, uint32_t shares, const std::vector<keyframe>& frames,
+                const std::vector<rays_for>& handed, uint32_t rounds) {
+  const cuda::fuse_options how{.mesh = true, .share = share, .shares = shares};
+  pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
+    if (i % shares == share)
+      by.on->fuse(frames[i].body, frames[i].world_from_camera, how, std::move(answer), [](const rays_for&) {});
     else if (handed[i][share]->size() != 0)
-      on->fuse_handed(handed[i][share], frames[i].world_from_camera, how, std::move(answer));
+      by.on->fuse_handed(handed[i][share], frames[i].world_from_camera, how, std::move(answer));
     else
       answer({}, nullptr);
   });
-  for (size_t i = 0; i < frames.size(); ++i)
-    out.handed += handed[i][share] ? static_cast<double>(handed[i][share]->size()) / static_cast<double>(frames.size()) : 0;
-  return out;
 }
 
-/// What the maker of each keyframe's rays hands on; kept in its memory.
-std::vector<rays_for> make_handed(const plan& p, const std::vector<keyframe>& frames, const std::vector<device>& makers) {
+/// What each keyframe's maker hands on. Its own part of it is in its fields then.
+std::vector<rays_for> make_handed(std::vector<party>& parties, const std::vector<keyframe>& frames) {
+  const auto shares = static_cast<uint32_t>(parties.size());
   std::vector<rays_for> out(frames.size());
-  under_way asked;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    const auto share = static_cast<uint32_t>(i % p.shares);
-    makers[share]->fuse(frames[i].body, frames[i].world_from_camera, {.share = share, .shares = p.shares}, asked.next(),
-                        [&out, i](rays_for rays) { out[i] = std::move(rays); });
+  for (uint32_t share = 0; share < shares; ++share) {
+    under_way asked;
+    for (size_t i = share; i < frames.size(); i += shares)
+      parties[share].on->fuse(frames[i].body, frames[i].world_from_camera, {.share = share, .shares = shares}, asked.next(),
+                              [&out, i](rays_for rays) { out[i] = std::move(rays); });
+    parties[share].regions.merge(asked.wait());
   }
-  asked.wait();
+  for (const auto& rays : out)
+    for (uint32_t share = 0; share < shares; ++share)
+      if (rays[share])
+        parties[share].rays_handed += static_cast<double>(rays[share]->size()) / static_cast<double>(frames.size());
   return out;
 }
 
-nlohmann::ordered_json report_of(const measured& m) {
-  return {{"keyframes_per_s", m.keyframes_per_s},
-          {"regions", m.regions},
-          {"blocks", m.blocks},
-          {"map_hash", to_hex(m.once)},
-          {"rays_handed", m.handed}};
+/// The rest of each keyframe, so that every part of the map has all of them once.
+void add_handed(std::vector<party>& parties, const std::vector<keyframe>& frames, const std::vector<rays_for>& handed) {
+  const auto shares = static_cast<uint32_t>(parties.size());
+  for (uint32_t share = 0; share < shares; ++share) {
+    under_way asked;
+    for (size_t i = 0; i < frames.size(); ++i)
+      if (handed[i][share])
+        parties[share].on->fuse_handed(handed[i][share], frames[i].world_from_camera, {.share = share, .shares = shares},
+                                       asked.next());
+    parties[share].regions.merge(asked.wait());
+  }
+}
+
+nlohmann::ordered_json report_of(const party& by, const field_stats& once) {
+  return {{"keyframes_per_s", by.median()}, {"repeats", by.keyframes_per_s}, {"regions", by.regions.size()},
+          {"blocks", once.blocks},          {"map_hash", to_hex(once.hash)}, {"rays_handed", by.rays_handed}};
+}
+
+map_hash hash_of(const std::vector<party>& parties) {
+  map_hash sum;
+  for (const auto& one : parties)
+    sum += one.stats().hash;
+  return sum;
 }
 
 nlohmann::ordered_json run(const plan& p) {
@@ -172,36 +193,42 @@ nlohmann::ordered_json run(const plan& p) {
   auto& frames = kept.frames;
   if (frames.empty())
     throw std::runtime_error(p.source + " has no usable keyframe");
-  std::vector<device> makers;
-  for (uint32_t i = 0; i < p.shares; ++i)
-    makers.push_back(open(p));
+  party whole;
+  whole.on = open(p);
+  std::vector<party> parties(p.shares);
+  for (auto& each : parties)
+    each.on = open(p);
   for (auto& frame : frames)
-    frame.body = makers[0]->pin(*frame.body);
-  measured whole;
-  {
-    const auto on = open(p);
-    whole = measure_whole(p, frames, on);
+    frame.body = whole.on->pin(*frame.body);
+  const auto handed = make_handed(parties, frames);
+  add_handed(parties, frames, handed);
+  take_whole(whole, frames, 1);
+  const auto once = whole.stats();
+  std::vector<field_stats> parts;
+  for (const auto& each : parties)
+    parts.push_back(each.stats());
+  bool add_up = hash_of(parties) == once.hash;
+  for (uint32_t repeat = 0; repeat <= p.repeats; ++repeat) { // in turns; the first one warms up
+    if (repeat <= 1) {
+      whole.keyframes_per_s.clear();
+      for (auto& each : parties)
+        each.keyframes_per_s.clear();
+    }
+    take_whole(whole, frames, p.rounds);
+    for (uint32_t share = 0; share < p.shares; ++share)
+      take_share(parties[share], share, p.shares, frames, handed, p.rounds);
   }
-  const auto handed = make_handed(p, frames, makers);
+  add_up = add_up && hash_of(parties) == whole.stats().hash;
   nlohmann::ordered_json shares = nlohmann::ordered_json::array();
-  double slowest = 0;
-  map_hash sum, sum_once;
+  double slowest = parties[0].median();
   for (uint32_t share = 0; share < p.shares; ++share) {
-    const auto on = open(p);
-    const auto m = measure_share(p, frames, handed, on, share);
-    slowest = share == 0 ? m.keyframes_per_s : std::min(slowest, m.keyframes_per_s);
-    sum += m.hash;
-    sum_once += m.once;
-    shares.push_back(report_of(m));
+    shares.push_back(report_of(parties[share], parts[share]));
+    slowest = std::min(slowest, parties[share].median());
   }
-  return {{"gpu", makers[0]->name()},
-          {"voxel_m", static_cast<double>(p.map.voxel_m)},
-          {"keyframes", frames.size()},
-          {"rounds", p.rounds},
-          {"whole", report_of(whole)},
-          {"shares", shares},
-          {"ratio", slowest / whole.keyframes_per_s},
-          {"hashes_add_up", sum == whole.hash && sum_once == whole.once}};
+  return {{"gpu", whole.on->name()},           {"voxel_m", static_cast<double>(p.map.voxel_m)},
+          {"keyframes", frames.size()},        {"rounds", p.rounds},
+          {"whole", report_of(whole, once)},   {"shares", shares},
+          {"ratio", slowest / whole.median()}, {"hashes_add_up", add_up}};
 }
 
 } // namespace
@@ -216,7 +243,12 @@ int main(int argc, char** argv) {
   app.add_option("--shares", p.shares, "GPUs that the map is for")
     ->check(CLI::Range(1u, cuda::most_shares))
     ->capture_default_str();
-  app.add_option("--rounds", p.rounds, "How often all keyframes are taken")->check(CLI::Range(1, 10'000))->capture_default_str();
+  app.add_option("--repeats", p.repeats, "How often the whole map and the shares are measured, in turns")
+    ->check(CLI::Range(1, 1000))
+    ->capture_default_str();
+  app.add_option("--rounds", p.rounds, "How often all keyframes are taken each time")
+    ->check(CLI::Range(1, 10'000))
+    ->capture_default_str();
   app.add_option("--streams", p.streams, "Keyframes that the GPU takes in at once")
     ->check(CLI::Range(1, 64))
     ->capture_default_str();
