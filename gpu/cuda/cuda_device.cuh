@@ -97,7 +97,6 @@ public:
     (void)cudaFree(at); // an error here is one of an earlier call, which was told
   }
   void* allocate_host(size_t bytes) {
-    allocations_.fetch_add(1, std::memory_order_relaxed);
     void* at = nullptr;
     TESSERA_CUDA(cudaHostAlloc(&at, bytes, cudaHostAllocPortable));
     return at;

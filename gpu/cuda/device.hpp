@@ -26,7 +26,7 @@ concept device_like = requires(D d, void* p, size_t n) {
   d.bind();                                       // the calling thread works on this device from now on
   { d.allocate(n) } -> std::same_as<void*>;       // throws std::bad_alloc
   { d.allocate_host(n) } -> std::same_as<void*>;  // pinned; throws std::bad_alloc
-  { d.allocations() } -> std::same_as<uint64_t>;  // so far, of both kinds; any thread
+  { d.allocations() } -> std::same_as<uint64_t>;  // so far, on the device; any thread
   d.release(p);
   d.release_host(p);
   d.break_down();                                 // a drill: all that is asked of the device after this fails, as do waits

@@ -33,7 +33,8 @@ static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
 template <device_like Device>
 struct keyframe_lane {
   using mark = typename Device::mark;
-  /// What recorded work depends on: where buffers are, which nothing can change but an allocation, and what is asked for.
+  /// What recorded work depends on: where buffers on the device are, which nothing can change but an allocation there, and what
+  /// is asked for.
   struct work_key {
     uint64_t allocations;
     bool times;
