@@ -140,7 +140,8 @@ struct command_line {
   std::map<std::string, config::given> flags;
   std::string file;
   std::vector<std::string> sources;
-  std::string source, output, to, times, share;
+  std::string source, output, to, times;
+  double seconds = 0;
   bool json = false;
 
   config::settings settings() const {
@@ -222,17 +223,16 @@ int run(int argc, char** argv) {
       settings.threads = 1;
     auto setup = offline_of(settings, line.source);
     setup.times_file = line.times;
-    setup.share = line.share;
+    setup.input.seconds = line.seconds;
     return bench_command(setup, line.json, std::cout);
   });
   bench->add_option("SOURCE", line.source, source_help)->required();
   bench->add_flag("--json", line.json, "Print one JSON object");
   bench
     ->add_option(
-      "--share", line.share,
-      "Measure one GPU as number K of N that share a map (0/2, 1/2): it takes every keyframe, and integrates and meshes its "
-      "own regions alone")
-    ->type_name("K/N");
+      "--seconds", line.seconds,
+      "Take no keyframe but the first later than so long after the source's beginning, and measure those that came; 0: take all")
+    ->type_name("S");
   bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <unordered_map>
 
@@ -34,9 +35,7 @@ struct shared_keyframe {
   bool add(cuda::fuse_report&& part, const std::exception_ptr& why) {
     const std::lock_guard lock(mutex);
     failure = failure ? failure : why;
-    whole.counts = part.counts;
-    whole.rays = part.rays;
-    whole.beyond = part.beyond;
+    whole.rays = std::max(whole.rays, part.rays); // all say the same, or nothing if they did not make them
     if (!part.kept.empty())
       whole.kept = std::move(part.kept);
     whole.regions.insert(whole.regions.end(), part.regions.begin(), part.regions.end());
@@ -54,6 +53,7 @@ struct shared_keyframe {
   }
   std::mutex mutex;
   uint32_t left;
+  bool handed_on = false; ///< the device that makes the rays has handed them to the others
   cuda::fuse_report whole;
   std::exception_ptr failure;
 };
@@ -65,6 +65,9 @@ public:
   state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
     : map_(map), device_(std::move(device)), options_(std::move(options)) {
     map_.validate();
+    if (options_.devices.size() > cuda::most_shares)
+      throw std::invalid_argument("a map is shared by at most " + std::to_string(cuda::most_shares) + " devices, not "
+                                  + std::to_string(options_.devices.size()));
     if (options_.threads > 1 && options_.devices.empty())
       pool_ = std::make_unique<region_pool>(
         options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
@@ -137,7 +140,7 @@ public:
   void fuse(const keyframe& frame, completion done) {
     {
       std::unique_lock lock(mutex_);
-      answered_.wait(lock, [this] { return under_way_ < most_under_way; });
+      answered_.wait(lock, [this] { return under_way_ < most_under_way * options_.devices.size(); });
       if (failure_) {
         lock.unlock();
         return done({outcome::refused, "the map could not take an earlier keyframe"});
@@ -147,23 +150,51 @@ public:
     const auto start = clock::now();
     const auto here = static_cast<uint32_t>(options_.devices.size());
     const auto all = std::make_shared<shared_keyframe>(here);
-    for (uint32_t i = 0; i < here; ++i)
-      options_.devices[i]->fuse(frame.body, frame.world_from_camera,
-                                {.mesh = options_.extract_each,
-                                 .keep_rays = options_.keep_rays && i == 0,
-                                 .times = options_.threads == 1,
-                                 .share = options_.share + i,
-                                 .shares = options_.shares == 0 ? here : options_.shares},
-                                [this, start, frame, done, all](cuda::fuse_report report, const std::exception_ptr& failure) {
-                                  if (!all->add(std::move(report), failure))
-                                    return;
-                                  done(fused(frame, all->whole, all->failure, seconds_since(start)));
-                                  const std::lock_guard lock(mutex_);
-                                  --under_way_;
-                                  answered_.notify_all(); // with the lock: who waits may end this object
-                                });
+    const cuda::keyframe_device::fused answer
+      = [this, start, frame, done, all](cuda::fuse_report report, const std::exception_ptr& failure) {
+          if (!all->add(std::move(report), failure))
+            return;
+          done(fused(frame, all->whole, all->failure, seconds_since(start)));
+          const std::lock_guard lock(mutex_);
+          --under_way_;
+          answered_.notify_all(); // with the lock: who waits may end this object
+        };
+    // Of many keyframes under way each device copies its share, and hands rays on. One at a time it is over sooner if all devices
+    // copy it.
+    if (here > 1 && options_.threads > 1)
+      fuse_in_turn(frame, turn_++ % here, all, answer);
+    else
+      for (uint32_t i = 0; i < here; ++i)
+        options_.devices[i]->fuse(frame.body, frame.world_from_camera, how(i, options_.keep_rays && i == 0), answer);
     if (options_.threads == 1)
       wait_for_fused();
+  }
+
+  void fuse_in_turn(const keyframe& frame, uint32_t first, const std::shared_ptr<shared_keyframe>& all,
+                    const cuda::keyframe_device::fused& answer) {
+    options_.devices[first]->fuse(
+      frame.body, frame.world_from_camera, how(first, options_.keep_rays),
+      [all, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
+        if (failure && !all->handed_on)
+          all->left = 1; // the others are not told of it
+        answer(std::move(report), failure);
+      },
+      [this, at = frame.world_from_camera, all, answer](std::vector<std::shared_ptr<const cuda::handed_rays>> rays) {
+        all->handed_on = true;
+        for (uint32_t i = 0; i < rays.size(); ++i)
+          if (rays[i] != nullptr && rays[i]->size() == 0)
+            answer({}, nullptr);
+          else if (rays[i] != nullptr)
+            options_.devices[i]->fuse_handed(std::move(rays[i]), at, how(i, false), answer);
+      });
+  }
+
+  [[nodiscard]] cuda::fuse_options how(uint32_t device, bool keep_rays) const {
+    return {.mesh = options_.extract_each,
+            .keep_rays = keep_rays,
+            .times = options_.threads == 1,
+            .share = device,
+            .shares = static_cast<uint32_t>(options_.devices.size())};
   }
 
   verdict fused(const keyframe& frame, cuda::fuse_report& report, const std::exception_ptr& failure, double wall_s) {
@@ -329,7 +360,7 @@ private:
       device_->extract(region);
   }
 
-  static constexpr size_t most_under_way = 16;
+  static constexpr size_t most_under_way = 16; ///< for each device
 
   const mapping map_;
   const std::unique_ptr<backend> device_;
@@ -339,7 +370,8 @@ private:
   std::unordered_map<region_key, uint64_t> touched_; ///< how many jobs each region got
   offline_counts counts_;
   std::vector<stage_times> times_;
-  std::atomic<size_t> under_way_ = 0; ///< keyframes that a device takes whole
+  std::atomic<size_t> under_way_ = 0; ///< keyframes that devices take whole
+  std::atomic<uint32_t> turn_ = 0;
   std::condition_variable answered_;
   std::exception_ptr failure_;        ///< of such a keyframe
   std::unique_ptr<region_pool> pool_; ///< last: its threads use all of the above

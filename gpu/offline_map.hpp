@@ -22,9 +22,6 @@ struct offline_options {
   /// Devices that take keyframes whole and share the map; the backend must be theirs. With more than one thread, several
   /// keyframes are under way. None: the backend alone does the work.
   std::vector<std::shared_ptr<cuda::keyframe_device>> devices;
-  /// The map is shared by so many devices, of which those above are the ones from `share` on; the others' regions are left out.
-  /// 0: those above are all. For measuring one of several devices where there is but one.
-  uint32_t shares = 0, share = 0;
   /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
   std::function<std::string(const keyframe&)> check;
 };
@@ -56,7 +53,7 @@ struct offline_counts {
 /// offered.
 class offline_map final : public keyframe_sink {
 public:
-  /// Throws std::invalid_argument for a bad mapping.
+  /// Throws std::invalid_argument for a bad mapping, or more devices than cuda::most_shares.
   offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options);
   ~offline_map() override;
   offline_map(const offline_map&) = delete;

@@ -46,12 +46,15 @@ struct torn_keyframe : std::runtime_error {
 
 /// How a keyframe is taken whole.
 struct fuse_options {
-  bool mesh = false;      ///< meshes the regions that it changed; their meshes stay in device memory until the next batch
+  /// Meshes the regions that it changed; their meshes stay in device memory until the next batch. Keyframes that wait at the same
+  /// time are meshed, and answered, together.
+  bool mesh = false;
   bool keep_rays = false; ///< the report holds the rays
   bool times = false;     ///< the report tells how long each stage took
-  /// Of several devices that share a map each takes the keyframe, and of its regions those that owner_of() gives to its number.
+  /// Of several devices that share a map, at most most_shares, each has those regions that owner_of() gives to its number.
   uint32_t share = 0, shares = 1;
 };
+inline constexpr uint32_t most_shares = 64;
 
 /// Which of several devices that share a map has a region.
 uint32_t owner_of(region_key region, uint32_t shares);
@@ -61,9 +64,10 @@ struct fuse_report {
   ray_counts counts;
   uint64_t beyond = 0; ///< rays that write nothing, or leave the map
   uint64_t rays = 0;
-  std::vector<ray> kept;                                               ///< the rays, if asked for
-  std::vector<region_key> regions;                                     ///< that it touched
-  uint64_t vertices = 0, triangles = 0;                                ///< of the meshes of these regions, if asked for
+  std::vector<ray> kept;           ///< the rays, if asked for
+  std::vector<region_key> regions; ///< that it touched
+  uint32_t meshed = 0; ///< keyframes whose regions were meshed with it, its own included; 0: they were with a later one's
+  uint64_t vertices = 0, triangles = 0;                                ///< of the meshes of these regions
   double upload_ms = 0, rays_ms = 0, integrate_ms = 0, extract_ms = 0; ///< on the device, if asked for
   uint32_t kernels = 0, copies = 0;                                    ///< given to the device for it
   uint64_t bytes_up = 0, bytes_down = 0;
@@ -106,13 +110,31 @@ public:
   virtual void break_down() = 0;
 };
 
-/// A device that also takes keyframes whole, for maps of which all regions lie on it.
+/// Rays of a keyframe that one of several devices that share a map made, and that touch regions of another. They lie in the
+/// memory of the device that made them, and must not outlive it.
+class handed_rays {
+public:
+  virtual ~handed_rays() = default;
+  [[nodiscard]] virtual size_t size() const = 0;
+};
+
+/// A device that also takes keyframes whole, for maps of which all regions lie on it, or on it and others.
 class keyframe_device : public async_fields {
 public:
   using fused = std::function<void(fuse_report, std::exception_ptr)>;
+  /// Takes what is for each of the devices that share a map, by share; null for the device itself.
+  using handed = std::function<void(std::vector<std::shared_ptr<const handed_rays>>)>;
   /// Makes a keyframe's rays and integrates them in all regions that they touch, as one, without the host in between; or changes
   /// nothing. Several are under way at once. torn_keyframe: its memory changed. The body is held until the answer.
-  virtual void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer)
+  /// `hand_on`: called before the answer, in a thread of the device, with the rays for the other devices that share the map,
+  /// unless the keyframe is not taken. Without it, each of them must be given the keyframe.
+  virtual void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer,
+                    handed hand_on = {})
+    = 0;
+  /// Likewise for rays that another device made of a keyframe; counts of points and rays are in that one's report. Throws
+  /// std::invalid_argument if they are from another kind of device.
+  virtual void fuse_handed(std::shared_ptr<const handed_rays> rays, const pose& world_from_camera, fuse_options options,
+                           fused answer)
     = 0;
   /// A copy of a keyframe's points in memory from which this device reads by itself; others are copied there for each fuse().
   /// Must not outlive the object. Throws std::bad_alloc.

@@ -11,7 +11,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <new>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -95,12 +97,26 @@ public:
     (void)cudaFree(at); // an error here is one of an earlier call, which was told
   }
   void* allocate_host(size_t bytes) {
-    allocations_.fetch_add(1, std::memory_order_relaxed);
     void* at = nullptr;
     TESSERA_CUDA(cudaHostAlloc(&at, bytes, cudaHostAllocPortable));
     return at;
   }
   void release_host(void* at) noexcept { (void)cudaFreeHost(at); }
+
+  /// From now on copies from that one go straight from GPU to GPU, if they can. The calling thread must be bound to this one.
+  void meet(const cuda_device& other) {
+    const std::scoped_lock lock(meeting_);
+    if (other.number_ == number_ || !met_.insert(other.number_).second)
+      return;
+    int can = 0;
+    TESSERA_CUDA(cudaDeviceCanAccessPeer(&can, number_, other.number_));
+    if (can == 0)
+      return; // the driver copies by way of the host
+    if (const auto result = cudaDeviceEnablePeerAccess(other.number_, 0); result == cudaErrorPeerAccessAlreadyEnabled)
+      (void)cudaGetLastError(); // another object of this GPU did
+    else
+      TESSERA_CUDA(result);
+  }
 
   [[nodiscard]] uint64_t allocations() const { return allocations_.load(std::memory_order_relaxed); }
 
@@ -173,6 +189,12 @@ public:
     void download(void* to, const void* from, size_t bytes) {
       if (bytes != 0)
         TESSERA_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_));
+    }
+    void fetch(void* to, const cuda_device& owner, const void* from, size_t bytes) {
+      if (bytes == 0)
+        return;
+      device_.meet(owner);
+      TESSERA_CUDA(cudaMemcpyPeerAsync(to, device_.number_, from, owner.number_, bytes, stream_));
     }
     void fill(void* to, size_t bytes, uint8_t value) {
       if (bytes != 0)
@@ -284,6 +306,8 @@ private:
   bool dependent_launches_ = false;
   std::atomic<uint64_t> allocations_{0};
   memory_account memory_;
+  std::mutex meeting_;
+  std::set<int> met_;
 };
 
 } // namespace tessera::cuda

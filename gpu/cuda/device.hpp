@@ -26,17 +26,18 @@ concept device_like = requires(D d, void* p, size_t n) {
   d.bind();                                       // the calling thread works on this device from now on
   { d.allocate(n) } -> std::same_as<void*>;       // throws std::bad_alloc
   { d.allocate_host(n) } -> std::same_as<void*>;  // pinned; throws std::bad_alloc
-  { d.allocations() } -> std::same_as<uint64_t>;  // so far, of both kinds; any thread
+  { d.allocations() } -> std::same_as<uint64_t>;  // so far, on the device; any thread
   d.release(p);
   d.release_host(p);
   d.break_down();                                 // a drill: all that is asked of the device after this fails, as do waits
   typename D::stream;
   typename D::mark;                               // a point in a stream's work; made from a device
   typename D::recording;                          // work that is done again and again; made from a device
-} && requires(typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n, const uint32_t* in,
+} && requires(D d, typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n, const uint32_t* in,
               const uint64_t* terms, uint64_t* sums) {
   s.upload(to, from, n);     // pinned host memory to the device
   s.download(to, from, n);   // and back
+  s.fetch(to, d, from, n);   // memory of another device, or of this one, to this one
   s.fill(to, n, uint8_t{});  // sets bytes
   s.launch(n, any_kernel{});                // items 0 .. n - 1
   s.launch_each(in, n, any_kernel{});       // items 0 .. *in * n - 1; *in is read on the device when the kernel starts

@@ -60,7 +60,18 @@ struct touch_list {
   uint32_t most;
 };
 
-/// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has.
+/// Where rays go that touch regions of other devices: a list for each of these, this device left out.
+struct hand_over {
+  ray* rays; ///< most_each for each device; null: nothing is handed over
+  uint32_t most_each;
+  uint32_t* counts; ///< by share
+
+  [[nodiscard]] TESSERA_HD ray* list_for(uint32_t share, uint32_t own_share) const {
+    return rays + uint64_t{share < own_share ? share : share - 1} * most_each;
+  }
+};
+
+/// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has, and the devices that have others.
 struct split_rays {
   field_view field;
   touch_list out;
@@ -69,6 +80,7 @@ struct split_rays {
   uint32_t* touched_by;      ///< by slot: the last batch that touched the region
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
+  hand_over to_others;
   batch_state* state;
   uint32_t share, shares; ///< this device's, of all; see owner_of()
 
@@ -87,16 +99,23 @@ struct split_rays {
       low[axis] = lattice::floor_div(low[axis] - lattice::apron, field.region_voxels);
       high[axis] = lattice::floor_div(high[axis], field.region_voxels);
     }
+    uint64_t others = 0; // a bit for each share
     for (int32_t z = low[2]; z <= high[2]; ++z)
       for (int32_t y = low[1]; y <= high[1]; ++y)
-        for (int32_t x = low[0]; x <= high[0]; ++x)
-          touch_region(region_name(x, y, z), static_cast<uint32_t>(i));
+        for (int32_t x = low[0]; x <= high[0]; ++x) {
+          if (const uint32_t owner = shares > 1 ? owner_of(x, y, z, shares) : share; owner != share)
+            others |= uint64_t{1} << owner;
+          else
+            touch_region(region_name(x, y, z), static_cast<uint32_t>(i));
+        }
+    if (to_others.rays != nullptr)
+      for (uint32_t other = 0; others != 0; ++other, others >>= 1)
+        if ((others & 1) != 0)
+          to_others.list_for(other, share)[append(to_others.counts[other])] = r;
   }
 
 private:
   TESSERA_HD void touch_region(uint64_t name, uint32_t i) const {
-    if (shares > 1 && owner_of(name, shares) != share)
-      return;
     const uint32_t slot = field.slot_of(name);
     if (slot == no_slot) {
       append(state->missing);
@@ -201,6 +220,18 @@ private:
   }
 };
 
+/// Regions that changed since a mesh was last made. Each is noted once, however many keyframes touch it.
+struct changed_regions {
+  uint32_t* noted; ///< by slot: not 0 if it is on the list
+  uint32_t* slots;
+  uint32_t* count; ///< null: nothing is noted
+
+  TESSERA_HD void note(uint32_t slot) const {
+    if (atomic_exchange(noted[slot], 1u) == 0)
+      slots[append(*count)] = slot;
+  }
+};
+
 /// Item: a lane of a touch. Adds the ray's samples to the region, or takes them away.
 struct add_touches {
   field_view field;
@@ -209,12 +240,16 @@ struct add_touches {
   const ray* rays;
   const uint32_t* ray_numbers; ///< by ray of a touch; null: the same
   batch_state* state;
+  changed_regions changed{};
+  const uint32_t* touched_regions = nullptr; ///< which to note there; fewer than touches
 
   TESSERA_HD void operator()(uint64_t i) const {
     if (i == 0)
       state->free_left = *field.free_count;
     if (!state->goes_ahead(input.most))
       return;
+    if (changed.count != nullptr && i < state->regions)
+      changed.note(touched_regions[i]);
     const touch t = input.touches[i / touch_lanes];
     const ray_walk& w = input.walks[t.ray];
     const uint32_t slot = t.slot_and_sign & ~taken_away;

@@ -71,9 +71,18 @@ public:
   void extract(region_key region, mesh_done answer) override { add({task::extract, region, {}, std::move(answer)}); }
   void stats(region_key region, stats_done answer) override { add({task::stats, region, {}, std::move(answer)}); }
   void drop(region_key region, done answer) override { add({task::drop, region, {}, std::move(answer)}); }
-  void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options,
-            fused answer) override {
-    add({task::fuse, {}, {}, fuse_request{std::move(body), world_from_camera, options, std::move(answer)}});
+  void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer,
+            handed hand_on) override {
+    add({task::fuse,
+         {},
+         {},
+         fuse_request{std::move(body), nullptr, world_from_camera, checked(options), std::move(answer), std::move(hand_on)}});
+  }
+  void fuse_handed(std::shared_ptr<const handed_rays> rays, const pose& world_from_camera, fuse_options options,
+                   fused answer) override {
+    if (dynamic_cast<const lent_rays<Device>*>(rays.get()) == nullptr)
+      throw std::invalid_argument("the rays are not from a device of this kind");
+    add({task::fuse, {}, {}, fuse_request{nullptr, std::move(rays), world_from_camera, checked(options), std::move(answer), {}}});
   }
   [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override {
     return std::make_shared<pinned_body<Device>>(*device_, body);
@@ -108,6 +117,12 @@ private:
   static const mapping& checked(const mapping& map) {
     map.validate();
     return map;
+  }
+  static const fuse_options& checked(const fuse_options& options) {
+    if (options.shares == 0 || options.shares > most_shares || options.share >= options.shares)
+      throw std::invalid_argument("share is " + std::to_string(options.share) + " of " + std::to_string(options.shares)
+                                  + "; there are 1 to " + std::to_string(most_shares));
+    return options;
   }
   static void fail(request& r, const std::exception_ptr& why) {
     std::visit(
@@ -183,6 +198,7 @@ private:
     std::exception_ptr failure;
     for (;;) {
       std::vector<request> batch;
+      bool more = false;
       await_next();
       {
         std::unique_lock lock(mutex_);
@@ -195,6 +211,8 @@ private:
         if (!waiting_.empty() && waiting_.front().what == task::fuse && keyframes_.has_room()) {
           batch.push_back(std::move(waiting_.front()));
           waiting_.pop_front();
+          more = !waiting_.empty() && waiting_.front().what == task::fuse
+                 && std::get<fuse_request>(waiting_.front().answer).options.mesh;
         } else if (keyframes_.is_idle()) {
           batch = take_batch();
         }
@@ -204,7 +222,7 @@ private:
         continue;
       }
       if (batch[0].what == task::fuse) {
-        start_keyframe(batch[0], failure);
+        start_keyframe(batch[0], more, failure);
         continue;
       }
       ++batches_;
@@ -214,12 +232,12 @@ private:
       finish_keyframe(failure);
   }
 
-  void start_keyframe(request& r, std::exception_ptr& failure) {
+  void start_keyframe(request& r, bool more, std::exception_ptr& failure) {
     if (failure)
       return fail(r, failure);
     auto& asked = std::get<fuse_request>(r.answer);
     try {
-      keyframes_.start(asked);
+      keyframes_.start(asked, more);
       return;
     } catch (const std::bad_alloc&) {
       return asked.answer({}, std::current_exception());

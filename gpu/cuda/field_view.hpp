@@ -22,9 +22,10 @@ TESSERA_HD uint64_t region_name(int32_t x, int32_t y, int32_t z) {
   return part(x) | part(y) << 21 | part(z) << 42 | uint64_t{1} << 63;
 }
 
-/// Which of several devices that share a map has a region.
-TESSERA_HD uint32_t owner_of(uint64_t name, uint32_t shares) {
-  return static_cast<uint32_t>(mix64(name) % shares);
+/// Which of several devices that share a map has a region. Along each axis they take turns, so that a wall, and what a camera
+/// sees of it, is dealt out evenly.
+TESSERA_HD uint32_t owner_of(int32_t x, int32_t y, int32_t z, uint32_t shares) {
+  return (static_cast<uint32_t>(x) + static_cast<uint32_t>(y) + static_cast<uint32_t>(z) + (uint32_t{3} << 20)) % shares;
 }
 
 /// Where a region's search begins in a directory.

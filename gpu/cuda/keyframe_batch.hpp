@@ -1,47 +1,14 @@
 #pragma once
 
-#include "gpu/cuda/field_kernels.hpp"
+#include "gpu/cuda/keyframe_lane.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
-#include "gpu/cuda/ray_lane.hpp"
+#include "gpu/cuda/pinned_body.hpp"
 
 #include <deque>
-#include <optional>
+#include <set>
+#include <stdexcept>
 
 namespace tessera::cuda {
-
-/// A keyframe's points in pinned memory.
-template <device_like Device>
-class pinned_body final : public keyframe_body {
-public:
-  pinned_body(Device& device, const keyframe_body& from)
-    : points_(device, from.points().size()), colours_(device, from.colours().size()),
-      confidence_(device, from.confidence().size()), size_(from.size()), channels_(from.channels()),
-      has_confidence_(!from.confidence().empty()) {
-    std::copy(from.points().begin(), from.points().end(), points_.data());
-    std::copy(from.colours().begin(), from.colours().end(), colours_.data());
-    std::copy(from.confidence().begin(), from.confidence().end(), confidence_.data());
-  }
-  [[nodiscard]] std::span<const float> points() const override { return {points_.data(), 3 * size_}; }
-  [[nodiscard]] std::span<const uint8_t> colours() const override { return {colours_.data(), channels_ * size_}; }
-  [[nodiscard]] uint32_t channels() const override { return channels_; }
-  [[nodiscard]] std::span<const float> confidence() const override { return {confidence_.data(), has_confidence_ ? size_ : 0}; }
-
-private:
-  pinned_buffer<Device, float> points_;
-  pinned_buffer<Device, uint8_t> colours_;
-  pinned_buffer<Device, float> confidence_;
-  size_t size_;
-  uint32_t channels_;
-  bool has_confidence_;
-};
-
-/// A keyframe that is to be taken whole.
-struct fuse_request {
-  std::shared_ptr<const keyframe_body> body;
-  pose world_from_camera;
-  fuse_options options;
-  keyframe_device::fused answer;
-};
 
 /// Item: a cell that has points. Makes its ray, and finds the regions that it touches.
 struct make_and_split {
@@ -53,8 +20,9 @@ struct make_and_split {
   }
 };
 
-/// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates and meshes on
-/// the stream of the fields, one after another. The host only looks at what came out. Threads: one.
+/// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates on the stream of
+/// the fields, one after another. Keyframes that come close together are a group: the regions that they touch are meshed once,
+/// after the last of them. The host only looks at what came out. Threads: one.
 ///
 /// When a region is not on the device yet, or blocks are wanting, the device leaves the keyframe out of the fields; the host then
 /// makes room and has it integrated once more. Those behind it may come before it: the order does not matter.
@@ -62,27 +30,33 @@ template <device_like Device>
 class keyframe_batch {
 public:
   using stream = typename Device::stream;
+  using lane = keyframe_lane<Device>;
   keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
                  copy_crew& crew, uint32_t lanes)
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
-      store_(store), meshes_(meshes), touched_by_(device, store.slots()), touches_(device), listed_(device), place_(device) {
-    stream_.fill(touched_by_.data(), store.slots() * sizeof(uint32_t), 0);
+      store_(store), meshes_(meshes), published_(device), noted_(device, store.slots()), changed_slots_(device, store.slots()),
+      changed_count_(device, 1), lending_(device), listed_(device), place_(device) {
+    stream_.fill(noted_.data(), store_.slots() * sizeof(uint32_t), 0);
+    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
+    (void)store_.view();
+    stream_.set(published_);
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
       lanes_.push_back(std::make_unique<lane>(device, map, crew, store.slots()));
     for (auto& each : lanes_) {
       // More slots come down than are in use: the download has one size.
       stream_.fill(each->status.data(), each->status.size(), 0);
+      stream_.fill(each->touched_by.data(), each->touched_by.size() * sizeof(uint32_t), 0);
       idle_.push_back(each.get());
     }
     stream_.wait();
   }
 
   [[nodiscard]] bool has_room() const { return !idle_.empty(); }
-  [[nodiscard]] bool is_idle() const { return under_way_.empty(); }
+  [[nodiscard]] bool is_idle() const { return under_way_.empty() && integrated_.empty(); }
 
-  /// Begins with a keyframe; there must be room. Throws std::bad_alloc, torn_keyframe or std::invalid_argument if it cannot be
-  /// taken: all is as before then.
-  void start(fuse_request& request) {
+  /// Begins with a keyframe; there must be room. `more`: another one that is to be meshed follows at once, so that the mesh can
+  /// wait for it. Throws std::bad_alloc, torn_keyframe or std::invalid_argument if it cannot be taken: all is as before then.
+  void start(fuse_request& request, bool more) {
     lane& on = *idle_.back();
     const auto kernels = kernel_count(on);
     on.report = {};
@@ -90,20 +64,26 @@ public:
     on.frame = make_walk_frame(request.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
     try {
       begin_rays(on, request);
+      begin_split(on, request.options);
+      join_group(on, request.options.mesh, more);
       begin_fields(on, request.options);
     } catch (...) {
       on.rays.abandon();
       throw;
     }
+    if (on.group != 0)
+      gathered_ = on.meshes_group ? 0 : gathered_ + 1;
     on.report.kernels = static_cast<uint32_t>(kernel_count(on) - kernels);
     on.request = std::move(request);
     idle_.pop_back();
     under_way_.push_back(&on);
   }
 
-  /// Waits for the keyframe that was begun first, and answers it. Throws if the device failed. `batch` numbers what is done to
-  /// regions.
+  /// Waits for the keyframe that was begun first, and answers it, or all of its group if it was the last of it. Throws if the
+  /// device failed. `batch` numbers what is done to regions.
   void finish(uint64_t& batch) {
+    if (under_way_.empty())
+      return mesh_left_over();
     lane& on = *under_way_.front();
     std::exception_ptr refusal;
     try {
@@ -114,140 +94,184 @@ public:
     }
     under_way_.pop_front();
     idle_.push_back(&on);
-    const fuse_request request = std::move(on.request);
+    integrated done{std::move(on.request), std::move(on.report)};
     on.request = {};
-    request.answer(refusal ? fuse_report{} : std::move(on.report), refusal);
+    done.request.rays.reset(); // so that their memory can be used again
+    if (refusal)
+      done.request.answer({}, refusal);
+    else if (on.group == 0)
+      done.request.answer(std::move(done.report), nullptr);
+    else
+      integrated_.push_back(std::move(done));
+    if (on.meshes_group)
+      settle_mesh(on);
   }
 
   /// Answers all that is under way with an error.
   void fail(const std::exception_ptr& why) {
+    answer_integrated(why);
     for (lane* on : under_way_) {
       on->request.answer({}, why);
       on->request = {};
       idle_.push_back(on);
     }
     under_way_.clear();
+    gathered_ = 0;
   }
 
 private:
   static constexpr size_t slots_at_once = 1024; ///< of touched regions, that come down unasked; more are rare
+  static constexpr uint32_t most_together = 8;  ///< keyframes of a group
 
-  /// What comes down in one piece.
-  struct keyframe_status {
-    batch_state state;
-    ray_totals totals;
-  };
-  static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
-
-  /// What recorded work depends on: where buffers are, which nothing can change but an allocation, and what is asked for.
-  struct rest_key {
-    uint64_t allocations;
-    bool mesh, times;
-    bool operator==(const rest_key&) const = default;
-  };
-
-  /// A keyframe under way.
-  struct lane {
-    ray_lane<Device> rays;
-    device_buffer<Device, ray_walk> walks;
-    device_buffer<Device, uint8_t> status; ///< keyframe_status, and after it the slots of all regions that are touched
-    typename Device::mark begun, uploaded, rays_done, integrated, all_done;
-    typename Device::recording rest; ///< what is done to the fields once the touches are known
-    pinned_buffer<Device, uint8_t> status_down;
-    walk_frame frame;
-    uint32_t most_touches = 0;        ///< that there was room for
-    bool counted = false;             ///< see count()
-    std::optional<rest_key> rest_for; ///< what `rest` was recorded for
-    std::vector<region_key> touched;
+  /// A keyframe that is in the fields and waits for the mesh of its group.
+  struct integrated {
     fuse_request request;
     fuse_report report;
-    lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
-      : rays(device, map, crew), walks(device), status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)),
-        begun(device), uploaded(device), rays_done(device), integrated(device), all_done(device), rest(device),
-        status_down(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)) {}
-    [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
-    [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
-    [[nodiscard]] uint32_t* slots_on_device() const {
-      return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status));
-    }
-    [[nodiscard]] const ray_totals& totals() const { return reinterpret_cast<keyframe_status*>(status_down.data())->totals; }
-    [[nodiscard]] batch_state& state() const { return reinterpret_cast<keyframe_status*>(status_down.data())->state; }
-    [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
   };
 
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
 
   void begin_rays(lane& on, const fuse_request& request) {
+    on.rays.work().fill(on.status.data(), sizeof(keyframe_status), 0);
+    on.lent = nullptr;
+    on.fetched = 0;
+    if (request.rays)
+      return fetch_rays(on, request);
     const keyframe_body& body = *request.body;
     on.walks.ensure(body.size());
     const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
     const bool times = request.options.times;
-    on.rays.work().fill(on.status.data(), sizeof(keyframe_status), 0);
+    if (const uint32_t others = request.hand_on ? request.options.shares - 1 : 0; others != 0) {
+      on.most_lent = static_cast<uint32_t>(body.size());
+      on.lent = lending_.take(body.size() * others, 2 * lanes_.size());
+    }
     const auto copied = on.rays.add(body, request.world_from_camera, pinned, &on.on_device()->totals, times ? &on.begun : nullptr,
                                     times ? &on.uploaded : nullptr);
-    on.rays.work().set(on.rays_done);
     on.report.copies = copied.copies;
     on.report.bytes_up = copied.bytes;
   }
 
-  /// `again`: the rays are there already.
-  void begin_fields(lane& on, const fuse_options& options, bool again = false) {
-    make_room_for_touches(std::max(2 * on.rays.points() + 1024, most_touches_));
-    if (options.mesh)
-      make_room_for_meshes();
-    stream_.after(on.rays_done);
-    if (++batch_ == 0) {
-      stream_.fill(touched_by_.data(), store_.slots() * sizeof(uint32_t), 0);
-      batch_ = 1;
+  void fetch_rays(lane& on, const fuse_request& request) {
+    const auto& lent = dynamic_cast<const lent_rays<Device>&>(*request.rays); // fuse_handed() has seen to it
+    const bool times = request.options.times;
+    on.fetched = lent.size();
+    on.walks.ensure(on.fetched);
+    stream& fetching = on.rays.work();
+    if (times)
+      fetching.set(on.begun);
+    on.rays.fetch(lent.owner(), lent.data(), lent.size());
+    if (times)
+      fetching.set(on.uploaded);
+    on.report.copies = 1;
+    on.report.bytes_up = lent.size() * sizeof(ray);
+  }
+
+  [[nodiscard]] hand_over lists_for_others(const lane& on) const {
+    return {on.lent ? on.lent->data() : nullptr, on.most_lent, on.on_device()->handed};
+  }
+
+  /// Finds the regions that the rays touch, on the stream of the rays, so that it is done while others are integrated. `again`:
+  /// the rays were made, and handed over, before.
+  void begin_split(lane& on, const fuse_options& options, bool again = false) {
+    on.touches.ensure(std::max(2 * std::max(on.rays.points(), on.fetched) + 1024, most_touches_));
+    stream& work = on.rays.work();
+    // What is under way comes before news on the stream of the fields, and whoever looks regions up from now on after them.
+    const bool news = store_.has_news();
+    const field_view field = store_.view();
+    if (news)
+      stream_.set(published_);
+    work.after(published_);
+    if (++on.keyframe_number == 0) {
+      work.fill(on.touched_by.data(), on.touched_by.size() * sizeof(uint32_t), 0);
+      on.keyframe_number = 1;
     }
+    batch_state* state = on.state_on_device();
+    const split_rays split{field,
+                           touches_of(on),
+                           on.frame,
+                           on.rays.rays(),
+                           on.touched_by.data(),
+                           on.keyframe_number,
+                           on.slots_on_device(),
+                           again ? hand_over{} : lists_for_others(on),
+                           state,
+                           options.share,
+                           options.shares};
+    const uint32_t* rays = &on.on_device()->totals.cells;
+    if (again)
+      work.fill(state, sizeof(batch_state), 0);
+    if (on.fetched != 0)
+      work.launch(on.fetched, split);
+    else if (again)
+      work.launch_each(rays, 1, split);
+    else
+      work.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
+    work.set(on.split);
+  }
+  static touch_list touches_of(lane& on) {
+    return {on.walks.data(), on.touches.data(), static_cast<uint32_t>(on.touches.size())};
+  }
+
+  /// The last of a group is one that none follows, or with which it is full.
+  void join_group(lane& on, bool mesh, bool more) {
+    on.group = 0;
+    on.meshes_group = false;
+    if (!mesh)
+      return;
+    if (gathered_ == 0)
+      group_ = group_ + 1 == 0 ? 1 : group_ + 1;
+    on.group = group_;
+    on.meshes_group = !more || gathered_ + 1 >= most_together;
+  }
+
+  /// Integrates, and has the group meshed if the keyframe is the last of it. `again`: the host sees to the mesh.
+  void begin_fields(lane& on, const fuse_options& options, bool again = false) {
+    stream_.after(on.split);
+    report_download(on);
+    if (on.meshes_group && !again) {
+      make_room_for_meshes();
+      if (const typename lane::work_key key{device_.allocations(), options.times}; on.rest_for != key) {
+        on.rest_for.reset();
+        stream_.record(on.rest, [&] {
+          integrate(on, options, true);
+          mesh_changed(on);
+        });
+        on.rest_for = key;
+      }
+      stream_.play(on.rest);
+      stream_.set(on.all_done);
+    } else {
+      integrate(on, options, on.group != 0 && !again);
+      if (!options.times)
+        stream_.set(on.integrated);
+      on.rays.work().after(on.integrated); // the next keyframe need not wait for this one's download
+      download_status(on, on.rays.work());
+      on.rays.work().set(on.all_done);
+    }
+  }
+  /// `note`: the regions that change are to be meshed.
+  void integrate(lane& on, const fuse_options& options, bool note) {
     const field_view field = store_.view();
     batch_state* state = on.state_on_device();
-    report_download(on);
-    on.most_touches = static_cast<uint32_t>(touches_.size());
-    const touch_list touches{on.walks.data(), touches_.data(), on.most_touches};
-    const split_rays split{field, touches,       on.frame,      on.rays.rays(), touched_by_.data(), batch_, on.slots_on_device(),
-                           state, options.share, options.shares};
-    const uint32_t* rays = &on.on_device()->totals.cells;
-    if (again) {
-      stream_.fill(state, sizeof(batch_state), 0);
-      stream_.launch_each(rays, 1, split);
-    } else {
-      stream_.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
-    }
-    if (const rest_key key{device_.allocations(), options.mesh, options.times}; on.rest_for != key) {
-      on.rest_for.reset();
-      stream_.record(on.rest, [&] {
-        stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
-        stream_.launch_each(&state->touches, touch_lanes,
-                            add_touches{field, any_frame_, touches, on.rays.rays(), nullptr, state});
-        if (options.times)
-          stream_.set(on.integrated);
-        if (options.mesh)
-          mesh_touched(on);
-        download_status(on);
-      });
-      on.rest_for = key;
-    }
-    stream_.play(on.rest);
-    stream_.set(on.all_done);
+    const touch_list touches = touches_of(on);
+    const changed_regions changed{noted_.data(), changed_slots_.data(), note ? changed_count_.data() : nullptr};
+    stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
+    stream_.launch_each(&state->touches, touch_lanes,
+                        add_touches{field, any_frame_, touches, on.rays.rays(), nullptr, state, changed, on.slots_on_device()});
+    if (options.times)
+      stream_.set(on.integrated);
   }
 
   [[nodiscard]] size_t status_bytes() const {
     return sizeof(keyframe_status) + std::min<size_t>(slots_at_once, store_.slots()) * sizeof(uint32_t);
   }
-  void download_status(lane& on) { stream_.download(on.status_down.data(), on.status.data(), status_bytes()); }
+  void download_status(lane& on, stream& by) const { by.download(on.status_down.data(), on.status.data(), status_bytes()); }
   void report_download(lane& on) const {
     ++on.report.copies;
     on.report.bytes_down += status_bytes();
   }
 
   /// Buffers that grow are in use by what is under way.
-  void make_room_for_touches(size_t touches) {
-    if (touches <= touches_.size())
-      return;
-    drain();
-    touches_.ensure(touches);
-  }
   void make_room_for_meshes() {
     const size_t blocks = most_blocks_, regions = most_regions_, vertices = most_vertices_, corners = most_corners_;
     if (blocks > meshes_.blocks() || regions > meshes_.regions() || vertices > meshes_.vertices()
@@ -262,37 +286,55 @@ private:
     }
   }
 
-  void mesh_touched(lane& on) {
-    batch_state* state = on.state_on_device();
-    const block_list list{on.slots_on_device(), listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), state};
-    meshes_.mesh_regions(list, &state->regions, meshes_.regions());
+  /// Meshes what was noted.
+  void mesh_changed(lane& on) {
+    mesh_regions(on, changed_slots_.data(), changed_count_.data(), noted_.data());
+    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
+    download_status(on, stream_);
+  }
+  void mesh_regions(lane& on, const uint32_t* slots, const uint32_t* count, uint32_t* noted = nullptr) {
+    const block_list list{slots, listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), on.state_on_device()};
+    meshes_.mesh_regions(list, count, meshes_.regions(), noted);
   }
 
   /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
   /// if there is no room.
   void settle(lane& on, uint64_t& batch) {
     const fuse_options options = on.request.options;
-    on.report.counts = ray_lane<Device>::counts_of(on.totals(), on.rays.points());
-    on.report.rays = on.totals().cells;
+    on.report.counts = ray_lane<Device>::counts_of(on.on_host().totals, on.rays.points());
+    on.report.rays = on.on_host().totals.cells;
     for (;;) {
       count(on, ++batch);
-      if (on.state().goes_ahead(on.most_touches))
+      if (on.state().goes_ahead(static_cast<uint32_t>(on.touches.size())))
         break;
       drain();
       for (lane* other : under_way_)
         count(*other, ++batch);
       most_touches_ = std::max<size_t>(most_touches_, on.state().touches);
+      outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
       make_room_for(on.state(), on.touched, ++batch);
       repeat(on, options);
     }
     on.report.beyond = on.state().beyond;
-    if (options.mesh)
-      settle_mesh(on);
     on.report.regions = std::move(on.touched);
     if (options.times)
       read_times(on);
     if (options.keep_rays)
       on.report.kept = on.rays.download(on.report.rays);
+    if (on.lent)
+      hand_on(on);
+  }
+
+  void hand_on(lane& on) {
+    const fuse_options& options = on.request.options;
+    const hand_over lists = lists_for_others(on);
+    std::vector<std::shared_ptr<const handed_rays>> out(options.shares);
+    for (uint32_t share = 0; share < options.shares; ++share)
+      if (share != options.share)
+        out[share] = std::make_shared<lent_rays<Device>>(device_, on.lent, lists.list_for(share, options.share),
+                                                         on.on_host().handed[share]);
+    on.lent = nullptr;
+    on.request.hand_on(std::move(out));
   }
 
   /// Tells the store what a keyframe that is done took and touched, before anything else moves.
@@ -314,25 +356,24 @@ private:
       store_.touch(region, batch);
       region.changed = true;
       const fuse_options& options = on.request.options;
-      store_.foresee_around(key, region, [&options](region_key next) {
-        return owner_of(region_name(next.x, next.y, next.z), options.shares) == options.share;
-      });
+      store_.foresee_around(key, region, [&options](region_key next) { return owner_of(next, options.shares) == options.share; });
     }
     std::sort(on.touched.begin(), on.touched.end());
   }
 
   /// Waits for all that is under way, without looking at it.
   void drain() {
-    if (!under_way_.empty())
-      under_way_.back()->all_done.wait();
+    for (lane* on : under_way_)
+      on->all_done.wait();
   }
 
   void repeat(lane& on, const fuse_options& options) {
-    const auto kernels = stream_.kernels();
+    const auto kernels = kernel_count(on);
+    begin_split(on, options, true);
     begin_fields(on, options, true);
     on.all_done.wait();
     on.counted = false;
-    on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
+    on.report.kernels += static_cast<uint32_t>(kernel_count(on) - kernels);
     ++on.report.attempts;
   }
 
@@ -350,51 +391,90 @@ private:
     return {part(0), part(1), part(2)};
   }
 
-  /// Meshes again if there was not enough room.
+  /// Sees what came of the mesh of a group, of which this keyframe was the last, and answers all of it. Meshes again if there was
+  /// not enough room.
   void settle_mesh(lane& on) {
-    for (;;) {
-      const batch_state& state = on.state();
-      const bool listed = state.wanted <= meshes_.blocks() && state.regions <= meshes_.regions();
-      if (listed && state.vertices <= meshes_.vertices() && state.corners <= meshes_.corners())
-        break;
-      // Twice what is needed: the next keyframe will want more.
-      const auto more = [](size_t& most, size_t needed) { most = needed > most ? 2 * needed : most; };
-      more(most_blocks_, state.wanted);
-      more(most_regions_, state.regions);
-      if (listed) {
-        more(most_vertices_, state.vertices);
-        more(most_corners_, state.corners);
+    std::exception_ptr refusal;
+    try {
+      const auto regions = touched_by_group();
+      if (outdated_.erase(on.group) != 0)
+        mesh_again(on, regions);
+      for (;;) {
+        const batch_state& state = on.state();
+        const bool listed = state.wanted <= meshes_.blocks() && regions.size() <= meshes_.regions();
+        if (listed && state.vertices <= meshes_.vertices() && state.corners <= meshes_.corners())
+          break;
+        // Twice what is needed: the next keyframe will want more.
+        const auto more = [](size_t& most, size_t needed) { most = needed > most ? 2 * needed : most; };
+        more(most_blocks_, state.wanted);
+        more(most_regions_, regions.size());
+        if (listed) {
+          more(most_vertices_, state.vertices);
+          more(most_corners_, state.corners);
+        }
+        mesh_again(on, regions);
       }
-      mesh_again(on);
+      if (!integrated_.empty()) {
+        fuse_report& last = integrated_.back().report;
+        last.meshed = static_cast<uint32_t>(integrated_.size());
+        last.vertices = on.state().vertices;
+        last.triangles = on.state().corners / 3;
+      }
+    } catch (const std::bad_alloc&) {
+      refusal = std::current_exception();
     }
-    on.report.vertices = on.state().vertices;
-    on.report.triangles = on.state().corners / 3;
+    answer_integrated(refusal);
   }
-  void mesh_again(lane& on) {
+  void answer_integrated(const std::exception_ptr& failure) {
+    for (auto& each : std::exchange(integrated_, {}))
+      each.request.answer(failure ? fuse_report{} : std::move(each.report), failure);
+  }
+  /// The last of a group could not be begun.
+  void mesh_left_over() {
+    lane& on = *idle_.back();
+    on.group = group_;
+    gathered_ = 0;
+    try {
+      make_room_for_meshes();
+    } catch (const std::bad_alloc&) {
+      return answer_integrated(std::current_exception());
+    }
+    stream_.fill(on.status.data(), sizeof(keyframe_status), 0);
+    mesh_changed(on);
+    stream_.wait();
+    settle_mesh(on);
+  }
+  [[nodiscard]] std::vector<region_key> touched_by_group() const {
+    std::vector<region_key> out;
+    for (const auto& each : integrated_)
+      out.insert(out.end(), each.report.regions.begin(), each.report.regions.end());
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+  /// Waits for the mesh. What the keyframe's own status says besides is lost.
+  void mesh_again(lane& on, const std::vector<region_key>& regions) {
     drain();
     make_room_for_meshes();
-    const auto kernels = stream_.kernels();
     batch_state& state = on.state();
-    state.regions = 0;
-    for (const region_key key : on.touched) // one that has left since then is not what anybody waits for
+    state = {};
+    for (const region_key key : regions) // one that has left since then is not what anybody waits for
       if (const uint32_t slot = store_.slot_of(key); slot != region_record::nowhere)
         on.slots()[state.regions++] = slot;
-    state.listed = state.wanted = state.rows = state.vertices = state.corners = 0;
     stream_.upload(on.slots_on_device(), on.slots(), state.regions * sizeof(uint32_t));
     stream_.upload(on.state_on_device(), &state, sizeof(batch_state));
-    mesh_touched(on);
-    download_status(on);
-    report_download(on);
+    mesh_regions(on, on.slots_on_device(), &on.state_on_device()->regions);
+    download_status(on, stream_);
     stream_.set(on.all_done);
     on.all_done.wait();
-    on.report.kernels += static_cast<uint32_t>(stream_.kernels() - kernels);
-    ++on.report.attempts;
+    if (!integrated_.empty())
+      ++integrated_.back().report.attempts;
   }
 
   static void read_times(lane& on) {
     on.report.upload_ms = on.uploaded.ms_since(on.begun);
-    on.report.rays_ms = on.rays_done.ms_since(on.uploaded);
-    on.report.integrate_ms = on.integrated.ms_since(on.rays_done);
+    on.report.rays_ms = on.split.ms_since(on.uploaded);
+    on.report.integrate_ms = on.integrated.ms_since(on.split);
     on.report.extract_ms = on.all_done.ms_since(on.integrated);
   }
 
@@ -407,11 +487,15 @@ private:
   std::vector<std::unique_ptr<lane>> lanes_;
   std::vector<lane*> idle_;
   std::deque<lane*> under_way_;
-  device_buffer<Device, uint32_t> touched_by_;
-  device_buffer<Device, touch> touches_;
+  std::deque<integrated> integrated_;
+  uint32_t group_ = 0;              ///< that is being gathered, or was last
+  uint32_t gathered_ = 0;           ///< keyframes of it; 0: none is being gathered
+  std::set<uint32_t> outdated_;     ///< groups of which the mesh on the device is not all: the host has it made again
+  typename Device::mark published_; ///< after the last news of regions
+  device_buffer<Device, uint32_t> noted_, changed_slots_, changed_count_; ///< changed_regions
+  lending_pool<Device> lending_;
   device_buffer<Device, listed_block> listed_;
   device_buffer<Device, uint32_t> place_;
-  uint32_t batch_ = 0;
   size_t most_touches_ = 0;
   // Room for meshes. To begin with, what a keyframe touches at 1 cm, or less if the pool is small: growing takes milliseconds.
   size_t most_blocks_ = std::min<size_t>(16384, store_.blocks()), most_regions_ = 256, most_vertices_ = 64 * most_blocks_,

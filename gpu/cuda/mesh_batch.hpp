@@ -71,11 +71,12 @@ public:
 
   /// Has the blocks of regions listed, and meshed into device memory. The number of the regions is read on the device and is at
   /// most `most_regions`. If room does not suffice, the state tells how much is needed; there it must be all zero before.
-  void mesh_regions(const block_list& list, const uint32_t* region_count, size_t most_regions) {
+  /// `noted`: by slot, is set to 0 for these regions.
+  void mesh_regions(const block_list& list, const uint32_t* region_count, size_t most_regions, uint32_t* noted = nullptr) {
     const field_view field = store_.view();
     const mesh_scratch scratch = this->scratch(region_count, most_regions);
     const uint32_t* listed = &list.state->listed;
-    stream_.launch_each(region_count, store_.table_size(), list_for_meshing{{field, list}, scratch});
+    stream_.launch_each(region_count, store_.table_size(), list_for_meshing{{field, list}, scratch, noted});
     stream_.launch_each(listed, 64, read_rows{field, list, scratch});
     stream_.launch_each(listed, 64, find_cells{field, list, scratch});
     stream_.launch_each(listed, 64, find_edges{field, list, scratch});

@@ -66,7 +66,10 @@ struct mesh_scratch {
 struct list_for_meshing {
   list_blocks inner;
   mesh_scratch scratch;
+  uint32_t* noted; ///< by slot: a mark of the region that goes now; null if there are none
   TESSERA_HD void operator()(uint64_t i) const {
+    if (noted != nullptr && i % inner.field.table_size == 0)
+      noted[inner.list.regions[i / inner.field.table_size]] = 0;
     if (!scratch.has_room())
       return;
     inner(i);

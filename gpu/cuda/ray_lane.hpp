@@ -114,6 +114,12 @@ public:
         throw torn_keyframe(torn);
     return out;
   }
+  /// Begins to fetch rays that are made already, from the memory of another device.
+  void fetch(Device& owner, const ray* rays, size_t count) {
+    points_here_ = 0;
+    rays_.ensure(count);
+    stream_.fetch(rays_.data(), owner, rays, count * sizeof(ray));
+  }
   /// Item: a cell that has points; there are as many as the totals say.
   [[nodiscard]] make_ray maker() const { return {table_.data(), used_.data(), rays_.data()}; }
 

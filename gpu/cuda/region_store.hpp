@@ -63,6 +63,8 @@ public:
       free_slots_.push_back(s - 1);
   }
 
+  /// The next view() tells the device of regions that have come or gone.
+  [[nodiscard]] bool has_news() const { return cleared_ || !changes_.empty(); }
   /// For kernels that come after what was asked of this object.
   [[nodiscard]] field_view view() {
     publish_directory();

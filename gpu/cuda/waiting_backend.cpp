@@ -54,7 +54,7 @@ private:
 } // namespace
 
 uint32_t owner_of(region_key region, uint32_t shares) {
-  return owner_of(region_name(region.x, region.y, region.z), shares);
+  return owner_of(region.x, region.y, region.z, shares);
 }
 
 std::unique_ptr<backend> make_waiting_backend(std::shared_ptr<async_fields> fields) {

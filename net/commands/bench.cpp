@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <ostream>
 #include <stdexcept>
@@ -133,26 +132,6 @@ nlohmann::ordered_json device_costs(const std::vector<stage_times>& times) {
           {"upload_share_of_total", total_s > 0 ? upload_s / total_s : 0}};
 }
 
-/// Which of how many that share a map.
-struct share_of {
-  uint32_t share = 0, shares = 0;
-};
-
-/// Reads K/N, K from 0 to N - 1; empty: nothing is shared. Throws std::invalid_argument.
-share_of share_from(const std::string& text) {
-  if (text.empty())
-    return {};
-  share_of out;
-  const auto* end = text.data() + text.size();
-  const auto first = std::from_chars(text.data(), end, out.share);
-  if (first.ec == std::errc{} && first.ptr != end && *first.ptr == '/') {
-    const auto second = std::from_chars(first.ptr + 1, end, out.shares);
-    if (second.ec == std::errc{} && second.ptr == end && out.shares <= 64 && out.share < out.shares)
-      return out;
-  }
-  throw std::invalid_argument("share is \"" + text + "\", not K/N with N from 1 to 64 and K from 0 to N - 1");
-}
-
 /// What each GPU holds of the map.
 nlohmann::ordered_json devices_of(const offline_device& device) {
   auto out = nlohmann::ordered_json::array();
@@ -199,8 +178,6 @@ void print(const nlohmann::ordered_json& result, std::ostream& out) {
     out << "  throughput " << t["keyframes_per_s"].get<double>() << " keyframes/s, " << t["speedup"].get<double>()
         << " times that of one at a time\n";
   }
-  if (result.contains("share"))
-    out << "  share      " << result["share"].get<std::string>() << " of the map's regions; mesh, memory and hash are of these\n";
   out << "  mesh       " << result["triangles"].get<uint64_t>() << " triangles, " << result["vertices"].get<uint64_t>()
       << " vertices\n  memory     " << result["field_bytes"].get<uint64_t>() / 1000000 << " MB field, "
       << result["peak_rss_bytes"].get<uint64_t>() / 1000000 << " MB peak resident\n  map        "
@@ -210,21 +187,15 @@ void print(const nlohmann::ordered_json& result, std::ostream& out) {
 } // namespace
 
 int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
-  const auto part = share_from(setup.share);
   const auto map = mapping_for(setup);
   const auto make = [&](offline_device& device, uint32_t threads) {
     auto options = checked_options(threads);
     options.extract_each = true;
     options.devices = device.gpus;
-    options.share = part.share;
-    options.shares = part.shares;
     return std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   };
   auto device = choose_offline_device(setup.backend, map);
   const bool gpu = !device.gpus.empty();
-  if (part.shares != 0 && device.gpus.size() != 1)
-    throw std::invalid_argument("share is \"" + setup.share + "\", for one GPU, and there are "
-                                + std::to_string(device.gpus.size()));
   const auto backend_name = device.fields->name();
   times_file listed(setup.times_file);
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
@@ -267,11 +238,11 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     throw std::runtime_error(setup.source + " has no usable keyframe"
                              + (counts.last_reason.empty() ? "" : "; the last one: " + counts.last_reason));
 
+  const auto& times = one->times();
+  listed.write(times);
   const auto peak = peak_rss_bytes(); // what follows is not part of a live map
   const auto stats = one->stats();
   const auto surface = weld(one->meshes());
-  const auto& times = one->times();
-  listed.write(times);
   nlohmann::ordered_json result{
     {"backend", backend_name},
     {"threads", setup.threads},
@@ -291,8 +262,6 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     result["device"] = device_costs(times);
     result["devices"] = devices_of(device);
   }
-  if (part.shares != 0)
-    result["share"] = setup.share;
   if (!throughput.is_null())
     result["throughput"] = throughput;
   if (json)

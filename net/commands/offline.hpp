@@ -21,8 +21,6 @@ struct offline_setup {
   uint32_t threads = 1;
   /// Which devices do the work.
   backend_setup backend;
-  /// bench: as K/N, measures the GPU as number K of N that share a map, from 0 on; empty: as one that has all of it.
-  std::string share;
   /// bench: CSV file for the times of each keyframe; empty: none.
   std::string times_file;
   /// Show progress on standard error.

@@ -196,7 +196,7 @@ public:
 
   void run(keyframe_sink& sink, std::stop_token stop) override {
     auto todo = order();
-    pace ticks(options_.rate);
+    pace ticks(options_.rate, options_.seconds);
     struct loaded {
       keyframe frame;
       std::string what, reason; // why there is no frame

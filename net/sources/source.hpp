@@ -42,6 +42,9 @@ struct source_options {
   std::optional<uint64_t> shuffle;
   /// Keyframes per second; 0: as fast as the sink takes them. Folders and synthetic scans.
   double rate = 0;
+  /// No keyframe but the first is offered later than so long after the beginning; 0: no limit. Folders and
+  /// synthetic scans.
+  double seconds = 0;
   /// Threads that decode or make the next keyframes ahead; 0: none, all in the thread of `run`.
   uint32_t prefetch_threads = 1;
 

@@ -197,7 +197,7 @@ public:
 
   void run(keyframe_sink& sink, std::stop_token stop) override {
     auto todo = order();
-    pace ticks(options_.rate);
+    pace ticks(options_.rate, options_.seconds);
     ordered_prefetch<uint64_t, keyframe> frames(
       options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
       [&](uint64_t index) { return scan_.make(index); });

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Does a keyframe cost more in a large map than in a small one? Runs `tessera bench` over a source that always comes to new places, bins the
-times by the keyframe's number, and prints for each bin and stage the median, and the 99th percentile of the whole.
+times by the keyframe's number, and prints for each bin and stage the median, and the 99th percentile of the whole. With --seconds it takes
+as many keyframes as come in that time, and tells how many they were.
 
 Needs Python alone, so that it also runs from a bundle, where it finds the program beside itself.
 
   growth.py --binary build/release/tessera --limit 2000
+  growth.py --limit 10000 --seconds 300
   growth.py --voxel-size 0.05 0.02 --backend cuda --figure docs/figures/growth.svg --label "H100"
   growth.py --read cpu.csv gpu.csv --label CPU H100 --figure growth.svg      from files that `tessera bench --times` wrote
 """
@@ -19,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 STAGES = ("rays_ms", "integrate_ms", "extract_ms", "total_ms")
@@ -42,14 +45,18 @@ def memory_cap(options, voxel_m):
 
 
 def run(options, voxel_m, folder):
-    """Measures; returns the rows of the CSV file and what bench reports."""
+    """Measures; returns the rows of the CSV file, what bench reports, and whether the time was over before all keyframes had come."""
     file = pathlib.Path(folder) / f"times-{voxel_m}.csv"
     command = [options.binary, "bench", options.source, "--limit", options.limit, "--voxel-size", voxel_m, "--threads", 1, "--backend",
-               options.backend, "--memory-cap", memory_cap(options, voxel_m), "--times", file, "--json", *options.more]
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, timeout=options.seconds, check=False)
+               options.backend, "--memory-cap", memory_cap(options, voxel_m), "--times", file, "--json",
+               *(["--seconds", options.seconds] if options.seconds else []), *options.more]
+    begin = time.monotonic()
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"growth: {' '.join(map(str, command))} ended with {done.returncode}")
-    return read(file), json.loads(done.stdout.strip().splitlines()[-1])
+    report = json.loads(done.stdout.strip().splitlines()[-1])
+    late = options.seconds is not None and time.monotonic() - begin >= options.seconds
+    return read(file), report, late and report["keyframes"] < options.limit
 
 
 def read(file):
@@ -74,13 +81,25 @@ def bins(rows, size):
     return result
 
 
-def show(label, table):
+def last_over_first(table, size):
+    """Of the medians of the whole, in bins that are full; None where there are not two of them."""
+    full = [row["total_ms"] for row in table if row["keyframes"] >= size]
+    return full[-1] / full[0] if len(full) > 1 else None
+
+
+def in_words(keyframes, asked, early):
+    """How many keyframes a table is about; `asked` is None where that is not known."""
+    of = f" of {asked:,}" if asked not in (None, keyframes) else ""
+    return f"{keyframes:,}{of} keyframes" + (", ended early" if early else "")
+
+
+def show(label, table, ratio):
     print(f"\n{label}: ms per keyframe, medians")
     print(f"{'keyframes':>15} {'rays':>9} {'integrate':>9} {'extract':>9} {'total':>9} {'p99':>9}")
     for row in table:
         span = f"{row['first']}..{row['first'] + row['keyframes'] - 1}"
         print(f"{span:>15} " + " ".join(f"{row[name]:9.3f}" for name in (*STAGES, "total_p99_ms")))
-    print(f"last over first: {table[-1]['total_ms'] / table[0]['total_ms']:.3f}")
+    print(f"last full bin over the first: {ratio:.3f}" if ratio else "too few keyframes for two full bins to compare")
 
 
 def nice_step(most, parts):
@@ -92,7 +111,8 @@ def nice_step(most, parts):
 
 def draw(file, series):
     """A plain SVG: for each series the median of each bin as a line with dots, and the 99th percentile as a thin dashed one."""
-    width, height, left, right, top, bottom = 760, 400, 64, 20, 48, 52
+    width, left, right, top, bottom = 760, 64, 20, 30 + 18 * len(series), 52
+    height = 300 + top + bottom
     colours = ("#1f6f8b", "#c8553d", "#588157", "#7b4b94", "#b08900", "#444444")
     most_x = max(row["first"] + row["keyframes"] for _, table in series for row in table)
     most_y = 1.08 * max(row["total_p99_ms"] for _, table in series for row in table)
@@ -121,7 +141,6 @@ def draw(file, series):
     out.append(text((left + width - right) / 2, height - 12, "keyframes in the map", 'text-anchor="middle"'))
     out.append(text(16, (top + height - bottom) / 2, "ms: median (line), 99th percentile (dashes)",
                     f'text-anchor="middle" transform="rotate(-90 16 {(top + height - bottom) / 2:.1f})"'))
-    legend = left
     for number, (label, table) in enumerate(series):
         colour = colours[number % len(colours)]
         middle = [x(row["first"] + row["keyframes"] / 2) for row in table]
@@ -129,9 +148,8 @@ def draw(file, series):
             path = " ".join(f"{at:.1f},{y(row[name]):.1f}" for at, row in zip(middle, table))
             out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" {style}/>')
         out += [f'<circle cx="{at:.1f}" cy="{y(row["total_ms"]):.1f}" r="3" fill="{colour}"/>' for at, row in zip(middle, table)]
-        out.append(f'<circle cx="{legend + 5}" cy="34" r="4" fill="{colour}"/>')
-        out.append(text(legend + 14, 38, label))
-        legend += 34 + 7 * len(label)
+        out.append(f'<circle cx="{left + 5}" cy="{34 + 18 * number}" r="4" fill="{colour}"/>')
+        out.append(text(left + 14, 38 + 18 * number, label))
     out.append("</svg>")
     path = pathlib.Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +165,8 @@ def main():
     parser.add_argument("--voxel-size", type=float, nargs="*", default=[0.05], help="metres; one run for each")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--memory-cap", help="as for tessera bench (default: enough for the building)")
-    parser.add_argument("--seconds", type=float, default=3600, help="ends a run that takes longer")
+    parser.add_argument("--seconds", type=float, help="take no keyframe after so long, and tell how many there were; the map is summed up "
+                        "after that, for a tenth of the time or so (default: no limit)")
     parser.add_argument("--read", nargs="*", help="files of `tessera bench --times` to read instead of measuring")
     parser.add_argument("--label", nargs="*", default=[], help="names in the figure: of each file; or of the machine, before the voxel size")
     parser.add_argument("--figure", help="also draw an SVG file")
@@ -157,11 +176,13 @@ def main():
     options = parser.parse_args()
     if options.limit < 1 or options.bin < 1:
         parser.error("--limit and --bin must be 1 or more")
+    if options.seconds is not None and not options.seconds > 0:
+        parser.error(f"--seconds is {options.seconds:g}, must be more than 0")
     series = []
     if options.read:
         for number, file in enumerate(options.read):
             label = options.label[number] if number < len(options.label) else pathlib.Path(file).stem
-            series.append((label, read(file), None))
+            series.append((label, read(file), None, False))
     else:
         if not options.binary:
             parser.error("--binary or TESSERA_BIN is needed")
@@ -169,19 +190,22 @@ def main():
             os.makedirs(options.keep, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
             for voxel_m in options.voxel_size:
-                rows, report = run(options, voxel_m, options.keep or scratch)
-                series.append((" ".join([*options.label, report["backend"], f"{voxel_m * 100:g} cm"]), rows, report))
+                rows, report, early = run(options, voxel_m, options.keep or scratch)
+                series.append((" ".join([*options.label, report["backend"], f"{voxel_m * 100:g} cm"]), rows, report, early))
     tables = []
-    for label, rows, report in series:
+    for label, rows, report, early in series:
         if not rows:
             sys.exit(f"growth: {label} has no keyframe")
         table = bins(rows, options.bin)
-        tables.append((label, table))
-        show(label, table)
+        ratio = last_over_first(table, options.bin)
+        asked = None if options.read else options.limit
+        tables.append((f"{label}, {in_words(len(rows), asked, early)}", table))
+        show(*tables[-1], ratio)
         if report:
             print(f"map: {report['field_bytes'] / 1e6:.0f} MB field, {report['triangles']:,} triangles, {report['map_hash']}")
         if options.json:
-            print(json.dumps({"label": label, "bins": table, "report": report}))
+            print(json.dumps({"label": label, "keyframes": len(rows), "asked": asked, "ended_early": early, "last_over_first": ratio,
+                              "bins": table, "report": report}))
     if options.figure:
         draw(options.figure, tables)
 

@@ -3,6 +3,7 @@
 
 #include "child_service.hpp"
 #include "histogram_text.hpp"
+#include "keeping_sink.hpp"
 #include "patch_watcher.hpp"
 
 #include "net/producer.hpp"
@@ -33,21 +34,6 @@ struct plan {
   [[nodiscard]] uint64_t total() const { return std::max<uint64_t>(1, static_cast<uint64_t>(rate_hz * seconds)); }
 };
 
-/// Keeps what a source brings.
-class keeping_sink final : public keyframe_sink {
-public:
-  void offer(keyframe frame, completion done) override {
-    frames.push_back(std::move(frame));
-    done({});
-  }
-  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
-  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
-  void set_aside(const std::string&, const std::string& what, const std::string& reason) override {
-    std::cerr << "bench_latency: " << what << ": " << reason << '\n';
-  }
-  std::vector<keyframe> frames;
-};
-
 std::vector<keyframe> load(const plan& p) {
   source_options input;
   input.limit = std::min<uint64_t>(p.distinct, p.total());
@@ -55,7 +41,7 @@ std::vector<keyframe> load(const plan& p) {
   input.synthetic.width = static_cast<uint32_t>(std::sqrt(static_cast<double>(p.points)));
   input.synthetic.height = p.points / input.synthetic.width;
   input.synthetic.noise_m = 0.003f;
-  keeping_sink kept;
+  keeping_sink kept("bench_latency");
   make_source(p.source, input)->run(kept, {});
   if (kept.frames.empty())
     throw std::runtime_error(p.source + " has no usable keyframe");

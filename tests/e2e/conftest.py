@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "net" / "python")]
 
 from support import rabbitmq, scene, service, stock  # noqa: E402
+from support.gpu_bench import pretended  # noqa: E402, F401
 
 # Small enough for seconds, and the same for the service and for `tessera hash`.
 MAPPING = ("--voxel-size", "0.05", "--truncation", "0.15", "--threads", "2")

@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree
 
 import pytest
 
 from conftest import ROOT
 from support import service
+from support.gpu_bench import words_of
+
+GROWTH = ROOT / "tests" / "bench" / "growth.py"
 
 
 def test_bench_lists_the_times_of_each_keyframe(tessera, tmp_path):
@@ -37,7 +39,7 @@ def test_bench_tells_at_once_where_times_cannot_be_written(tessera, tmp_path):
 def test_growth_bins_keyframes_and_draws_them(tessera, tmp_path):
     figure = tmp_path / "folder" / "growth.svg"
     done = subprocess.run(
-        [sys.executable, "-B", "-S", ROOT / "tests" / "bench" / "growth.py", "--binary", tessera, "--limit", "23", "--bin", "10",
+        [sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--limit", "23", "--bin", "10",
          "--figure", figure, "--json"],
         capture_output=True, text=True, timeout=60,
     )
@@ -47,8 +49,39 @@ def test_growth_bins_keyframes_and_draws_them(tessera, tmp_path):
     assert result["report"]["keyframes"] == 23
     medians = [row["total_ms"] for row in result["bins"]]
     assert min(medians) > 0 and all(f"{median:9.3f}" in done.stdout for median in medians)
-    words = [element.text for element in xml.etree.ElementTree.parse(figure).iter() if element.tag.endswith("}text")]
-    assert "keyframes in the map" in words
+    full = result["bins"]
+    assert result["last_over_first"] == full[1]["total_ms"] / full[0]["total_ms"]
+    assert {"keyframes in the map", "cpu 5 cm, 23 keyframes"} <= set(words_of(figure))
+    assert "cpu 5 cm, 23 keyframes: ms per keyframe" in done.stdout and "ended early" not in done.stdout
+
+
+def test_growth_tells_of_the_keyframes_that_came_in_its_time(tessera, tmp_path):
+    figure = tmp_path / "growth.svg"
+    done = subprocess.run(
+        [sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--limit", "23", "--bin", "10", "--seconds", "1e-6", "--figure", figure,
+         "--json"],
+        capture_output=True, text=True, timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (result["keyframes"], result["asked"], result["ended_early"]) == (1, 23, True)
+    assert result["last_over_first"] is None and result["report"]["keyframes"] == 1
+    assert "cpu 5 cm, 1 of 23 keyframes, ended early" in words_of(figure)
+    assert "1 of 23 keyframes, ended early: ms per keyframe" in done.stdout and "too few keyframes" in done.stdout
+    refused = subprocess.run([sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--seconds", "0"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "--seconds is 0" in refused.stderr
+
+
+def test_growth_compares_full_bins(tmp_path):
+    def row(i):
+        return f"{i},1,1,1,{1 + i // 10}\n"
+
+    times = tmp_path / "machine.csv"
+    times.write_text("keyframe,rays_ms,integrate_ms,extract_ms,total_ms\n" + "".join(row(i) for i in range(36)))
+    done = subprocess.run([sys.executable, "-B", "-S", GROWTH, "--read", times, "--bin", "10", "--json"], capture_output=True, text=True)
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert [one["keyframes"] for one in result["bins"]] == [10, 10, 10, 6] and result["last_over_first"] == 3
+    assert "machine, 36 keyframes: ms per keyframe" in done.stdout and "last full bin over the first: 3.000" in done.stdout
 
 
 def test_latency_is_measured_by_programs_of_our_own(tessera):

@@ -35,6 +35,7 @@ public:
     bool guarded = false;                  ///< device memory can only be touched by kernels and copies
     size_t memory_bytes = size_t{1} << 30; ///< more cannot be allocated on the device
     std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0); ///< so far, of both kinds
+    std::shared_ptr<std::atomic<int>> recordings = std::make_shared<std::atomic<int>>(0);  ///< made so far
     std::shared_ptr<std::atomic<bool>> broken
       = std::make_shared<std::atomic<bool>>(false); ///< all that is asked fails from now on
   };
@@ -57,6 +58,7 @@ public:
     check();
     const std::scoped_lock lock(mutex_);
     ++*options_.allocations;
+    ++on_device_;
     bytes = (bytes + 4095) & ~size_t{4095};
     if (bytes + used_ > options_.memory_bytes)
       throw std::bad_alloc{};
@@ -89,7 +91,7 @@ public:
     return at;
   }
   void release_host(void* at) noexcept { std::free(at); }
-  [[nodiscard]] uint64_t allocations() const { return static_cast<uint64_t>(*options_.allocations); }
+  [[nodiscard]] uint64_t allocations() const { return on_device_; }
 
   class stream;
   /// Work that is done again and again.
@@ -131,6 +133,14 @@ public:
     explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) { device.check(); }
     void upload(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
     void download(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
+    void fetch(void* to, emulated_device& owner, const void* from, size_t bytes) {
+      later([=, &owner] {
+        owner.begin();
+        if (bytes != 0)
+          std::memcpy(to, from, bytes);
+        owner.end();
+      });
+    }
     void fill(void* to, size_t bytes, uint8_t value) {
       later([=] {
         if (bytes != 0)
@@ -157,6 +167,7 @@ public:
     template <class Work>
     void record(recording& to, Work work) {
       to = recording(device_);
+      ++*device_.options_.recordings;
       const auto kernels = kernels_;
       recording_ = &to;
       try {
@@ -271,6 +282,7 @@ private:
   std::mutex mutex_;
   std::map<void*, size_t> memory_;
   size_t used_ = 0;
+  std::atomic<uint64_t> on_device_ = 0; ///< allocations
   int running_ = 0;
 };
 

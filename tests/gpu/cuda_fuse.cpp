@@ -6,6 +6,7 @@
 #include "gpu/offline_map.hpp"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 using namespace tessera;
@@ -25,10 +26,25 @@ report_future fuse(cuda::keyframe_device& fields, const keyframe& frame, cuda::f
   return future;
 }
 
+report_future fuse_handed(cuda::keyframe_device& fields, std::shared_ptr<const cuda::handed_rays> rays, const keyframe& frame,
+                          cuda::fuse_options options) {
+  auto promise = std::make_shared<std::promise<cuda::fuse_report>>();
+  auto future = promise->get_future();
+  fields.fuse_handed(std::move(rays), frame.world_from_camera, options,
+                     [promise](cuda::fuse_report report, const std::exception_ptr& failure) {
+                       failure ? promise->set_exception(failure) : promise->set_value(std::move(report));
+                     });
+  return future;
+}
+
 std::vector<ray> in_order(std::vector<ray> rays) {
   const auto key = [](const ray& r) { return std::tuple(r.x, r.y, r.z, r.r, r.g, r.b, r.points); };
   std::sort(rays.begin(), rays.end(), [&](const ray& a, const ray& b) { return key(a) < key(b); });
   return rays;
+}
+
+std::tuple<int32_t, int32_t, int32_t> end_of(const ray& r) {
+  return {r.x, r.y, r.z};
 }
 
 std::vector<keyframe> some_keyframes(std::mt19937& random, size_t count) {
@@ -37,6 +53,20 @@ std::vector<keyframe> some_keyframes(std::mt19937& random, size_t count) {
     out.push_back(random_keyframe(random));
   return out;
 }
+
+/// A keyframe whose memory changes while it is copied.
+class torn_body final : public keyframe_body {
+public:
+  explicit torn_body(std::shared_ptr<const keyframe_body> from) : from_(std::move(from)) {}
+  [[nodiscard]] std::span<const float> points() const override { return from_->points(); }
+  [[nodiscard]] std::span<const uint8_t> colours() const override { return from_->colours(); }
+  [[nodiscard]] uint32_t channels() const override { return from_->channels(); }
+  [[nodiscard]] std::span<const float> confidence() const override { return from_->confidence(); }
+  [[nodiscard]] std::string torn() const override { return "its segment shrank"; }
+
+private:
+  std::shared_ptr<const keyframe_body> from_;
+};
 
 /// The map of the CPU takes a keyframe; the device's is told which regions there are.
 void add_to_cpu(two_worlds& both, const keyframe& frame, int sign = 1) {
@@ -138,6 +168,94 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
     }
 }
 
+TEST_CASE("keyframes that wait at the same time are meshed together, eight at most") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    auto options = small_pool();
+    options.ray_lanes = 3;
+    two_worlds both(device, map_of(32), options);
+    const auto frames = some_keyframes(random, 11);
+    for (const auto& frame : frames) { // afterwards none is left out for want of a region
+      fuse(*both.fields, frame).get();
+      add_to_cpu(both, frame);
+    }
+    // The device is held up until all of them wait.
+    std::promise<void> all_wait;
+    std::promise<void> held;
+    both.fields->stats({0, 0, 0}, [&](const field_stats&, const std::exception_ptr&) {
+      held.set_value();
+      all_wait.get_future().wait();
+    });
+    held.get_future().wait();
+    std::vector<report_future> reports;
+    for (size_t i = 0; i < frames.size(); ++i)
+      reports.push_back(fuse(*both.fields, frames[i], {.mesh = i != 9}));
+    all_wait.set_value();
+    // Eight, one that another follows which is not meshed, that one, and the last.
+    const std::vector<uint32_t> expected{0, 0, 0, 0, 0, 0, 0, 8, 1, 0, 1};
+    std::set<region_key> touched;
+    for (size_t i = 0; i < frames.size(); ++i) {
+      const auto report = reports[i].get();
+      CHECK(report.meshed == expected[i]);
+      add_to_cpu(both, frames[i]);
+      touched.insert(report.regions.begin(), report.regions.end());
+      uint64_t vertices = 0, triangles = 0;
+      for (const auto region : touched) {
+        const auto surface = both.cpu.field->extract(region);
+        vertices += surface->vertices();
+        triangles += surface->triangles();
+      }
+      CHECK(report.vertices == (expected[i] > 0 ? vertices : 0));
+      CHECK(report.triangles == (expected[i] > 0 ? triangles : 0));
+      if (expected[i] > 0 || i == 9)
+        touched.clear();
+    }
+    both.check_fields();
+    both.check_meshes();
+  }
+}
+
+TEST_CASE("where the last of a group cannot be taken, the others are meshed all the same") {
+  std::mt19937 random(11);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    auto options = small_pool();
+    options.ray_lanes = 3;
+    two_worlds both(device, map_of(32), options);
+    const auto frames = some_keyframes(random, 3);
+    std::promise<void> all_wait;
+    std::promise<void> held;
+    both.fields->stats({0, 0, 0}, [&](const field_stats&, const std::exception_ptr&) {
+      held.set_value();
+      all_wait.get_future().wait();
+    });
+    held.get_future().wait();
+    auto torn = frames[2];
+    torn.body = std::make_shared<torn_body>(torn.body);
+    auto first = fuse(*both.fields, frames[0], {.mesh = true}), second = fuse(*both.fields, frames[1], {.mesh = true}),
+         last = fuse(*both.fields, torn, {.mesh = true});
+    all_wait.set_value();
+    CHECK_THROWS_WITH(last.get(), "its segment shrank");
+    CHECK(first.get().meshed == 0);
+    const auto report = second.get();
+    CHECK(report.meshed == 2);
+    add_to_cpu(both, frames[0]);
+    add_to_cpu(both, frames[1]);
+    uint64_t triangles = 0;
+    for (const auto& each : both.cpu.meshes())
+      triangles += each.surface->triangles();
+    CHECK(report.triangles == triangles);
+    both.check_fields();
+    CHECK_NOTHROW(fuse(*both.fields, frames[2], {.mesh = true}).get());
+    add_to_cpu(both, frames[2]);
+    both.check_fields();
+    both.check_meshes();
+  }
+}
+
 TEST_CASE("a keyframe taken whole for which there is no room is refused, and nothing of it stays") {
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
@@ -230,6 +348,22 @@ TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes o
   CHECK(*how.allocations == after_second);
 }
 
+TEST_CASE("work is recorded once, also if each keyframe's points come in pinned memory of their own", "[emulated]") {
+  const emulated_device::options how;
+  const auto fields = open_emulated(map_of(32), small_pool(), how);
+  std::mt19937 random(7);
+  const auto frames = some_keyframes(random, 5);
+  int after_first = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (const auto& frame : frames)
+      fuse(*fields, frame, {.mesh = true}, true).get();
+    if (round == 0)
+      after_first = *how.recordings;
+  }
+  CHECK(after_first > 0);
+  CHECK(*how.recordings == after_first);
+}
+
 TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyframes take one attempt") {
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
@@ -257,18 +391,6 @@ TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyfr
 }
 
 TEST_CASE("a keyframe whose memory changes while it is copied is refused, and the device goes on") {
-  class torn_body final : public keyframe_body {
-  public:
-    explicit torn_body(std::shared_ptr<const keyframe_body> from) : from_(std::move(from)) {}
-    [[nodiscard]] std::span<const float> points() const override { return from_->points(); }
-    [[nodiscard]] std::span<const uint8_t> colours() const override { return from_->colours(); }
-    [[nodiscard]] uint32_t channels() const override { return from_->channels(); }
-    [[nodiscard]] std::span<const float> confidence() const override { return from_->confidence(); }
-    [[nodiscard]] std::string torn() const override { return "its segment shrank"; }
-
-  private:
-    std::shared_ptr<const keyframe_body> from_;
-  };
   std::mt19937 random(3);
   for (const auto& device : devices()) {
     INFO(device.name);
@@ -329,12 +451,18 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     void drop(region_key region, done answer) override { real_->drop(region, std::move(answer)); }
     [[nodiscard]] cuda::memory_status memory() const override { return real_->memory(); }
     void break_down() override { real_->break_down(); }
-    void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer) override {
-      real_->fuse(std::move(body), at, options, [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
+    void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer,
+              handed hand_on) override {
+      const auto changed = [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
         if (wrong == "rays" && !report.kept.empty())
           ++report.kept[report.kept.size() / 2].x;
         answer(std::move(report), failure);
-      });
+      };
+      real_->fuse(std::move(body), at, options, changed, std::move(hand_on));
+    }
+    void fuse_handed(std::shared_ptr<const cuda::handed_rays> rays, const pose& at, cuda::fuse_options options,
+                     fused answer) override {
+      real_->fuse_handed(std::move(rays), at, options, std::move(answer));
     }
     [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override { return real_->pin(body); }
     std::string wrong;
@@ -407,45 +535,117 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
     }
 }
 
-TEST_CASE("what each of several devices does of a map adds up to all of it") {
+TEST_CASE("of devices that share a map one makes the rays, and hands each other device those that touch its regions") {
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
+  constexpr uint32_t shares = 3;
   for (const auto& device : devices()) {
     INFO(device.name);
     std::mt19937 random(seed);
     const auto map = map_of(32);
-    const auto frames = some_keyframes(random, 3);
-    const auto make = [&](uint32_t share, uint32_t shares) {
-      offline_options options;
-      options.extract_each = true;
-      options.devices = {device.open(map, small_pool())};
-      options.share = share;
-      options.shares = shares;
-      auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(options.devices[0]));
-      auto out = std::make_unique<offline_map>(map, std::move(fields), std::move(options));
-      int number = 0;
-      for (auto frame : frames) {
-        frame.id.value = std::to_string(number++);
-        out->offer(frame, [](const verdict&) {});
+    world whole(map);
+    auto options = small_pool();
+    options.ray_lanes = 2;
+    std::vector<std::shared_ptr<cuda::keyframe_device>> parts;
+    for (uint32_t i = 0; i < shares; ++i)
+      parts.push_back(device.open(map, options));
+    uint32_t first = 0;
+    for (const auto& frame : some_keyframes(random, 5)) {
+      const auto s = scan_of(map, frame);
+      whole.add(s);
+      std::vector<std::shared_ptr<const cuda::handed_rays>> handed;
+      std::promise<cuda::fuse_report> promise;
+      const cuda::fuse_options how{.mesh = true, .keep_rays = true, .times = true, .share = first, .shares = shares};
+      parts[first]->fuse(
+        frame.body, frame.world_from_camera, how,
+        [&](cuda::fuse_report report, const std::exception_ptr& failure) {
+          failure ? promise.set_exception(failure) : promise.set_value(std::move(report));
+        },
+        [&](auto rays) { handed = std::move(rays); });
+      const auto made = promise.get_future().get(); // handed on before it
+      CHECK(in_order(made.kept) == in_order(s.rays));
+      uint64_t beyond = 0;
+      const auto cut = partition_rays(map, s.rays, frame.world_from_camera, beyond);
+      CHECK(made.beyond == beyond);
+      REQUIRE(handed.size() == shares);
+      for (uint32_t share = 0; share < shares; ++share) {
+        INFO("share " << share << ", made by " << first);
+        std::set<region_key> wanted;
+        std::set<std::tuple<int32_t, int32_t, int32_t>> touching; // rays: a cell has one
+        for (const auto& part : cut.parts)
+          if (cuda::owner_of(part.region, shares) == share) {
+            wanted.insert(part.region);
+            for (uint32_t i = part.first; i < part.first + part.count; ++i)
+              touching.insert(end_of((*cut.batch.rays)[i]));
+          }
+        auto regions = made.regions;
+        if (share != first) {
+          REQUIRE(handed[share] != nullptr);
+          CHECK(handed[share]->size() == touching.size());
+          const cuda::fuse_options how_other{.mesh = true, .times = true, .share = share, .shares = shares};
+          const auto report = fuse_handed(*parts[share], std::move(handed[share]), frame, how_other).get();
+          CHECK(report.rays == 0);
+          regions = report.regions;
+        } else {
+          CHECK(handed[share] == nullptr);
+        }
+        CHECK(std::set(regions.begin(), regions.end()) == wanted);
       }
-      return out;
-    };
-    const auto whole = make(0, 0);
-    map_hash sum;
-    uint64_t regions = 0, triangles = 0, wanted = 0;
-    for (uint32_t share = 0; share < 3; ++share) {
-      const auto part = make(share, 3);
-      CHECK(part->counts().rays == whole->counts().rays);
-      sum += part->stats().hash;
-      regions += part->regions();
-      CHECK(part->regions() < whole->regions());
-      for (const auto& m : part->meshes())
-        triangles += m.surface->triangles();
+      first = (first + 1) % shares;
     }
-    for (const auto& m : whole->meshes())
-      wanted += m.surface->triangles();
-    CHECK(sum == whole->stats().hash);
-    CHECK(regions == whole->regions());
-    CHECK(triangles == wanted);
+    map_hash sum;
+    uint64_t blocks = 0;
+    for (const auto& region : whole.regions)
+      for (uint32_t share = 0; share < shares; ++share) {
+        const auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(parts[share]));
+        const auto found = fields->stats(region);
+        CHECK((found.blocks == 0 || cuda::owner_of(region, shares) == share));
+        sum += found.hash;
+        blocks += found.blocks;
+        if (cuda::owner_of(region, shares) == share)
+          CHECK(*fields->extract(region) == *whole.field->extract(region));
+      }
+    CHECK(sum == whole.stats().hash);
+    CHECK(blocks == whole.stats().blocks);
   }
+}
+
+TEST_CASE("a keyframe that the device which makes its rays cannot take is refused as a whole, and the map goes on") {
+  std::mt19937 random(17);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    const auto map = map_of(32);
+    offline_options options;
+    options.threads = 2;
+    std::vector<std::shared_ptr<cuda::async_fields>> fields;
+    for (int i = 0; i < 2; ++i) {
+      options.devices.push_back(device.open(map, small_pool()));
+      fields.push_back(options.devices.back());
+    }
+    offline_map shared(map, cuda::make_waiting_backend(fields), options), cpu(map, make_cpu_backend(map), {});
+    std::atomic<int> refused = 0;
+    int number = 0;
+    for (auto frame : some_keyframes(random, 4)) {
+      frame.id.value = std::to_string(number++);
+      if (number != 2)
+        cpu.offer(frame, [](const verdict&) {});
+      else
+        frame.body = std::make_shared<torn_body>(frame.body);
+      shared.offer(frame, [&](const verdict& v) { refused += v.what == outcome::refused; });
+    }
+    shared.finish();
+    cpu.finish();
+    CHECK(refused == 1);
+    CHECK(shared.counts().set_aside == 1);
+    CHECK(shared.counts().keyframes == 3);
+    CHECK(shared.stats().hash == cpu.stats().hash);
+  }
+}
+
+TEST_CASE("a share that there cannot be is refused", "[emulated]") {
+  std::mt19937 random(1);
+  const auto fields = open_emulated(map_of(32), small_pool());
+  const auto frame = random_keyframe(random);
+  CHECK_THROWS_WITH(fuse(*fields, frame, {.share = 2, .shares = 2}), "share is 2 of 2; there are 1 to 64");
+  CHECK_THROWS_WITH(fuse(*fields, frame, {.share = 0, .shares = 65}), "share is 0 of 65; there are 1 to 64");
 }

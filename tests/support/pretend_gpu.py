@@ -3,7 +3,7 @@
 import json
 import sys
 
-NAMES = ("tessera", "test_gpu_cuda", "bench_latency", "bench_upload", "nvidia-smi", "compute-sanitizer", "ncu")
+NAMES = ("tessera", "test_gpu_cuda", "bench_latency", "bench_upload", "bench_share", "nvidia-smi", "compute-sanitizer", "ncu")
 
 PROGRAM = r'''
 import json, os, pathlib, subprocess, sys, time
@@ -30,6 +30,8 @@ for part, answer in said:
             part.write_text(f"{os.getpid()} {child.pid}")
             part.rename(here / "hangs")
             time.sleep(600)
+        if "times" in answer:  # the CSV file of tessera bench
+            pathlib.Path(words[words.index("--times") + 1]).write_text(answer["times"])
         sys.stderr.write(answer.get("err", ""))
         sys.stdout.write(answer.get("out", ""))
         sys.exit(answer.get("status", 0))
@@ -148,6 +150,16 @@ def upload(populated=True):
             {"name": "mapped for writing", "failed": "cudaHostRegister: not supported"}]}) + "\n"
 
 
+def share(voxel_m, whole, shares, digits=None, add_up=True):
+    """As `bench_share --json` prints; `whole` keyframes/s, and of each share keyframes/s and regions."""
+    return json.dumps({
+        "gpu": "NVIDIA H100 80GB HBM3", "voxel_m": voxel_m, "keyframes": 100, "rounds": 20,
+        "whole": {"keyframes_per_s": whole, "regions": 40, "blocks": 1200, "map_hash": digits or hash_at(voxel_m), "rays_handed": 0.0},
+        "shares": [{"keyframes_per_s": per_s, "regions": regions, "blocks": 30 * regions, "map_hash": "beef", "rays_handed": 900.5}
+                   for per_s, regions in shares],
+        "ratio": min(per_s for per_s, _ in shares) / whole, "hashes_add_up": add_up}) + "\n"
+
+
 def on_gpus(count, moves=0):
     """/metrics of a service on so many GPUs."""
     lines = [f'tessera_device_info{{device="{i}",name="NVIDIA H100 80GB HBM3"}} 1' for i in range(count)]
@@ -188,9 +200,7 @@ def usual():
     ]
     for voxel_m, total_ms, per_s in ((0.05, 0.225, 6600.0), (0.02, 0.6, 3000.0), (0.01, 0.6, 3000.0)):
         said.append([f"tessera hash SOURCE --voxel-size {voxel_m}", {"out": f"{hash_at(voxel_m)} keyframes=100 blocks=5000\n"}])
-        for share, part in enumerate((hash_at(voxel_m, 0xca00), f"{0xfe:016x}{round(voxel_m * 1000):016x}")):
-            said.append([f"bench SOURCE --voxel-size {voxel_m} --backend cuda --gpus 0, --share {share}/2", {
-                "out": bench(voxel_m, total_ms / 2, per_s * 1.7, part, (20,))}])
+        said.append([f"bench_share SOURCE --voxel-size {voxel_m}", {"out": share(voxel_m, per_s, [(per_s * 1.7, 20), (per_s * 1.8, 20)])}])
         said.append([f"tessera bench SOURCE --voxel-size {voxel_m}", {"out": bench(voxel_m, total_ms, per_s)}])
     whole = {"map": {"keyframes": 100, "hash": hash_at(0.01)}, "metrics": on_gpus(1, moves=12)}
     said += [

@@ -2,6 +2,8 @@
 
 import collections
 
+from growth import in_words
+
 from . import goals
 
 
@@ -233,8 +235,10 @@ def _growth(part):
     for row in part.get("voxels", []):
         table = [[f"{one['first']} to {one['first'] + one['keyframes'] - 1}", *(_ms(one[f"{name}_ms"]) for name in
                  ("rays", "integrate", "extract", "total")), _ms(one["total_p99_ms"])] for one in row["bins"]]
-        out += [f"### Growth, {_cm(row)}", f"Last over first: {row['last_over_first']:.3f}; field {row['field_bytes'] / 1e6:,.0f} MB, "
-                f"{row['triangles']:,} triangles. Medians in ms:",
+        size, ratio = row["bin_keyframes"], row["last_over_first"]
+        compared = f"Last full {size:,} over the first: {ratio:.3f}" if ratio else f"Too few to compare {size:,} with {size:,}"
+        out += [f"### Growth, {_cm(row)}", f"{in_words(row['keyframes'], row['asked'], row['ended_early'])}. {compared}; "
+                f"field {row['field_bytes'] / 1e6:,.0f} MB, {row['triangles']:,} triangles. Medians in ms:",
                 _table(["keyframes", "rays", "integrate", "extract", "total", "p99"], table)]
     return out
 

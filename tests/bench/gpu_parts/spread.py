@@ -1,7 +1,8 @@
 """A map on two GPUs against one: keyframes/s, the hash, and which GPU holds how much of it.
 
-Where there is one GPU, it is measured as each of two that share the map: it takes every keyframe, and integrates and meshes the regions
-that would be its own. Two such GPUs are as fast as the slower one, if the host can feed both: the ratio then is what two could reach.
+Where there is one GPU, bench_share has it do the work of each of two that share the map: it makes the rays of every second keyframe, takes
+those that the other one would hand it of the others, and integrates and meshes the regions that would be its own. Two such GPUs are as
+fast as the slower one, if the host can feed both: the ratio then is what two could reach.
 """
 
 import json
@@ -17,51 +18,82 @@ def measure(job, data, failures):
         data["left_out"] = "no GPU can be used"
         return
     data["two"] = gpus > 1
-    ways = {"GPU 0": ["--gpus", "0,"], **(
-        {"GPU 1": ["--gpus", "1,"], "both": ["--gpus", "0,1"]} if gpus > 1 else
-        {f"as {share} of 2": ["--gpus", "0,", "--share", f"{share}/2"] for share in range(2)})}
-    found = {voxel_m: {way: [] for way in ways} for voxel_m in job.options.voxels}
+    program = job.program("bench_share")
+    if not data["two"] and not program.is_file():
+        data["left_out"] = f"{program} is not here; it is built where nvcc is"
+        return
+    measured = measured_on_two if data["two"] else lambda job, voxel_m, failures: measured_as_two(job, program, voxel_m, failures)
+    found = {voxel_m: [] for voxel_m in job.options.voxels}
     for _ in range(job.options.spread_rounds):
-        for voxel_m, reports in found.items():
-            for way, words in ways.items():
-                command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, *words, "--threads",
-                           max(2, job.options.threads), "--json"]
-                ended = job.runner.run(command, job.limit_s("spread"))
-                if ended.reason:
-                    failures.append(ended.complaint())
-                else:
-                    reports[way].append(json.loads(ended.out.strip().splitlines()[-1]))
-            data["voxels"] = [row(voxel, of, data["two"]) for voxel, of in found.items() if all(of.values())]
+        for voxel_m, rounds in found.items():
+            one = measured(job, voxel_m, failures)
+            if one:
+                rounds.append(one)
+            data["voxels"] = [row(voxel, rounds) for voxel, rounds in found.items() if rounds]
     for row_ in data.get("voxels", []):
-        check(job, row_, data["two"], failures)
+        check(job, row_, failures)
 
 
-def row(voxel_m, reports, two):
+def measured_on_two(job, voxel_m, failures):
+    """tessera bench on each and on both, in turns; None if one of them failed."""
+    reports = {}
+    for way, numbers in {"GPU 0": "0,", "GPU 1": "1,", "both": "0,1"}.items():
+        command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, "--gpus", numbers, "--threads",
+                   max(2, job.options.threads), "--json"]
+        reports[way] = answer_of(job, command, failures)
+    if not all(reports.values()):
+        return None
+    return {"keyframes_per_s": {way: report["throughput"]["keyframes_per_s"] for way, report in reports.items()},
+            "one": max(reports[way]["throughput"]["keyframes_per_s"] for way in ("GPU 0", "GPU 1")),
+            "two": reports["both"]["throughput"]["keyframes_per_s"],
+            "hashes": {way: report["map_hash"] for way, report in reports.items()},
+            "same": len({report["map_hash"] for report in reports.values()}) == 1,
+            "parts": reports["both"]["devices"]}
+
+
+def measured_as_two(job, program, voxel_m, failures):
+    """bench_share; None if it failed."""
+    report = answer_of(job, [program, *job.input(voxel_m), "--json"], failures)
+    if not report:
+        return None
+    shares = {f"as {number} of 2": share for number, share in enumerate(report["shares"])}
+    return {"keyframes_per_s": {way: of["keyframes_per_s"] for way, of in {"GPU 0": report["whole"], **shares}.items()},
+            "one": report["whole"]["keyframes_per_s"],
+            "two": min(share["keyframes_per_s"] for share in report["shares"]),
+            "hashes": {way: of["map_hash"] for way, of in {"GPU 0": report["whole"], **shares}.items()},
+            "same": report["hashes_add_up"],
+            "parts": report["shares"]}
+
+
+def answer_of(job, command, failures):
+    ended = job.runner.run(command, job.limit_s("spread"))
+    if ended.reason:
+        failures.append(ended.complaint())
+        return None
+    return json.loads(ended.out.strip().splitlines()[-1])
+
+
+def row(voxel_m, rounds):
     """Medians of all rounds; the hashes and the division are those of the last."""
-    per_s = {way: statistics.median(report["throughput"]["keyframes_per_s"] for report in of) for way, of in reports.items()}
-    last = {way: of[-1] for way, of in reports.items()}
-    one = max(per_s["GPU 0"], per_s["GPU 1"]) if two else per_s["GPU 0"]
-    together = per_s["both"] if two else min(per_s["as 0 of 2"], per_s["as 1 of 2"])
-    devices = last["both"]["devices"] if two else [last[f"as {share} of 2"]["devices"][0] for share in range(2)]
+    last = rounds[-1]
     return {
         "voxel_m": voxel_m,
-        "keyframes_per_s": per_s,
-        "rounds": {way: [report["throughput"]["keyframes_per_s"] for report in of] for way, of in reports.items()},
-        "ratio": goals.at_least(together / one, goals.TWO_OVER_ONE),
-        "blocks": [device["blocks"] for device in devices],
-        "regions": [device["regions"] for device in devices],
-        "hashes": {way: report["map_hash"] for way, report in last.items()},
+        "keyframes_per_s": {way: statistics.median(one["keyframes_per_s"][way] for one in rounds) for way in last["keyframes_per_s"]},
+        "rounds": {way: [one["keyframes_per_s"][way] for one in rounds] for way in last["keyframes_per_s"]},
+        "ratio": goals.at_least(statistics.median(one["two"] / one["one"] for one in rounds), goals.TWO_OVER_ONE),
+        "blocks": [part["blocks"] for part in last["parts"]],
+        "regions": [part["regions"] for part in last["parts"]],
+        "hashes": last["hashes"],
+        "same": all(one["same"] for one in rounds),
     }
 
 
-def check(job, row_, two, failures):
+def check(job, row_, failures):
     """Both together make the map that one makes, and each holds a part of it."""
-    hashes = row_["hashes"]
-    one = hashes["GPU 0"]
+    one = row_["hashes"]["GPU 0"]
     where = f"at {row_['voxel_m']:g} m"
-    together = hashes["both"] if two else add(hashes["as 0 of 2"], hashes["as 1 of 2"])
-    if together != one or hashes.get("GPU 1", one) != one:
-        failures.append(f"hashes differ {where}: {hashes}")
+    if not row_["same"]:
+        failures.append(f"hashes differ {where}: {row_['hashes']}")
     if not all(row_["regions"]):
         failures.append(f"the map does not span both {where}: regions {row_['regions']}")
     known = job.parts.get("hash", {}).get("voxels", [])
@@ -74,9 +106,3 @@ def check(job, row_, two, failures):
     row_["map_is_the_cpus"] = one == wanted if wanted else None
     if row_["map_is_the_cpus"] is False:
         failures.append(f"the map {where} is {one}, and {wanted} on the CPU")
-
-
-def add(one, other):
-    """Hashes of parts add up, each half by itself, modulo 2^64."""
-    halves = (int(one[at:at + 16], 16) + int(other[at:at + 16], 16) for at in (0, 16))
-    return "".join(f"{half % 2**64:016x}" for half in halves)

@@ -1,8 +1,11 @@
 #include "net/sources/source.hpp"
+#include "recording_sink.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <cmath>
 #include <stdexcept>
+#include <utility>
 
 using namespace tessera;
 
@@ -17,6 +20,26 @@ TEST_CASE("an unknown source is answered with those there are") {
                              && Catch::Contains("amqp://"));
       CHECK_THAT(e.what(), !Catch::Contains("hunter2"));
     }
+  }
+}
+
+TEST_CASE("a source whose time is over has given the first keyframe at least") {
+  for (const uint32_t threads : {0u, 2u})
+    for (const auto& [seconds, wanted] : {std::pair{0.0, 3}, {1e-9, 1}, {1e9, 3}}) {
+      INFO(threads << " threads, " << seconds << " s");
+      source_options o;
+      o.limit = 3;
+      o.prefetch_threads = threads;
+      o.seconds = seconds;
+      testing::recording_sink sink;
+      make_source("synthetic:room", o)->run(sink, {});
+      CHECK(sink.frames().size() == static_cast<size_t>(wanted));
+    }
+  for (const double seconds : {-1.0, 2e9, std::nan("")}) {
+    source_options o;
+    o.seconds = seconds;
+    testing::recording_sink sink;
+    CHECK_THROWS_WITH(make_source("synthetic:room", o)->run(sink, {}), Catch::Contains("seconds is"));
   }
 }
 
