@@ -3,9 +3,7 @@
 #include "actors/supervisor.hpp"
 #include "messages/types.hpp"
 #include "net/commands/drill.hpp"
-#include "net/commands/idle_memory.hpp"
 #include "net/commands/input_sinks.hpp"
-#include "net/commands/large_pieces.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/source_threads.hpp"
 #include "net/commands/stop_signal.hpp"
@@ -85,17 +83,8 @@ std::string address(const std::string& bind, uint16_t port) {
   return "http://" + host + ':' + std::to_string(port);
 }
 
-/// All that the service did, in any unit.
-uint64_t work_done(const telemetry& n) {
-  uint64_t sum = 0;
-  for (const auto* counter : {&n.accepted, &n.duplicate, &n.refused, &n.retracted, &n.revised, &n.patches, &n.restarts})
-    sum += counter->load(std::memory_order_relaxed);
-  return sum;
-}
-
-/// Waits until a stop is asked for; meanwhile looks after what has no thread of its own.
-void look_after(const service& running, drill planned, gpu_breaker gpus, const stop_signal& stop) {
-  idle_memory memory;
+/// Waits until a stop is asked for; meanwhile breaks what the drill says, when it is due.
+void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus, const stop_signal& stop) {
   const auto& n = *running.context.numbers;
   while (!stop.wait_for(std::chrono::milliseconds{planned.over() ? 250 : 5})) {
     for (const auto& role : planned.due(n.accepted.load(std::memory_order_relaxed))) {
@@ -106,7 +95,6 @@ void look_after(const service& running, drill planned, gpu_breaker gpus, const s
       spdlog::warn("drill: killing the {}", role);
       caf::anon_send(caf::actor_cast<supervisor_setup>(running.supervisor.get()), kill_atom::value, role);
     }
-    memory.step(work_done(n), idle_memory::clock::now());
   }
 }
 
@@ -115,7 +103,6 @@ void look_after(const service& running, drill planned, gpu_breaker gpus, const s
 int serve_command(serve_setup setup, stop_signal& stop) {
   drill planned(setup.drill);
   auto inputs = make_inputs(setup);
-  keep_large_pieces();
   std::atomic<bool> failed = false;
   gate_sink gate(stop.token());
   std::vector<std::unique_ptr<newest_sink>> trimmed;
@@ -196,7 +183,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     gate.open(*sink);
     if (!setup.auto_voxel)
       start_sources();
-    look_after(running, std::move(planned), gpu_breaker{{gpus.begin(), gpus.end()}}, stop);
+    drill_until_stopped(running, std::move(planned), gpu_breaker{{gpus.begin(), gpus.end()}}, stop);
 
     spdlog::info("ending");
     // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.

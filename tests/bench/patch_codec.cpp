@@ -1,13 +1,11 @@
 // Bytes and time of patches: bench_patch_codec [SOURCE] [VOXEL_M] [REGION_VOXELS] [THREADS]. One line for each fineness
-// of the grid; with THREADS, two for as many threads that encode all regions side by side, as a service's do: with each large
-// piece of memory mapped for itself, and with those pieces kept for their next use, as a service keeps them.
+// of the grid; with THREADS, one for as many threads that encode all regions side by side, as a service's do. Memory is that
+// of a service, from jemalloc; with MALLOC_CONF=... it has other settings.
 
 #include "net/sinks/patch_codec.hpp"
 #include "gpu/offline_map.hpp"
-#include "net/commands/large_pieces.hpp"
 #include "net/sources/source.hpp"
 
-#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -58,7 +56,7 @@ uint64_t page_faults() {
 }
 
 /// Each of the threads encodes all regions.
-void side_by_side(const char* how, const std::vector<region_mesh>& regions, float quantum_m, uint32_t threads) {
+void side_by_side(const std::vector<region_mesh>& regions, float quantum_m, uint32_t threads) {
   constexpr int rounds = 5;
   std::vector<double> took_s(threads);
   uint64_t triangles = 0;
@@ -77,16 +75,14 @@ void side_by_side(const char* how, const std::vector<region_mesh>& regions, floa
       });
   }
   const auto n = std::max<double>(1, static_cast<double>(triangles * rounds));
-  std::printf("%u threads, large pieces %s: encode %.2f ms per 10,000 triangles in the slowest, %.1f page faults a patch\n",
-              threads, how, *std::max_element(took_s.begin(), took_s.end()) * 1e7 / n,
+  std::printf("%u threads: encode %.2f ms per 10,000 triangles in the slowest, %.1f page faults a patch\n", threads,
+              *std::max_element(took_s.begin(), took_s.end()) * 1e7 / n,
               static_cast<double>(page_faults() - faults) / static_cast<double>(regions.size() * rounds * threads));
 }
 
 } // namespace
 
 int main(int argc, char** argv) try {
-  if (argc > 4)
-    ::mallopt(M_MMAP_THRESHOLD, large_piece_bytes); // before its heaps have room for them
   std::string uri = argc > 1 ? argv[1] : "synthetic:room";
   const char* shared = std::getenv("TESSERA_SHARED");
   const auto recording = std::filesystem::path(shared != nullptr ? shared : "../shared") / "data" / "rgbd-room";
@@ -117,9 +113,7 @@ int main(int argc, char** argv) try {
   }
   if (argc > 4) {
     const auto threads = static_cast<uint32_t>(std::clamp(std::atoi(argv[4]), 1, 256));
-    side_by_side("mapped", regions, patch_quantum_m(map.voxel_m), threads);
-    keep_large_pieces();
-    side_by_side("kept", regions, patch_quantum_m(map.voxel_m), threads);
+    side_by_side(regions, patch_quantum_m(map.voxel_m), threads);
   }
   return 0;
 } catch (const std::exception& e) {

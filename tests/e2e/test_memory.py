@@ -1,11 +1,14 @@
 """What is held follows from what is live: keyframes that come again, or are taken out and come again, leave nothing behind. How resident
 memory behaves on real frames is measured by tests/bench/memory.py."""
 
+import socket
 import urllib.parse
 
 import pytest
 
 from support import service
+
+KEYFRAME = "application/vnd.tessera.keyframe"
 
 
 def held(running):
@@ -58,3 +61,22 @@ def test_repeats_and_undo_leave_nothing_behind(tessera, folder, recording, wante
         send(tessera, folder, running)
         shown(running, recording, wanted)
         as_before(held(running), first)
+
+
+def test_memory_that_was_needed_for_a_moment_goes_back(serve):
+    """Bodies whose last byte never comes are held as long as their producers wait; afterwards their memory goes back, though nothing
+    is asked of the service any more. A little may stay: AddressSanitizer keeps some of what was freed."""
+    count, size, few = 16, 4 << 20, 24 << 20
+    running = serve()
+    before = running.resident_bytes()
+    address = urllib.parse.urlsplit(running.url)
+    head = f"POST /v1/keyframes?id=x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {KEYFRAME}\r\nContent-Length: {size}\r\n\r\n"
+    producers = [socket.create_connection((address.hostname, address.port), timeout=20) for _ in range(count)]
+    try:
+        for one in producers:
+            one.sendall(head.encode() + bytes(size - 1))
+        running.wait(lambda: running.resident_bytes() > before + count * size - few, "all bodies")
+    finally:
+        for one in producers:
+            one.close()
+    running.wait(lambda: running.resident_bytes() < before + few, "their memory back")
