@@ -356,7 +356,8 @@ private:
       store_.touch(region, batch);
       region.changed = true;
       const fuse_options& options = on.request.options;
-      store_.foresee_around(key, region, [&options](region_key next) { return owner_of(next, options.shares) == options.share; });
+      store_.foresee_around(
+        key, region, [&options](region_key next) { return owner_of(next.x, next.y, next.z, options.shares) == options.share; });
     }
     std::sort(on.touched.begin(), on.touched.end());
   }
