@@ -1,6 +1,7 @@
 """A private RabbitMQ for tests: its own node, folder and ports, on 127.0.0.1, gone afterwards."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,7 +14,17 @@ BOOT_LIMIT_S = 60
 
 
 def free_port():
-    """A port that nobody listens on at this moment."""
+    """A port that nobody listens on at this moment, outside the range of which the kernel gives each client one: until the broker gets to
+    it, seconds later, some other test's connection could have it."""
+    first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while first_of_clients > 16384:
+        port = random.randrange(10240, first_of_clients)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
