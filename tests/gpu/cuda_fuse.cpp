@@ -1,80 +1,13 @@
 // Keyframes taken whole: the same map as by way of the host, one at a time or many under way, with and without room.
 
-#include "cuda_world.hpp"
+#include "cuda_fusing.hpp"
 
 #include "gpu/cuda/check_device.hpp"
-#include "gpu/offline_map.hpp"
 
-#include <algorithm>
 #include <set>
-#include <tuple>
 
 using namespace tessera;
 using namespace tessera::test;
-
-namespace {
-
-using report_future = std::future<cuda::fuse_report>;
-
-report_future fuse(cuda::keyframe_device& fields, const keyframe& frame, cuda::fuse_options options = {}, bool pinned = false) {
-  auto promise = std::make_shared<std::promise<cuda::fuse_report>>();
-  auto future = promise->get_future();
-  fields.fuse(pinned ? fields.pin(*frame.body) : frame.body, frame.world_from_camera, options,
-              [promise](cuda::fuse_report report, const std::exception_ptr& failure) {
-                failure ? promise->set_exception(failure) : promise->set_value(std::move(report));
-              });
-  return future;
-}
-
-report_future fuse_handed(cuda::keyframe_device& fields, std::shared_ptr<const cuda::handed_rays> rays, const keyframe& frame,
-                          cuda::fuse_options options) {
-  auto promise = std::make_shared<std::promise<cuda::fuse_report>>();
-  auto future = promise->get_future();
-  fields.fuse_handed(std::move(rays), frame.world_from_camera, options,
-                     [promise](cuda::fuse_report report, const std::exception_ptr& failure) {
-                       failure ? promise->set_exception(failure) : promise->set_value(std::move(report));
-                     });
-  return future;
-}
-
-std::vector<ray> in_order(std::vector<ray> rays) {
-  const auto key = [](const ray& r) { return std::tuple(r.x, r.y, r.z, r.r, r.g, r.b, r.points); };
-  std::sort(rays.begin(), rays.end(), [&](const ray& a, const ray& b) { return key(a) < key(b); });
-  return rays;
-}
-
-std::tuple<int32_t, int32_t, int32_t> end_of(const ray& r) {
-  return {r.x, r.y, r.z};
-}
-
-std::vector<keyframe> some_keyframes(std::mt19937& random, size_t count) {
-  std::vector<keyframe> out;
-  for (size_t i = 0; i < count; ++i)
-    out.push_back(random_keyframe(random));
-  return out;
-}
-
-/// A keyframe whose memory changes while it is copied.
-class torn_body final : public keyframe_body {
-public:
-  explicit torn_body(std::shared_ptr<const keyframe_body> from) : from_(std::move(from)) {}
-  [[nodiscard]] std::span<const float> points() const override { return from_->points(); }
-  [[nodiscard]] std::span<const uint8_t> colours() const override { return from_->colours(); }
-  [[nodiscard]] uint32_t channels() const override { return from_->channels(); }
-  [[nodiscard]] std::span<const float> confidence() const override { return from_->confidence(); }
-  [[nodiscard]] std::string torn() const override { return "its segment shrank"; }
-
-private:
-  std::shared_ptr<const keyframe_body> from_;
-};
-
-/// The map of the CPU takes a keyframe; the device's is told which regions there are.
-void add_to_cpu(two_worlds& both, const keyframe& frame, int sign = 1) {
-  both.cpu.add(scan_of(both.cpu.map, frame), sign);
-  both.device.regions = both.cpu.regions;
-}
-
-} // namespace
 
 TEST_CASE("a keyframe taken whole gives the field, the meshes and the counts of the CPU") {
   const unsigned seed = std::random_device{}();
@@ -182,18 +115,11 @@ TEST_CASE("keyframes that wait at the same time are meshed together, eight at mo
       fuse(*both.fields, frame).get();
       add_to_cpu(both, frame);
     }
-    // The device is held up until all of them wait.
-    std::promise<void> all_wait;
-    std::promise<void> held;
-    both.fields->stats({0, 0, 0}, [&](const field_stats&, const std::exception_ptr&) {
-      held.set_value();
-      all_wait.get_future().wait();
-    });
-    held.get_future().wait();
+    held_device held(*both.fields); // until all of them wait
     std::vector<report_future> reports;
     for (size_t i = 0; i < frames.size(); ++i)
       reports.push_back(fuse(*both.fields, frames[i], {.mesh = i != 9}));
-    all_wait.set_value();
+    held.go_on();
     // Eight, one that another follows which is not meshed, that one, and the last.
     const std::vector<uint32_t> expected{0, 0, 0, 0, 0, 0, 0, 8, 1, 0, 1};
     std::set<region_key> touched;
@@ -226,18 +152,12 @@ TEST_CASE("where the last of a group cannot be taken, the others are meshed all 
     options.ray_lanes = 3;
     two_worlds both(device, map_of(32), options);
     const auto frames = some_keyframes(random, 3);
-    std::promise<void> all_wait;
-    std::promise<void> held;
-    both.fields->stats({0, 0, 0}, [&](const field_stats&, const std::exception_ptr&) {
-      held.set_value();
-      all_wait.get_future().wait();
-    });
-    held.get_future().wait();
+    held_device held(*both.fields);
     auto torn = frames[2];
     torn.body = std::make_shared<torn_body>(torn.body);
     auto first = fuse(*both.fields, frames[0], {.mesh = true}), second = fuse(*both.fields, frames[1], {.mesh = true}),
          last = fuse(*both.fields, torn, {.mesh = true});
-    all_wait.set_value();
+    held.go_on();
     CHECK_THROWS_WITH(last.get(), "its segment shrank");
     CHECK(first.get().meshed == 0);
     const auto report = second.get();
@@ -481,171 +401,4 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     rounding voxels(device.open(other, small_pool()));
     CHECK_THROWS_WITH(cuda::check_device(voxels, map), Catch::Matchers::StartsWith("its voxels are not those of the CPU"));
   }
-}
-
-TEST_CASE("devices that share a map hold it together: the hash and the meshes are those of one") {
-  const unsigned seed = std::random_device{}();
-  INFO("seed " << seed);
-  for (const auto& device : devices())
-    for (const uint32_t threads : {1u, 2u}) {
-      INFO(device.name << ", threads " << threads);
-      std::mt19937 random(seed);
-      const auto map = map_of(in_batches() ? 64 : 32);
-      const auto frames = some_keyframes(random, 5);
-      const auto make = [&](uint32_t count) {
-        offline_options options;
-        options.threads = threads;
-        options.extract_each = true;
-        options.keep_rays = true;
-        std::vector<std::shared_ptr<cuda::async_fields>> fields;
-        for (uint32_t i = 0; i < count; ++i) {
-          options.devices.push_back(device.open(map, small_pool()));
-          fields.push_back(options.devices.back());
-        }
-        return std::make_unique<offline_map>(map, cuda::make_waiting_backend(fields), std::move(options));
-      };
-      offline_options keeping;
-      keeping.keep_rays = true;
-      offline_map cpu(map, make_cpu_backend(map), keeping);
-      const auto one = make(1), three = make(3);
-      const auto ignore = [](const verdict&) {};
-      int number = 0;
-      for (auto frame : frames) {
-        frame.id.value = std::to_string(number++);
-        for (offline_map* each : {&cpu, one.get(), three.get()})
-          each->offer(frame, ignore);
-      }
-      for (offline_map* each : {&cpu, one.get(), three.get()}) {
-        each->retract({"1"}, ignore);
-        each->revise({"2"}, frames[3].world_from_camera, ignore);
-        each->finish();
-      }
-      CHECK(cpu.stats().blocks > 0);
-      for (offline_map* each : {one.get(), three.get()}) {
-        CHECK(each->stats().hash == cpu.stats().hash);
-        CHECK(each->regions() == cpu.regions());
-        CHECK(each->counts().rays == cpu.counts().rays);
-        const auto expected = cpu.meshes(), found = each->meshes();
-        REQUIRE(found.size() == expected.size());
-        for (size_t i = 0; i < found.size(); ++i) {
-          CHECK(found[i].region == expected[i].region);
-          CHECK(*found[i].surface == *expected[i].surface);
-        }
-      }
-    }
-}
-
-TEST_CASE("of devices that share a map one makes the rays, and hands each other device those that touch its regions") {
-  const unsigned seed = std::random_device{}();
-  INFO("seed " << seed);
-  constexpr uint32_t shares = 3;
-  for (const auto& device : devices()) {
-    INFO(device.name);
-    std::mt19937 random(seed);
-    const auto map = map_of(32);
-    world whole(map);
-    auto options = small_pool();
-    options.ray_lanes = 2;
-    std::vector<std::shared_ptr<cuda::keyframe_device>> parts;
-    for (uint32_t i = 0; i < shares; ++i)
-      parts.push_back(device.open(map, options));
-    uint32_t first = 0;
-    for (const auto& frame : some_keyframes(random, 5)) {
-      const auto s = scan_of(map, frame);
-      whole.add(s);
-      std::vector<std::shared_ptr<const cuda::handed_rays>> handed;
-      std::promise<cuda::fuse_report> promise;
-      const cuda::fuse_options how{.mesh = true, .keep_rays = true, .times = true, .share = first, .shares = shares};
-      parts[first]->fuse(
-        frame.body, frame.world_from_camera, how,
-        [&](cuda::fuse_report report, const std::exception_ptr& failure) {
-          failure ? promise.set_exception(failure) : promise.set_value(std::move(report));
-        },
-        [&](auto rays) { handed = std::move(rays); });
-      const auto made = promise.get_future().get(); // handed on before it
-      CHECK(in_order(made.kept) == in_order(s.rays));
-      uint64_t beyond = 0;
-      const auto cut = partition_rays(map, s.rays, frame.world_from_camera, beyond);
-      CHECK(made.beyond == beyond);
-      REQUIRE(handed.size() == shares);
-      for (uint32_t share = 0; share < shares; ++share) {
-        INFO("share " << share << ", made by " << first);
-        std::set<region_key> wanted;
-        std::set<std::tuple<int32_t, int32_t, int32_t>> touching; // rays: a cell has one
-        for (const auto& part : cut.parts)
-          if (cuda::owner_of(part.region, shares) == share) {
-            wanted.insert(part.region);
-            for (uint32_t i = part.first; i < part.first + part.count; ++i)
-              touching.insert(end_of((*cut.batch.rays)[i]));
-          }
-        auto regions = made.regions;
-        if (share != first) {
-          REQUIRE(handed[share] != nullptr);
-          CHECK(handed[share]->size() == touching.size());
-          const cuda::fuse_options how_other{.mesh = true, .times = true, .share = share, .shares = shares};
-          const auto report = fuse_handed(*parts[share], std::move(handed[share]), frame, how_other).get();
-          CHECK(report.rays == 0);
-          regions = report.regions;
-        } else {
-          CHECK(handed[share] == nullptr);
-        }
-        CHECK(std::set(regions.begin(), regions.end()) == wanted);
-      }
-      first = (first + 1) % shares;
-    }
-    map_hash sum;
-    uint64_t blocks = 0;
-    for (const auto& region : whole.regions)
-      for (uint32_t share = 0; share < shares; ++share) {
-        const auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(parts[share]));
-        const auto found = fields->stats(region);
-        CHECK((found.blocks == 0 || cuda::owner_of(region, shares) == share));
-        sum += found.hash;
-        blocks += found.blocks;
-        if (cuda::owner_of(region, shares) == share)
-          CHECK(*fields->extract(region) == *whole.field->extract(region));
-      }
-    CHECK(sum == whole.stats().hash);
-    CHECK(blocks == whole.stats().blocks);
-  }
-}
-
-TEST_CASE("a keyframe that the device which makes its rays cannot take is refused as a whole, and the map goes on") {
-  std::mt19937 random(17);
-  for (const auto& device : devices()) {
-    INFO(device.name);
-    const auto map = map_of(32);
-    offline_options options;
-    options.threads = 2;
-    std::vector<std::shared_ptr<cuda::async_fields>> fields;
-    for (int i = 0; i < 2; ++i) {
-      options.devices.push_back(device.open(map, small_pool()));
-      fields.push_back(options.devices.back());
-    }
-    offline_map shared(map, cuda::make_waiting_backend(fields), options), cpu(map, make_cpu_backend(map), {});
-    std::atomic<int> refused = 0;
-    int number = 0;
-    for (auto frame : some_keyframes(random, 4)) {
-      frame.id.value = std::to_string(number++);
-      if (number != 2)
-        cpu.offer(frame, [](const verdict&) {});
-      else
-        frame.body = std::make_shared<torn_body>(frame.body);
-      shared.offer(frame, [&](const verdict& v) { refused += v.what == outcome::refused; });
-    }
-    shared.finish();
-    cpu.finish();
-    CHECK(refused == 1);
-    CHECK(shared.counts().set_aside == 1);
-    CHECK(shared.counts().keyframes == 3);
-    CHECK(shared.stats().hash == cpu.stats().hash);
-  }
-}
-
-TEST_CASE("a share that there cannot be is refused", "[emulated]") {
-  std::mt19937 random(1);
-  const auto fields = open_emulated(map_of(32), small_pool());
-  const auto frame = random_keyframe(random);
-  CHECK_THROWS_WITH(fuse(*fields, frame, {.share = 2, .shares = 2}), "share is 2 of 2; there are 1 to 64");
-  CHECK_THROWS_WITH(fuse(*fields, frame, {.share = 0, .shares = 65}), "share is 0 of 65; there are 1 to 64");
 }
