@@ -2,7 +2,6 @@
 
 #include "gpu/cuda/keyframe_lane.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
-#include "gpu/cuda/pinned_body.hpp"
 
 #include <deque>
 #include <set>
@@ -63,7 +62,7 @@ public:
     on.counted = false;
     on.frame = make_walk_frame(request.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
     try {
-      begin_rays(on, request);
+      on.begin_rays(request, lending_, 2 * lanes_.size());
       begin_split(on, request.options);
       join_group(on, request.options.mesh, more);
       begin_fields(on, request.options);
@@ -131,45 +130,6 @@ private:
 
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
 
-  void begin_rays(lane& on, const fuse_request& request) {
-    on.rays.work().fill(on.status.data(), sizeof(keyframe_status), 0);
-    on.lent = nullptr;
-    on.fetched = 0;
-    if (request.rays)
-      return fetch_rays(on, request);
-    const keyframe_body& body = *request.body;
-    on.walks.ensure(body.size());
-    const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
-    const bool times = request.options.times;
-    if (const uint32_t others = request.hand_on ? request.options.shares - 1 : 0; others != 0) {
-      on.most_lent = static_cast<uint32_t>(body.size());
-      on.lent = lending_.take(body.size() * others, 2 * lanes_.size());
-    }
-    const auto copied = on.rays.add(body, request.world_from_camera, pinned, &on.on_device()->totals, times ? &on.begun : nullptr,
-                                    times ? &on.uploaded : nullptr);
-    on.report.copies = copied.copies;
-    on.report.bytes_up = copied.bytes;
-  }
-
-  void fetch_rays(lane& on, const fuse_request& request) {
-    const auto& lent = dynamic_cast<const lent_rays<Device>&>(*request.rays); // fuse_handed() has seen to it
-    const bool times = request.options.times;
-    on.fetched = lent.size();
-    on.walks.ensure(on.fetched);
-    stream& fetching = on.rays.work();
-    if (times)
-      fetching.set(on.begun);
-    on.rays.fetch(lent.owner(), lent.data(), lent.size());
-    if (times)
-      fetching.set(on.uploaded);
-    on.report.copies = 1;
-    on.report.bytes_up = lent.size() * sizeof(ray);
-  }
-
-  [[nodiscard]] hand_over lists_for_others(const lane& on) const {
-    return {on.lent ? on.lent->data() : nullptr, on.most_lent, on.on_device()->handed};
-  }
-
   /// Finds the regions that the rays touch, on the stream of the rays, so that it is done while others are integrated. `again`:
   /// the rays were made, and handed over, before.
   void begin_split(lane& on, const fuse_options& options, bool again = false) {
@@ -187,13 +147,13 @@ private:
     }
     batch_state* state = on.state_on_device();
     const split_rays split{field,
-                           touches_of(on),
+                           on.touch_room(),
                            on.frame,
                            on.rays.rays(),
                            on.touched_by.data(),
                            on.keyframe_number,
                            on.slots_on_device(),
-                           again ? hand_over{} : lists_for_others(on),
+                           again ? hand_over{} : on.lists_for_others(),
                            state,
                            options.share,
                            options.shares};
@@ -208,10 +168,6 @@ private:
       work.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
     work.set(on.split);
   }
-  static touch_list touches_of(lane& on) {
-    return {on.walks.data(), on.touches.data(), static_cast<uint32_t>(on.touches.size())};
-  }
-
   /// The last of a group is one that none follows, or with which it is full.
   void join_group(lane& on, bool mesh, bool more) {
     on.group = 0;
@@ -253,7 +209,7 @@ private:
   void integrate(lane& on, const fuse_options& options, bool note) {
     const field_view field = store_.view();
     batch_state* state = on.state_on_device();
-    const touch_list touches = touches_of(on);
+    const touch_list touches = on.touch_room();
     const changed_regions changed{noted_.data(), changed_slots_.data(), note ? changed_count_.data() : nullptr};
     stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
     stream_.launch_each(&state->touches, touch_lanes,
@@ -318,23 +274,11 @@ private:
     on.report.beyond = on.state().beyond;
     on.report.regions = std::move(on.touched);
     if (options.times)
-      read_times(on);
+      on.read_times();
     if (options.keep_rays)
       on.report.kept = on.rays.download(on.report.rays);
     if (on.lent)
-      hand_on(on);
-  }
-
-  void hand_on(lane& on) {
-    const fuse_options& options = on.request.options;
-    const hand_over lists = lists_for_others(on);
-    std::vector<std::shared_ptr<const handed_rays>> out(options.shares);
-    for (uint32_t share = 0; share < options.shares; ++share)
-      if (share != options.share)
-        out[share] = std::make_shared<lent_rays<Device>>(device_, on.lent, lists.list_for(share, options.share),
-                                                         on.on_host().handed[share]);
-    on.lent = nullptr;
-    on.request.hand_on(std::move(out));
+      on.hand_on(device_);
   }
 
   /// Tells the store what a keyframe that is done took and touched, before anything else moves.
@@ -470,13 +414,6 @@ private:
     on.all_done.wait();
     if (!integrated_.empty())
       ++integrated_.back().report.attempts;
-  }
-
-  static void read_times(lane& on) {
-    on.report.upload_ms = on.uploaded.ms_since(on.begun);
-    on.report.rays_ms = on.split.ms_since(on.uploaded);
-    on.report.integrate_ms = on.integrated.ms_since(on.split);
-    on.report.extract_ms = on.all_done.ms_since(on.integrated);
   }
 
   Device& device_;

@@ -3,6 +3,7 @@
 #include "gpu/cuda/async_fields.hpp"
 #include "gpu/cuda/field_kernels.hpp"
 #include "gpu/cuda/lent_rays.hpp"
+#include "gpu/cuda/pinned_body.hpp"
 #include "gpu/cuda/ray_lane.hpp"
 
 #include <memory>
@@ -72,6 +73,64 @@ struct keyframe_lane {
   [[nodiscard]] keyframe_status& on_host() const { return *reinterpret_cast<keyframe_status*>(status_down.data()); }
   [[nodiscard]] batch_state& state() const { return on_host().state; }
   [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
+
+  /// Begins to bring a keyframe's points to the device and to add them to their cells, or to fetch its rays. `lending`: where
+  /// rays for other devices go, `lent_at_once` of them at first. Throws as ray_lane::add().
+  void begin_rays(const fuse_request& asked, lending_pool<Device>& lending, size_t lent_at_once) {
+    rays.work().fill(status.data(), sizeof(keyframe_status), 0);
+    lent = nullptr;
+    fetched = 0;
+    const bool times = asked.options.times;
+    if (asked.rays)
+      return fetch_rays(dynamic_cast<const lent_rays<Device>&>(*asked.rays), times); // fuse_handed() has seen to it that they are
+    const keyframe_body& body = *asked.body;
+    walks.ensure(body.size());
+    const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
+    if (const uint32_t others = asked.hand_on ? asked.options.shares - 1 : 0; others != 0) {
+      most_lent = static_cast<uint32_t>(body.size());
+      lent = lending.take(body.size() * others, lent_at_once);
+    }
+    const auto copied = rays.add(body, asked.world_from_camera, pinned, &on_device()->totals, times ? &begun : nullptr,
+                                 times ? &uploaded : nullptr);
+    report.copies = copied.copies;
+    report.bytes_up = copied.bytes;
+  }
+
+  [[nodiscard]] touch_list touch_room() const { return {walks.data(), touches.data(), static_cast<uint32_t>(touches.size())}; }
+  [[nodiscard]] hand_over lists_for_others() const { return {lent ? lent->data() : nullptr, most_lent, on_device()->handed}; }
+
+  /// Gives each of the other devices its rays; `owner` is this one. The status must have come down.
+  void hand_on(Device& owner) {
+    const fuse_options& options = request.options;
+    const hand_over lists = lists_for_others();
+    std::vector<std::shared_ptr<const handed_rays>> out(options.shares);
+    for (uint32_t share = 0; share < options.shares; ++share)
+      if (share != options.share)
+        out[share]
+          = std::make_shared<lent_rays<Device>>(owner, lent, lists.list_for(share, options.share), on_host().handed[share]);
+    lent = nullptr;
+    request.hand_on(std::move(out));
+  }
+
+  void read_times() {
+    report.upload_ms = uploaded.ms_since(begun);
+    report.rays_ms = split.ms_since(uploaded);
+    report.integrate_ms = integrated.ms_since(split);
+    report.extract_ms = all_done.ms_since(integrated);
+  }
+
+private:
+  void fetch_rays(const lent_rays<Device>& from, bool times) {
+    fetched = from.size();
+    walks.ensure(fetched);
+    if (times)
+      rays.work().set(begun);
+    rays.fetch(from.owner(), from.data(), fetched);
+    if (times)
+      rays.work().set(uploaded);
+    report.copies = 1;
+    report.bytes_up = fetched * sizeof(ray);
+  }
 };
 
 } // namespace tessera::cuda
