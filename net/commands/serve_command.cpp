@@ -86,7 +86,7 @@ std::string address(const std::string& bind, uint16_t port) {
 /// Waits until a stop is asked for; meanwhile breaks what the drill says, when it is due.
 void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus, const stop_signal& stop) {
   const auto& n = *running.context.numbers;
-  while (!stop.wait_for(std::chrono::milliseconds{planned.over() ? 250 : 5})) {
+  while (!planned.over() && !stop.wait_for(std::chrono::milliseconds{5})) {
     for (const auto& role : planned.due(n.accepted.load(std::memory_order_relaxed))) {
       if (role == drill::gpu_role) {
         gpus.break_next();
@@ -96,6 +96,7 @@ void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus
       caf::anon_send(caf::actor_cast<supervisor_setup>(running.supervisor.get()), kill_atom::value, role);
     }
   }
+  stop.wait();
 }
 
 } // namespace
