@@ -106,30 +106,29 @@ struct party {
   }
 };
 
-/// Has a device take each keyframe so many times, and waits.
+/// Has a device take each keyframe so many times, and waits. Returns keyframes a second.
 template <class Take>
-void pass(party& by, size_t keyframes, uint32_t rounds, Take take) {
+double pass(party& by, size_t keyframes, uint32_t rounds, Take take) {
   under_way asked;
   const auto start = steady::now();
   for (uint32_t round = 0; round < rounds; ++round)
     for (size_t i = 0; i < keyframes; ++i)
       take(i, asked.next());
   by.regions.merge(asked.wait());
-  by.keyframes_per_s.push_back(static_cast<double>(keyframes) * rounds
-                               / std::chrono::duration<double>(steady::now() - start).count());
+  return static_cast<double>(keyframes) * rounds / std::chrono::duration<double>(steady::now() - start).count();
 }
 
-void take_whole(party& by, const std::vector<keyframe>& frames, uint32_t rounds) {
-  pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
+double take_whole(party& by, const std::vector<keyframe>& frames, uint32_t rounds) {
+  return pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
     by.on->fuse(frames[i].body, frames[i].world_from_camera, {.mesh = true}, std::move(answer));
   });
 }
 
 /// Who makes the rays of keyframe i is number i modulo shares. `handed`: what it hands on, by keyframe; kept in its memory.
-void take_share(party& by, uint32_t share, uint32_t shares, const std::vector<keyframe>& frames,
-                const std::vector<rays_for>& handed, uint32_t rounds) {
+double take_share(party& by, uint32_t share, uint32_t shares, const std::vector<keyframe>& frames,
+                  const std::vector<rays_for>& handed, uint32_t rounds) {
   const cuda::fuse_options how{.mesh = true, .share = share, .shares = shares};
-  pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
+  return pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
     if (i % shares == share)
       by.on->fuse(frames[i].body, frames[i].world_from_camera, how, std::move(answer), [](const rays_for&) {});
     else if (handed[i][share]->size() != 0)
@@ -175,10 +174,16 @@ nlohmann::ordered_json report_of(const party& by, const field_stats& once) {
           {"blocks", once.blocks},          {"map_hash", to_hex(once.hash)}, {"rays_handed", by.rays_handed}};
 }
 
-map_hash hash_of(const std::vector<party>& parties) {
-  map_hash sum;
+std::vector<field_stats> stats_of(const std::vector<party>& parties) {
+  std::vector<field_stats> out;
   for (const auto& one : parties)
-    sum += one.stats().hash;
+    out.push_back(one.stats());
+  return out;
+}
+map_hash hash_of(const std::vector<field_stats>& parts) {
+  map_hash sum;
+  for (const auto& one : parts)
+    sum += one.hash;
   return sum;
 }
 
@@ -204,21 +209,18 @@ nlohmann::ordered_json run(const plan& p) {
   add_handed(parties, frames, handed);
   take_whole(whole, frames, 1);
   const auto once = whole.stats();
-  std::vector<field_stats> parts;
-  for (const auto& each : parties)
-    parts.push_back(each.stats());
-  bool add_up = hash_of(parties) == once.hash;
-  for (uint32_t repeat = 0; repeat <= p.repeats; ++repeat) { // in turns; the first one warms up
-    if (repeat <= 1) {
-      whole.keyframes_per_s.clear();
-      for (auto& each : parties)
-        each.keyframes_per_s.clear();
-    }
-    take_whole(whole, frames, p.rounds);
+  const auto parts = stats_of(parties);
+  const bool add_up_once = hash_of(parts) == once.hash;
+  for (uint32_t repeat = 0; repeat <= p.repeats; ++repeat) { // in turns; the first is to warm up
+    const auto note = [repeat](party& by, double per_s) {
+      if (repeat != 0)
+        by.keyframes_per_s.push_back(per_s);
+    };
+    note(whole, take_whole(whole, frames, p.rounds));
     for (uint32_t share = 0; share < p.shares; ++share)
-      take_share(parties[share], share, p.shares, frames, handed, p.rounds);
+      note(parties[share], take_share(parties[share], share, p.shares, frames, handed, p.rounds));
   }
-  add_up = add_up && hash_of(parties) == whole.stats().hash;
+  const bool add_up = add_up_once && hash_of(stats_of(parties)) == whole.stats().hash;
   nlohmann::ordered_json shares = nlohmann::ordered_json::array();
   double slowest = parties[0].median();
   for (uint32_t share = 0; share < p.shares; ++share) {

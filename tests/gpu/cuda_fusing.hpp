@@ -10,25 +10,26 @@ namespace tessera::test {
 
 using report_future = std::future<cuda::fuse_report>;
 
+/// An answer to ask for, which arrives in the future.
+inline cuda::keyframe_device::fused answer_into(report_future& future) {
+  auto promise = std::make_shared<std::promise<cuda::fuse_report>>();
+  future = promise->get_future();
+  return [promise](cuda::fuse_report report, const std::exception_ptr& failure) {
+    failure ? promise->set_exception(failure) : promise->set_value(std::move(report));
+  };
+}
+
 inline report_future fuse(cuda::keyframe_device& fields, const keyframe& frame, cuda::fuse_options options = {},
                           bool pinned = false) {
-  auto promise = std::make_shared<std::promise<cuda::fuse_report>>();
-  auto future = promise->get_future();
-  fields.fuse(pinned ? fields.pin(*frame.body) : frame.body, frame.world_from_camera, options,
-              [promise](cuda::fuse_report report, const std::exception_ptr& failure) {
-                failure ? promise->set_exception(failure) : promise->set_value(std::move(report));
-              });
+  report_future future;
+  fields.fuse(pinned ? fields.pin(*frame.body) : frame.body, frame.world_from_camera, options, answer_into(future));
   return future;
 }
 
 inline report_future fuse_handed(cuda::keyframe_device& fields, std::shared_ptr<const cuda::handed_rays> rays,
                                  const keyframe& frame, cuda::fuse_options options) {
-  auto promise = std::make_shared<std::promise<cuda::fuse_report>>();
-  auto future = promise->get_future();
-  fields.fuse_handed(std::move(rays), frame.world_from_camera, options,
-                     [promise](cuda::fuse_report report, const std::exception_ptr& failure) {
-                       failure ? promise->set_exception(failure) : promise->set_value(std::move(report));
-                     });
+  report_future future;
+  fields.fuse_handed(std::move(rays), frame.world_from_camera, options, answer_into(future));
   return future;
 }
 

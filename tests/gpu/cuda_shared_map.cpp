@@ -81,15 +81,11 @@ TEST_CASE("of devices that share a map one makes the rays, and hands each other 
       const auto s = scan_of(map, frame);
       whole.add(s);
       std::vector<std::shared_ptr<const cuda::handed_rays>> handed;
-      std::promise<cuda::fuse_report> promise;
+      report_future future;
       const cuda::fuse_options how{.mesh = true, .keep_rays = true, .times = true, .share = first, .shares = shares};
-      parts[first]->fuse(
-        frame.body, frame.world_from_camera, how,
-        [&](cuda::fuse_report report, const std::exception_ptr& failure) {
-          failure ? promise.set_exception(failure) : promise.set_value(std::move(report));
-        },
-        [&](auto rays) { handed = std::move(rays); });
-      const auto made = promise.get_future().get(); // handed on before it
+      parts[first]->fuse(frame.body, frame.world_from_camera, how, answer_into(future),
+                         [&](auto rays) { handed = std::move(rays); });
+      const auto made = future.get(); // handed on before it
       CHECK(in_order(made.kept) == in_order(s.rays));
       uint64_t beyond = 0;
       const auto cut = partition_rays(map, s.rays, frame.world_from_camera, beyond);

@@ -8,7 +8,7 @@ import sys
 from growth import in_words
 
 BUILDING_KEYFRAMES = 10_000
-POOL_GIB = 12  # holds the whole building at 5 cm, 7.2 GB of voxels, with room to spare
+POOL_GIB = 12  # holds the whole building at 5 cm, 9.5 GB of blocks, with room to spare
 CAP_OVER_POOL = 2  # a pool is at most half of the cap
 REPORT_SHARE = 1 / 4  # of the time is kept for what comes after the last keyframe: the map's mesh and hash, which take about a tenth
 

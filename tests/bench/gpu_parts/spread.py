@@ -18,11 +18,10 @@ def measure(job, data, failures):
         data["left_out"] = "no GPU can be used"
         return
     data["two"] = gpus > 1
-    program = job.program("bench_share")
-    if not data["two"] and not program.is_file():
-        data["left_out"] = f"{program} is not here; it is built where nvcc is"
+    if not data["two"] and not job.program("bench_share").is_file():
+        data["left_out"] = f"{job.program('bench_share')} is not here; it is built where nvcc is"
         return
-    measured = measured_on_two if data["two"] else lambda job, voxel_m, failures: measured_as_two(job, program, voxel_m, failures)
+    measured = measured_on_two if data["two"] else measured_as_two
     found = {voxel_m: [] for voxel_m in job.options.voxels}
     for _ in range(job.options.spread_rounds):
         for voxel_m, rounds in found.items():
@@ -51,9 +50,9 @@ def measured_on_two(job, voxel_m, failures):
             "parts": reports["both"]["devices"]}
 
 
-def measured_as_two(job, program, voxel_m, failures):
+def measured_as_two(job, voxel_m, failures):
     """bench_share; None if it failed."""
-    report = answer_of(job, [program, *job.input(voxel_m), "--json"], failures)
+    report = answer_of(job, [job.program("bench_share"), *job.input(voxel_m), "--json"], failures)
     if not report:
         return None
     shares = {f"as {number} of 2": share for number, share in enumerate(report["shares"])}
