@@ -101,7 +101,7 @@ concept has_fields = requires {
     }                                                                                                                            \
   }
 
-TESSERA_FIELDS(keyframe_id, TESSERA_FIELD(value));
+TESSERA_FIELDS(keyframe_id, TESSERA_FIELD(value), TESSERA_FIELD(session));
 TESSERA_FIELDS(region_key, TESSERA_FIELD(x), TESSERA_FIELD(y), TESSERA_FIELD(z));
 TESSERA_FIELDS(device_id, TESSERA_FIELD(value));
 TESSERA_FIELDS(pose, TESSERA_WRAPPED(raw_ref, m));
@@ -109,7 +109,9 @@ TESSERA_FIELDS(ray_batch, TESSERA_WRAPPED(shared_ref, rays));
 TESSERA_FIELDS(ray_job, TESSERA_FIELD(batch), TESSERA_FIELD(first), TESSERA_FIELD(count), TESSERA_FIELD(world_from_camera),
                TESSERA_FIELD(sign), TESSERA_FIELD(keyframe_ns), TESSERA_FIELD(received_ns));
 TESSERA_FIELDS(keyframe, TESSERA_FIELD(id), TESSERA_FIELD(timestamp_ns), TESSERA_FIELD(received_ns),
-               TESSERA_FIELD(world_from_camera), TESSERA_WRAPPED(body_ref, body));
+               TESSERA_FIELD(world_from_camera), TESSERA_WRAPPED(body_ref, body), TESSERA_FIELD(source), TESSERA_FIELD(group));
+TESSERA_FIELDS(keyframe_selection, TESSERA_WRAPPED(optional_ref, session), TESSERA_WRAPPED(optional_ref, source),
+               TESSERA_WRAPPED(optional_ref, group));
 TESSERA_FIELDS(map_hash, TESSERA_FIELD(hi), TESSERA_FIELD(lo));
 TESSERA_FIELDS(field_stats, TESSERA_FIELD(hash), TESSERA_FIELD(blocks), TESSERA_FIELD(voxels), TESSERA_FIELD(bytes));
 TESSERA_FIELDS(mesh, TESSERA_WRAPPED(bulk_ref, positions), TESSERA_WRAPPED(bulk_ref, normals), TESSERA_WRAPPED(bulk_ref, colours),
@@ -139,7 +141,7 @@ struct message_fields<verdict> {
   template <class F, class T>
   static decltype(auto) visit(F&& f, T& x) {
     using what_ref = enum_ref<std::remove_reference_t<decltype((x.what))>>;
-    return f(field<what_ref>{"what", what_ref{x.what, outcome::dropped}}, TESSERA_FIELD(reason));
+    return f(field<what_ref>{"what", what_ref{x.what, outcome::conflict}}, TESSERA_FIELD(reason), TESSERA_FIELD(keyframes));
   }
 };
 

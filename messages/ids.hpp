@@ -8,13 +8,21 @@
 
 namespace tessera {
 
-/// Names a keyframe; chosen by its producer, 1 to 256 bytes. A keyframe counts once by its id.
+/// Names a keyframe; chosen by its producer, 1 to 256 bytes. A keyframe counts once by its id, and an id is unique within its
+/// session: a producer that starts again, and numbers from 0 again, names another session.
 struct keyframe_id {
   static constexpr size_t max_bytes = 256;
+  static constexpr size_t max_session_bytes = 64;
   std::string value;
+  std::string session = {}; ///< empty: the one that producers without sessions share
   friend bool operator==(const keyframe_id&, const keyframe_id&) = default;
   friend auto operator<=>(const keyframe_id&, const keyframe_id&) = default;
 };
+
+/// The id as people see it: its session, if it has one, a slash, and the id.
+inline std::string shown(const keyframe_id& id) {
+  return id.session.empty() ? id.value : id.session + "/" + id.value;
+}
 
 /// Names a region: region (x, y, z) owns the voxels v with x*R <= v.x < (x+1)*R, and so on, R being the region size in voxels.
 struct region_key {
@@ -34,7 +42,10 @@ struct device_id {
 
 template <>
 struct std::hash<tessera::keyframe_id> {
-  size_t operator()(const tessera::keyframe_id& id) const noexcept { return std::hash<std::string>{}(id.value); }
+  size_t operator()(const tessera::keyframe_id& id) const noexcept {
+    const std::hash<std::string> h;
+    return h(id.value) ^ (id.session.empty() ? 0 : h(id.session) * 0x9e3779b97f4a7c15u);
+  }
 };
 
 template <>

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -51,6 +52,16 @@ struct keyframe {
   uint64_t received_ns = 0;
   pose world_from_camera;
   std::shared_ptr<const keyframe_body> body;
+  /// The kind of source it came by: shm, amqp, http, rgbd, synthetic.
+  std::string source;
+  /// A label of the producer's choice, at most 64 bytes (a robot, a floor); may be empty.
+  std::string group;
+};
+
+/// Which live keyframes are meant: those that match all that is given, so all of them if nothing is.
+struct keyframe_selection {
+  std::optional<std::string> session, source, group;
+  friend bool operator==(const keyframe_selection&, const keyframe_selection&) = default;
 };
 
 /// What became of a keyframe, a retraction or a new pose.
@@ -58,15 +69,19 @@ enum class outcome : uint8_t {
   accepted,  ///< It is safe: stored, and given to every region that it touches.
   duplicate, ///< Its id is live already; nothing changed. A success to whoever sent it.
   unknown,   ///< A retraction or revision of an id that is not live; nothing changed.
-  refused,   ///< It is set aside for the given reason, and never will be accepted as it is.
+  refused,   ///< It is bad: set aside for the given reason, and would be refused again as it is.
   dropped,   ///< The policy `newest` let it go for a newer one.
+  not_now,   ///< The service cannot take it at the moment, through no fault of the keyframe: it stays with its sender, to be tried again.
+  conflict,  ///< Its id is live with other content; nothing changed. Set aside; the producer wants another id or session.
 };
 
 /// The answer to each keyframe, retraction and revision.
 struct verdict {
   outcome what = outcome::accepted;
-  /// For `refused`: the field, the value and the bound, in words.
+  /// For `refused` and `conflict`: the field, the value and the bound, in words. For `not_now`: what is short, and how much.
   std::string reason;
+  /// Of a retraction of many: how many keyframes were taken out.
+  uint64_t keyframes = 0;
   friend bool operator==(const verdict&, const verdict&) = default;
 };
 

@@ -241,6 +241,7 @@ CAF_ADD_TYPE_ID(tessera, (tessera::held_patch))
 CAF_ADD_TYPE_ID(tessera, (tessera::subscribe))
 CAF_ADD_TYPE_ID(tessera, (tessera::view))
 CAF_ADD_TYPE_ID(tessera, (tessera::ack))
+CAF_ADD_TYPE_ID(tessera, (tessera::keyframe_selection))
 
 // At most 10 characters: CAF packs them into 64 bits.
 CAF_ADD_ATOM(tessera, tessera, integrate_atom, "integrate")

@@ -82,7 +82,7 @@ json to_json(const camera& c) {
   auto pose = json::array();
   for (auto x : c.world_from_camera.m)
     pose.push_back(number(x));
-  return {{"id", c.id.value}, {"timestamp_ns", wide(c.timestamp_ns)}, {"pose", std::move(pose)}};
+  return {{"id", shown(c.id)}, {"timestamp_ns", wide(c.timestamp_ns)}, {"pose", std::move(pose)}};
 }
 
 const char* to_string(outcome what) {
@@ -97,6 +97,10 @@ const char* to_string(outcome what) {
     return "refused";
   case outcome::dropped:
     return "dropped";
+  case outcome::not_now:
+    return "not_now";
+  case outcome::conflict:
+    return "conflict";
   }
   return "refused";
 }

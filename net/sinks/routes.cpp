@@ -69,6 +69,10 @@ http_reply verdict_reply(const verdict& v) {
     return json_reply(to_text({{"outcome", to_string(v.what)}}));
   case outcome::unknown:
     return error_reply(status::not_found, "unknown", "there is no live keyframe of that id", "id");
+  case outcome::not_now:
+    return error_reply(status::service_unavailable, "not_now", v.reason).with("Retry-After", "1");
+  case outcome::conflict:
+    return error_reply(status::conflict, "conflict", v.reason, "id");
   case outcome::refused:
     break;
   }

@@ -71,7 +71,7 @@ inline actor_status an_actor() {
 /// Calls f(value) with a sample of every message.
 template <class F>
 void for_each_message(F f) {
-  f(keyframe_id{"an id"});
+  f(keyframe_id{"an id", "a session"});
   f(region_key{-1, 2, std::numeric_limits<int32_t>::min()});
   f(device_id{3});
   f(a_pose());
@@ -93,6 +93,7 @@ void for_each_message(F f) {
   f(subscribe{"e", {{{1, 2, 3}, 4}, {{5, 6, 7}, 8}}, 1'000'000});
   f(view{{1, 2, 3}, {0, -1, 0}});
   f(ack{{{{1, 2, 3}, 4}}});
+  f(keyframe_selection{"a session", std::nullopt, "a group"});
   // Empty and absent things.
   f(keyframe{});
   f(patch{});

@@ -58,6 +58,7 @@ caf::behavior echo() {
     [](const subscribe& x) { return x; },
     [](const view& x) { return x; },
     [](const ack& x) { return x; },
+    [](const keyframe_selection& x) { return x; },
   };
 }
 
