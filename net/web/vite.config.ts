@@ -7,7 +7,7 @@ const three_folder = dirname(dirname(createRequire(import.meta.url).resolve("thr
 const draco_folder = join(three_folder, "examples/jsm/libs/draco");
 const draco_files = ["draco_wasm_wrapper.js", "draco_decoder.wasm"];
 
-/// Puts Draco's WebAssembly decoder at /draco/. DRACOLoader names every build of it with import.meta.url, which would
+/// Puts Draco's WebAssembly decoder into draco/. DRACOLoader names every build of it with import.meta.url, which would
 /// bundle a megabyte that nobody loads: those names are emptied, since decoder.ts sets the paths itself.
 function draco_decoder(): Plugin {
   let out = "dist";
@@ -34,7 +34,7 @@ function draco_decoder(): Plugin {
 }
 
 export default defineConfig({
-  base: "/",
+  base: "./", // behind a proxy the pages may lie in any folder
   plugins: [draco_decoder()],
   worker: { format: "es" },
   build: {

@@ -3,9 +3,11 @@
 import { now_ms } from "./clock";
 import { type held_patch, type hello, parse_patch, parse_talk, type patch, protocol_error, subprotocol, subscribe_frame, type talk } from "./protocol";
 
-/// Where the service is: from the page's own address, `?server=host:port` to point elsewhere, `?token=` passed through.
+/// Where the service is: beside the page, whatever folder a proxy put it in; `?server=host:port` points elsewhere, `?token=` is passed
+/// through.
 export interface service_address {
   stream: string;
+  /// What stands before "/v1/...".
   http: string;
   host: string;
   token: string;
@@ -13,10 +15,12 @@ export interface service_address {
 
 export function service_address_of(page: URL): service_address {
   const token = page.searchParams.get("token") ?? "";
-  const host = page.searchParams.get("server") || page.host;
+  const other = page.searchParams.get("server");
+  const host = other || page.host;
+  const place = host + (other ? "" : page.pathname.slice(0, page.pathname.lastIndexOf("/")));
   const secure = page.protocol === "https:";
   const query = token ? `?token=${encodeURIComponent(token)}` : "";
-  return { stream: `${secure ? "wss" : "ws"}://${host}/v1/stream${query}`, http: `${secure ? "https" : "http"}://${host}`, host, token };
+  return { stream: `${secure ? "wss" : "ws"}://${place}/v1/stream${query}`, http: `${secure ? "https" : "http"}://${place}`, host, token };
 }
 
 export type connection_state =

@@ -80,7 +80,8 @@ export class mesh_decoder {
 
   private make_(): DRACOLoader {
     const loader = new DRACOLoader();
-    loader.setDecoderPath({ js: "/draco/draco_wasm_wrapper.js", wasm: "/draco/draco_decoder.wasm" } as never);
+    const beside_the_page = (name: string): string => new URL(`draco/${name}`, document.baseURI).href;
+    loader.setDecoderPath({ js: beside_the_page("draco_wasm_wrapper.js"), wasm: beside_the_page("draco_decoder.wasm") } as never);
     loader.preload();
     return loader;
   }

@@ -93,7 +93,7 @@ class viewer {
       save: (format) => void this.save_(format),
       close: () => this.use_("panel"),
     });
-    this.tools_ = new toolbar((t) => this.use_(t), `/console${location.search}`);
+    this.tools_ = new toolbar((t) => this.use_(t), `console${location.search}`);
     root_.append(this.status_, this.tools_.element, this.counters_.element, this.panel_.element, this.legend_, this.notices_.element, this.toasts_.element, this.help_.element);
 
     this.controls_ = new travel_controls(scene_.camera, scene_.canvas);

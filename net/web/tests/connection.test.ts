@@ -59,6 +59,17 @@ test("addresses come from the page, the token is passed on, the server can be an
   expect(of("http://a:8080/?token=x%26y").stream).toBe("ws://a:8080/v1/stream?token=x%26y");
   expect(of("https://a/console").stream).toBe("wss://a/v1/stream");
   expect(of("http://a/?server=b:9000").http).toBe("http://b:9000");
+  expect(of("http://a:8080/").http).toBe("http://a:8080");
+});
+
+test("behind a path prefix everything is asked for below it, from either page", () => {
+  const of = (page: string) => service_address_of(new URL(page));
+  for (const page of ["", "index.html", "console", "console.html"]) {
+    expect(of(`https://a/maps/one/${page}?token=t#x`).stream).toBe("wss://a/maps/one/v1/stream?token=t");
+    expect(of(`https://a/maps/one/${page}`).http).toBe("https://a/maps/one");
+  }
+  expect(of("https://a/console/").http).toBe("https://a/console");
+  expect(of("https://a/maps/?server=b:9000").stream).toBe("wss://b:9000/v1/stream");
 });
 
 test("subscribes after hello, with nothing at first", () => {

@@ -41,7 +41,7 @@ class console_page {
   constructor(root: HTMLElement) {
     root.append(
       h("header", { class: "top" }, h("span", { class: "brand" }, "Tessera"), h("span", { class: "page-name" }, "Console"), this.status_, h("span", { class: "grow" }), this.pause_,
-        h("a", { class: "button", set: { href: `/${location.search}` } }, icon(icons.orbit), "Viewer")),
+        h("a", { class: "button", set: { href: `./${location.search}` } }, icon(icons.orbit), "Viewer")),
       this.notices_.element,
       h("div", { class: "board" }, this.flow_.element, h("section", { class: "card charts", set: { "aria-label": "Over time" } }, ...Object.values(this.series_).map((s) => s.element)),
         this.summary_.element, this.heat_.element, this.aside_.element, this.table_.element),
