@@ -1,5 +1,7 @@
 #include "actors/keyframe_check.hpp"
 
+#include "messages/names.hpp"
+
 #include <cmath>
 #include <cstdio>
 
@@ -20,16 +22,8 @@ std::string element(size_t i) {
 } // namespace
 
 std::optional<keyframe_fault> check_id(const keyframe_id& id) {
-  const auto& text = id.value;
-  if (text.empty() || text.size() > keyframe_id::max_bytes)
-    return keyframe_fault{refusal::id, "keyframe_id has " + std::to_string(text.size()) + " bytes, not 1 to "
-                                         + std::to_string(keyframe_id::max_bytes)};
-  for (size_t i = 0; i < text.size(); ++i) {
-    auto c = static_cast<unsigned char>(text[i]);
-    if (c < 0x20 || c == 0x7f)
-      return keyframe_fault{refusal::id, "keyframe_id has the control character " + std::to_string(c) + " at byte "
-                                           + std::to_string(i) + "; only printable ones are allowed"};
-  }
+  if (auto fault = fault_of_id(id))
+    return keyframe_fault{refusal::id, std::move(*fault)};
   return {};
 }
 
@@ -69,6 +63,8 @@ std::optional<keyframe_fault> check_pose(const pose& world_from_camera) {
 std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyframe_limits& limits) {
   if (auto fault = check_id(frame.id))
     return fault;
+  if (auto fault = fault_of_group(frame.group))
+    return keyframe_fault{refusal::id, std::move(*fault)};
   if (auto fault = check_pose(frame.world_from_camera))
     return fault;
   if (!frame.body)

@@ -1,8 +1,8 @@
 #include "net/sources/segment_header.hpp"
 
+#include "messages/names.hpp"
 #include "net/sources/bad_input.hpp"
 #include "net/sources/clock.hpp"
-#include "net/sources/utf8.hpp"
 
 #include <bit>
 #include <cmath>
@@ -146,16 +146,13 @@ keyframe keyframe_of_message(std::vector<std::byte> bytes, keyframe_id id, pose_
 }
 
 void check_keyframe_id(const keyframe_id& id) {
-  if (id.value.empty())
-    throw bad_input("keyframe_id is empty, it must have 1 to " + text(keyframe_id::max_bytes) + " bytes");
-  if (id.value.size() > keyframe_id::max_bytes)
-    throw bad_input("keyframe_id has " + text(id.value.size()) + " bytes, at most " + text(keyframe_id::max_bytes)
-                    + " are taken");
-  for (char c : id.value)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      throw bad_input("keyframe_id holds a control character (code " + text(static_cast<unsigned char>(c)) + ")");
-  if (!is_utf8(id.value))
-    throw bad_input("keyframe_id is not valid UTF-8");
+  if (auto fault = fault_of_id(id))
+    throw bad_input(*fault);
+}
+
+void check_group(std::string_view group) {
+  if (auto fault = fault_of_group(group))
+    throw bad_input(*fault);
 }
 
 } // namespace tessera

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tessera {
@@ -76,7 +77,10 @@ private:
 /// set to now. Throws bad_input.
 keyframe keyframe_of_message(std::vector<std::byte> bytes, keyframe_id id, pose_layout preferred);
 
-/// Throws bad_input unless the id has 1 to 256 bytes of UTF-8 without control characters.
+/// Throws bad_input unless the id has 1 to 256 bytes of UTF-8 without control characters, and its session 0 to 64.
 void check_keyframe_id(const keyframe_id& id);
+
+/// Throws bad_input unless the group has 0 to 64 bytes of UTF-8 without control characters.
+void check_group(std::string_view group);
 
 } // namespace tessera

@@ -1,12 +1,11 @@
 #pragma once
 
+#include "messages/names.hpp" // is_utf8()
+
 #include <string>
 #include <string_view>
 
 namespace tessera {
-
-/// Tells whether the text is valid UTF-8 (RFC 3629: shortest forms only, no surrogates).
-bool is_utf8(std::string_view text);
 
 /// Returns outside text fit for a log line or a message: at most `most` bytes, all but printable ASCII shown
 /// as ?.

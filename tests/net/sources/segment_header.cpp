@@ -182,12 +182,24 @@ TEST_CASE("a message is a keyframe body without copying points or colours") {
   CHECK(frame.body->confidence()[9] == 9.25f);
 }
 
-TEST_CASE("ids are 1 to 256 bytes of UTF-8 without control characters") {
+TEST_CASE("ids, sessions and groups are UTF-8 without control characters, of limited length") {
   CHECK_NOTHROW(check_keyframe_id({"frame-1"}));
   CHECK_NOTHROW(check_keyframe_id({"\xc3\xa9t\xc3\xa9 \xf0\x9f\x90\xa2"}));
   CHECK_NOTHROW(check_keyframe_id({std::string(256, 'x')}));
-  for (const std::string& bad :
-       {std::string(), std::string(257, 'x'), std::string("a\nb"), std::string("a\0b", 3), std::string("\xff"),
-        std::string("\xc0\xaf"), std::string("\xed\xa0\x80"), std::string("\xe2\x82")})
+  CHECK_NOTHROW(check_keyframe_id({"1", "\xc3\xa9t\xc3\xa9 2026"}));
+  CHECK_NOTHROW(check_keyframe_id({"1", std::string(64, 'x')}));
+  CHECK_NOTHROW(check_group(""));
+  CHECK_NOTHROW(check_group(std::string(64, 'x')));
+  const std::vector<std::string> never{std::string("a\nb"),    std::string("a\0b", 3),  std::string("\x7f"),
+                                       std::string("\xff"),    std::string("\xc0\xaf"), std::string("\xed\xa0\x80"),
+                                       std::string("\xe2\x82")};
+  for (const auto& bad : never) {
     CHECK_THROWS_AS(check_keyframe_id({bad}), bad_input);
+    CHECK_THROWS_AS(check_keyframe_id({"1", bad}), bad_input);
+    CHECK_THROWS_AS(check_group(bad), bad_input);
+  }
+  CHECK_THROWS_WITH(check_keyframe_id({std::string()}), Catch::Contains("keyframe_id has 0 bytes, not 1 to 256"));
+  CHECK_THROWS_WITH(check_keyframe_id({std::string(257, 'x')}), Catch::Contains("keyframe_id has 257 bytes, not 1 to 256"));
+  CHECK_THROWS_WITH(check_keyframe_id({"1", std::string(65, 'x')}), Catch::Contains("session has 65 bytes, not 0 to 64"));
+  CHECK_THROWS_WITH(check_group(std::string(65, 'x')), Catch::Contains("group has 65 bytes, not 0 to 64"));
 }
