@@ -239,7 +239,7 @@ void save(Archive& ar, const optional_ref<O>& x) {
   const bool present = x.value.has_value();
   detail::archive_field(ar, "present", present);
   if (present)
-    ar(cereal::make_nvp("value", *x.value));
+    detail::archive_field(ar, "value", *x.value);
 }
 
 template <class Archive, class O>
@@ -248,7 +248,7 @@ void load(Archive& ar, optional_ref<O>& x) {
   detail::archive_field(ar, "present", present);
   x.value.reset();
   if (present)
-    ar(cereal::make_nvp("value", x.value.emplace()));
+    detail::archive_field(ar, "value", x.value.emplace());
 }
 
 template <class Archive, class E>

@@ -30,7 +30,7 @@ inline keyframe a_keyframe() {
   body->colour_data = {1, 2, 3, 4, 255, 254, 253, 252};
   body->confidence_data = {0.5f, 1};
   body->channel_count = 4;
-  return {{"kf \xc3\xa4 1"}, 123456789012345678u, 9, a_pose(), body};
+  return {{"kf \xc3\xa4 1", "a session"}, 123456789012345678u, 9, a_pose(), body, "shm", "a group"};
 }
 
 inline region_mesh a_mesh() {
