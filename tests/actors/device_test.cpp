@@ -292,7 +292,7 @@ TEST_CASE("rays that a GPU refuses to make are made by the CPU, and one that fai
   s.run();
   gpus[0]->fails_rays = false;
   for (const auto& f : random_frames(19, 4))
-    s.put({keyframe_id{"again " + f.id.value}, f.timestamp_ns, f.received_ns, f.world_from_camera, f.body});
+    s.put({keyframe_id{"again " + f.id.value}, f.timestamp_ns, f.received_ns, f.world_from_camera, f.body, {}, {}});
   s.run();
   CHECK(gpus[0]->keyframes == 2);
   CHECK(s.running.context.numbers->accepted == 16);

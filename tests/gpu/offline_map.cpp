@@ -163,8 +163,15 @@ TEST_CASE("revise: a keyframe that is moved is as if it had come with that pose"
   }
   wrong_body->colour_data.assign(wrong_body->point_data.size(), 77);
   right_body->colour_data = wrong_body->colour_data;
-  const keyframe came_wrong{.id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = {}, .body = wrong_body};
-  const keyframe came_right{.id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = right, .body = right_body};
+  const keyframe came_wrong{
+    .id = {"moved"}, .timestamp_ns = 0, .received_ns = 0, .world_from_camera = {}, .body = wrong_body, .source = {}, .group = {}};
+  const keyframe came_right{.id = {"moved"},
+                            .timestamp_ns = 0,
+                            .received_ns = 0,
+                            .world_from_camera = right,
+                            .body = right_body,
+                            .source = {},
+                            .group = {}};
   const auto others = random_frames(2, random);
 
   auto revised = make_map(keeping_rays()), at_once = make_map(keeping_rays());
