@@ -9,10 +9,15 @@
 // Where librabbitmq's headers are installed, amqp_publisher does both (link with -lrabbitmq). The formats are in
 // docs/protocol.md.
 //
+// Every keyframe names a session beside its id: one that is made anew for each run, so that a SLAM that starts again, and numbers
+// from 0 again, does not send what is there already. `frame.session = ""` leaves it out; any other name joins what several runs
+// send.
+//
 // A segment is written under a hidden name and then renamed: whoever looks sees the whole keyframe or nothing, and a name used
 // again is replaced as a whole. The bytes go in by one gathering write straight from your arrays; a mapping takes twice as
 // long, because each of its pages is cleared and faulted in first. Segments belong to the service once written: it unlinks them.
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -26,7 +31,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <limits>
 #include <optional>
@@ -46,6 +53,8 @@ namespace tessera::producer {
 inline constexpr std::size_t short_header_bytes = 104, long_header_bytes = 108;
 inline constexpr std::size_t max_points = std::size_t{1} << 22;
 inline constexpr std::size_t max_id_bytes = 256;
+inline constexpr std::size_t max_session_bytes = 64;
+inline constexpr std::size_t max_group_bytes = 64;
 /// How far the last row of a pose may be from 0 0 0 1.
 inline constexpr float pose_tolerance = 1e-3f;
 inline constexpr const char* default_prefix = "/slam3r_keyframe_";
@@ -53,6 +62,22 @@ inline constexpr const char* default_exchange = "slam3r_keyframe_exchange";
 inline constexpr const char* default_queue = "tessera";
 inline constexpr const char* notification_content_type = "application/msgpack";
 inline constexpr const char* keyframe_content_type = "application/vnd.tessera.keyframe";
+/// What is being written is called so, and then something.
+inline constexpr const char* hidden_prefix = ".tessera-writing-";
+
+/// The session of this run of the program: the time of its start (UTC) and some digits drawn at random.
+inline const std::string& run_session() {
+  static const std::string name = [] {
+    std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    ::gmtime_r(&now, &utc);
+    char text[32]; // NOLINT: strftime and snprintf want it
+    auto used = std::strftime(text, sizeof text, "%Y%m%d-%H%M%S-", &utc);
+    std::snprintf(text + used, sizeof text - used, "%06x", static_cast<unsigned>(std::random_device{}()) & 0xffffffu);
+    return std::string(text);
+  }();
+  return name;
+}
 
 /// A keyframe in the caller's memory. All arrays must stay as they are until the call that takes it returns.
 struct keyframe {
@@ -73,6 +98,12 @@ struct keyframe {
   std::uint64_t timestamp_ns = 0;
   /// min xyz, max xyz; made from the points if not given.
   std::optional<std::array<float, 6>> bbox;
+  /// Ids are unique within a session: at most 64 bytes of UTF-8 without control characters; for segments also without '/', '~'
+  /// and "..". Empty: the one that all share who name none.
+  std::string session = run_session();
+  /// A label by which keyframes can be taken out together (a robot, a floor): at most 64 bytes, as a session; may be empty. It
+  /// travels with notifications and messages, not with a segment alone.
+  std::string group = {};
 };
 
 /// More bytes than allowed were written and not yet taken by the service. Nothing was written.
@@ -87,12 +118,21 @@ namespace detail {
   throw std::invalid_argument(message);
 }
 
-inline void check_id(const std::string& id) {
-  if (id.empty() || id.size() > max_id_bytes)
-    refuse("keyframe id has " + std::to_string(id.size()) + " bytes, and must have 1 to " + std::to_string(max_id_bytes));
-  for (unsigned char c : id)
+inline void check_name(const char* what, const std::string& name, std::size_t least, std::size_t most) {
+  if (name.size() < least || name.size() > most)
+    refuse(std::string(what) + " has " + std::to_string(name.size()) + " bytes, and must have " + std::to_string(least) + " to "
+           + std::to_string(most));
+  for (unsigned char c : name)
     if (c < 32 || c == 127)
-      refuse("keyframe id holds the control character " + std::to_string(unsigned{c}));
+      refuse(std::string(what) + " holds the control character " + std::to_string(unsigned{c}));
+}
+
+inline void check_id(const std::string& id) {
+  check_name("keyframe id", id, 1, max_id_bytes);
+}
+
+inline void check_session(const std::string& session) {
+  check_name("session", session, 0, max_session_bytes);
 }
 
 inline void check_pose(const std::array<float, 16>& pose) {
@@ -152,6 +192,14 @@ private:
   std::string out_;
 };
 
+/// One that is empty is left out.
+inline void write_label(msgpack_writer& out, std::string_view key, std::string_view value) {
+  if (value.empty())
+    return;
+  out.text(key);
+  out.text(value);
+}
+
 inline void write_pose(msgpack_writer& out, const std::array<float, 16>& pose) {
   out.text("pose_matrix");
   out.list(4);
@@ -206,6 +254,8 @@ inline std::array<float, 6> bounds(const float* points, std::size_t count) {
 /// Throws std::invalid_argument, naming the field, the value and the bound, if the service would refuse the keyframe.
 inline void check(const keyframe& frame) {
   detail::check_id(frame.id);
+  detail::check_session(frame.session);
+  detail::check_name("group", frame.group, 0, max_group_bytes);
   detail::check_pose(frame.pose);
   if (frame.count < 1 || frame.count > max_points)
     detail::refuse("count is " + std::to_string(frame.count) + ", and must be 1 to " + std::to_string(max_points));
@@ -291,11 +341,13 @@ inline std::string message_body(const keyframe& frame) {
 /// Returns the notification that a segment holds a keyframe; routing key keyframe.new. `bytes` is the keyframe's layout.
 inline std::string new_keyframe(const keyframe& frame, std::string_view shm_key, const layout& bytes) {
   detail::msgpack_writer out;
-  out.map(7);
+  out.map(static_cast<std::uint8_t>(7 + !frame.session.empty() + !frame.group.empty()));
   out.text("type");
   out.text("keyframe.new");
   out.text("keyframe_id");
   out.text(frame.id);
+  detail::write_label(out, "session", frame.session);
+  detail::write_label(out, "group", frame.group);
   out.text("timestamp_ns");
   out.integer(bytes.timestamp_ns());
   detail::write_pose(out, frame.pose);
@@ -316,15 +368,18 @@ inline std::string new_keyframe(const keyframe& frame, std::string_view shm_key)
 }
 
 /// Returns the notification that a keyframe has another pose; routing key keyframe.revise.
-inline std::string revise_keyframe(const std::string& id, const std::array<float, 16>& pose, std::uint64_t timestamp_ns = 0) {
+inline std::string revise_keyframe(const std::string& id, const std::array<float, 16>& pose, std::uint64_t timestamp_ns = 0,
+                                   const std::string& session = run_session()) {
   detail::check_id(id);
+  detail::check_session(session);
   detail::check_pose(pose);
   detail::msgpack_writer out;
-  out.map(4);
+  out.map(static_cast<std::uint8_t>(4 + !session.empty()));
   out.text("type");
   out.text("keyframe.revise");
   out.text("keyframe_id");
   out.text(id);
+  detail::write_label(out, "session", session);
   out.text("timestamp_ns");
   out.integer(timestamp_ns != 0 ? timestamp_ns : detail::now_ns());
   detail::write_pose(out, pose);
@@ -332,17 +387,59 @@ inline std::string revise_keyframe(const std::string& id, const std::array<float
 }
 
 /// Returns the notification that a keyframe shall count no longer; routing key keyframe.retract.
-inline std::string retract_keyframe(const std::string& id, std::uint64_t timestamp_ns = 0) {
+inline std::string retract_keyframe(const std::string& id, std::uint64_t timestamp_ns = 0,
+                                    const std::string& session = run_session()) {
   detail::check_id(id);
+  detail::check_session(session);
   detail::msgpack_writer out;
-  out.map(3);
+  out.map(static_cast<std::uint8_t>(3 + !session.empty()));
   out.text("type");
   out.text("keyframe.retract");
   out.text("keyframe_id");
   out.text(id);
+  detail::write_label(out, "session", session);
   out.text("timestamp_ns");
   out.integer(timestamp_ns != 0 ? timestamp_ns : detail::now_ns());
   return out.take();
+}
+
+namespace detail {
+
+/// Nobody writes the file any more. A read lease is only given where nobody has the file open, or mapped, for writing; the kernel
+/// knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no leases
+/// (another user's file, another kind of system), age must do: a write takes milliseconds.
+inline bool is_abandoned(int file, const struct stat& state) {
+  constexpr std::time_t old_enough_s = 60;
+  if (::fcntl(file, F_SETLEASE, F_RDLCK) == 0) {
+    ::fcntl(file, F_SETLEASE, F_UNLCK);
+    return true;
+  }
+  return errno != EAGAIN && std::time(nullptr) - std::max(state.st_mtim.tv_sec, state.st_ctim.tv_sec) > old_enough_s;
+}
+
+} // namespace detail
+
+/// Removes what producers left half written in the folder when they were killed; returns how many files. What somebody still
+/// writes, in whatever container, stays, and so does what this user may not touch.
+inline std::size_t remove_abandoned(const std::string& folder) {
+  std::size_t removed = 0;
+  DIR* listing = ::opendir(folder.c_str());
+  if (listing == nullptr)
+    return 0;
+  while (const dirent* entry = ::readdir(listing)) {
+    if (std::strncmp(entry->d_name, hidden_prefix, std::strlen(hidden_prefix)) != 0)
+      continue;
+    int file = ::openat(::dirfd(listing), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0)
+      continue;
+    struct stat state {};
+    if (::fstat(file, &state) == 0 && S_ISREG(state.st_mode) && detail::is_abandoned(file, state)
+        && ::unlinkat(::dirfd(listing), entry->d_name, 0) == 0)
+      ++removed;
+    ::close(file);
+  }
+  ::closedir(listing);
+  return removed;
 }
 
 /// Settings of a segment_writer.
@@ -350,20 +447,21 @@ struct segment_options {
   std::string prefix = default_prefix;
   /// So many bytes may lie there unread before write throws backlog_error; 0: no limit.
   std::uint64_t max_pending_bytes = std::uint64_t{1} << 30;
-  /// Instead, unlinks the oldest segments of this writer that nobody has taken.
+  /// Instead, and where shared memory is full before that, unlinks the oldest segments of this writer that nobody has taken.
   bool drop_oldest = false;
-  /// Permission bits: a service of another user must be able to read, and to unlink it must be root.
+  /// Permission bits. A service of another user needs 0644 to read segments, and unlinks them only if it is root: /dev/shm is
+  /// sticky.
   mode_t mode = 0600;
   /// Where shared memory is.
   std::string folder = "/dev/shm";
 };
 
-/// Writes keyframes into shared memory segments named prefix + id.
+/// Writes keyframes into shared memory segments named prefix + "~" + session + "~" + id, or prefix + id if the session is empty.
 ///
 /// Threads: one at a time.
 class segment_writer {
 public:
-  /// Throws std::invalid_argument if the prefix is no segment name.
+  /// Throws std::invalid_argument if the prefix is no segment name. Removes what killed producers left half written.
   explicit segment_writer(segment_options options = {}) : options_(std::move(options)) {
     auto& prefix = options_.prefix;
     if (prefix.empty() || prefix.front() != '/')
@@ -373,31 +471,38 @@ public:
       detail::refuse("prefix is \"" + prefix + "\", and must be a name with one slash, at its begin, and no \"..\"");
     std::random_device random; // process ids repeat where containers share the folder
     run_ = std::to_string(::getpid()) + "-" + std::to_string(random()) + std::to_string(random());
+    remove_abandoned(options_.folder);
   }
 
   /// Returns the segment's name (the notification's shm_key). Throws std::invalid_argument for a keyframe that will not do,
   /// backlog_error, std::system_error (ENOSPC: shared memory is full). Then nothing was written.
-  std::string write(const keyframe& frame, form wanted = form::automatic) { return write(frame.id, layout(frame, wanted)); }
+  std::string write(const keyframe& frame, form wanted = form::automatic) {
+    return write(frame.id, layout(frame, wanted), frame.session);
+  }
 
   /// The same for a layout that is at hand.
-  std::string write(const std::string& id, const layout& bytes) {
-    auto key = key_of(id);
+  std::string write(const std::string& id, const layout& bytes, const std::string& session = run_session()) {
+    auto key = key_of(id, session);
     make_room(bytes.bytes());
-    auto inode = write_and_rename(key, bytes);
+    auto inode = write_in_any_room(key, bytes);
     forget(key);
     pending_.push_back({key, inode, bytes.bytes()});
     pending_bytes_ += bytes.bytes();
     return key;
   }
 
-  /// Returns the name of a keyframe's segment. Throws std::invalid_argument if the id cannot be part of one.
-  [[nodiscard]] std::string key_of(const std::string& id) const {
+  /// Returns the name of a keyframe's segment. Throws std::invalid_argument if id or session cannot be part of one.
+  [[nodiscard]] std::string key_of(const std::string& id, const std::string& session = run_session()) const {
     detail::check_id(id);
+    detail::check_session(session);
     if (id.find('/') != std::string::npos || id.find("..") != std::string::npos)
       detail::refuse("keyframe id is \"" + id + "\": a segment's name holds neither '/' nor \"..\"");
-    auto key = options_.prefix + id;
-    if (key.size() > 255)
-      detail::refuse("prefix and keyframe id have " + std::to_string(key.size()) + " bytes together, and may have 255");
+    if (session.find_first_of("/~") != std::string::npos || session.find("..") != std::string::npos)
+      detail::refuse("session is \"" + session + "\": in a segment's name it holds neither '/' nor '~' nor \"..\"");
+    auto key = options_.prefix + (session.empty() ? "" : "~" + session + "~") + id;
+    if (key.size() - 1 > max_name_bytes)
+      detail::refuse("prefix" + std::string(session.empty() ? "" : ", session") + " and keyframe id have "
+                     + std::to_string(key.size() - 1) + " bytes together, and may have " + std::to_string(max_name_bytes));
     return key;
   }
 
@@ -421,6 +526,8 @@ public:
   [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
 private:
+  static constexpr std::size_t max_name_bytes = 255; // of a file
+
   struct written {
     std::string key;
     ino_t inode;
@@ -460,23 +567,50 @@ private:
                           + std::to_string(limit) + ". Is the service running, and does it unlink what it has used?");
   }
 
-  ino_t write_and_rename(const std::string& key, const layout& bytes) {
-    auto hidden = options_.folder + "/.tessera-writing-" + run_ + "-" + std::to_string(number_++);
+  /// Writes it; where there is no room, and it may, in that of the oldest segments that nobody has taken.
+  ino_t write_in_any_room(const std::string& key, const layout& bytes) {
+    for (;;) {
+      ino_t inode = 0;
+      int error = write_and_rename(key, bytes, inode);
+      if (error == 0)
+        return inode;
+      if ((error != ENOSPC && error != EDQUOT) || !options_.drop_oldest || !drop_one(bytes.bytes()))
+        fail(error, key, bytes);
+    }
+  }
+
+  /// Unlinks the oldest segment that is still there; false if there is none, or so much would never fit.
+  bool drop_one(std::uint64_t bytes) {
+    struct statvfs state {};
+    if (::statvfs(options_.folder.c_str(), &state) == 0 && state.f_blocks != 0 && state.f_blocks * state.f_frsize < bytes)
+      return false;
+    while (!pending_.empty()) {
+      if (discard(std::string(pending_.front().key))) {
+        ++dropped_;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Returns 0 or an errno; then nothing is left of it.
+  int write_and_rename(const std::string& key, const layout& bytes, ino_t& inode) {
+    auto hidden = options_.folder + "/" + hidden_prefix + run_ + "-" + std::to_string(number_++);
     int file = ::open(hidden.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, options_.mode);
     if (file < 0)
-      fail(errno, key, bytes);
+      return errno;
     struct stat state {};
     int error = write_all(file, bytes);
     if (error == 0 && (::fchmod(file, options_.mode) != 0 || ::fstat(file, &state) != 0)) // whatever the umask says
       error = errno;
-    ::close(file);
+    // Open until it has its name: a hidden file that nobody has open is one that a killed producer left.
     if (error == 0 && ::rename(hidden.c_str(), (options_.folder + key).c_str()) != 0)
       error = errno;
-    if (error != 0) {
+    if (error != 0)
       ::unlink(hidden.c_str());
-      fail(error, key, bytes);
-    }
-    return state.st_ino;
+    ::close(file);
+    inode = state.st_ino;
+    return error;
   }
 
   /// Returns 0 or an errno.
@@ -507,8 +641,9 @@ private:
     struct statvfs state {};
     if ((error == ENOSPC || error == EDQUOT) && ::statvfs(options_.folder.c_str(), &state) == 0)
       what += ": it needs " + std::to_string(bytes.bytes()) + " bytes, " + std::to_string(state.f_bavail * state.f_frsize)
-              + " are free, and " + std::to_string(pending_bytes_)
-              + " of this producer may still wait to be taken (is the service running?)";
+              + " of " + std::to_string(state.f_blocks * state.f_frsize) + " are free, and " + std::to_string(pending_bytes_)
+              + " of this producer may still wait to be taken (is the service running? Containers get 64 MB unless told "
+                "otherwise: docker run --shm-size)";
     detail::fail(error, what);
   }
 
@@ -578,13 +713,13 @@ public:
   /// broker_error if the broker does not take the message; then the segment is gone again.
   std::string publish(const keyframe& frame) {
     if (options_.embed) {
-      send("keyframe.new", keyframe_content_type, message_body(frame), frame.id);
+      send("keyframe.new", keyframe_content_type, message_body(frame), &frame);
       return {};
     }
     layout bytes(frame);
-    auto key = writer_.write(frame.id, bytes);
+    auto key = writer_.write(frame.id, bytes, frame.session);
     try {
-      send("keyframe.new", notification_content_type, new_keyframe(frame, key, bytes), {});
+      send("keyframe.new", notification_content_type, new_keyframe(frame, key, bytes));
     } catch (...) {
       writer_.discard(key);
       throw;
@@ -593,12 +728,14 @@ public:
   }
 
   /// Gives a keyframe another pose.
-  void revise(const std::string& id, const std::array<float, 16>& pose) {
-    send("keyframe.revise", notification_content_type, revise_keyframe(id, pose), {});
+  void revise(const std::string& id, const std::array<float, 16>& pose, const std::string& session = run_session()) {
+    send("keyframe.revise", notification_content_type, revise_keyframe(id, pose, 0, session));
   }
 
   /// Takes a keyframe out of the map.
-  void retract(const std::string& id) { send("keyframe.retract", notification_content_type, retract_keyframe(id), {}); }
+  void retract(const std::string& id, const std::string& session = run_session()) {
+    send("keyframe.retract", notification_content_type, retract_keyframe(id, 0, session));
+  }
 
 private:
   struct closer {
@@ -653,16 +790,30 @@ private:
     expect(amqp_get_rpc_reply(connection_.get()), "asking for confirmations");
   }
 
-  void send(std::string_view routing_key, std::string_view content_type, std::string_view body, std::string_view message_id) {
+  /// `embedded` is the keyframe that is the body: what it is called stands beside it.
+  void send(std::string_view routing_key, std::string_view content_type, std::string_view body,
+            const keyframe* embedded = nullptr) {
     if (!connection_)
       open();
     amqp_basic_properties_t properties{};
     properties._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG;
     properties.content_type = view(content_type);
     properties.delivery_mode = options_.persistent ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT;
-    if (!message_id.empty()) {
-      properties._flags |= AMQP_BASIC_MESSAGE_ID_FLAG;
-      properties.message_id = view(message_id);
+    std::array<amqp_table_entry_t, 2> headers{};
+    if (embedded != nullptr) {
+      properties._flags |= AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_HEADERS_FLAG;
+      properties.message_id = view(embedded->id);
+      properties.headers.entries = headers.data();
+      auto add = [&](std::string_view key, const std::string& value) {
+        if (value.empty())
+          return;
+        auto& entry = headers[static_cast<std::size_t>(properties.headers.num_entries++)];
+        entry.key = view(key);
+        entry.value.kind = AMQP_FIELD_KIND_UTF8;
+        entry.value.value.bytes = view(value);
+      };
+      add("session", embedded->session);
+      add("group", embedded->group);
     }
     auto publish = [&] {
       constexpr amqp_boolean_t mandatory = 1; // what no queue is bound for comes back

@@ -83,20 +83,27 @@ public:
     auto r = request_for(http::verb::post, "", producer::keyframe_content_type, std::move(body));
     r.set("X-Keyframe-Id", percent_encoded(frame.id.value));
     r.set("X-Timestamp-Ns", std::to_string(frame.timestamp_ns));
+    if (!frame.id.session.empty())
+      r.set("Tessera-Session", percent_encoded(frame.id.session));
+    if (!frame.group.empty())
+      r.set("Tessera-Group", percent_encoded(frame.group));
     finish(done, send(r));
   }
   void retract(keyframe_id id, completion done) override {
-    finish(done, send(request_for(http::verb::delete_, '/' + percent_encoded(id.value), nullptr, {})));
+    finish(done, send(request_for(http::verb::delete_, path_of(id, ""), nullptr, {})));
   }
   void revise(keyframe_id id, pose world_from_camera, completion done) override {
     auto body = nlohmann::json{{"pose", world_from_camera.m}}.dump();
-    finish(done,
-           send(request_for(http::verb::put, '/' + percent_encoded(id.value) + "/pose", "application/json", std::move(body))));
+    finish(done, send(request_for(http::verb::put, path_of(id, "/pose"), "application/json", std::move(body))));
   }
 
 private:
   using request = http::request<http::string_body>;
   using response = http::response<http::string_body>;
+
+  static std::string path_of(const keyframe_id& id, const char* below) {
+    return '/' + percent_encoded(id.value) + below + (id.session.empty() ? "" : "?session=" + percent_encoded(id.session));
+  }
 
   /// `below`: the path after that of all keyframes.
   [[nodiscard]] request request_for(http::verb verb, const std::string& below, const char* content_type, std::string body) const {

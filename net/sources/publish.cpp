@@ -29,6 +29,8 @@ void publisher::finish(const completion& done, const verdict& v) {
 producer::keyframe producer_view(const keyframe& frame) {
   producer::keyframe view;
   view.id = frame.id.value;
+  view.session = frame.id.session;
+  view.group = frame.group;
   view.pose = frame.world_from_camera.m;
   view.points = frame.body->points().data();
   view.colours = frame.body->colours().data();
@@ -114,11 +116,11 @@ public:
   }
   void retract(keyframe_id id, completion done) override {
     std::lock_guard lock(mutex_);
-    send(done, [&] { broker_.retract(id.value); });
+    send(done, [&] { broker_.retract(id.value, id.session); });
   }
   void revise(keyframe_id id, pose world_from_camera, completion done) override {
     std::lock_guard lock(mutex_);
-    send(done, [&] { broker_.revise(id.value, world_from_camera.m); });
+    send(done, [&] { broker_.revise(id.value, world_from_camera.m, id.session); });
   }
 
 private:

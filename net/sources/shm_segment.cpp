@@ -10,12 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <stdexcept>
+#include <mutex>
+#include <random>
+#include <set>
 #include <system_error>
+
+#define XXH_INLINE_ALL // its one function that is used here, and nothing to link
+#include <xxhash.h>
 
 namespace tessera {
 
@@ -30,7 +36,7 @@ std::string system_text(int error) {
 struct stat stat_of(const descriptor& file) {
   struct stat s {};
   if (fstat(file.get(), &s) != 0)
-    throw std::runtime_error("cannot stat a shared memory segment: " + system_text(errno));
+    throw not_now_error("cannot stat a shared memory segment: " + system_text(errno));
   return s;
 }
 
@@ -41,15 +47,94 @@ size_t read_some(const descriptor& file, std::byte* to, size_t bytes, off_t offs
     auto n = pread(file.get(), to + got, bytes - got, offset + static_cast<off_t>(got));
     if (n < 0 && errno == EINTR)
       continue;
-    if (n <= 0)
+    if (n < 0)
+      throw not_now_error("cannot read a shared memory segment: " + system_text(errno));
+    if (n == 0)
       break;
     got += static_cast<size_t>(n);
   }
   return got;
 }
 
+/// Whose the file is, and who we are: what somebody needs to know who wants to put that right.
+std::string whose(const struct stat& s) {
+  std::array<char, 8> mode{};
+  std::snprintf(mode.data(), mode.size(), "%03o", static_cast<unsigned>(s.st_mode & 07777));
+  return "it belongs to uid " + std::to_string(s.st_uid) + ", gid " + std::to_string(s.st_gid) + ", has mode " + mode.data()
+         + ", and this service runs as uid " + std::to_string(geteuid()) + ", gid " + std::to_string(getegid());
+}
+
+/// Said once for each owner: the next segment of the same producer has the same fault.
 void warn_of_unlinking(const std::string& name, int error) {
-  spdlog::warn("segment {} cannot be unlinked: {}; is it another user's?", printable(name, 300), system_text(error));
+  struct stat s {};
+  const bool known = lstat((shm_folder + name).c_str(), &s) == 0;
+  static std::mutex mutex;
+  static std::set<uid_t> told;
+  {
+    std::lock_guard lock(mutex);
+    if (known && !told.insert(s.st_uid).second)
+      return;
+  }
+  spdlog::warn("segment {} cannot be unlinked, and stays: {}{}", printable(name, 300), system_text(error),
+               known
+                 ? "; " + whose(s) + ". " + shm_folder
+                     + " is sticky: only the owner of a segment, or root, takes it away. Run both as the same user, or have the "
+                       "producer remove them (said once for each owner)"
+                 : "");
+}
+
+/// Its content changed a moment ago, by the file system's clock. A time in the future says nothing.
+bool just_written(const struct stat& s) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  auto age = std::chrono::seconds(now.tv_sec - s.st_mtim.tv_sec) + std::chrono::nanoseconds(now.tv_nsec - s.st_mtim.tv_nsec);
+  return age < settle_time && age > -settle_time;
+}
+
+/// Takes a name away if what lies under it `is_it_asked`. Returns false if something else lies there.
+///
+/// POSIX has no "unlink if". To look and then to unlink would lose whatever is renamed into the place in between, and for good:
+/// nobody else has it, and its producer believes that it is delivered. So whatever has the name is first moved aside, to a name
+/// of our own that nobody else writes, looked at there, and put back if it is another's. Meanwhile, for some microseconds, its
+/// name is missing: a consumer who asks for it just then finds nothing and asks again, and a producer who comes with something
+/// newer takes the place, which then replaces what we hold, as its own rename would have. What stays open is a writer who has the
+/// old segment mapped and changes it between the look and the unlink; it was announced, and should not be written to.
+template <class F>
+bool take_away(const std::string& name, F is_it_asked) {
+  auto is_it = [&](const struct stat& s) {
+    try {
+      return is_it_asked(s);
+    } catch (const std::exception&) {
+      return false; // what cannot be looked at may be another's
+    }
+  };
+  static const std::string run = std::to_string(getpid()) + "-" + std::to_string(std::random_device{}());
+  static std::atomic<uint64_t> number = 0;
+  const auto path = shm_folder + name;
+  struct stat s {};
+  if (::lstat(path.c_str(), &s) != 0)
+    return true;
+  if (!is_it(s))
+    return false;
+  const auto aside = std::string(shm_folder) + "/.tessera-done-" + run + "-" + std::to_string(number++);
+  if (::rename(path.c_str(), aside.c_str()) != 0) {
+    if (errno != ENOENT)
+      warn_of_unlinking(name, errno);
+    return true;
+  }
+  if (::lstat(aside.c_str(), &s) != 0)
+    return true;
+  if (is_it(s)) {
+    ::unlink(aside.c_str());
+    return true;
+  }
+  // Neither way replaces what lies there by now; where renameat2 has no flags, link is as good.
+  if (::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
+    if (errno != EEXIST && ::link(aside.c_str(), path.c_str()) != 0 && errno != EEXIST)
+      spdlog::error("segment {} could not be put back, and is lost: {}", printable(name, 300), system_text(errno));
+    ::unlink(aside.c_str());
+  }
+  return false;
 }
 
 uint64_t mix(uint64_t h, uint64_t word) {
@@ -80,19 +165,57 @@ std::string checked_segment_name(std::string_view name, std::string_view prefix)
 descriptor open_segment(const std::string& name) {
   // shm_open itself asks for O_NOFOLLOW and O_CLOEXEC; O_NONBLOCK keeps a planted pipe from holding us up.
   descriptor file(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
+  const int error = errno;
+  const auto said = "segment " + printable(name, 300);
   if (!file.valid()) {
-    if (errno == ENOENT)
+    const auto why = said + " cannot be opened: " + system_text(error);
+    struct stat s {};
+    switch (error) {
+    case ENOENT:
       return file;
-    throw bad_input("segment " + printable(name, 300) + " cannot be opened: " + system_text(errno));
+    case EACCES:
+    case EPERM:
+      throw no_permission(::lstat((shm_folder + name).c_str(), &s) != 0
+                            ? why
+                            : why + "; " + whose(s)
+                                + ". Run both as the same user, or have the producer write segments that others may read "
+                                  "(its mode, 0644; umask 022), or chmod this one; it is tried again");
+    case ELOOP: // a symbolic link
+    case EINVAL:
+    case ENAMETOOLONG:
+    case EISDIR:
+    case ENOTDIR:
+    case ENXIO: // a socket
+    case ENODEV:
+      throw bad_input(why);
+    default:
+      throw not_now_error(why);
+    }
   }
   if (!S_ISREG(stat_of(file).st_mode))
-    throw bad_input("segment " + printable(name, 300) + " is not a plain shared memory segment");
+    throw bad_input(said + " is not a plain shared memory segment");
   return file;
 }
 
 void discard_segment(const std::string& name) {
-  if (shm_unlink(name.c_str()) != 0 && errno != ENOENT)
-    warn_of_unlinking(name, errno);
+  try {
+    auto file = open_segment(name);
+    if (!file.valid())
+      return;
+    auto bad = identify_segment(file);
+    try {
+      (void)read_segment_header(file);
+      return;
+    } catch (const bad_input&) {
+      take_away(name, [&](const struct stat& s) {
+        return s.st_ino == bad.inode && s.st_dev == bad.device && identify_segment(file).same_content(bad) && !just_written(s);
+      });
+    }
+  } catch (const bad_input&) { // a pipe, a folder, a link: there is nothing to be read
+    take_away(name, [](const struct stat& s) { return !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode); });
+  } catch (const std::exception&) {
+    return; // what cannot be looked at is not known to be bad
+  }
 }
 
 segment_identity identify_segment(const descriptor& file) {
@@ -137,11 +260,17 @@ shm_segment::shm_segment(std::string name) : name_(std::move(name)), file_(open_
   if (!file_.valid())
     throw no_such_segment("segment " + printable(name_, 300) + " does not exist");
   identity_ = identify_segment(file_);
-  header_ = read_segment_header(file_);
+  try {
+    header_ = read_segment_header(file_);
+  } catch (const bad_input& e) {
+    if (just_written(stat_of(file_)))
+      throw not_now_error("segment " + printable(name_, 300) + " is being written: " + e.what());
+    throw;
+  }
   void* where = mmap(nullptr, header_.total_bytes, PROT_READ, MAP_SHARED, file_.get(), 0);
   if (where == MAP_FAILED)
-    throw std::runtime_error("cannot map segment " + name_ + " of " + std::to_string(header_.total_bytes)
-                             + " bytes: " + system_text(errno));
+    throw not_now_error("cannot map segment " + printable(name_, 300) + " of " + std::to_string(header_.total_bytes)
+                        + " bytes: " + system_text(errno));
   data_ = static_cast<const std::byte*>(where);
   try {
     guard_.emplace(data_, header_.total_bytes);
@@ -189,30 +318,16 @@ std::string shm_segment::torn() const {
   return {};
 }
 
-void shm_segment::unlink() const {
-  try {
-    auto file = open_segment(name_);
-    if (!file.valid() || !identify_segment(file).same_content(identity_))
-      return;
-  } catch (const std::runtime_error&) {
-    return; // The name is something else by now: not ours to take away.
-  }
-  // A producer may put a new segment in its place just now. So whatever has the name is moved aside, looked
-  // at, and put back if it is not the one that was read: that one is still open, so no other has its inode.
-  static std::atomic<uint64_t> number = 0;
-  const auto path = shm_folder + name_;
-  const auto aside = std::string(shm_folder) + "/.tessera-done-" + std::to_string(getpid()) + "-" + std::to_string(number++);
-  struct stat moved {};
-  if (::rename(path.c_str(), aside.c_str()) != 0) {
-    if (errno != ENOENT)
-      warn_of_unlinking(name_, errno);
-    return;
-  }
-  const bool another
-    = ::lstat(aside.c_str(), &moved) == 0 && (moved.st_ino != identity_.inode || moved.st_dev != identity_.device);
-  if (another && ::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
-    return;
-  ::unlink(aside.c_str());
+uint64_t shm_segment::content_digest() const {
+  return XXH3_64bits(data_, header_.total_bytes);
+}
+
+bool shm_segment::unlink() const {
+  // Through the descriptor that was read from: no other file can have its inode while it is open, and none is needed when
+  // descriptors are short.
+  return take_away(name_, [&](const struct stat& s) {
+    return s.st_ino == identity_.inode && s.st_dev == identity_.device && identify_segment(file_).same_content(identity_);
+  });
 }
 
 } // namespace tessera

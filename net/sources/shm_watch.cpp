@@ -1,7 +1,10 @@
 #include "net/sources/shm_watch.hpp"
 
+#include "net/producer.hpp"
+#include "net/sources/backoff.hpp"
 #include "net/sources/bell.hpp"
 #include "net/sources/segment_keyframe.hpp"
+#include "net/sources/segment_name.hpp"
 #include "net/sources/utf8.hpp"
 
 #include <spdlog/spdlog.h>
@@ -33,17 +36,20 @@ using steady = std::chrono::steady_clock;
 /// A segment that fits no header for so long is set aside (until it changes again).
 constexpr auto patience = std::chrono::seconds(3);
 constexpr auto recheck = std::chrono::milliseconds(20);
+/// What cannot be taken now is tried again after so long, and after twice as long each time, up to the second.
+constexpr auto first_pause = std::chrono::milliseconds(200), longest_pause = std::chrono::milliseconds(5000);
+/// A producer that lets go of a file that it was writing has renamed it by then, or is gone.
+constexpr auto grace = std::chrono::seconds(1);
 
-/// A folder under inotify.
+/// A folder under inotify. Its descriptors are open from the start: what uses up the others later does not stop it.
 class folder_watch {
 public:
-  folder_watch() : file_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
-    if (!file_.valid()
-        || inotify_add_watch(file_.get(), shm_folder,
-                             IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
-             < 0)
+  folder_watch() : file_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)), folder_(opendir(shm_folder)) {
+    constexpr uint32_t events = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB;
+    if (!file_.valid() || !folder_ || inotify_add_watch(file_.get(), shm_folder, events | IN_ONLYDIR) < 0)
       throw std::runtime_error(std::string("cannot watch ") + shm_folder + ": " + std::strerror(errno)
-                               + "; is it mounted, and is fs.inotify.max_user_watches large enough?");
+                               + "; is it mounted, are descriptors left (ulimit -n), and is fs.inotify.max_user_watches large "
+                                 "enough?");
   }
   [[nodiscard]] int fd() const { return file_.get(); }
 
@@ -69,8 +75,23 @@ public:
     }
   }
 
+  /// Calls on_file(name, state) for each file that is there.
+  template <class F>
+  void list(F on_file) {
+    rewinddir(folder_.get());
+    while (const auto* entry = readdir(folder_.get())) {
+      struct stat s {};
+      if (fstatat(dirfd(folder_.get()), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0)
+        on_file(std::string_view(entry->d_name), s);
+    }
+  }
+
 private:
+  struct closer {
+    void operator()(DIR* d) const { closedir(d); }
+  };
   descriptor file_;
+  std::unique_ptr<DIR, closer> folder_;
 };
 
 /// Segments that a sink has given its verdict on, from its threads to ours.
@@ -78,6 +99,8 @@ class verdict_desk {
 public:
   struct entry {
     std::shared_ptr<const shm_segment> segment;
+    uint64_t digest = 0;
+    bool plain = false; // it was offered under its name alone
     verdict what;
   };
   void post(entry e) {
@@ -100,13 +123,6 @@ private:
   std::vector<entry> entries_;
 };
 
-std::string hex(uint64_t value) {
-  std::string text(16, '0');
-  for (size_t i = 16; i-- > 0; value >>= 4)
-    text[i] = "0123456789abcdef"[value & 15];
-  return text;
-}
-
 class shm_watch final : public source {
 public:
   shm_watch(const std::string& prefix, const source_options& options)
@@ -123,33 +139,40 @@ public:
     folder_watch folder; // before the first look: nothing falls between
     auto desk = std::make_shared<verdict_desk>();
     std::stop_callback wake(stop, [desk] { desk->ring.ring(); });
-    look_around();
+    clear();
+    look_around(folder);
     while (!stop.stop_requested()) {
       bool whole = folder.read([&](std::string_view file, uint32_t mask) { on_event(file, mask); });
       if (!whole)
-        look_around(); // many segments at once: some events were lost
+        look_around(folder); // many segments at once: some events were lost
+      if (clear_at_ && steady::now() >= *clear_at_)
+        clear();
       settle(*desk, stop);
       take_ready(sink, desk, stop);
       if (stop.stop_requested())
         return; // its ring may be quiet already: settle() has heard it
       pollfd files[2] = {{folder.fd(), POLLIN, 0}, {desk->ring.fd(), POLLIN, 0}};
-      ::poll(files, 2, waiting_.empty() ? -1 : static_cast<int>(recheck.count()));
+      ::poll(files, 2, milliseconds_to_sleep());
     }
   }
 
 private:
   /// A segment that may become a keyframe.
   struct candidate {
-    bool closed = false;      // its writer let go of it
-    steady::time_point since; // when it was first seen or last changed
+    bool closed = false;           // its writer let go of it
+    steady::time_point since;      // when it was first seen or last changed
+    steady::time_point not_before; // it could not be taken: when to try again
     uint64_t order = 0;
     std::optional<segment_identity> last;
   };
   /// A segment as it was taken or set aside.
   struct taken {
     segment_identity what;
-    bool reported = false;                // set aside as it is
-    std::optional<uint64_t> first_digest; // of the first keyframe of this name
+    bool reported = false;        // set aside as it is
+    std::optional<backoff> pause; // of one that cannot be taken now
+    /// Digest of the first keyframe of this name, and whether it got its verdict.
+    std::optional<uint64_t> first_digest;
+    bool first_settled = false;
   };
 
   [[nodiscard]] bool ours(std::string_view file) const {
@@ -158,39 +181,74 @@ private:
   }
 
   void on_event(std::string_view file, uint32_t mask) {
+    if (mask & IN_CLOSE_WRITE && file.starts_with(producer::hidden_prefix) && !clear_at_)
+      clear_at_ = steady::now() + grace;
     if (!ours(file))
       return;
     auto name = "/" + std::string(file);
     if (mask & (IN_DELETE | IN_MOVED_FROM)) {
       waiting_.erase(name);
       forget(name);
-      return;
+    } else if (mask & IN_ATTRIB) { // what could not be read may be readable now
+      if (auto at = waiting_.find(name); at != waiting_.end())
+        at->second.not_before = {};
+    } else {
+      note(name, (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0);
     }
-    note(name, (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0);
   }
 
-  void note(const std::string& name, bool closed) {
+  /// The segment is new or has changed, and is looked at from now on.
+  candidate& note(const std::string& name, bool closed) {
     auto [at, fresh] = waiting_.try_emplace(name);
     auto& c = at->second;
     if (fresh)
       c.order = next_order_++;
     c.closed = closed;
     c.since = steady::now();
+    c.not_before = {};
+    return c;
   }
 
-  void look_around() {
-    std::vector<std::pair<timespec, std::string>> found;
-    struct closer {
-      void operator()(DIR* d) const { closedir(d); }
-    };
-    std::unique_ptr<DIR, closer> folder(opendir(shm_folder));
-    if (!folder)
-      throw std::runtime_error(std::string("cannot list ") + shm_folder + ": " + std::strerror(errno));
-    while (const auto* entry = readdir(folder.get())) {
-      struct stat s {};
-      if (ours(entry->d_name) && fstatat(dirfd(folder.get()), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0)
-        found.emplace_back(s.st_mtim, "/" + std::string(entry->d_name));
+  /// The segment cannot be taken now, and is tried again after a pause.
+  void put_off(const std::string& name, candidate& c) {
+    auto& pause = taken_[name].pause;
+    if (!pause)
+      pause.emplace(first_pause, longest_pause);
+    c.not_before = steady::now() + pause->next();
+  }
+
+  /// Says why segments have to wait: once, until one is taken again.
+  void tell(const std::string& name, const std::string& why) {
+    if (waits_++ == 0)
+      spdlog::warn("shm: segment {} cannot be taken now; it stays where it is, and is tried again: {}", printable(name, 300),
+                   why);
+  }
+
+  [[nodiscard]] int milliseconds_to_sleep() const {
+    std::optional<steady::time_point> next = clear_at_;
+    auto now = steady::now();
+    for (const auto& [name, c] : waiting_) {
+      auto look = std::max(c.not_before, now + recheck);
+      next = next ? std::min(*next, look) : look;
     }
+    if (!next)
+      return -1;
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(*next - now, steady::duration{})).count());
+  }
+
+  /// Removes what killed producers left half written.
+  void clear() {
+    clear_at_.reset();
+    if (auto files = producer::remove_abandoned(shm_folder); files > 0)
+      spdlog::info("shm: removed {} half-written segments of producers that are gone", files);
+  }
+
+  void look_around(folder_watch& folder) {
+    std::vector<std::pair<timespec, std::string>> found;
+    folder.list([&](std::string_view file, const struct stat& s) {
+      if (ours(file))
+        found.emplace_back(s.st_mtim, "/" + std::string(file));
+    });
     std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
       auto key = [](const auto& f) { return std::tuple(f.first.tv_sec, f.first.tv_nsec, std::string_view(f.second)); };
       return key(a) < key(b);
@@ -221,8 +279,10 @@ private:
   /// Takes every candidate that is whole by now.
   void take_ready(keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk, const std::stop_token& stop) {
     std::vector<std::pair<uint64_t, std::string>> names;
+    auto now = steady::now();
     for (const auto& [name, c] : waiting_)
-      names.emplace_back(c.order, name);
+      if (c.not_before <= now)
+        names.emplace_back(c.order, name);
     std::sort(names.begin(), names.end());
     for (const auto& [order, name] : names) {
       if (stop.stop_requested())
@@ -235,64 +295,75 @@ private:
   /// Returns false if it must be looked at again.
   bool decide(const std::string& name, candidate& c, keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk) {
     try {
-      auto key = checked_segment_name(name, prefix_);
-      auto file = open_segment(key);
-      if (!file.valid())
-        return true;
-      auto now = identify_segment(file);
-      auto& before = taken_[name];
-      if (before.what.inode != 0 && now.same_content(before.what))
-        return true; // touched, not changed
-      if (c.last && !now.same_content(*c.last)) {
-        c.since = steady::now();
-        c.closed = false;
-      }
-      c.last = now;
-      auto age = steady::now() - c.since;
-      try {
-        (void)read_segment_header(file);
-      } catch (const bad_input&) {
-        // Perhaps it is not written yet; a writer may also let go of the file and still write through its
-        // mapping.
-        c.closed = false;
-        if (now.bytes == 0)
-          return age >= patience;
-        if (age < patience)
-          return false;
-        throw;
-      }
-      c.closed = c.closed && now.whole;
-      if (!c.closed && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
-        return false;
-      auto segment = std::make_shared<const shm_segment>(key);
-      keyframe_id id{name.substr(prefix_.size())};
-      auto digest = segment->identity().digest;
-      if (!before.first_digest)
-        before.first_digest = digest;
-      else if (digest != *before.first_digest)
-        id.value += "@" + hex(digest);
-      before.what = segment->identity();
-      before.reported = false;
-      keyframe frame;
-      try {
-        check_keyframe_id(id);
-        frame = keyframe_of_segment(segment, std::move(id), options_.layout);
-      } catch (const bad_input&) {
-        if (options_.unlink)
-          segment->unlink();
-        throw;
-      }
-      sink.offer(std::move(frame), [desk, segment](const verdict& v) { desk->post({segment, v}); });
-      return true;
+      return take(name, c, sink, desk);
     } catch (const no_such_segment&) {
       return true;
     } catch (const bad_input& e) {
       report(name, e.what(), sink);
       return true;
-    } catch (const std::runtime_error& e) {
-      spdlog::error("shm: {} could not be taken, and is tried again: {}", name, e.what());
-      return false;
+    } catch (const no_permission& e) {
+      report(name, e.what(), sink);
+    } catch (const std::exception& e) {
+      tell(name, e.what());
     }
+    put_off(name, c);
+    return false;
+  }
+
+  bool take(const std::string& name, candidate& c, keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk) {
+    auto key = checked_segment_name(name, prefix_);
+    auto file = open_segment(key);
+    if (!file.valid())
+      return true;
+    auto now = identify_segment(file);
+    auto& before = taken_[name];
+    if (before.what.inode != 0 && now.same_content(before.what))
+      return true; // touched, not changed
+    if (c.last && !now.same_content(*c.last)) {
+      c.since = steady::now();
+      c.closed = false;
+    }
+    c.last = now;
+    auto age = steady::now() - c.since;
+    try {
+      (void)read_segment_header(file);
+    } catch (const bad_input&) {
+      // Perhaps it is not written yet; a writer may also let go of the file and still write through its
+      // mapping.
+      c.closed = false;
+      if (now.bytes == 0)
+        return age >= patience;
+      if (age < patience)
+        return false;
+      throw;
+    }
+    c.closed = c.closed && now.whole;
+    if (!c.closed && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
+      return false;
+    auto segment = std::make_shared<const shm_segment>(key);
+    auto id = id_of_segment(name, prefix_);
+    auto digest = segment->content_digest();
+    const bool plain = digest == before.first_digest.value_or(digest);
+    if (!plain)
+      id.value = id_with_digest(id.value, digest);
+    keyframe frame;
+    try {
+      check_keyframe_id(id);
+      frame = keyframe_of_segment(segment, std::move(id), options_.layout);
+    } catch (const bad_input&) {
+      before.what = segment->identity();
+      before.reported = false;
+      if (options_.unlink)
+        segment->unlink();
+      throw;
+    }
+    frame.source = kind();
+    before.what = segment->identity();
+    before.reported = false;
+    if (plain)
+      before.first_digest = digest;
+    sink.offer(std::move(frame), [desk, segment, digest, plain](const verdict& v) { desk->post({segment, digest, plain, v}); });
+    return true;
   }
 
   /// Sets a segment aside once for each content.
@@ -312,17 +383,34 @@ private:
     sink.set_aside(kind(), name, reason);
   }
 
+  /// Acts on the verdicts that have come in.
   void settle(verdict_desk& desk, const std::stop_token& stop) {
-    for (const auto& [segment, v] : desk.take()) {
-      if (v.what == outcome::refused && stop.stop_requested())
+    for (const auto& [segment, digest, plain, v] : desk.take()) {
+      const bool taken_in = v.what != outcome::refused && v.what != outcome::not_now;
+      if (!taken_in && stop.stop_requested())
+        continue; // a sink that closes says nothing about the keyframe
+      const auto& name = segment->name();
+      auto& t = taken_[name];
+      // Nothing of that content is in the map: what comes next may be the first of its name.
+      if (plain && taken_in)
+        t.first_digest = digest, t.first_settled = true;
+      else if (plain && t.first_digest == digest && !t.first_settled)
+        t.first_digest.reset();
+      const bool torn = !taken_in && !segment->torn().empty();
+      if (torn || v.what == outcome::not_now) {
+        t.what = {};
+        auto& c = note(name, false);
+        if (!torn) { // one that was written to while it was read is read again as soon as it holds still
+          tell(name, v.reason);
+          put_off(name, c);
+        }
         continue;
-      if (v.what == outcome::refused && !segment->torn().empty()) {
-        // Written to while it was read: what it holds now is another keyframe.
-        taken_[segment->name()].what = {};
-        note(segment->name(), false);
-      } else if (options_.unlink) {
-        segment->unlink();
       }
+      t.pause.reset();
+      if (auto tries = std::exchange(waits_, 0); tries > 0)
+        spdlog::info("shm: segments are taken again, after {} tries in vain", tries);
+      if (options_.unlink && !segment->unlink())
+        note(name, false); // what lies there now is a later keyframe
     }
   }
 
@@ -331,7 +419,9 @@ private:
   std::map<std::string, candidate> waiting_;
   std::map<std::string, taken> taken_;
   std::deque<std::string> gone_;
+  std::optional<steady::time_point> clear_at_;
   uint64_t next_order_ = 0;
+  uint64_t waits_ = 0; // tries that had to be put off since a segment was taken
 };
 
 } // namespace

@@ -1,5 +1,7 @@
 #include "net/sources/sigbus_guard.hpp"
 
+#include "net/sources/not_now_error.hpp"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -84,7 +86,7 @@ sigbus_guard::sigbus_guard(const void* begin, size_t bytes) {
     s.end.store(reinterpret_cast<uintptr_t>(begin) + bytes, std::memory_order_release);
     return;
   }
-  throw std::runtime_error("more than " + std::to_string(capacity) + " segments are mapped at once");
+  throw not_now_error("more than " + std::to_string(capacity) + " segments are mapped at once");
 }
 
 sigbus_guard::~sigbus_guard() {

@@ -12,7 +12,7 @@ namespace tessera {
 /// Threads: the range may be read from any thread. Must be destroyed before the range is unmapped.
 class sigbus_guard {
 public:
-  /// Guards at most `capacity` ranges at once; throws std::runtime_error beyond that.
+  /// Guards at most `capacity` ranges at once; throws not_now_error beyond that.
   static constexpr size_t capacity = 1024;
 
   sigbus_guard(const void* begin, size_t bytes);

@@ -2,10 +2,13 @@
 
 #include "net/sources/notification.hpp"
 #include "net/sources/segment_header.hpp"
+#include "net/sources/segment_name.hpp"
 #include "net/sources/shm_segment.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+
+#include <sys/mount.h>
 
 #include <filesystem>
 #include <fstream>
@@ -106,6 +109,7 @@ struct sample {
     for (size_t i = 0; i < count; ++i)
       confidence.push_back(static_cast<float>(i) / 2);
     frame.id = "357";
+    frame.session.clear();
     frame.pose = {0, -1, 0, 1.5f, 1, 0, 0, -2, 0, 0, 1, 3, 0, 0, 0, 1};
     frame.points = points.data();
     frame.colours = colours.data();
@@ -214,11 +218,11 @@ TEST_CASE("the service reads the producer's notifications", "[producer]") {
   CHECK(fresh.shm_key == "/slam3r_keyframe_357");
   CHECK(fresh.point_count == 5u);
   CHECK(fresh.world_from_camera.value().m == s.frame.pose);
-  auto revise = parse(producer::revise_keyframe("357", s.frame.pose, 9));
+  auto revise = parse(producer::revise_keyframe("357", s.frame.pose, 9, ""));
   CHECK(revise.what == tessera::notification::type::revise);
   CHECK(revise.world_from_camera.value().m == s.frame.pose);
   CHECK(revise.timestamp_ns == 9u);
-  CHECK(parse(producer::retract_keyframe("357")).what == tessera::notification::type::retract);
+  CHECK(parse(producer::retract_keyframe("357", 0, "")).what == tessera::notification::type::retract);
 }
 
 TEST_CASE("bounds pass over points that are not finite", "[producer]") {
@@ -280,6 +284,22 @@ TEST_CASE("a keyframe that would be refused is named and leaves nothing", "[prod
   SECTION("a long id") {
     f.id.assign(250, 'x'), wanted = "bytes together";
   }
+  SECTION("a session that leaves the folder") {
+    f.session = "a/b", wanted = "neither '/' nor '~'";
+  }
+  SECTION("a session that ends early in the name") {
+    f.session = "a~b", wanted = "neither '/' nor '~'";
+  }
+  SECTION("a long session") {
+    f.session.assign(65, 'x'), wanted = "session has 65 bytes, and must have 0 to 64";
+  }
+  SECTION("a group with a line break") {
+    f.group = "a\n", wanted = "group holds the control character 10";
+  }
+  SECTION("a session and an id that are too long together") {
+    f.session.assign(64, 'x'), f.id.assign(180, 'x'),
+      wanted = "prefix, session and keyframe id have 262 bytes together, and may have 255";
+  }
   SECTION("a box that is not finite") {
     f.bbox = std::array<float, 6>{NAN}, wanted = "bbox holds nan";
   }
@@ -322,6 +342,71 @@ TEST_CASE("what lies there unread is bounded", "[producer]") {
     CHECK(here.files() == std::vector<std::string>{"slam3r_keyframe_c", "slam3r_keyframe_d", "slam3r_keyframe_e"});
     CHECK(writer.dropped() == 2);
   }
+}
+
+TEST_CASE("each run of a program is a session, and its keyframes say so", "[producer]") {
+  const auto& session = producer::run_session();
+  CHECK(session.size() == 22);
+  CHECK(session.find_first_not_of("0123456789abcdef-") == std::string::npos);
+  producer::keyframe plain;
+  CHECK(plain.session == session);
+  place here;
+  sample s(5);
+  s.frame.session = session;
+  s.frame.group = "floor 2";
+  producer::segment_writer writer(here.options());
+  auto key = writer.write(s.frame);
+  CHECK(key == "/slam3r_keyframe_~" + session + "~357");
+  CHECK(key == writer.key_of("357"));
+  CHECK(tessera::id_of_segment(key, "/slam3r_keyframe_") == tessera::keyframe_id{"357", session});
+  auto said = nlohmann::json::from_msgpack(producer::new_keyframe(s.frame, key));
+  CHECK(said.size() == 9);
+  CHECK(said["session"] == session);
+  CHECK(said["group"] == "floor 2");
+  CHECK(said["shm_key"] == key);
+  CHECK(nlohmann::json::from_msgpack(producer::revise_keyframe("357", s.frame.pose))["session"] == session);
+  CHECK(nlohmann::json::from_msgpack(producer::retract_keyframe("357"))["session"] == session);
+  CHECK(nlohmann::json::from_msgpack(producer::retract_keyframe("357", 0, "")).size() == 3);
+}
+
+TEST_CASE("a small folder drops the oldest, and never in vain", "[producer]") {
+  place here;
+  if (::mount("tmpfs", here.folder.c_str(), "tmpfs", 0, "size=1m") != 0)
+    return; // this user may not
+  auto options = here.options();
+  {
+    sample s(16'000); // 240 KB: four fit
+    auto write = [&](producer::segment_writer& writer, const char* id) { return s.frame.id = id, writer.write(s.frame); };
+    producer::segment_writer careful(options);
+    write(careful, "kept");
+    options.drop_oldest = true;
+    producer::segment_writer writer(options);
+    for (const char* id : {"a", "b", "c", "d", "e"})
+      write(writer, id);
+    CHECK(here.files()
+          == std::vector<std::string>{"slam3r_keyframe_c", "slam3r_keyframe_d", "slam3r_keyframe_e", "slam3r_keyframe_kept"});
+    CHECK(writer.dropped() == 2);
+    sample never(100'000);
+    CHECK_THROWS_WITH(writer.write(never.frame),
+                      Catch::Contains("needs 1500104 bytes") && Catch::Contains("of 1048576 are free"));
+    CHECK(here.files().size() == 4);
+    CHECK_THROWS_WITH(write(careful, "more"), Catch::Contains("cannot write the segment"));
+    CHECK(here.files().size() == 4);
+  }
+  ::umount(here.folder.c_str());
+}
+
+TEST_CASE("what a killed producer left half written is removed, and nothing that is being written", "[producer]") {
+  place here;
+  auto path = [&](const char* name) { return here.folder.string() + "/.tessera-writing-" + name; };
+  int writer = ::open(path("held").c_str(), O_CREAT | O_WRONLY, 0600);
+  std::ofstream(path("left")) << "half";
+  std::ofstream(here.folder / "other") << "whole";
+  CHECK(producer::remove_abandoned(here.folder.string()) == 1);
+  CHECK(here.files() == std::vector<std::string>{".tessera-writing-held", "other"});
+  ::close(writer);
+  producer::segment_writer next(here.options());
+  CHECK(here.files() == std::vector<std::string>{"other"});
 }
 
 TEST_CASE("shared memory that cannot be written says so", "[producer]") {

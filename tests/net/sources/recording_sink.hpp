@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace tessera::testing {
@@ -51,14 +52,24 @@ public:
     std::lock_guard lock(mutex_);
     frames_.clear();
   }
-  /// Waits until so many keyframes and set-aside inputs have come in; false after ten seconds.
+  /// Waits until so many keyframes and set-aside inputs have come in; false after a minute.
   bool wait_for(size_t frames, size_t asides = 0) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10),
-                             [&] { return frames_.size() >= frames && asides_.size() >= asides; });
+    return changed_.wait_for(lock, limit, [&] { return frames_.size() >= frames && asides_.size() >= asides; });
+  }
+  /// Waits until something else is so, of which nobody tells; false after a minute.
+  template <class F>
+  bool wait(F is_so) {
+    for (auto until = std::chrono::steady_clock::now() + limit; std::chrono::steady_clock::now() < until;) {
+      if (is_so())
+        return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return is_so();
   }
 
 private:
+  static constexpr std::chrono::seconds limit{60};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<keyframe> frames_;

@@ -42,6 +42,12 @@ public:
     if (::truncate(path().c_str(), static_cast<off_t>(bytes)) != 0)
       throw std::runtime_error("cannot truncate " + key_);
   }
+  /// As if it had been left alone for a while.
+  void settle() const {
+    timespec times[2] = {{0, UTIME_OMIT}, {1'000'000'000, 0}};
+    if (utimensat(AT_FDCWD, path().c_str(), times, 0) != 0)
+      throw std::runtime_error("cannot set the time of " + key_);
+  }
   /// As a producer does that keeps its mapping.
   void overwrite_mapped(const std::vector<std::byte>& bytes) const {
     int file = shm_open(key_.c_str(), O_RDWR, 0);

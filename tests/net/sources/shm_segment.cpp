@@ -3,6 +3,7 @@
 #include "net/sources/segment_keyframe.hpp"
 #include "segment_bytes.hpp"
 #include "shm_name.hpp"
+#include "want.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -12,6 +13,8 @@
 #include <thread>
 
 using namespace tessera;
+using testing::no_descriptors;
+using testing::other_user;
 using testing::segment_bytes;
 using testing::shm_name;
 
@@ -88,6 +91,7 @@ TEST_CASE("a segment that does not exist, is no file, or lies is refused") {
   SECTION("empty and short") {
     for (size_t size : {size_t{0}, size_t{50}, size_t{104}}) {
       name.write(std::vector<std::byte>(size));
+      name.settle();
       CHECK_THROWS_AS(shm_segment(name.key()), bad_input);
     }
   }
@@ -95,8 +99,96 @@ TEST_CASE("a segment that does not exist, is no file, or lies is refused") {
     segment_bytes s;
     s.point_count = 0xffffffff;
     name.write(s.bytes());
+    name.settle();
     CHECK_THROWS_WITH(shm_segment(name.key()), Catch::Contains("4294967295"));
   }
+}
+
+TEST_CASE("a segment that fits no header is not bad while it is being written") {
+  shm_name name;
+  auto bytes = large().bytes();
+  name.write({bytes.begin(), bytes.begin() + 1000});
+  CHECK_THROWS_AS(shm_segment(name.key()), not_now_error);
+  discard_segment(name.key());
+  CHECK(name.exists());
+  name.write({});
+  CHECK_THROWS_AS(shm_segment(name.key()), not_now_error);
+  name.write(bytes);
+  CHECK_NOTHROW(shm_segment(name.key()));
+  discard_segment(name.key());
+  CHECK(name.exists()); // it is good by now
+  name.write({bytes.begin(), bytes.begin() + 1000});
+  name.settle();
+  CHECK_THROWS_AS(shm_segment(name.key()), bad_input);
+  discard_segment(name.key());
+  CHECK_FALSE(name.exists());
+}
+
+TEST_CASE("what is no segment at all is discarded, but no folder") {
+  shm_name pipe, link, folder;
+  REQUIRE(mkfifo(pipe.path().c_str(), 0600) == 0);
+  REQUIRE(symlink("/etc/hostname", link.path().c_str()) == 0);
+  REQUIRE(mkdir(folder.path().c_str(), 0700) == 0);
+  for (const auto* name : {&pipe, &link, &folder})
+    discard_segment(name->key());
+  CHECK_FALSE(pipe.exists());
+  struct stat s {};
+  CHECK(lstat(link.path().c_str(), &s) != 0);
+  CHECK(folder.exists());
+  rmdir(folder.path().c_str());
+}
+
+TEST_CASE("want of descriptors or of a permission is no fault of the segment") {
+  shm_name name;
+  name.write(segment_bytes{}.bytes());
+  SECTION("descriptors") {
+    no_descriptors full;
+    CHECK_THROWS_AS(shm_segment(name.key()), not_now_error);
+    CHECK_THROWS_WITH(shm_segment(name.key()), Catch::Contains("Too many open files"));
+    discard_segment(name.key());
+    CHECK(name.exists());
+  }
+  SECTION("descriptors, for what was opened before") {
+    shm_segment segment(name.key());
+    no_descriptors full;
+    CHECK(segment.unlink());
+    CHECK_FALSE(name.exists());
+  }
+  SECTION("a permission") {
+    REQUIRE(chmod(name.path().c_str(), 0) == 0);
+    other_user nobody;
+    if (!nobody.changed())
+      return;
+    CHECK_THROWS_AS(shm_segment(name.key()), no_permission);
+    CHECK_THROWS_WITH(shm_segment(name.key()), Catch::Contains("belongs to uid 0") && Catch::Contains("has mode 000")
+                                                 && Catch::Contains("runs as uid 65534") && Catch::Contains("chmod"));
+    discard_segment(name.key());
+    CHECK(name.exists());
+  }
+  CHECK_NOTHROW(name.exists() ? shm_segment(name.key()).size() : 0);
+}
+
+TEST_CASE("another user's segment may be read, and stays") {
+  shm_name name;
+  name.write(segment_bytes{}.bytes());
+  REQUIRE(chmod(name.path().c_str(), 0644) == 0);
+  other_user nobody;
+  if (!nobody.changed())
+    return;
+  shm_segment segment(name.key());
+  CHECK(segment.unlink()); // what lies there is no other's
+  CHECK(name.exists());
+}
+
+TEST_CASE("a digest of all bytes tells what samples do not") {
+  shm_name name;
+  auto s = large();
+  auto bytes = s.bytes();
+  name.write(bytes);
+  auto first = shm_segment(name.key()).content_digest();
+  bytes[108 + 12 * 7777 + 2] ^= std::byte{1};
+  name.write(bytes);
+  CHECK(shm_segment(name.key()).content_digest() != first);
 }
 
 TEST_CASE("a segment cut short before it is read reads as zeros and tells") {
@@ -188,7 +280,7 @@ TEST_CASE("only the segment that was read is unlinked") {
     shm_segment segment(name.key());
     name.unlink();
     name.write(segment_bytes{}.bytes());
-    segment.unlink();
+    CHECK_FALSE(segment.unlink());
     CHECK(name.exists());
   }
   SECTION("it holds something new") {
@@ -196,7 +288,20 @@ TEST_CASE("only the segment that was read is unlinked") {
     segment_bytes s;
     s.value = 3;
     name.overwrite_mapped(s.bytes());
-    segment.unlink();
+    CHECK_FALSE(segment.unlink());
+    CHECK(name.exists());
+  }
+  SECTION("it was written again in place, as it was") {
+    shm_segment segment(name.key());
+    std::this_thread::sleep_for(std::chrono::milliseconds(20)); // longer than a file system's clock stands still
+    name.write(segment_bytes{}.bytes());
+    CHECK_FALSE(segment.unlink());
+    CHECK(name.exists());
+  }
+  SECTION("it is just being written again in place") {
+    shm_segment segment(name.key());
+    name.write({});
+    CHECK_FALSE(segment.unlink());
     CHECK(name.exists());
   }
 }

@@ -1,15 +1,22 @@
 #include "net/sources/shm_watch.hpp"
 
+#include "net/sources/segment_name.hpp"
+#include "net/sources/utf8.hpp"
 #include "recording_sink.hpp"
 #include "segment_bytes.hpp"
 #include "shm_name.hpp"
+#include "want.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <optional>
 #include <set>
 #include <thread>
 
 using namespace tessera;
+using testing::no_descriptors;
+using testing::other_user;
 using testing::recording_sink;
 using testing::segment_bytes;
 using testing::shm_name;
@@ -23,7 +30,12 @@ struct watching {
   }
   ~watching() { stop(); }
   void start() {
-    worker = std::jthread([this](std::stop_token token) { make_source("shm:" + prefix, options)->run(sink, token); });
+    worker = std::jthread([this](std::stop_token token) {
+      std::optional<other_user> nobody;
+      if (as_other_user)
+        nobody.emplace();
+      make_source("shm:" + prefix, options)->run(sink, token);
+    });
   }
   void stop() {
     worker.request_stop();
@@ -38,6 +50,7 @@ struct watching {
   }
   std::string prefix;
   source_options options;
+  bool as_other_user = false;
   recording_sink sink;
   std::jthread worker;
 };
@@ -202,7 +215,8 @@ TEST_CASE("a segment that fits no header is set aside once, and others go on") {
   CHECK_THAT(all, Catch::Contains("point_count 5") && Catch::Contains("not a plain") && Catch::Contains("UTF-8"));
 }
 
-TEST_CASE("a segment that was torn while it was read is taken again") {
+TEST_CASE("a segment that was torn while it was read is taken again, under its own id") {
+  auto what = GENERATE(outcome::refused, outcome::not_now);
   watching w;
   shm_name a(w.prefix, "a");
   int offers = 0;
@@ -211,16 +225,221 @@ TEST_CASE("a segment that was torn while it was read is taken again") {
       return verdict{};
     auto s = with_value(5);
     a.overwrite_mapped(s.bytes());
-    return verdict{outcome::refused, k.body->torn()};
+    return verdict{what, k.body->torn()};
   };
   w.start();
   a.write(segment_bytes{}.bytes());
   REQUIRE(w.sink.wait_for(2));
+  CHECK(w.sink.wait([&] { return !a.exists(); }));
+  w.stop();
+  auto frames = w.sink.frames();
+  REQUIRE(frames.size() == 2);
+  CHECK(frames[1].id.value == "a");
+  CHECK(frames[1].body->points()[0] == 5);
+  CHECK(frames[1].body->torn().empty());
+  CHECK(w.sink.asides().empty());
+}
+
+TEST_CASE("what the service cannot take now stays, and is tried again until it can") {
+  watching w;
+  shm_name a(w.prefix, "a"), b(w.prefix, "b");
+  std::atomic<bool> full = true;
+  w.sink.judge = [&](const keyframe&) { return full ? verdict{outcome::not_now, "the disk is full"} : verdict{}; };
+  w.start();
+  a.write(segment_bytes{}.bytes());
+  b.write(with_value(2).bytes());
+  REQUIRE(w.sink.wait_for(6));
+  CHECK(a.exists());
+  CHECK(b.exists());
+  full = false;
+  CHECK(w.sink.wait([&] { return !a.exists() && !b.exists(); }));
+  w.stop();
+  auto ids = w.ids();
+  CHECK(ids.count("a") + ids.count("b") == ids.size());
+  CHECK(w.sink.asides().empty());
+}
+
+TEST_CASE("a segment that is replaced while the service cannot take it is taken as it is then, under its own id") {
+  watching w;
+  shm_name a(w.prefix, "a"), hidden;
+  std::atomic<bool> full = true;
+  w.sink.judge = [&](const keyframe&) { return full ? verdict{outcome::not_now, "the disk is full"} : verdict{}; };
+  w.start();
+  a.write(segment_bytes{}.bytes());
+  REQUIRE(w.sink.wait_for(1));
+  hidden.write(with_value(9).bytes());
+  REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  REQUIRE(w.sink.wait_for(2));
+  full = false;
+  REQUIRE(w.sink.wait([&] { return !a.exists(); }));
+  w.stop();
+  auto last = w.sink.frames().back();
+  CHECK(last.id.value == "a");
+  CHECK(last.body->points()[0] == 9);
+}
+
+TEST_CASE("a segment that is written again while it is judged is not unlinked, but taken again") {
+  watching w;
+  shm_name a(w.prefix, "a");
+  w.sink.judge = [&](const keyframe& k) {
+    if (k.body->points()[0] == 1.5f)
+      a.write(with_value(5).bytes());
+    return verdict{};
+  };
+  w.start();
+  a.write(segment_bytes{}.bytes());
+  REQUIRE(w.sink.wait_for(2));
+  CHECK(w.sink.wait([&] { return !a.exists(); }));
   w.stop();
   auto frames = w.sink.frames();
   REQUIRE(frames.size() == 2);
   CHECK(frames[1].body->points()[0] == 5);
-  CHECK(frames[1].body->torn().empty());
+  CHECK(frames[1].id.value.starts_with("a@"));
+}
+
+TEST_CASE("a watch that has no descriptor left goes on when there are some") {
+  watching w;
+  shm_name a(w.prefix, "a"), b(w.prefix, "b");
+  w.start();
+  a.write(segment_bytes{}.bytes());
+  REQUIRE(w.sink.wait_for(1));
+  b.write(with_value(2).bytes()); // written before, seen after the descriptors are gone, or just before
+  {
+    no_descriptors none;
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    CHECK(rename(b.path().c_str(), (b.path() + "2").c_str()) == 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    CHECK(w.sink.asides().empty());
+  }
+  shm_name c(w.prefix, "b2");
+  CHECK(w.sink.wait([&] { return !c.exists(); }));
+  CHECK(w.ids().count("b2") == 1);
+  w.stop();
+}
+
+TEST_CASE("a segment that may not be read is set aside once, and taken when it may be") {
+  watching w;
+  shm_name a(w.prefix, "a"), b(w.prefix, "b");
+  if (geteuid() != 0)
+    return;
+  w.as_other_user = true;
+  a.write(segment_bytes{}.bytes());
+  REQUIRE(chmod(a.path().c_str(), 0600) == 0);
+  w.start();
+  REQUIRE(w.sink.wait_for(0, 1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(800)); // it is tried again meanwhile, without a word
+  CHECK(w.sink.asides().size() == 1);
+  CHECK_THAT(w.sink.asides().front().reason, Catch::Contains("has mode 600") && Catch::Contains("umask"));
+  REQUIRE(chmod(a.path().c_str(), 0644) == 0);
+  REQUIRE(w.sink.wait_for(1, 1));
+  CHECK(w.ids() == std::multiset<std::string>{"a"});
+  w.stop();
+}
+
+TEST_CASE("content decides whether a name that comes again is another keyframe") {
+  source_options o;
+  o.unlink = false;
+  watching w(o);
+  shm_name a(w.prefix, "a"), hidden;
+  segment_bytes s;
+  s.point_count = s.real_points = 20'000;
+  auto bytes = s.bytes();
+  w.start();
+  a.write(bytes);
+  REQUIRE(w.sink.wait_for(1));
+  bytes[108 + 12 * 7777 + 3] ^= std::byte{1}; // one coordinate of one point
+  hidden.write(bytes);
+  REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  REQUIRE(w.sink.wait_for(2));
+  w.stop();
+  CHECK(w.sink.frames()[1].id.value.starts_with("a@"));
+}
+
+TEST_CASE("a long name used again stays an id") {
+  watching w(source_options{}, "/" + std::to_string(getpid()) + "-");
+  std::string umlauts;
+  while (umlauts.size() + w.prefix.size() < 254)
+    umlauts += "\xc3\xa4";
+  shm_name a(w.prefix, umlauts), hidden;
+  w.start();
+  a.write(segment_bytes{}.bytes());
+  REQUIRE(w.sink.wait_for(1));
+  a.write(with_value(9).bytes());
+  REQUIRE(w.sink.wait_for(2));
+  w.stop();
+  auto id = w.sink.frames()[1].id.value;
+  CHECK(id.size() <= keyframe_id::max_bytes);
+  CHECK(id.find('@') != std::string::npos);
+  CHECK(is_utf8(id));
+  CHECK(w.sink.asides().empty());
+}
+
+TEST_CASE("ids with a digest are valid and stay apart") {
+  CHECK(id_with_digest("a", 0xabc) == "a@0000000000000abc");
+  std::string most(239, 'x');
+  CHECK(id_with_digest(most, 1) == most + "@0000000000000001");
+  auto one = id_with_digest(most + "1", 1), two = id_with_digest(most + "2", 1);
+  CHECK(one.size() == 256);
+  CHECK(one != two);
+  CHECK(one != id_with_digest(most + "1", 2));
+  for (size_t bytes = 240; bytes <= 256; ++bytes)
+    for (const char* character : {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"}) {
+      std::string id(bytes % std::string_view(character).size(), 'x');
+      while (id.size() < bytes)
+        id += character;
+      auto made = id_with_digest(id, 7);
+      CHECK(made.size() <= 256);
+      CHECK(made.size() > 250);
+      CHECK(is_utf8(made));
+    }
+}
+
+TEST_CASE("a segment's name tells session and id") {
+  auto id = [](const char* rest) { return id_of_segment(std::string("/p_") + rest, "/p_"); };
+  CHECK(id("7") == keyframe_id{"7", ""});
+  CHECK(id("~run 1~7") == keyframe_id{"7", "run 1"});
+  CHECK(id("~run~a~b") == keyframe_id{"a~b", "run"});
+  // Names that other producers may have: none of them names a session.
+  for (const char* other : {"a~b~c", "~", "~~", "~~7", "~7", "~run~"})
+    CHECK(id(other) == keyframe_id{other, ""});
+  auto longest = std::string(64, 's'), longer = longest + "s";
+  CHECK(id(("~" + longest + "~7").c_str()).session == longest);
+  CHECK(id(("~" + longer + "~7").c_str()).session.empty());
+}
+
+TEST_CASE("the same id of two sessions is two keyframes") {
+  watching w;
+  shm_name one(w.prefix, "~one~0"), two(w.prefix, "~two~0"), none(w.prefix, "0");
+  w.start();
+  one.write(segment_bytes{}.bytes());
+  two.write(with_value(2).bytes());
+  none.write(with_value(3).bytes());
+  REQUIRE(w.sink.wait_for(3));
+  w.stop();
+  std::set<std::string> sessions;
+  for (const auto& k : w.sink.frames()) {
+    CHECK(k.id.value == "0");
+    CHECK(k.source == "shm");
+    sessions.insert(k.id.session);
+  }
+  CHECK(sessions == std::set<std::string>{"", "one", "two"});
+}
+
+TEST_CASE("a watch clears away what a killed producer left half written") {
+  watching w;
+  w.start();
+  shm_name a(w.prefix, "a");
+  a.write(segment_bytes{}.bytes());
+  REQUIRE(w.sink.wait_for(1)); // it is at work
+  shm_name left("/.tessera-writing-1-2-", std::to_string(getpid())), held("/.tessera-writing-1-3-", std::to_string(getpid()));
+  held.write(segment_bytes{}.bytes());
+  int writer = open(held.path().c_str(), O_WRONLY);
+  left.write(segment_bytes{}.bytes()); // and is closed, as by the end of its process
+  CHECK(w.sink.wait([&] { return !left.exists(); }));
+  CHECK(held.exists());
+  close(writer);
+  CHECK(w.sink.wait([&] { return !held.exists(); }));
+  w.stop();
 }
 
 TEST_CASE("a shared memory prefix must be a name") {
