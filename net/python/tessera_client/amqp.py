@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from .errors import UnreachableError
 from .keyframe import KeyframeId
 from .publisher import Publisher
-from .shared_memory import DEFAULT_PREFIX, SharedMemoryManager
+from .shared_memory import DEFAULT_MODE, DEFAULT_PREFIX, SharedMemoryManager
 from .streaming import DEFAULT_QUEUE, StreamingKeyframePublisher, _aio_pika
 
 DEFAULT_EXCHANGE = "slam3r_keyframe_exchange"
@@ -22,8 +22,8 @@ class AmqpPublisher(Publisher):
     """Publishes keyframes through shared memory and a broker, or with `embed` through the broker alone.
 
     `url` is amqp://USER:PASSWORD@HOST:PORT/VHOST. The exchange is declared (durable, topic); its name is taken from the
-    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`: see StreamingKeyframePublisher. publish_keyframe returns the
-    segment's name, or "", when the broker has the notification. When the broker goes away, the next call opens the connection
+    environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`, `session`, `group`: see StreamingKeyframePublisher; `mode`: see
+    SharedMemoryManager. publish_keyframe returns the segment's name, or "", when the broker has the notification. When the broker goes away, the next call opens the connection
     again; it tries for `timeout_s` at most, and throws UnreachableError then.
 
     Threads: any.
@@ -39,19 +39,25 @@ class AmqpPublisher(Publisher):
         persistent: bool = True,
         timeout_s: float = 10,
         queue: str = DEFAULT_QUEUE,
+        session: Optional[str] = None,
+        group: str = "",
+        mode: int = DEFAULT_MODE,
     ) -> None:
         self._pika = _aio_pika()
         parts = urlsplit(url)
         self._where = f"{parts.hostname or 'localhost'}:{parts.port or 5672}"
         self._timeout_s = timeout_s
-        self._manager = SharedMemoryManager(prefix)
+        self._manager = SharedMemoryManager(prefix, mode=mode)
+        self._publisher = StreamingKeyframePublisher(
+            shm_manager=self._manager, persistent=persistent, embed=embed, queue=queue, session=session, group=group
+        )
+        self.session = self._publisher.session
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tessera-amqp", daemon=True)
         self._thread.start()
         self._connection: Any = None
         self._url = url
         self._exchange = exchange or os.environ.get("SLAM3R_KEYFRAME_EXCHANGE") or DEFAULT_EXCHANGE
-        self._publisher = StreamingKeyframePublisher(shm_manager=self._manager, persistent=persistent, embed=embed, queue=queue)
         try:
             self._run(self._open, again=False)
         except BaseException:

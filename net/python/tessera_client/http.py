@@ -2,14 +2,15 @@
 
 import http.client
 import json
+import os
 import ssl
 import threading
 import time
 from typing import Any, Dict, Optional
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from .errors import RefusedError, UnreachableError
-from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_pose, lay_out
+from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_label, checked_pose, chosen_session, lay_out
 from .publisher import Publisher
 
 _RETRY_STATUS = (429, 503)
@@ -19,18 +20,29 @@ class HttpPublisher(Publisher):
     """Posts each keyframe to a service, over one connection that is kept; publish_keyframe returns the service's answer, when the
     keyframe is safe there. Throws RefusedError with the service's reason, and UnreachableError.
 
-    `url` is the service's address, such as http://127.0.0.1:8080. A service that is busy is asked again until `timeout_s` is over;
+    `url` is the service's address, such as http://127.0.0.1:8080. `token` is the one that the service asks for; if it is not given, that of
+    the URL (?token=...), else that of the environment (TESSERA_TOKEN). `session` and `group`: see connect. A service that is busy is asked again until `timeout_s` is over;
     so is one that closed the connection: a keyframe that arrives twice counts once, by its id.
 
     Threads: any; one keyframe is posted at a time.
     """
 
-    def __init__(self, url: str, token: Optional[str] = None, *, timeout_s: float = 10) -> None:
+    def __init__(
+        self, url: str, token: Optional[str] = None, *, timeout_s: float = 10, session: Optional[str] = None, group: str = ""
+    ) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url is {url!r}, and must be like http://HOST:PORT")
+        query = parse_qs(parts.query, keep_blank_values=True)
+        if parts.scheme not in ("http", "https") or not parts.hostname or query.keys() - {"token"}:
+            raise ValueError(f"url is {url.partition('?')[0]!r}, and must be like http://HOST:PORT, perhaps with ?token=...")
+        name = "token"
+        if token is None and query:
+            token = query["token"][0]
+        elif token is None and os.environ.get("TESSERA_TOKEN"):
+            name, token = "TESSERA_TOKEN", os.environ["TESSERA_TOKEN"]
         if token is not None and (not token or any(not 33 <= ord(c) <= 126 for c in token)):
-            raise ValueError("token must be printable ASCII without blanks")
+            raise ValueError(f"{name} must be printable ASCII without blanks")
+        self.session = chosen_session(session)
+        self._group = checked_label("group", group)
         self._where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._path = parts.path.rstrip("/") + "/v1/keyframes"
         self._timeout_s = timeout_s
@@ -55,6 +67,9 @@ class HttpPublisher(Publisher):
             headers["Content-Length"] = str(layout.nbytes)
             headers["X-Keyframe-Id"] = quote(name, safe="")
             headers["X-Timestamp-Ns"] = str(layout.timestamp_ns)
+            for key, value in (("Tessera-Session", self.session), ("Tessera-Group", self._group)):
+                if value:
+                    headers[key] = quote(value, safe="")
             return self._ask("POST", self._path, layout.buffers, headers)
 
     def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
@@ -62,18 +77,22 @@ class HttpPublisher(Publisher):
         body = json.dumps({"pose": checked_pose(pose).ravel().tolist()}).encode()
         headers = {**self._headers, "Content-Type": "application/json"}
         with self._lock:
-            self._ask("PUT", f"{self._path}/{quote(checked_id(keyframe_id), safe='')}/pose", body, headers)
+            self._ask("PUT", self._path_of(keyframe_id, "/pose"), body, headers)
 
     def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
         """Takes a keyframe out of the map, as if it had never come. RefusedError with status 404 if it is not in the map."""
         headers = {key: value for key, value in self._headers.items() if key != "Content-Type"}
         with self._lock:
-            self._ask("DELETE", f"{self._path}/{quote(checked_id(keyframe_id), safe='')}", None, headers)
+            self._ask("DELETE", self._path_of(keyframe_id), None, headers)
 
     def close(self) -> None:
         """Closes the connection; the next call opens it again."""
         with self._lock:
             self._connection.close()
+
+    def _path_of(self, keyframe_id: KeyframeId, below: str = "") -> str:
+        query = f"?session={quote(self.session, safe='')}" if self.session else ""
+        return f"{self._path}/{quote(checked_id(keyframe_id), safe='')}{below}{query}"
 
     def _ask(self, method: str, path: str, body: Any, headers: Dict[str, str]) -> Dict[str, Any]:
         deadline = time.monotonic() + self._timeout_s

@@ -4,6 +4,7 @@ Nothing is copied that already has the right type and order: the layout is a lis
 behind one another.
 """
 
+import secrets
 import struct
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
@@ -21,6 +22,7 @@ SHORT_HEADER = struct.Struct("<QII16f6f")
 LONG_HEADER = struct.Struct("<QIII16f6f")
 MAX_POINTS = 1 << 22
 MAX_ID_BYTES = 256
+MAX_LABEL_BYTES = 64
 CONTENT_TYPE = "application/vnd.tessera.keyframe"
 
 #: How far the last row of a pose may be from 0 0 0 1.
@@ -73,6 +75,31 @@ def checked_id(keyframe_id: KeyframeId) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in keyframe_id):
         raise ValueError(f"keyframe_id must not hold control characters: {keyframe_id!r}")
     return keyframe_id
+
+
+def new_session() -> str:
+    """Returns a session that nobody has used: the time (UTC) and some digits drawn at random."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+
+
+def chosen_session(session: Optional[str]) -> str:
+    """Returns the session to be used: a new one for None. Throws ValueError or TypeError; see checked_label."""
+    return new_session() if session is None else checked_label("session", session)
+
+
+def checked_label(name: str, value: str) -> str:
+    """Returns a session or a group. Throws ValueError unless it has at most 64 bytes of UTF-8 without control characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    try:
+        size = len(value.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name} is not valid text: {error}") from None
+    if size > MAX_LABEL_BYTES:
+        raise ValueError(f"{name} must have at most {MAX_LABEL_BYTES} bytes, not {size}")
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError(f"{name} must not hold control characters: {value!r}")
+    return value
 
 
 def _is_0001(row: Array) -> bool:

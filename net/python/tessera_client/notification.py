@@ -3,7 +3,7 @@
 import struct
 from typing import Any, Dict, List, Optional, Tuple
 
-from .keyframe import KeyframeId, Layout, checked_id, checked_pose, checked_time
+from .keyframe import KeyframeId, Layout, checked_id, checked_label, checked_pose, checked_time
 
 CONTENT_TYPE = "application/msgpack"
 NEW, REVISE, RETRACT = "keyframe.new", "keyframe.revise", "keyframe.retract"
@@ -70,32 +70,35 @@ def _length(size: int, short: int, short_below: int, codes: Tuple[int, int, int]
     return struct.pack(">BI", codes[2], size)
 
 
-def new_keyframe(keyframe_id: KeyframeId, shm_key: str, layout: Layout) -> bytes:
+def _named(what: str, keyframe_id: KeyframeId, session: str, group: str = "") -> Dict[str, Any]:
+    message = {"type": what, "keyframe_id": checked_id(keyframe_id)}
+    for key, value in (("session", session), ("group", group)):
+        if value:
+            message[key] = checked_label(key, value)
+    return message
+
+
+def new_keyframe(keyframe_id: KeyframeId, shm_key: str, layout: Layout, session: str = "", group: str = "") -> bytes:
     """Says that a segment holds a keyframe."""
-    message: Dict[str, Any] = {
-        "type": NEW,
-        "keyframe_id": checked_id(keyframe_id),
-        "timestamp_ns": layout.timestamp_ns,
-        "pose_matrix": layout.pose.tolist(),
-        "shm_key": shm_key,
-        "point_count": layout.point_count,
-        "bbox": layout.bbox.tolist(),
-    }
+    message = _named(NEW, keyframe_id, session, group)
+    message["timestamp_ns"] = layout.timestamp_ns
+    message["pose_matrix"] = layout.pose.tolist()
+    message["shm_key"] = shm_key
+    message["point_count"] = layout.point_count
+    message["bbox"] = layout.bbox.tolist()
     return pack(message)
 
 
-def revise_keyframe(keyframe_id: KeyframeId, pose: Any, timestamp_ns: Optional[int] = None) -> bytes:
+def revise_keyframe(keyframe_id: KeyframeId, pose: Any, timestamp_ns: Optional[int] = None, session: str = "") -> bytes:
     """Says that a keyframe has another pose, as if it had come with it."""
-    return pack(
-        {
-            "type": REVISE,
-            "keyframe_id": checked_id(keyframe_id),
-            "timestamp_ns": checked_time(timestamp_ns),
-            "pose_matrix": checked_pose(pose).tolist(),
-        }
-    )
+    message = _named(REVISE, keyframe_id, session)
+    message["timestamp_ns"] = checked_time(timestamp_ns)
+    message["pose_matrix"] = checked_pose(pose).tolist()
+    return pack(message)
 
 
-def retract_keyframe(keyframe_id: KeyframeId, timestamp_ns: Optional[int] = None) -> bytes:
+def retract_keyframe(keyframe_id: KeyframeId, timestamp_ns: Optional[int] = None, session: str = "") -> bytes:
     """Says that a keyframe shall count no longer, as if it had never come."""
-    return pack({"type": RETRACT, "keyframe_id": checked_id(keyframe_id), "timestamp_ns": checked_time(timestamp_ns)})
+    message = _named(RETRACT, keyframe_id, session)
+    message["timestamp_ns"] = checked_time(timestamp_ns)
+    return pack(message)

@@ -10,6 +10,9 @@ _Self = TypeVar("_Self", bound="Publisher")
 class Publisher:
     """Sends keyframes to a service. Made by `connect`, and a context manager: leaving it closes it."""
 
+    #: Ids are unique within it; "" is the one that all share who name none.
+    session: str
+
     def publish_keyframe(
         self,
         keyframe_id: KeyframeId,

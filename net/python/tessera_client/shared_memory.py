@@ -10,19 +10,23 @@ that a producer that ends does not take its last keyframes with it.
 """
 
 import errno
+import fcntl
 import itertools
 import logging
 import os
+import stat
 import threading
 import time
 from collections import OrderedDict
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .errors import BacklogError, SharedMemoryFullError
-from .keyframe import Buffer, KeyframeId, Layout, Scratch, checked_id, lay_out
+from .keyframe import Buffer, KeyframeId, Layout, Scratch, checked_id, checked_label, lay_out
 
 DEFAULT_PREFIX = "/slam3r_keyframe_"
 DEFAULT_BACKLOG_BYTES = 1 << 30
+DEFAULT_MODE = 0o600
+MAX_NAME_BYTES = 255
 _FOLDER = "/dev/shm"
 _HIDDEN = ".tessera-writing-"
 _STALE_AFTER_S = 60
@@ -35,12 +39,14 @@ class _Written(NamedTuple):
 
 
 class SharedMemoryManager:
-    """Writes keyframes into shared memory segments named `prefix` + id.
+    """Writes keyframes into shared memory segments named `prefix` + id, or with a session `prefix` ~ session ~ id.
 
-    At most `max_pending_bytes` lie there unread (0: no limit). Beyond that, `when_full` decides: "raise" throws BacklogError,
-    "drop_oldest" unlinks the oldest segments of this manager that the service has not taken; `dropped` counts them.
-    `mode` is the segments' permission bits: a service of another user must be able to read them (and, /dev/shm being sticky,
-    only the same user or root can unlink them).
+    At most `max_pending_bytes` lie there unread (0: no limit). Beyond that, and where the folder is full before, `when_full` decides:
+    "raise" throws BacklogError (SharedMemoryFullError), "drop_oldest" unlinks the oldest segments of this manager that the service has not
+    taken; `dropped` counts them. `mode` is the segments' permission bits: a service of another user needs 0o644 to read them, and
+    unlinks them only if it is root's, /dev/shm being sticky.
+
+    What producers left half written when they were killed is removed at the start.
 
     Threads: any; one keyframe is written at a time.
     """
@@ -51,7 +57,7 @@ class SharedMemoryManager:
         *,
         max_pending_bytes: int = DEFAULT_BACKLOG_BYTES,
         when_full: str = "raise",
-        mode: int = 0o600,
+        mode: int = DEFAULT_MODE,
         folder: str = _FOLDER,
     ) -> None:
         name = prefix[1:] if prefix.startswith("/") else prefix
@@ -74,7 +80,7 @@ class SharedMemoryManager:
         self._numbers = itertools.count()
         self._lock = threading.RLock()
         self._scratch = Scratch()
-        self._forget_stale()
+        self._remove_abandoned()
 
     def write_keyframe(
         self,
@@ -86,20 +92,21 @@ class SharedMemoryManager:
         confidence: Any = None,
         *,
         timestamp_ns: Optional[int] = None,
+        session: str = "",
     ) -> str:
         """Writes one keyframe and returns the segment's name (the notification's `shm_key`).
 
         points: (N, 3) or (H, W, 3), world coordinates, metres. colors: as many rows of 3 or 4, uint8 or float 0 to 1. pose:
         4 x 4 world_from_camera, row-major. bbox: min xyz, max xyz; made from the points if None. confidence: N values; with
-        them the segment has the 108-byte header, without them the 104-byte one.
+        them the segment has the 108-byte header, without them the 104-byte one. session: ids are unique within it; it is part of
+        the segment's name.
 
         Throws ValueError or TypeError for arguments that will not do, SharedMemoryFullError, BacklogError, OSError. Then
         nothing was written.
         """
         with self._lock:
-            return self.write(
-                keyframe_id, self.lay_out(points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
-            )
+            layout = self.lay_out(points, colors, pose, bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
+            return self.write(keyframe_id, layout, session)
 
     def lay_out(self, points: Any, colors: Any, pose: Any, **options: Any) -> Layout:
         """Checks a keyframe as write_keyframe does, without writing it; for `write`. Hold `lock` until it is written."""
@@ -110,25 +117,29 @@ class SharedMemoryManager:
         """Held while a keyframe is laid out and written."""
         return self._lock
 
-    def write(self, keyframe_id: KeyframeId, layout: Layout) -> str:
+    def write(self, keyframe_id: KeyframeId, layout: Layout, session: str = "") -> str:
         """Writes what lay_out returned; see write_keyframe."""
-        key = self.key_of(keyframe_id)
+        key = self.key_of(keyframe_id, session)
         with self._lock:
             self._make_room(layout.nbytes)
-            inode = self._write_and_rename(key, layout.buffers, layout.nbytes)
+            inode = self._write_in_any_room(key, layout)
             self._forget(key)
             self._pending[key] = _Written(inode, layout.nbytes)
             self._pending_bytes += layout.nbytes
         return key
 
-    def key_of(self, keyframe_id: KeyframeId) -> str:
-        """Returns the name of a keyframe's segment. Throws ValueError if the id cannot be part of one."""
+    def key_of(self, keyframe_id: KeyframeId, session: str = "") -> str:
+        """Returns the name of a keyframe's segment. Throws ValueError if id or session cannot be part of one."""
         text = checked_id(keyframe_id)
-        key = self.prefix + text
         if "/" in text or ".." in text:
             raise ValueError(f"keyframe_id is {text!r}: a segment's name holds neither '/' nor '..'")
-        if len(key.encode("utf-8")) > 255:
-            raise ValueError(f"keyframe_id has {len(text.encode('utf-8'))} bytes: prefix and id have at most 255 together")
+        if any(part in checked_label("session", session) for part in ("/", "~", "..")):
+            raise ValueError(f"session is {session!r}: in a segment's name it holds neither '/' nor '~' nor '..'")
+        key = self.prefix + (f"~{session}~" if session else "") + text
+        size = len(key.encode("utf-8")) - 1
+        if size > MAX_NAME_BYTES:
+            parts = "prefix, session and id" if session else "prefix and id"
+            raise ValueError(f"keyframe_id has {len(text.encode('utf-8'))} bytes: {parts} have {size}, and at most {MAX_NAME_BYTES} together")
         return key
 
     @property
@@ -159,6 +170,26 @@ class SharedMemoryManager:
     def _path(self, key: str) -> str:
         return f"{self._folder}{key}"
 
+    def _write_in_any_room(self, key: str, layout: Layout) -> int:
+        """Where there is no room, and it may, in that of the oldest segments that nobody has taken."""
+        while True:
+            try:
+                return self._write_and_rename(key, layout.buffers, layout.nbytes)
+            except SharedMemoryFullError:
+                if self.when_full != "drop_oldest" or not self._drop_one(layout.nbytes):
+                    raise
+
+    def _drop_one(self, nbytes: int) -> bool:
+        """Unlinks the oldest segment that is still there. False if there is none, or if so much would never fit."""
+        state = os.statvfs(self._folder)
+        if 0 < state.f_blocks * state.f_frsize < nbytes:
+            return False
+        while self._pending:
+            if self.discard(next(iter(self._pending))):
+                self.dropped += 1
+                return True
+        return False
+
     def _write_and_rename(self, key: str, buffers: Sequence[Buffer], nbytes: int) -> int:
         hidden = f"{self._folder}/{_HIDDEN}{os.getpid()}-{self._run}-{next(self._numbers)}"
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -167,18 +198,18 @@ class SharedMemoryManager:
         except OSError as error:
             raise self._explained(error, nbytes) from None
         try:
-            try:
-                _write_all(descriptor, buffers, nbytes)
-                os.fchmod(descriptor, self.mode)  # whatever the umask says
-                inode = os.fstat(descriptor).st_ino
-            finally:
-                os.close(descriptor)
+            _write_all(descriptor, buffers, nbytes)
+            os.fchmod(descriptor, self.mode)  # whatever the umask says
+            inode = os.fstat(descriptor).st_ino
+            # Open until it has its name: a hidden file that nobody has open is one that a killed producer left.
             os.rename(hidden, self._path(key))
         except BaseException as error:
             os.unlink(hidden)
             if isinstance(error, OSError):
                 raise self._explained(error, nbytes) from None
             raise
+        finally:
+            os.close(descriptor)
         return inode
 
     def _explained(self, error: OSError, nbytes: int) -> OSError:
@@ -187,8 +218,9 @@ class SharedMemoryManager:
         state = os.statvfs(self._folder)
         return SharedMemoryFullError(
             f"shared memory is full: the keyframe needs {nbytes} bytes, {self._folder} has "
-            f"{state.f_bavail * state.f_frsize} free; {len(self._pending)} segments of this producer with {self._pending_bytes} "
-            f"bytes may still wait to be taken. Is the service running? In containers, raise the size of {self._folder}."
+            f"{state.f_bavail * state.f_frsize} of {state.f_blocks * state.f_frsize} free; {len(self._pending)} segments of this producer "
+            f"with {self._pending_bytes} bytes may still wait to be taken. Is the service running? Containers get 64 MB unless told "
+            "otherwise (docker run --shm-size)."
         )
 
     def _make_room(self, nbytes: int) -> None:
@@ -235,8 +267,8 @@ class SharedMemoryManager:
         except FileNotFoundError:
             pass
 
-    def _forget_stale(self) -> None:
-        """Removes what a producer of this user left half written when it was killed."""
+    def _remove_abandoned(self) -> None:
+        """Removes what producers left half written when they were killed. What somebody still writes, in whatever container, stays."""
         try:
             names: List[str] = os.listdir(self._folder)
         except OSError as error:
@@ -246,12 +278,32 @@ class SharedMemoryManager:
                 continue
             path = f"{self._folder}/{name}"
             try:
-                state = os.stat(path, follow_symlinks=False)
-                if state.st_uid == os.getuid() and time.time() - state.st_mtime > _STALE_AFTER_S:
-                    os.unlink(path)
-                    _log.info("removed the half-written segment %s of a producer that is gone", name)
-            except FileNotFoundError:
-                pass
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    if _is_abandoned(descriptor):
+                        os.unlink(path)
+                        _log.info("removed the half-written segment %s of a producer that is gone", name)
+                finally:
+                    os.close(descriptor)
+            except OSError:
+                pass  # gone, or another user's
+
+
+def _is_abandoned(descriptor: int) -> bool:
+    """Nobody writes the file any more. A read lease is only given where nobody has the file open, or mapped, for writing; the kernel
+    knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no leases
+    (another user's file, another kind of system), age must do: a write takes milliseconds."""
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return True
+    except (OSError, AttributeError) as error:
+        if isinstance(error, BlockingIOError):  # somebody has it open
+            return False
+        return time.time() - max(state.st_mtime, state.st_ctime) > _STALE_AFTER_S
 
 
 def _write_all(descriptor: int, buffers: Sequence[Buffer], nbytes: int) -> None:

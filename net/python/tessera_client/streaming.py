@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 from . import notification
 from .errors import UnreachableError
-from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, lay_out
+from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_label, chosen_session, lay_out
 from .shared_memory import SharedMemoryManager
 
 DEFAULT_QUEUE = "tessera"
@@ -28,6 +28,10 @@ class StreamingKeyframePublisher:
     notifications over its own restart, at the price of a disk write for each. With `embed` keyframes travel inside the
     messages, for a service on another machine. `queue` is the service's: it is made, durable, when a message finds no queue bound to
     the exchange, so that what is published before the service runs for the first time waits for it.
+
+    Keyframe ids are unique within `session`: a new one for each publisher unless it is given, so that a SLAM system that starts again
+    and numbers from 0 again does not send what is there already. "" joins all who name none. `group` is a label by which keyframes
+    can be taken out together.
     """
 
     def __init__(
@@ -38,7 +42,11 @@ class StreamingKeyframePublisher:
         persistent: bool = True,
         embed: bool = False,
         queue: str = DEFAULT_QUEUE,
+        session: Optional[str] = None,
+        group: str = "",
     ) -> None:
+        self.session = chosen_session(session)
+        self.group = checked_label("group", group)
         self.keyframe_exchange = keyframe_exchange
         self.shm_manager = shm_manager if shm_manager is not None else SharedMemoryManager()
         #: Keyframes published so far.
@@ -64,18 +72,26 @@ class StreamingKeyframePublisher:
         options = dict(bbox=bbox, confidence=confidence, timestamp_ns=timestamp_ns)
         if self._embed and self.keyframe_exchange is not None:
             whole = lay_out(points, colors, pose, scratch=Scratch(), long_form=True, **options)
-            await self._send(b"".join(whole.buffers), notification.NEW, CONTENT_TYPE, checked_id(keyframe_id))
+            headers = {key: value for key, value in (("session", self.session), ("group", self.group)) if value}
+            await self._send(
+                b"".join(whole.buffers),
+                notification.NEW,
+                content_type=CONTENT_TYPE,
+                message_id=checked_id(keyframe_id),
+                headers=headers or None,
+            )
             self.keyframe_counter += 1
             return ""
         manager = self.shm_manager
         with manager.lock:  # no await inside: the layout lies in the caller's arrays and the manager's scratch memory
             layout = manager.lay_out(points, colors, pose, **options)
-            shm_key = manager.write(keyframe_id, layout)
+            shm_key = manager.write(keyframe_id, layout, self.session)
         if self.keyframe_exchange is None:
             _log.debug("no exchange: wrote keyframe %s without telling anyone", keyframe_id)
         else:
             try:
-                await self._send(notification.new_keyframe(keyframe_id, shm_key, layout), notification.NEW)
+                note = notification.new_keyframe(keyframe_id, shm_key, layout, self.session, self.group)
+                await self._send(note, notification.NEW)
             except BaseException:
                 manager.discard(shm_key)
                 raise
@@ -84,25 +100,25 @@ class StreamingKeyframePublisher:
 
     async def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
         """Gives a keyframe another pose, as after a loop closure."""
-        await self._send(notification.revise_keyframe(keyframe_id, pose), notification.REVISE)
+        await self._send(notification.revise_keyframe(keyframe_id, pose, session=self.session), notification.REVISE)
 
     async def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
         """Takes a keyframe out of the map."""
-        await self._send(notification.retract_keyframe(keyframe_id), notification.RETRACT)
+        await self._send(notification.retract_keyframe(keyframe_id, session=self.session), notification.RETRACT)
 
     def cleanup(self) -> None:
         """Unlinks the segments that the service has not taken; see SharedMemoryManager.cleanup."""
         self.shm_manager.cleanup()
 
     async def _send(
-        self, body: bytes, routing_key: str, content_type: str = notification.CONTENT_TYPE, message_id: Optional[str] = None
+        self, body: bytes, routing_key: str, content_type: str = notification.CONTENT_TYPE, **properties: Any
     ) -> None:
         if self.keyframe_exchange is None:
             raise RuntimeError("no exchange was given: keyframes can be published, but not revised or retracted")
         if self._pika is None:
             self._pika = _aio_pika()
         mode = self._pika.DeliveryMode.PERSISTENT if self._persistent else self._pika.DeliveryMode.NOT_PERSISTENT
-        message = self._pika.Message(body=body, content_type=content_type, message_id=message_id, delivery_mode=mode)
+        message = self._pika.Message(body=body, content_type=content_type, delivery_mode=mode, **properties)
         if await self._queued(message, routing_key):
             return
         await self._make_queue()

@@ -1,4 +1,5 @@
 import json
+import os
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -61,6 +62,7 @@ def test_posts_the_long_form_over_one_connection(service):
     assert path == "/v1/keyframes"
     assert headers["Content-Type"] == "application/vnd.tessera.keyframe"
     assert headers["Authorization"] == "Bearer secret"
+    assert headers["Tessera-Session"] == publisher.session and "Tessera-Group" not in headers
     assert headers["X-Keyframe-Id"] == "k%C3%A4%2F1" and headers["X-Timestamp-Ns"] == "77"
     assert len(body) == 108 + 150 and struct.unpack_from("<QIII", body) == (77, 10, 3, 0)
     assert body[108:228] == POINTS.tobytes() and body[228:] == COLORS.tobytes()
@@ -70,7 +72,7 @@ def test_posts_the_long_form_over_one_connection(service):
 def test_revises_and_retracts(service):
     pose = np.eye(4)
     pose[:3, 3] = 1, 2, 3
-    with HttpPublisher(service.url, "secret") as publisher:
+    with HttpPublisher(service.url, "secret", session="") as publisher:
         publisher.revise_keyframe("a/b", pose)
         publisher.retract_keyframe("a/b")
     assert service.verbs == ["PUT", "DELETE"]
@@ -78,6 +80,73 @@ def test_revises_and_retracts(service):
     assert path == "/v1/keyframes/a%2Fb/pose" and headers["Content-Type"] == "application/json"
     assert json.loads(body) == {"pose": [1, 0, 0, 1, 0, 1, 0, 2, 0, 0, 1, 3, 0, 0, 0, 1]}
     assert second == "/v1/keyframes/a%2Fb" and nothing == b""
+
+
+def test_names_its_session_wherever_it_names_an_id(service):
+    with tessera_client.connect(service.url, session="küche 1", group="robot/2") as publisher:
+        publisher.publish_keyframe(1, POSE, POINTS, COLORS)
+        publisher.revise_keyframe(1, POSE)
+        publisher.retract_keyframe(1)
+    (_, headers, _, _), (pose, _, _, _), (gone, _, _, _) = service.asked
+    assert headers["Tessera-Session"] == "k%C3%BCche%201" and headers["Tessera-Group"] == "robot%2F2"
+    assert pose == "/v1/keyframes/1/pose?session=k%C3%BCche%201" and gone == "/v1/keyframes/1?session=k%C3%BCche%201"
+
+
+def test_every_connection_is_a_session_of_its_own(service):
+    sessions = [tessera_client.connect(url).session for url in (service.url, service.url, "shm:", "shm:")]
+    assert len(set(sessions)) == 4
+    for session in sessions:
+        assert 1 <= len(session.encode()) <= 64 and session.isascii() and session.isprintable()
+        assert not set(session) & set("/~ ")
+    assert tessera_client.connect(service.url, session="").session == ""
+    with tessera_client.connect(service.url, session="") as publisher:
+        publisher.publish_keyframe(1, POSE, POINTS, COLORS)
+    assert "Tessera-Session" not in service.asked[0][1]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(session="x" * 65), "session must have at most 64 bytes, not 65"),
+        (dict(session="ü" * 33), "session must have at most 64 bytes, not 66"),
+        (dict(session="a\n"), "session must not hold control characters"),
+        (dict(group="x" * 65), "group must have at most 64 bytes, not 65"),
+        (dict(session=7), "session must be a str, not int"),
+    ],
+)
+def test_sessions_and_groups_that_will_not_do(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        tessera_client.connect("http://127.0.0.1:1", **options)
+
+
+def test_a_segments_name_has_no_room_for_every_session():
+    for bad in ("a/b", "a~b", "a..b"):
+        with pytest.raises(ValueError, match="in a segment's name it holds neither"):
+            tessera_client.connect("shm:", session=bad)
+    with pytest.raises(ValueError, match="group is for http and amqp URLs"):
+        tessera_client.connect("shm:", group="a")
+
+
+def test_takes_the_token_from_where_it_is(service, monkeypatch):
+    def sent(url, **options):
+        with tessera_client.connect(url, **options) as publisher:
+            publisher.retract_keyframe(1)
+        path, headers, _, _ = service.asked.pop()
+        assert "token" not in path
+        return headers["Authorization"]
+
+    assert sent(service.url) is None
+    assert sent(service.url + "/?token=in%2Burl") == "Bearer in+url"
+    monkeypatch.setenv("TESSERA_TOKEN", "environment")
+    assert sent(service.url) == "Bearer environment"
+    assert sent(service.url + "?token=url") == "Bearer url"
+    assert sent(service.url, token="argument") == "Bearer argument"
+    tessera_client.connect("shm:")  # which has no use for it
+    monkeypatch.setenv("TESSERA_TOKEN", "")
+    assert sent(service.url) is None
+    monkeypatch.setenv("TESSERA_TOKEN", "two words")
+    with pytest.raises(ValueError, match="TESSERA_TOKEN must be printable ASCII"):
+        tessera_client.connect(service.url)
 
 
 def test_passes_the_services_reason_on(service):
@@ -107,7 +176,7 @@ def test_bad_arguments_send_nothing(service):
     assert service.asked == []
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://host", "http://"])
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://host", "http://", "http://host/?tokn=x"])
 def test_urls_that_will_not_do(url):
     with pytest.raises(ValueError, match="url is"):
         tessera_client.connect(url)
@@ -131,5 +200,9 @@ def test_shared_memory_says_that_it_cannot_move_or_take_back():
 def test_connects_to_shared_memory():
     with tessera_client.connect("shm:/tessera_test_connect_") as publisher:
         assert isinstance(publisher, ShmPublisher)
+        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == f"/tessera_test_connect_~{publisher.session}~1"
+        publisher.shm_manager.cleanup()
+    with tessera_client.connect("shm:/tessera_test_connect_", session="", mode=0o644) as publisher:
         assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == "/tessera_test_connect_1"
+        assert os.stat("/dev/shm/tessera_test_connect_1").st_mode & 0o777 == 0o644
         publisher.shm_manager.cleanup()

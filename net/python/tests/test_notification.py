@@ -52,3 +52,11 @@ def test_revise_and_retract():
         "keyframe_id": "a",
         "timestamp_ns": 5,
     }
+
+
+def test_session_and_group_stand_beside_the_id():
+    layout = lay_out([[1, 2, 3]], np.zeros((1, 3), np.uint8), POSE, scratch=Scratch(), timestamp_ns=12)
+    new = msgpack.unpackb(notification.new_keyframe("a", "/x", layout, "run", "floor"))
+    assert new["session"] == "run" and new["group"] == "floor"
+    assert msgpack.unpackb(notification.revise_keyframe("a", POSE, 5, "run"))["session"] == "run"
+    assert msgpack.unpackb(notification.retract_keyframe("a", 5, "run"))["session"] == "run"

@@ -1,6 +1,8 @@
 import errno
 import os
 import struct
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -101,27 +103,65 @@ def test_full_memory_leaves_nothing_behind(prefix, monkeypatch):
 
     monkeypatch.setattr(os, "pwritev", full)
     manager = SharedMemoryManager(prefix)
-    with pytest.raises(SharedMemoryFullError, match=f"needs {SIZE} bytes, /dev/shm has [0-9]+ free") as caught:
+    with pytest.raises(SharedMemoryFullError, match=f"needs {SIZE} bytes, /dev/shm has [0-9]+ of [0-9]+ free") as caught:
         manager.write_keyframe("a", POINTS, COLORS, POSE)
     assert caught.value.errno == errno.ENOSPC
     assert calls == [0, 64]
     assert not hidden() and not os.path.exists("/dev/shm" + prefix + "a") and manager.active_segments == {}
 
 
-def test_a_small_folder_really_runs_full(tmp_path):
-    """On a file system of one megabyte, if this user may mount one."""
+@pytest.fixture
+def small_folder(tmp_path):
+    """A file system of one megabyte, if this user may mount one."""
     folder = tmp_path / "shm"
     folder.mkdir()
     if os.getuid() != 0 or os.system(f"mount -t tmpfs -o size=1m tmpfs {folder} 2>/dev/null") != 0:
         pytest.skip("mounting a small tmpfs needs root")
-    try:
-        manager = SharedMemoryManager("/k_", folder=str(folder))
-        manager.write_keyframe(0, np.zeros((40_000, 3)), np.zeros((40_000, 3), np.uint8), POSE)
-        with pytest.raises(SharedMemoryFullError, match="1 segments of this producer with 600104 bytes"):
-            manager.write_keyframe(1, np.zeros((40_000, 3)), np.zeros((40_000, 3), np.uint8), POSE)
-        assert os.listdir(folder) == ["k_0"]
-    finally:
-        os.system(f"umount {folder}")
+    yield str(folder)
+    os.system(f"umount {folder}")
+
+
+def write_many(manager, ids, count):
+    for i in ids:
+        manager.write_keyframe(i, np.full((count, 3), float(i)), np.zeros((count, 3), np.uint8), POSE)
+
+
+def test_a_small_folder_really_runs_full(small_folder):
+    manager = SharedMemoryManager("/k_", folder=small_folder)
+    write_many(manager, [0], 40_000)
+    with pytest.raises(SharedMemoryFullError, match="1 segments of this producer with 600104 bytes"):
+        write_many(manager, [1], 40_000)
+    assert os.listdir(small_folder) == ["k_0"]
+
+
+def test_a_small_folder_drops_the_oldest(small_folder):
+    manager = SharedMemoryManager("/k_", folder=small_folder, when_full="drop_oldest")
+    write_many(manager, range(10), 16_000)  # 240 KB each: four fit
+    assert sorted(os.listdir(small_folder)) == ["k_6", "k_7", "k_8", "k_9"]
+    assert manager.dropped == 6 and len(manager.active_segments) == 4
+    with open(f"{small_folder}/k_6", "rb") as file:
+        assert (np.frombuffer(file.read()[104 : 104 + 12 * 16_000], np.float32) == 6).all()
+    write_many(manager, [10], 40_000)  # a larger one: as many go as it takes, and no more
+    assert sorted(os.listdir(small_folder)) == ["k_10", "k_9"]
+
+
+def test_dropping_never_touches_what_is_anothers(small_folder):
+    theirs = SharedMemoryManager("/t_", folder=small_folder)
+    write_many(theirs, range(3), 16_000)
+    manager = SharedMemoryManager("/k_", folder=small_folder, when_full="drop_oldest")
+    write_many(manager, range(3), 16_000)
+    assert sorted(os.listdir(small_folder)) == ["k_2", "t_0", "t_1", "t_2"]
+    with pytest.raises(SharedMemoryFullError, match="0 segments of this producer with 0 bytes"):
+        write_many(manager, [3], 40_000)
+    assert sorted(os.listdir(small_folder)) == ["t_0", "t_1", "t_2"]
+
+
+def test_what_would_never_fit_drops_nothing(small_folder):
+    manager = SharedMemoryManager("/k_", folder=small_folder, when_full="drop_oldest")
+    write_many(manager, range(2), 16_000)
+    with pytest.raises(SharedMemoryFullError, match="needs 1500104 bytes, .* of 1048576 free"):
+        write_many(manager, [2], 100_000)
+    assert sorted(os.listdir(small_folder)) == ["k_0", "k_1"] and manager.dropped == 0
 
 
 def test_bad_arguments_write_nothing(prefix):
@@ -132,7 +172,7 @@ def test_bad_arguments_write_nothing(prefix):
         manager.write_keyframe("../../etc/passwd", POINTS, COLORS, POSE)
     with pytest.raises(ValueError, match="neither '/' nor"):
         manager.write_keyframe("a/b", POINTS, COLORS, POSE)
-    with pytest.raises(ValueError, match="at most 255 together"):
+    with pytest.raises(ValueError, match="and at most 255 together"):
         manager.write_keyframe("x" * 250, POINTS, COLORS, POSE)
     assert not hidden() and not [f for f in os.listdir("/dev/shm") if f.startswith(prefix[1:])]
 
@@ -185,14 +225,85 @@ def test_segments_outlive_their_manager(prefix):
     assert len(read(key)) == SIZE
 
 
-def test_removes_what_a_killed_producer_left(prefix):
+WRITE_FOR_EVER = """
+import os, sys, time
+import numpy as np
+import tessera_client
+real = os.pwritev
+def slowly(descriptor, buffers, offset):
+    real(descriptor, buffers, offset)
+    print("writing", flush=True)
+    time.sleep(600)
+os.pwritev = slowly
+tessera_client.SharedMemoryManager(sys.argv[1]).write_keyframe(1, np.zeros((1000, 3)), np.zeros((1000, 3), np.uint8), np.eye(4))
+"""
+
+
+@pytest.mark.parametrize("namespace", ["this", "its own"])
+def test_removes_what_a_killed_producer_left_and_nothing_that_is_being_written(prefix, namespace):
+    """With process ids of its own, as in another container that shares the folder, the writer cannot be seen by its id."""
+    command = [sys.executable, "-c", WRITE_FOR_EVER, prefix]
+    if namespace == "its own":
+        command = ["unshare", "--pid", "--fork", "--kill-child", *command]
+        if os.getuid() != 0 or subprocess.run([*command[:4], "true"], capture_output=True).returncode != 0:
+            pytest.skip("unshare needs root")
+    before = set(os.listdir("/dev/shm"))
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(shared_memory.__file__))}
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert writer.stdout.readline() == "writing\n"
+        left = [f for f in os.listdir("/dev/shm") if f not in before and f.startswith(shared_memory._HIDDEN)]
+        assert left
+        SharedMemoryManager(prefix)
+        assert all(os.path.exists("/dev/shm/" + f) for f in left)
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    until = time.monotonic() + 30  # the writer's own process may end a moment after the one that was killed
+    while any(os.path.exists("/dev/shm/" + f) for f in left) and time.monotonic() < until:
+        time.sleep(0.05)
+        SharedMemoryManager(prefix)
+    assert not any(os.path.exists("/dev/shm/" + f) for f in left)
+
+
+def test_where_there_are_no_leases_age_decides(prefix, monkeypatch):
+    def no_leases(*_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(shared_memory.fcntl, "fcntl", no_leases)
     old = f"/dev/shm/{shared_memory._HIDDEN}1-1-{time.monotonic_ns()}"
     new = old + "n"
     for path in (old, new):
         open(path, "wb").close()
-    os.utime(old, (1, 1))
+    real = os.fstat
+
+    def aged(descriptor):
+        state = real(descriptor)
+        if state.st_ino != os.stat(old).st_ino:
+            return state
+        values = list(state)
+        values[7:10] = [1, 1, 1]  # atime, mtime, ctime
+        return os.stat_result(values)
+
+    monkeypatch.setattr(os, "fstat", aged)
     try:
         SharedMemoryManager(prefix)
         assert not os.path.exists(old) and os.path.exists(new)
     finally:
         os.unlink(new)
+
+
+def test_the_session_is_part_of_the_name(prefix):
+    manager = SharedMemoryManager(prefix)
+    assert manager.key_of(7, "run") == f"{prefix}~run~7"
+    assert manager.write_keyframe("a", POINTS, COLORS, POSE, session="run") == f"{prefix}~run~a"
+    assert manager.write_keyframe("a", POINTS, COLORS, POSE) == f"{prefix}a"
+    assert len(manager.active_segments) == 2
+    for bad in ("a/b", "a~b", ".."):
+        with pytest.raises(ValueError, match="session is"):
+            manager.key_of(7, bad)
+    room = 255 - len(prefix) + 1 - len("~run~")
+    assert len(manager.key_of("x" * room, "run")) == 256
+    with pytest.raises(ValueError, match="prefix, session and id have 256, and at most 255 together"):
+        manager.key_of("x" * (room + 1), "run")

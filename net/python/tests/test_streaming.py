@@ -42,12 +42,13 @@ def test_publishes_as_deployments_call_it(manager):
     publisher = StreamingKeyframePublisher(exchange)
     publisher.shm_manager = manager
     key = asyncio.run(publisher.publish_keyframe(keyframe_id="3", pose=POSE, points=POINTS, colors=COLORS))
-    assert key == manager.prefix + "3" and key in manager.active_segments
+    assert key == f"{manager.prefix}~{publisher.session}~3" and key in manager.active_segments
     (message, routing_key), = exchange.sent
     assert routing_key == "keyframe.new" and message.content_type == "application/msgpack"
     said = msgpack.unpackb(message.body)
     assert said["shm_key"] == key and said["point_count"] == 10 and said["keyframe_id"] == "3"
     assert said["bbox"] == [0, 1, 2, 27, 28, 29]
+    assert said["session"] == publisher.session and "group" not in said
     with open("/dev/shm" + key, "rb") as file:
         assert struct.unpack_from("<Q", file.read())[0] == said["timestamp_ns"]
     assert publisher.keyframe_counter == 1
@@ -80,7 +81,7 @@ def test_many_at_once_do_not_mix(manager):
 
     asyncio.run(all_of_them())
     for i in range(20):
-        with open(f"/dev/shm{manager.prefix}{i}", "rb") as file:
+        with open(f"/dev/shm{manager.key_of(i, publisher.session)}", "rb") as file:
             assert (np.frombuffer(file.read()[104:1304], np.float32) == i).all()
 
 
@@ -90,7 +91,9 @@ def test_revises_and_retracts(manager):
     asyncio.run(publisher.revise_keyframe("a", POSE))
     asyncio.run(publisher.retract_keyframe("a"))
     assert [key for _, key in exchange.sent] == ["keyframe.revise", "keyframe.retract"]
-    assert [msgpack.unpackb(m.body)["type"] for m, _ in exchange.sent] == ["keyframe.revise", "keyframe.retract"]
+    said = [msgpack.unpackb(m.body) for m, _ in exchange.sent]
+    assert [each["type"] for each in said] == ["keyframe.revise", "keyframe.retract"]
+    assert [each["session"] for each in said] == [publisher.session] * 2
 
 
 def test_embeds_the_keyframe_for_another_machine(manager):
@@ -100,4 +103,25 @@ def test_embeds_the_keyframe_for_another_machine(manager):
     (message, routing_key), = exchange.sent
     assert routing_key == "keyframe.new" and message.content_type == "application/vnd.tessera.keyframe"
     assert message.message_id == "a" and message.delivery_mode == 2
+    assert message.headers == {"session": publisher.session}
     assert len(message.body) == 108 + 150 and manager.active_segments == {}
+
+
+@pytest.mark.parametrize("embed", [False, True])
+def test_without_a_session_it_says_what_older_producers_say(manager, embed):
+    exchange = Exchange()
+    publisher = StreamingKeyframePublisher(exchange, shm_manager=manager, embed=embed, session="")
+    key = asyncio.run(publisher.publish_keyframe("a", POSE, POINTS, COLORS))
+    (message, _), = exchange.sent
+    assert key == ("" if embed else manager.prefix + "a")
+    assert not message.headers and (embed or "session" not in msgpack.unpackb(message.body))
+
+
+@pytest.mark.parametrize("embed", [False, True])
+def test_says_its_group(manager, embed):
+    exchange = Exchange()
+    publisher = StreamingKeyframePublisher(exchange, shm_manager=manager, embed=embed, session="run", group="floor 2")
+    asyncio.run(publisher.publish_keyframe("a", POSE, POINTS, COLORS))
+    (message, _), = exchange.sent
+    said = message.headers if embed else msgpack.unpackb(message.body)
+    assert said["session"] == "run" and said["group"] == "floor 2"
