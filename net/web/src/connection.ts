@@ -26,7 +26,7 @@ export function service_address_of(page: URL): service_address {
 export type connection_state =
   | { name: "connecting" }
   | { name: "live" }
-  /// Trying again at `retry_ms` (this clock); `cause` tells what failed.
+  /// Trying again at `retry_ms` (this clock; never, if a token is asked for: it is the user's turn); `cause` tells what failed.
   | { name: "waiting"; cause: "unreachable" | "token" | "foreign" | "no_stream" | "lost" | "protocol" | "overload"; detail: string; retry_ms: number };
 
 export interface connection_events {
@@ -215,8 +215,12 @@ export class connection {
 
   private wait_(cause: Extract<connection_state, { name: "waiting" }>["cause"], detail: string): void {
     if (this.stopped_) return;
+    if (cause === "token") {
+      this.events_.state({ name: "waiting", cause, detail, retry_ms: Infinity });
+      return;
+    }
     const steep = Math.min(longest_wait_ms, first_wait_ms * 2 ** this.failures_++);
-    const wait = (cause === "token" || cause === "protocol" ? longest_wait_ms : steep) * (0.75 + 0.5 * this.parts_.random());
+    const wait = (cause === "protocol" ? longest_wait_ms : steep) * (0.75 + 0.5 * this.parts_.random());
     this.events_.state({ name: "waiting", cause, detail, retry_ms: now_ms() + wait });
     this.retry_ = setTimeout(() => this.open_(), wait);
   }

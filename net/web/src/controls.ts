@@ -1,11 +1,13 @@
-// Moving through the map: orbit around a point, fly, or follow the newest camera; mouse, touch and keys. World space here is y-up.
+// Where the eye is and how it moves: orbit around a point, fly, or follow the newest camera. World space here is y-up.
+// What hands and keys do comes from gestures.ts.
 
-import { type PerspectiveCamera, Vector2, Vector3 } from "three";
+import { type PerspectiveCamera, Quaternion, type Vector2, Vector3 } from "three";
+import { frame_points, type insets } from "./framing";
 
 export type travel_mode = "orbit" | "fly";
 
-/// Where the newest camera is and looks, y-up world.
-export interface followed {
+/// Where a camera is and looks, y-up world.
+export interface outlook {
   position: Vector3;
   forward: Vector3;
 }
@@ -18,8 +20,15 @@ interface stance {
   distance: number;
 }
 
+/// How far to move along each direction, -1 to 1 each.
+export interface push {
+  ahead: number;
+  aside: number;
+  rise: number;
+}
+
 const highest_pitch = Math.PI / 2 - 0.01;
-const keys_of_travel = new Set(["KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]);
+const clamp = (v: number, low: number, high: number): number => Math.min(high, Math.max(low, v));
 
 export class travel_controls {
   mode: travel_mode = "orbit";
@@ -28,18 +37,14 @@ export class travel_controls {
   touched = false;
   /// Without smooth movement, for those who asked their system for that.
   still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  /// The view moves, or its mode changed.
   on_change: () => void = () => {};
-  /// Asks for the surface point under a place on the canvas (-1 to 1), to turn around it.
-  pick: (at: Vector2) => Vector3 | undefined = () => undefined;
+  /// What hands and keys want now; asked every frame.
+  wish: () => push & { fast: boolean } = () => ({ ahead: 0, aside: 0, rise: 0, fast: false });
   private goal_: stance = { pivot: new Vector3(), yaw: 0.7, pitch: 0.55, distance: 6 };
   private now_: stance = { pivot: new Vector3(), yaw: 0.7, pitch: 0.55, distance: 6 };
   private radius_ = 3;
   private pace_ = 1;
-  private pressed_ = new Set<string>();
-  private pointers_ = new Map<number, Vector2>();
-  private panning_ = false;
-  private last_tap_ = { at: 0, place: new Vector2() };
-  private moved_px_ = 0;
   private steered_at_ = -Infinity;
   private clock_s_ = 0;
 
@@ -48,14 +53,6 @@ export class travel_controls {
     private readonly canvas_: HTMLCanvasElement,
   ) {
     camera_.rotation.order = "YXZ";
-    canvas_.addEventListener("pointerdown", (e) => this.press_(e));
-    canvas_.addEventListener("pointermove", (e) => this.drag_(e));
-    for (const name of ["pointerup", "pointercancel"] as const) canvas_.addEventListener(name, (e) => this.release_(e));
-    canvas_.addEventListener("wheel", (e) => this.wheel_(e), { passive: false });
-    canvas_.addEventListener("contextmenu", (e) => e.preventDefault());
-    window.addEventListener("keydown", (e) => this.key_(e, true));
-    window.addEventListener("keyup", (e) => this.key_(e, false));
-    window.addEventListener("blur", () => this.pressed_.clear());
   }
 
   /// Tells the scene's size, which sets speeds and clipping.
@@ -63,14 +60,66 @@ export class travel_controls {
     this.radius_ = Math.max(radius, 1e-6);
   }
 
-  /// Puts a sphere into view; keeps the direction.
-  fit(centre: Vector3, radius: number, jump = false): void {
+  /// Puts points (x y z each) into view as large as they fit between the insets; keeps the direction.
+  frame(points: Float32Array, inset: insets, jump = false): void {
     this.set_mode("orbit");
-    const half = (this.camera_.fov * Math.PI) / 360;
-    const narrow = Math.atan(Math.tan(half) * Math.min(1, this.camera_.aspect));
-    this.goal_.pivot.copy(centre);
-    this.goal_.distance = Math.max(radius, 1e-6) / Math.sin(narrow) * 0.98;
+    const g = this.goal_, back = this.back_(g), right = this.right_(g), up = back.clone().cross(right);
+    const half = Math.tan((this.camera_.fov * Math.PI) / 360);
+    const width = Math.max(1, this.canvas_.clientWidth), height = Math.max(1, this.canvas_.clientHeight);
+    const found = frame_points(points, right.toArray(), up.toArray(), back.toArray(), half, width, height, inset);
+    if (!found) return;
+    g.distance = Math.max(found.distance, 0.02 * this.radius_);
+    g.pivot.set(...found.eye).addScaledVector(back, -g.distance);
     if (jump || this.still) this.settle_();
+    this.on_change();
+  }
+
+  /// Looks the way of `forward`, from a little above at the least.
+  face(forward: Vector3, jump = false): void {
+    const f = forward.clone().normalize();
+    this.goal_.yaw = Math.atan2(-f.x, -f.z);
+    this.goal_.pitch = clamp(Math.asin(clamp(-f.y, -1, 1)), 0.3, 1.2);
+    if (jump || this.still) this.settle_();
+    this.on_change();
+  }
+
+  /// Stands at a place and looks from there.
+  stand(view: outlook): void {
+    this.follow(false);
+    this.set_mode("fly");
+    this.touched = true;
+    this.goal_.pivot.copy(view.position);
+    this.aim_(this.goal_, view.forward);
+    if (this.still) this.settle_();
+    this.on_change();
+  }
+
+  /// The eye, and its distance to the point that orbiting turns around.
+  get view(): outlook & { distance: number } {
+    const g = this.goal_, back = this.back_(g);
+    const position = g.pivot.clone();
+    if (this.mode === "orbit") position.addScaledVector(back, g.distance);
+    return { position, forward: back.negate(), distance: g.distance };
+  }
+
+  /// Takes a view over, at once.
+  set_view(view: outlook & { distance: number }, mode: travel_mode): void {
+    this.mode = mode;
+    this.aim_(this.goal_, view.forward);
+    this.goal_.distance = Math.max(view.distance, 1e-6);
+    this.goal_.pivot.copy(view.position);
+    if (mode === "orbit") this.goal_.pivot.addScaledVector(view.forward.clone().normalize(), this.goal_.distance);
+    this.settle_();
+    this.on_change();
+  }
+
+  /// The world turned by `turn` under the eye: the eye turns with it, so that nothing moves on screen but what was not upright.
+  turn_with(turn: Quaternion): void {
+    for (const s of [this.goal_, this.now_]) {
+      const forward = this.back_(s).negate().applyQuaternion(turn);
+      s.pivot.applyQuaternion(turn);
+      this.aim_(s, forward);
+    }
     this.on_change();
   }
 
@@ -86,6 +135,7 @@ export class travel_controls {
   }
 
   follow(on: boolean): void {
+    if (on === this.following) return;
     this.following = on;
     this.steered_at_ = -Infinity;
     if (on) {
@@ -97,7 +147,7 @@ export class travel_controls {
   }
 
   /// Moves on by dt_s; true while something still moves.
-  update(dt_s: number, leader: followed | undefined): boolean {
+  update(dt_s: number, leader: outlook | undefined): boolean {
     this.clock_s_ += dt_s;
     if (this.following && leader) this.trail_(leader);
     this.walk_(dt_s);
@@ -116,15 +166,66 @@ export class travel_controls {
     return rest >= 1e-5;
   }
 
-  /// The eye's distance to what it looks at.
-  get distance(): number {
-    return this.now_.distance;
+  /// Turns the view by a drag of so many pixels.
+  turn(dx: number, dy: number): void {
+    const per_px = (this.mode === "fly" ? 2.2 : 3.4) / Math.max(300, this.canvas_.clientHeight);
+    this.goal_.yaw -= dx * per_px;
+    this.goal_.pitch = clamp(this.goal_.pitch + dy * per_px, -highest_pitch, highest_pitch);
+    this.touched = true;
+    this.steered_at_ = this.clock_s_;
+    this.on_change();
+  }
+
+  /// Moves the view sideways by a drag of so many pixels.
+  pan(dx: number, dy: number): void {
+    this.take_over_();
+    const per_px = (2 * this.goal_.distance * Math.tan((this.camera_.fov * Math.PI) / 360)) / Math.max(1, this.canvas_.clientHeight);
+    const right = this.right_(this.goal_), up = this.back_(this.goal_).cross(right);
+    const sign = this.mode === "fly" ? -1 : 1;
+    this.goal_.pivot.addScaledVector(right, -sign * dx * per_px).addScaledVector(up, sign * dy * per_px);
+    this.on_change();
+  }
+
+  /// Comes nearer (factor below 1) or goes away, keeping the place `at` (-1 to 1) where it is on screen.
+  zoom(factor: number, at: Vector2): void {
+    this.touched = true;
+    this.on_change();
+    if (this.mode === "fly") {
+      this.goal_.pivot.addScaledVector(this.back_(this.goal_), Math.log(factor) * 0.6 * this.radius_ * this.pace_);
+      return;
+    }
+    const next = clamp(this.goal_.distance * factor, 1e-3 * this.radius_, 40 * this.radius_);
+    const shrink = 1 - next / this.goal_.distance;
+    const half = this.goal_.distance * Math.tan((this.camera_.fov * Math.PI) / 360);
+    const right = this.right_(this.goal_), up = this.back_(this.goal_).cross(right);
+    if (!this.following) this.goal_.pivot.addScaledVector(right, at.x * half * this.camera_.aspect * shrink).addScaledVector(up, at.y * half * shrink);
+    this.goal_.distance = next;
+  }
+
+  /// Makes flying faster (factor above 1) or slower.
+  hurry(factor: number): void {
+    this.pace_ = clamp(this.pace_ * factor, 0.05, 8);
+  }
+
+  /// Makes a place the point to turn around, seen from a little nearer.
+  turn_around(place: Vector3): void {
+    this.take_over_();
+    this.set_mode("orbit");
+    this.goal_.distance = Math.max(0.6 * this.camera_.position.distanceTo(place), 0.05 * this.radius_);
+    this.goal_.pivot.copy(place);
+    this.on_change();
   }
 
   private settle_(): void {
     const { pivot, ...rest } = this.goal_;
     Object.assign(this.now_, rest);
     this.now_.pivot.copy(pivot);
+  }
+
+  private aim_(s: stance, forward: Vector3): void {
+    const f = forward.clone().normalize();
+    if (Math.hypot(f.x, f.z) > 1e-6) s.yaw = Math.atan2(-f.x, -f.z);
+    s.pitch = clamp(Math.asin(clamp(-f.y, -1, 1)), -highest_pitch, highest_pitch);
   }
 
   private place_(): void {
@@ -150,25 +251,20 @@ export class travel_controls {
     return new Vector3(Math.cos(s.yaw), 0, -Math.sin(s.yaw));
   }
 
-  private trail_(leader: followed): void {
+  private trail_(leader: outlook): void {
     const f = leader.forward;
     this.goal_.pivot.copy(leader.position).addScaledVector(f, 0.35 * this.goal_.distance);
     if (this.clock_s_ - this.steered_at_ < 4) return;
     this.goal_.yaw = Math.atan2(-f.x, -f.z);
-    this.goal_.pitch = Math.min(0.9, Math.max(0.12, 0.38 - Math.asin(Math.min(1, Math.max(-1, f.y)))));
+    this.goal_.pitch = clamp(0.38 - Math.asin(clamp(f.y, -1, 1)), 0.12, 0.9);
   }
 
   private walk_(dt_s: number): void {
-    if (!this.pressed_.size) return;
-    const on = (...codes: string[]): number => (codes.some((c) => this.pressed_.has(c)) ? 1 : 0);
-    const ahead = on("KeyW", "ArrowUp") - on("KeyS", "ArrowDown");
-    const aside = on("KeyD", "ArrowRight") - on("KeyA", "ArrowLeft");
-    const rise = on("KeyE") - on("KeyQ");
+    const { ahead, aside, rise, fast } = this.wish();
     if (!ahead && !aside && !rise) return;
     this.take_over_();
-    const fast = on("ShiftLeft", "ShiftRight") ? 4 : 1;
     const span = this.mode === "fly" ? 0.35 * this.radius_ * this.pace_ : 0.6 * this.goal_.distance;
-    const step = span * fast * Math.min(dt_s, 0.1);
+    const step = span * (fast ? 4 : 1) * Math.min(dt_s, 0.1);
     const forward = this.back_(this.goal_).negate();
     if (this.mode === "orbit") forward.setY(0).normalize();
     this.goal_.pivot.addScaledVector(forward, ahead * step).addScaledVector(this.right_(this.goal_), aside * step);
@@ -179,117 +275,5 @@ export class travel_controls {
   private take_over_(): void {
     this.touched = true;
     if (this.following) this.follow(false);
-  }
-
-  private turn_(dx: number, dy: number): void {
-    const per_px = (this.mode === "fly" ? 2.2 : 3.4) / Math.max(300, this.canvas_.clientHeight);
-    this.goal_.yaw -= dx * per_px;
-    this.goal_.pitch = Math.min(highest_pitch, Math.max(-highest_pitch, this.goal_.pitch + dy * per_px));
-    this.touched = true;
-    this.steered_at_ = this.clock_s_;
-  }
-
-  private pan_(dx: number, dy: number): void {
-    this.take_over_();
-    const per_px = (2 * this.goal_.distance * Math.tan((this.camera_.fov * Math.PI) / 360)) / Math.max(1, this.canvas_.clientHeight);
-    const right = this.right_(this.goal_), up = this.back_(this.goal_).cross(right);
-    const sign = this.mode === "fly" ? -1 : 1;
-    this.goal_.pivot.addScaledVector(right, -sign * dx * per_px).addScaledVector(up, sign * dy * per_px);
-  }
-
-  private zoom_(factor: number, at: Vector2): void {
-    this.touched = true;
-    if (this.mode === "fly") {
-      this.goal_.pivot.addScaledVector(this.back_(this.goal_), Math.log(factor) * 0.6 * this.radius_ * this.pace_);
-      return;
-    }
-    const nearest = 1e-3 * this.radius_, farthest = 40 * this.radius_;
-    const next = Math.min(farthest, Math.max(nearest, this.goal_.distance * factor));
-    const shrink = 1 - next / this.goal_.distance;
-    const half = this.goal_.distance * Math.tan((this.camera_.fov * Math.PI) / 360);
-    const right = this.right_(this.goal_), up = this.back_(this.goal_).cross(right);
-    if (!this.following) this.goal_.pivot.addScaledVector(right, at.x * half * this.camera_.aspect * shrink).addScaledVector(up, at.y * half * shrink);
-    this.goal_.distance = next;
-  }
-
-  private place_of_(e: { clientX: number; clientY: number }): Vector2 {
-    const box = this.canvas_.getBoundingClientRect();
-    return new Vector2(((e.clientX - box.left) / box.width) * 2 - 1, 1 - ((e.clientY - box.top) / box.height) * 2);
-  }
-
-  private press_(e: PointerEvent): void {
-    this.canvas_.setPointerCapture(e.pointerId);
-    this.canvas_.focus({ preventScroll: true });
-    this.pointers_.set(e.pointerId, new Vector2(e.clientX, e.clientY));
-    this.panning_ = e.button === 2 || e.button === 1 || (e.button === 0 && e.shiftKey);
-    this.moved_px_ = 0;
-  }
-
-  private drag_(e: PointerEvent): void {
-    const last = this.pointers_.get(e.pointerId);
-    if (!last) return;
-    const dx = e.clientX - last.x, dy = e.clientY - last.y;
-    this.moved_px_ += Math.hypot(dx, dy);
-    if (this.pointers_.size === 1) {
-      if (this.panning_) this.pan_(dx, dy);
-      else this.turn_(dx, dy);
-    } else if (this.pointers_.size === 2) {
-      const other = [...this.pointers_].find(([id]) => id !== e.pointerId)![1];
-      const before = last.distanceTo(other), after = Math.hypot(e.clientX - other.x, e.clientY - other.y);
-      this.pan_(dx / 2, dy / 2);
-      if (before > 10 && after > 10) this.zoom_(before / after, this.place_of_({ clientX: (e.clientX + other.x) / 2, clientY: (e.clientY + other.y) / 2 }));
-    }
-    last.set(e.clientX, e.clientY);
-    this.on_change();
-  }
-
-  private release_(e: PointerEvent): void {
-    const was = this.pointers_.get(e.pointerId);
-    this.pointers_.delete(e.pointerId);
-    if (!was || e.type !== "pointerup" || this.moved_px_ > 8 || this.pointers_.size) return;
-    const again = e.timeStamp - this.last_tap_.at < 350 && this.last_tap_.place.distanceTo(was) < 24;
-    this.last_tap_ = { at: again ? 0 : e.timeStamp, place: was.clone() };
-    if (again) this.turn_around_(this.place_of_(e));
-  }
-
-  /// A double click or tap: what is there becomes the point to turn around, seen from a little nearer.
-  private turn_around_(at: Vector2): void {
-    const point = this.pick(at);
-    if (!point) return;
-    this.take_over_();
-    this.set_mode("orbit");
-    this.goal_.distance = Math.max(0.6 * this.camera_.position.distanceTo(point), 0.05 * this.radius_);
-    this.goal_.pivot.copy(point);
-    this.on_change();
-  }
-
-  private wheel_(e: WheelEvent): void {
-    e.preventDefault();
-    const lines = e.deltaMode === 1 ? 16 : e.deltaMode === 2 ? 400 : 1;
-    const push = Math.max(-240, Math.min(240, e.deltaY * lines));
-    if (this.mode === "fly" && !e.ctrlKey) this.pace_ = Math.min(8, Math.max(0.05, this.pace_ * Math.exp(-push * 0.0015)));
-    else this.zoom_(Math.exp(push * (e.ctrlKey ? 0.008 : 0.0015)), this.place_of_(e));
-    this.on_change();
-  }
-
-  private key_(e: KeyboardEvent, down: boolean): void {
-    if (e.code === "ShiftLeft" || e.code === "ShiftRight") {
-      if (down) this.pressed_.add(e.code);
-      else this.pressed_.delete(e.code);
-      return;
-    }
-    if (!keys_of_travel.has(e.code)) return;
-    const typing = e.target instanceof HTMLElement && e.target.closest("input, select, textarea, [role=radiogroup], dialog") !== null;
-    if (!down) this.pressed_.delete(e.code);
-    else if (!typing && !e.ctrlKey && !e.metaKey && !e.altKey) {
-      this.pressed_.add(e.code);
-      e.preventDefault();
-      this.on_change();
-    }
-  }
-
-  /// Keys are held down: frames must go on.
-  get busy(): boolean {
-    return [...this.pressed_].some((c) => keys_of_travel.has(c));
   }
 }

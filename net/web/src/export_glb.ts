@@ -1,6 +1,7 @@
 // Binary glTF 2.0. glTF is y-up and its vertex colours are linear, so the node turns the map upright and colours become 16-bit linear.
+// They hold the room's light already: the material is unlit, so that readers do not light them again.
 
-import type { whole_mesh } from "./export_mesh";
+import type { mesh_facts, whole_mesh } from "./export_mesh";
 
 const float = 5126, unsigned_short = 5123, unsigned_int = 5125;
 const array_buffer = 34962, element_array_buffer = 34963;
@@ -12,7 +13,7 @@ const linear_of = Uint16Array.from({ length: 256 }, (_, byte) => {
 });
 
 /// `upright` is the rotation (quaternion x y z w) from the map to y-up.
-export function to_glb(mesh: whole_mesh, upright: [number, number, number, number], generator: string): Blob {
+export function to_glb(mesh: whole_mesh, upright: [number, number, number, number], about: mesh_facts): Blob {
   const vertices = mesh.positions.length / 3;
   const colours = new Uint16Array(4 * vertices);
   for (let v = 0; v < vertices; v++) {
@@ -33,15 +34,16 @@ export function to_glb(mesh: whole_mesh, upright: [number, number, number, numbe
   });
   const empty = vertices === 0;
   const json = {
-    asset: { version: "2.0", generator },
+    asset: { version: "2.0", generator: about.generator },
     scene: 0,
     scenes: [{ nodes: empty ? [] : [0] }],
     ...(empty
       ? {}
       : {
-          nodes: [{ name: "map", mesh: 0, rotation: upright }],
+          extensionsUsed: ["KHR_materials_unlit"],
+          nodes: [{ name: "map", mesh: 0, rotation: upright, extras: { unit: "metre", voxel_m: about.voxel_m, epoch: about.epoch } }],
           meshes: [{ name: "map", primitives: [{ attributes: { POSITION: 0, NORMAL: 1, COLOR_0: 2 }, indices: 3, material: 0, mode: 4 }] }],
-          materials: [{ name: "surface", pbrMetallicRoughness: { metallicFactor: 0, roughnessFactor: 1 } }],
+          materials: [{ name: "surface", pbrMetallicRoughness: { metallicFactor: 0, roughnessFactor: 1 }, doubleSided: false, extensions: { KHR_materials_unlit: {} } }],
           accessors: [
             { bufferView: 0, componentType: float, count: vertices, type: "VEC3", min: low, max: high },
             { bufferView: 1, componentType: float, count: vertices, type: "VEC3" },

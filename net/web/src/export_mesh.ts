@@ -10,6 +10,13 @@ export interface whole_mesh {
   indices: Uint32Array<ArrayBuffer>;
 }
 
+/// What a file says of the map that it holds.
+export interface mesh_facts {
+  generator: string;
+  epoch: string;
+  voxel_m: number;
+}
+
 /// Joins regions. `quantum_m` turns their integer positions to metres.
 export function join_regions(regions: Iterable<shaped_mesh>, quantum_m: number): whole_mesh {
   const list = [...regions];

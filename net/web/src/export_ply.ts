@@ -1,13 +1,14 @@
-// Binary little-endian PLY: position, normal, sRGB colour; world coordinates in metres.
+// Binary little-endian PLY: position, normal, sRGB colour; the map's own axes, in metres. PLY has no word for which axis is up.
 
-import type { whole_mesh } from "./export_mesh";
+import type { mesh_facts, whole_mesh } from "./export_mesh";
 
-export function to_ply(mesh: whole_mesh, comment = ""): Blob {
+export function to_ply(mesh: whole_mesh, about?: mesh_facts): Blob {
   const vertices = mesh.positions.length / 3, triangles = mesh.indices.length / 3;
-  const note = comment.replace(/[^\x20-\x7e]/g, " ");
+  const plain = (text: string): string => text.replace(/[^\x20-\x7e]/g, " ");
+  const notes = about ? [about.generator, "unit metre", "colours sRGB", `voxel_m ${about.voxel_m}`, `epoch ${about.epoch}`] : [];
   const head =
     "ply\nformat binary_little_endian 1.0\n" +
-    (note ? `comment ${note}\n` : "") +
+    notes.map((n) => `comment ${plain(n)}\n`).join("") +
     `element vertex ${vertices}\n` +
     ["x", "y", "z", "nx", "ny", "nz"].map((p) => `property float ${p}\n`).join("") +
     ["red", "green", "blue"].map((p) => `property uchar ${p}\n`).join("") +

@@ -1,6 +1,7 @@
 // A faint grid below the map that gives scale: lines one metre (or 0.1, 10, ... of the map's units) apart, fading outwards.
 
-import { GLSL3, Mesh, PlaneGeometry, ShaderMaterial } from "three";
+import { Color, GLSL3, Mesh, PlaneGeometry, ShaderMaterial } from "three";
+import { style_colour } from "./theme";
 
 const vertex = /* glsl */ `
 out vec2 v_place;
@@ -15,6 +16,7 @@ precision highp float;
 in vec2 v_place;
 uniform float u_reach;
 uniform float u_step;
+uniform vec3 u_colour;
 layout(location = 0) out highp vec4 pixel;
 float line(vec2 p, float gap) {
   vec2 q = p / gap, w = fwidth(q);
@@ -25,7 +27,7 @@ float line(vec2 p, float gap) {
 void main() {
   float fade = 1.0 - smoothstep(0.25, 1.0, length(v_place) / u_reach);
   float strength = max(0.16 * line(v_place, u_step), 0.3 * line(v_place, 10.0 * u_step));
-  pixel = vec4(0.55, 0.66, 0.78, strength * fade);
+  pixel = vec4(u_colour, strength * fade);
 }`;
 
 export class ground_grid {
@@ -36,12 +38,16 @@ export class ground_grid {
     const plane = new PlaneGeometry(2, 2).rotateX(-Math.PI / 2);
     const material = new ShaderMaterial({
       glslVersion: GLSL3, vertexShader: vertex, fragmentShader: fragment, transparent: true, depthWrite: false, side: 2,
-      uniforms: { u_reach: { value: 10 }, u_step: { value: 1 } },
+      uniforms: { u_reach: { value: 10 }, u_step: { value: 1 }, u_colour: { value: new Color() } },
     });
     this.mesh = new Mesh(plane, material);
     this.mesh.renderOrder = 1;
     this.mesh.frustumCulled = false;
     this.mesh.visible = false;
+  }
+
+  restyle(): void {
+    (this.mesh.material.uniforms["u_colour"].value as Color).copy(style_colour("--grid"));
   }
 
   /// Lies under a scene of `radius_m` around (x, z), at height y.

@@ -1,15 +1,28 @@
-// Which way is up in the map: SLAM's world is often its first camera's frame, so it is asked from the cameras.
+// Which way is up in the map: SLAM's world is often its first camera's frame, so it is asked from the cameras. docs/protocol.md,
+// "Orientation", has the rule; the service's files follow it too.
 
 export type vector = [number, number, number];
 export type up_choice = "auto" | "+x" | "-x" | "+y" | "-y" | "+z" | "-z";
 export const up_choices: up_choice[] = ["auto", "-y", "+y", "+z", "-z", "+x", "-x"];
 
-/// Within this angle of an axis of the map, the axis itself is taken.
-const snap_cosine = Math.cos((6 * Math.PI) / 180);
-
-const dot = (a: vector, b: vector): number => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+export const dot = (a: vector, b: vector): number => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const scaled = (a: vector, s: number): vector => [a[0] * s, a[1] * s, a[2] * s];
-const unit = (a: vector): vector => scaled(a, 1 / (Math.hypot(...a) || 1));
+export const unit = (a: vector): vector => scaled(a, 1 / (Math.hypot(...a) || 1));
+
+/// A rotation as x y z w.
+export type quaternion = [number, number, number, number];
+
+/// The rotation that turns the map upright: a half turn about x, which is what a camera's frame (y down, z ahead) needs, and then the
+/// shortest arc from where that takes `up` to +y. Any other way to choose among the rotations that take `up` to +y would let the heading
+/// jump when `up` moves a little; this one does so only at up = +y, where the map is taken as it is. Saved files use the same rule.
+export function upright_of(up: vector): quaternion {
+  const [x, y, z] = unit(up);
+  const length = Math.hypot(1 - y, x, z);
+  return length < 1e-9 ? [0, 0, 0, 1] : [(1 - y) / length, x / length, 0, -z / length];
+}
+
+/// Angle between two directions, radians.
+export const angle_between = (a: vector, b: vector): number => Math.acos(Math.min(1, Math.max(-1, dot(unit(a), unit(b)))));
 
 export function axis_of(choice: Exclude<up_choice, "auto">): vector {
   const axis: vector = [0, 0, 0];
@@ -44,15 +57,8 @@ export class up_estimate {
   /// The estimated up direction; -y (a camera's own up) before there are cameras.
   get up(): vector {
     if (this.count_ <= 0 || Math.hypot(...this.up_) < 1e-9) return [0, -1, 0];
-    const mean = unit(this.up_);
-    const level = this.level_();
-    const best = level && Math.abs(dot(level, mean)) > 0.5 ? scaled(level, Math.sign(dot(level, mean))) : mean;
-    for (const name of up_choices) {
-      if (name === "auto") continue;
-      const axis = axis_of(name);
-      if (dot(axis, best) > snap_cosine) return axis;
-    }
-    return best;
+    const mean = unit(this.up_), level = this.level_();
+    return level && Math.abs(dot(level, mean)) > 0.5 ? scaled(level, Math.sign(dot(level, mean))) : mean;
   }
 
   /// The direction that x axes avoid, if they point in different enough directions to tell.

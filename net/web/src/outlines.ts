@@ -1,7 +1,8 @@
 // Boxes around the regions, drawn in one call; a box glows for a moment when its region was updated.
 
-import { GLSL3, InstancedBufferAttribute, InstancedBufferGeometry, BufferAttribute, LineSegments, ShaderMaterial } from "three";
+import { BufferAttribute, Color, GLSL3, InstancedBufferAttribute, InstancedBufferGeometry, LineSegments, ShaderMaterial } from "three";
 import { type region, region_text } from "./protocol";
+import { style_colour } from "./theme";
 
 const vertex = /* glsl */ `
 in vec4 place;
@@ -16,10 +17,11 @@ void main() {
 const fragment = /* glsl */ `
 precision highp float;
 in float v_glow;
+uniform vec3 u_calm;
+uniform vec3 u_fresh;
 layout(location = 0) out highp vec4 pixel;
 void main() {
-  vec3 calm = vec3(0.36, 0.47, 0.58), fresh = vec3(0.56, 0.93, 0.84);
-  pixel = vec4(mix(calm, fresh, v_glow), 0.34 + 0.6 * v_glow);
+  pixel = vec4(mix(u_calm, u_fresh, v_glow), 0.34 + 0.6 * v_glow);
 }`;
 
 function unit_box(): Float32Array<ArrayBuffer> {
@@ -52,7 +54,7 @@ export class region_outlines {
     geometry.instanceCount = 0;
     const material = new ShaderMaterial({
       glslVersion: GLSL3, vertexShader: vertex, fragmentShader: fragment, transparent: true, depthWrite: false,
-      uniforms: { u_edge: { value: 1 }, u_now: { value: 0 } },
+      uniforms: { u_edge: { value: 1 }, u_now: { value: 0 }, u_calm: { value: new Color() }, u_fresh: { value: new Color() } },
     });
     this.lines = new LineSegments(geometry, material);
     this.lines.frustumCulled = false;
@@ -62,6 +64,12 @@ export class region_outlines {
       material.uniformsNeedUpdate = true;
     };
     this.share_();
+  }
+
+  restyle(): void {
+    const u = this.lines.material.uniforms;
+    (u["u_calm"].value as Color).copy(style_colour("--outline"));
+    (u["u_fresh"].value as Color).copy(style_colour("--outline-fresh"));
   }
 
   /// Edge of a region in metres.

@@ -59,6 +59,8 @@ export interface stats {
   viewers: number;
   pending: number;
   set_aside: number;
+  /// What the service is short of, in words; empty if nothing is.
+  shortage: string;
   time_ns: bigint;
 }
 
@@ -203,6 +205,7 @@ export function parse_talk(frame: string): talk {
         viewers: number(o, "viewers", type, 0),
         pending: number(o, "pending", type, 0),
         set_aside: number(o, "set_aside", type, 0),
+        shortage: typeof o["shortage"] === "string" ? o["shortage"] : "",
         time_ns: wide(o, "time_ns", type),
       };
     case "error":

@@ -1,18 +1,21 @@
 // The picture: renderer, camera, and the turned and scaled spaces that things lie in. World space is y-up.
 
-import { Box3, Group, Matrix4, PerspectiveCamera, Quaternion, Raycaster, Scene, Sphere, Vector2, Vector3, WebGLRenderer } from "three";
+import { Box3, Group, Matrix4, PerspectiveCamera, Quaternion, Raycaster, Scene, Sphere, type Vector2, Vector3, WebGLRenderer } from "three";
+import { backdrop } from "./backdrop";
 import { camera_path } from "./camera_path";
-import type { camera_set } from "./cameras";
-import type { followed } from "./controls";
+import type { outlook } from "./controls";
 import { ground_grid } from "./ground";
-import type { vector } from "./orientation";
+import { upright_of, type vector } from "./orientation";
 import { region_outlines } from "./outlines";
-import { surfaces } from "./surfaces";
+import { type surface_hit, surfaces } from "./surfaces";
+import { on_theme } from "./theme";
 
 /// This browser cannot draw; the message says what to do.
 export class no_webgl extends Error {
   override name = "no_webgl";
 }
+
+const everything = (): Box3 => new Box3(new Vector3().setScalar(-1e30), new Vector3().setScalar(1e30));
 
 export class map_scene {
   readonly camera = new PerspectiveCamera(55, 1, 0.05, 100);
@@ -26,26 +29,33 @@ export class map_scene {
   on_context: (there: boolean) => void = () => {};
   private renderer_: WebGLRenderer;
   private scene_ = new Scene();
+  private backdrop_ = new backdrop();
   /// Turns the map's frame upright; holds everything that is in the map's frame.
   private upright_ = new Group();
   private quantum_m_ = 1;
   private grid_shown_ = true;
   private ground_key_ = "";
+  private clip_ = everything();
 
   constructor(canvas: HTMLCanvasElement) {
     this.canvas = canvas;
     try {
-      this.renderer_ = new WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: "high-performance" });
+      this.renderer_ = new WebGLRenderer({ canvas, antialias: true, alpha: false, powerPreference: "high-performance" });
     } catch (error) {
       throw new no_webgl(error instanceof Error ? error.message : String(error));
     }
-    this.renderer_.setClearColor(0, 0);
     this.renderer_.info.autoReset = false;
     this.upright_.add(this.surfaces.group, this.outlines.lines, this.path.group);
-    this.scene_.add(this.upright_, this.ground.mesh);
+    this.scene_.add(this.backdrop_.mesh, this.upright_, this.ground.mesh);
+    this.see_samples_();
     canvas.addEventListener("webglcontextlost", () => this.on_context(false));
-    canvas.addEventListener("webglcontextrestored", () => this.on_context(true));
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.see_samples_();
+      this.on_context(true);
+    });
     new ResizeObserver(() => this.resize_()).observe(canvas.parentElement ?? canvas);
+    on_theme(() => this.restyle_());
+    this.restyle_();
     this.resize_();
   }
 
@@ -54,17 +64,27 @@ export class map_scene {
     this.surfaces.set_quantum(quantum_m);
   }
 
-  /// Turns the map so that `up` (map frame) points up; true if that changed anything.
-  set_up(up: vector): boolean {
-    const turn = new Quaternion().setFromUnitVectors(new Vector3(...up).normalize(), new Vector3(0, 1, 0));
-    if (turn.angleTo(this.upright_.quaternion) < 1e-4) return false;
-    this.upright_.quaternion.copy(turn);
+  /// Turns the map so that `up` (map frame) points up. Gives the turn that this made in world space, or undefined if it changed nothing.
+  set_up(up: vector): Quaternion | undefined {
+    const next = new Quaternion(...upright_of(up));
+    if (next.angleTo(this.upright_.quaternion) < 1e-4) return undefined;
+    const turn = next.clone().multiply(this.upright_.quaternion.clone().invert());
+    this.upright_.quaternion.copy(next);
     this.upright_.updateMatrixWorld(true);
-    return true;
+    return turn;
   }
 
   get upright(): Quaternion {
     return this.upright_.quaternion;
+  }
+
+  /// From the map's frame to world space, and back. Both frames have the same origin.
+  to_world(v: vector): Vector3 {
+    return new Vector3(...v).applyQuaternion(this.upright_.quaternion);
+  }
+
+  to_map(v: Vector3): vector {
+    return v.clone().applyQuaternion(this.upright_.quaternion.clone().invert()).toArray();
   }
 
   /// What is shown, as a box in world space; empty without regions.
@@ -78,33 +98,52 @@ export class map_scene {
     return box.isEmpty() ? undefined : box.getBoundingSphere(new Sphere());
   }
 
+  /// About `most` points of the surfaces that are not clipped away, in world space (x y z each).
+  world_points(most: number): Float32Array {
+    const points = this.surfaces.sample(most), v = new Vector3();
+    let kept = 0;
+    for (let i = 0; i < points.length; i += 3) {
+      v.set(points[i], points[i + 1], points[i + 2]).multiplyScalar(this.quantum_m_).applyQuaternion(this.upright_.quaternion);
+      if (!this.clip_.containsPoint(v)) continue;
+      points.set([v.x, v.y, v.z], kept);
+      kept += 3;
+    }
+    return points.subarray(0, kept);
+  }
+
   show_grid(on: boolean): void {
     this.grid_shown_ = on;
     this.ground_key_ = "";
   }
 
-  /// The newest camera in world space.
-  leader(cameras: camera_set): followed | undefined {
-    const p = cameras.newest?.pose;
-    if (!p) return undefined;
-    return {
-      position: new Vector3(p[3], p[7], p[11]).applyQuaternion(this.upright_.quaternion),
-      forward: new Vector3(p[2], p[6], p[10]).normalize().applyQuaternion(this.upright_.quaternion),
-    };
+  /// Draws only what is inside a box (world space); everything, without one.
+  set_clip(box: Box3 | undefined): void {
+    this.clip_ = box ?? everything();
+    this.surfaces.material.set_clip(this.clip_.min, this.clip_.max);
+  }
+
+  /// A camera (world_from_camera, row-major, map frame) in world space.
+  outlook_of(pose: Float64Array): outlook {
+    return { position: this.to_world([pose[3], pose[7], pose[11]]), forward: this.to_world([pose[2], pose[6], pose[10]]).normalize() };
   }
 
   /// The viewer's own eye in the map's frame, as the service wants it.
   eye_in_map(): { position: vector; direction: vector } {
-    const back = this.upright_.quaternion.clone().invert();
-    const position = this.camera.position.clone().applyQuaternion(back);
-    const direction = this.camera.getWorldDirection(new Vector3()).applyQuaternion(back);
-    return { position: position.toArray(), direction: direction.toArray() };
+    return { position: this.to_map(this.camera.position), direction: this.to_map(this.camera.getWorldDirection(new Vector3())) };
   }
 
-  pick(at: Vector2): Vector3 | undefined {
+  pick(at: Vector2): surface_hit | undefined {
     const ray = new Raycaster();
     ray.setFromCamera(at, this.camera);
-    return this.surfaces.pick(ray);
+    return this.surfaces.pick(ray, (p) => this.clip_.containsPoint(p));
+  }
+
+  /// Where a place of world space is on the canvas, in pixels; undefined if it is behind the eye.
+  on_screen(place: Vector3): { x: number; y: number } | undefined {
+    const p = place.clone().applyMatrix4(this.camera.matrixWorldInverse);
+    if (p.z > -this.camera.near) return undefined;
+    p.applyMatrix4(this.camera.projectionMatrix);
+    return { x: ((p.x + 1) / 2) * this.canvas.clientWidth, y: ((1 - p.y) / 2) * this.canvas.clientHeight };
   }
 
   draw(): void {
@@ -122,6 +161,19 @@ export class map_scene {
   set_pixel_ratio(ratio: number): void {
     this.renderer_.setPixelRatio(ratio);
     this.resize_();
+  }
+
+  private restyle_(): void {
+    this.backdrop_.restyle();
+    this.ground.restyle();
+    this.outlines.restyle();
+    this.path.restyle();
+    this.on_resize();
+  }
+
+  private see_samples_(): void {
+    const gl = this.renderer_.getContext();
+    this.surfaces.material.set_pattern(Number(gl.getParameter(gl.SAMPLES)) < 2);
   }
 
   private settle_ground_(): void {

@@ -2,7 +2,7 @@
 
 import { type up_choice, up_choices } from "./orientation";
 
-export const shadings = ["colour", "photo", "clay", "normals", "region", "age"] as const;
+export const shadings = ["colour", "photo", "clay", "normals", "region", "age", "height"] as const;
 export type shading = (typeof shadings)[number];
 export const bandwidths = [0, 1_000_000, 5_000_000, 20_000_000] as const;
 
@@ -19,9 +19,9 @@ export interface settings {
 }
 
 const defaults: settings = {
-  shading: "colour", outlines: false, path: true, backfaces: false, grid: true, up: "auto", max_bits_per_s: 0, panel: true, counters: true,
+  shading: "colour", outlines: false, path: true, backfaces: true, grid: true, up: "auto", max_bits_per_s: 0, panel: true, counters: true,
 };
-const place = "tessera.viewer";
+const place = "tessera.viewer.2";
 
 /// Reads what is stored; anything that is not a known value becomes the default. On a `small` screen the panel starts closed.
 export function load_settings(small = false): settings {

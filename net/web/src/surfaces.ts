@@ -1,6 +1,6 @@
 // The regions on screen: one mesh each, swapped whole, disposed when replaced.
 
-import { Box3, BufferAttribute, BufferGeometry, Color, Group, Mesh, type Raycaster, Sphere, Vector3 } from "three";
+import { Box3, BufferAttribute, BufferGeometry, Color, DoubleSide, FrontSide, Group, Mesh, type Raycaster, Sphere, Vector3 } from "three";
 import type { border_update } from "./border_table";
 import { type region, region_text } from "./protocol";
 import { place_hash, type shaped_mesh } from "./shaping";
@@ -14,6 +14,15 @@ interface surface {
   shaped: shaped_mesh;
   colour: Vector3;
   /// When the newest keyframe in it was received, the service's clock, milliseconds.
+  received_ms: number;
+}
+
+/// A point of a surface, and whose it is.
+export interface surface_hit {
+  /// World space.
+  point: Vector3;
+  region: region;
+  version: string;
   received_ms: number;
 }
 
@@ -66,6 +75,7 @@ export class surfaces {
     const mesh = new Mesh(geometry, this.material);
     const s: surface = { region: at, version, mesh, shaped, colour: region_colour(at), received_ms };
     mesh.matrixAutoUpdate = false;
+    mesh.userData["surface"] = s;
     mesh.onBeforeRender = () => this.material.set_region(s.colour, Math.max(0, (this.since_ms(s.received_ms) ?? 0) / 1000));
     this.group.add(mesh);
     this.list_.set(region_text(at), s);
@@ -112,9 +122,31 @@ export class surfaces {
     for (const s of this.list_.values()) yield s.shaped;
   }
 
-  /// The nearest point of a surface on a ray, in world space.
-  pick(ray: Raycaster): Vector3 | undefined {
-    return ray.intersectObject(this.group, true)[0]?.point;
+  /// About `most` of the vertices, evenly taken, in units of the grid (x y z each).
+  sample(most: number): Float32Array {
+    const stride = Math.max(1, Math.ceil(this.vertices / most));
+    const out = new Float32Array(3 * Math.ceil(this.vertices / stride));
+    let at = 0, next = 0;
+    for (const s of this.list_.values()) {
+      const p = s.shaped.positions, count = p.length / 3;
+      for (; next < count; next += stride, at += 3) out.set(p.subarray(3 * next, 3 * next + 3), at);
+      next -= count;
+    }
+    return out.subarray(0, at);
+  }
+
+  /// The nearest point of a surface on a ray that `seen` lets through: of a front if there is one, since backs are only veils.
+  pick(ray: Raycaster, seen: (world: Vector3) => boolean): surface_hit | undefined {
+    const drawn = this.material.side;
+    for (const side of drawn === FrontSide ? [FrontSide] : [FrontSide, DoubleSide]) {
+      this.material.side = side;
+      const hit = ray.intersectObject(this.group, true).find((h) => seen(h.point));
+      this.material.side = drawn;
+      if (!hit) continue;
+      const s = hit.object.userData["surface"] as surface;
+      return { point: hit.point, region: s.region, version: s.version, received_ms: s.received_ms };
+    }
+    return undefined;
   }
 
   private count_(s: surface, sign: 1 | -1): void {

@@ -1,221 +1,243 @@
-// The viewer page: joins the connection, the pipeline, the scene and the panels.
+// The viewer page: joins the stream, the scene, the view and the panels.
 
+import { Box3, type Quaternion, Vector2, Vector3 } from "three";
+import { action_list } from "./actions";
 import { camera_set } from "./cameras";
-import { clock_offset, ms_of, now_ms } from "./clock";
-import { connection, type connection_state, service_address_of } from "./connection";
-import { travel_controls } from "./controls";
-import { mesh_decoder } from "./decoder";
-import { to_glb } from "./export_glb";
-import { join_regions } from "./export_mesh";
-import { to_ply } from "./export_ply";
-import { as_held, ledger } from "./ledger";
-import { percentile_meter, rate_meter } from "./meter";
-import { axis_of, type vector } from "./orientation";
+import { now_ms } from "./clock";
+import { type connection_state, service_address_of } from "./connection";
+import { type outlook, travel_controls } from "./controls";
+import type { insets } from "./framing";
+import { gestures } from "./gestures";
+import { inspection } from "./inspection";
+import { level } from "./level";
+import { kept_address } from "./page_state";
 import { pixel_ratio } from "./pixel_ratio";
-import { pipeline, type pipeline_parts, type ready_patch } from "./pipeline";
-import { ack_frame, type held_patch, type hello, type patch, type stats, type talk, view_frame } from "./protocol";
 import { map_scene, no_webgl } from "./scene";
-import { load_settings, save_settings, type settings, shadings } from "./settings";
-import type { shaper_answer } from "./shaper.worker";
+import { load_settings, save_settings, type settings } from "./settings";
+import { save_mesh, save_picture } from "./saving";
+import { map_stream } from "./stream";
+import { style_colour } from "./theme";
 import { counters_panel } from "./ui/counters";
-import { h } from "./ui/dom";
+import { type box, cut_panel } from "./ui/cut_panel";
+import { h, icon, icons } from "./ui/dom";
 import { help_sheet } from "./ui/help";
-import { age_legend } from "./ui/legend";
+import { info_card } from "./ui/info_card";
+import { legend } from "./ui/legend";
+import { marks_overlay } from "./ui/marks";
 import { notice_area, toasts } from "./ui/notice";
-import { type tool, toolbar } from "./ui/toolbar";
+import { stick } from "./ui/stick";
+import { toolbar } from "./ui/toolbar";
 import { view_panel } from "./ui/view_panel";
-import { type frame_budget, upload_queue } from "./uploads";
-import { empty_notice, lost_webgl_notice, no_decoder_notice, no_webgl_notice, waiting_notice } from "./words";
+import { viewer_actions } from "./viewer_actions";
+import { empty_notice, lost_webgl_notice, no_decoder_notice, no_webgl_notice, shortage_notice, waiting_notice } from "./words";
 import "./style.css";
 
-/// What a frame of a 60th of a second takes on; a longer one takes on more, so that slow screens do not fall behind.
-const budget_of = (frame_s: number): frame_budget => {
-  const frames = Math.min(8, Math.max(1, frame_s * 60));
-  return { patches: Math.round(6 * frames), bytes: frames * (3 << 20), ms: 4 * frames };
-};
-const view_every_ms = 250;
+const narrow = matchMedia("(max-width: 720px)");
+const fingers = matchMedia("(pointer: coarse)");
+/// A new upright is taken while the user looks only if it differs by so much, and no hand is on the view.
+const worth_turning = (2 * Math.PI) / 180;
+const hands_off_ms = 1500;
+const framed_points = 6000;
 
-function shaper_parts(): pipeline_parts["shaper"] {
-  const worker = new Worker(new URL("./shaper.worker.ts", import.meta.url), { type: "module" });
-  return {
-    post: (request, moved) => worker.postMessage(request, moved),
-    on_answer: (listener) => (worker.onmessage = (e: MessageEvent<shaper_answer>) => listener(e.data)),
-  };
-}
-
-class viewer {
-  private settings_ = load_settings(matchMedia("(max-width: 720px)").matches);
+export class viewer {
+  readonly settings = load_settings(narrow.matches);
+  readonly toasts = new toasts();
+  readonly inspection: inspection;
+  readonly controls: travel_controls;
+  readonly stream: map_stream;
+  readonly cameras = new camera_set();
+  readonly help: help_sheet;
   private address_ = service_address_of(new URL(location.href));
-  private ledger_ = new ledger();
-  private cameras_ = new camera_set();
-  private clock_ = new clock_offset();
-  private uploads_ = new upload_queue();
-  private received_ = new rate_meter();
-  private latency_ = new percentile_meter();
-  private pipeline_: pipeline;
-  private connection_: connection;
-  private controls_: travel_controls;
-  private hello_: hello | undefined;
-  private stats_: stats | undefined;
+  private gestures_: gestures;
+  private level_: level;
+  private actions_: action_list;
+  private kept_ = new kept_address();
   private state_: connection_state = { name: "connecting" };
-  /// Service time at which this stream began: latency is told only of keyframes received after that.
-  private live_since_ns_ = 0n;
-  private acks_: held_patch[] = [];
   private dirty_ = true;
   private pixels_ = new pixel_ratio(devicePixelRatio);
   private frames_: number[] = [];
   private worst_frame_ms_ = 0;
   private last_frame_ms_ = 0;
-  private last_view_ms_ = 0;
-  private last_view_ = "";
-  private failures_ = 0;
-  private decoder_missing_ = false;
   private context_lost_ = false;
-  private bare_ = false;
-  private fitted_radius_ = 0;
+  private framed_radius_ = 0;
+  private faced_ = false;
+  private heights_: [number, number] = [0, 1];
+  private cut_: Box3 | undefined;
 
   private status_text_ = h("span", {}, "Connecting");
   private status_ = h("div", { class: "panel status" }, h("span", { class: "brand" }, "Tessera"), h("span", { class: "dot" }), this.status_text_);
   private counters_ = new counters_panel();
   private notices_ = new notice_area();
-  private toasts_ = new toasts();
-  private help_ = new help_sheet();
-  private legend_ = age_legend();
+  private legend_ = new legend();
+  private marks_ = new marks_overlay();
+  private card_ = new info_card(() => this.inspection.clear());
+  private cut_panel_ = new cut_panel((c) => this.set_cut_(c), () => this.do("cut"));
+  private stick_ = new stick((p) => {
+    this.gestures_.stick = p;
+    this.dirty_ = true;
+  });
   private panel_: view_panel;
   private tools_: toolbar;
 
   constructor(
-    private readonly scene_: map_scene,
+    readonly scene: map_scene,
     private readonly root_: HTMLElement,
   ) {
-    this.panel_ = new view_panel(this.settings_, {
-      changed: (name) => this.apply_(name),
-      save: (format) => void this.save_(format),
-      close: () => this.use_("panel"),
+    this.controls = new travel_controls(scene.camera, scene.canvas);
+    this.gestures_ = new gestures(this.controls, scene.canvas);
+    this.level_ = new level(this.cameras, scene.surfaces);
+    this.inspection = new inspection({
+      scene, cameras: this.cameras, marks: this.marks_,
+      since_ms: (ms) => this.stream.clock.since_ms(ms, now_ms()),
+      show: (card) => this.card_.show(card),
+      look_through: (c) => this.controls.stand(scene.outlook_of(c.pose)),
+      path_shown: () => this.settings.path,
+      changed: () => (this.dirty_ = true),
     });
-    this.tools_ = new toolbar((t) => this.use_(t), `console${location.search}`);
-    root_.append(this.status_, this.tools_.element, this.counters_.element, this.panel_.element, this.legend_, this.notices_.element, this.toasts_.element, this.help_.element);
+    this.actions_ = new action_list(viewer_actions(this));
+    this.actions_.on_done = () => this.reflect_();
+    const console_address = `console${location.search}`;
+    this.panel_ = new view_panel(this.settings, this.actions_, (name) => this.changed(name), console_address);
+    this.tools_ = new toolbar(this.actions_, console_address);
+    this.help = new help_sheet(this.actions_);
+    const unbare = h("button", { class: "panel unbare", title: "Show the panels (Esc)", set: { type: "button", "aria-label": "Show the panels" }, on: { click: () => this.do("bare") } }, icon(icons.sliders));
+    root_.append(this.marks_.element, this.status_, this.tools_.element, this.counters_.element, this.panel_.element, this.legend_.element, this.cut_panel_.element, this.card_.element,
+      this.stick_.element, this.notices_.element, this.toasts.element, this.help.element, unbare);
 
-    this.controls_ = new travel_controls(scene_.camera, scene_.canvas);
-    this.controls_.on_change = () => this.moved_();
-    this.controls_.pick = (at) => scene_.pick(at);
-    scene_.on_resize = () => (this.dirty_ = true);
-    scene_.surfaces.since_ms = (service_ms) => this.clock_.since_ms(service_ms, now_ms());
-    scene_.set_pixel_ratio(this.pixels_.value);
-    scene_.on_context = (there) => {
+    this.controls.on_change = () => (this.dirty_ = true);
+    this.gestures_.on_tap = (at, px) => this.inspection.tap(at, px, fingers.matches);
+    this.gestures_.on_double_tap = (at) => {
+      const hit = this.inspection.tool === "none" ? scene.pick(at) : undefined;
+      if (hit) this.controls.turn_around(hit.point);
+    };
+    scene.canvas.addEventListener("pointermove", (e) => this.name_region_(e));
+    scene.on_resize = () => (this.dirty_ = true);
+    scene.surfaces.since_ms = (service_ms) => this.stream.clock.since_ms(service_ms, now_ms());
+    scene.set_pixel_ratio(this.pixels_.value);
+    scene.on_context = (there) => {
       this.context_lost_ = !there;
       this.dirty_ = true;
       this.tell_();
     };
-
-    this.pipeline_ = new pipeline(
-      { decoder: new mesh_decoder(), shaper: shaper_parts() },
-      {
-        superseded: (p) => this.acks_.push(as_held(p.region, p.version)),
-        ready: (r) => this.uploads_.add(r, { superseded: (old) => this.acks_.push(as_held(old.patch.region, old.patch.version)) }),
-        failed: (p, reason, missing) => this.failed_(p, reason, missing),
+    this.stream = new map_stream(this.address_, scene, this.cameras, {
+      state: (s) => {
+        this.state_ = s;
+        this.tell_();
       },
-    );
-    this.connection_ = new connection(this.address_, {
-      state: (s) => this.connected_(s),
-      hello: (m) => this.greet_(m),
-      talk: (m) => this.listen_(m),
-      patch: (p) => this.take_(p),
-      bad_frame: (reason) => this.toasts_.say(`A message from the service made no sense and was left out: ${reason}`, "bad", 8000),
-      received: (bytes) => this.received_.add(bytes, now_ms()),
-      have: () => ({ epoch: this.ledger_.epoch, have: this.ledger_.have() }),
+      map: (_h, another) => this.begin_(another),
+      cameras: () => this.dirty_ = true,
+      stats: () => this.tell_(),
+      complain: (words) => this.toasts.say(words, "bad", 8000),
     });
-    this.connection_.max_bits_per_s = this.settings_.max_bits_per_s;
-    for (const name of ["shading", "outlines", "path", "grid", "backfaces", "up", "panel", "counters"] as const) this.apply_(name);
-    window.addEventListener("keydown", (e) => this.key_(e));
+    this.stream.connection.max_bits_per_s = this.settings.max_bits_per_s;
+    this.take_address_();
+    for (const name of ["shading", "outlines", "path", "grid", "backfaces", "up", "panel", "counters"] as const) this.changed(name);
+    window.addEventListener("keydown", (e) => this.actions_.press(e) && e.preventDefault());
+    window.addEventListener("hashchange", () => this.take_address_());
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.connection_.retry_now();
+      if (!document.hidden) this.stream.connection.retry_now();
     });
-    window.addEventListener("online", () => this.connection_.retry_now());
-    this.connection_.start();
+    window.addEventListener("online", () => this.stream.connection.retry_now());
+    this.stream.connection.start();
     setInterval(() => this.count_(), 500);
     requestAnimationFrame((t) => this.frame_(t));
   }
 
-  // -- the stream
-
-  private connected_(s: connection_state): void {
-    this.state_ = s;
-    this.tell_();
+  /// Does what is named in the list of actions.
+  do(name: string): void {
+    this.actions_.run(name);
   }
 
-  private greet_(m: hello): void {
-    const first = this.hello_ === undefined;
-    if (this.ledger_.enter(m.epoch)) {
-      this.drop_map_();
-      this.toasts_.say("The service began a new map.");
+  // -- what actions do
+
+  /// Puts what is shown into view.
+  fit(): void {
+    this.controls.follow(false);
+    this.controls.frame(this.scene.world_points(framed_points), this.insets_());
+  }
+
+  /// The view that the page begins with: from behind the newest camera, looking its way, everything in view.
+  start_view(jump: boolean): void {
+    const leader = this.leader();
+    if (leader) this.controls.face(leader.forward, jump);
+    this.controls.frame(this.scene.world_points(framed_points), this.insets_(), jump);
+  }
+
+  leader(): outlook | undefined {
+    return this.cameras.newest && this.scene.outlook_of(this.cameras.newest.pose);
+  }
+
+  get bare(): boolean {
+    return this.root_.classList.contains("bare");
+  }
+
+  set_bare(on: boolean): void {
+    this.root_.classList.toggle("bare", on);
+  }
+
+  get cutting(): boolean {
+    return this.cut_ !== undefined;
+  }
+
+  /// Begins to cut, with everything still shown, or shows everything again.
+  cut(on: boolean): void {
+    const whole = this.scene.world_bounds();
+    if (on && whole.isEmpty()) this.toasts.say("There is nothing to cut yet.");
+    else this.apply_cut_(on ? whole.expandByScalar(1e-3) : undefined);
+  }
+
+  /// What a setting means, after it was changed.
+  changed(name: keyof settings): void {
+    const s = this.settings, scene = this.scene;
+    if (name === "shading") scene.surfaces.material.set_shading(s.shading);
+    else if (name === "outlines") scene.outlines.lines.visible = s.outlines;
+    else if (name === "path") scene.path.group.visible = s.path;
+    else if (name === "grid") scene.show_grid(s.grid);
+    else if (name === "backfaces") scene.surfaces.material.set_backfaces(s.backfaces);
+    else if (name === "up") this.orient_(true);
+    else if (name === "max_bits_per_s") {
+      this.stream.connection.max_bits_per_s = s.max_bits_per_s;
+      this.stream.connection.resubscribe();
+    } else if (name === "panel") this.panel_.element.classList.toggle("hidden", !s.panel);
+    else if (name === "counters") this.counters_.element.classList.toggle("hidden", !s.counters);
+    save_settings(s);
+    this.reflect_();
+  }
+
+  async save(format: "glb" | "ply"): Promise<void> {
+    if (!this.stream.hello || !this.scene.surfaces.size) {
+      this.toasts.say("There is nothing to save yet.");
+      return;
     }
-    this.hello_ = m;
-    this.live_since_ns_ = 0n;
-    this.stats_ = undefined;
-    this.acks_ = [];
-    this.last_view_ = "";
-    this.scene_.set_quantum(m.quantum_m);
-    this.scene_.outlines.set_edge(m.voxel_m * m.region_voxels);
-    if (!first) this.dirty_ = true;
+    this.toasts.say(`Writing ${format.toUpperCase()} …`, "calm", 2000);
+    await new Promise((done) => setTimeout(done, 50));
+    try {
+      this.toasts.say(save_mesh(this.scene, this.stream.hello, format));
+    } catch (error) {
+      this.toasts.say(`The map could not be saved: ${error instanceof Error ? error.message : String(error)}. Free memory, or use GET /v1/mesh.${format}.`, "bad", 10_000);
+    }
   }
 
-  private drop_map_(): void {
-    this.pipeline_.reset();
-    this.uploads_.clear();
-    this.scene_.surfaces.clear();
-    this.scene_.outlines.clear();
-    this.cameras_.clear();
-    this.acks_ = [];
-    this.fitted_radius_ = 0;
+  async picture(): Promise<void> {
+    try {
+      this.scene.draw();
+      await save_picture(this.scene.canvas, (to, scale) => this.marks_.paint(to, scale, (v) => this.scene.on_screen(v), `#${style_colour("--mark").convertSRGBToLinear().getHexString()}`));
+    } catch (error) {
+      this.toasts.say(`No picture: ${error instanceof Error ? error.message : String(error)}.`, "bad");
+    }
+  }
+
+  // -- the map
+
+  private begin_(another: boolean): void {
     this.dirty_ = true;
-  }
-
-  private listen_(m: talk): void {
-    if (m.type === "stats") {
-      if (this.live_since_ns_ === 0n) {
-        this.live_since_ns_ = m.time_ns;
-        this.clock_.clear();
-      }
-      this.clock_.add(m.time_ns, now_ms());
-      this.stats_ = m;
-      this.tell_();
-    } else if (m.type === "cameras") {
-      this.cameras_.take(m);
-      this.orient_();
-      this.dirty_ = true;
-    } else if (m.type === "error") this.toasts_.say(`The service says: ${m.message}`, "bad", 8000);
-  }
-
-  private take_(p: patch): void {
-    if (this.ledger_.receive(p)) this.pipeline_.push(p);
-    else this.acks_.push(as_held(p.region, p.version));
-  }
-
-  private failed_(p: patch, reason: string, missing: boolean): void {
-    this.ledger_.fail(p.key, p.version);
-    this.acks_.push(as_held(p.region, p.version));
-    this.failures_++;
-    if (missing) {
-      this.decoder_missing_ = true;
-      this.tell_();
-    } else this.toasts_.say(`Region ${p.region.join(", ")} could not be decoded and keeps its last shape: ${reason}`, "bad", 8000);
-  }
-
-  // -- frames
-
-  private show_(r: ready_patch, shown: patch[]): void {
-    const p = r.patch;
-    this.acks_.push(as_held(p.region, p.version));
-    if (!this.ledger_.show(p.key, p.version)) return;
-    if (r.shaped) {
-      this.scene_.surfaces.replace(p.region, p.version.toString(), r.shaped, ms_of(p.received_ns));
-      this.scene_.outlines.touch(p.region);
-      shown.push(p);
-    } else {
-      this.scene_.surfaces.remove(p.region);
-      this.scene_.outlines.remove(p.region);
-    }
+    if (!another) return;
+    this.toasts.say("The service began a new map.");
+    this.inspection.clear();
+    this.level_.clear();
+    this.apply_cut_(undefined);
+    this.framed_radius_ = 0;
+    this.faced_ = false;
   }
 
   private frame_(t: number): void {
@@ -225,239 +247,257 @@ class viewer {
     const ran_on = this.frames_.length > 0 && this.frames_[this.frames_.length - 1] === this.last_frame_ms_;
     if (ran_on) {
       this.worst_frame_ms_ = Math.max(this.worst_frame_ms_, t - this.last_frame_ms_);
-      if (this.pixels_.frame(t - this.last_frame_ms_)) this.scene_.set_pixel_ratio(this.pixels_.value);
+      if (this.pixels_.frame(t - this.last_frame_ms_)) this.scene.set_pixel_ratio(this.pixels_.value);
     }
     this.last_frame_ms_ = t;
 
-    const shown: patch[] = [];
-    const changed = this.uploads_.run(budget_of(dt_s), {
-      show: (r) => this.show_(r, shown),
-      update_border: (u) => this.scene_.surfaces.update_border(u),
-      superseded: () => {},
-    });
-    if (changed) this.refit_();
-    if (this.scene_.path.update(this.cameras_, this.frustum_size_(), performance.now())) this.dirty_ = true;
-    const moving = this.controls_.update(dt_s, this.scene_.leader(this.cameras_));
-    const ages = this.settings_.shading === "age" && this.scene_.surfaces.size > 0;
-    const glow = this.settings_.outlines && performance.now() / 1000 < this.scene_.outlines.glowing_until_s;
-    if (changed || moving || this.dirty_ || ages || glow || this.controls_.busy) {
+    const changed = this.stream.advance(dt_s);
+    if (changed) this.grown_();
+    if (this.scene.path.update(this.cameras, this.frustum_size_(), performance.now())) this.dirty_ = true;
+    const moving = this.controls.update(dt_s, this.leader());
+    const ages = this.settings.shading === "age" && this.scene.surfaces.size > 0;
+    const glow = this.settings.outlines && performance.now() / 1000 < this.scene.outlines.glowing_until_s;
+    if (changed || moving || this.dirty_ || ages || glow || this.gestures_.busy) {
       this.dirty_ = false;
-      this.scene_.draw();
+      this.scene.draw();
+      this.marks_.draw((v) => this.scene.on_screen(v));
       this.frames_.push(t);
     }
-    this.drawn_(shown);
-    this.look_();
-  }
-
-  /// After the frame: tells the service what is on screen, and takes the time.
-  private drawn_(shown: patch[]): void {
-    const now = now_ms();
-    for (const p of shown) {
-      const late_ms = this.clock_.since_ms(ms_of(p.received_ns), now);
-      if (this.live_since_ns_ > 0n && p.received_ns > this.live_since_ns_ && late_ms !== undefined) this.latency_.add(late_ms, now);
-    }
-    if (!this.acks_.length) return;
-    this.connection_.send(ack_frame(this.acks_));
-    this.acks_ = [];
-  }
-
-  private look_(): void {
-    const now = performance.now();
-    if (now - this.last_view_ms_ < view_every_ms) return;
-    const eye = this.scene_.eye_in_map();
-    const round = (v: vector): number[] => v.map((x) => Math.round(x * 1e4) / 1e4);
-    const frame = view_frame(round(eye.position), round(eye.direction));
-    if (frame === this.last_view_) return;
-    if (this.connection_.send(frame)) {
-      this.last_view_ms_ = now;
-      this.last_view_ = frame;
-    }
+    this.stream.drawn();
   }
 
   // -- view
 
   private frustum_size_(): number {
-    const voxel = this.hello_?.voxel_m ?? 0.05;
-    const radius = this.scene_.world_sphere()?.radius ?? 10 * voxel;
-    return Math.max(4 * voxel, 0.07 * radius);
+    const voxel = this.stream.hello?.voxel_m ?? 0.05;
+    const radius = this.scene.world_sphere()?.radius ?? 10 * voxel;
+    return Math.max(4 * voxel, 0.06 * radius);
   }
 
-  private orient_(): void {
-    const up = this.settings_.up === "auto" ? this.cameras_.up.up : axis_of(this.settings_.up);
-    if (!this.scene_.set_up(up)) return;
-    this.fitted_radius_ = 0;
-    this.refit_();
+  /// Turns the map upright. While the user looks, only for a difference that is worth it; the eye turns with the map, so that his view stays.
+  private orient_(now = false): void {
+    const held = this.controls.touched;
+    const before = this.scene.upright.clone();
+    if (held && !now && this.gestures_.idle_ms(performance.now()) < hands_off_ms) return;
+    const up = this.level_.up(this.settings.up);
+    const turn = this.scene.set_up(up);
+    if (!turn) return;
+    if (held && !now && this.scene.upright.angleTo(before) < worth_turning) {
+      this.scene.upright.copy(before);
+      this.scene.surfaces.group.parent?.updateMatrixWorld(true);
+      return;
+    }
+    this.turned_(turn);
+  }
+
+  private turned_(turn: Quaternion): void {
+    const kept = this.kept_.restored;
+    if (kept) this.controls.set_view(this.outlook_of_(kept.eye, kept.forward, kept.distance), kept.mode);
+    else this.controls.turn_with(turn);
+    if (this.cut_) this.apply_cut_(undefined);
+    this.inspection.mark_();
+    this.framed_radius_ = 0;
     this.dirty_ = true;
+  }
+
+  private outlook_of_(eye: [number, number, number], forward: [number, number, number], distance: number): outlook & { distance: number } {
+    return { position: this.scene.to_world(eye), forward: this.scene.to_world(forward), distance };
+  }
+
+  private grown_(): void {
+    const sphere = this.scene.world_sphere();
+    if (!sphere) return;
+    this.controls.set_radius(sphere.radius);
+    if (!this.controls.touched) this.refit_(sphere.radius);
   }
 
   /// Until the user takes over, the whole map stays in view as it grows.
-  private refit_(): void {
-    const sphere = this.scene_.world_sphere();
-    if (!sphere) return;
-    this.controls_.set_radius(sphere.radius);
-    if (this.controls_.touched) return;
-    if (sphere.radius < this.fitted_radius_ * 1.04 && sphere.radius > this.fitted_radius_ * 0.7) return;
-    this.controls_.fit(sphere.center, sphere.radius, this.fitted_radius_ === 0);
-    this.fitted_radius_ = sphere.radius;
+  private refit_(radius: number): void {
+    const first = this.framed_radius_ === 0;
+    if (!first && radius < this.framed_radius_ * 1.04 && radius > this.framed_radius_ * 0.7) return;
+    if (first || !this.faced_) this.orient_();
+    this.framed_radius_ = radius;
+    if (!this.faced_) {
+      this.faced_ = this.cameras.newest !== undefined;
+      this.start_view(true);
+    } else this.controls.frame(this.scene.world_points(framed_points), this.insets_(), first);
   }
 
-  private moved_(): void {
-    this.dirty_ = true;
-    this.tools_.press("follow", this.controls_.following);
-    this.tools_.press("travel", this.controls_.mode === "fly");
+  /// What panels cover of the picture, pixels.
+  private insets_(): insets {
+    if (narrow.matches) return { left: 0, right: 0, top: 52, bottom: 64 };
+    return { left: 0, right: this.settings.panel ? 272 : 0, top: 56, bottom: 16 };
   }
 
-  private apply_(name: keyof settings): void {
-    const s = this.settings_;
-    if (name === "shading") {
-      this.scene_.surfaces.material.set_shading(s.shading);
-      this.legend_.classList.toggle("hidden", s.shading !== "age");
-    } else if (name === "outlines") this.scene_.outlines.lines.visible = s.outlines;
-    else if (name === "path") this.scene_.path.group.visible = s.path;
-    else if (name === "grid") this.scene_.show_grid(s.grid);
-    else if (name === "backfaces") this.scene_.surfaces.material.set_backfaces(s.backfaces);
-    else if (name === "up") this.orient_();
-    else if (name === "max_bits_per_s") {
-      this.connection_.max_bits_per_s = s.max_bits_per_s;
-      this.connection_.resubscribe();
-    } else if (name === "panel") {
-      this.panel_.element.classList.toggle("hidden", !s.panel);
-      this.tools_.press("panel", s.panel);
-    } else if (name === "counters") {
-      this.counters_.element.classList.toggle("hidden", !s.counters);
-      this.tools_.press("counters", s.counters);
-    }
-    this.panel_.show();
-    save_settings(s);
+  private set_cut_([low, high]: box): void {
+    this.cut_ = new Box3(new Vector3(...low), new Vector3(...high));
+    this.scene.set_clip(this.cut_);
     this.dirty_ = true;
   }
 
-  private use_(t: tool): void {
-    if (t === "fit") {
-      const sphere = this.scene_.world_sphere();
-      this.controls_.follow(false);
-      if (sphere) this.controls_.fit(sphere.center, sphere.radius);
-    } else if (t === "follow") {
-      if (!this.controls_.following && !this.cameras_.newest) this.toasts_.say("There is no camera to follow yet.");
-      else this.controls_.follow(!this.controls_.following);
-    } else if (t === "travel") {
-      this.controls_.follow(false);
-      this.controls_.set_mode(this.controls_.mode === "fly" ? "orbit" : "fly");
-      this.toasts_.say(this.controls_.mode === "fly" ? "Fly: drag to look, W A S D to move, Q and E for height." : "Orbit: drag to turn, wheel to zoom.", "calm", 3000);
-    } else if (t === "help") this.help_.toggle();
-    else {
-      this.settings_[t] = !this.settings_[t];
-      this.apply_(t);
+  private apply_cut_(cut: Box3 | undefined): void {
+    this.cut_ = cut;
+    this.scene.set_clip(cut);
+    this.cut_panel_.element.classList.toggle("hidden", !cut);
+    this.root_.classList.toggle("cutting", cut !== undefined);
+    if (cut) {
+      const whole = this.scene.world_bounds().union(cut);
+      this.cut_panel_.show([whole.min.toArray(), whole.max.toArray()], [cut.min.toArray(), cut.max.toArray()]);
     }
-    this.moved_();
+    this.dirty_ = true;
   }
 
-  private key_(e: KeyboardEvent): void {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.repeat) return;
-    if (e.target instanceof HTMLElement && e.target.closest("select, textarea, input:not([type=checkbox])")) return;
-    const tools: Record<string, tool> = { f: "fit", c: "follow", v: "travel", n: "counters", m: "panel", "?": "help" };
-    const switches: Record<string, "outlines" | "path" | "grid" | "backfaces"> = { o: "outlines", p: "path", g: "grid", b: "backfaces" };
-    const key = e.key.toLowerCase();
-    if (tools[key]) this.use_(tools[key]);
-    else if (switches[key]) {
-      this.settings_[switches[key]] = !this.settings_[switches[key]];
-      this.apply_(switches[key]);
-    } else if (/^[1-6]$/.test(key)) {
-      this.settings_.shading = shadings[Number(key) - 1];
-      this.apply_("shading");
-    } else if (key === "u") {
-      this.bare_ = !this.bare_;
-      this.root_.classList.toggle("bare", this.bare_);
-    } else return;
-    e.preventDefault();
+  // -- the page's address
+
+  private take_address_(): void {
+    const s = this.kept_.read();
+    if (!s) return;
+    if (s.shading) {
+      this.settings.shading = s.shading;
+      this.changed("shading");
+    }
+    if (s.clip) this.apply_cut_(new Box3(new Vector3(...s.clip[0]), new Vector3(...s.clip[1])));
+    if (s.following) this.controls.follow(true);
+    else if (s.view) {
+      this.controls.touched = true;
+      this.controls.set_view(this.outlook_of_(s.view.eye, s.view.forward, s.view.distance), s.view.mode);
+    }
+  }
+
+  private keep_address_(): void {
+    const v = this.controls.view;
+    this.kept_.write({
+      view: this.controls.touched ? { eye: this.scene.to_map(v.position), forward: this.scene.to_map(v.forward), distance: v.distance, mode: this.controls.mode } : undefined,
+      shading: this.settings.shading,
+      following: this.controls.following,
+      clip: this.cut_ && [this.cut_.min.toArray(), this.cut_.max.toArray()],
+    });
   }
 
   // -- words and numbers
 
+  private reflect_(): void {
+    this.tools_.show();
+    this.panel_.show(this.level_.source);
+    this.stick_.element.classList.toggle("hidden", this.controls.mode !== "fly" || !fingers.matches);
+    this.scene.canvas.classList.toggle("picking", this.inspection.tool !== "none");
+    this.show_legend_();
+    this.dirty_ = true;
+  }
+
+  private show_legend_(): void {
+    const m = this.stream?.hello;
+    this.legend_.show(this.settings.shading, {
+      heights: [0, this.heights_[1] - this.heights_[0]], region_m: m ? m.voxel_m * m.region_voxels : 0, region_voxels: m?.region_voxels ?? 0, regions: this.scene.surfaces.size,
+    });
+  }
+
+  /// Heights from the lowest to the highest point, without the outermost few.
+  private measure_heights_(): void {
+    if (this.settings.shading !== "height" || !this.scene.surfaces.size) return;
+    const points = this.scene.world_points(4000), heights = new Float32Array(points.length / 3);
+    if (!heights.length) return;
+    for (let i = 0; i < heights.length; i++) heights[i] = points[3 * i + 1];
+    heights.sort();
+    const at = (f: number): number => heights[Math.min(heights.length - 1, Math.floor(f * heights.length))];
+    const next: [number, number] = [at(0.005), at(0.995)];
+    const span = Math.max(1e-6, next[1] - next[0]);
+    if (Math.abs(next[0] - this.heights_[0]) + Math.abs(next[1] - this.heights_[1]) < 0.01 * span) return;
+    this.heights_ = next;
+    this.scene.surfaces.material.set_heights(...next);
+    this.dirty_ = true;
+  }
+
+  /// In the shading of regions, the one under the pointer is named.
+  private name_region_(e: PointerEvent): void {
+    const canvas = this.scene.canvas;
+    if (this.settings.shading !== "region" || e.buttons || e.pointerType === "touch") {
+      if (canvas.title) canvas.removeAttribute("title");
+      return;
+    }
+    const box = canvas.getBoundingClientRect();
+    const hit = this.scene.pick(new Vector2(((e.clientX - box.left) / box.width) * 2 - 1, 1 - ((e.clientY - box.top) / box.height) * 2));
+    const words = hit ? `Region ${hit.region.join(", ")}` : "";
+    if (canvas.title !== words) canvas.title = words;
+  }
+
   private tell_(): void {
-    const s = this.state_;
-    const live = s.name === "live";
-    const words = live ? "Live" : s.name === "connecting" ? "Connecting" : "Offline";
+    const s = this.state_, stream = this.stream as map_stream | undefined;
+    const live = s.name === "live", asked = s.name === "waiting" && s.cause === "token";
+    const words = live ? "Live" : s.name === "connecting" ? "Connecting" : asked ? (this.address_.token ? "Token refused" : "Token needed") : "Offline";
     this.status_.dataset["state"] = live ? "live" : s.name === "connecting" ? "connecting" : "offline";
-    const wait_s = s.name === "waiting" ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
+    const wait_s = s.name === "waiting" && Number.isFinite(s.retry_ms) ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
     this.status_text_.textContent = wait_s > 0 ? `${words} · retry in ${wait_s} s` : words;
-    this.status_.title = this.hello_ ? `${this.hello_.server} · voxel ${this.hello_.voxel_m} m · map ${this.hello_.epoch}` : this.address_.host;
-    const empty = this.scene_.surfaces.size === 0 && this.uploads_.size === 0 && this.pipeline_.depth === 0;
-    const as = empty ? "card" : "strip";
+    const hello = stream?.hello;
+    this.status_.title = hello ? `${hello.server} · voxel ${hello.voxel_m} m · map ${hello.epoch}` : this.address_.host;
+    const empty = this.scene.surfaces.size === 0 && (stream?.depth ?? 0) === 0;
+    const as = empty || asked ? "card" : "strip";
     if (this.context_lost_) this.notices_.show(lost_webgl_notice, "card");
-    else if (this.decoder_missing_) this.notices_.show(no_decoder_notice, as);
-    else if (s.name === "waiting") this.notices_.show(waiting_notice(s, this.address_, () => this.connection_.retry_now()), as);
-    else if (live && empty && this.stats_ && this.stats_.triangles === 0) this.notices_.show(empty_notice(this.address_), "card");
-    else if (s.name === "live" || empty) this.notices_.show(undefined, as);
+    else if (stream?.decoder_missing) this.notices_.show(no_decoder_notice, as);
+    else if (s.name === "waiting") this.notices_.show(waiting_notice(s, this.address_, () => stream?.connection.retry_now()), as);
+    else if (live && stream?.stats?.shortage) this.notices_.show(shortage_notice(stream.stats.shortage), as);
+    else if (live && empty && stream?.stats && stream.stats.triangles === 0) this.notices_.show(empty_notice(this.address_), "card");
+    else if (live || empty) this.notices_.show(undefined, as);
   }
 
   private count_(): void {
-    const now = performance.now();
+    const now = performance.now(), stats = this.stream.stats, surfaces = this.scene.surfaces;
     this.frames_ = this.frames_.filter((t) => now - t <= 1000);
     this.counters_.update({
       fps: this.frames_.length || undefined,
-      triangles: this.scene_.surfaces.triangles,
-      regions: this.scene_.surfaces.size,
-      server_regions: this.stats_?.regions,
-      bytes_per_s: this.received_.per_second(now_ms()),
-      bytes_total: this.received_.total,
-      keyframes: this.stats_?.keyframes,
-      keyframes_per_s: this.stats_?.keyframes_per_s,
-      latency_ms: this.latency_.at([0.5, 0.99], now_ms()),
-      pending: this.stats_?.pending,
-      decoding: this.pipeline_.depth + this.uploads_.size,
-      set_aside: this.stats_?.set_aside ?? 0,
-      viewers: this.stats_?.viewers,
-      geometry_bytes: this.scene_.surfaces.bytes,
+      triangles: surfaces.triangles,
+      regions: surfaces.size,
+      server_regions: stats?.regions,
+      bytes_per_s: this.stream.received.per_second(now_ms()),
+      bytes_total: this.stream.received.total,
+      keyframes: stats?.keyframes,
+      keyframes_per_s: stats?.keyframes_per_s,
+      latency_ms: this.stream.latency.at([0.5, 0.99], now_ms()),
+      pending: stats?.pending,
+      decoding: this.stream.depth,
+      set_aside: stats?.set_aside ?? 0,
+      viewers: stats?.viewers,
+      geometry_bytes: surfaces.bytes,
     });
+    this.orient_();
+    this.measure_heights_();
+    this.keep_address_();
+    this.tools_.show();
+    this.panel_.show(this.level_.source);
+    this.show_legend_();
     this.tell_();
-  }
-
-  private async save_(format: "glb" | "ply"): Promise<void> {
-    if (!this.hello_ || !this.scene_.surfaces.size) {
-      this.toasts_.say("There is nothing to save yet.");
-      return;
-    }
-    this.toasts_.say(`Writing ${format.toUpperCase()} …`, "calm", 2000);
-    await new Promise((done) => setTimeout(done, 50));
-    try {
-      const mesh = join_regions(this.scene_.surfaces.meshes(), this.hello_.quantum_m);
-      const by = `Tessera viewer; map ${this.hello_.epoch}, voxel ${this.hello_.voxel_m} m`;
-      const q = this.scene_.upright;
-      const blob = format === "ply" ? to_ply(mesh, by) : to_glb(mesh, [q.x, q.y, q.z, q.w], by);
-      const stamp = new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-");
-      const link = h("a", { set: { href: URL.createObjectURL(blob), download: `tessera-${stamp}.${format}` } });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-      this.toasts_.say(`Saved ${(mesh.indices.length / 3).toLocaleString("en")} triangles, ${(blob.size / 1e6).toFixed(1)} MB.`);
-    } catch (error) {
-      this.toasts_.say(`The map could not be saved: ${error instanceof Error ? error.message : String(error)}. Free memory, or use GET /v1/mesh.${format}.`, "bad", 10_000);
-    }
   }
 
   /// A look inside, for tests and the curious: `tessera.snapshot()` in the browser's console.
   snapshot(): Record<string, unknown> {
     const worst = this.worst_frame_ms_;
     this.worst_frame_ms_ = 0;
+    const s = this.stream, surfaces = this.scene.surfaces, eye = this.scene.eye_in_map();
     return {
       state: this.state_.name,
-      epoch: this.ledger_.epoch,
-      have: this.ledger_.size,
-      regions: this.scene_.surfaces.size,
-      triangles: this.scene_.surfaces.triangles,
-      vertices: this.scene_.surfaces.vertices,
-      geometry_bytes: this.scene_.surfaces.bytes,
-      cameras: this.cameras_.size,
-      received_bytes: this.received_.total,
-      latency_ms: this.latency_.at([0.5, 0.99], now_ms()),
-      pipeline: this.pipeline_.depth,
-      uploads: this.uploads_.size,
-      decode_failures: this.failures_,
+      epoch: s.ledger.epoch,
+      have: s.ledger.size,
+      regions: surfaces.size,
+      triangles: surfaces.triangles,
+      vertices: surfaces.vertices,
+      geometry_bytes: surfaces.bytes,
+      cameras: this.cameras.size,
+      received_bytes: s.received.total,
+      latency_ms: s.latency.at([0.5, 0.99], now_ms()),
+      pipeline: s.depth,
+      uploads: 0,
+      decode_failures: s.failures,
       frames_last_second: this.frames_.length,
       worst_frame_ms: worst,
-      gpu: this.scene_.info,
-      stats: this.stats_ && { ...this.stats_, time_ns: this.stats_.time_ns.toString() },
-      up: this.cameras_.up.up,
+      gpu: this.scene.info,
+      stats: s.stats && { ...s.stats, time_ns: s.stats.time_ns.toString() },
+      up: this.cameras.up.up,
+      shown_up: this.scene.to_map(new Vector3(0, 1, 0)),
+      upright: this.scene.upright.toArray(),
+      eye: eye.position,
+      looks: eye.direction,
+      mode: this.controls.mode,
+      tool: this.inspection.tool,
     };
   }
 }

@@ -23,10 +23,12 @@ export const no_decoder_notice: notice = {
   action: { label: "Reload", run: () => location.reload() },
 };
 
-function use_token(token: string): void {
+/// Opens the page anew with a token.
+export function use_token(token: string): void {
   const page = new URL(location.href);
   page.searchParams.set("token", token);
-  location.assign(page);
+  if (page.href === location.href) location.reload();
+  else location.assign(page);
 }
 
 const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"], (a: service_address, detail: string) => Omit<notice, "action">> = {
@@ -38,12 +40,7 @@ const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"
       (a.host === location.host ? "" : " A service on another address than this page's talks to it only with a token, or when started with \u2011\u2011insecure."),
     code: "tessera serve",
   }),
-  token: (a) => ({
-    tone: "bad",
-    title: a.token ? "The token was refused" : "This service asks for a token",
-    text: "Give the token that the service was started with (\u2011\u2011token). It goes into this page's address, as ?token=…, and is kept nowhere else.",
-    ask: { label: "Token", button: "Open", take: use_token },
-  }),
+  token: (a) => token_notice(a),
   foreign: (a) => ({
     tone: "bad",
     title: "The service refuses pages of other sites",
@@ -72,12 +69,57 @@ export function waiting_notice(s: Extract<connection_state, { name: "waiting" }>
   return { ...words, action };
 }
 
+/// The question for a token, the same on every page.
+export function token_notice(address: service_address): notice {
+  return {
+    tone: "bad",
+    title: address.token ? "The token was refused" : "This service asks for a token",
+    text: "Give the token that the service was started with (\u2011\u2011token). It goes into this page's address, as ?token=…, and is kept nowhere else.",
+    ask: { label: "Token", button: "Open", take: use_token },
+  };
+}
+
+/// The service lacks something (memory, disk): what it says of it.
+export function shortage_notice(words: string): notice {
+  return {
+    tone: "warn",
+    title: "The map does not grow",
+    text: `${capital(words).replace(/\.?$/, ".")} What is shown stays; keyframes that find no room wait with their senders or are set aside.`,
+  };
+}
+
+/// What to do first: the map is empty and nothing comes.
 export function empty_notice(address: service_address): notice {
-  const token = address.token ? " --token YOUR_TOKEN" : "";
+  const at = address.http, token = address.token ? "YOUR_TOKEN" : "";
   return {
     tone: "calm",
-    title: "Waiting for keyframes",
-    text: "The service is running and its map is empty. Send it keyframes from your SLAM, or try a recorded folder:",
-    code: `tessera publish rgbd:FOLDER --to http://${address.host}${token}`,
+    title: "Ready for the first keyframe",
+    text: "The service is running and its map is empty. Send it what your SLAM system sees; the map appears here by itself.",
+    tabs: [
+      {
+        label: "Python",
+        words: "With the package in net/python:",
+        code:
+          `import tessera_client\n\nwith tessera_client.connect("${at}"${token ? `, token="${token}"` : ""}) as tessera:\n` +
+          "    for number, frame in enumerate(slam):\n        tessera.publish_keyframe(number, frame.pose, frame.points, frame.colors)",
+      },
+      {
+        label: "HTTP",
+        words: "From any language; docs/protocol.md says what the body holds.",
+        code:
+          `curl ${at}/v1/keyframes \\\n  -H 'Content-Type: application/vnd.tessera.keyframe' \\\n  -H 'X-Keyframe-Id: 1' \\\n` +
+          (token ? `  -H 'Authorization: Bearer ${token}' \\\n` : "") + "  --data-binary @keyframe.bin",
+      },
+      {
+        label: "Shared memory",
+        words: "On the same machine, with the service watching a prefix:",
+        code: 'tessera serve shm:/my_scan_\n\nimport tessera_client\nwith tessera_client.connect("shm:/my_scan_") as tessera:\n    tessera.publish_keyframe(1, pose, points, colors)',
+      },
+      {
+        label: "A recording",
+        words: "A folder of colour, depth and poses, as RGB-D cameras write it:",
+        code: `tessera publish rgbd:FOLDER --to ${at}${token ? ` --token ${token}` : ""}`,
+      },
+    ],
   };
 }

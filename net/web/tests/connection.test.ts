@@ -130,6 +130,17 @@ test.each([[401, "token"], [403, "foreign"], [0, "unreachable"], [200, "no_strea
   expect(t.last()).toMatchObject({ name: "waiting", cause });
 });
 
+test("a token that is asked for is the user's turn: nothing is tried again until he gives one or comes back", async () => {
+  const t = setup(401);
+  t.line.start();
+  t.sockets[0].end();
+  await vi.advanceTimersByTimeAsync(120_000);
+  expect(t.sockets).toHaveLength(1);
+  expect(t.last()).toMatchObject({ cause: "token", retry_ms: Infinity });
+  t.line.retry_now();
+  expect(t.sockets).toHaveLength(2);
+});
+
 test("another protocol is told and nothing is subscribed", () => {
   const t = setup();
   t.line.start();

@@ -114,7 +114,7 @@ describe("shading over region borders", () => {
 });
 
 describe("saving", () => {
-  const quantum_m = 0.005;
+  const quantum_m = 0.005, about = { generator: "test", epoch: "e", voxel_m: 0.05 };
   const parts = [shape(sheet(0, 8)).shaped, shape(sheet(8, 16)).shaped];
   const joined = join_regions(parts, quantum_m);
 
@@ -126,9 +126,9 @@ describe("saving", () => {
   });
 
   test("PLY reads back", async () => {
-    const blob = to_ply(joined, "a\nb"), bytes = new Uint8Array(await blob.arrayBuffer());
+    const blob = to_ply(joined, { generator: "a\nb", epoch: "e", voxel_m: 0.05 }), bytes = new Uint8Array(await blob.arrayBuffer());
     const text = new TextDecoder("latin1").decode(bytes), end = text.indexOf("end_header\n") + 11;
-    expect(text.slice(0, end)).toMatch(/^ply\nformat binary_little_endian 1\.0\ncomment a b\nelement vertex 153\n/);
+    expect(text.slice(0, end)).toMatch(/^ply\nformat binary_little_endian 1\.0\ncomment a b\ncomment unit metre\ncomment colours sRGB\ncomment voxel_m 0\.05\ncomment epoch e\nelement vertex 153\n/);
     expect(bytes.length).toBe(end + 153 * 27 + (joined.indices.length / 3) * 13);
     const v = new DataView(bytes.buffer, end);
     for (let i = 0; i < 153; i++) {
@@ -155,8 +155,10 @@ describe("saving", () => {
   };
 
   test("GLB reads back: metres, linear colours, indices in bounds, turned upright", async () => {
-    const { json, v, binary } = await read_glb(to_glb(joined, [1, 0, 0, 0], "test"));
+    const { json, v, binary } = await read_glb(to_glb(joined, [1, 0, 0, 0], about));
     expect(json.nodes[0].rotation).toEqual([1, 0, 0, 0]);
+    expect(json.nodes[0].extras).toEqual({ epoch: "e", voxel_m: 0.05, unit: "metre" });
+    expect([json.extensionsUsed, json.materials[0].extensions]).toEqual([["KHR_materials_unlit"], { KHR_materials_unlit: {} }]);
     const at = (accessor: number): number => binary + json.bufferViews[json.accessors[accessor].bufferView].byteOffset;
     for (const view of json.bufferViews) expect(view.byteOffset % 4).toBe(0);
     expect(json.accessors[0]).toMatchObject({ count: 153, type: "VEC3", componentType: 5126 });
@@ -171,7 +173,7 @@ describe("saving", () => {
 
   test("an empty map saves as valid files", async () => {
     const none: whole_mesh = { positions: new Float32Array(0), normals: new Float32Array(0), colours: new Uint8Array(0), indices: new Uint32Array(0) };
-    expect((await read_glb(to_glb(none, [0, 0, 0, 1], "t"))).json.scenes).toEqual([{ nodes: [] }]);
+    expect((await read_glb(to_glb(none, [0, 0, 0, 1], about))).json.scenes).toEqual([{ nodes: [] }]);
     expect(await to_ply(none).text()).toMatch(/element vertex 0\n[^]*element face 0\n/);
   });
 

@@ -75,6 +75,10 @@ describe("talk", () => {
     expect(parse_talk('{"type":"stats","time_ns":"5","pending":2}')).toMatchObject({ pending: 2, keyframes: 0, time_ns: 5n });
     expect(() => parse_talk('{"type":"stats","time_ns":-5}')).toThrow(/time_ns/);
   });
+  test("stats may say what the service is short of", () => {
+    expect(parse_talk('{"type":"stats","time_ns":"5"}')).toMatchObject({ shortage: "" });
+    expect(parse_talk('{"type":"stats","time_ns":"5","shortage":"memory-cap 64 MiB is used up"}')).toMatchObject({ shortage: "memory-cap 64 MiB is used up" });
+  });
   test("an unknown type is no error", () => expect(parse_talk('{"type":"weather"}')).toEqual({ type: "unknown", name: "weather" }));
   test.each(["", "{", "[]", "7", "null", '"x"', "{}"])("%j is refused", (frame) => expect(() => parse_talk(frame)).toThrow(protocol_error));
 

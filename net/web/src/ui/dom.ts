@@ -39,7 +39,17 @@ export const icons = {
   save: "M12 4v10M8 10.5l4 4 4-4M5 19h14",
   close: "M6 6l12 12M18 6 6 18",
   copy: "M9 9h10v10H9zM15 9V5H5v10h4",
+  behind: "M3 12h7M7 8.5l3.5 3.5L7 15.5M13 7h8v10h-8z",
+  point: "M12 3v5M12 16v5M3 12h5M16 12h5M12 11v2M11 12h2",
+  measure: "M3.5 15.5 15.5 3.5l5 5-12 12zM7 12l2 2M10 9l3 3M13 6l2 2",
+  cut: "M4 8l8-4 8 4v8l-8 4-8-4zM4 8l8 4 8-4M12 12v8",
+  picture: "M4 7h4l1.5-2h5L16 7h4v12H4zM12 10a3 3 0 1 0 0 6 3 3 0 0 0 0-6",
+  full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  eye: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5",
+  back: "M14 6l-6 6 6 6",
+  next: "M10 6l6 6-6 6",
 };
+export type icon_name = keyof typeof icons;
 
 /// A whole number with thin spaces: 1 234 567.
 export const whole = (n: number): string => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
@@ -50,6 +60,15 @@ export function brief(n: number): string {
   for (const [unit, size] of [["k", 1e3], ["M", 1e6], ["G", 1e9]] as const)
     if (n < size * 999.5) return `${(n / size).toPrecision(3)}${unit}`;
   return `${(n / 1e12).toPrecision(3)}T`;
+}
+
+/// A length in metres, to what a voxel map can tell.
+export function length_text(m: number): string {
+  const size = Math.abs(m);
+  if (size < 5e-5) return "0";
+  if (size < 0.01) return `${(1000 * m).toFixed(1)} mm`;
+  if (size < 1) return `${(100 * m).toFixed(1)} cm`;
+  return `${m.toFixed(size < 100 ? 2 : 1)} m`;
 }
 
 /// Bytes in decimal units.

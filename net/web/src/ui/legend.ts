@@ -1,18 +1,61 @@
-// What the colours of the age shading mean.
+// What the colours on screen mean, for the shadings whose colours are not the surface's own.
 
-import { age_colours, oldest_s } from "../surface_material";
-import { h } from "./dom";
+import type { shading } from "../settings";
+import { age_colours, height_colours, oldest_s } from "../surface_material";
+import { h, length_text } from "./dom";
 
-export function age_legend(): HTMLElement {
-  const at = (s: number): string => `${(100 * Math.log2(1 + s)) / Math.log2(1 + oldest_s)}%`;
-  const marks = [[0, "now"], [2, "2 s"], [10, "10 s"], [40, "40 s"], [oldest_s, `${oldest_s / 60} min`]] as const;
-  return h(
-    "div",
-    { class: "panel legend", set: { "aria-label": "Age of the last update" } },
-    h("span", { class: "legend-title" }, "Last update"),
-    h("div", { class: "scale" },
-      h("div", { class: "ramp", set: { style: `background: linear-gradient(90deg, ${age_colours.join(", ")})` } }),
-      ...marks.map(([s, label]) => h("span", { class: "mark", set: { style: `left: ${at(s)}` } }, label)),
-    ),
-  );
+type mark = readonly [percent: number, label: string];
+
+const ramp = (colours: string[], marks: readonly mark[]): HTMLElement =>
+  h("div", { class: "scale" },
+    h("div", { class: "ramp", set: { style: `background: linear-gradient(90deg, ${colours.join(", ")})` } }),
+    ...marks.map(([at, label]) => h("span", { class: "mark", set: { style: `left: ${at}%` } }, label)));
+
+function age_scale(): HTMLElement {
+  const at = (s: number): number => (100 * Math.log2(1 + s)) / Math.log2(1 + oldest_s);
+  return ramp(age_colours, ([[0, "now"], [2, "2 s"], [10, "10 s"], [40, "40 s"], [oldest_s, `${oldest_s / 60} min`]] as const).map(([s, label]) => [at(s), label]));
+}
+
+/// Colours of the six directions, as the shader makes them of a normal.
+function directions(): HTMLElement {
+  const of = (x: number, y: number, z: number): string => `rgb(${[x, y, z].map((v) => Math.round(255 * (0.5 + 0.5 * v))).join(" ")})`;
+  const one = (label: string, colour: string): HTMLElement => h("span", { class: "swatch" }, h("i", { set: { style: `background: ${colour}` } }), label);
+  return h("div", { class: "swatches" },
+    one("up", of(0, 1, 0)), one("down", of(0, -1, 0)), one("+x", of(1, 0, 0)), one("−x", of(-1, 0, 0)), one("+z", of(0, 0, 1)), one("−z", of(0, 0, -1)));
+}
+
+export interface legend_facts {
+  /// Heights of the first and the last colour above the lowest point, metres.
+  heights: [number, number];
+  /// Edge of a region, metres and voxels.
+  region_m: number;
+  region_voxels: number;
+  regions: number;
+}
+
+export class legend {
+  readonly element = h("div", { class: "panel legend hidden", set: { role: "note" } });
+  private shown_ = "";
+
+  show(mode: shading, facts: legend_facts): void {
+    const key = `${mode}|${mode === "height" ? facts.heights.map((v) => v.toPrecision(3)).join() : mode === "region" ? `${facts.region_m}/${facts.regions}` : ""}`;
+    if (key === this.shown_) return;
+    this.shown_ = key;
+    const content = this.content_(mode, facts);
+    this.element.classList.toggle("hidden", !content);
+    if (content) this.element.replaceChildren(h("span", { class: "legend-title" }, content[0]), content[1]);
+  }
+
+  private content_(mode: shading, f: legend_facts): [string, HTMLElement] | undefined {
+    if (mode === "age") return ["Last update", age_scale()];
+    if (mode === "normals") return ["Surface faces", directions()];
+    if (mode === "height") {
+      const [low, high] = f.heights;
+      const [unit, name] = high < 1 ? [100, "cm"] : [1, "m"], digits = unit * high < 20 ? 1 : 0;
+      return ["Height", ramp(height_colours, [0, 25, 50, 75, 100].map((p): mark => [p, `${(unit * (low + ((high - low) * p) / 100)).toFixed(digits)}${p === 100 ? ` ${name}` : ""}`]))];
+    }
+    if (mode === "region")
+      return ["Regions", h("span", { class: "legend-words" }, `each colour is one of ${f.regions} cubes of ${f.region_voxels} voxels, ${length_text(f.region_m)} wide; point at one to name it`)];
+    return undefined;
+  }
 }

@@ -1,35 +1,34 @@
-// The bar of things to do: fit, follow, orbit or fly, panels, help, console.
+// The bar of things to do, made from the list of actions.
 
+import { type action, type action_list, key_name } from "../actions";
 import { h, icon, icons } from "./dom";
-
-export type tool = "fit" | "follow" | "travel" | "counters" | "panel" | "help";
 
 export class toolbar {
   readonly element: HTMLElement;
-  private buttons_ = new Map<tool, HTMLButtonElement>();
+  private buttons_: [action, HTMLButtonElement][] = [];
 
-  constructor(use: (t: tool) => void, console_address: string) {
-    const button = (t: tool, path: string, label: string, key: string): HTMLButtonElement => {
-      const b = h("button", { class: "tool", title: `${label} (${key})`, set: { type: "button", "aria-label": label }, on: { click: () => use(t) } }, icon(path));
-      this.buttons_.set(t, b);
+  constructor(actions: action_list, console_address: string) {
+    const button = (a: action): HTMLButtonElement => {
+      const b = h(
+        "button",
+        {
+          class: a.bar === "wide" ? "tool only-wide" : "tool", title: a.key ? `${a.label} (${key_name(a.key)})` : a.label,
+          set: { type: "button", "aria-label": a.label, "data-action": a.name }, on: { click: () => actions.run(a.name) },
+        },
+        icon(icons[a.icon ?? "help"]),
+      );
+      this.buttons_.push([a, b]);
       return b;
     };
-    const link = h("a", { class: "tool", title: "Console: what every actor does", set: { href: console_address, "aria-label": "Console" } }, icon(icons.console));
-    this.element = h(
-      "nav",
-      { class: "panel toolbar", set: { "aria-label": "Tools" } },
-      button("fit", icons.fit, "Fit to view", "F"),
-      button("follow", icons.follow, "Follow the camera", "C"),
-      button("travel", icons.fly, "Fly", "V"),
-      h("span", { class: "rule" }),
-      button("counters", icons.gauge, "Counters", "N"),
-      button("panel", icons.sliders, "View settings", "M"),
-      button("help", icons.help, "Help", "?"),
-      link,
-    );
+    const group = (...names: Parameters<action_list["in"]>[0][]): HTMLButtonElement[] => names.flatMap((g) => actions.in(g)).filter((a) => a.bar).map(button);
+    const rule = (): HTMLElement => h("span", { class: "rule only-wide" });
+    const link = h("a", { class: "tool only-wide", title: "Console: what every actor does", set: { href: console_address, "aria-label": "Console" } }, icon(icons.console));
+    this.element = h("nav", { class: "panel toolbar", set: { "aria-label": "Tools" } }, ...group("move"), rule(), ...group("tools"), rule(), ...group("file"), rule(), ...group("panels"), link);
+    this.show();
   }
 
-  press(t: tool, on: boolean): void {
-    this.buttons_.get(t)?.setAttribute("aria-pressed", String(on));
+  /// Brings the buttons in line with what is on.
+  show(): void {
+    for (const [a, b] of this.buttons_) if (a.on) b.setAttribute("aria-pressed", String(a.on()));
   }
 }
