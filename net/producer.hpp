@@ -656,9 +656,14 @@ private:
 
 } // namespace tessera::producer
 
-#if __has_include(<amqp.h>) && !defined(TESSERA_PRODUCER_WITHOUT_AMQP)
+#if (__has_include(<rabbitmq-c/amqp.h>) || __has_include(<amqp.h>)) && !defined(TESSERA_PRODUCER_WITHOUT_AMQP)
+#if __has_include(<rabbitmq-c/amqp.h>) // newer versions' name of it
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/tcp_socket.h>
+#else
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
+#endif
 
 #include <memory>
 

@@ -24,6 +24,7 @@ FIRST_PORT, PORTS_EACH = 49152, 10  # a tool and its program find each other thr
 SUMMARY = re.compile(r"(?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)")
 TOLD = re.compile(r"^========= +(?!COMPUTE-SANITIZER|ERROR SUMMARY|RACECHECK SUMMARY)(\S.*)$", re.MULTILINE)
 TOLD_LINES = 4
+NAMES_ONLY = (["--list-test-names-only"], ["--list-tests", "--verbosity", "quiet"])  # of Catch2, version 2 and 3
 NO_GPU = "Target application terminated before first instrumented API call"
 
 
@@ -51,7 +52,7 @@ def measure(job, data, failures):
 
 def list_cases(job, failures):
     """Names of the cases that use a GPU, or of those asked for."""
-    for way in (["--list-test-names-only"], ["--list-tests", "--verbosity", "quiet"]):  # of Catch2, version 2 and 3
+    for way in NAMES_ONLY:
         ended = job.runner.run([job.program("test_gpu_cuda"), *(job.options.cases or [ON_A_GPU]), *way], job.limit_s("sanitizers"))
         names = [line.strip() for line in ended.out.splitlines() if line.strip()]
         if names and ended.status is not None and not ended.err.strip():  # the status is their number in version 2
