@@ -10,11 +10,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "net" / "python")]
 
+import tessera_client  # noqa: E402
 from support import rabbitmq, scene, service, stock  # noqa: E402
 from support.gpu_bench import pretended  # noqa: E402, F401
 
 # Small enough for seconds, and the same for the service and for `tessera hash`.
 MAPPING = ("--voxel-size", "0.05", "--truncation", "0.15", "--threads", "2")
+
+_connect = tessera_client.connect
+
+
+def _connect_patiently(url, **options):
+    """As tessera_client.connect, but where a test says nothing else it waits as long as a busy machine may need."""
+    if not url.startswith("shm:"):
+        options.setdefault("timeout_s", service.PATIENCE_S)
+    return _connect(url, **options)
+
+
+tessera_client.connect = _connect_patiently
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def test_bench_lists_the_times_of_each_keyframe(tessera, tmp_path):
 
 def test_bench_tells_at_once_where_times_cannot_be_written(tessera, tmp_path):
     file = tmp_path / "no" / "times.csv"
-    status, out, err = service.run(tessera, "bench", "synthetic:building", "--times", file, limit_s=10)
+    status, out, err = service.run(tessera, "bench", "synthetic:building", "--times", file)
     assert status == 1 and str(file) in err and not out
 
 
@@ -41,7 +41,7 @@ def test_growth_bins_keyframes_and_draws_them(tessera, tmp_path):
     done = subprocess.run(
         [sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--limit", "23", "--bin", "10",
          "--figure", figure, "--json"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.strip().splitlines()[-1])
@@ -60,7 +60,7 @@ def test_growth_tells_of_the_keyframes_that_came_in_its_time(tessera, tmp_path):
     done = subprocess.run(
         [sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--limit", "23", "--bin", "10", "--seconds", "1e-6", "--figure", figure,
          "--json"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.strip().splitlines()[-1])
@@ -93,7 +93,7 @@ def test_latency_is_measured_by_programs_of_our_own(tessera):
          "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=service.PATIENCE_S)
     assert running.returncode == 0, err
     result = json.loads(out)
     assert result["published"] == result["accepted"] == 25
@@ -112,5 +112,5 @@ def test_latency_without_a_program_says_what_to_do(tessera, tmp_path):
     program = os.path.join(os.path.dirname(tessera), "tests", "bench_latency")
     if not os.access(program, os.X_OK):
         pytest.skip("the benchmarks are not built")
-    done = subprocess.run([program, "--binary", tmp_path / "none", "--seconds", "1"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program, "--binary", tmp_path / "none", "--seconds", "1"], capture_output=True, text=True, timeout=service.PATIENCE_S)
     assert done.returncode == 1 and str(tmp_path / "none") in done.stderr

@@ -33,7 +33,7 @@ def bundle(tessera, tmp_path_factory):
 def alone(bundle, *arguments):
     """Runs a program of the bundle with no environment to speak of, in another folder; returns what it printed."""
     done = subprocess.run(
-        [bundle / "bin" / "tessera", *arguments], env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True, timeout=60
+        [bundle / "bin" / "tessera", *arguments], env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True, timeout=service.PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -63,7 +63,7 @@ def test_a_bundle_measures_itself(bundle, tmp_path):
     done = subprocess.run(
         [sys.executable, "-B", "-S", bundle / "bin" / "gpu.py", "synthetic:room", "--limit", "2", "--backend", "cpu", "--only", "bench",
          "growth", "--growth", "2", "--rounds", "1", "--voxels", "0.1", "--out", tmp_path / "out"],
-        env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True, timeout=120,
+        env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True, timeout=service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert {"report.json", "report.md", "where_time_goes.svg", "growth_5cm.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}

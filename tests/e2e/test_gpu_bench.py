@@ -7,13 +7,14 @@ import pytest
 
 from gpu_parts import kernels, stages
 from support import pretend_gpu
+from support.service import PATIENCE_S
 from support.gpu_bench import FILES, command, measured, words_of
 
 
 def test_it_measures_where_no_gpu_is(tessera, tmp_path):
     status, report, text = measured(
         tmp_path, tessera, "synthetic:room", "--limit", 3, "--backend", "cpu", "--skip", "latency", "--voxels", 0.1, 0.05, "--rounds", 2,
-        "--growth", 4, "--limits", "bench=60")
+        "--growth", 4, "--limits", "bench=900", "growth=900")
     assert status == 0, text
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"growth_5cm.svg"}
     parts = report["parts"]
@@ -132,9 +133,9 @@ def test_arguments_that_cannot_be_are_refused(pretended):
     binary = pretend_gpu.install(pretended.programs) / "tessera"
     for more, said in ((["--voxels", "0"], "0 is not more than 0"), (["--limits", "bench"], "'bench' is not PART=SECONDS"),
                        (["--limits", "all=3"], "PART being one of"), (["--only", "everything"], "everything")):
-        done = subprocess.run(command(pretended.folder, binary, *more), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command(pretended.folder, binary, *more), capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 2 and said in done.stderr, done.stderr
-    done = subprocess.run(command(pretended.folder, pretended.folder / "none"), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command(pretended.folder, pretended.folder / "none"), capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2 and f"--binary is {pretended.folder / 'none'}, which is no program" in done.stderr
 
 

@@ -94,7 +94,7 @@ def test_a_service_that_does_not_end_is_ended(tmp_path):
     served.END_S, kept = 0.2, served.END_S
     try:
         with open(tmp_path / "log", "w", encoding="utf-8") as log:
-            runner = bounded.Runner(time.monotonic() + 60, log)
+            runner = bounded.Runner(time.monotonic() + 600, log)
             with served.serve(runner, programs / "tessera", "SOURCE") as running:
                 pid = running._child.pid
                 assert running.healthy()

@@ -11,7 +11,7 @@ from support.gpu_bench import gone, interrupted, words_of
 
 
 def test_all_ends_when_its_time_is_over(pretended):
-    status, report, text = pretended("--seconds", 2, "--ncu", "--growth", 10, faults=[["tessera --version", {"hang": True}]])
+    status, report, text = pretended("--seconds", 4, "--ncu", "--growth", 10, faults=[["tessera --version", {"hang": True}]])
     assert status == 1
     assert "not done within" in report["parts"]["machine"]["failures"][0]
     for name in ("tests", "hash", "bench", "upload", "latency", "ncu", "growth", "sanitizers"):
@@ -42,9 +42,9 @@ def test_a_growth_whose_time_ends_tells_how_far_it_came(pretended):
     options = types.SimpleNamespace(growth=10_000, growth_voxels=[0.05], out=pretended.folder)
     part, failures = {}, []
     with open(pretended.folder / "log", "w", encoding="utf-8") as log:
-        real = bounded.Runner(time.monotonic() + 60, log)
+        real = bounded.Runner(time.monotonic() + 600, log)
         # It is told of a time that is over at once, and gets more, so that the test waits for nothing.
-        runner = types.SimpleNamespace(left_s=real.left_s, run=lambda command, limit_s: real.run(command, 60))
+        runner = types.SimpleNamespace(left_s=real.left_s, run=lambda command, limit_s: real.run(command, 600))
         growth_of.measure(types.SimpleNamespace(options=options, runner=runner, gpu=False, backend="cpu", label=lambda: "cpu",
                                                 tessera=pretended.programs / "tessera", limit_s=lambda part: 4e-6), part, failures)
     assert "--seconds 3e-06" in pretended.calls()[0]

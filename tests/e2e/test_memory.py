@@ -37,8 +37,7 @@ def send(tessera, folder, running):
 def shown(running, recording, digits):
     """Waits until the map is that of the recording and each region's newest patch is the map's."""
     running.wait(lambda: running.map()["hash"] == digits and running.map()["keyframes"] == len(recording), "the map of the recording")
-    running.wait(lambda: all(a["mailbox"] == 0 and a["state"] == "idle" for a in running.get("/v1/actors") if a["role"] != "inspector"),
-                 "nothing under way")
+    running.wait(running.quiet, "nothing under way")
     running.wait(lambda: running.map()["triangles"] == running.metrics()["tessera_triangles"], "the newest patches")
 
 
@@ -71,7 +70,7 @@ def test_memory_that_was_needed_for_a_moment_goes_back(serve):
     before = running.resident_bytes()
     address = urllib.parse.urlsplit(running.url)
     head = f"POST /v1/keyframes?id=x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {KEYFRAME}\r\nContent-Length: {size}\r\n\r\n"
-    producers = [socket.create_connection((address.hostname, address.port), timeout=20) for _ in range(count)]
+    producers = [socket.create_connection((address.hostname, address.port), timeout=service.PATIENCE_S) for _ in range(count)]
     try:
         for one in producers:
             one.sendall(head.encode() + bytes(size - 1))

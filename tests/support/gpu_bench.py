@@ -12,6 +12,7 @@ import xml.etree.ElementTree
 import pytest
 
 from support import pretend_gpu
+from support.service import PATIENCE_S
 
 BENCH = pathlib.Path(__file__).resolve().parents[1] / "bench"
 sys.path.append(str(BENCH))  # for gpu_parts
@@ -26,7 +27,7 @@ def command(folder, binary, *more):
 def measured(folder, binary, *more, path=None):
     """Runs it; returns its status, report.json, report.md."""
     env = {**os.environ, "PATH": str(path or os.environ["PATH"]), "TESSERA_THREADS": "nonsense"}
-    done = subprocess.run(command(folder, binary, *more), capture_output=True, text=True, timeout=120, env=env)
+    done = subprocess.run(command(folder, binary, *more), capture_output=True, text=True, timeout=5 * PATIENCE_S, env=env)
     assert done.returncode in (0, 1), done.stderr
     out = folder / "out"
     return done.returncode, json.loads((out / "report.json").read_text()), (out / "report.md").read_text()
@@ -53,7 +54,7 @@ def pretended(tmp_path):
 
 def gone(pid):
     """Ended, or about to be buried by its parent."""
-    for _ in range(200):
+    for _ in range(20 * PATIENCE_S):
         try:
             with open(f"/proc/{pid}/stat", encoding="ascii") as file:
                 if file.read().rpartition(")")[2].split()[0] == "Z":
@@ -70,12 +71,12 @@ def interrupted(pretended, *more):
         command(pretended.folder, pretended.programs / "tessera", "SOURCE", *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, env={**os.environ, "PATH": str(pretended.programs)})
     hangs = pretended.programs / "hangs"
-    for _ in range(600):
+    for _ in range(20 * PATIENCE_S):
         if hangs.exists():
             break
         time.sleep(0.05)
     running.send_signal(signal.SIGTERM)
-    err = running.communicate(timeout=30)[1]
+    err = running.communicate(timeout=PATIENCE_S)[1]
     assert running.returncode == 1 and not err
     assert [gone(int(pid)) for pid in hangs.read_text().split()] == [True, True]
     return json.loads((pretended.out / "report.json").read_text())

@@ -87,7 +87,7 @@ def run(here, how):
         (here / "memory").write_text(str(how["memory"]))
     address = f"http://127.0.0.1:{web.server_address[1]}"
     print(f"listening on {address}/\nmetrics on {address}/metrics\n{how.get('log', '')}", flush=True)
-    ended.wait(60)
+    ended.wait(600)
     if "memory" in how:
         (here / "memory").unlink()
     return how.get("status", 0)

@@ -10,6 +10,8 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+from support.service import PATIENCE_S
+
 PATCH = struct.Struct("<IBBBBiiiIQQQII")
 MAGIC = 0x31505354
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -37,7 +39,7 @@ class WebSocket:
         self._socket = socket.socket()
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._socket.settimeout(20)
+        self._socket.settimeout(PATIENCE_S)
         self._socket.connect((parts.hostname, parts.port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         key = base64.b64encode(os.urandom(16))
@@ -140,12 +142,16 @@ class Viewer:
     def say(self, kind, **fields):
         self.socket.send_text(json.dumps({"type": kind, **fields}))
 
+    def versions(self):
+        """Of each region that has a surface."""
+        return {region: patch.version for region, patch in list(self.patches.items()) if patch.kind == 0}
+
     def triangles(self):
         return sum(patch.triangles for patch in list(self.patches.values()) if patch.kind == 0)
 
     def close(self):
         self.socket.close()
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
 
     def __enter__(self):
         return self

@@ -13,6 +13,7 @@ from tessera_client import HttpPublisher, RefusedError, ShmPublisher, Unreachabl
 POINTS = np.arange(30, dtype=np.float32).reshape(10, 3)
 COLORS = np.full((10, 3), 200, np.uint8)
 POSE = np.eye(4)
+PREFIX = f"/tessera_test_connect_{os.getpid()}_"
 
 
 @pytest.fixture
@@ -190,7 +191,7 @@ def test_a_token_that_would_break_a_header():
 
 
 def test_shared_memory_says_that_it_cannot_move_or_take_back():
-    with tessera_client.connect("shm:/tessera_test_connect_") as publisher:
+    with tessera_client.connect(f"shm:{PREFIX}") as publisher:
         with pytest.raises(NotImplementedError, match="http:// or amqp://"):
             publisher.revise_keyframe("a", np.eye(4))
         with pytest.raises(NotImplementedError, match="http:// or amqp://"):
@@ -198,11 +199,11 @@ def test_shared_memory_says_that_it_cannot_move_or_take_back():
 
 
 def test_connects_to_shared_memory():
-    with tessera_client.connect("shm:/tessera_test_connect_") as publisher:
+    with tessera_client.connect(f"shm:{PREFIX}") as publisher:
         assert isinstance(publisher, ShmPublisher)
-        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == f"/tessera_test_connect_~{publisher.session}~1"
+        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == f"{PREFIX}~{publisher.session}~1"
         publisher.shm_manager.cleanup()
-    with tessera_client.connect("shm:/tessera_test_connect_", session="", mode=0o644) as publisher:
-        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == "/tessera_test_connect_1"
-        assert os.stat("/dev/shm/tessera_test_connect_1").st_mode & 0o777 == 0o644
+    with tessera_client.connect(f"shm:{PREFIX}", session="", mode=0o644) as publisher:
+        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == PREFIX + "1"
+        assert os.stat("/dev/shm" + PREFIX + "1").st_mode & 0o777 == 0o644
         publisher.shm_manager.cleanup()
