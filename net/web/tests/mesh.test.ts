@@ -3,6 +3,7 @@ import { border_table } from "../src/border_table";
 import { to_glb } from "../src/export_glb";
 import { join_regions, type whole_mesh } from "../src/export_mesh";
 import { to_ply } from "../src/export_ply";
+import { has_no_area, mend } from "../src/mending";
 import { border_flags, decode_octahedral, type decoded_mesh, encode_octahedral, fault_of, normal_sums, place_hash, shape } from "../src/shaping";
 
 /// A bumpy sheet over [from, to) x [0, n): neighbours share the vertices of their common edge exactly.
@@ -110,6 +111,133 @@ describe("shading over region borders", () => {
     put(t, 0, sheet(0, 8));
     put(t, 1, sheet(8, 16));
     expect(put(t, 1, sheet(8, 16), "2").updates).toEqual([]);
+  });
+});
+
+/// What a strict reader (CGAL, say) objects to.
+function objections(positions: ArrayLike<number>, indices: ArrayLike<number>): Record<string, number> {
+  const out = { repeated: 0, flat: 0, crowded: 0, fans: 0 };
+  const edges = new Map<string, number>(), spokes = new Map<number, Map<number, number>>(), degree = new Map<number, number>();
+  for (let t = 0; t < indices.length; t += 3) {
+    const [a, b, c] = [indices[t], indices[t + 1], indices[t + 2]];
+    if (a === b || b === c || c === a) out.repeated++;
+    else if (has_no_area(positions, a, b, c)) out.flat++;
+    for (const [x, y, z] of [[a, b, c], [b, c, a], [c, a, b]]) {
+      edges.set(`${x},${y}`, (edges.get(`${x},${y}`) ?? 0) + 1);
+      if (!spokes.has(x)) spokes.set(x, new Map());
+      spokes.get(x)!.set(y, z);
+      degree.set(x, (degree.get(x) ?? 0) + 1);
+    }
+  }
+  for (const n of edges.values()) if (n > 1) out.crowded++;
+  for (const [v, next] of spokes) {
+    const begun = [...next.keys()].find((w) => ![...next.values()].includes(w)) ?? [...next.keys()][0];
+    let walked = 0;
+    for (let w: number | undefined = begun; w !== undefined && next.has(w) && walked < next.size; w = next.get(w)) walked++;
+    if (walked !== degree.get(v)) out.fans++;
+  }
+  return out;
+}
+const sound = { repeated: 0, flat: 0, crowded: 0, fans: 0 };
+const area_of = (p: ArrayLike<number>, indices: ArrayLike<number>): number => {
+  let sum = 0;
+  for (let t = 0; t < indices.length; t += 3) {
+    const [a, b, c] = [0, 1, 2].map((k) => [0, 1, 2].map((i) => p[3 * indices[t + k] + i]));
+    const u = b.map((v, i) => v - a[i]), w = c.map((v, i) => v - a[i]);
+    sum += Math.hypot(u[1] * w[2] - u[2] * w[1], u[2] * w[0] - u[0] * w[2], u[0] * w[1] - u[1] * w[0]) / 2;
+  }
+  return sum;
+};
+
+describe("mending", () => {
+  /// A closed, bumpy ball of radius r grid units, cut into eight regions that repeat the vertices of their rims; quantised, so that a
+  /// small ball has many places with several vertices.
+  function ball(r: number, rings = 24): { whole: decoded_mesh; parts: decoded_mesh[] } {
+    const positions: number[] = [], indices: number[] = [], around = 2 * rings;
+    const at = (i: number, j: number): number => (i === 0 ? 0 : i === rings ? 1 : 2 + (i - 1) * around + (j % around));
+    const put = (theta: number, phi: number): void => {
+      const bump = r * (1 + 0.1 * Math.sin(5 * theta) * Math.cos(3 * phi));
+      positions.push(...[Math.sin(theta) * Math.cos(phi), Math.cos(theta), Math.sin(theta) * Math.sin(phi)].map((v) => Math.round(bump * v)));
+    };
+    put(0, 0);
+    put(Math.PI, 0);
+    for (let i = 1; i < rings; i++) for (let j = 0; j < around; j++) put((Math.PI * i) / rings, (2 * Math.PI * j) / around);
+    for (let i = 0; i < rings; i++) for (let j = 0; j < around; j++) {
+      if (i > 0) indices.push(at(i, j), at(i, j + 1), at(i + 1, j + 1));
+      if (i < rings - 1) indices.push(at(i, j), at(i + 1, j + 1), at(i + 1, j));
+    }
+    indices.forEach((v, i) => (indices[i] = v));
+    const grey = (n: number): Uint8Array => new Uint8Array(4 * n).fill(128);
+    const whole = { positions: Int32Array.from(positions), colours: grey(positions.length / 3), indices: Uint32Array.from(indices) };
+    const parts = Array.from({ length: 8 }, (_, which) => {
+      const own = new Map<number, number>(), p: number[] = [], idx: number[] = [];
+      for (let t = 0; t < indices.length; t += 3) {
+        if (Math.floor(((t / 3) * 8) / (indices.length / 3)) !== which) continue;
+        for (let k = 0; k < 3; k++) {
+          const v = indices[t + k];
+          if (!own.has(v)) {
+            own.set(v, p.length / 3);
+            p.push(...positions.slice(3 * v, 3 * v + 3));
+          }
+          idx.push(own.get(v)!);
+        }
+      }
+      return { positions: Int32Array.from(p), colours: grey(p.length / 3), indices: Uint32Array.from(idx) };
+    });
+    return { whole, parts };
+  }
+
+  test.each([4, 8, 15, 40, 400])("a ball of %i grid units, cut in eight, is saved as a strict reader wants it", (r) => {
+    const { whole, parts } = ball(r);
+    const joined = join_regions(parts.map((m) => shape(m).shaped), 1);
+    expect(objections(joined.positions, joined.indices)).toEqual(sound);
+    expect(area_of(joined.positions, joined.indices) / area_of(whole.positions, whole.indices)).toBeCloseTo(1, 1);
+    if (r < 400) return;
+    // Nothing falls together here: the ball is closed, every edge has its two triangles.
+    expect(joined.positions.length).toBe(whole.positions.length);
+    expect(border_flags(joined.positions.length / 3, joined.indices).reduce((a, b) => a + b)).toBe(0);
+  });
+
+  test("an edge without length is collapsed, and leaves no slit", () => {
+    // A sheet with a sliver: vertices 4 and 5 are one place.
+    const m: decoded_mesh = { positions: Int32Array.of(0, 0, 0, 10, 0, 0, 10, 10, 0, 0, 10, 0, 5, 5, 0, 5, 5, 0), colours: new Uint8Array(24), indices: Uint32Array.of(0, 1, 4, 1, 5, 4, 1, 2, 5, 2, 3, 5, 3, 4, 5, 3, 0, 4) };
+    const joined = join_regions([shape(m).shaped], 1);
+    expect(joined.positions.length / 3).toBe(5);
+    expect(joined.indices.length / 3).toBe(4);
+    expect(border_flags(5, joined.indices).reduce((a, b) => a + b)).toBe(4);
+  });
+
+  test("a flat triangle is turned over to its neighbour, and leaves no slit", () => {
+    // 0-1-2 lie on a line; the triangle beyond has its long edge 0-2.
+    const p = Int32Array.of(0, 0, 0, 5, 0, 0, 10, 0, 0, 5, 10, 0, 5, -10, 0);
+    const done = mend(p, [0, 1, 2, 2, 3, 0, 0, 4, 1, 1, 4, 2], 5);
+    expect(done.from.length).toBe(5);
+    expect(done.indices.length / 3).toBe(4);
+    expect(objections(p, done.indices.map((v) => done.from[v]))).toEqual(sound);
+    expect(area_of(p, done.indices.map((v) => done.from[v]))).toBe(100);
+  });
+
+  test("sheets that touch along an edge, or in a point, get vertices of their own", () => {
+    const cross = Int32Array.of(0, 0, 0, 10, 0, 0, 5, 10, 0, 5, -10, 0, 5, 0, 10);
+    const edge = mend(cross, [0, 1, 2, 1, 0, 3, 0, 1, 4], 5);
+    expect(edge.from.length).toBeGreaterThan(5);
+    const copied = (m: { from: Uint32Array }, p: Int32Array): Float32Array => Float32Array.from([...m.from].flatMap((v) => [...p.slice(3 * v, 3 * v + 3)]));
+    expect(objections(copied(edge, cross), edge.indices)).toEqual(sound);
+    const tie = Int32Array.of(0, 0, 0, 10, 5, 0, 10, -5, 0, -10, 5, 0, -10, -5, 0);
+    const point = mend(tie, [0, 2, 1, 0, 3, 4], 5);
+    expect(point.from.length).toBe(6);
+    expect(objections(copied(point, tie), point.indices)).toEqual(sound);
+  });
+
+  test("whatever triangles there are, the result is sound", () => {
+    let seed = 99;
+    const random = (n: number): number => ((seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) >>> 8) % n;
+    for (let round = 0; round < 60; round++) {
+      const count = 6 + random(20), p = Int32Array.from({ length: 3 * count }, () => random(4));
+      const triangles = Array.from({ length: 3 * (5 + random(60)) }, () => random(count));
+      const m = mend(p, triangles, count);
+      expect(objections(Float32Array.from([...m.from].flatMap((v) => [...p.slice(3 * v, 3 * v + 3)])), m.indices)).toEqual(sound);
+    }
   });
 });
 
