@@ -147,3 +147,21 @@ def test_a_wrong_token_is_asked_for_and_not_tried_again_and_again(serve, recordi
             "until:document.querySelector('.status').textContent.includes('Live')",
         )
         assert [r for r in seen["values"][1] if "/v1/" in r] == [], page
+
+
+def test_the_console_counts_keyframes_and_asks_nothing_while_paused(serve, recording, tmp_path):
+    running = serve()
+    feed(running, recording)
+    running.wait_for_keyframes(len(recording))
+    ids = json.dumps([frame.id for frame in recording])
+    live = "document.querySelector('.tile dd').textContent"
+    seen = browser.drive(
+        f"{running.url.rstrip('/')}/console", tmp_path, f"until:{live} === '8'", "wait:2500", "eval:document.querySelector('.station.source b').textContent",
+        f"eval:Promise.all({ids}.map((id) => fetch('v1/keyframes/' + id, {{ method: 'DELETE' }}).then((r) => r.status)))", "button:Pause", "wait:1500", "requests", "wait:4000", "requests",
+        "button:Resume", "wait:2500", "requests",
+    )
+    quiet, statuses, _, paused, resumed = seen["values"]
+    assert quiet == "0.0", "nothing is offered, whatever the actors say to each other"
+    assert statuses == [200] * len(recording)
+    assert [r for r in paused if "/v1/" in r or "/metrics" in r] == []
+    assert any("/v1/actors" in r for r in resumed)

@@ -1,5 +1,5 @@
 // A stand-in for the service, to work on the pages without it: docs/protocol.md spoken by a made-up room that a camera walks through.
-// node dev/mock_server.mjs [--port 8090] [--rate 8] [--flaky SECONDS] [--token T] [--empty] [--restart SECONDS] [--fill N] [--corrupt] [--blast PATCHES_PER_S]
+// node dev/mock_server.mjs [--port 8090] [--rate 8] [--flaky SECONDS] [--token T] [--empty] [--restart SECONDS] [--fill N] [--corrupt] [--blast PATCHES_PER_S] [--short]
 
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
@@ -134,7 +134,7 @@ class session {
     else this.say({ type: "error", message: `unknown type "${m.type}"`, reference: String(m.type) });
   }
   stats() {
-    if (this.ready) this.say({ type: "stats", keyframes: step, keyframes_per_s: per_second(), regions: live().length, triangles: triangles(), viewers: sessions.size, pending: this.lacks.size, set_aside: aside.length, time_ns: now_ns().toString() });
+    if (this.ready) this.say({ type: "stats", keyframes: step, keyframes_per_s: per_second(), regions: live().length, triangles: triangles(), viewers: sessions.size, pending: this.lacks.size, set_aside: aside.length, ...(option("short", false) ? { shortage: "memory-cap 64 MiB is used up" } : {}), time_ns: now_ns().toString() });
   }
   pump() {
     if (this.limit) this.budget = Math.min(this.budget + (this.limit / 8) * 0.015, this.limit / 8);
@@ -177,6 +177,11 @@ const answers = {
   "/v1/aside": () => aside.slice(-100),
 };
 
+/// The few lines of /metrics that the console reads.
+const metrics = () =>
+  Object.entries({ 'tessera_keyframes_total{outcome="accepted"}': step, 'tessera_keyframes_total{outcome="refused"}': aside.length, tessera_rays_total: step * 5100, tessera_patches_total: version, tessera_sent_patches_total: version * BigInt(sessions.size) })
+    .map(([name, value]) => `${name} ${value}\n`).join("");
+
 const server = createServer(async (request, response) => {
   const url = new URL(request.url, "http://mock");
   const send = (status, type, body) => response.writeHead(status, { "content-type": type, "cache-control": "no-store" }).end(body);
@@ -185,6 +190,8 @@ const server = createServer(async (request, response) => {
     if (!right) return send(401, "application/json", '{"error":"token missing or wrong"}');
     return send(200, "application/json", JSON.stringify(answers[url.pathname]()));
   }
+  if (url.pathname === "/metrics") return send(200, "text/plain; version=0.0.4", metrics());
+  if (url.pathname === "/readyz" || url.pathname === "/healthz") return send(option("short", false) ? 503 : 200, "text/plain", option("short", false) ? "memory-cap 64 MiB is used up" : "ready");
   const name = url.pathname === "/" ? "/index.html" : url.pathname === "/console" ? "/console.html" : normalize(url.pathname);
   try {
     send(200, types[extname(name)] ?? "application/octet-stream", await readFile(join(dist, name)));

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { read_actors, read_aside, read_map, read_regions, type service_state } from "../src/console/api";
+import { read_actors, read_aside, read_map, read_regions, reason_of, type service_state } from "../src/console/api";
+import { count_window, read_counts } from "../src/console/counters";
 import { rates_between } from "../src/console/rates";
 import { brief, bytes_text, seconds_text, whole } from "../src/ui/dom";
 
@@ -19,12 +20,37 @@ test("map, regions and refused inputs are read", () => {
 });
 
 test("rates are differences, and a restarted actor has none below zero", () => {
-  const at = (at_s: number, handled: number): service_state => ({ at_s, actors: read_actors([{ ...actor, handlers: [{ ...actor.handlers[0], handled, total_s: handled / 100 }] }]), map: read_map({}), regions: [], aside: [] });
+  const at = (at_s: number, handled: number): service_state => ({ at_s, actors: read_actors([{ ...actor, handlers: [{ ...actor.handlers[0], handled, total_s: handled / 100 }] }]), map: read_map({}), regions: [], aside: [], counts: read_counts(""), not_ready: "" });
   expect(rates_between(undefined, at(0, 5)).get("mesher/12")).toEqual({ per_s: 0, busy: 0 });
   const r = rates_between(at(0, 10), at(2, 30)).get("mesher/12")!;
   expect(r.per_s).toBe(10);
   expect(r.busy).toBeCloseTo(0.1);
   expect(rates_between(at(0, 10), at(1, 2)).get("mesher/12")!.per_s).toBe(0);
+});
+
+const metrics = (accepted: number, others = 0) =>
+  `# HELP tessera_keyframes_total Keyframes\n# TYPE tessera_keyframes_total counter\ntessera_keyframes_total{outcome="accepted"} ${accepted}\ntessera_keyframes_total{outcome="duplicate"} ${others}\n` +
+  `tessera_keyframes_total{outcome="something_new"} 1\ntessera_keyframes_refused_total{reason="pose"} 7\ntessera_rays_total 1.5e+06\ntessera_patches_total 9\nprocess_open_fds 12\nnonsense\n`;
+
+test("counters come from the service's own metrics, not from messages that actors handled", () => {
+  expect(read_counts(metrics(10, 2))).toMatchObject({ accepted: 10, offered: 13, rays: 1_500_000, patches: 9, sent_patches: 0, outcomes: { accepted: 10, duplicate: 2, something_new: 1 } });
+  expect(read_counts("")).toMatchObject({ accepted: 0, offered: 0 });
+});
+
+test("three keyframes a second read as three, also while as many leave the map", () => {
+  const w = new count_window(4);
+  expect(w.add(0, read_counts(metrics(0)))).toBeUndefined();
+  let shown = 0;
+  for (let t = 1; t <= 12; t++) shown = w.add(t + 0.1 * (t % 2), read_counts(metrics(3 * t)))!.accepted;
+  expect(shown).toBeCloseTo(3, 0);
+  expect(w.add(13, read_counts(metrics(2)))).toBeUndefined();
+  expect(w.add(14, read_counts(metrics(5)))!.accepted).toBe(3);
+});
+
+test("the reason why the service is not ready is read from words and from objects", () => {
+  expect(reason_of("memory is short\n")).toBe("memory is short");
+  expect(reason_of('{"error":"busy","reason":"the store is full"}')).toBe("the store is full");
+  expect(reason_of("{}")).toBe("{}");
 });
 
 test("numbers for people", () => {

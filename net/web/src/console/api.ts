@@ -1,6 +1,7 @@
 // What the console asks the service: shapes of the answers, and one poll of all of them.
 
 import type { service_address } from "../connection";
+import { read_counts, type service_counts } from "./counters";
 
 export interface handler_status {
   message: string;
@@ -67,6 +68,9 @@ export interface service_state {
   map: map_status;
   regions: region_status[];
   aside: aside_input[];
+  counts: service_counts;
+  /// Why the service is not ready, in its words; empty if it is.
+  not_ready: string;
   /// This page's clock, seconds.
   at_s: number;
 }
@@ -77,6 +81,8 @@ export class poll_error extends Error {
   constructor(
     readonly status: number,
     message: string,
+    /// What the service said of it, if anything.
+    readonly reason = "",
   ) {
     super(message);
   }
@@ -136,15 +142,18 @@ export const read_regions = (v: unknown): region_status[] =>
 export const read_aside = (v: unknown): aside_input[] =>
   list(v).map((a) => ({ source: text(a["source"]), what: text(a["what"]), reason: text(a["reason"]), time_ms: number(a["time_ns"]) / 1e6 }));
 
-async function get(address: service_address, path: string): Promise<unknown> {
+async function answer_of(address: service_address, path: string): Promise<Response> {
   const headers: Record<string, string> = address.token ? { authorization: `Bearer ${address.token}` } : {};
-  let response: Response;
   try {
-    response = await fetch(address.http + path, { headers, cache: "no-store", signal: AbortSignal.timeout(8000) });
+    return await fetch(address.http + path, { headers, cache: "no-store", signal: AbortSignal.timeout(8000) });
   } catch {
     throw new poll_error(0, `${address.host} does not answer`);
   }
-  if (!response.ok) throw new poll_error(response.status, `${path} answered HTTP ${response.status}`);
+}
+
+async function get(address: service_address, path: string): Promise<unknown> {
+  const response = await answer_of(address, path);
+  if (!response.ok) throw new poll_error(response.status, `${path} answered HTTP ${response.status}`, reason_of(await response.text().catch(() => "")));
   try {
     return await response.json();
   } catch {
@@ -152,8 +161,31 @@ async function get(address: service_address, path: string): Promise<unknown> {
   }
 }
 
+async function get_counts(address: service_address): Promise<service_counts> {
+  const response = await answer_of(address, "/metrics");
+  return read_counts(response.ok ? await response.text() : "");
+}
+
+/// The reason in an answer of /readyz: words, or an object with a `reason`.
+export function reason_of(body: string): string {
+  try {
+    return text(object(JSON.parse(body))["reason"]) || body.trim();
+  } catch {
+    return body.trim();
+  }
+}
+
+async function get_readiness(address: service_address): Promise<string> {
+  const response = await answer_of(address, "/readyz");
+  return response.status === 503 ? reason_of(await response.text()) || "it does not say why" : "";
+}
+
 /// Asks everything once. Throws poll_error.
 export async function poll(address: service_address): Promise<service_state> {
-  const [actors, map, regions, aside] = await Promise.all(["/v1/actors", "/v1/map", "/v1/regions", "/v1/aside"].map((path) => get(address, path)));
-  return { actors: read_actors(actors), map: read_map(map), regions: read_regions(regions), aside: read_aside(aside), at_s: performance.now() / 1000 };
+  // The first answer decides: a token that is refused is refused once, not six times.
+  const actors = await get(address, "/v1/actors");
+  const [map, regions, aside, counts, not_ready] = await Promise.all([
+    get(address, "/v1/map"), get(address, "/v1/regions"), get(address, "/v1/aside"), get_counts(address), get_readiness(address),
+  ]);
+  return { actors: read_actors(actors), map: read_map(map), regions: read_regions(regions), aside: read_aside(aside), counts, not_ready, at_s: performance.now() / 1000 };
 }

@@ -6,20 +6,26 @@ import { notice_area } from "../ui/notice";
 import { actor_table } from "./actor_table";
 import { poll, poll_error, type service_state } from "./api";
 import { aside_list } from "./aside_list";
+import { count_window } from "./counters";
 import { flow_picture } from "./flow";
 import { heat_map } from "./heat_map";
 import { handled_by, rates_between } from "./rates";
 import { time_series } from "./series";
 import { map_summary } from "./summary";
+import { token_notice } from "../words";
 import "../style.css";
 import "./console.css";
 
 const period_ms = 1000;
+const pause_words = ["Pause", "Resume"];
 
 class console_page {
   private address_ = service_address_of(new URL(location.href));
   private last_: service_state | undefined;
   private asking_ = false;
+  /// The service wants a token: nothing is asked until the user gives one, which opens the page anew.
+  private locked_ = false;
+  private counts_ = new count_window();
   private paused_ = false;
   private summary_ = new map_summary();
   private table_ = new actor_table();
@@ -29,9 +35,9 @@ class console_page {
   private notices_ = new notice_area();
   private status_text_ = h("span", {}, "Connecting");
   private status_ = h("div", { class: "status", set: { "data-state": "connecting" } }, h("span", { class: "dot" }), this.status_text_);
-  private pause_ = h("button", { class: "button", set: { type: "button", "aria-pressed": "false" }, on: { click: () => this.pause() } }, "Pause");
+  private pause_ = h("button", { class: "button", title: "This page asks the service once a second. Paused, it asks nothing; the service itself goes on either way.", set: { type: "button", "aria-pressed": "false" }, on: { click: () => this.pause() } }, pause_words[0], h("span", { class: "long" }, " updates"));
   private series_ = {
-    keyframes: new time_series("Keyframes/s", (v) => v.toFixed(1)),
+    keyframes: new time_series("Keyframes taken/s", (v) => v.toFixed(1)),
     messages: new time_series("Messages/s", brief),
     waiting: new time_series("Messages waiting", brief),
     triangles: new time_series("Triangles", brief),
@@ -53,22 +59,26 @@ class console_page {
 
   pause(): void {
     this.paused_ = !this.paused_;
-    this.pause_.textContent = this.paused_ ? "Go on" : "Pause";
+    this.pause_.firstChild!.textContent = pause_words[Number(this.paused_)];
     this.pause_.setAttribute("aria-pressed", String(this.paused_));
+    this.counts_.clear();
+    if (this.paused_) this.say_("connecting", "Paused");
     void this.ask_();
   }
 
   private async ask_(): Promise<void> {
-    if (this.asking_ || document.hidden || this.paused_) return;
+    if (this.asking_ || document.hidden || this.paused_ || this.locked_) return;
     this.asking_ = true;
     try {
       const state = await poll(this.address_);
+      if (this.paused_) return;
       this.show_(state);
-      this.say_("live", "Live");
-      this.notices_.show(undefined, "strip");
+      this.say_(state.not_ready ? "connecting" : "live", state.not_ready ? "Not ready" : "Live");
+      this.notices_.show(state.not_ready ? { tone: "warn", title: "The service is not ready", text: state.not_ready } : undefined, "strip");
     } catch (error) {
       if (!(error instanceof poll_error)) throw error;
-      this.say_("offline", "Offline");
+      this.locked_ = error.status === 401;
+      this.say_("offline", !this.locked_ ? "Offline" : this.address_.token ? "Token refused" : "Token needed");
       this.complain_(error);
     } finally {
       this.asking_ = false;
@@ -81,10 +91,11 @@ class console_page {
   }
 
   private complain_(error: poll_error): void {
-    if (error.status === 401)
-      this.notices_.show({ tone: "bad", title: this.address_.token ? "The token was refused" : "This service asks for a token", text: `Open ${location.origin}${location.pathname}?token=YOUR_TOKEN with the token that the service was started with.` }, "strip");
+    if (error.status === 401) this.notices_.show(token_notice(this.address_), "strip");
     else if (error.status === 0)
       this.notices_.show({ tone: "bad", title: "The service does not answer", text: `Nothing answers at ${this.address_.host}. Is it running? It is asked again every second; what is below is the last that was known.` }, "strip");
+    else if (error.status === 503)
+      this.notices_.show({ tone: "warn", title: "The service is not ready", text: `${error.reason || error.message}. It is asked again every second; what is below is the last that was known.` }, "strip");
     else this.notices_.show({ tone: "bad", title: "The service gave an unexpected answer", text: `${error.message}. If this stays, the page and the service are of different versions: reload.` }, "strip");
   }
 
@@ -92,14 +103,15 @@ class console_page {
     const before = this.last_?.map.epoch === state.map.epoch ? this.last_ : undefined;
     const rates = rates_between(before, state);
     this.summary_.update(state);
-    this.flow_.update(state, rates);
+    const counts = this.counts_.add(state.at_s, state.counts);
+    this.flow_.update(state, rates, counts);
     this.heat_.update(state.regions);
     this.aside_.update(state.aside);
     this.table_.update(state.actors, rates);
+    if (counts) this.series_.keyframes.add(counts.accepted);
     if (before) {
       const dt = state.at_s - before.at_s;
       const messages = (s: service_state): number => s.actors.reduce((n, a) => n + handled_by(a), 0);
-      this.series_.keyframes.add(Math.max(0, state.map.keyframes - before.map.keyframes) / dt);
       this.series_.messages.add(Math.max(0, messages(state) - messages(before)) / dt);
     }
     this.series_.waiting.add(state.actors.reduce((n, a) => n + a.mailbox, 0));

@@ -2,14 +2,20 @@
 
 import { brief, h } from "../ui/dom";
 import type { actor_status, service_state } from "./api";
+import type { count_rates, counted } from "./counters";
 import { type actor_rate, rate_key } from "./rates";
 
 const main_line = ["ingest", "partitioner", "mesher", "broadcaster", "session"];
 const role_names: Record<string, string> = { ingest: "Ingest", partitioner: "Partitioner", mesher: "Meshers", broadcaster: "Broadcaster", session: "Sessions", device: "Devices" };
-const what_flows: Record<string, string> = { ingest: "keyframes", partitioner: "keyframes", mesher: "rays", broadcaster: "patches", session: "frames" };
+/// What comes into each, and which of the service's counters tells how much of it.
+const what_flows: Record<string, [words: string, counter: counted]> = {
+  ingest: ["keyframes", "offered"], partitioner: ["taken", "accepted"], mesher: ["rays", "rays"], broadcaster: ["patches", "patches"], session: ["patches sent", "sent_patches"],
+};
 
 /// A mailbox this deep is worth a look.
 const deep = 16;
+
+const rate_text = (per_s: number): string => (per_s < 10 ? per_s.toFixed(1) : brief(per_s));
 
 interface station {
   box: HTMLElement;
@@ -31,23 +37,28 @@ export class flow_picture {
     const line = h("div", { class: "flow-line" });
     line.append(h("div", { class: "station source" }, h("span", { class: "station-name" }, "Sources"), this.source_, h("span", { class: "station-detail" }, "offered a second")));
     for (const role of main_line) {
-      const link = h("div", { class: "link" }, h("span", { class: "link-rate" }, "–"), h("i"), h("span", { class: "link-what" }, what_flows[role]));
+      const link = h("div", { class: "link" }, h("span", { class: "link-rate" }, "–"), h("i"), h("span", { class: "link-what" }, what_flows[role][0]));
       this.links_.set(role, link.firstElementChild as HTMLElement);
       const s = this.station_(role, pick_role);
       line.append(link, s.box);
     }
-    this.element = h("section", { class: "card flow", set: { "aria-label": "Pipeline" } }, h("header", {}, h("h2", {}, "Pipeline"), h("span", { class: "hint" }, "messages a second · mailbox depth")), line, this.side_);
+    this.element = h("section", { class: "card flow", set: { "aria-label": "Pipeline" } }, h("header", {}, h("h2", {}, "Pipeline"), h("span", { class: "hint" }, "in a box: messages a second and waiting · on a link: what passes")), line, this.side_);
     this.pick_role_ = pick_role;
   }
 
   private readonly pick_role_: (role: string) => void;
 
-  update(state: service_state, rates: Map<string, actor_rate>): void {
+  /// `counts` are the service's own counters a second; without them nothing is said to flow.
+  update(state: service_state, rates: Map<string, actor_rate>, counts: count_rates | undefined): void {
     const by_role = new Map<string, actor_status[]>();
     for (const a of state.actors) by_role.set(a.role, [...(by_role.get(a.role) ?? []), a]);
     for (const role of main_line) this.fill_(role, by_role.get(role) ?? [], rates);
-    const offered = (by_role.get("ingest") ?? []).reduce((n, a) => n + (rates.get(rate_key(a))?.per_s ?? 0), 0);
-    this.source_.textContent = brief(offered);
+    this.source_.textContent = counts ? rate_text(counts.offered) : "–";
+    for (const role of main_line) {
+      const link = this.links_.get(role)!, per_s = counts?.[what_flows[role][1]] ?? 0;
+      link.textContent = per_s > 0 ? `${rate_text(per_s)}/s` : "–";
+      link.parentElement?.classList.toggle("flowing", per_s > 0);
+    }
     this.side_.replaceChildren(
       ...[...by_role].filter(([role]) => !main_line.includes(role)).sort().map(([role, list]) => {
         const depth = list.reduce((n, a) => n + a.mailbox, 0), per_s = list.reduce((n, a) => n + (rates.get(rate_key(a))?.per_s ?? 0), 0);
@@ -87,10 +98,5 @@ export class flow_picture {
     s.load.style.setProperty("--load", String(busiest));
     s.box.classList.toggle("down", down > 0);
     s.box.classList.toggle("absent", list.length === 0);
-    const link = this.links_.get(role);
-    if (link) {
-      link.textContent = per_s > 0 ? `${brief(per_s)}/s` : "–";
-      link.parentElement?.classList.toggle("flowing", per_s > 0);
-    }
   }
 }

@@ -1,6 +1,6 @@
 // Regions from one side, each cell coloured by a chosen quantity, summed along the direction of sight.
 
-import { brief, bytes_text, h, seconds_text, whole } from "../ui/dom";
+import { brief, bytes_text, h, seconds_text, style_value, whole } from "../ui/dom";
 import type { region_status } from "./api";
 
 interface quantity {
@@ -72,7 +72,7 @@ export class heat_map {
     const q = quantities[this.quantity_.value];
     this.cells_ = this.gather_(q);
     if (!this.cells_.length) {
-      c.fillStyle = "#76869a";
+      c.fillStyle = style_value("--faint");
       c.font = "13px system-ui, sans-serif";
       c.textAlign = "center";
       c.fillText("No regions yet", box.width / 2, box.height / 2);

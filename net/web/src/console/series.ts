@@ -1,6 +1,6 @@
 // A small line over time with its newest value: the last few minutes at one point a poll.
 
-import { h } from "../ui/dom";
+import { h, style_value } from "../ui/dom";
 
 const points_kept = 240;
 
@@ -43,7 +43,7 @@ export class time_series {
     const y = (v: number): number => height - 2 * ratio - ((v - low) / (high - low || 1)) * (height - 5 * ratio);
     c.beginPath();
     this.points_.forEach((v, i) => (i ? c.lineTo(x(i), y(v)) : c.moveTo(x(i), y(v))));
-    c.strokeStyle = "#7fdcc6";
+    c.strokeStyle = style_value("--accent");
     c.lineWidth = 1.5 * ratio;
     c.lineJoin = "round";
     c.stroke();
@@ -51,7 +51,7 @@ export class time_series {
     c.lineTo(x(0), height);
     c.closePath();
     const fill = c.createLinearGradient(0, 0, 0, height);
-    fill.addColorStop(0, "rgb(127 220 198 / 0.22)");
+    fill.addColorStop(0, style_value("--accent-mist"));
     fill.addColorStop(1, "rgb(127 220 198 / 0)");
     c.fillStyle = fill;
     c.fill();

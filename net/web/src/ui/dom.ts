@@ -27,6 +27,9 @@ export function icon(path: string): SVGSVGElement {
   return svg;
 }
 
+/// A value of the style sheet: a custom property of the page.
+export const style_value = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
 export const icons = {
   fit: "M4 9V5a1 1 0 0 1 1-1h4M15 4h4a1 1 0 0 1 1 1v4M20 15v4a1 1 0 0 1-1 1h-4M9 20H5a1 1 0 0 1-1-1v-4M9 12h6M12 9v6",
   follow: "M4 8h11v8H4zM15 11l5-3v8l-5-3",
