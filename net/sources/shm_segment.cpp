@@ -116,7 +116,7 @@ bool take_away(const std::string& name, F is_it_asked) {
     return true;
   if (!is_it(s))
     return false;
-  const auto aside = std::string(shm_folder) + "/.tessera-done-" + run + "-" + std::to_string(number++);
+  const auto aside = std::string(shm_folder) + "/" + aside_prefix + run + "-" + std::to_string(number++);
   if (::rename(path.c_str(), aside.c_str()) != 0) {
     if (errno != ENOENT)
       warn_of_unlinking(name, errno);
@@ -319,7 +319,8 @@ std::string shm_segment::torn() const {
 }
 
 uint64_t shm_segment::content_digest() const {
-  return XXH3_64bits(data_, header_.total_bytes);
+  constexpr size_t time_bytes = 8; // in front, in both forms
+  return XXH3_64bits(data_ + time_bytes, header_.total_bytes - time_bytes);
 }
 
 bool shm_segment::unlink() const {

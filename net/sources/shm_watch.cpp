@@ -140,6 +140,7 @@ public:
     auto desk = std::make_shared<verdict_desk>();
     std::stop_callback wake(stop, [desk] { desk->ring.ring(); });
     clear();
+    clear_own(folder);
     look_around(folder);
     while (!stop.stop_requested()) {
       bool whole = folder.read([&](std::string_view file, uint32_t mask) { on_event(file, mask); });
@@ -241,6 +242,15 @@ private:
     clear_at_.reset();
     if (auto files = producer::remove_abandoned(shm_folder); files > 0)
       spdlog::info("shm: removed {} half-written segments of producers that are gone", files);
+  }
+
+  /// Removes what a service that was killed just then had moved aside to unlink it.
+  static void clear_own(folder_watch& folder) {
+    constexpr time_t old_enough_s = 60; // it takes microseconds
+    folder.list([](std::string_view file, const struct stat& s) {
+      if (file.starts_with(aside_prefix) && time(nullptr) - s.st_ctim.tv_sec > old_enough_s)
+        ::unlink((std::string(shm_folder) + "/" + std::string(file)).c_str());
+    });
   }
 
   void look_around(folder_watch& folder) {

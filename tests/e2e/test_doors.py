@@ -172,6 +172,33 @@ def test_shared_memory_without_a_broker(serve, recording, wanted, names):
     running.wait(lambda: not segments(names), "all segments unlinked")
 
 
+@pytest.mark.parametrize("door", ["shm"])
+def test_a_second_run_is_another_scan_unless_it_says_that_it_is_not(serve, broker, recording, names, door):
+    """Numbered from 0 again, elsewhere: what came first stays what it was. Sent again under the session's name, it counts once."""
+    source = {"shm": f"shm:{names.prefix}", "http": None}.get(door, broker.url)
+    running = serve(*([source] if source else []))
+    if source == broker.url:
+        running.wait(lambda: listening(running), "a queue at the broker")
+
+    def run(shift, **options):
+        if source == broker.url:
+            options.update(exchange=names.exchange, prefix=names.prefix, queue=names.queue, embed=door == "embed")
+        with tessera_client.connect(source or running.url, **options) as publisher:
+            for number, frame in enumerate(recording[:3]):
+                publisher.publish_keyframe(number, frame.pose, frame.points + shift, frame.colours)
+            return publisher.session
+
+    session = run(0)
+    first = running.wait_for_keyframes(3)
+    run(0.3)
+    both = running.wait_for_keyframes(6)
+    assert both != first
+    run(0, session=session)
+    running.wait(lambda: not segments(names), "all segments taken")
+    assert running.wait_for_keyframes(6) == both
+    assert {camera["id"] for camera in running.get("/v1/cameras")} > {f"{session}/{number}" for number in range(3)}
+
+
 def test_segments_that_were_there_before_the_service(serve, recording, wanted, names):
     with tessera_client.connect(f"shm:{names.prefix}") as publisher:
         for frame in recording:
@@ -258,8 +285,8 @@ def test_all_doors_at_once_in_any_order_and_twice(serve, broker, recording, want
     running.wait(lambda: listening(running), "a queue at the broker")
     jobs = [(frame, door) for frame in recording for door in ("http", "amqp", "embed")]
     random.Random(3).shuffle(jobs)
-    amqp = dict(exchange=names.exchange, prefix=names.prefix)
-    with tessera_client.connect(running.url) as http, tessera_client.connect(broker.url, **amqp) as shm:
+    amqp = dict(exchange=names.exchange, prefix=names.prefix, session="one for all")
+    with tessera_client.connect(running.url, session="one for all") as http, tessera_client.connect(broker.url, **amqp) as shm:
         with tessera_client.connect(broker.url, embed=True, **amqp) as embed:
             doors = {"http": http, "amqp": shm, "embed": embed}
             for frame, door in jobs:

@@ -189,6 +189,9 @@ TEST_CASE("a digest of all bytes tells what samples do not") {
   bytes[108 + 12 * 7777 + 2] ^= std::byte{1};
   name.write(bytes);
   CHECK(shm_segment(name.key()).content_digest() != first);
+  s.timestamp_ns += 1; // sent again, a moment later
+  name.write(s.bytes());
+  CHECK(shm_segment(name.key()).content_digest() == first);
 }
 
 TEST_CASE("a segment cut short before it is read reads as zeros and tells") {

@@ -1,0 +1,157 @@
+"""Shared memory when something is wanting: descriptors, permissions, room, or a producer that leaves its segments alone."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import tessera_client
+from support import service, stock
+from test_doors import segments
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def other_users():
+    """Calls that run as somebody else, if this process may."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("changing the user needs root and setpriv")
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+def serve_as(wrapper, tessera, names, tmp_path):
+    """A service of another user: the program where that user can reach it, and its own working folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    program = home / "tessera"
+    shutil.copy(tessera, program)
+    for folder in (home, *list(home.parents)[:3]):
+        os.chmod(folder, os.stat(folder).st_mode | 0o055)
+    script = home / "serve"
+    script.write_text(f'#!/bin/sh\nexec {" ".join(wrapper)} {program} "$@"\n')
+    script.chmod(0o755)
+    return service.Service(str(script), f"shm:{names.prefix}", options=("--voxel-size", "0.05", "--threads", "2", *names.options))
+
+
+def asides(running):
+    return [each["reason"] for each in running.get("/v1/aside")]
+
+
+def test_a_service_of_another_user_says_whose_a_segment_is_and_takes_it_after_chmod(tessera, names, recording, other_users, tmp_path):
+    running = serve_as(other_users, tessera, names, tmp_path)
+    try:
+        with tessera_client.connect(f"shm:{names.prefix}") as publisher:
+            for frame in recording[:2]:
+                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+        running.wait(lambda: len(asides(running)) == 2, "both listed aside")
+        for reason in asides(running):
+            assert "belongs to uid 0" in reason and "mode 600" in reason and f"runs as uid {NOBODY}" in reason and "0644" in reason
+        time.sleep(1)
+        assert len(asides(running)) == 2 and running.map()["keyframes"] == 0, "tried again, without a word"
+        for name in segments(names):
+            os.chmod("/dev/shm/" + name, 0o644)
+        running.wait_for_keyframes(2)
+        assert len(segments(names)) == 2, "only their owner and root may unlink them"
+        with tessera_client.connect(f"shm:{names.prefix}", mode=0o644) as publisher:
+            for frame in recording[2:]:
+                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+        running.wait_for_keyframes(len(recording))
+        assert len(asides(running)) == 2
+        told = [line for line in running.log if "cannot be unlinked" in line]
+        assert len(told) == 1 and "sticky" in told[0] and "belongs to uid 0" in told[0]
+    finally:
+        assert running.stop() == 0
+
+
+def test_roots_service_takes_and_unlinks_what_others_write(serve, names, recording, wanted, other_users):
+    running = serve(f"shm:{names.prefix}")
+    for frame in recording:
+        path = stock.write_segment(names.prefix + frame.id, stock.segment_bytes(frame))
+        os.chown(path, NOBODY, NOBODY)
+        os.chmod(path, 0o600)
+    assert running.wait_for_keyframes(len(recording)) == wanted
+    running.wait(lambda: not segments(names), "all segments unlinked")
+
+
+def test_a_service_without_descriptors_loses_nothing(serve, recording, wanted, names):
+    running = serve(f"shm:{names.prefix}")
+    running.map()
+    soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+    # A limit below what is open already: nothing more can be opened.
+    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (10, hard))
+    try:
+        with tessera_client.connect(f"shm:{names.prefix}") as publisher:
+            for frame in recording:
+                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+        until = time.monotonic() + 30
+        while not any("cannot be taken now" in line for line in running.log) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert any("Too many open files" in line for line in running.log)
+        assert len(segments(names)) == len(recording)
+    finally:
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert running.wait_for_keyframes(len(recording)) == wanted
+    running.wait(lambda: not segments(names), "all segments unlinked")
+    assert running.get("/v1/aside") == []
+
+
+def test_segments_written_again_in_place_while_they_are_read(serve, recording, wanted, names):
+    """Each again and again, as it was: half of it is never a keyframe, and what lies there in the end is in the map."""
+    running = serve(f"shm:{names.prefix}")
+
+    def produce(frames):
+        generator = np.random.default_rng(len(frames))
+        for _ in range(20):
+            for frame in frames:
+                content = stock.segment_bytes(frame)
+                with open(f"/dev/shm{names.prefix}{frame.id}", "wb", buffering=0) as file:
+                    cut = int(generator.integers(0, len(content)))
+                    file.write(content[:cut])
+                    time.sleep(0.002)
+                    file.write(content[cut:])
+
+    threads = [threading.Thread(target=produce, args=(recording[part::3],)) for part in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    running.wait(lambda: not segments(names), "all segments unlinked")
+    assert running.wait_for_keyframes(len(recording)) == wanted
+
+
+def test_a_service_clears_away_what_a_killed_producer_left(serve, names):
+    serve(f"shm:{names.prefix}")
+    script = """
+import os, sys, time
+import numpy as np
+import tessera_client
+real = os.pwritev
+def slowly(descriptor, buffers, offset):
+    real(descriptor, buffers, offset)
+    print(os.readlink(f"/proc/self/fd/{descriptor}"), flush=True)
+    time.sleep(600)
+os.pwritev = slowly
+tessera_client.SharedMemoryManager(sys.argv[1]).write_keyframe(1, np.zeros((1000, 3)), np.zeros((1000, 3), np.uint8), np.eye(4))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(tessera_client.__file__))}
+    writer = subprocess.Popen([sys.executable, "-c", script, names.prefix], stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        path = writer.stdout.readline().strip()
+        assert path.startswith("/dev/shm/.tessera-writing-")
+        time.sleep(1.5)
+        assert os.path.exists(path), "it is being written"
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    until = time.monotonic() + 30
+    while os.path.exists(path) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not os.path.exists(path)
