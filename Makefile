@@ -71,6 +71,11 @@ bundle: packages $(WEB) ## One folder to carry to another machine, with tests an
 	@folder=$$(docker/bundle build/release build/bundle) && du -sh $$folder && cd build/bundle \
 	  && tar -czf $${folder##*/}.tar.gz $${folder##*/} && du -h $${folder##*/}.tar.gz
 
+.PHONY: reproducible
+reproducible: packages $(WEB) ## Builds the program in two folders, without ccache, and compares the bytes (TARGETS=tessera).
+	$(say) "building twice"
+	@tests/reproducible $(TARGETS)
+
 .PHONY: fuzz
 fuzz: ## Runs each fuzz target for a minute (SECONDS_EACH=60).
 	$(need) build test fuzz
