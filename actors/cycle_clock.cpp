@@ -1,5 +1,7 @@
 #include "actors/cycle_clock.hpp"
 
+#include <cstdint>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -18,17 +20,42 @@ bool cycle_clock::is_constant() noexcept {
 #endif
 }
 
+namespace {
+
+/// One moment on both clocks.
+struct moment {
+  uint64_t ns = 0, ticks = 0;
+};
+
+/// The closest of a few looks at both clocks. Whoever is interrupted between two looks, on a busy machine for many milliseconds,
+/// would pair what does not belong together.
+template <class Ns, class Ticks>
+moment look(Ns ns, Ticks ticks) {
+  moment best;
+  auto least = UINT64_MAX;
+  for (int i = 0; i < 16; ++i) {
+    const auto before = ns();
+    const auto at = ticks();
+    const auto apart = ns() - before;
+    if (apart < least) {
+      least = apart;
+      best = {before + apart / 2, at};
+    }
+  }
+  return best;
+}
+
+} // namespace
+
 double cycle_clock::calibrate() noexcept {
   if (!constant_)
     return 1;
   // One millisecond once a process: the clocks' own cost, some 50 ns, is then an error of 1 in 20,000.
-  const auto ns0 = steady_ns();
-  const auto t0 = ticks();
-  auto ns1 = ns0;
-  while ((ns1 = steady_ns()) - ns0 < 1'000'000) {
+  const auto begin = look(steady_ns, ticks);
+  while (steady_ns() - begin.ns < 1'000'000) {
   }
-  const auto t1 = ticks();
-  return t1 > t0 ? static_cast<double>(ns1 - ns0) / static_cast<double>(t1 - t0) : 1;
+  const auto end = look(steady_ns, ticks);
+  return end.ticks > begin.ticks ? static_cast<double>(end.ns - begin.ns) / static_cast<double>(end.ticks - begin.ticks) : 1;
 }
 
 } // namespace tessera

@@ -40,7 +40,7 @@ struct threaded_service {
   std::optional<map_status> status() {
     std::optional<map_status> out;
     caf::scoped_actor self{system};
-    self->request(running.partitioner.get(), std::chrono::seconds{60}, status_atom::value)
+    self->request(running.partitioner.get(), std::chrono::seconds{600}, status_atom::value)
       .receive([&](const map_status& s) { out = s; }, [](const caf::error&) {});
     return out;
   }
@@ -190,7 +190,7 @@ TEST_CASE("a blocked device stops the source after its credit, and nothing is lo
   CHECK(answered == 0);
   s.set_closed(false);
   source.join();
-  CHECK(sink->drain(std::chrono::seconds{60}));
+  CHECK(sink->drain(std::chrono::seconds{600}));
   CHECK(answered == 12);
   CHECK(s.status()->field.hash == truth(small_map(), frames));
 }
@@ -202,11 +202,15 @@ TEST_CASE("closing the sink frees a source that waits, and every completion is c
   {
     auto sink = make_ingest_sink(s.system, s.running, 2);
     s.set_closed(true);
+    std::atomic<size_t> begun{0};
     std::thread source{[&] {
-      for (size_t i = 0; i < frames.size(); ++i)
+      for (size_t i = 0; i < frames.size(); ++i) {
+        ++begun;
         sink->offer(frames[i], [&calls, i](const verdict&) { ++calls[i]; });
+      }
     }};
-    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+    while (begun < 3) // the third has no credit
+      std::this_thread::yield();
     sink->close();
     source.join();
     CHECK(calls[5] == 1); // refused at once
@@ -228,12 +232,12 @@ TEST_CASE("stopping the service answers what is under way and ends every actor")
     std::this_thread::yield();
   CHECK(stop_service(s.system, s.running));
   source.join();
-  CHECK(sink->drain(std::chrono::seconds{60}));
+  CHECK(sink->drain(std::chrono::seconds{600}));
   CHECK(answered == 30);
   sink.reset();
   s.system.await_all_actors_done();
   // No actor that ended is kept by another, or by itself: a system could not shut down.
-  for (int i = 0; i < 500 && !s.running.context.registry->statuses().empty(); ++i)
+  for (int i = 0; i < 12'000 && !s.running.context.registry->statuses().empty(); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds{10});
   std::string left;
   for (const auto& a : s.running.context.registry->statuses())
@@ -252,7 +256,7 @@ TEST_CASE("with real threads and meshers killed meanwhile the map is that of the
     while (!stop) {
       const region_key region{static_cast<int32_t>(random() % 7) - 3, static_cast<int32_t>(random() % 7) - 3,
                               static_cast<int32_t>(random() % 7) - 3};
-      self->request(s.running.supervisor.get(), std::chrono::seconds{20}, kill_atom::value, region)
+      self->request(s.running.supervisor.get(), std::chrono::seconds{120}, kill_atom::value, region)
         .receive([](bool) {}, [](const caf::error&) {});
       std::this_thread::sleep_for(std::chrono::microseconds{300});
     }
@@ -260,7 +264,7 @@ TEST_CASE("with real threads and meshers killed meanwhile the map is that of the
   std::atomic<int> accepted{0};
   for (const auto& f : frames)
     sink->offer(f, [&](const verdict& v) { accepted += v.what == outcome::accepted; });
-  CHECK(sink->drain(std::chrono::seconds{60}));
+  CHECK(sink->drain(std::chrono::seconds{600}));
   stop = true;
   killer.join();
   CHECK(accepted == 60);

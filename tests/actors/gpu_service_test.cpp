@@ -73,14 +73,14 @@ struct live_service {
       refused += v.what == outcome::refused;
     });
   }
-  void drain() { REQUIRE(sink->drain(std::chrono::seconds{60})); }
+  void drain() { REQUIRE(sink->drain(std::chrono::seconds{600})); }
 
   template <class R, class Atom>
   R ask(Atom question) {
     std::optional<R> out;
     caf::scoped_actor self{system};
-    for (int i = 0; i < 100 && !out; ++i)
-      self->request(running.partitioner.get(), std::chrono::seconds{20}, question)
+    for (int i = 0; i < 12'000 && !out; ++i)
+      self->request(running.partitioner.get(), std::chrono::seconds{120}, question)
         .receive([&](const R& x) { out = x; },
                  [](const caf::error&) { std::this_thread::sleep_for(std::chrono::milliseconds{10}); });
     REQUIRE(out);

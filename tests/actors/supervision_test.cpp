@@ -351,7 +351,7 @@ TEST_CASE("with real threads and core actors killed meanwhile the map is that of
       std::mt19937 random{1};
       while (!stop) {
         self
-          ->request(caf::actor_cast<supervisor_setup>(running.supervisor.get()), std::chrono::seconds{20}, kill_atom::value,
+          ->request(caf::actor_cast<supervisor_setup>(running.supervisor.get()), std::chrono::seconds{120}, kill_atom::value,
                     roles[random() % roles.size()])
           .receive([](bool) {}, [](const caf::error&) {});
         std::this_thread::sleep_for(std::chrono::milliseconds{2});
@@ -360,14 +360,14 @@ TEST_CASE("with real threads and core actors killed meanwhile the map is that of
     std::atomic<int> done{0};
     for (const auto& f : frames)
       sink->offer(f, [&](const verdict& v) { done += v.what == outcome::accepted || v.what == outcome::duplicate; });
-    CHECK(sink->drain(std::chrono::seconds{60}));
+    CHECK(sink->drain(std::chrono::seconds{600}));
     stop = true;
     killer.join();
     CHECK(done == 60);
     std::optional<map_status> status;
     caf::scoped_actor self{system};
-    for (int i = 0; i < 2000 && !status; ++i) { // the last one killed may have been the partitioner that is asked
-      self->request(running.partitioner.get(), std::chrono::seconds{20}, status_atom::value)
+    for (int i = 0; i < 12'000 && !status; ++i) { // the last one killed may have been the partitioner that is asked
+      self->request(running.partitioner.get(), std::chrono::seconds{120}, status_atom::value)
         .receive([&](const map_status& x) { status = x; },
                  [](const caf::error&) { std::this_thread::sleep_for(std::chrono::milliseconds{10}); });
     }

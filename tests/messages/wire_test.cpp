@@ -86,7 +86,7 @@ TEST_CASE("every message crosses a real connection and comes back as it was") {
     auto round_trip = [&](const auto& x) {
       using type = std::decay_t<decltype(x)>;
       bool came_back = false;
-      self->request(*remote, seconds{20}, x)
+      self->request(*remote, seconds{120}, x)
         .receive([&](const type& y) { came_back = samples::same(x, y); },
                  [&](const caf::error& err) { UNSCOPED_INFO(describe(err)); });
       CHECK(came_back);
@@ -139,17 +139,17 @@ TEST_CASE("a typed actor is used from another system like a local one, errors in
   {
     caf::scoped_actor self{here};
     bool done = false;
-    self->request(*remote, seconds{20}, integrate_atom::value, ray_job{samples::a_batch(), 0, 5, {}, 1, 0, 0})
+    self->request(*remote, seconds{120}, integrate_atom::value, ray_job{samples::a_batch(), 0, 5, {}, 1, 0, 0})
       .receive([&] { done = true; }, [](const caf::error&) {});
     CHECK(done);
     caf::error refusal;
-    self->request(*remote, seconds{20}, integrate_atom::value, ray_job{})
+    self->request(*remote, seconds{120}, integrate_atom::value, ray_job{})
       .receive([] {}, [&](const caf::error& err) { refusal = err; });
     CHECK(refusal == ec::out_of_memory);
     CHECK(describe(refusal) == "out of device memory: no room");
     CHECK(here.render(refusal) == "out of device memory: no room");
     region_mesh got;
-    self->request(*remote, seconds{20}, mesh_atom::value)
+    self->request(*remote, seconds{120}, mesh_atom::value)
       .receive([&](const region_mesh& m) { got = m; }, [](const caf::error&) {});
     CHECK(samples::same(got, samples::a_mesh()));
     self->send(*remote, refill_atom::value, true);
