@@ -4,6 +4,7 @@
 #include "config/flags.hpp"
 #include "config/resolve.hpp"
 #include "config/sample.hpp"
+#include "config/usage.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/publish_command.hpp"
@@ -57,6 +58,7 @@ source_options input_of(const config::settings& s) {
   input.shuffle = s.shuffle;
   input.rate = static_cast<double>(s.rate_hz);
   input.max_depth_m = s.max_depth_m;
+  input.depth_scale = s.depth_scale;
   input.shm_prefix = s.shm_prefix;
   input.unlink = s.unlink;
   input.layout = s.pose_layout == "row-major"      ? pose_layout::row_major
@@ -140,8 +142,7 @@ struct command_line {
   std::map<std::string, config::given> flags;
   std::string file;
   std::vector<std::string> sources;
-  std::string source, output, to, times;
-  double seconds = 0;
+  std::string source, output, to, times, seconds = "0";
   bool json = false;
 
   config::settings settings() const {
@@ -163,37 +164,57 @@ struct command_line {
 constexpr const char* source_help
   = "Where keyframes come from: synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST";
 
+/// Ends a command whose result is what it wrote to standard output.
+int told(int code) {
+  if (!std::cout.flush())
+    throw std::runtime_error("standard output takes no more: is the disk full?");
+  return code;
+}
+
+double seconds_of(const std::string& text) {
+  constexpr double most = 1e9;
+  try {
+    if (const auto value = config::parse_number(text); value >= 0 && value <= most)
+      return value;
+  } catch (const std::invalid_argument&) {
+    // said below
+  }
+  throw config::error("seconds (--seconds): " + config::in_quotes(text) + " is not 0 to 1000000000 s");
+}
+
 int run(int argc, char** argv) {
-  CLI::App app{"Tessera makes live meshes from a SLAM system's keyframes.\nEach command has its own --help."};
-  app.set_version_flag("--version", "tessera " TESSERA_VERSION);
+  CLI::App app{"Tessera makes live meshes from a SLAM system's keyframes.", "tessera"};
+  app.set_version_flag("-V,--version", "tessera " TESSERA_VERSION);
   app.require_subcommand(1);
-  app.failure_message([](const CLI::App* a, const CLI::Error& e) {
-    return std::string("tessera: ") + e.what() + "\nSee: tessera "
-           + (a->get_subcommands().empty() ? "" : a->get_subcommands().front()->get_name() + ' ') + "--help\n";
-  });
+  config::use_plain_help(app);
+  app.footer("Help on a command: tessera help COMMAND, or tessera COMMAND --help.\n"
+             "Exit status: 0: done; 1: it failed; 2: the command line or a setting cannot be.");
   command_line line;
   std::function<int()> chosen;
   const auto add
-    = [&](const char* name, const char* help, std::initializer_list<std::string_view> groups, std::function<int()> action) {
+    = [&](const char* name, const char* help, const std::vector<std::string_view>& groups, std::function<int()> action) {
         auto* command = app.add_subcommand(name, help);
-        config::add_flags(*command, groups, line.flags, line.file);
-        command->callback([&chosen, action = std::move(action)] { chosen = action; });
+        config::add_flags(*command, groups, line.file);
+        command->callback([&line, &chosen, command, groups, action = std::move(action)] {
+          line.flags = config::given_flags(*command, groups);
+          chosen = action;
+        });
         return command;
       };
 
-  auto* serve
-    = add("serve",
-          "Serves the live mesh of what the sources bring. Without a source: the broker of amqp-url; or, if that is not set, a "
-          "synthetic room that is scanned for ever, and shared memory",
-          {"map", "work", "input", "server", "drill", "log"}, [&] {
-            const auto settings = line.settings();
-            stop_signal stop;
-            return serve_command(serve_of(settings, line.sources), stop);
-          });
+  auto* serve = add(
+    "serve",
+    "Serves the live mesh of what the sources bring, and of keyframes that are sent by HTTP. Without a source: the broker of "
+    "amqp-url, if that is set",
+    {"map", "work", "input", "server", "drill", "log"}, [&] {
+      const auto settings = line.settings();
+      stop_signal stop;
+      return serve_command(serve_of(settings, line.sources), stop);
+    });
   serve->add_option("SOURCE", line.sources, source_help);
 
   auto* hash = add("hash", "Prints the hash and the counts of a source's map", {"map", "work", "input", "log"},
-                   [&] { return hash_command(offline_of(line.settings(), line.source), std::cout); });
+                   [&] { return told(hash_command(offline_of(line.settings(), line.source), std::cout)); });
   hash->add_option("SOURCE", line.source, source_help)->required();
 
   auto* mesh = add("mesh", "Writes the mesh of a source's map to a file", {"map", "work", "input", "log"},
@@ -223,15 +244,16 @@ int run(int argc, char** argv) {
       settings.threads = 1;
     auto setup = offline_of(settings, line.source);
     setup.times_file = line.times;
-    setup.input.seconds = line.seconds;
-    return bench_command(setup, line.json, std::cout);
+    setup.input.seconds = seconds_of(line.seconds);
+    return told(bench_command(setup, line.json, std::cout));
   });
   bench->add_option("SOURCE", line.source, source_help)->required();
   bench->add_flag("--json", line.json, "Print one JSON object");
   bench
     ->add_option(
       "--seconds", line.seconds,
-      "Take no keyframe but the first later than so long after the source's beginning, and measure those that came; 0: take all")
+      "Take no keyframe but the first later than so long after the source's beginning, and measure those that came; 0: take all. "
+      "[0 to 1000000000 s; default 0]")
     ->type_name("S");
   bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
 
@@ -239,14 +261,16 @@ int run(int argc, char** argv) {
   sample->callback([&chosen] {
     chosen = [] {
       std::cout << config::sample_file();
-      return int{ok};
+      return told(ok);
     };
   });
 
   try {
-    app.parse(argc, argv);
+    app.parse(config::words_of(argc, argv, app));
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? ok : usage;
+    if (e.get_exit_code() == 0) // help and version
+      return app.exit(e);
+    throw config::error(config::usage_fault(app, e));
   }
   return chosen();
 }

@@ -1,6 +1,7 @@
 #include "config/resolve.hpp"
 
 #include "config/error.hpp"
+#include "config/nearest.hpp"
 #include "config/toml.hpp"
 
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -18,6 +20,8 @@ namespace {
 
 /// Names that begin like settings and are none: the settings file, and what tests are told.
 constexpr std::string_view other_names[] = {"TESSERA_CONFIG", "TESSERA_BIN", "TESSERA_SHARED"};
+
+constexpr size_t max_file_bytes = size_t{1} << 20;
 
 /// What the environment says of a setting: its own name first, then the names that other services use. Empty counts as not set.
 std::optional<given> from_environment(const setting& row, const environment& variables, std::vector<std::string>& warnings) {
@@ -55,6 +59,10 @@ void check_together(const settings& s) {
                 + " m cannot be set while voxel-size is auto, which makes it three voxels");
   if (s.min_range_m >= s.max_range_m)
     throw error("min-range: " + text_of(s.min_range_m) + " m is not below max-range, " + text_of(s.max_range_m) + " m");
+  if (s.port != 0 && s.port == s.metrics_port)
+    throw error("metrics-port: " + std::to_string(s.metrics_port) + " is port's too; give it another, or 0 for any free one");
+  if (!s.amqp_url.empty() && !s.amqp_url.starts_with("amqp://") && !s.amqp_url.starts_with("amqps://"))
+    throw error("amqp-url: the value given does not begin with amqp:// or amqps://");
   if (s.shm_prefix.front() != '/' || s.shm_prefix.find('/', 1) != std::string::npos)
     throw error("shm-prefix: \"" + s.shm_prefix + "\" must begin with / and hold no other /");
 }
@@ -110,8 +118,11 @@ resolved resolve(const layers& given) {
     const auto ours
       = std::find(std::begin(other_names), std::end(other_names), name) != std::end(other_names)
         || std::any_of(table().begin(), table().end(), [&](const setting& s) { return environment_name(s) == name; });
-    if (!ours)
-      out.warnings.push_back(name + " has no effect: there is no such setting");
+    if (ours)
+      continue;
+    const auto* meant = find(nearest_name(std::string_view(name).substr(std::string_view("TESSERA_").size())));
+    out.warnings.push_back(name + " has no effect: there is no such setting"
+                           + (meant == nullptr ? "" : did_you_mean(environment_name(*meant))));
   }
   for (const auto& [name, why] : ineffective_names())
     if (const auto text = given.variables(std::string(name)); text && !text->empty())
@@ -120,10 +131,23 @@ resolved resolve(const layers& given) {
 }
 
 std::map<std::string, given> read_file(const std::string& path) {
-  std::ifstream in(path);
+  const auto refuse = [&](const std::string& why) { throw error("settings file " + path + ": " + why); };
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) // which opens, and reads as if it were empty
+    refuse("it is a folder, not a file");
+  std::ifstream in(path, std::ios::binary);
   if (!in)
-    throw error("--config " + path + ": " + std::strerror(errno));
-  return read_toml(in, path);
+    refuse(std::strerror(errno));
+  // A pipe is welcome, a device that never ends is not.
+  std::string text(max_file_bytes + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  if (in.bad())
+    refuse("it cannot be read");
+  if (text.size() > max_file_bytes)
+    refuse("it has more than " + std::to_string(max_file_bytes) + " bytes, which no settings file has");
+  std::istringstream lines(text);
+  return read_toml(lines, path);
 }
 
 } // namespace tessera::config

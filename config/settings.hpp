@@ -41,6 +41,7 @@ struct settings {
   bool embed = false;
   std::string pose_layout;
   float max_depth_m = 0;
+  float depth_scale = 0; ///< units a metre
   float noise_m = 0;
 
   // server: who may look on

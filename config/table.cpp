@@ -1,5 +1,7 @@
 #include "config/table.hpp"
 
+#include "config/nearest.hpp"
+
 #include <cctype>
 #include <sstream>
 
@@ -85,6 +87,7 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 1,
    .max = 100,
+   .form = "all, a number of GPUs, or a list of their numbers with commas",
    .help = "GPUs to use: all; a number of them, as 2; or which, as 0,3 (one alone with a comma: 3,)"},
   {.name = "memory-cap",
    .group = "work",
@@ -180,6 +183,7 @@ const std::vector<setting> rows{
    .group = "input",
    .value = &settings::amqp_url,
    .fallback = "",
+   .form = "amqp://USER:PASSWORD@HOST:PORT/VHOST",
    .help = "Broker that serve takes keyframes from when no source is named: amqp://USER:PASSWORD@HOST:PORT/VHOST",
    .aliases = {"RABBITMQ_URL"}},
   {.name = "exchange",
@@ -238,8 +242,16 @@ const std::vector<setting> rows{
    .fallback = "4",
    .unit = "m",
    .min = 0.01,
-   .max = 65.535,
-   .help = "Depths of RGB-D folders beyond this are left out"},
+   .max = 1000,
+   .help = "Depths of RGB-D folders beyond this are left out; so are 0 and 65535, which mean that there is none"},
+  {.name = "depth-scale",
+   .group = "input",
+   .value = &settings::depth_scale,
+   .fallback = "1000",
+   .unit = "units per metre",
+   .min = 1,
+   .max = 1e6,
+   .help = "What depth images of RGB-D folders count in: 1000 is millimetres; TUM's have 5000, Replica's 6553.5"},
   {.name = "noise",
    .group = "input",
    .value = &settings::noise_m,
@@ -256,6 +268,7 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 2,
    .max = 45,
+   .form = "an IPv4 or IPv6 address, or localhost",
    .help = "Address to listen on; one that others can reach needs a token, or insecure"},
   {.name = "port",
    .group = "server",
@@ -309,6 +322,7 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = 1000,
+   .form = "ROLE@KEYFRAMES, separated by commas, 1000 bytes at most",
    .help
    = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so "
      "many keyframes have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor; "
@@ -355,6 +369,20 @@ const setting* find(std::string_view name) {
   return nullptr;
 }
 
+std::string_view nearest_name(std::string_view typed) {
+  std::vector<std::string_view> names;
+  for (const auto& row : rows)
+    names.push_back(row.name);
+  return nearest(typed, names);
+}
+
+std::string_view nearest_group(std::string_view typed) {
+  std::vector<std::string_view> names;
+  for (const auto& row : rows)
+    names.push_back(row.group);
+  return nearest(typed, names);
+}
+
 std::string environment_name(const setting& s) {
   std::string name = "TESSERA_";
   for (auto c : s.name)
@@ -372,22 +400,25 @@ std::string bounds_text(const setting& s) {
   if (std::holds_alternative<bool settings::*>(s.value))
     return "true or false";
   const auto is_text = std::holds_alternative<std::string settings::*>(s.value);
+  if (is_text && !s.form.empty())
+    return std::string(s.form);
   if (is_text && s.max == 0)
     return "text";
   if (is_text)
     out << "text of ";
   const auto is_size = s.unit == "bytes" && !is_text;
   const auto number = [&](double value) {
-    if (is_size)
+    if (is_size && value > 0)
       put_number(out, value);
-    else {
-      out.precision(12);
+    else
       out << value;
-    }
   };
-  if (s.max == any) {
-    out << "from ";
+  out.precision(12);
+  if (is_text && s.min == 0)
+    out << "at most " << s.max;
+  else if (s.max == any) {
     number(s.min);
+    out << " or more";
   } else {
     number(s.min);
     out << " to ";

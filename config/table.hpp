@@ -24,6 +24,7 @@ struct setting {
   double min = 0, max = 0;                    ///< bounds of a number, or of a text's length if max is not 0
   std::string_view word = {};                 ///< of an optional value: what stands for none
   std::vector<std::string_view> choices = {}; ///< of a text: the only values
+  std::string_view form = {};                 ///< of another text: what it looks like, in words
   uint32_t step = 1;                          ///< of a whole number: it must be a multiple
   std::string_view help = {};
   std::vector<std::string_view> aliases = {}; ///< further names in the environment
@@ -44,10 +45,14 @@ std::span<const ineffective> ineffective_names();
 /// Returns the setting of that name, or null.
 const setting* find(std::string_view name);
 
+/// The setting's name that a mistyped one was most likely meant to be; empty if none is near. nearest_group(): the section's.
+std::string_view nearest_name(std::string_view typed);
+std::string_view nearest_group(std::string_view typed);
+
 /// TESSERA_ and the name in capitals.
 std::string environment_name(const setting& s);
 
-/// "m, 0.001 to 10 or auto", for help and errors.
+/// What a setting's value can be, for help and errors: "0.001 to 10 m, or auto", "1 or more keyframes, or all".
 std::string bounds_text(const setting& s);
 
 } // namespace tessera::config

@@ -1,6 +1,7 @@
 #include "config/toml.hpp"
 
 #include "config/error.hpp"
+#include "config/nearest.hpp"
 
 #include <algorithm>
 
@@ -124,7 +125,7 @@ std::map<std::string, given> read_toml(std::istream& in, const std::string& file
       if (!reader.take(']') || !reader.at_end())
         reader.fail("a section is written [name]");
       if (std::none_of(table().begin(), table().end(), [&](const setting& s) { return s.group == section; }))
-        reader.fail("there is no section [" + section + "]");
+        reader.fail("there is no section [" + section + "]" + did_you_mean(nearest_group(section)));
       continue;
     }
     const auto name = reader.name();
@@ -135,7 +136,7 @@ std::map<std::string, given> read_toml(std::istream& in, const std::string& file
       reader.fail("nothing may follow the value of " + name);
     const auto* row = find(name);
     if (row == nullptr)
-      reader.fail("there is no setting " + name);
+      reader.fail("there is no setting " + name + did_you_mean(nearest_name(name)));
     if (!section.empty() && row->group != section)
       reader.fail(name + " belongs into the section [" + std::string(row->group) + "]");
     if (const auto [old, added] = values.emplace(name, given{std::move(text), where}); !added)

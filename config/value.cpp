@@ -26,19 +26,21 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-/// Long values, and ones with odd characters, are shortened for a message.
-std::string shown(std::string_view text) {
-  constexpr size_t longest = 60;
-  std::string out = "\"";
-  for (auto c : text.substr(0, longest))
-    out += std::isprint(static_cast<unsigned char>(c)) ? c : '?';
-  return out + (text.size() > longest ? "...\"" : "\"");
+/// `hint`: what to do about it, where the bounds do not tell.
+[[noreturn]] void refuse(const setting& row, const given& from, const std::string& hint = {}) {
+  // A token is not repeated: errors end up in logs.
+  const auto value = row.name == "token" || row.name == "amqp-url" ? std::string{"the value given"} : in_quotes(from.text);
+  throw error(std::string(row.name) + " (" + from.where + "): " + value + " is not " + bounds_text(row)
+              + (hint.empty() ? "" : ": " + hint));
 }
 
-[[noreturn]] void refuse(const setting& row, const given& from) {
-  // A token is not repeated: errors end up in logs.
-  const auto value = row.name == "token" || row.name == "amqp-url" ? std::string{"the value given"} : shown(from.text);
-  throw error(std::string(row.name) + " (" + from.where + "): " + value + " is not " + bounds_text(row));
+/// What to do about a text that is no number, or no size.
+std::string hint_for(const setting& row, const std::string& text) {
+  if (row.unit == "bytes")
+    return "give a number of bytes, or one with KiB, MiB, GiB, TiB, kB, MB, GB or TB";
+  const auto begins_as_number = text.find_first_of("0123456789") < text.find_first_not_of("0123456789 +-.eE");
+  const auto goes_on = text.find_first_not_of("0123456789 +-.eE") != std::string::npos;
+  return begins_as_number && goes_on ? "give the number alone" : "";
 }
 
 /// Deployments write log levels in the words of other libraries.
@@ -57,7 +59,7 @@ double number(const setting& row, const given& from) {
   try {
     value = row.unit == "bytes" ? parse_bytes(from.text) : parse_number(from.text);
   } catch (const std::invalid_argument&) {
-    refuse(row, from);
+    refuse(row, from, hint_for(row, from.text));
   }
   if (!(value >= row.min && value <= row.max))
     refuse(row, from);
@@ -68,7 +70,9 @@ template <class T>
 T read_number(const setting& row, const given& from) {
   const auto value = number(row, from);
   if constexpr (std::is_integral_v<T>) {
-    if (value != std::floor(value) || std::fmod(value, row.step) != 0)
+    if (value != std::floor(value))
+      refuse(row, from, "give a whole number");
+    if (std::fmod(value, row.step) != 0)
       refuse(row, from);
   }
   return static_cast<T>(value);
@@ -116,6 +120,14 @@ struct reader {
 };
 
 } // namespace
+
+std::string in_quotes(std::string_view text) {
+  constexpr size_t longest = 60;
+  std::string out = "\"";
+  for (auto c : text.substr(0, longest))
+    out += std::isprint(static_cast<unsigned char>(c)) ? c : '?';
+  return out + (text.size() > longest ? "...\"" : "\"");
+}
 
 double parse_number(std::string_view text) {
   text = trim(text);

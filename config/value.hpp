@@ -16,6 +16,9 @@ struct given {
 /// Reads `from` as what the setting is and puts it into `to`. Throws error.
 void assign(settings& to, const setting& row, const given& from);
 
+/// A text as an error shows it: in quotes, shortened if it is long, odd characters as ?.
+std::string in_quotes(std::string_view text);
+
 /// Reads a size: a number of bytes, or one with KiB, MiB, GiB, TiB (1024) or kB, MB, GB, TB (1000). Throws std::invalid_argument.
 double parse_bytes(std::string_view text);
 

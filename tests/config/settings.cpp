@@ -1,4 +1,5 @@
 #include "config/error.hpp"
+#include "config/nearest.hpp"
 #include "config/resolve.hpp"
 #include "config/sample.hpp"
 #include "config/table.hpp"
@@ -6,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -123,7 +125,30 @@ TEST_CASE("a name in the environment that is no setting is said to be none") {
   what.names = {"TESSERA_VOXELSIZE", "TESSERA_VOXEL_SIZE", "TESSERA_CONFIG"};
   const auto r = resolve(what);
   REQUIRE(r.warnings.size() == 1);
-  CHECK(r.warnings[0] == "TESSERA_VOXELSIZE has no effect: there is no such setting");
+  CHECK(r.warnings[0] == "TESSERA_VOXELSIZE has no effect: there is no such setting; did you mean TESSERA_VOXEL_SIZE?");
+  what.names = {"TESSERA_HOME"};
+  CHECK(resolve(what).warnings.at(0) == "TESSERA_HOME has no effect: there is no such setting");
+}
+
+TEST_CASE("a mistyped word is known if few letters differ") {
+  const std::vector<std::string_view> words{"serve", "hash", "mesh", "publish", "bench", "settings", "voxel-size"};
+  for (auto [typed, meant] : {std::pair{"serv", "serve"},
+                              {"sevre", "serve"},
+                              {"Serve", "serve"},
+                              {"hsah", "hash"},
+                              {"publsh", "publish"},
+                              {"setings", "settings"},
+                              {"VOXEL_SIZE", "voxel-size"},
+                              {"voxelsize", "voxel-size"},
+                              {"x", ""},
+                              {"", ""},
+                              {"explode", ""},
+                              {"voxels", ""}}) {
+    INFO(typed);
+    CHECK(nearest(typed, words) == meant);
+  }
+  CHECK(did_you_mean("") == "");
+  CHECK(did_you_mean("serve") == "; did you mean serve?");
 }
 
 TEST_CASE("an error names the setting, where it was set, the value and the bound") {
@@ -134,11 +159,40 @@ TEST_CASE("an error names the setting, where it was set, the value and the bound
   CHECK(failure(with({}, {}, "[server]\nport = 65536")) == "port (test.toml line 2): \"65536\" is not 0 to 65535");
   CHECK(failure(with({{"region-size", {"60", "--region-size"}}}))
         == "region-size (--region-size): \"60\" is not 16 to 256 voxels, a multiple of 8");
-  CHECK(failure(with({{"threads", {"1.5", "--threads"}}})) == "threads (--threads): \"1.5\" is not 1 to 1024, or all");
+  CHECK(failure(with({{"threads", {"1.5", "--threads"}}}))
+        == "threads (--threads): \"1.5\" is not 1 to 1024, or all: give a whole number");
+  CHECK(failure(with({{"voxel-size", {"5cm", "--voxel-size"}}}))
+        == "voxel-size (--voxel-size): \"5cm\" is not 0.0001 to 100 m, or auto: give the number alone");
+  CHECK(failure(with({{"limit", {"0", "--limit"}}})) == "limit (--limit): \"0\" is not 1 or more keyframes, or all");
+  CHECK(failure(with({{"shuffle", {"-1", "--shuffle"}}})) == "shuffle (--shuffle): \"-1\" is not 0 or more, or off");
+  CHECK(failure(with({{"memory-cap", {"4 GX", "--memory-cap"}}}))
+        == "memory-cap (--memory-cap): \"4 GX\" is not 0 or more bytes: give a number of bytes, or one with KiB, MiB, GiB, TiB, "
+           "kB, MB, GB or TB");
+  CHECK(failure(with({{"memory-pool", {"1kB", "--memory-pool"}}}))
+        == "memory-pool (--memory-pool): \"1kB\" is not 1 MiB to 1 TiB");
+  CHECK(failure(with({{"bind", {"", "--bind"}}})) == "bind (--bind): \"\" is not an IPv4 or IPv6 address, or localhost");
+  CHECK(failure(with({{"token", {std::string(257, 'x'), "--token"}}}))
+        == "token (--token): the value given is not text of at most 256 bytes");
   CHECK(failure(with({{"policy", {"drop", "--policy"}}})) == "policy (--policy): \"drop\" is not block or newest");
   CHECK(failure(with({{"unlink", {"perhaps", "--unlink"}}})) == "unlink (--unlink): \"perhaps\" is not true or false");
   for (auto odd : {"nan", "inf", "1e999", "", " ", "0x10", "1 2"})
     CHECK(failure(with({{"max-range", {odd, "--max-range"}}})).find("max-range (--max-range): ") == 0);
+}
+
+TEST_CASE("every setting says its bounds when a value is wrong, whichever way it is wrong") {
+  for (const auto& row : table())
+    for (auto wrong : {"", "-1", "1e300", "nan", "nonsense!", "3 furlongs", "1.5"}) {
+      const std::string name(row.name);
+      const auto what = failure(with({{name, {wrong, "--" + name}}}));
+      if (what == "nothing was thrown")
+        continue; // it is a good value of this one
+      INFO(what);
+      CHECK(what.find(name + (what.find("--" + name) != std::string::npos ? " (--" + name + "): " : ": ")) == 0);
+      CHECK(what.find('\n') == std::string::npos);
+      CHECK((what.find(bounds_text(row)) != std::string::npos || what.find(" must begin with / ") != std::string::npos
+             || what.find("does not begin with amqp://") != std::string::npos
+             || what.find("must be 1 to 16") != std::string::npos));
+    }
 }
 
 TEST_CASE("values must fit each other") {
@@ -147,6 +201,10 @@ TEST_CASE("values must fit each other") {
   CHECK(failure(with({{"min-range", {"200", "--min-range"}}})).find("min-range: 200 m is not below max-range") == 0);
   CHECK(failure(with({{"shm-prefix", {"/a/b", "--shm-prefix"}}})).find("shm-prefix: ") == 0);
   CHECK(failure(with({{"voxel-size", {"auto", ""}}, {"truncation", {"1", ""}}})).find("truncation: ") == 0);
+  CHECK(failure(with({{"port", {"8006", ""}}})).find("metrics-port: 8006 is port's too") == 0);
+  CHECK(failure(with({{"port", {"0", ""}}, {"metrics-port", {"0", ""}}})) == "nothing was thrown");
+  CHECK(failure(with({{"amqp-url", {"http://me:hunter2@h/", ""}}}))
+        == "amqp-url: the value given does not begin with amqp:// or amqps://");
 }
 
 TEST_CASE("a token is not repeated in an error") {
@@ -178,7 +236,9 @@ TEST_CASE("a settings file is read with its comments, quotes and escapes") {
 }
 
 TEST_CASE("a settings file's faults are told by line") {
-  CHECK(file_failure("[maps]") == "test.toml line 1: there is no section [maps]");
+  CHECK(file_failure("[maps]") == "test.toml line 1: there is no section [maps]; did you mean map?");
+  CHECK(file_failure("[nowhere]") == "test.toml line 1: there is no section [nowhere]");
+  CHECK(file_failure("[map]\nvoxel_size = 1") == "test.toml line 2: there is no setting voxel_size; did you mean voxel-size?");
   CHECK(file_failure("[map]\nvoxels = 1") == "test.toml line 2: there is no setting voxels");
   CHECK(file_failure("[map]\nport = 1") == "test.toml line 2: port belongs into the section [server]");
   CHECK(file_failure("port = 1\nport = 2") == "test.toml line 2: port was set before, at test.toml line 1");
@@ -190,6 +250,22 @@ TEST_CASE("a settings file's faults are told by line") {
   CHECK(file_failure("bind = all") == "test.toml line 1: text belongs in quotes: \"all\"");
   CHECK(file_failure("[map\n") == "test.toml line 1: a section is written [name]");
   CHECK(file_failure("port = [1]") == "test.toml line 1: lists and tables are no settings");
+}
+
+TEST_CASE("what is no settings file is told") {
+  const auto failure_of = [](const std::string& path) {
+    try {
+      read_file(path);
+    } catch (const error& e) {
+      return std::string(e.what());
+    }
+    return std::string("nothing was thrown");
+  };
+  const auto folder = std::filesystem::temp_directory_path().string();
+  CHECK(failure_of(folder) == "settings file " + folder + ": it is a folder, not a file");
+  CHECK(failure_of("/nowhere.toml") == "settings file /nowhere.toml: No such file or directory");
+  CHECK(failure_of("/dev/zero").find("settings file /dev/zero: it has more than 1048576 bytes") == 0);
+  CHECK(failure_of("/dev/null") == "nothing was thrown");
 }
 
 TEST_CASE("the committed sample is what the table gives, and sets every default") {

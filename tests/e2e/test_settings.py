@@ -32,9 +32,60 @@ def test_help_of_serve_tells_every_setting(tessera):
     assert out.count("default ") >= len(names(tessera))
 
 
-def test_version(tessera):
-    status, out, err = service.run(tessera, "--version")
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(tessera, flag):
+    status, out, err = service.run(tessera, flag)
     assert status == 0 and out.startswith("tessera ")
+
+
+def test_help_is_there_by_each_name(tessera):
+    top = service.run(tessera, "--help")
+    assert top[0] == 0 and "Exit status" in top[1]
+    assert service.run(tessera, "help") == service.run(tessera, "-h") == top
+    for command in ("serve", "hash", "mesh", "publish", "bench", "settings"):
+        status, out, err = service.run(tessera, command, "--help")
+        assert status == 0 and "Exit status" in out
+        assert "{false}" not in out and "{true}" not in out
+        assert service.run(tessera, "help", command) == (status, out, err)
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ((), "a command is missing: serve, hash, mesh, publish, bench or settings; see: tessera --help"),
+        (("serv",), 'there is no command "serv"; did you mean serve?; see: tessera --help'),
+        (("help", "msh"), 'there is no command "msh"; did you mean mesh?; see: tessera --help'),
+        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench or settings; see: tessera --help'),
+        (("--voxel-size", "1", "serve"), '"--voxel-size" stands where the command should be'),
+        (("hash", "synthetic:room", "--voxelsize=1"), 'there is no option "--voxelsize"; did you mean --voxel-size?; see: tessera hash --help'),
+        (("hash", "synthetic:room", "--port", "1"), "tessera hash has no --port; see: tessera hash --help"),
+        (("hash", "synthetic:room", "again"), '"again" is one argument too many; see: tessera hash --help'),
+        (("hash", "synthetic:room", "--voxel-size"), "--voxel-size needs a value: 0.0001 to 100 m, or auto; see: tessera hash --help"),
+        (("hash",), "SOURCE is required; see: tessera hash --help"),
+        (("serve", "--unlink=perhaps"), 'unlink (--unlink): "perhaps" is not true or false'),
+        (("serve", "--config", "/"), "settings file /: it is a folder, not a file"),
+        (("serve", "--config", ""), "--config: the name of the file is empty"),
+        (("bench", "synthetic:room", "--seconds", "soon"), 'seconds (--seconds): "soon" is not 0 to 1000000000 s'),
+        (("hash", "synthetic:room", "--limit", "0"), 'limit (--limit): "0" is not 1 or more keyframes, or all'),
+        (("serve", "--amqp-url", "http://h"), "amqp-url: the value given does not begin with amqp:// or amqps://"),
+        (("serve", "--store-dir", "/nowhere"), "store-dir is /nowhere: No such file or directory"),
+        (("serve", "--bind", "nonsense"), "bind"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_command_line_is_told_in_one_line(tessera, words, told):
+    if words[:1] == ("serve",):
+        words = ("serve", "--port", "0", "--metrics-port", "0", *words[1:])
+    status, out, err = service.run(tessera, *words, limit_s=30)
+    last = err.strip().splitlines()[-1]
+    assert status == 2 and out == ""
+    assert last.startswith("tessera: ") and told in last
+
+
+def test_a_result_that_cannot_be_written_is_a_failure(tessera):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([tessera, "settings"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=30)
+    assert done.returncode == 1 and b"standard output" in done.stderr
 
 
 def voxel_size(tessera, *options, env=None):

@@ -1,0 +1,94 @@
+#include "config/usage.hpp"
+
+#include "config/error.hpp"
+#include "config/nearest.hpp"
+#include "config/value.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+
+namespace tessera::config {
+
+namespace {
+
+std::string see(const std::string& command) {
+  return "; see: tessera " + (command.empty() ? "" : command + ' ') + "--help";
+}
+
+std::vector<std::string_view> commands_of(const CLI::App& app) {
+  std::vector<std::string_view> out;
+  for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    out.push_back(command->get_name());
+  return out;
+}
+
+std::string listed(const std::vector<std::string_view>& words) {
+  std::string out;
+  for (size_t i = 0; i < words.size(); ++i)
+    out += (i == 0 ? "" : i + 1 == words.size() ? " or " : ", ") + std::string(words[i]);
+  return out;
+}
+
+/// --name of an argument that may be --name=value.
+std::string option_in(const std::string& argument) {
+  return argument.substr(0, argument.find('='));
+}
+
+std::string unexpected(const CLI::App& command, const std::string& argument) {
+  if (!argument.starts_with('-'))
+    return in_quotes(argument) + " is one argument too many";
+  const auto name = option_in(argument);
+  if (name.starts_with("--") && find(name.substr(2)) != nullptr)
+    return "tessera " + command.get_name() + " has no " + name;
+  std::vector<std::string> there;
+  for (const auto* option : command.get_options())
+    there.push_back(option->get_name());
+  const auto near = nearest(name, {there.begin(), there.end()});
+  return "there is no option " + in_quotes(name) + did_you_mean(near);
+}
+
+} // namespace
+
+std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app) {
+  std::vector<std::string> words(argv + std::min(1, argc), argv + argc);
+  const auto commands = commands_of(app);
+  if (words.empty())
+    throw error("a command is missing: " + listed(commands) + see(""));
+  if (words.front() == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  const auto& first = words.front();
+  const auto alone = {"-h", "--help", "-V", "--version"};
+  if (std::find(alone.begin(), alone.end(), first) == alone.end()
+      && std::find(commands.begin(), commands.end(), first) == commands.end()) {
+    if (first.starts_with('-'))
+      throw error(in_quotes(option_in(first)) + " stands where the command should be: " + listed(commands) + see(""));
+    auto known = commands;
+    known.emplace_back("help");
+    const auto near = nearest(first, known);
+    throw error("there is no command " + in_quotes(first)
+                + (near.empty() ? ": there are " + listed(commands) : did_you_mean(near)) + see(""));
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
+std::string usage_fault(const CLI::App& app, const CLI::ParseError& fault) {
+  const auto chosen = app.get_subcommands();
+  const auto& command = chosen.empty() ? app : *chosen.front();
+  std::string what = fault.what();
+  const auto left = command.remaining(true);
+  if (dynamic_cast<const CLI::ExtrasError*>(&fault) != nullptr && !left.empty()) {
+    const auto option = std::find_if(left.begin(), left.end(), [](const std::string& one) { return one.starts_with('-'); });
+    what = unexpected(command, option == left.end() ? left.front() : *option);
+  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&fault) != nullptr && what.starts_with("--")) {
+    const auto name = what.substr(0, what.find(':'));
+    const auto* row = find(name.substr(2));
+    what = name + " needs a value" + (row == nullptr ? "" : ": " + bounds_text(*row));
+  }
+  return what + see(chosen.empty() ? "" : command.get_name());
+}
+
+} // namespace tessera::config
