@@ -20,10 +20,14 @@ help: ## This list.
 	@echo
 	@echo '  PRESET=debug|asan|tsan|fuzz|ci picks another build (CMakePresets.json); ARGS="..." goes to `tessera serve`.'
 
+# With a source in ARGS that one is served, and not the room.
+SOURCES = $(filter synthetic:% rgbd:% shm:% amqp:% amqps:%,$(subst ",,$(subst ',,$(ARGS))))
+SERVED = $(if $(SOURCES),,synthetic:room )$(ARGS)
+
 .PHONY: run
 run: build ## Starts the service: a synthetic room is scanned, and a page shows the mesh.
-	$(say) "tessera serve $(ARGS)"
-	@exec $(BINARY) serve $(ARGS)
+	$(say) "tessera serve $(SERVED)"
+	@exec $(BINARY) serve $(SERVED)
 
 .PHONY: build
 build: binary ## Builds the viewer and the program, which holds it.

@@ -13,9 +13,14 @@
 #include <caf/actor_system_config.hpp>
 #include <spdlog/spdlog.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <iostream>
+#include <system_error>
 
 namespace tessera {
 
@@ -28,9 +33,7 @@ constexpr size_t endless_keeps = 400;
 
 /// A source to serve, and what is special about it.
 struct input {
-  std::string uri;
   std::unique_ptr<source> from;
-  bool named = true; ///< on the command line: then it must start
   bool endless = false;
 };
 
@@ -38,38 +41,43 @@ bool is_synthetic(const std::string& uri) {
   return uri.starts_with("synthetic:");
 }
 
-using wanted_inputs = std::vector<std::pair<std::string, bool>>;
-
 /// Tells whether a watch sees segments that a broker's notifications tell of, too.
-bool takes_segments_of_a_broker(const std::string& uri, const wanted_inputs& all, const std::string& shm_prefix) {
+bool takes_segments_of_a_broker(const std::string& uri, const std::vector<std::string>& all, const std::string& shm_prefix) {
   if (!uri.starts_with("shm:"))
     return false;
   const auto with_slash = [](std::string name) { return name.starts_with('/') ? name : '/' + name; };
   const auto watched = with_slash(uri.substr(4)), told = with_slash(shm_prefix);
   return (watched.starts_with(told) || told.starts_with(watched))
-         && std::any_of(all.begin(), all.end(), [](const auto& one) { return one.first.starts_with("amqp:"); });
+         && std::any_of(all.begin(), all.end(), [](const auto& one) { return one.starts_with("amqp"); });
 }
 
 std::vector<input> make_inputs(const serve_setup& setup) {
-  wanted_inputs wanted;
-  for (const auto& uri : setup.sources)
-    wanted.emplace_back(uri, true);
+  auto wanted = setup.sources;
   if (wanted.empty() && !setup.amqp_url.empty())
-    wanted.emplace_back(setup.amqp_url, true); // its notifications tell of the segments, and know more than their headers
-  if (wanted.empty())
-    wanted = {{"synthetic:room", true}, {"shm:" + setup.input.shm_prefix, false}};
+    wanted.push_back(setup.amqp_url); // its notifications tell of the segments, and know more than their headers
   std::vector<input> inputs;
-  for (const auto& [uri, named] : wanted) {
+  for (const auto& uri : wanted) {
     auto options = setup.input;
     if (takes_segments_of_a_broker(uri, wanted, options.shm_prefix))
       options.unlink = false; // the notification unlinks
     const auto endless = is_synthetic(uri) && options.limit == 0 && options.every == 1 && !options.shuffle;
     if (endless)
       options.synthetic.loops = 0;
-    auto from = make_source(uri, options);
-    inputs.push_back({uri, std::move(from), named, endless});
+    inputs.push_back({make_source(uri, options), endless});
   }
   return inputs;
+}
+
+/// A folder that cannot be written is told by its setting's name before anything is started.
+void check_store_folder(const std::string& folder) {
+  if (folder.empty())
+    return;
+  struct stat what {};
+  auto code = ::stat(folder.c_str(), &what) != 0 ? errno : !S_ISDIR(what.st_mode) ? ENOTDIR : 0;
+  if (code == 0 && ::access(folder.c_str(), W_OK | X_OK) != 0)
+    code = errno;
+  if (code != 0)
+    throw std::invalid_argument("store-dir is " + folder + ": " + std::generic_category().message(code));
 }
 
 void write_log(severity level, const std::string& text) {
@@ -103,6 +111,7 @@ void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus
 
 int serve_command(serve_setup setup, stop_signal& stop) {
   drill planned(setup.drill);
+  check_store_folder(setup.service.store_folder);
   auto inputs = make_inputs(setup);
   std::atomic<bool> failed = false;
   gate_sink gate(stop.token());
@@ -118,11 +127,9 @@ int serve_command(serve_setup setup, stop_signal& stop) {
       keyframe_sink* sink = &gate;
       if (one.endless)
         sink = trimmed.emplace_back(std::make_unique<newest_sink>(gate, endless_keeps)).get();
-      sources.start(std::move(one.from), *sink, [&, named = one.named] {
-        if (named) {
-          failed = true;
-          stop.request_stop();
-        }
+      sources.start(std::move(one.from), *sink, [&] {
+        failed = true;
+        stop.request_stop();
       });
     }
   };
@@ -181,6 +188,10 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     server web(system, running, *sink, std::move(setup.server));
     std::cout << "listening on " << address(bind, web.port()) << "/\n"
               << "metrics on " << address(bind, web.metrics_port()) << "/metrics" << std::endl;
+    if (inputs.empty())
+      spdlog::info("no source is named: keyframes are taken over HTTP, by POST {}/v1/keyframes; `tessera serve synthetic:room` "
+                   "shows a room that is being scanned",
+                   address(bind, web.port()));
     gate.open(*sink);
     if (!setup.auto_voxel)
       start_sources();

@@ -14,7 +14,7 @@ class stop_signal;
 
 /// What `tessera serve` is told.
 struct serve_setup {
-  /// SOURCEs of the command line. None: a broker if `amqp_url` is set, else the synthetic room; and shared memory.
+  /// SOURCEs of the command line. None: a broker if `amqp_url` is set; else keyframes come over HTTP alone.
   std::vector<std::string> sources;
   std::string amqp_url;
   source_options input;

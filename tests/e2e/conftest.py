@@ -95,7 +95,7 @@ def serve(tessera, names):
     started = []
 
     def start(*sources, options=(), env=None):
-        sources = sources or (f"shm:{names.prefix}",)  # with no source at all it would scan its built-in room
+        sources = sources or (f"shm:{names.prefix}",)
         one = service.Service(tessera, *sources, options=(*MAPPING, *names.options, *options), env=env)
         started.append(one)
         return one

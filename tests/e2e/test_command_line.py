@@ -2,11 +2,14 @@
 
 import json
 import re
+import shlex
+import shutil
+import subprocess
 
 import pytest
 
-from conftest import MAPPING
-from support import service
+from conftest import MAPPING, ROOT
+from support import service, stock
 
 
 def test_hash_is_the_same_however_the_work_is_done(tessera, folder, wanted):
@@ -85,3 +88,37 @@ def test_the_synthetic_room_hashes_the_same_twice(tessera):
     first = service.hash_of(tessera, "synthetic:room", *MAPPING, "--limit", 5)
     assert first == service.hash_of(tessera, "synthetic:room", *MAPPING, "--limit", 5, "--shuffle", 3)
     assert first[1]["keyframes"] == 5
+
+
+def test_without_a_source_it_waits_for_keyframes_over_http(tessera, recording):
+    """It must not bring a room of its own into the user's map."""
+    running = service.Service(tessera)
+    try:
+        assert any("no source is named" in line for line in running.log) or running.wait(
+            lambda: any("POST " + running.url + "/v1/keyframes" in line for line in running.log), "what to do is said"
+        )
+        headers = {"Content-Type": "application/vnd.tessera.keyframe", "X-Keyframe-Id": "mine"}
+        assert running.fetch("/v1/keyframes", data=stock.segment_bytes(recording[0], form=108), headers=headers)[0] == 200
+        assert [camera["id"] for camera in running.get("/v1/cameras")] == ["mine"]
+        assert not any("source " in line and "taking keyframes" in line for line in running.log)
+    finally:
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "given, served",
+    [
+        ("", ["synthetic:room"]),
+        ("--port 9000", ["synthetic:room", "--port", "9000"]),
+        ("rgbd:/tmp --voxel-size 0.02", ["rgbd:/tmp", "--voxel-size", "0.02"]),
+        ("--rate 5 'rgbd:/a b'", ["--rate", "5", "rgbd:/a b"]),
+        ("synthetic:building", ["synthetic:building"]),
+    ],
+)
+def test_make_run_serves_the_room_unless_a_source_is_named(given, served):
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    dry = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "-o", "build", "run", f"ARGS={given}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert shlex.split(dry.stdout.splitlines()[-1])[3:] == served
