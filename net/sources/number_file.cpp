@@ -3,6 +3,7 @@
 #include "net/sources/bad_input.hpp"
 #include "net/sources/utf8.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <limits>
@@ -30,31 +31,52 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, size_t most)
   return bytes;
 }
 
-std::vector<double> parse_numbers(std::string_view text, size_t wanted) {
+namespace {
+
+double parse_number(std::string_view word) {
+  if (word.starts_with('+'))
+    word.remove_prefix(1);
+  constexpr double infinity = std::numeric_limits<double>::infinity(), none = std::numeric_limits<double>::quiet_NaN();
+  if (const auto odd = word.find("#"); odd != std::string_view::npos && odd > 0 && word.substr(0, odd).ends_with("1.")) {
+    if (word.substr(odd).starts_with("#INF"))
+      return word.starts_with('-') ? -infinity : infinity;
+    if (const auto kind = word.substr(odd + 1); kind.starts_with("IND") || kind.starts_with("QNAN") || kind.starts_with("SNAN"))
+      return none;
+  }
+  double value = 0;
+  auto [rest, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (error == std::errc::result_out_of_range)
+    return word.find("e-") != word.npos || word.find("E-") != word.npos ? 0 : infinity;
+  if (error != std::errc{} || rest != word.data() + word.size())
+    throw bad_input("'" + printable(word, 40) + "' is no number");
+  return value;
+}
+
+} // namespace
+
+std::vector<double> parse_numbers(std::string_view text, std::initializer_list<size_t> wanted) {
+  const auto most = std::max(wanted);
   constexpr std::string_view blanks = " \t\r\n,;";
   std::vector<double> numbers;
   for (size_t at = text.find_first_not_of(blanks); at != std::string_view::npos; at = text.find_first_not_of(blanks, at)) {
     auto end = std::min(text.find_first_of(blanks, at), text.size());
     auto word = text.substr(at, end - at);
     at = end;
-    if (word.starts_with('+'))
-      word.remove_prefix(1);
-    double value = 0;
-    auto [rest, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error == std::errc::result_out_of_range)
-      value = word.find("e-") != word.npos || word.find("E-") != word.npos ? 0 : std::numeric_limits<double>::infinity();
-    else if (error != std::errc{} || rest != word.data() + word.size())
-      throw bad_input("'" + printable(word, 40) + "' is no number");
-    if (numbers.size() == wanted)
-      throw bad_input("more than " + std::to_string(wanted) + " numbers");
+    const auto value = parse_number(word);
+    if (numbers.size() == most)
+      throw bad_input("more than " + std::to_string(most) + " numbers");
     numbers.push_back(value);
   }
-  if (numbers.size() != wanted)
-    throw bad_input(std::to_string(numbers.size()) + " numbers, must be " + std::to_string(wanted));
+  if (std::find(wanted.begin(), wanted.end(), numbers.size()) == wanted.end()) {
+    auto text_of_wanted = std::string{};
+    for (const auto count : wanted)
+      text_of_wanted += (text_of_wanted.empty() ? "" : " or ") + std::to_string(count);
+    throw bad_input(std::to_string(numbers.size()) + " numbers, must be " + text_of_wanted);
+  }
   return numbers;
 }
 
-std::vector<double> read_numbers(const std::filesystem::path& path, size_t wanted) {
+std::vector<double> read_numbers(const std::filesystem::path& path, std::initializer_list<size_t> wanted) {
   auto bytes = read_file(path, 1 << 20);
   try {
     return parse_numbers({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, wanted);

@@ -3,15 +3,21 @@
 #include "net/sources/source.hpp"
 
 #include <filesystem>
-#include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace tessera {
 
-/// A pinhole camera, pixels.
+/// A pinhole camera, pixels. A negative fy is that of images whose y axis points up (ICL-NUIM).
 struct pinhole {
   float fx = 0, fy = 0, cx = 0, cy = 0;
+};
+
+/// A frame's pose file holds no finite number: tracking was lost there. That is no bad input.
+class no_pose : public std::runtime_error {
+public:
+  using std::runtime_error::runtime_error;
 };
 
 /// The files of one frame; a path is empty if the file is missing.
@@ -22,9 +28,9 @@ struct rgbd_frame {
   std::filesystem::path colour, depth, pose;
 };
 
-/// A folder of RGB-D frames: `camera-intrinsics.txt` (3 x 3), and for each frame `frame-N.color.jpg` or
-/// `.png`, `frame-N.depth.png` (16 bit, millimetres, 0: none), `frame-N.pose.txt` (4 x 4, world_from_camera,
-/// metres).
+/// A folder of RGB-D frames: `camera-intrinsics.txt` (3 x 3, or 4 x 4; of the depth camera), there or in the folder above, and
+/// for each frame `frame-N.color.jpg` or `.png`, `frame-N.depth.png` (16 bit; 0 and 65535: none), `frame-N.pose.txt` (4 x 4,
+/// world_from_camera, metres).
 class rgbd_folder {
 public:
   /// Lists the folder. Throws std::runtime_error if it is none, or has no readable intrinsics or no frames.
@@ -33,10 +39,12 @@ public:
   [[nodiscard]] const pinhole& camera() const { return camera_; }
   /// By frame number.
   [[nodiscard]] const std::vector<rgbd_frame>& frames() const { return frames_; }
-  /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point. Its id is the frame's
-  /// name, its timestamp frame number + 1 times 33,333,333 ns (30 Hz), since the layout knows no times. Throws
-  /// bad_input that names the file. Threads: any.
-  [[nodiscard]] keyframe load(const rgbd_frame& frame, float max_depth_m) const;
+  /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point, with the colour at its place in the colour
+  /// image, which may have another size. `depth_scale`: units of depth in a metre. Its id is the frame's name, its timestamp
+  /// frame number
+  /// + 1 times 33,333,333 ns (30 Hz), since the layout knows no times. Throws bad_input that names the file, or no_pose. Threads:
+  /// any.
+  [[nodiscard]] keyframe load(const rgbd_frame& frame, float max_depth_m, float depth_scale = 1000) const;
 
 private:
   std::filesystem::path where_;

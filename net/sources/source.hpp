@@ -50,6 +50,8 @@ struct source_options {
 
   /// RGB-D: depths beyond this are left out, metres.
   float max_depth_m = 4;
+  /// RGB-D: how many of a depth image's units are a metre.
+  float depth_scale = 1000;
 
   /// Segments must begin with this; nothing else is ever opened.
   std::string shm_prefix = "/slam3r_keyframe_";

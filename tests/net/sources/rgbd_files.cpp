@@ -98,6 +98,17 @@ std::vector<std::byte> rgbd_files::colour_png(uint32_t width, uint32_t height, c
   return encode_png(width, height, 8, type, repeated(width * height, pixel));
 }
 
+std::vector<std::byte> rgbd_files::halved_png(uint32_t width, uint32_t height, const std::vector<uint8_t>& left,
+                                              const std::vector<uint8_t>& right) {
+  std::vector<uint8_t> rows;
+  for (uint32_t y = 0; y < height; ++y)
+    for (uint32_t x = 0; x < width; ++x) {
+      const auto& pixel = 2 * x < width ? left : right;
+      rows.insert(rows.end(), pixel.begin(), pixel.end());
+    }
+  return encode_png(width, height, 8, PNG_COLOR_TYPE_RGB, rows);
+}
+
 std::vector<std::byte> rgbd_files::colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel) {
   jpeg_compress_struct jpeg{};
   jpeg_error_mgr errors{};

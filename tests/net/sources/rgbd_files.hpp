@@ -27,6 +27,9 @@ public:
   static std::vector<std::byte> depth_png(uint32_t width, uint32_t height, const std::function<uint16_t(uint32_t, uint32_t)>& at);
   /// 8 bits; one channel (grey), three (RGB) or four (RGBA), all pixels equal.
   static std::vector<std::byte> colour_png(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel);
+  /// 8 bits, three channels: one colour left, another right.
+  static std::vector<std::byte> halved_png(uint32_t width, uint32_t height, const std::vector<uint8_t>& left,
+                                           const std::vector<uint8_t>& right);
   static std::vector<std::byte> colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel);
 
 private:

@@ -7,10 +7,13 @@
 #include "rgbd_files.hpp"
 
 #include <catch2/catch.hpp>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <sstream>
 
 using namespace tessera;
 using testing::rgbd_files;
@@ -76,6 +79,14 @@ TEST_CASE("numbers in text are read, inf and nan too") {
   CHECK_THROWS_WITH(parse_numbers("1 2", 3), Catch::Contains("2 numbers, must be 3"));
   CHECK_THROWS_WITH(parse_numbers("1 2 3 4", 3), Catch::Contains("more than 3"));
   CHECK_THROWS_WITH(parse_numbers("1 two 3", 3), Catch::Contains("'two'"));
+  v = parse_numbers("-1.#INF 1.#INF00 -1.#IND 1.#QNAN", 4);
+  CHECK((std::isinf(v[0]) && v[0] < 0));
+  CHECK((std::isinf(v[1]) && v[1] > 0));
+  CHECK((std::isnan(v[2]) && std::isnan(v[3])));
+  for (const char* odd : {"#INF", "1.#", "1.#INK", "2#INF"})
+    CHECK_THROWS_WITH(parse_numbers(odd, 1), Catch::Contains("is no number"));
+  CHECK(parse_numbers("1 2 3", {2, 3}).size() == 3);
+  CHECK_THROWS_WITH(parse_numbers("1", {2, 3}), Catch::Contains("1 numbers, must be 2 or 3"));
 }
 
 TEST_CASE("every pixel with depth becomes a point of the world") {
@@ -113,12 +124,131 @@ TEST_CASE("a smaller or larger colour image of the same shape is used") {
   CHECK(folder.load(folder.frames()[0], 4).body->colours()[0] == 9);
 }
 
+TEST_CASE("colour of nearly the same shape is mapped in proportion, of another it is refused") {
+  rgbd_files files;
+  files.write_camera(577, 577, 320, 240);
+  files.write("frame-000000.pose.txt", std::string("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"));
+  const auto with = [&](uint32_t colour_width, uint32_t colour_height, uint32_t width, uint32_t height) {
+    files.write("frame-000000.depth.png",
+                rgbd_files::depth_png(width, height, [](uint32_t, uint32_t) { return uint16_t{1500}; }));
+    // Left red, right blue.
+    files.write("frame-000000.color.png", rgbd_files::halved_png(colour_width, colour_height, {200, 0, 0}, {0, 0, 200}));
+    const rgbd_folder folder(files.path());
+    return folder.load(folder.frames()[0], 4);
+  };
+  for (const auto& [w, h] : {std::pair{1296u, 968u}, {320u, 240u}, {640u, 480u}, {652u, 480u}}) {
+    INFO(w << " x " << h);
+    const auto frame = with(w, h, 640, 480);
+    const auto rgb = frame.body->colours();
+    REQUIRE(frame.body->size() == 640 * 480);
+    for (const size_t row : {0, 479}) {
+      CHECK(rgb[3 * (640 * row + 318)] == 200);
+      CHECK(rgb[3 * (640 * row + 321) + 2] == 200);
+      CHECK(rgb[3 * (640 * row + 639) + 2] == 200);
+    }
+  }
+  CHECK_THROWS_WITH(with(640, 360, 640, 480),
+                    Catch::Contains("640 x 360") && Catch::Contains("640 x 480") && Catch::Contains("2 %"));
+  CHECK_THROWS_WITH(with(1920, 1080, 640, 480), Catch::Contains("1920 x 1080"));
+  CHECK_THROWS_WITH(with(640, 480, 640, 360), Catch::Contains("640 x 360"));
+  CHECK_THROWS_WITH(with(480, 640, 640, 480), Catch::Contains("480 x 640"));
+  CHECK_THROWS_WITH(with(654, 480, 640, 480), Catch::Contains("654 x 480"));
+}
+
+TEST_CASE("depth counts in the units that are said, and 65535 is none") {
+  rgbd_files files;
+  files.write_camera(100, 100, 4, 3);
+  files.write("frame-000000.pose.txt", std::string("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"));
+  files.write("frame-000000.color.png", rgbd_files::colour_png(8, 6, {1, 2, 3}));
+  files.write("frame-000000.depth.png",
+              rgbd_files::depth_png(8, 6, [](uint32_t u, uint32_t) { return u == 0 ? uint16_t{65535} : uint16_t{5000}; }));
+  rgbd_folder folder(files.path());
+  const auto depth
+    = [&](float max_depth_m, float scale) { return folder.load(folder.frames()[0], max_depth_m, scale).body->points()[2]; };
+  CHECK(depth(10, 1000) == Approx(5));
+  CHECK(depth(10, 5000) == Approx(1));
+  CHECK(depth(10, 6553.5f) == Approx(5000 / 6553.5));
+  CHECK(depth(1, 5000) == Approx(1));
+  for (const float farthest : {10.f, 65.535f, 100.f, 1000.f})
+    CHECK(folder.load(folder.frames()[0], farthest).body->size() == 7 * 6);
+  CHECK_THROWS_WITH(folder.load(folder.frames()[0], 4), Catch::Contains("up to 4 m, at 1000 units a metre"));
+  source_options none;
+  none.depth_scale = 0;
+  CHECK_THROWS_WITH(make_source("rgbd:" + files.path().string(), none), Catch::Contains("depth scale is 0"));
+}
+
+TEST_CASE("a negative fy turns the image's y axis up") {
+  rgbd_files files;
+  files.write_frame(0);
+  files.write_camera(100, -50, 4, 3);
+  rgbd_folder folder(files.path());
+  CHECK(folder.camera().fy == -50);
+  const auto frame = folder.load(folder.frames()[0], 4);
+  const auto p = frame.body->points();
+  CHECK(p[0] == Approx(-4 * 1.5 / 100));
+  CHECK(p[1] == Approx(3 * 1.5 / 50)); // the first row is above
+  CHECK(p[2] == Approx(1.5));
+}
+
+TEST_CASE("intrinsics of 4 x 4 numbers are read, and those in the folder above") {
+  rgbd_files files;
+  files.write_frame(0);
+  files.write("camera-intrinsics.txt", std::string("577.5 0 319.5 0\n0 578.5 239.5 0\n0 0 1 0\n0 0 0 1\n"));
+  for (const char* file : {"frame-000000.depth.png", "frame-000000.color.jpg", "frame-000000.pose.txt"}) {
+    std::filesystem::create_directories(files.path() / "seq-01");
+    std::filesystem::copy(files.path() / file, files.path() / "seq-01" / file);
+  }
+  for (const auto& where : {files.path(), files.path() / "seq-01", files.path() / "seq-01" / "", files.path() / "seq-01" / "."}) {
+    INFO(where);
+    const auto camera = rgbd_folder(where).camera();
+    CHECK(camera.fx == 577.5f);
+    CHECK(camera.fy == 578.5f);
+    CHECK(camera.cx == 319.5f);
+    CHECK(camera.cy == 239.5f);
+  }
+  // Those beside the frames win.
+  files.write("seq-01/camera-intrinsics.txt", std::string("1 0 2 0 3 4 0 0 1"));
+  CHECK(rgbd_folder(files.path() / "seq-01").camera().fx == 1);
+  files.write("camera-intrinsics.txt", std::string("577.5 0 0 0 578.5 0 319.5 239.5 1"));
+  CHECK_THROWS_WITH(rgbd_folder(files.path()), Catch::Contains("third row"));
+  files.write("camera-intrinsics.txt", std::string("577.5 0 1 0 0 1 0 0 1"));
+  CHECK_THROWS_WITH(rgbd_folder(files.path()), Catch::Contains("fy 0"));
+}
+
+TEST_CASE("frames without a pose are skipped and are no bad input") {
+  rgbd_files files;
+  for (int i = 0; i < 6; ++i)
+    files.write_frame(i);
+  files.write("frame-000000.pose.txt",
+              std::string("-inf -inf -inf -inf\n-inf -inf -inf -inf\n-inf -inf -inf -inf\n-inf -inf -inf -inf\n"));
+  files.write("frame-000002.pose.txt", std::string("nan nan nan nan nan nan nan nan nan nan nan nan 0 0 0 1"));
+  files.write(
+    "frame-000003.pose.txt",
+    std::string("-1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF 0 0 0 1"));
+  rgbd_folder folder(files.path());
+  CHECK_THROWS_AS(folder.load(folder.frames()[0], 4), no_pose);
+  std::ostringstream log;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  testing::recording_sink sink;
+  make_source("rgbd:" + files.path().string(), {})->run(sink, {});
+  spdlog::set_default_logger(before);
+  CHECK(sink.asides().empty());
+  REQUIRE(sink.frames().size() == 3);
+  CHECK(sink.frames()[0].id.value == "frame-000001");
+  const auto said = log.str();
+  CHECK(said.find("frame-000000.pose.txt holds no finite number") != std::string::npos);
+  CHECK(said.find("frame-000002") == std::string::npos); // told once
+  CHECK(said.find("3 of 6 frames offered, 3 skipped that have no pose, 0 set aside") != std::string::npos);
+}
+
 TEST_CASE("a folder that is no RGB-D folder cannot even start") {
   rgbd_files files;
   CHECK_THROWS_WITH(make_source("rgbd:" + (files.path() / "no").string(), {}), Catch::Contains("/no: No such file"));
   CHECK_THROWS_WITH(make_source("rgbd:" + files.path().string(), {}), Catch::Contains("camera-intrinsics.txt"));
   files.write("camera-intrinsics.txt", std::string("1 0 0"));
   CHECK_THROWS_WITH(rgbd_folder(files.path()), Catch::Contains("3 numbers, must be 9"));
+  CHECK_THROWS_WITH(rgbd_folder(files.path()), Catch::Contains("3 numbers, must be 9 or 16"));
   files.write("camera-intrinsics.txt", std::string("0 0 1 0 1 1 0 0 1"));
   CHECK_THROWS_WITH(rgbd_folder(files.path()), Catch::Contains("fx is 0"));
   files.write("camera-intrinsics.txt", std::string("nan 0 1 0 1 1 0 0 1"));
@@ -136,7 +266,7 @@ TEST_CASE("each bad frame is set aside by name, and the others come") {
   std::filesystem::remove(in("frame-000001.pose.txt"));
   std::filesystem::remove(in("frame-000002.color.jpg"));
   std::filesystem::remove(in("frame-000003.depth.png"));
-  files.write("frame-000004.pose.txt", std::string("inf inf inf inf inf inf inf inf inf inf inf inf 0 0 0 1"));
+  files.write("frame-000004.pose.txt", std::string("inf 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"));
   files.write("frame-000005.pose.txt", std::string("1 0 0"));
   files.write("frame-000006.depth.png", std::string("no image"));
   files.write("frame-000007.color.jpg", std::string());
