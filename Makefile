@@ -37,6 +37,13 @@ binary: packages $(WEB) $(BUILD)/build.ninja
 	$(say) "building the program ($(BUILD))"
 	@cmake --build $(BUILD) --target tessera
 
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: binary ## Copies the program and the producer clients below PREFIX (/usr/local).
+	$(say) "installing below $(PREFIX)"
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
 .PHONY: test
 test: tests ## Builds and passes every test: C++, Python, the viewer's, end to end.
 	$(say) "running the tests"
