@@ -116,8 +116,9 @@ struct region_field::walk_samples {
     = -rays.direction_a[i] * along + rays.direction_b[i] * (end_b - out.b0 * 256) + rays.direction_c[i] * (end_c - out.c0 * 256);
   for (int q = 0; q < 4; ++q) {
     const int right = q & 1, up = q >> 1;
-    const int32x8 distance = clamp_distance(scaled - right * 256 * rays.direction_b[i] - up * 256 * rays.direction_c[i]);
-    int32x8 weight = sample_weight(frame, rays.weight[i], (right ? fb : 16 - fb) * (up ? fc : 16 - fc), distance);
+    int32x8 distance, weight;
+    clamp_distance(scaled - right * 256 * rays.direction_b[i] - up * 256 * rays.direction_c[i], distance);
+    sample_weight(frame, rays.weight[i], (right ? fb : 16 - fb) * (up ? fc : 16 - fc), distance, weight);
     const auto any = __builtin_convertvector(weight != 0, int64x8); // a weight of 0 adds nothing at all
     weight = weight * sign;
     out.w0[q] = ((__builtin_convertvector(distance * weight, int64x8) << 24) + sign) & any;

@@ -33,9 +33,10 @@ TESSERA_HD void for_each_sample(const walk_frame& frame, const ray_walk& w, cons
     const int32_t b = b0 + right - origin_b, c = c0 + up - origin_c;
     if (b < 0 || c < 0 || b >= reach || c >= reach)
       continue;
-    const int32_t distance = clamp_distance(scaled - right * 256 * w.direction_b - up * 256 * w.direction_c);
+    int32_t distance = 0, weight = 0;
+    clamp_distance(scaled - right * 256 * w.direction_b - up * 256 * w.direction_c, distance);
     const int32_t share = (right != 0 ? fb : 16 - fb) * (up != 0 ? fc : 16 - fc);
-    const int32_t weight = sample_weight(frame, w.weight, share, distance);
+    sample_weight(frame, w.weight, share, distance, weight);
     if (weight == 0)
       continue;
     const int32_t a = k - origin_a;

@@ -122,27 +122,28 @@ TESSERA_HD void walk_box(const ray_walk& w, int32_t low[3], int32_t high[3]) {
   high[c] = (c0 < c1 ? c1 : c0) + 1;
 }
 
-// The two functions below take an int32_t, or a vector of them (GCC's and Clang's vector extension): the same
-// arithmetic.
+// The two functions below take an int32_t, or a vector of them (GCC's and Clang's vector extension): the same arithmetic. No
+// vector is passed or returned by value: how that is done depends on the processor that a function is compiled for, and callers
+// are compiled for several (gpu/cpu/clones.hpp). -Wpsabi tells of any.
 
-/// Distance units of a sum of products of ray_walk's directions and offsets in 1/256 voxel, rounded and
+/// Makes distance units of a sum of products of ray_walk's directions and offsets in 1/256 voxel, rounded and
 /// clamped.
 template <class Int>
-TESSERA_HD Int clamp_distance(Int scaled) {
-  Int q = (scaled + (1 << 17)) >> 18;
-  q = q > 255 ? Int{} + 255 : q;
-  return q < -255 ? Int{} - 255 : q;
+TESSERA_HD_INLINED void clamp_distance(const Int& scaled, Int& distance) {
+  const Int q = (scaled + (1 << 17)) >> 18, most = q > 255 ? Int{} + 255 : q;
+  distance = most < -255 ? Int{} - 255 : most;
 }
 
 /// Weight of a sample: the ray's weight times its bilinear share (of 256), falling off on both sides of the
 /// surface; 0 writes nothing.
 template <class Int>
-TESSERA_HD Int sample_weight(const walk_frame& f, int32_t ray_weight, Int share, Int distance) {
+TESSERA_HD_INLINED void sample_weight(const walk_frame& f, int32_t ray_weight, const Int& share, const Int& distance,
+                                      Int& weight) {
   const Int front = (255 - distance) * f.fall_front >> 8, behind = (f.behind + distance) * f.fall_behind >> 8;
   Int part = front < behind ? front : behind;
   part = part < 256 ? part : Int{} + 256;
   part = ((part > 0) & (share >= least_share)) != 0 ? part : Int{};
-  return (ray_weight * share * part + 65535) >> 16;
+  weight = (ray_weight * share * part + 65535) >> 16;
 }
 
 } // namespace tessera
