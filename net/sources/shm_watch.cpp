@@ -218,8 +218,9 @@ private:
     c.not_before = steady::now() + pause->next();
   }
 
-  /// Says why segments have to wait: once, until one is taken again.
-  void tell(const std::string& name, const std::string& why) {
+  /// Something is short, most likely for the others, too: none is tried for a while. Says so once, until one is taken again.
+  void pause_all(const std::string& name, const std::string& why) {
+    hold_until_ = steady::now() + hold_.next();
     if (waits_++ == 0)
       spdlog::warn("shm: segment {} cannot be taken now; it stays where it is, and is tried again: {}", printable(name, 300),
                    why);
@@ -229,7 +230,7 @@ private:
     std::optional<steady::time_point> next = clear_at_;
     auto now = steady::now();
     for (const auto& [name, c] : waiting_) {
-      auto look = std::max(c.not_before, now + recheck);
+      auto look = std::max({c.not_before, hold_until_, now + recheck});
       next = next ? std::min(*next, look) : look;
     }
     if (!next)
@@ -295,7 +296,8 @@ private:
         names.emplace_back(c.order, name);
     std::sort(names.begin(), names.end());
     for (const auto& [order, name] : names) {
-      if (stop.stop_requested())
+      settle(*desk, stop);
+      if (stop.stop_requested() || steady::now() < hold_until_)
         return;
       if (decide(name, waiting_.at(name), sink, desk))
         waiting_.erase(name);
@@ -314,7 +316,7 @@ private:
     } catch (const no_permission& e) {
       report(name, e.what(), sink);
     } catch (const std::exception& e) {
-      tell(name, e.what());
+      pause_all(name, e.what());
     }
     put_off(name, c);
     return false;
@@ -368,11 +370,11 @@ private:
       throw;
     }
     frame.source = kind();
-    before.what = segment->identity();
+    sink.offer(std::move(frame), [desk, segment, digest, plain](const verdict& v) { desk->post({segment, digest, plain, v}); });
+    before.what = segment->identity(); // only now: what could not be offered comes again
     before.reported = false;
     if (plain)
       before.first_digest = digest;
-    sink.offer(std::move(frame), [desk, segment, digest, plain](const verdict& v) { desk->post({segment, digest, plain, v}); });
     return true;
   }
 
@@ -411,12 +413,13 @@ private:
         t.what = {};
         auto& c = note(name, false);
         if (!torn) { // one that was written to while it was read is read again as soon as it holds still
-          tell(name, v.reason);
+          pause_all(name, v.reason);
           put_off(name, c);
         }
         continue;
       }
       t.pause.reset();
+      hold_.reset();
       if (auto tries = std::exchange(waits_, 0); tries > 0)
         spdlog::info("shm: segments are taken again, after {} tries in vain", tries);
       if (options_.unlink && !segment->unlink())
@@ -431,6 +434,8 @@ private:
   std::deque<std::string> gone_;
   std::optional<steady::time_point> clear_at_;
   uint64_t next_order_ = 0;
+  backoff hold_{first_pause, longest_pause};
+  steady::time_point hold_until_;
   uint64_t waits_ = 0; // tries that had to be put off since a segment was taken
 };
 

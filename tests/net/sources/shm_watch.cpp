@@ -9,7 +9,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <deque>
+#include <new>
 #include <optional>
 #include <set>
 #include <thread>
@@ -248,7 +251,7 @@ TEST_CASE("what the service cannot take now stays, and is tried again until it c
   w.start();
   a.write(segment_bytes{}.bytes());
   b.write(with_value(2).bytes());
-  REQUIRE(w.sink.wait_for(6));
+  REQUIRE(w.sink.wait_for(4));
   CHECK(a.exists());
   CHECK(b.exists());
   full = false;
@@ -257,6 +260,35 @@ TEST_CASE("what the service cannot take now stays, and is tried again until it c
   auto ids = w.ids();
   CHECK(ids.count("a") + ids.count("b") == ids.size());
   CHECK(w.sink.asides().empty());
+}
+
+TEST_CASE("while the service is short of something few segments are tried at a time") {
+  watching w;
+  w.sink.judge = [&](const keyframe&) { return verdict{outcome::not_now, "the disk is full"}; };
+  std::deque<shm_name> many;
+  for (int i = 0; i < 200; ++i)
+    many.emplace_back(w.prefix, std::to_string(i)).write(segment_bytes{}.bytes());
+  w.start();
+  REQUIRE(w.sink.wait_for(3));
+  w.stop();
+  CHECK(w.sink.frames().size() < 20);
+  CHECK(std::all_of(many.begin(), many.end(), [](const shm_name& each) { return each.exists(); }));
+}
+
+TEST_CASE("a keyframe that could not even be offered comes again") {
+  watching w;
+  shm_name a(w.prefix, "a");
+  std::atomic<int> offers = 0;
+  w.sink.judge = [&](const keyframe&) {
+    if (++offers == 1)
+      throw std::bad_alloc();
+    return verdict{};
+  };
+  w.start();
+  a.write(segment_bytes{}.bytes());
+  CHECK(w.sink.wait([&] { return !a.exists(); }));
+  w.stop();
+  CHECK(offers == 2);
 }
 
 TEST_CASE("a segment that is replaced while the service cannot take it is taken as it is then, under its own id") {
