@@ -31,7 +31,7 @@ public:
   /// Starts `binary serve --port 0 --metrics-port 0 ARGUMENTS...`, without any setting from the environment, and waits until it
   /// listens. Throws std::runtime_error with what it said if it does not within the limit.
   child_service(const std::string& binary, const std::vector<std::string>& arguments,
-                std::chrono::seconds limit = std::chrono::seconds{60}) {
+                std::chrono::seconds limit = std::chrono::seconds{120}) {
     start(binary, arguments);
     reader_ = std::thread([this] { read(); });
     std::unique_lock lock(mutex_);

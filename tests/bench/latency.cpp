@@ -134,11 +134,24 @@ std::optional<double> drain(child_service& running, uint64_t wanted) {
   const auto begin = steady::now();
   while (running.alive() && steady::now() - begin < std::chrono::minutes{1}) {
     const auto map = nlohmann::json::parse(fetch(running.port(), "/v1/map"));
-    if (map.at("keyframes").get<uint64_t>() >= wanted)
+    if (map.value("keyframes", uint64_t{0}) >= wanted) // an answer that says "not now" has none
       return std::chrono::duration<double>(steady::now() - begin).count();
     std::this_thread::sleep_for(std::chrono::milliseconds{20});
   }
   return std::nullopt;
+}
+
+/// Waits for the last patches: until one shows the last keyframe and half a second has passed since, or for ten seconds (a
+/// keyframe that changes no surface has none).
+void wait_for_patches(patch_watcher& viewer, uint64_t last_ns) {
+  const auto begin = steady::now();
+  const auto there = [&] {
+    const auto seen = viewer.seen();
+    return std::any_of(seen.begin(), seen.end(), [&](const sighting& patch) { return patch.keyframe_ns >= last_ns; });
+  };
+  while (!there() && steady::now() - begin < std::chrono::seconds{10})
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+  std::this_thread::sleep_for(std::chrono::milliseconds{500});
 }
 
 /// Removes segments that were not taken.
@@ -174,7 +187,8 @@ nlohmann::ordered_json measure(const plan& p) {
   const auto drained_s = drain(running, sent.at_ns.size());
   const double wall_s = std::chrono::duration<double>(steady::now() - begin).count();
   const double used_s = running.cpu_s() - cpu_s;
-  std::this_thread::sleep_for(std::chrono::milliseconds{500}); // the last patches
+  if (!sent.at_ns.empty())
+    wait_for_patches(viewer, sent.at_ns.back());
   if (!running.alive())
     throw std::runtime_error("the service ended by itself:\n" + running.last_words());
   const auto last_page = fetch(running.metrics_port(), "/metrics");

@@ -149,7 +149,7 @@ public:
     told.map.voxel_m = 0.02f;
     told.parse_keyframe = parse_test_keyframe;
     told.body_limit = 1 << 20;
-    told.timeouts.stop = std::chrono::milliseconds{500};
+    told.timeouts.stop = std::chrono::seconds{30}; // clients that take their leave end it sooner
     if (change)
       change(told);
     http = std::make_unique<server>(system, running, sink, std::move(told));
@@ -181,12 +181,12 @@ public:
   std::unique_ptr<server> http;
 };
 
-/// A connection of a client that waits ten seconds at most for anything.
+/// A connection of a client that waits two minutes at most for anything.
 class client {
 public:
   explicit client(uint16_t port) : socket_{io_} {
     socket_.connect({asio::ip::make_address("127.0.0.1"), port});
-    timeval limit{10, 0};
+    timeval limit{120, 0};
     setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   }
@@ -279,7 +279,7 @@ public:
                   const char* protocol = "tessera.v1")
     : socket_{io_} {
     socket_.next_layer().connect({asio::ip::make_address("127.0.0.1"), port});
-    timeval limit{10, 0};
+    timeval limit{120, 0};
     setsockopt(socket_.next_layer().native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     socket_.set_option(boost::beast::websocket::stream_base::decorator{[=](boost::beast::websocket::request_type& request) {
       if (protocol)
@@ -347,10 +347,10 @@ private:
   websocket socket_;
 };
 
-/// Waits, ten seconds at most, until something holds.
+/// Waits, two minutes at most, until something holds.
 template <class F>
 bool eventually(F holds) {
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 24'000; ++i) {
     if (holds())
       return true;
     std::this_thread::sleep_for(std::chrono::milliseconds{5});

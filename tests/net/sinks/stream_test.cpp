@@ -73,7 +73,7 @@ TEST_CASE("A patch is one buffer, whoever gets it") {
   // The copies that the board and the sessions keep share this one's bytes.
   bool same = false;
   caf::scoped_actor self{s.system};
-  self->request(s.running.broadcaster.get(), std::chrono::seconds{5}, patch_atom::value, p.region)
+  self->request(s.running.broadcaster.get(), std::chrono::seconds{120}, patch_atom::value, p.region)
     .receive([&](const patch& kept) { same = kept.frame.get() == p.frame.get(); }, [](caf::error&) {});
   CHECK(same);
 }

@@ -104,7 +104,7 @@ TEST_CASE("watched segments go when their keyframe is safe or refused, and not b
   no_pose.write(zeros.bytes());
   foreign.write({std::byte{1}, std::byte{2}});
   REQUIRE(w.sink.wait_for(2, 2));
-  for (int i = 0; i < 1000 && (a.exists() || refused.exists()); ++i)
+  for (int i = 0; i < 24'000 && (a.exists() || refused.exists()); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   w.stop();
   CHECK(there_while_judged);
