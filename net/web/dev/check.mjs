@@ -1,5 +1,6 @@
 // Opens the viewer in headless Chromium and waits until it shows the service's whole map: node dev/check.mjs URL [PICTURE.png] [SECONDS]
-// Prints what the viewer shows and the service says, and fails if triangles or regions differ, a decode failed or a script threw.
+// Prints what the viewer shows and the service says, and fails if triangles or regions differ, a decode failed or a script threw, or if
+// the viewer's link to the console leads nowhere.
 
 import { chromium } from "playwright-core";
 
@@ -10,7 +11,7 @@ const browser = await chromium.launch({
   args: ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--disable-quic",
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
-let whole = false, shown, said;
+let whole = false, console_works = false, shown, said;
 const thrown = [];
 try {
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
@@ -20,15 +21,17 @@ try {
   while (!whole && Date.now() < until) {
     await page.waitForTimeout(500);
     shown = await page.evaluate(() => window.tessera?.snapshot());
-    const answer = await fetch(new URL("/v1/map", url), { headers: token ? { authorization: `Bearer ${token}` } : {} });
+    const answer = await fetch(new URL("v1/map", url), { headers: token ? { authorization: `Bearer ${token}` } : {} });
     said = await answer.json();
     whole = shown !== undefined && shown.triangles > 0 && shown.triangles === said.triangles && shown.pipeline + shown.uploads === 0;
   }
   await page.keyboard.press("f");
   await page.waitForTimeout(2500);
   if (picture) await page.screenshot({ path: picture });
+  await page.goto(await page.evaluate(() => document.querySelector('a[href^="console"]').href));
+  console_works = await page.waitForFunction(() => document.body.innerText.includes("broadcaster"), undefined, { timeout: 30_000 }).then(() => true, () => false);
 } finally {
   await browser.close();
 }
-console.log(JSON.stringify({ whole, shown, said, thrown }, null, 1));
-process.exitCode = whole && shown.decode_failures === 0 && thrown.length === 0 ? 0 : 1;
+console.log(JSON.stringify({ whole, console_works, shown, said, thrown }, null, 1));
+process.exitCode = whole && console_works && shown.decode_failures === 0 && thrown.length === 0 ? 0 : 1;
