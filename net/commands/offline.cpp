@@ -12,15 +12,72 @@
 #include <cerrno>
 #include <filesystem>
 #include <iostream>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 namespace tessera {
 
 namespace {
 
+/// Passes keyframes on, and remembers the cameras of those that are live.
+class camera_list final : public keyframe_sink {
+public:
+  explicit camera_list(keyframe_sink& next) : next_(next) {}
+
+  void offer(keyframe frame, completion done) override {
+    auto remembered = remembering(frame.id, frame.world_from_camera, std::move(done));
+    next_.offer(std::move(frame), std::move(remembered));
+  }
+  void retract(keyframe_id id, completion done) override {
+    next_.retract(id, [this, id, done = std::move(done)](const verdict& v) {
+      if (v.what == outcome::accepted) {
+        const std::lock_guard lock(mutex_);
+        live_.erase(id);
+      }
+      done(v);
+    });
+  }
+  void revise(keyframe_id id, pose world_from_camera, completion done) override {
+    next_.revise(id, world_from_camera, remembering(id, world_from_camera, std::move(done)));
+  }
+  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
+    next_.set_aside(source, what, reason);
+  }
+
+  [[nodiscard]] direction up() const {
+    up_estimate all;
+    for (const auto& [id, world_from_camera] : live_)
+      all.add(world_from_camera);
+    return all.up();
+  }
+
+private:
+  completion remembering(keyframe_id id, const pose& world_from_camera, completion done) {
+    return [this, id = std::move(id), world_from_camera, done = std::move(done)](const verdict& v) {
+      if (v.what == outcome::accepted) {
+        const std::lock_guard lock(mutex_);
+        live_[id] = world_from_camera;
+      }
+      done(v);
+    };
+  }
+
+  keyframe_sink& next_;
+  std::mutex mutex_;
+  std::map<keyframe_id, pose> live_;
+};
+
+/// A map, and which way is up in it.
+struct made_map {
+  std::unique_ptr<offline_map> map;
+  direction up = camera_up;
+};
+
 /// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
-std::unique_ptr<offline_map> make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
+made_map make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
   auto device = choose_offline_device(setup.backend, map);
   auto options = checked_options(std::max(2u, setup.threads)); // a GPU is to have several keyframes under way
   if (device.gpus.empty())
@@ -28,15 +85,16 @@ std::unique_ptr<offline_map> make_map(const offline_setup& setup, const mapping&
   options.devices = device.gpus;
   auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   const auto input = make_source(setup.source, setup.input);
+  camera_list cameras(*result);
   {
-    progress_sink sink(*result, what, input->total(), setup.progress);
+    progress_sink sink(cameras, what, input->total(), setup.progress);
     input->run(sink, {});
     result->finish();
   }
   const auto counts = result->counts();
   if (counts.keyframes == 0)
     throw std::runtime_error(setup.source + " has no usable keyframe");
-  return result;
+  return {std::move(result), cameras.up()};
 }
 
 } // namespace
@@ -52,24 +110,31 @@ offline_options checked_options(uint32_t threads) {
 }
 
 int hash_command(const offline_setup& setup, std::ostream& out) {
-  const auto result = make_map(setup, mapping_for(setup), "hash");
+  const auto [result, up] = make_map(setup, mapping_for(setup), "hash");
   const auto stats = result->stats();
   out << to_hex(stats.hash) << " keyframes=" << result->counts().keyframes << " regions=" << result->regions()
       << " blocks=" << stats.blocks << " voxels=" << stats.voxels << std::endl;
   return 0;
 }
 
-int mesh_command(const offline_setup& setup, const std::string& file) {
+int mesh_command(const offline_setup& setup, const std::string& file, const std::string& up) {
   const auto map = mapping_for(setup);
   // Before the work: a wrong ending or folder is told at once.
   if (!mesh_format_of(file))
     throw std::invalid_argument("the ending of " + file + " is not .ply, .glb or .drc");
+  const auto axis = axis_named(up);
+  if (!axis && !up.empty() && up != "auto")
+    throw std::invalid_argument("up is '" + up + "', expected x, -x, y, -y, z, -z or auto");
   if (const auto folder = std::filesystem::absolute(file).parent_path(); ::access(folder.c_str(), W_OK) != 0)
     throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
-  const auto result = make_map(setup, map, "mesh");
-  const auto surface = weld(result->meshes());
-  save_mesh(file, surface, patch_quantum_m(map.voxel_m));
-  std::cerr << "tessera: " << file << ": " << surface.triangles() << " triangles, " << surface.vertices() << " vertices\n";
+  const auto made = make_map(setup, map, "mesh");
+  mesh_file_setup about;
+  about.quantum_m = patch_quantum_m(map.voxel_m);
+  about.voxel_m = map.voxel_m;
+  about.up = axis.value_or(made.up);
+  about.turn_vertices = !up.empty();
+  const auto written = save_mesh(file, weld(made.map->meshes()), about);
+  std::cerr << "tessera: " << file << ": " << written.triangles << " triangles, " << written.vertices << " vertices\n";
   return 0;
 }
 

@@ -41,8 +41,10 @@ offline_options checked_options(uint32_t threads);
 /// Prints the map's hash and counts. Answers the exit code.
 int hash_command(const offline_setup& setup, std::ostream& out);
 
-/// Writes the map's mesh to a file; its ending tells the format: ply, glb or drc. Answers the exit code.
-int mesh_command(const offline_setup& setup, const std::string& file);
+/// Writes the map's mesh to a file; its ending tells the format: ply, glb or drc. `up` is the map's up: x, -x, y, -y, z, -z, or
+/// auto, which asks the cameras; a GLB's node and the vertices of other files are turned so that it becomes +y. Empty: auto for a
+/// GLB, and vertices as they are in the map for others. Answers the exit code.
+int mesh_command(const offline_setup& setup, const std::string& file, const std::string& up);
 
 /// Measures the stages on one thread, and throughput on several if `threads` is more; as one JSON object or in words.
 int bench_command(const offline_setup& setup, bool json, std::ostream& out);

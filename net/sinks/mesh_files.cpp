@@ -1,5 +1,7 @@
 #include "net/sinks/mesh_files.hpp"
 
+#include "net/sinks/flat_triangles.hpp"
+#include "net/sinks/json_text.hpp"
 #include "net/sinks/patch_codec.hpp"
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
@@ -50,13 +53,15 @@ private:
   std::vector<char> buffer_;
 };
 
-size_t checked_vertices(const mesh& m) {
+void check(const mesh& m) {
   auto n = m.positions.size() / 3;
   if (m.positions.size() != 3 * n || m.normals.size() != 3 * n || m.colours.size() != 3 * n || m.indices.size() % 3 != 0)
     throw std::invalid_argument("mesh: its arrays do not fit together");
   if (n > INT32_MAX)
     throw std::invalid_argument("mesh: " + std::to_string(n) + " vertices, more than a file can index");
-  return n;
+  for (auto i : m.indices)
+    if (i >= n)
+      throw std::invalid_argument("mesh: index " + std::to_string(i) + " of " + std::to_string(n) + " vertices");
 }
 
 // The sRGB transfer function, decoded, in 16 bits.
@@ -73,36 +78,14 @@ const std::array<uint16_t, 256>& linear_of_srgb() {
   return table;
 }
 
-} // namespace
-
-std::optional<mesh_format> mesh_format_of(const std::filesystem::path& file) {
-  auto extension = file.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); });
-  if (extension == ".ply")
-    return mesh_format::ply;
-  if (extension == ".glb")
-    return mesh_format::glb;
-  if (extension == ".drc")
-    return mesh_format::drc;
-  return std::nullopt;
-}
-
-std::string_view content_type(mesh_format format) {
-  switch (format) {
-  case mesh_format::ply:
-    return "application/x-ply";
-  case mesh_format::glb:
-    return "model/gltf-binary";
-  case mesh_format::drc:
-    break;
-  }
-  return "application/octet-stream";
-}
-
-void write_ply(std::ostream& out, const mesh& m) {
-  auto n = checked_vertices(m);
-  out << "ply\nformat binary_little_endian 1.0\ncomment metres, sRGB\nelement vertex " << n
+void write_ply(std::ostream& out, const mesh& m, const mesh_file_setup& setup) {
+  const auto n = m.positions.size() / 3;
+  out << "ply\nformat binary_little_endian 1.0\ncomment tessera " TESSERA_VERSION "\ncomment unit metre\ncomment colours sRGB\n";
+  if (setup.voxel_m > 0)
+    out << "comment voxel_m " << number(setup.voxel_m) << '\n';
+  if (!setup.epoch.empty())
+    out << "comment epoch " << setup.epoch << '\n';
+  out << "element vertex " << n
       << "\nproperty float x\nproperty float y\nproperty float z\nproperty float nx\nproperty float "
          "ny\nproperty float nz\n"
          "property uchar red\nproperty uchar green\nproperty uchar blue\nelement face "
@@ -119,10 +102,19 @@ void write_ply(std::ostream& out, const mesh& m) {
   }
 }
 
-void write_glb(std::ostream& out, const mesh& m) {
+nlohmann::json extras_of(const mesh_file_setup& setup) {
+  nlohmann::json out{{"unit", "metre"}};
+  if (setup.voxel_m > 0)
+    out["voxel_m"] = number(setup.voxel_m);
+  if (!setup.epoch.empty())
+    out["epoch"] = setup.epoch;
+  return out;
+}
+
+void write_glb(std::ostream& out, const mesh& m, const mesh_file_setup& setup) {
   using nlohmann::json;
-  auto n = checked_vertices(m);
-  json doc{{"asset", {{"version", "2.0"}, {"generator", "tessera"}}}, {"scene", 0}};
+  const auto n = m.positions.size() / 3;
+  json doc{{"asset", {{"version", "2.0"}, {"generator", "tessera " TESSERA_VERSION}}}, {"scene", 0}};
   uint64_t binary = 0;
   if (m.indices.empty()) {
     // glTF knows no empty accessor: an empty map is a scene without nodes.
@@ -149,10 +141,16 @@ void write_glb(std::ostream& out, const mesh& m) {
     auto colour = accessor(2, u16, n, "VEC4");
     colour["normalized"] = true;
     doc["scenes"] = {{{"nodes", {0}}}};
-    doc["nodes"] = {{{"mesh", 0}, {"name", "map"}}};
+    doc["nodes"] = {{{"mesh", 0}, {"name", "map"}, {"rotation", upright(setup.up)}, {"extras", extras_of(setup)}}};
     doc["meshes"]
-      = {{{"primitives", {{{"attributes", {{"POSITION", 0}, {"NORMAL", 1}, {"COLOR_0", 2}}}, {"indices", 3}, {"material", 0}}}}}};
-    doc["materials"] = {{{"pbrMetallicRoughness", {{"metallicFactor", 0}, {"roughnessFactor", 1}}}, {"doubleSided", true}}};
+      = {{{"name", "map"},
+          {"primitives", {{{"attributes", {{"POSITION", 0}, {"NORMAL", 1}, {"COLOR_0", 2}}}, {"indices", 3}, {"material", 0}}}}}};
+    constexpr auto unlit = "KHR_materials_unlit";
+    doc["materials"] = {{{"name", "surface"},
+                         {"pbrMetallicRoughness", {{"metallicFactor", 0}, {"roughnessFactor", 1}}},
+                         {"doubleSided", false},
+                         {"extensions", {{unlit, json::object()}}}}};
+    doc["extensionsUsed"] = {unlit};
     doc["buffers"] = {{{"byteLength", binary}}};
     doc["bufferViews"] = {view(0, vectors, array_buffer), view(vectors, vectors, array_buffer),
                           view(2 * vectors, colours, array_buffer), view(2 * vectors + colours, indices, element_buffer)};
@@ -186,21 +184,62 @@ void write_glb(std::ostream& out, const mesh& m) {
     records.put(i);
 }
 
-void write_mesh(std::ostream& out, const mesh& m, mesh_format format, float quantum_m) {
-  switch (format) {
-  case mesh_format::ply:
-    return write_ply(out, m);
-  case mesh_format::glb:
-    return write_glb(out, m);
-  case mesh_format::drc: {
-    auto bytes = encode_drc(m, quantum_m);
-    out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    return;
-  }
-  }
+} // namespace
+
+std::optional<mesh_format> mesh_format_of(const std::filesystem::path& file) {
+  auto extension = file.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); });
+  if (extension == ".ply")
+    return mesh_format::ply;
+  if (extension == ".glb")
+    return mesh_format::glb;
+  if (extension == ".drc")
+    return mesh_format::drc;
+  return std::nullopt;
 }
 
-void save_mesh(const std::filesystem::path& file, const mesh& m, float quantum_m) {
+std::string_view content_type(mesh_format format) {
+  switch (format) {
+  case mesh_format::ply:
+    return "application/x-ply";
+  case mesh_format::glb:
+    return "model/gltf-binary";
+  case mesh_format::drc:
+    break;
+  }
+  return "application/octet-stream";
+}
+
+mesh_counts write_mesh(std::ostream& out, mesh m, mesh_format format, const mesh_file_setup& setup) {
+  check(m);
+  if (setup.turn_vertices && format != mesh_format::glb) {
+    const auto by = upright(setup.up);
+    for (auto* vectors : {&m.positions, &m.normals})
+      for (size_t i = 0; i < vectors->size(); i += 3) {
+        const auto to = turned(by, &(*vectors)[i]);
+        std::copy(to.begin(), to.end(), &(*vectors)[i]);
+      }
+  }
+  switch (format) {
+  case mesh_format::ply:
+    drop_flat_triangles(m);
+    write_ply(out, m, setup);
+    break;
+  case mesh_format::glb:
+    drop_flat_triangles(m);
+    write_glb(out, m, setup);
+    break;
+  case mesh_format::drc: {
+    auto bytes = encode_drc(std::move(m), setup.quantum_m);
+    out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    break;
+  }
+  }
+  return {m.positions.size() / 3, m.indices.size() / 3};
+}
+
+mesh_counts save_mesh(const std::filesystem::path& file, mesh m, const mesh_file_setup& setup) {
   auto format = mesh_format_of(file);
   if (!format)
     throw std::invalid_argument("cannot tell the format of " + file.string() + ": name it .ply, .glb or .drc");
@@ -212,11 +251,12 @@ void save_mesh(const std::filesystem::path& file, const mesh& m, float quantum_m
     std::filesystem::remove(part, ignored);
     throw std::system_error(code, std::generic_category(), "cannot write " + what.string());
   };
+  mesh_counts written;
   {
     std::ofstream out{part, std::ios::binary | std::ios::trunc};
     if (!out)
       fail(part);
-    write_mesh(out, m, *format, quantum_m);
+    written = write_mesh(out, std::move(m), *format, setup);
     out.close();
     if (!out)
       fail(part);
@@ -227,6 +267,7 @@ void save_mesh(const std::filesystem::path& file, const mesh& m, float quantum_m
     errno = renamed.value();
     fail(file);
   }
+  return written;
 }
 
 } // namespace tessera

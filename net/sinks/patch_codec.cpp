@@ -1,9 +1,12 @@
 #include "net/sinks/patch_codec.hpp"
 
+#include "net/sinks/flat_triangles.hpp"
+
 #include <draco/compression/decode.h>
 #include <draco/compression/encode.h>
 #include <draco/mesh/mesh.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -252,40 +255,51 @@ decoded_patch decode_patch(std::span<const std::byte> frame) {
   return result;
 }
 
-std::vector<std::byte> encode_drc(const mesh& m, float quantum_m) {
+std::vector<std::byte> encode_drc(mesh&& m, float quantum_m) {
   check_shape(m);
+  // A box whose origin lies on the grid and whose steps are the grid's, as wide as the mesh needs; larger steps, if 30 bits were
+  // not enough.
+  std::array<double, 3> lo{}, hi{};
+  for (size_t i = 0; i < m.positions.size(); ++i) {
+    const auto x = static_cast<double>(m.positions[i]);
+    if (!std::isfinite(x))
+      refuse("mesh: coordinate " + std::to_string(x) + " is not finite");
+    lo[i % 3] = i < 3 ? x : std::min(lo[i % 3], x);
+    hi[i % 3] = i < 3 ? x : std::max(hi[i % 3], x);
+  }
+  constexpr int most_bits = 30;
+  std::array<float, 3> origin{};
+  auto step = static_cast<double>(quantum_m), widest = step;
+  for (size_t a = 0; a < 3; ++a) {
+    origin[a] = static_cast<float>(std::floor(lo[a] / step) * step);
+    widest = std::max(widest, hi[a] - static_cast<double>(origin[a]));
+  }
+  step = std::max(step, widest / (std::exp2(most_bits) - 1));
+  std::vector<int32_t> places(m.positions.size());
+  for (size_t i = 0; i < places.size(); ++i)
+    places[i]
+      = static_cast<int32_t>(std::round((static_cast<double>(m.positions[i]) - static_cast<double>(origin[i % 3])) / step));
+  drop_flat_triangles(m, places);
+
   draco::Mesh out;
-  auto points = static_cast<uint32_t>(m.positions.size() / 3);
+  const auto points = static_cast<uint32_t>(m.positions.size() / 3);
   out.set_num_points(points);
   draco::Encoder encoder;
   draco::EncoderBuffer payload;
+  auto* to = static_cast<float*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, points));
   if (set_faces(out, m.indices) == 0) {
     // Edgebreaker refuses a mesh without faces; a file of an empty map is still a file.
-    out.set_num_points(0);
-    add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, 0);
     encoder.SetEncodingMethod(draco::MESH_SEQUENTIAL_ENCODING);
     if (auto status = encoder.EncodeMeshToBuffer(out, &payload); !status.ok())
       throw std::runtime_error("Draco cannot encode an empty mesh: " + status.error_msg_string());
   } else {
-    auto* to = static_cast<float*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, points));
-    std::array<float, 3> lo{INFINITY, INFINITY, INFINITY}, hi{-INFINITY, -INFINITY, -INFINITY};
-    for (size_t i = 0; i < m.positions.size(); ++i) {
-      if (!std::isfinite(m.positions[i]))
-        refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " is not finite");
-      to[i] = m.positions[i];
-      lo[i % 3] = std::min(lo[i % 3], m.positions[i]);
-      hi[i % 3] = std::max(hi[i % 3], m.positions[i]);
-    }
+    // On the grid already, so that Draco's own rounding finds the same places.
+    for (size_t i = 0; i < places.size(); ++i)
+      to[i] = static_cast<float>(static_cast<double>(origin[i % 3]) + places[i] * step);
     add_colours(out, m, points);
-    // A box whose origin lies on the grid and whose steps are the grid's, as wide as the mesh needs.
-    double steps = 1;
-    for (size_t a = 0; a < 3; ++a) {
-      lo[a] = static_cast<float>(std::floor(double{lo[a]} / double{quantum_m}) * double{quantum_m});
-      steps = std::max(steps, std::ceil((double{hi[a]} - double{lo[a]}) / double{quantum_m}));
-    }
-    auto bits = std::min(30, static_cast<int>(std::ceil(std::log2(steps + 1))));
-    auto range = bits == 30 ? steps * double{quantum_m} : (std::exp2(bits) - 1) * double{quantum_m};
-    encoder.SetAttributeExplicitQuantization(draco::GeometryAttribute::POSITION, bits, 3, lo.data(), static_cast<float>(range));
+    const auto bits = std::clamp(static_cast<int>(std::ceil(std::log2(std::ceil(widest / step) + 1))), 1, most_bits);
+    encoder.SetAttributeExplicitQuantization(draco::GeometryAttribute::POSITION, bits, 3, origin.data(),
+                                             static_cast<float>((std::exp2(bits) - 1) * step));
     encode(encoder, out, payload);
   }
   std::vector<std::byte> file(payload.size());

@@ -65,7 +65,8 @@ struct decoded_patch {
 decoded_patch decode_patch(std::span<const std::byte> frame);
 
 /// Encodes a whole mesh as a .drc file: positions in metres (on the same grid, as far as 30 bits reach),
-/// colours; normals are left to the reader. Throws std::invalid_argument as encode_patch does.
-std::vector<std::byte> encode_drc(const mesh& surface, float quantum_m);
+/// colours; normals are left to the reader, and triangles that the grid makes flat are left out: also of `surface`, which then
+/// is what was written. Throws std::invalid_argument as encode_patch does.
+std::vector<std::byte> encode_drc(mesh&& surface, float quantum_m);
 
 } // namespace tessera

@@ -196,19 +196,19 @@ def test_one_thread_and_one_core_are_enough(tessera):
 
 
 def test_mesh_writes_each_format(tessera, tmp_path):
-    triangles = {}
+    triangles = {}  # of a .drc fewer, since its grid makes some flat
     for ending in ("ply", "glb", "drc"):
         file = tmp_path / f"room.{ending}"
         status, out, err = service.run(tessera, "mesh", "synthetic:room", "--limit", 4, "-o", file)
         assert status == 0, err
         triangles[ending] = int(err.split(" triangles")[0].rsplit(" ", 1)[1])
-    assert len(set(triangles.values())) == 1 and triangles["ply"] > 1000
+    assert triangles["ply"] == triangles["glb"] > 1000 and 0.98 * triangles["ply"] < triangles["drc"] <= triangles["ply"]
     header = (tmp_path / "room.ply").read_bytes().split(b"end_header")[0].decode()
     assert f"element face {triangles['ply']}" in header
     magic, version, size = struct.unpack("<4sII", (tmp_path / "room.glb").read_bytes()[:12])
     assert magic == b"glTF" and version == 2 and size == (tmp_path / "room.glb").stat().st_size
     subprocess.run(["draco_decoder", "-i", tmp_path / "room.drc", "-o", tmp_path / "again.ply"], check=True, stdout=subprocess.DEVNULL)
-    assert f"element face {triangles['ply']}".encode() in (tmp_path / "again.ply").read_bytes()
+    assert f"element face {triangles['drc']}\n".encode() in (tmp_path / "again.ply").read_bytes()
 
 
 def test_mesh_refuses_another_ending_before_the_work(tessera, tmp_path):

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <cstring>
 #include <sstream>
 
@@ -12,10 +13,16 @@ using namespace tessera;
 
 namespace {
 
-std::string written(const mesh& m, mesh_format format) {
+std::string written(const mesh& m, mesh_format format, const mesh_file_setup& setup = {}) {
   std::ostringstream out;
-  write_mesh(out, m, format, 0.001f);
+  write_mesh(out, m, format, setup);
   return out.str();
+}
+
+nlohmann::json glb_document(const std::string& file) {
+  uint32_t bytes = 0;
+  std::memcpy(&bytes, file.data() + 12, sizeof bytes);
+  return nlohmann::json::parse(file.substr(20, bytes));
 }
 
 template <class T>
@@ -91,6 +98,61 @@ TEST_CASE("A GLB file is laid out as glTF 2.0 asks") {
     CHECK(view["byteOffset"].get<size_t>() % 4 == 0);
 }
 
+TEST_CASE("A GLB file stands upright, is unlit and single-sided, and tells what it is") {
+  auto m = test::ground(0, 3, 3, 0.1f);
+  mesh_file_setup setup;
+  setup.voxel_m = 0.05f;
+  setup.epoch = "e-1";
+  setup.up = {0, 0, 1};
+  const auto doc = glb_document(written(m, mesh_format::glb, setup));
+  const auto& node = doc["nodes"][0];
+  CHECK(node["name"] == "map");
+  CHECK(node["rotation"][0].get<double>() == Approx(std::sqrt(0.5)));
+  CHECK(node["rotation"][3].get<double>() == Approx(-std::sqrt(0.5)));
+  CHECK(node["extras"] == nlohmann::json{{"unit", "metre"}, {"voxel_m", 0.05}, {"epoch", "e-1"}});
+  CHECK(doc["meshes"][0]["name"] == "map");
+  CHECK(doc["materials"][0]["doubleSided"] == false);
+  CHECK(doc["materials"][0]["extensions"].contains("KHR_materials_unlit"));
+  CHECK(doc["extensionsUsed"] == nlohmann::json{"KHR_materials_unlit"});
+  CHECK(glb_document(written(m, mesh_format::glb))["nodes"][0]["rotation"] == nlohmann::json{1.0, 0.0, 0.0, 0.0});
+}
+
+TEST_CASE("A PLY file tells unit, voxel size and epoch, and is turned when it is asked to be") {
+  auto m = test::ground(0, 3, 3, 0.1f);
+  mesh_file_setup setup;
+  setup.voxel_m = 0.05f;
+  setup.epoch = "e-1";
+  setup.up = {0, 0, 1};
+  auto file = written(m, mesh_format::ply, setup);
+  for (const char* line : {"comment unit metre\n", "comment voxel_m 0.05\n", "comment epoch e-1\n"})
+    CHECK_THAT(file, Catch::Contains(line));
+  auto vertices = file.find("end_header\n") + 11;
+  CHECK(at<float>(file, vertices + 8) == m.positions[2]);
+  setup.turn_vertices = true;
+  file = written(m, mesh_format::ply, setup);
+  vertices = file.find("end_header\n") + 11;
+  CHECK(at<float>(file, vertices + 4) == Approx(m.positions[2]));
+  CHECK(at<float>(file, vertices + 16) == Approx(1)); // the normal, which was +z
+}
+
+TEST_CASE("No file has a triangle without area at its precision") {
+  auto m = test::ground(0, 40, 40, 0.05f);
+  const auto whole = m.triangles();
+  m.positions[3] = m.positions[0]; // two corners in one place
+  m.positions[4] = m.positions[1];
+  m.positions[5] = m.positions[2];
+  const auto count = [&](mesh_format format, float quantum_m) {
+    mesh_file_setup setup;
+    setup.quantum_m = quantum_m;
+    std::ostringstream out;
+    return write_mesh(out, m, format, setup).triangles;
+  };
+  CHECK(count(mesh_format::ply, 0.001f) == whole - 1);
+  CHECK(count(mesh_format::glb, 0.001f) == whole - 1);
+  CHECK(count(mesh_format::drc, 0.001f) == whole - 1);
+  CHECK(count(mesh_format::drc, 0.2f) < whole / 2); // a grid so coarse that most of it is gone
+}
+
 TEST_CASE("Colours of a GLB file are linear light") {
   mesh m = test::ground(0, 1, 1, 1);
   m.colours = {0, 128, 255, 10, 10, 10, 0, 0, 0, 255, 255, 255};
@@ -118,14 +180,14 @@ TEST_CASE("An empty mesh makes files that hold nothing") {
 TEST_CASE("A file appears whole or not at all") {
   auto m = test::ground(0, 3, 3, 0.1f);
   test::scratch_file file{"map.ply"};
-  save_mesh(file.path(), m, 0.001f);
+  save_mesh(file.path(), m, {});
   CHECK(file.read() == written(m, mesh_format::ply));
-  CHECK_THROWS_WITH(save_mesh("/tmp/map.obj", m, 0.001f), Catch::Contains(".ply, .glb or .drc"));
-  CHECK_THROWS_AS(save_mesh("/nonexistent/map.ply", m, 0.001f), std::system_error);
+  CHECK_THROWS_WITH(save_mesh("/tmp/map.obj", m, {}), Catch::Contains(".ply, .glb or .drc"));
+  CHECK_THROWS_AS(save_mesh("/nonexistent/map.ply", m, {}), std::system_error);
   mesh bad = m;
   bad.normals.clear();
   test::scratch_file none{"none.glb"};
-  CHECK_THROWS_AS(save_mesh(none.path(), bad, 0.001f), std::invalid_argument);
+  CHECK_THROWS_AS(save_mesh(none.path(), bad, {}), std::invalid_argument);
   CHECK_FALSE(std::filesystem::exists(none.path()));
 }
 
@@ -138,8 +200,8 @@ TEST_CASE("Open3D reads the files", "[slow]") {
   }
   auto m = test::ground(-3, 9, 11, 0.05f);
   test::scratch_file ply{"o3d.ply"}, glb{"o3d.glb"};
-  save_mesh(ply.path(), m, 0.001f);
-  save_mesh(glb.path(), m, 0.001f);
+  save_mesh(ply.path(), m, {});
+  save_mesh(glb.path(), m, {});
   auto done = test::run_program(python
                                 + " -c 'import open3d as o, sys\nfor f in sys.argv[1:]:\n m=o.io.read_triangle_mesh(f)\n"
                                   " print(len(m.vertices), len(m.triangles), m.has_vertex_normals(), m.has_vertex_colors())' "

@@ -202,7 +202,7 @@ TEST_CASE("draco_decoder opens payloads and files") {
   };
   auto frame = encode_patch(from, quantum, 0, 0).frame;
   decode(patch_payload(*frame));
-  decode(encode_drc(*from.surface, quantum));
+  decode(encode_drc(mesh(*from.surface), quantum));
 }
 
 TEST_CASE("An empty map is still a .drc file") {

@@ -1,0 +1,198 @@
+"""The files of `tessera mesh` and /v1/mesh.*, read by strict readers: no triangle without area, upright, named, valid."""
+
+import json
+import shutil
+import socket
+import struct
+import subprocess
+
+import numpy
+import pytest
+
+import tessera_client
+from conftest import ROOT
+from support import service
+
+ROOM = ("synthetic:room", "--limit", 12, "--voxel-size", 0.05)
+
+
+def written(tessera, file, *options):
+    status, _, err = service.run(tessera, "mesh", *ROOM, "-o", file, *options, limit_s=300)
+    assert status == 0, err
+    return file.read_bytes(), err
+
+
+def read_ply(data):
+    """A strict reader of what our PLY files are, and of draco_decoder's: positions, triangles, comments."""
+    head, _, body = data.partition(b"end_header\n")
+    lines = head.decode().splitlines()
+    assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
+    vertex, counts, comments = [], {}, []
+    types = {"float": "<f4", "uchar": "u1", "int": "<i4", "float32": "<f4", "uint8": "u1"}
+    for line in lines[2:]:
+        words = line.split()
+        if words[0] == "comment":
+            comments.append(line[8:])
+        elif words[0] == "element":
+            counts[words[1]] = int(words[2])
+        elif words[1] != "list":
+            assert list(counts) == ["vertex"]
+            vertex.append((words[2], types[words[1]]))
+        else:
+            face = numpy.dtype([("n", types[words[2]]), ("corners", types[words[3]], 3)])
+    vertex = numpy.dtype(vertex)
+    vertices = numpy.frombuffer(body, vertex, counts["vertex"])
+    faces = numpy.frombuffer(body, face, counts["face"], counts["vertex"] * vertex.itemsize)
+    assert len(body) == counts["vertex"] * vertex.itemsize + counts["face"] * face.itemsize
+    assert (faces["n"] == 3).all()
+    positions = numpy.stack([vertices[a] for a in "xyz"], 1).astype(float)
+    return positions, faces["corners"], comments, vertices
+
+
+def read_glb(data):
+    magic, version, size, json_bytes, kind = struct.unpack_from("<IIIII", data)
+    assert (magic, version, size, kind) == (0x46546C67, 2, len(data), 0x4E4F534A)
+    document = json.loads(data[20 : 20 + json_bytes])
+    binary = data[28 + json_bytes :]
+    assert len(binary) == document["buffers"][0]["byteLength"]
+
+    def values(index):
+        accessor = document["accessors"][index]
+        view = document["bufferViews"][accessor["bufferView"]]
+        kinds = {5126: "<f4", 5123: "<u2", 5125: "<u4"}
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
+        flat = numpy.frombuffer(binary, kinds[accessor["componentType"]], accessor["count"] * width, view["byteOffset"])
+        return flat.reshape(-1, width)
+
+    primitive = document["meshes"][0]["primitives"][0]
+    attributes = {name: values(index) for name, index in primitive["attributes"].items()}
+    return document, attributes, values(primitive["indices"]).reshape(-1, 3)
+
+
+def check_triangles(positions, triangles):
+    assert len(triangles) > 1000 and numpy.isfinite(positions).all()
+    a, b, c = (positions[triangles[:, i]] for i in range(3))
+    assert ((triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2]) & (triangles[:, 2] != triangles[:, 0])).all()
+    assert (numpy.linalg.norm(numpy.cross(b - a, c - a), axis=1) > 0).all()
+    assert len(numpy.unique(triangles)) == len(positions), "a vertex that no triangle uses"
+
+
+def rotated(quaternion, vectors):
+    q, w = numpy.array(quaternion[:3]), quaternion[3]
+    t = 2 * numpy.cross(q, vectors)
+    return vectors + w * t + numpy.cross(q, t)
+
+
+def check_upright(positions, normals):
+    """That what lies lowest is a floor: seen from above."""
+    low = positions[:, 1] < numpy.quantile(positions[:, 1], 0.02) + 0.1
+    assert normals[low][:, 1].mean() > 0.8, normals[low].mean(axis=0)
+
+
+def validate(file):
+    node, folder = shutil.which("node"), ROOT / "net/web/node_modules/gltf-validator"
+    if not node or not folder.is_dir():
+        pytest.skip("node or gltf-validator is not installed")
+    script = (
+        "const fs=require('fs');require(process.argv[1]).validateBytes(new Uint8Array(fs.readFileSync(process.argv[2])))"
+        ".then(r=>console.log(JSON.stringify(r)),e=>{console.error(e);process.exit(1)})"
+    )
+    done = subprocess.run([node, "-e", script, folder, file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert done.returncode == 0, done.stdout.decode()
+    report = json.loads(done.stdout)
+    assert report["issues"]["numErrors"] == report["issues"]["numWarnings"] == 0, report["issues"]
+
+
+def test_ply_is_sound(tessera, tmp_path):
+    positions, triangles, comments, vertices = read_ply(written(tessera, tmp_path / "room.ply")[0])
+    check_triangles(positions, triangles)
+    assert {"unit metre", "colours sRGB", "voxel_m 0.05"} <= set(comments)
+    assert [vertices.dtype[c] for c in ("red", "green", "blue")] == [numpy.dtype("u1")] * 3
+
+
+def test_drc_is_sound(tessera, tmp_path):
+    decoder = shutil.which("draco_decoder")
+    if decoder is None:
+        pytest.skip("draco_decoder is not installed")
+    _, said = written(tessera, tmp_path / "room.drc")
+    subprocess.run([decoder, "-i", tmp_path / "room.drc", "-o", tmp_path / "again.ply"], check=True, stdout=subprocess.DEVNULL)
+    positions, triangles, _, _ = read_ply((tmp_path / "again.ply").read_bytes())
+    check_triangles(positions, triangles)
+    assert f" {len(triangles)} triangles" in said
+    grid = 0.05 / 32
+    off = positions / grid - numpy.round(positions / grid)
+    assert numpy.abs(off).max() < 0.01, "positions off the grid of patches"
+
+
+def test_glb_is_sound_and_upright(tessera, tmp_path):
+    file = tmp_path / "room.glb"
+    document, attributes, triangles = read_glb(written(tessera, file)[0])
+    positions = attributes["POSITION"].astype(float)
+    check_triangles(positions, triangles)
+    node = document["nodes"][0]
+    check_upright(rotated(node["rotation"], positions), rotated(node["rotation"], attributes["NORMAL"].astype(float)))
+    assert node["extras"] == {"unit": "metre", "voxel_m": 0.05}
+    material = document["materials"][0]
+    assert not material.get("doubleSided", False) and "KHR_materials_unlit" in material["extensions"]
+    validate(file)
+
+
+def test_up_turns_what_is_written(tessera, tmp_path):
+    plain, _, _, _ = read_ply(written(tessera, tmp_path / "plain.ply")[0])
+    wanted = {"y": plain, "-y": plain * (1, -1, -1), "z": plain[:, [0, 2, 1]] * (1, 1, -1), "-z": plain[:, [0, 2, 1]] * (1, -1, 1)}
+    for up, expected in wanted.items():
+        turned, triangles, _, _ = read_ply(written(tessera, tmp_path / "turned.ply", f"--up={up}")[0])
+        assert len(turned) == len(plain)
+        assert numpy.abs(turned - expected).max() < 1e-5, up
+        check_triangles(turned, triangles)
+    turned, _, _, vertices = read_ply(written(tessera, tmp_path / "turned.ply", "--up", "auto")[0])
+    check_upright(turned, numpy.stack([vertices[n] for n in ("nx", "ny", "nz")], 1))
+    document, _, _ = read_glb(written(tessera, tmp_path / "turned.glb", "--up", "-x")[0])
+    assert rotated(document["nodes"][0]["rotation"], numpy.array([-1.0, 0, 0])) == pytest.approx([0, 1, 0], abs=1e-6)
+    status, _, err = service.run(tessera, "mesh", *ROOM, "-o", tmp_path / "no.ply", "--up", "w")
+    assert status == 2 and "'w'" in err and not (tmp_path / "no.ply").exists()
+
+
+def test_the_service_writes_the_same(serve, recording, tmp_path):
+    running = serve()
+    with tessera_client.connect(running.url) as publisher:
+        for frame in recording:
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    epoch = running.map()["epoch"]
+    status, data = running.fetch("/v1/mesh.glb")
+    assert status == 200
+    document, attributes, triangles = read_glb(data)
+    check_triangles(attributes["POSITION"].astype(float), triangles)
+    assert document["nodes"][0]["extras"] == {"unit": "metre", "voxel_m": pytest.approx(0.05), "epoch": epoch}
+    (tmp_path / "map.glb").write_bytes(data)
+    positions, triangles, comments, _ = read_ply(running.fetch("/v1/mesh.ply")[1])
+    check_triangles(positions, triangles)
+    assert f"epoch {epoch}" in comments
+    validate(tmp_path / "map.glb")
+
+
+def test_many_slow_readers_share_one_file(serve, recording):
+    """A crowd that asks at once and reads nothing: one file is in memory, not one for each."""
+    running = serve()
+    with tessera_client.connect(running.url) as publisher:
+        for frame in recording:
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    size = len(running.fetch("/v1/mesh.glb")[1])
+    host, port = running.url.removeprefix("http://").split(":")
+    before = running.resident_bytes()
+    crowd = []
+    try:
+        for _ in range(200):
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.settimeout(60)
+            one.connect((host, int(port)))
+            one.sendall(b"GET /v1/mesh.glb HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            crowd.append(one)
+        for one in crowd:
+            assert one.recv(12) == b"HTTP/1.1 200"
+        held = running.resident_bytes() - before
+    finally:
+        for one in crowd:
+            one.close()
+    assert held < 40 * size, (held, size)

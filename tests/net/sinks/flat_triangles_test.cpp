@@ -1,0 +1,63 @@
+#include "net/sinks/flat_triangles.hpp"
+#include "synthetic_mesh.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace tessera;
+
+namespace {
+
+mesh of(std::vector<float> positions, std::vector<uint32_t> indices) {
+  mesh m;
+  m.positions = std::move(positions);
+  m.normals.assign(m.positions.size(), 0);
+  m.colours.assign(m.positions.size(), 0);
+  for (size_t v = 0; v < m.positions.size() / 3; ++v) {
+    m.keys.push_back(v);
+    m.colours[3 * v] = static_cast<uint8_t>(v);
+  }
+  m.indices = std::move(indices);
+  return m;
+}
+
+} // namespace
+
+TEST_CASE("A mesh with nothing flat stays as it is") {
+  const auto whole = test::ground(-3, 9, 11, 0.05f);
+  auto m = whole;
+  drop_flat_triangles(m);
+  CHECK(m == whole);
+}
+
+TEST_CASE("What has no area goes, and its vertices with it") {
+  // A repeated corner, two corners in one place, three in a line, nearly so; and one that is a triangle.
+  auto m = of({0, 0, 0, 1, 0, 0, 1, 0, 0, 2, 0, 0, 3, 1e-9f, 0, 0, 1, 0}, {0, 0, 5, 1, 2, 5, 0, 1, 3, 0, 3, 4, 0, 2, 5});
+  drop_flat_triangles(m);
+  CHECK(m.indices == std::vector<uint32_t>{0, 1, 2});
+  CHECK(m.keys == std::vector<uint64_t>{0, 2, 5});
+  CHECK(m.positions == std::vector<float>{0, 0, 0, 1, 0, 0, 0, 1, 0});
+  CHECK(m.colours == std::vector<uint8_t>{0, 0, 0, 2, 0, 0, 5, 0, 0});
+}
+
+TEST_CASE("Small and thin triangles stay while floats can tell") {
+  auto m = of({0, 0, 0, 1e-6f, 0, 0, 0, 1e-6f, 0, 0, 0, 0, 1, 0, 0, 0.5f, 1e-5f, 0}, {0, 1, 2, 3, 4, 5});
+  const auto whole = m;
+  drop_flat_triangles(m);
+  CHECK(m == whole);
+}
+
+TEST_CASE("On a grid, flat is what its places say") {
+  auto m = of({0, 0, 0, 1, 0, 0, 2, 0.1f, 0, 0, 3, 0}, {0, 1, 2, 0, 1, 3});
+  std::vector<int32_t> places{0, 0, 0, 1 << 29, 0, 0, 1 << 30, 0, 0, 0, 3, 0};
+  drop_flat_triangles(m, places);
+  CHECK(m.indices == std::vector<uint32_t>{0, 1, 2});
+  CHECK(m.keys == std::vector<uint64_t>{0, 1, 3});
+  CHECK(places == std::vector<int32_t>{0, 0, 0, 1 << 29, 0, 0, 0, 3, 0});
+}
+
+TEST_CASE("A mesh that is all flat becomes empty") {
+  auto m = of({0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 1, 2});
+  drop_flat_triangles(m);
+  CHECK(m.indices.empty());
+  CHECK(m.positions.empty());
+}

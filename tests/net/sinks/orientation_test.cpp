@@ -1,0 +1,102 @@
+#include "net/sinks/orientation.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <cmath>
+#include <random>
+
+using namespace tessera;
+
+namespace {
+
+std::array<float, 3> of(const direction& d) {
+  return {static_cast<float>(d[0]), static_cast<float>(d[1]), static_cast<float>(d[2])};
+}
+
+direction normal(double x, double y, double z) {
+  const auto size = std::sqrt(x * x + y * y + z * z);
+  return {x / size, y / size, z / size};
+}
+
+double angle(const quaternion& a, const quaternion& b) {
+  double d = 0;
+  for (size_t i = 0; i < 4; ++i)
+    d += a[i] * b[i];
+  return 2 * std::acos(std::min(1.0, std::abs(d)));
+}
+
+pose camera(const direction& x, const direction& y) {
+  pose p;
+  p.m = {};
+  const direction z{x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]};
+  for (size_t i = 0; i < 3; ++i) {
+    p.m[4 * i] = static_cast<float>(x[i]);
+    p.m[4 * i + 1] = static_cast<float>(y[i]);
+    p.m[4 * i + 2] = static_cast<float>(z[i]);
+  }
+  p.m[15] = 1;
+  return p;
+}
+
+} // namespace
+
+TEST_CASE("The rotation takes up to +y, whichever way up is") {
+  std::mt19937 random{7};
+  std::normal_distribution<double> any;
+  for (int i = 0; i < 1000; ++i) {
+    const auto up = normal(any(random), any(random), any(random));
+    const auto there = turned(upright(up), of(up).data());
+    CHECK(there[0] == Approx(0).margin(1e-5));
+    CHECK(there[1] == Approx(1).margin(1e-5));
+    CHECK(there[2] == Approx(0).margin(1e-5));
+  }
+  CHECK(upright({0, -1, 0}) == quaternion{1, 0, 0, 0});
+  CHECK(upright({0, 1, 0}) == quaternion{0, 0, 0, 1});
+  const float x[]{1, 0, 0};
+  CHECK(turned(upright({0, 0, 1}), x)[0] == Approx(1)); // a map with z up keeps its x axis
+}
+
+TEST_CASE("Small changes of up turn the map by as little") {
+  std::mt19937 random{7};
+  std::normal_distribution<double> any;
+  for (int i = 0; i < 1000; ++i) {
+    // Upright within 80 degrees, as cameras are.
+    const auto up = normal(any(random), -std::abs(any(random)) - 0.2, any(random));
+    const auto other = normal(up[0] + 0.01 * any(random), up[1] + 0.01 * any(random), up[2] + 0.01 * any(random));
+    const auto moved = std::acos(std::min(1.0, up[0] * other[0] + up[1] * other[1] + up[2] * other[2]));
+    CHECK(angle(upright(up), upright(other)) <= 1.5 * moved + 1e-6);
+  }
+}
+
+TEST_CASE("Up comes from the cameras, level if they turn enough to tell") {
+  up_estimate seen;
+  CHECK(seen.up() == camera_up);
+  // One that looks down by 30 degrees: its own up is all that there is.
+  const auto tilted = camera({1, 0, 0}, {0, std::cos(0.5), -std::sin(0.5)});
+  seen.add(tilted);
+  CHECK(seen.up()[1] == Approx(-std::cos(0.5)));
+  // Many that look down as much, all around: the plane of their x axes tells.
+  for (int i = 1; i < 16; ++i) {
+    const auto a = 2 * M_PI * i / 16;
+    const direction x{std::cos(a), 0, std::sin(a)};
+    const direction y{std::sin(0.5) * std::sin(a), std::cos(0.5), -std::sin(0.5) * std::cos(a)};
+    seen.add(camera(x, y));
+  }
+  CHECK(seen.up()[1] == Approx(-1).margin(1e-6));
+  for (int i = 1; i < 16; ++i) {
+    const auto a = 2 * M_PI * i / 16;
+    seen.remove(
+      camera({std::cos(a), 0, std::sin(a)}, {std::sin(0.5) * std::sin(a), std::cos(0.5), -std::sin(0.5) * std::cos(a)}));
+  }
+  CHECK(seen.up()[1] == Approx(-std::cos(0.5)).margin(1e-6));
+  seen.remove(tilted);
+  CHECK(seen.up() == camera_up);
+}
+
+TEST_CASE("Axes have names") {
+  CHECK(axis_named("z") == direction{0, 0, 1});
+  CHECK(axis_named("+x") == direction{1, 0, 0});
+  CHECK(axis_named("-y") == direction{0, -1, 0});
+  for (const char* bad : {"", "-", "w", "xx", "auto", "--y", "Y"})
+    CHECK_FALSE(axis_named(bad));
+}
