@@ -8,6 +8,7 @@
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/publish_command.hpp"
+#include "net/commands/rehearsal.hpp"
 #include "net/commands/serve_command.hpp"
 #include "net/commands/stop_signal.hpp"
 
@@ -142,7 +143,7 @@ struct command_line {
   std::map<std::string, config::given> flags;
   std::string file;
   std::vector<std::string> sources;
-  std::string source, output, to, times, seconds = "0";
+  std::string source, output, to, times, up, seconds = "0";
   bool json = false;
 
   config::settings settings() const {
@@ -208,8 +209,11 @@ int run(int argc, char** argv) {
     "amqp-url, if that is set",
     {"map", "work", "input", "server", "drill", "log"}, [&] {
       const auto settings = line.settings();
+      auto setup = serve_of(settings, line.sources);
+      // Workers, encoders and devices' threads; the rest are one or two of a kind.
+      rehearse(3 * size_t{setup.threads} + 24);
       stop_signal stop;
-      return serve_command(serve_of(settings, line.sources), stop);
+      return serve_command(std::move(setup), stop);
     });
   serve->add_option("SOURCE", line.sources, source_help);
 
@@ -218,11 +222,17 @@ int run(int argc, char** argv) {
   hash->add_option("SOURCE", line.source, source_help)->required();
 
   auto* mesh = add("mesh", "Writes the mesh of a source's map to a file", {"map", "work", "input", "log"},
-                   [&] { return mesh_command(offline_of(line.settings(), line.source), line.output); });
+                   [&] { return mesh_command(offline_of(line.settings(), line.source), line.output, line.up); });
   mesh->add_option("SOURCE", line.source, source_help)->required();
   mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")
     ->required()
     ->type_name("FILE");
+  mesh
+    ->add_option(
+      "--up", line.up,
+      "Which way is up in the map: x, -x, y, -y, z, -z, or auto, which asks the cameras. What is written is turned so that up "
+      "becomes +y: a .glb by its node (auto unless told otherwise), the vertices of others only if this is given")
+    ->type_name("AXIS");
 
   auto* publish = add("publish", "Sends a source's keyframes to a service elsewhere", {"input", "log"}, [&] {
     const auto settings = line.settings();
@@ -282,6 +292,7 @@ int main(int argc, char** argv) {
     std::cerr << "tessera: " << e.what() << '\n';
     return code;
   };
+  end_with_reasons();
   try {
     return run(argc, argv);
   } catch (const std::invalid_argument& e) { // settings, sources and addresses that cannot be

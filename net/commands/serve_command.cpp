@@ -5,8 +5,10 @@
 #include "net/commands/drill.hpp"
 #include "net/commands/input_sinks.hpp"
 #include "net/commands/offline.hpp"
+#include "net/commands/rehearsal.hpp"
 #include "net/commands/source_threads.hpp"
 #include "net/commands/stop_signal.hpp"
+#include "net/sinks/access.hpp"
 #include "net/sinks/patch_codec.hpp"
 
 #include <caf/actor_system.hpp>
@@ -20,6 +22,7 @@
 #include <atomic>
 #include <cerrno>
 #include <iostream>
+#include <stdexcept>
 #include <system_error>
 
 namespace tessera {
@@ -110,6 +113,7 @@ void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus
 } // namespace
 
 int serve_command(serve_setup setup, stop_signal& stop) {
+  check_exposure({setup.server.token, setup.server.insecure}, setup.server.bind); // before anything waits for anything
   drill planned(setup.drill);
   check_store_folder(setup.service.store_folder);
   auto inputs = make_inputs(setup);
@@ -169,7 +173,14 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     failed = true;
     stop.request_stop();
   };
-  auto running = start_service(system, setup.service);
+  service running;
+  try {
+    running = start_service(system, setup.service);
+  } catch (const std::invalid_argument&) {
+    throw; // before there are actors
+  } catch (const std::exception& e) {
+    give_up(e); // some actors may be there, and the system would wait for them
+  }
   setup.service.gpus.clear();
   // Under the policy `newest` sources must be able to offer more than is taken, or there would never be an older one to drop.
   const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * setup.service.credit : setup.service.credit;

@@ -1,21 +1,17 @@
 #include "net/sinks/access.hpp"
 
+#include "net/sinks/http_rules.hpp"
+
 #include <boost/asio/ip/address.hpp>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
-#include <algorithm>
 #include <array>
 #include <stdexcept>
 
 namespace tessera {
 
 namespace {
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
-}
 
 std::optional<std::string_view> bearer(std::string_view authorization) {
   constexpr std::string_view scheme = "bearer ";
@@ -27,17 +23,9 @@ std::optional<std::string_view> bearer(std::string_view authorization) {
   return authorization;
 }
 
-std::string_view host_of(std::string_view origin) {
+std::string_view authority_of(std::string_view origin) {
   auto scheme = origin.find("://");
   return scheme == origin.npos ? std::string_view{} : origin.substr(scheme + 3);
-}
-
-std::string_view without_port(std::string_view host) {
-  if (host.starts_with('[')) {
-    auto end = host.find(']');
-    return end == host.npos ? std::string_view{} : host.substr(1, end - 1);
-  }
-  return host.substr(0, host.rfind(':'));
 }
 
 bool is_open(const http_target& target) {
@@ -47,9 +35,9 @@ bool is_open(const http_target& target) {
 
 // Without a token, only this machine may ask: then a name that is not this machine's was pointed here by
 // somebody else (DNS rebinding).
-bool is_own_name(std::string_view host) {
-  auto name = without_port(host);
-  return equal_ignoring_case(name, "localhost") || is_loopback(name);
+bool is_own_name(std::string_view authority) {
+  auto host = host_of(authority);
+  return host && is_loopback(*host);
 }
 
 } // namespace
@@ -75,11 +63,11 @@ access decide(const access_rules& rules, const access_request& request) {
   }
   if (rules.insecure)
     return access::granted;
-  if (!request.host.empty() && !is_own_name(request.host))
+  if (!is_own_name(request.host))
     return access::foreign_origin;
   // Browsers name the origin of every WebSocket and of every request that changes something; other programs
   // send none.
-  if (!request.origin.empty() && !equal_ignoring_case(host_of(request.origin), request.host))
+  if (!request.origin.empty() && !equal_ignoring_case(authority_of(request.origin), request.host))
     return access::foreign_origin;
   if (!request.safe_method && (request.fetch_site == "cross-site" || request.fetch_site == "same-site"))
     return access::foreign_origin;
@@ -87,12 +75,24 @@ access decide(const access_rules& rules, const access_request& request) {
 }
 
 bool is_loopback(std::string_view address) {
+  if (equal_ignoring_case(address, "localhost"))
+    return true;
   boost::system::error_code failed;
   auto parsed = boost::asio::ip::make_address(std::string(address), failed);
   return !failed && parsed.is_loopback();
 }
 
+boost::asio::ip::address address_of(std::string_view bind) {
+  error_code failed;
+  auto address = asio::ip::make_address(equal_ignoring_case(bind, "localhost") ? "127.0.0.1" : std::string(bind), failed);
+  if (failed)
+    throw std::invalid_argument("bind is '" + std::string(bind)
+                                + "', which is no address: give localhost, or a number such as 127.0.0.1, ::1, 0.0.0.0 or ::");
+  return address;
+}
+
 void check_exposure(const access_rules& rules, std::string_view bind) {
+  address_of(bind);
   if (!rules.token.empty() || rules.insecure || is_loopback(bind))
     return;
   throw std::invalid_argument("bind is " + std::string(bind)

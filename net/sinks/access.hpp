@@ -3,6 +3,8 @@
 
 #include "net/sinks/http_target.hpp"
 
+#include <boost/asio/ip/address.hpp>
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +16,7 @@ struct access_request {
   http_target target;
   std::string_view authorization; ///< the header, or empty
   std::string_view origin;        ///< the header, or empty
-  std::string_view host;          ///< the header, or empty
+  std::string_view host;          ///< the header, or empty: then it is nobody's name
   std::string_view fetch_site;    ///< Sec-Fetch-Site, or empty
   bool safe_method = true;        ///< GET or HEAD of something other than the stream
 };
@@ -34,10 +36,14 @@ access decide(const access_rules& rules, const access_request& request);
 /// Compares without telling by its time where the texts differ.
 bool equal_in_constant_time(std::string_view a, std::string_view b);
 
-/// Tells whether an address is this machine's own.
+/// Tells whether an address, or the name localhost, is reached from this machine alone.
 bool is_loopback(std::string_view address);
 
-/// Throws std::invalid_argument that says what to do if others could reach the service without a token.
+/// Returns the address of the setting `bind`: a number, or localhost. Throws std::invalid_argument that says what it may be.
+boost::asio::ip::address address_of(std::string_view bind);
+
+/// Throws std::invalid_argument that says what to do if `bind` is no address, or if others could reach the service without a
+/// token.
 void check_exposure(const access_rules& rules, std::string_view bind);
 
 } // namespace tessera

@@ -26,8 +26,8 @@ constexpr std::string_view how_to_build = R"(<!doctype html>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:4em auto;padding:0 1em}code{background:#8882;padding:.1em .3em}</style>
 </head><body><h1>The service runs, without its pages</h1>
 <p>This program was built before its web pages were. Build them with <code>make web</code>, then build again with <code>make</code>.</p>
-<p>Meanwhile: <a href="/v1/map">the map</a>, <a href="/v1/regions">its regions</a>, <a href="/v1/mesh.glb">its mesh</a>,
-<a href="/v1/actors">the actors</a>, <a href="/metrics">metrics</a>.</p></body></html>
+<p>Meanwhile: <a href="v1/map">the map</a>, <a href="v1/regions">its regions</a>, <a href="v1/mesh.glb">its mesh</a>,
+<a href="v1/actors">the actors</a>, <a href="metrics">metrics</a>.</p></body></html>
 )";
 
 std::string_view content_type_of(std::string_view path) {
@@ -91,7 +91,7 @@ const std::map<std::string_view, asset>& assets() {
 const asset* find_asset(std::string_view path) {
   if (path == "/")
     path = "/index.html";
-  else if (path == "/console" || path == "/console/")
+  else if (path == "/console")
     path = has_viewer() ? "/console.html" : "/index.html";
   const auto& all = assets();
   auto found = all.find(path);

@@ -18,7 +18,7 @@ struct asset {
   bool immutable = false;
 };
 
-/// Returns the file at a path ("/", "/console" and "/console/" too), or null.
+/// Returns the file at a path ("/" and "/console" too), or null.
 const asset* find_asset(std::string_view path);
 
 /// Tells whether the pages were there when the program was built.

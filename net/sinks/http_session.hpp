@@ -4,9 +4,6 @@
 
 namespace tessera {
 
-/// Which port a connection came in by.
-enum class entrance : uint8_t { main, metrics };
-
 /// Serves one HTTP connection until it ends, or becomes a viewer's stream.
 class http_session final : public connection, public std::enable_shared_from_this<http_session> {
 public:
@@ -18,12 +15,20 @@ public:
   void abort() override;
 
 private:
+  /// Makes a handler that, if it finds no memory, has the request answered so.
+  template <class F>
+  auto guarded(F act);
+  void out_of_memory() noexcept;
   void read_header();
-  void on_header(error_code failed);
-  void read_body();
-  void on_body(error_code failed, size_t bytes);
+  void receive_header();
+  void parse_header();
+  void on_header();
+  void receive_body();
+  void parse_body();
+  bool make_room();
   void handle();
   void upgrade();
+  [[nodiscard]] bool has_already(beast::string_view tag) const;
   void respond(http_reply reply);
   void write();
   void on_written(error_code failed);
@@ -31,6 +36,7 @@ private:
   void drain();
   void close();
   void bad_request(error_code failed);
+  void not_understood(http::status status, std::string_view code, std::string_view reason, std::string_view field = {});
   void release_body();
 
   std::shared_ptr<server_core> core_;
@@ -40,7 +46,8 @@ private:
   std::optional<http::request_parser<http::buffer_body>> parser_;
   request_head head_;
   std::vector<std::byte> body_;
-  int64_t counted_body_bytes_ = 0;
+  body_share share_;
+  size_t renewed_at_ = 0; ///< bytes of the body that were there when its time limit was renewed
   std::chrono::steady_clock::time_point began_{};
   bool busy_ = false, leaving_ = false, counted_ = true;
   bool body_read_ = false;

@@ -1,7 +1,7 @@
 #include "net/sinks/routes.hpp"
 
-#include "gpu/backend.hpp"
 #include "net/sinks/assets.hpp"
+#include "net/sinks/http_rules.hpp"
 #include "net/sinks/json_status.hpp"
 #include "net/sinks/json_text.hpp"
 #include "net/sinks/patch_codec.hpp"
@@ -11,7 +11,6 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <sstream>
 
 namespace tessera {
 
@@ -21,8 +20,9 @@ using http::status;
 
 constexpr std::string_view keyframe_type = "application/vnd.tessera.keyframe", json_type = "application/json";
 // What waits for a slot blocks nobody, but holds a body each.
-constexpr int max_waiting_offers = 64, max_waiting_files = 4;
-constexpr uint64_t max_pose_bytes = 16 << 10;
+constexpr int max_waiting_offers = 64;
+// Sixteen numbers, however they are written, and a few words.
+constexpr uint64_t max_pose_bytes = 8 << 10;
 
 struct allowed {
   std::array<http::verb, 2> verbs;
@@ -79,7 +79,21 @@ http_reply verdict_reply(const verdict& v) {
   return error_reply(status::unprocessable_entity, "refused", v.reason);
 }
 
+http_reply metrics_reply(const server_core& core) {
+  http_reply out;
+  out.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  out.body = shared_bytes{core.numbers.text()};
+  return std::move(out).with("Cache-Control", "no-store");
+}
+
 http_reply asset_reply(const request_head& head) {
+  // The page's own links are relative to it: only without the slash do they lead where they should.
+  if (head.target.path == "/console/") {
+    const auto whole = std::string(head.header.target().data(), head.header.target().size());
+    const auto query = whole.find('?');
+    return text_reply(status::permanent_redirect, "")
+      .with("Location", "../console" + (query == whole.npos ? "" : whole.substr(query)));
+  }
   const auto* file = find_asset(head.target.path);
   if (file == nullptr)
     return error_reply(status::not_found, "not_found", "there is no such page");
@@ -111,51 +125,6 @@ void ask_and_write(const std::shared_ptr<server_core>& core, const return_addres
       reply(answer ? write(std::move(*answer)) : unavailable(name, why));
     },
     message...);
-}
-
-// Runs the actual work of an answer on the thread for slow ones.
-template <class F>
-void write_file(const std::shared_ptr<server_core>& core, const return_address<strand>& back, reply_function reply, F make) {
-  asio::post(core->files, [=, reply = std::move(reply), make = std::move(make)]() mutable {
-    http_reply out;
-    try {
-      out = make();
-    } catch (const std::exception& e) {
-      out = error_reply(status::internal_server_error, "failed", e.what());
-    }
-    core->waiting_files.fetch_sub(1);
-    back.post([reply = std::move(reply), out = std::move(out)]() mutable { reply(std::move(out)); });
-  });
-}
-
-void answer_mesh(const std::shared_ptr<server_core>& core, mesh_format format, const return_address<strand>& back,
-                 reply_function reply) {
-  if (core->waiting_files.fetch_add(1) >= max_waiting_files) {
-    core->waiting_files.fetch_sub(1);
-    return reply(error_reply(status::service_unavailable, "busy", "other meshes are being written"));
-  }
-  // A region's mesh comes when all sent before is in it: that can take longer than a look at a number.
-  auto patience = 6 * core->config.timeouts.ask;
-  ask<std::vector<region_mesh>>(
-    core->system, back, patience, core->running.partitioner.get(),
-    [=, reply = std::move(reply)](std::optional<std::vector<region_mesh>> meshes, const std::string& why) mutable {
-      if (!meshes) {
-        core->waiting_files.fetch_sub(1);
-        return reply(unavailable("the partitioner", why));
-      }
-      write_file(core, back, std::move(reply), [=, meshes = std::move(*meshes)] {
-        std::ostringstream out;
-        write_mesh(out, weld(meshes), format, patch_quantum_m(core->config.map.voxel_m));
-        http_reply file;
-        file.content_type = content_type(format);
-        file.body = shared_bytes{std::move(out).str()};
-        constexpr const char* names[]{"map.ply", "map.glb", "map.drc"};
-        return std::move(file)
-          .with("Cache-Control", "no-store")
-          .with("Content-Disposition", std::string("attachment; filename=\"") + names[static_cast<size_t>(format)] + '"');
-      });
-    },
-    mesh_atom::value);
 }
 
 void answer_region(const std::shared_ptr<server_core>& core, region_key region, const return_address<strand>& back,
@@ -202,17 +171,40 @@ std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& w
   return out;
 }
 
+http_reply failed_reply(const std::exception& why) {
+  if (dynamic_cast<const std::bad_alloc*>(&why))
+    return error_reply(status::service_unavailable, "no_memory", "there is no memory for this now; send it again later");
+  return error_reply(status::internal_server_error, "failed", why.what());
+}
+
+// One of the places in front of the thread that offers; given back when it goes, also if nothing could be posted there.
+class offer_place {
+public:
+  explicit offer_place(const std::shared_ptr<server_core>& core)
+    : core_{core}, is_there_{core->waiting_offers.fetch_add(1) < max_waiting_offers} {}
+  offer_place(offer_place&&) = default;
+  offer_place& operator=(offer_place&&) = delete;
+  ~offer_place() {
+    if (core_)
+      core_->waiting_offers.fetch_sub(1);
+  }
+  explicit operator bool() const { return is_there_; }
+
+private:
+  std::shared_ptr<server_core> core_;
+  bool is_there_;
+};
+
 // Calls the sink from the thread that may block. `act` gets the completion to hand on.
 template <class F>
 void offer(const std::shared_ptr<server_core>& core, const return_address<strand>& back, reply_function reply, F act) {
   if (core->stopping)
     return reply(error_reply(status::service_unavailable, "closing", "the service is shutting down"));
-  if (core->waiting_offers.fetch_add(1) >= max_waiting_offers) {
-    core->waiting_offers.fetch_sub(1);
+  offer_place place{core};
+  if (!place)
     return reply(
       error_reply(status::service_unavailable, "busy", "more keyframes wait than can be taken now; send this one again"));
-  }
-  asio::post(core->offers, [core, back, reply = std::move(reply), act = std::move(act)]() mutable {
+  asio::post(core->offers, [core, place = std::move(place), back, reply = std::move(reply), act = std::move(act)]() mutable {
     auto respond = [back, reply = std::move(reply)](http_reply out) {
       back.post([reply, out = std::move(out)]() mutable { reply(std::move(out)); });
     };
@@ -222,9 +214,8 @@ void offer(const std::shared_ptr<server_core>& core, const return_address<strand
       else
         act(respond, [respond](const verdict& v) { respond(verdict_reply(v)); });
     } catch (const std::exception& e) {
-      respond(error_reply(status::internal_server_error, "failed", e.what()));
+      respond(failed_reply(e));
     }
-    core->waiting_offers.fetch_sub(1);
   });
 }
 
@@ -266,16 +257,28 @@ void answer_keyframe(const std::shared_ptr<server_core>& core, const request_hea
 
 } // namespace
 
-std::optional<http_reply> refuse_early(const server_core& core, const request_head& head) {
+uint64_t body_limit_of(const server_core& core, resource what) {
+  switch (what) {
+  case resource::keyframes:
+    return core.config.body_limit;
+  case resource::keyframe_pose:
+    return max_pose_bytes;
+  default:
+    return 0;
+  }
+}
+
+std::optional<http_reply> refuse_early(const server_core& core, entrance by, const request_head& head) {
   const auto& target = head.target;
   const auto method = head.header.method();
-  auto granted = decide(
-    core.rules, {.target = target,
-                 .authorization = head.field(http::field::authorization),
-                 .origin = head.field(http::field::origin),
-                 .host = head.field(http::field::host),
-                 .fetch_site = head.field("Sec-Fetch-Site"),
-                 .safe_method = (method == http::verb::get || method == http::verb::head) && target.what != resource::stream});
+  auto granted
+    = decide(by == entrance::main ? core.rules : core.metrics_rules,
+             {.target = target,
+              .authorization = head.field(http::field::authorization),
+              .origin = head.field(http::field::origin),
+              .host = head.field(http::field::host),
+              .fetch_site = head.field("Sec-Fetch-Site"),
+              .safe_method = (method == http::verb::get || method == http::verb::head) && target.what != resource::stream});
   switch (granted) {
   case access::granted:
     break;
@@ -293,26 +296,33 @@ std::optional<http_reply> refuse_early(const server_core& core, const request_he
   }
   if (target.what == resource::nothing)
     return error_reply(status::not_found, "not_found", "there is nothing at that path");
+  if (by == entrance::metrics && target.what != resource::metrics)
+    return error_reply(status::not_found, "not_found", "this port has /metrics only");
   auto methods = methods_of(target.what);
   if (method != methods.verbs[0] && method != methods.verbs[1])
     return error_reply(status::method_not_allowed, "method_not_allowed", std::string("this path takes ") + methods.text)
       .with("Allow", methods.text);
-  auto limit = uint64_t{0};
-  if (target.what == resource::keyframes || target.what == resource::keyframe_pose) {
+  if (head.body_limit > 0) {
     auto wanted = target.what == resource::keyframes ? keyframe_type : json_type;
     if (!is_type(head.field(http::field::content_type), wanted))
       return error_reply(status::unsupported_media_type, "unsupported_media_type",
                          "content-type is '" + std::string(head.field(http::field::content_type).substr(0, 100)) + "', expected "
                            + std::string(wanted),
                          "Content-Type");
-    limit = target.what == resource::keyframes ? core.config.body_limit : max_pose_bytes;
+    if (auto coding = head.field(http::field::content_encoding); !coding.empty() && !equal_ignoring_case(coding, "identity"))
+      return error_reply(status::unsupported_media_type, "unsupported_media_type",
+                         "content-encoding is '" + std::string(coding.substr(0, 100))
+                           + "', and none is understood: send the body as it is",
+                         "Content-Encoding")
+        .with("Accept-Encoding", "identity");
   }
-  if (head.content_length && *head.content_length > limit)
-    return error_reply(
-      status::payload_too_large, "too_large",
-      "the body has " + std::to_string(*head.content_length) + " bytes, at most " + std::to_string(limit) + " can be", "body");
-  if (head.has_body && limit == 0)
+  if (head.has_body && head.body_limit == 0)
     return error_reply(status::bad_request, "bad_request", "this request takes no body");
+  if (head.content_length && *head.content_length > head.body_limit)
+    return error_reply(status::payload_too_large, "too_large",
+                       "the body has " + std::to_string(*head.content_length) + " bytes, at most "
+                         + std::to_string(head.body_limit) + " can be",
+                       "body");
   return std::nullopt;
 }
 
@@ -336,7 +346,7 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
       },
       status_atom::value);
   case resource::metrics:
-    return reply(answer_metrics(*core, head));
+    return reply(metrics_reply(*core));
   case resource::map:
     return ask_and_write<map_status>(
       core, back, "the partitioner", service.partitioner.get(), std::move(reply),
@@ -358,7 +368,7 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
   case resource::region:
     return answer_region(core, head.target.region, back, std::move(reply));
   case resource::mesh:
-    return answer_mesh(core, head.target.format, back, std::move(reply));
+    return core->meshes.ask_for(core, head.target.format, back, std::move(reply));
   case resource::keyframes:
     return answer_keyframe(core, head, std::move(body), back, std::move(reply));
   case resource::keyframe:
@@ -380,15 +390,6 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
     break;
   }
   reply(error_reply(status::not_found, "not_found", "there is nothing at that path"));
-}
-
-http_reply answer_metrics(const server_core& core, const request_head& head) {
-  if (head.target.what != resource::metrics)
-    return error_reply(status::not_found, "not_found", "this port has /metrics only");
-  http_reply out;
-  out.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  out.body = shared_bytes{core.numbers.text()};
-  return std::move(out).with("Cache-Control", "no-store");
 }
 
 } // namespace tessera

@@ -15,6 +15,7 @@ struct request_head {
   /// Of the body, if the client says it.
   std::optional<uint64_t> content_length;
   bool has_body = false;
+  uint64_t body_limit = 0; ///< bytes that it may have
 
   [[nodiscard]] std::string_view field(http::field name) const { return view_of(header[name]); }
   [[nodiscard]] std::string_view field(const char* name) const { return view_of(header[name]); }
@@ -26,16 +27,16 @@ private:
   }
 };
 
+/// Bytes that the body of a request for something may have; 0: it takes none.
+uint64_t body_limit_of(const server_core& core, resource what);
+
 /// Answers what can be answered without the body: what is not there, not allowed or too large. Nothing: read
 /// on.
-std::optional<http_reply> refuse_early(const server_core& core, const request_head& head);
+std::optional<http_reply> refuse_early(const server_core& core, entrance by, const request_head& head);
 
 /// Answers a request that was not refused; `reply` is called once, on `back`'s executor. Anything but the
 /// stream.
 void answer(const std::shared_ptr<server_core>& core, const request_head& head, std::vector<std::byte> body,
             const return_address<strand>& back, reply_function reply);
-
-/// Answers a request on the metrics port, where there is nothing else.
-http_reply answer_metrics(const server_core& core, const request_head& head);
 
 } // namespace tessera

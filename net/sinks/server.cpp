@@ -7,6 +7,30 @@
 
 namespace tessera {
 
+namespace {
+
+/// Runs handlers until there is nothing left to do. One that throws (out of memory, most likely) costs its connection; the others
+/// go on, and the ports stay open.
+void serve(asio::io_context& io, std::initializer_list<listener*> ports, const log_function& log) {
+  constexpr std::chrono::milliseconds pause{50};
+  for (;;)
+    try {
+      for (auto* port : ports)
+        port->keep_accepting();
+      io.run();
+      return;
+    } catch (const std::exception& e) {
+      try {
+        if (log)
+          log(severity::error, std::string("a connection failed: ") + e.what());
+      } catch (const std::bad_alloc&) { // nor is there memory to say so
+      }
+      std::this_thread::sleep_for(pause);
+    }
+}
+
+} // namespace
+
 struct server::parts {
   std::shared_ptr<server_core> core;
   std::shared_ptr<listener> main, metrics;
@@ -28,21 +52,16 @@ server::server(caf::actor_system& system, const service& running, keyframe_sink&
   parts_->metrics_port = parts_->metrics->port();
   parts_->work.emplace(asio::make_work_guard(*core->io));
   parts_->core = core;
-  parts_->main->run();
-  parts_->metrics->run();
-  for (uint32_t i = 0; i < core->config.threads; ++i)
-    parts_->threads.emplace_back([io = core->io, log = running.context.log] {
-      for (;;)
-        try {
-          io->run();
-          return;
-        } catch (const std::exception& e) {
-          // A connection's handler failed (out of memory, most likely): that connection is gone, the others
-          // go on.
-          if (log)
-            log(severity::error, std::string("a connection failed: ") + e.what());
-        }
-    });
+  try {
+    parts_->threads.reserve(core->config.threads);
+    for (uint32_t i = 0; i < core->config.threads; ++i)
+      parts_->threads.emplace_back([io = core->io, log = running.context.log, main = parts_->main, metrics = parts_->metrics] {
+        serve(*io, {main.get(), metrics.get()}, log);
+      });
+  } catch (...) {
+    stop(); // the threads that there are
+    throw;
+  }
 }
 
 server::~server() {

@@ -2,13 +2,16 @@
 
 #include "net/sinks/access.hpp"
 #include "net/sinks/ask.hpp"
+#include "net/sinks/body_budget.hpp"
 #include "net/sinks/http_reply.hpp"
+#include "net/sinks/mesh_shelf.hpp"
 #include "net/sinks/metrics.hpp"
 #include "net/sinks/server.hpp"
 #include "net/sinks/traffic.hpp"
 
 #include <boost/asio/thread_pool.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -39,10 +42,16 @@ private:
   std::unordered_map<const connection*, std::weak_ptr<connection>> open_;
 };
 
+/// Which port a connection came in by.
+enum class entrance : uint8_t { main, metrics };
+
 /// What all connections of a server share.
 struct server_core {
+  static constexpr uint64_t least_body_budget = uint64_t{16} << 20;
+
   server_core(caf::actor_system& system_, const service& running_, keyframe_sink& sink_, server_config config_)
     : system{system_}, running{running_}, sink{sink_}, config{std::move(config_)}, rules{config.token, config.insecure},
+      metrics_rules{{}, config.insecure || !config.token.empty()},
       io{std::make_shared<asio::io_context>(static_cast<int>(config.threads))}, numbers{running.context.numbers, counts} {}
 
   caf::actor_system& system;
@@ -50,17 +59,20 @@ struct server_core {
   keyframe_sink& sink;
   const server_config config;
   const access_rules rules;
+  /// Of the metrics port, which asks for no token: who may reach it may read it.
+  const access_rules metrics_rules;
   std::shared_ptr<asio::io_context> io;
   std::shared_ptr<traffic> counts = std::make_shared<traffic>();
   metrics numbers;
   connection_list connections;
+  body_budget bodies{std::max(4 * config.body_limit, least_body_budget)};
   std::atomic<bool> stopping{false};
   /// Offers block until there is credit: one thread that may. What waits for it is bounded.
   asio::thread_pool offers{1};
   std::atomic<int> waiting_offers{0};
   /// Meshes of the whole map take a while to write.
   asio::thread_pool files{1};
-  std::atomic<int> waiting_files{0};
+  mesh_shelf meshes;
 };
 
 } // namespace tessera

@@ -24,7 +24,6 @@ struct traffic {
   counter accept_errors{0};
   std::atomic<int64_t> connections{0}; ///< viewers among them
   std::atomic<int64_t> viewers{0};
-  std::atomic<int64_t> held_body_bytes{0};
   counter stream_bytes{0};  ///< to viewers: patches and text
   counter stream_errors{0}; ///< frames from viewers that were not understood
 

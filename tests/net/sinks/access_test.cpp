@@ -114,9 +114,14 @@ TEST_CASE("With a token, only health checks and pages are open") {
 TEST_CASE("Without a token, other sites' pages are refused") {
   access_rules rules;
   CHECK(decide(rules, wants("/v1/map")) == access::granted);
-  for (const char* host : {"127.0.0.1:8080", "[::1]:8080", "LOCALHOST", ""})
+  for (const char* host : {"127.0.0.1:8080", "[::1]:8080", "LOCALHOST", "127.8.9.1", "localhost:"})
     CHECK(decide(rules, wants("/v1/map", host)) == access::granted);
-  CHECK(decide(rules, wants("/v1/map", "rebound.example:8080")) == access::foreign_origin);
+  for (const char* host :
+       {"rebound.example:8080", "", "[::1].evil.example", "127.0.0.1:x@evil.example", "127.0.0.1.evil.example",
+        "localhost.evil.example", "evil.example:127.0.0.1", "[::1", "::1", "10.0.0.1", "127.0.0.1@evil.example"}) {
+    INFO(host);
+    CHECK(decide(rules, wants("/v1/map", host)) == access::foreign_origin);
+  }
   auto own = wants("/v1/stream");
   own.origin = "http://localhost:8080";
   CHECK(decide(rules, own) == access::granted);
@@ -141,6 +146,9 @@ TEST_CASE("Others get in only with a token or a clear word") {
   CHECK_NOTHROW(check_exposure({}, "127.0.0.1"));
   CHECK_NOTHROW(check_exposure({}, "127.3.4.5"));
   CHECK_NOTHROW(check_exposure({}, "::1"));
+  CHECK_NOTHROW(check_exposure({}, "localhost"));
+  CHECK_THROWS_WITH(check_exposure({"t", false}, "nonsense"), Catch::Contains("nonsense") && Catch::Contains("127.0.0.1"));
+  CHECK_THROWS(check_exposure({}, ""));
   CHECK_THROWS_WITH(check_exposure({}, "0.0.0.0"), Catch::Contains("--token") && Catch::Contains("--insecure"));
   CHECK_THROWS(check_exposure({}, "::"));
   CHECK_THROWS(check_exposure({}, "192.168.1.2"));

@@ -203,6 +203,12 @@ public:
     int status = 0; ///< 0: there was none
     std::string head, body;
     [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(body, nullptr, false); }
+    /// The value of a header, or nothing.
+    [[nodiscard]] std::string header(const std::string& name) const {
+      const auto at = head.find("\r\n" + name + ": ");
+      const auto from = at + name.size() + 4;
+      return at == std::string::npos ? std::string{} : head.substr(from, head.find("\r\n", from) - from);
+    }
     [[nodiscard]] bool has(const std::string& header) const { return head.find("\r\n" + header) != std::string::npos; }
   };
 
@@ -226,6 +232,12 @@ public:
     out.body = read_.substr(0, length);
     read_.erase(0, length);
     return out;
+  }
+
+  /// Everything that comes until the other side ends the connection.
+  std::string rest() {
+    ended();
+    return std::move(read_);
   }
 
   /// Tells whether the other side ends the connection.
