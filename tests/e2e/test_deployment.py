@@ -1,0 +1,58 @@
+"""What stands beside the program: the images' files, its own bytes, and pages that point at each other."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docker").glob("*.md"),
+        ROOT / "net" / "python" / "README.md", ROOT / "net" / "web" / "README.md"]
+
+
+def test_prometheus_of_the_compose_file_asks_a_service_of_it():
+    """In its own container 127.0.0.1 is Prometheus itself."""
+    compose = (ROOT / "docker" / "compose.yaml").read_text()
+    services = re.findall(r"^  ([a-z]+):$", compose[compose.index("\nservices:") :], re.MULTILINE)
+    mounted = re.search(r"- (\S+):/etc/prometheus/prometheus.yml", compose)[1]
+    targets = re.findall(r'"([^":]+):(\d+)"', (ROOT / "docker" / mounted).read_text())
+    assert targets == [("tessera", "8006")] and "tessera" in services
+
+
+@pytest.mark.parametrize("path", ["config/prometheus.yml", "docker/prometheus.yml"])
+def test_prometheus_understands_its_configuration(path):
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    done = subprocess.run(["promtool", "check", "config", ROOT / path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_program_does_not_tell_where_it_was_built(tessera):
+    """Errors that users see name files of the project, never a folder of the machine that built it."""
+    program = Path(tessera).read_bytes()
+    if b".debug_info" in program:
+        pytest.skip("this build has debug information")
+    for folder in {str(ROOT), str(Path(tessera).parent)}:
+        assert folder.encode() not in program
+
+
+def anchor(heading):
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_points_at_is_there(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, place = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if place:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert place in map(anchor, headings), link
