@@ -52,6 +52,10 @@ mapping mapping_of(const config::settings& s) {
   return map;
 }
 
+amqp_tls amqp_tls_of(const config::settings& s) {
+  return {.ca_file = s.amqp_ca, .certificate_file = s.amqp_cert, .key_file = s.amqp_key, .insecure = s.amqp_insecure};
+}
+
 source_options input_of(const config::settings& s) {
   source_options input;
   input.limit = s.limit.value_or(0);
@@ -67,6 +71,7 @@ source_options input_of(const config::settings& s) {
                                                    : pose_layout::automatic;
   input.exchange = s.exchange;
   input.queue = s.queue;
+  input.amqp = amqp_tls_of(s);
   input.prefetch = static_cast<uint16_t>(s.prefetch);
   input.synthetic.noise_m = s.noise_m;
   return input;
@@ -106,9 +111,11 @@ publish_setup publish_of(const config::settings& s, const std::string& source, c
   setup.input = input_of(s);
   setup.output.exchange = s.exchange;
   setup.output.queue = s.queue;
+  setup.output.amqp = amqp_tls_of(s);
   setup.output.embed = s.embed;
   setup.output.shm_prefix = s.shm_prefix;
   setup.output.token = s.token;
+  setup.session = s.session;
   setup.progress = on_terminal();
   return setup;
 }
@@ -163,7 +170,8 @@ struct command_line {
 };
 
 constexpr const char* source_help
-  = "Where keyframes come from: synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST";
+  = "Where keyframes come from: synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST "
+    "(amqps:// for TLS)";
 
 /// Ends a command whose result is what it wrote to standard output.
 int told(int code) {
@@ -241,10 +249,11 @@ int run(int argc, char** argv) {
   });
   publish->add_option("SOURCE", line.source, source_help)->required();
   publish
-    ->add_option("--to", line.to,
-                 "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed), "
-                 "http://HOST:PORT (with TESSERA_TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
-                 "retractions and new poses need one of the others)")
+    ->add_option(
+      "--to", line.to,
+      "Where to: amqp://USER:PASSWORD@HOST:PORT/VHOST (through shared memory, or see --embed; amqps:// for TLS), "
+      "http://HOST:PORT (with TESSERA_TOKEN or ?token=TOKEN, if it asks for one), shm:/PREFIX (keyframes alone: a source's "
+      "retractions and new poses need one of the others)")
     ->required()
     ->type_name("URL");
 

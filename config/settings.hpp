@@ -33,12 +33,15 @@ struct settings {
   float rate_hz = 0;               ///< 0: as fast as they are taken
   std::string policy;
   std::string amqp_url;
+  std::string amqp_ca, amqp_cert, amqp_key;
+  bool amqp_insecure = false;
   std::string exchange;
   std::string queue;
   uint32_t prefetch = 0;
   std::string shm_prefix;
   bool unlink = false;
   bool embed = false;
+  std::string session;
   std::string pose_layout;
   float max_depth_m = 0;
   float depth_scale = 0; ///< units a metre

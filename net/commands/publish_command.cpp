@@ -1,26 +1,65 @@
 #include "net/commands/publish_command.hpp"
 
+#include "messages/names.hpp"
 #include "net/commands/progress.hpp"
 
 #include <iostream>
+#include <stdexcept>
+#include <utility>
 
 namespace tessera {
 
+namespace {
+
+/// Names a session for keyframes that have none.
+class session_sink final : public keyframe_sink {
+public:
+  session_sink(keyframe_sink& next, const std::string& session) : next_(next), session_(session) {}
+
+  void offer(keyframe frame, completion done) override {
+    frame.id = named(std::move(frame.id));
+    next_.offer(std::move(frame), std::move(done));
+  }
+  void retract(keyframe_id id, completion done) override { next_.retract(named(std::move(id)), std::move(done)); }
+  void revise(keyframe_id id, pose world_from_camera, completion done) override {
+    next_.revise(named(std::move(id)), world_from_camera, std::move(done));
+  }
+  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
+    next_.set_aside(source, what, reason);
+  }
+
+private:
+  [[nodiscard]] keyframe_id named(keyframe_id id) const {
+    if (id.session.empty())
+      id.session = session_;
+    return id;
+  }
+  keyframe_sink& next_;
+  const std::string& session_;
+};
+
+} // namespace
+
 int publish_command(const publish_setup& setup, std::stop_token stop) {
+  if (auto fault = fault_of_session(setup.session))
+    throw std::invalid_argument(*fault);
   const auto input = make_source(setup.source, setup.input);
   const auto output = make_publisher(setup.to, setup.output, stop);
   {
     progress_sink sink(*output, "publish", input->total(), setup.progress);
-    input->run(sink, stop);
+    session_sink named(sink, setup.session);
+    input->run(named, stop);
   }
   const auto counts = output->so_far();
   std::cerr << "tessera: " << counts.published << " keyframes published to " << output->where();
   if (counts.refused > 0)
     std::cerr << ", " << counts.refused << " refused";
+  if (counts.undelivered > 0)
+    std::cerr << ", " << counts.undelivered << " not delivered";
   if (counts.set_aside > 0)
     std::cerr << ", " << counts.set_aside << " set aside";
   std::cerr << '\n';
-  return counts.refused > 0 || (counts.published == 0 && !stop.stop_requested()) ? 1 : 0;
+  return counts.refused > 0 || counts.undelivered > 0 || (counts.published == 0 && !stop.stop_requested()) ? 1 : 0;
 }
 
 } // namespace tessera

@@ -12,11 +12,13 @@ struct publish_setup {
   std::string source, to;
   source_options input;
   publish_options output;
+  /// Session of keyframes that name none; may be empty.
+  std::string session;
   bool progress = false;
 };
 
 /// Sends a source's keyframes to a service elsewhere until the source ends or a stop is asked for. Answers the exit code: 1 if
-/// not one keyframe was delivered, or one was refused.
+/// not one keyframe was delivered, or one was refused or not delivered.
 int publish_command(const publish_setup& setup, std::stop_token stop);
 
 } // namespace tessera

@@ -51,7 +51,7 @@ bool takes_segments_of_a_broker(const std::string& uri, const std::vector<std::s
   const auto with_slash = [](std::string name) { return name.starts_with('/') ? name : '/' + name; };
   const auto watched = with_slash(uri.substr(4)), told = with_slash(shm_prefix);
   return (watched.starts_with(told) || told.starts_with(watched))
-         && std::any_of(all.begin(), all.end(), [](const auto& one) { return one.starts_with("amqp"); });
+         && std::any_of(all.begin(), all.end(), [](const auto& one) { return is_amqp_url(one); });
 }
 
 std::vector<input> make_inputs(const serve_setup& setup) {
@@ -187,6 +187,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   const auto sink = make_ingest_sink(system, running, offered);
 
   setup.server.map = map;
+  setup.server.trouble = [&sources] { return sources.trouble(); };
   setup.server.parse_keyframe
     = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
         auto frame = keyframe_of_message(std::move(body), keyframe_id{std::move(id)}, layout);

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -24,14 +26,18 @@ public:
   /// if it could not start.
   void start(std::unique_ptr<source> input, keyframe_sink& sink, std::function<void()> failed);
   void request_stop();
+  /// What keeps sources that run from bringing keyframes, in words; empty if nothing does. Threads: any.
+  [[nodiscard]] std::string trouble() const;
   /// Waits until all have ended.
   void join();
 
 private:
   struct running {
     std::unique_ptr<source> input;
+    std::atomic<bool> ended = false;
     std::jthread thread;
   };
+  mutable std::mutex mutex_; ///< for who asks while sources are started
   std::vector<std::unique_ptr<running>> running_;
 };
 

@@ -342,7 +342,10 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
       core, back, "the inspector", service.inspector.get(), std::move(reply),
       [core](const std::vector<actor_status>&) {
         auto ready = !core->stopping && core->running.context.numbers->lost_core.load() == 0;
-        return text_reply(ready ? status::ok : status::service_unavailable, ready ? "ready\n" : "not ready\n");
+        auto trouble = core->config.trouble ? core->config.trouble() : std::string{};
+        if (ready && trouble.empty())
+          return text_reply(status::ok, "ready\n");
+        return text_reply(status::service_unavailable, "not ready" + (trouble.empty() ? "" : ": " + trouble) + '\n');
       },
       status_atom::value);
   case resource::metrics:

@@ -48,6 +48,8 @@ struct server_config {
   /// Makes a keyframe of a body of `POST /v1/keyframes`; throws an exception whose text is the reason why
   /// not. Called by one thread at a time.
   std::function<keyframe(std::string id, uint64_t timestamp_ns, std::vector<std::byte> body)> parse_keyframe;
+  /// What keeps sources from bringing keyframes at the moment, in words; empty: nothing. Called by any thread. May be left out.
+  std::function<std::string()> trouble;
   server_timeouts timeouts;
 };
 

@@ -1,10 +1,12 @@
-// https://www.rabbitmq.com/uri-spec.html, but that an empty vhost means "/", as people expect of
+// https://www.rabbitmq.com/uri-spec.html and uri-query-parameters.html, but that an empty vhost means "/", as people expect of
 // amqp://host/.
 
 #include "net/sources/amqp_url.hpp"
 
 #include "net/sources/percent.hpp"
+#include "net/sources/utf8.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <stdexcept>
 #include <string_view>
@@ -13,42 +15,86 @@ namespace tessera {
 
 namespace {
 
+constexpr std::string_view plain_scheme = "amqp://", tls_scheme = "amqps://";
+
 [[noreturn]] void refuse(const std::string& why) {
-  throw std::invalid_argument("the broker's address " + why + "; it must be amqp://USER:PASSWORD@HOST:PORT/VHOST");
+  throw std::invalid_argument("the broker's address " + why
+                              + "; it must be amqp://USER:PASSWORD@HOST:PORT/VHOST, or with amqps:// for TLS");
 }
 
 std::string decoded(std::string_view text, const char* part) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
+  auto out = without_percents(text);
+  if (!out)
+    refuse(std::string("has a % without two hex digits in its ") + part);
+  if (out->find('\0') != std::string::npos)
+    refuse(std::string("has a zero byte in its ") + part);
+  return *out;
+}
+
+/// What follows the ? of an address.
+void read_query(std::string_view query, amqp_address& a) {
+  while (!query.empty()) {
+    auto pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
+    auto equals = pair.find('=');
+    auto name = pair.substr(0, equals);
+    auto value = equals == std::string_view::npos ? std::string{} : decoded(pair.substr(equals + 1), "query");
+    if (name == "heartbeat") {
+      unsigned seconds = 0;
+      auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+      if (error != std::errc{} || end != value.data() + value.size() || seconds < 1 || seconds > 600)
+        refuse("has heartbeat=" + printable(value) + ", not 1 to 600 seconds");
+      a.heartbeat_s = static_cast<uint16_t>(seconds);
       continue;
     }
-    unsigned byte = 0;
-    const char* digits = text.data() + i + 1;
-    if (text.size() - i < 3 || std::from_chars(digits, digits + 2, byte, 16).ptr != digits + 2)
-      refuse(std::string("has a % without two hex digits in its ") + part);
-    if (byte == 0)
-      refuse(std::string("has a zero byte in its ") + part);
-    out += static_cast<char>(byte);
-    i += 2;
+    bool about_tls = true;
+    amqp_tls none, &tls = a.tls ? *a.tls : none;
+    if (name == "cacertfile" || name == "cafile")
+      tls.ca_file = value;
+    else if (name == "certfile")
+      tls.certificate_file = value;
+    else if (name == "keyfile")
+      tls.key_file = value;
+    else if (name == "verify" && (value == "verify_peer" || value == "verify_none"))
+      tls.insecure = value == "verify_none";
+    else if (name == "verify")
+      refuse("has verify=" + printable(value) + ", not verify_peer or verify_none");
+    else
+      about_tls = false;
+    if (!about_tls) // and may be part of a password: it is not repeated
+      refuse("has something after a ? that is none of cacertfile, certfile, keyfile, verify and heartbeat (a ? in a password is "
+             "written %3F)");
+    if (!a.tls)
+      refuse("has " + std::string(name) + " after its ?, but begins with amqp://, which is without TLS");
   }
-  return out;
 }
 
 } // namespace
 
-amqp_address parse_amqp_url(const std::string& url) {
+bool is_amqp_url(const std::string& url) {
+  return url.starts_with(plain_scheme) || url.starts_with(tls_scheme);
+}
+
+amqp_address parse_amqp_url(const std::string& url, const amqp_tls& tls) {
+  if (!is_amqp_url(url))
+    refuse("does not begin with amqp:// or amqps://");
   std::string_view rest = url;
-  constexpr std::string_view scheme = "amqp://";
-  if (!rest.starts_with(scheme))
-    refuse("does not begin with amqp://");
-  rest.remove_prefix(scheme.size());
   amqp_address a;
+  if (rest.starts_with(tls_scheme)) {
+    a.tls = tls;
+    a.port = 5671;
+  }
+  rest.remove_prefix((a.tls ? tls_scheme : plain_scheme).size());
+  std::string_view query;
+  auto login_end = std::min(rest.find('@'), rest.size());
+  if (auto mark = rest.find('?', login_end == rest.size() ? 0 : login_end); mark != std::string_view::npos) {
+    query = rest.substr(mark + 1);
+    rest = rest.substr(0, mark);
+  }
   auto authority = rest.substr(0, rest.find('/'));
   if (authority.size() < rest.size())
     if (auto vhost = rest.substr(authority.size() + 1); !vhost.empty()) {
-      if (vhost.find_first_of("/?#") != std::string_view::npos)
+      if (vhost.find_first_of("/#") != std::string_view::npos)
         refuse("has more than a vhost after its host (a slash in a vhost is written %2F)");
       a.vhost = decoded(vhost, "vhost");
     }
@@ -87,18 +133,16 @@ amqp_address parse_amqp_url(const std::string& url) {
   a.host = decoded(host, "host");
   if (a.host.empty())
     refuse("has no host");
+  read_query(query, a);
+  if (a.tls && a.tls->certificate_file.empty() != a.tls->key_file.empty())
+    refuse(a.tls->key_file.empty() ? "has a certificate of ours without its key" : "has a key of ours without its certificate");
   return a;
 }
 
 std::string amqp_address::shown() const {
   std::string host_text = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return "amqp://" + user + "@" + host_text + ":" + std::to_string(port) + (vhost == "/" ? "/" : "/" + vhost);
-}
-
-std::string amqp_address::encoded() const {
-  std::string host_text = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return "amqp://" + percent_encoded(user) + ":" + percent_encoded(password) + "@" + host_text + ":" + std::to_string(port) + "/"
-         + percent_encoded(vhost);
+  return std::string(tls ? tls_scheme : plain_scheme) + user + "@" + host_text + ":" + std::to_string(port)
+         + (vhost == "/" ? "/" : "/" + vhost);
 }
 
 } // namespace tessera

@@ -79,6 +79,10 @@ notification parse_notification(std::span<const std::byte> bytes, std::string_vi
       named = true;
     } else if (in.skip_nil()) {
       continue;
+    } else if (key == "session") {
+      note.id.session = in.string("session");
+    } else if (key == "group") {
+      note.group = in.string("group");
     } else if (key == "timestamp_ns") {
       note.timestamp_ns = in.unsigned_integer("timestamp_ns");
     } else if (key == "pose_matrix") {
@@ -112,6 +116,7 @@ notification parse_notification(std::span<const std::byte> bytes, std::string_vi
   if (!named)
     throw bad_input("keyframe_id is missing");
   check_keyframe_id(note.id);
+  check_group(note.group);
   if (note.what == notification::type::revise && !note.world_from_camera)
     throw bad_input("pose_matrix is missing: keyframe.revise brings a new pose");
   return note;

@@ -19,7 +19,8 @@ inline constexpr size_t max_notification_bytes = 1 << 20;
 struct notification {
   enum class type : uint8_t { fresh, revise, retract };
   type what = type::fresh;
-  keyframe_id id;
+  keyframe_id id; ///< with its session, if one is said
+  std::string group;
   std::optional<uint64_t> timestamp_ns;
   /// Always row-major on this way in; given for every `keyframe.revise`.
   std::optional<pose> world_from_camera;

@@ -2,30 +2,45 @@
 
 #include "messages/ids.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <deque>
-#include <unordered_set>
+#include <unordered_map>
+#include <utility>
 
 namespace tessera {
 
-/// Remembers the last so many ids. Threads: one at a time.
+/// Remembers the last so many ids, each with a mark of what it came with, but those that were taken out again. Threads: one at a
+/// time.
 class recent_ids {
 public:
   explicit recent_ids(size_t most) : most_(most) {}
-  void add(const keyframe_id& id) {
-    if (!known_.insert(id).second)
+  void add(const keyframe_id& id, size_t mark) {
+    known_[id] = {mark, ++number_};
+    order_.emplace_back(id, number_);
+    if (order_.size() <= most_)
       return;
-    order_.push_back(id);
-    if (order_.size() > most_) {
-      known_.erase(order_.front());
-      order_.pop_front();
-    }
+    // One that was added again since, or taken out, has another number by now, or none.
+    auto oldest = known_.find(order_.front().first);
+    if (oldest != known_.end() && oldest->second.number == order_.front().second)
+      known_.erase(oldest);
+    order_.pop_front();
   }
-  [[nodiscard]] bool contains(const keyframe_id& id) const { return known_.contains(id); }
+  void remove(const keyframe_id& id) { known_.erase(id); }
+  [[nodiscard]] bool contains(const keyframe_id& id, size_t mark) const {
+    auto found = known_.find(id);
+    return found != known_.end() && found->second.mark == mark;
+  }
 
 private:
+  struct entry {
+    size_t mark;
+    uint64_t number;
+  };
   size_t most_;
-  std::deque<keyframe_id> order_;
-  std::unordered_set<keyframe_id> known_;
+  uint64_t number_ = 0;
+  std::deque<std::pair<keyframe_id, uint64_t>> order_;
+  std::unordered_map<keyframe_id, entry> known_;
 };
 
 } // namespace tessera

@@ -21,13 +21,13 @@ std::unique_ptr<source> make_source(const std::string& uri, const source_options
       return make_rgbd_source(rest, options);
     if (scheme == "shm")
       return make_shm_watch(rest, options);
-    if (scheme == "amqp")
+    if (is_amqp_url(uri))
       return make_amqp_source(uri, options);
   }
   // An address with a password may have a slip in its scheme: only that is repeated.
   throw std::invalid_argument("unknown source '" + printable(colon == std::string::npos ? uri : scheme + ":")
                               + "': there are synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX and "
-                                "amqp://USER:PASSWORD@HOST:PORT/VHOST");
+                                "amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS)");
 }
 
 } // namespace tessera

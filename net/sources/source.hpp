@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/keyframe_sink.hpp"
+#include "net/sources/amqp_url.hpp"
 #include "net/sources/segment_header.hpp"
 #include "net/sources/synthetic_options.hpp"
 
@@ -28,6 +29,9 @@ public:
   /// closes: what the sink refuses while a stop is asked for is neither acknowledged nor unlinked, so that it
   /// comes again.
   virtual void run(keyframe_sink& sink, std::stop_token stop) = 0;
+  /// What keeps it from bringing keyframes at the moment though it runs, in words (a broker that is away, a queue that cannot be
+  /// made); empty if nothing does. Threads: any.
+  [[nodiscard]] virtual std::string trouble() const { return {}; }
   /// Number of keyframes that `run` will offer, if it is known.
   [[nodiscard]] virtual std::optional<uint64_t> total() const { return std::nullopt; }
 };
@@ -74,12 +78,14 @@ struct source_options {
   bool dead_letter = false;
   /// AMQP: a broker that is silent for twice as long is taken for gone, seconds.
   uint16_t heartbeat_s = 10;
+  /// AMQP: for amqps://, where the address does not say it.
+  amqp_tls amqp;
 
   synthetic_options synthetic;
 };
 
 /// Makes the source that a SOURCE argument names: `synthetic:room`, `synthetic:building`, `rgbd:DIR`,
-/// `shm:/PREFIX`, `amqp://USER:PASSWORD@HOST:PORT/VHOST`. Throws std::invalid_argument that lists the known
+/// `shm:/PREFIX`, `amqp://USER:PASSWORD@HOST:PORT/VHOST` (amqps:// for TLS). Throws std::invalid_argument that lists the known
 /// kinds.
 std::unique_ptr<source> make_source(const std::string& uri, const source_options& options);
 

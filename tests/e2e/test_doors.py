@@ -262,6 +262,21 @@ def test_http_with_a_token(serve, recording, wanted):
     assert running.wait_for_keyframes(len(recording)) == wanted
 
 
+@pytest.mark.parametrize("way", ["address", "environment"])
+def test_tessera_publish_with_a_token(serve, tessera, folder, recording, wanted, way):
+    token = "open/sesame"
+    running = serve(env={"TESSERA_TOKEN": token})
+    status, out, err = service.run(tessera, "publish", f"rgbd:{folder}", "--to", running.url, "--rate", "0")
+    assert status == 1 and "401" in err
+    to = f"{running.url}/?token=open%2Fsesame" if way == "address" else running.url
+    env = {"TESSERA_TOKEN": token} if way == "environment" else None
+    status, out, err = service.run(tessera, "publish", f"rgbd:{folder}", "--to", to, "--rate", "0", env=env)
+    assert status == 0, err
+    assert token not in out + err and "open%2Fsesame" not in out + err
+    running.map = lambda: json.loads(running.fetch("/v1/map", headers={"Authorization": f"Bearer {token}"})[1])
+    assert running.wait_for_keyframes(len(recording)) == wanted
+
+
 @pytest.mark.parametrize("door", ["http", "amqp"])
 def test_tessera_publish(serve, tessera, broker, folder, recording, wanted, names, door):
     running = serve(broker.url) if door == "amqp" else serve()

@@ -43,10 +43,30 @@ def find():
     return shutil.which("rabbitmq-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
-class Broker:
-    """Starts on start(), and again after stop() with the same port and what it stored on disk."""
+def make_certificates(folder):
+    """An authority, and certificates of its own for the broker (127.0.0.1, and no name) and for a client; another authority."""
 
-    def __init__(self):
+    def openssl(*arguments):
+        done = subprocess.run(["openssl", *map(str, arguments)], cwd=folder, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+
+    for name in ("ca", "other"):
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", 2,
+                "-subj", f"/CN=tessera test {name}")
+    for name, extra in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN=tessera test {name}")
+        (folder / f"{name}.ext").write_text(extra + "\n")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2,
+                "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    for path in (*folder.glob("*.pem"), *folder.glob("*.key")):
+        path.chmod(0o644)
+
+
+class Broker:
+    """Starts on start(), and again after stop() with the same port and what it stored on disk. `settings`: further lines of its
+    configuration. With `tls` it also listens for TLS, with certificates that lie in `folder`; "required": and wants a client's."""
+
+    def __init__(self, settings="", tls=""):
         self.folder = Path(tempfile.mkdtemp(prefix="tessera-rabbitmq-"))
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
@@ -54,12 +74,23 @@ class Broker:
         self._epmd_port = free_port()
         for name in ("db", "log"):
             (self.folder / name).mkdir()
+        if tls:
+            self.tls_port = free_port()
+            make_certificates(self.folder)
+            settings += (
+                f"listeners.ssl.local = 127.0.0.1:{self.tls_port}\n"
+                f"ssl_options.cacertfile = {self.folder}/ca.pem\n"
+                f"ssl_options.certfile = {self.folder}/server.pem\n"
+                f"ssl_options.keyfile = {self.folder}/server.key\n"
+                "ssl_options.verify = verify_peer\n"
+                f"ssl_options.fail_if_no_peer_cert = {'true' if tls == 'required' else 'false'}\n"
+            )
         # Loopback alone, one small machine, and no stop at a nearly full disk.
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
             "disk_free_limit.absolute = 10MB\n"
             "max_message_size = 134217728\n"  # from 4.0 on it would be 16 MiB
-            "log.console = false\n"
+            "log.console = false\n" + settings
         )
         (self.folder / "plugins").write_text("[].\n")
         if os.getuid() == 0:
@@ -87,21 +118,27 @@ class Broker:
         """Ends the node: SIGTERM as an operator would, SIGKILL as a crash would."""
         if self._process is None:
             return
-        try:
-            node = int((self.folder / "pid").read_text())
-        except (OSError, ValueError):
-            node = None
-        try:
-            if node is not None:
-                os.kill(node, how)
-        except ProcessLookupError:
-            pass
+        self.thaw()
+        self._signal(how)
         try:
             self._process.wait(BOOT_LIMIT_S)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._process = None
+
+    def freeze(self):
+        """Its sockets stay, and nobody is behind them."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what):
+        try:
+            os.kill(int((self.folder / "pid").read_text()), what)
+        except (OSError, ValueError):  # it has no pid yet, or is gone
+            pass
 
     def close(self):
         """Ends everything, and removes the folder."""

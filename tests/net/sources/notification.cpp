@@ -56,6 +56,25 @@ json with(const char* key, json value) {
 
 } // namespace
 
+TEST_CASE("a notification may name a session and a group") {
+  CHECK(parse(whole()).id == keyframe_id{"kf_12"});
+  CHECK(parse(whole()).group.empty());
+  auto n = parse(with("session", "tuesday \xc3\xa9"));
+  CHECK(n.id == keyframe_id{"kf_12", "tuesday \xc3\xa9"});
+  CHECK(parse(with("group", "floor 2")).group == "floor 2");
+  CHECK(parse(with("session", nullptr)).id.session.empty());
+  CHECK(parse(with("session", "")).id.session.empty());
+  for (const char* what : {"keyframe.revise", "keyframe.retract"}) {
+    auto j = with("session", "tuesday");
+    j["type"] = what;
+    CHECK(parse(j).id == keyframe_id{"kf_12", "tuesday"});
+  }
+  CHECK(why_bad(with("session", std::string(65, 'x'))) == "session has 65 bytes, not 0 to 64");
+  CHECK_THAT(why_bad(with("session", "a\nb")), Catch::Contains("session") && Catch::Contains("control character"));
+  CHECK_THAT(why_bad(with("session", 7)), Catch::Contains("session is an integer"));
+  CHECK(why_bad(with("group", std::string(65, 'x'))) == "group has 65 bytes, not 0 to 64");
+}
+
 TEST_CASE("a notification as SLAM3R deployments send it is read") {
   auto n = parse(whole());
   CHECK(n.what == notification::type::fresh);

@@ -133,7 +133,7 @@ TEST_CASE("segments that nobody takes are bounded") {
   auto out = make_publisher("shm:" + prefix, o, {});
   CHECK(offered(*out, some_keyframe("a")).what == outcome::accepted);
   auto v = offered(*out, some_keyframe("b"));
-  CHECK(v.what == outcome::refused);
+  CHECK(v.what == outcome::not_now);
   CHECK_THAT(v.reason, Catch::Contains("max_pending_bytes = 400"));
   CHECK_FALSE(second.exists());
   first.unlink(); // a service has taken it
@@ -174,6 +174,19 @@ TEST_CASE("keyframes are posted whole, with id, time and token") {
   auto k = keyframe_of_message({bytes, bytes + r.body().size()}, {"x"}, pose_layout::automatic);
   CHECK(k.body->points()[29] == 29);
   CHECK(k.world_from_camera.m[3] == 2);
+}
+
+TEST_CASE("a token in the address goes into the header, and nowhere else") {
+  small_service service({{http::status::ok, R"({"outcome":"accepted"})"}});
+  publish_options o;
+  o.token = "another";
+  auto out = make_publisher(service.url() + "/?token=se%2Fcret", o, {});
+  CHECK(out->where() == service.url());
+  CHECK(offered(*out, some_keyframe("a")).what == outcome::accepted);
+  service.finish();
+  REQUIRE(service.requests.size() == 1);
+  CHECK(service.requests[0].target() == "/v1/keyframes");
+  CHECK(service.requests[0][http::field::authorization] == "Bearer se/cret");
 }
 
 TEST_CASE("over HTTP keyframes are taken back and moved, through shared memory they cannot be") {
@@ -235,33 +248,90 @@ TEST_CASE("a service that is busy or hangs up is asked again, one that refuses i
   CHECK(service.requests.size() == 5);
 }
 
-TEST_CASE("nobody there: refused after patience, at once when stopped") {
+TEST_CASE("nobody there: the keyframe stays with its source after patience, at once when stopped") {
   publish_options o;
   o.patience = std::chrono::seconds(0);
   // Port 9 (discard) of this machine: nobody listens.
-  CHECK(offered(*make_publisher("http://127.0.0.1:9", o, {}), some_keyframe("a")).what == outcome::refused);
-  CHECK(offered(*make_publisher("amqp://u:hunter2@127.0.0.1:9", o, {}), some_keyframe("a")).what == outcome::refused);
+  CHECK(offered(*make_publisher("http://127.0.0.1:9", o, {}), some_keyframe("a")).what == outcome::not_now);
+  auto broker = make_publisher("amqp://u:hunter2@127.0.0.1:9", o, {});
+  CHECK(offered(*broker, some_keyframe("a")).what == outcome::not_now);
+  CHECK(offered(*broker, some_keyframe("a")).what == outcome::not_now);
+  CHECK(broker->so_far().undelivered == 1);
+  CHECK(broker->so_far().refused == 0);
   o.patience = std::chrono::hours(1);
   std::stop_source stop;
   stop.request_stop();
   auto v = offered(*make_publisher("amqp://u:hunter2@127.0.0.1:9", o, stop.get_token()), some_keyframe("a"));
-  CHECK(v.what == outcome::refused);
+  CHECK(v.what == outcome::not_now);
   CHECK_THAT(v.reason, !Catch::Contains("hunter2"));
 }
 
 TEST_CASE("an unknown place to publish to is answered with those there are") {
-  for (const char* url : {"", "ftp://x", "shm:", "amqps://u:hunter2@h"})
+  for (const char* url : {"", "ftp://x", "shm:", "amqpx://u:hunter2@h"})
     try {
       make_publisher(url, {}, {});
       FAIL("accepted");
     } catch (const std::invalid_argument& e) {
       CHECK_THAT(e.what(), Catch::Contains("amqp://") && Catch::Contains("http://HOST:PORT") && !Catch::Contains("hunter2"));
     }
-  for (const char* url : {"http://", "http://:80", "http://h:", "http://h:8x", "http://u:p@h:80", "http://[::1"})
-    CHECK_THROWS_AS(make_publisher(url, {}, {}), std::invalid_argument);
+  for (const char* url :
+       {"http://", "http://:80", "http://h:", "http://h:8x", "http://u:p@h:80", "http://[::1", "http://h:80/?hunter2",
+        "http://h:80/?token=hunter2&x=1", "http://h:80?token=hunter2%zz", "http://h:80/?token=hunter2%20"})
+    CHECK_THROWS_WITH(make_publisher(url, {}, {}), !Catch::Contains("hunter2"));
   publish_options o;
   o.token = "two words";
   CHECK_THROWS_AS(make_publisher("http://h:80", o, {}), std::invalid_argument);
+}
+
+/// Takes connections and says nothing: a host behind a firewall, a frozen process.
+class black_hole {
+public:
+  [[nodiscard]] std::string authority() const { return "127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port()); }
+
+private:
+  boost::asio::io_context io_;
+  tcp::acceptor acceptor_{io_, tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"), 0)};
+};
+
+TEST_CASE("a publisher that gets no answer can be stopped") {
+  black_hole hole;
+  for (const char* scheme : {"http://", "amqp://u:p@", "amqps://u:p@"}) {
+    INFO(scheme);
+    std::stop_source stop;
+    publish_options o;
+    o.patience = std::chrono::hours(1);
+    std::jthread later([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      stop.request_stop();
+    });
+    auto v = offered(*make_publisher(scheme + hole.authority(), o, stop.get_token()), some_keyframe("a"));
+    CHECK(v.what == outcome::not_now);
+  }
+}
+
+TEST_CASE("an amqp source that gets no answer can be stopped, and says what its trouble is") {
+  black_hole hole;
+  testing::recording_sink sink;
+  auto from = make_source("amqp://u:p@" + hole.authority(), {});
+  CHECK(from->trouble().empty()); // it does not run yet
+  std::jthread listening([&](std::stop_token stop) { from->run(sink, stop); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  CHECK_FALSE(from->trouble().empty());
+  listening.request_stop();
+  listening.join();
+}
+
+TEST_CASE("a file for TLS that will not do is named at the start") {
+  testing::recording_sink sink;
+  black_hole hole;
+  const auto dir = std::filesystem::temp_directory_path();
+  source_options o;
+  o.amqp.ca_file = (dir / "tessera-no-such-file.pem").string();
+  CHECK_THROWS_WITH(make_source("amqps://" + hole.authority(), o)->run(sink, {}),
+                    Catch::Contains("amqp-ca") && Catch::Contains("tessera-no-such-file.pem") && Catch::Contains("No such file"));
+  o.amqp.ca_file = "/proc/self/cmdline";
+  CHECK_THROWS_WITH(make_source("amqps://" + hole.authority(), o)->run(sink, {}),
+                    Catch::Contains("/proc/self/cmdline") && Catch::Contains("PEM"));
 }
 
 TEST_CASE("an amqp source that is stopped while the broker is away ends at once") {

@@ -10,7 +10,7 @@
 using namespace tessera;
 
 TEST_CASE("an unknown source is answered with those there are") {
-  for (const char* uri : {"", "synthetic", "synthetic:", "file:x", "amqps://u:hunter2@h", "rgbd", "rgbd:"}) {
+  for (const char* uri : {"", "synthetic", "synthetic:", "file:x", "amqpx://u:hunter2@h", "rgbd", "rgbd:"}) {
     INFO(uri);
     try {
       make_source(uri, {});
@@ -47,6 +47,7 @@ TEST_CASE("a broker's source shows where it listens, without the password") {
   auto s = make_source("amqp://me:hunter2@localhost:5673/maps", {});
   CHECK(s->kind() == "amqp");
   CHECK(s->where() == "amqp://me@localhost:5673/maps");
+  CHECK(make_source("amqps://me:hunter2@localhost/maps", {})->where() == "amqps://me@localhost:5671/maps");
   source_options o;
   o.prefetch = 0;
   CHECK_THROWS_WITH(make_source("amqp://localhost", o), Catch::Contains("prefetch is 0"));
