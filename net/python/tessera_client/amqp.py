@@ -23,8 +23,8 @@ class AmqpPublisher(Publisher):
 
     `url` is amqp://USER:PASSWORD@HOST:PORT/VHOST. The exchange is declared (durable, topic); its name is taken from the
     environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`, `session`, `group`: see StreamingKeyframePublisher; `mode`: see
-    SharedMemoryManager. publish_keyframe returns the segment's name, or "", when the broker has the notification. When the broker goes away, the next call opens the connection
-    again; it tries for `timeout_s` at most, and throws UnreachableError then.
+    SharedMemoryManager. publish_keyframe returns the segment's name, or "", when the broker has the notification. When the broker
+    goes away, the next call opens the connection again; it tries for `timeout_s` at most, and throws UnreachableError then.
 
     Threads: any.
     """

@@ -14,8 +14,9 @@ class ShmPublisher(Publisher):
     """Publishes keyframes through shared memory alone, for a service on this machine that watches the folder; publish_keyframe
     returns the segment's name. Nothing can be moved or taken back on this way.
 
-    The service unlinks what it has taken. Where none runs, the oldest of this publisher go when there are more than `max_pending_bytes`,
-    or when shared memory is full, and `shm_manager.dropped` counts them: a SLAM system need not stop because nobody looks.
+    The service unlinks what it has taken. Where none runs, the oldest of this publisher go when there are more than
+    `max_pending_bytes`, or when shared memory is full, and `shm_manager.dropped` counts them: a SLAM system need not stop because
+    nobody looks.
     `session`: see connect; `mode`: see SharedMemoryManager.
     """
 
@@ -32,7 +33,7 @@ class ShmPublisher(Publisher):
         self.shm_manager = shm_manager if shm_manager is not None else SharedMemoryManager(
             prefix, max_pending_bytes=max_pending_bytes, when_full="drop_oldest", mode=mode
         )
-        self.shm_manager.key_of("0", self.session)  # a session that is no part of a name is an error now, not at the first keyframe
+        self.shm_manager.key_of("0", self.session)  # one that cannot be part of a name is an error now, not at the first keyframe
 
     def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
         raise NotImplementedError("shared memory alone cannot move a keyframe: connect to http:// or amqp://")
@@ -52,10 +53,10 @@ def connect(url: str, *, token: Optional[str] = None, session: Optional[str] = N
     - shm: or shm:/PREFIX: ShmPublisher, on the same machine.
     - amqp://USER:PASSWORD@HOST:PORT/VHOST: AmqpPublisher, shared memory and RabbitMQ; with embed=True RabbitMQ alone.
 
-    Keyframe ids are unique within a `session`. By default each connection has a new one (`publisher.session`), so that a program that runs
-    again, and numbers from 0 again, adds to the map instead of repeating what is there. A name of your own (at most 64 bytes) makes what is sent
-    again count once; "" is the session of all who name none. `group` (at most 64 bytes; not for shm:) is a label by which keyframes can be taken out
-    together.
+    Keyframe ids are unique within a `session`. By default each connection has a new one (`publisher.session`), so that a
+    program that runs again, and numbers from 0 again, adds to the map instead of repeating what is there. A name of your own
+    (at most 64 bytes) makes what is sent again count once; "" is the session of all who name none. `group` (at most 64 bytes;
+    not for shm:) is a label by which keyframes can be taken out together.
 
     Other keyword arguments go to the publisher. Throws ValueError for any other URL.
     """

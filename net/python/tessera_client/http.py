@@ -20,9 +20,10 @@ class HttpPublisher(Publisher):
     """Posts each keyframe to a service, over one connection that is kept; publish_keyframe returns the service's answer, when the
     keyframe is safe there. Throws RefusedError with the service's reason, and UnreachableError.
 
-    `url` is the service's address, such as http://127.0.0.1:8080. `token` is the one that the service asks for; if it is not given, that of
-    the URL (?token=...), else that of the environment (TESSERA_TOKEN). `session` and `group`: see connect. A service that is busy is asked again until `timeout_s` is over;
-    so is one that closed the connection: a keyframe that arrives twice counts once, by its id.
+    `url` is the service's address, such as http://127.0.0.1:8080. `token` is the one that the service asks for; if it is not
+    given, that of the URL (?token=...), else that of the environment (TESSERA_TOKEN). `session` and `group`: see connect. A
+    service that is busy is asked again until `timeout_s` is over; so is one that closed the connection: a keyframe that arrives
+    twice counts once, by its id.
 
     Threads: any; one keyframe is posted at a time.
     """

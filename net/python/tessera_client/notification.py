@@ -71,7 +71,7 @@ def _length(size: int, short: int, short_below: int, codes: Tuple[int, int, int]
 
 
 def _named(what: str, keyframe_id: KeyframeId, session: str, group: str = "") -> Dict[str, Any]:
-    message = {"type": what, "keyframe_id": checked_id(keyframe_id)}
+    message: Dict[str, Any] = {"type": what, "keyframe_id": checked_id(keyframe_id)}
     for key, value in (("session", session), ("group", group)):
         if value:
             message[key] = checked_label(key, value)

@@ -41,10 +41,10 @@ class _Written(NamedTuple):
 class SharedMemoryManager:
     """Writes keyframes into shared memory segments named `prefix` + id, or with a session `prefix` ~ session ~ id.
 
-    At most `max_pending_bytes` lie there unread (0: no limit). Beyond that, and where the folder is full before, `when_full` decides:
-    "raise" throws BacklogError (SharedMemoryFullError), "drop_oldest" unlinks the oldest segments of this manager that the service has not
-    taken; `dropped` counts them. `mode` is the segments' permission bits: a service of another user needs 0o644 to read them, and
-    unlinks them only if it is root's, /dev/shm being sticky.
+    At most `max_pending_bytes` lie there unread (0: no limit). Beyond that, and where the folder is full before, `when_full`
+    decides: "raise" throws BacklogError (SharedMemoryFullError), "drop_oldest" unlinks the oldest segments of this manager that
+    the service has not taken; `dropped` counts them. `mode` is the segments' permission bits: a service of another user needs
+    0o644 to read them, and unlinks them only if it is root's, /dev/shm being sticky.
 
     What producers left half written when they were killed is removed at the start.
 
@@ -139,7 +139,9 @@ class SharedMemoryManager:
         size = len(key.encode("utf-8")) - 1
         if size > MAX_NAME_BYTES:
             parts = "prefix, session and id" if session else "prefix and id"
-            raise ValueError(f"keyframe_id has {len(text.encode('utf-8'))} bytes: {parts} have {size}, and at most {MAX_NAME_BYTES} together")
+            raise ValueError(
+                f"keyframe_id has {len(text.encode('utf-8'))} bytes: {parts} have {size}, and at most {MAX_NAME_BYTES} together"
+            )
         return key
 
     @property
@@ -218,8 +220,8 @@ class SharedMemoryManager:
         state = os.statvfs(self._folder)
         return SharedMemoryFullError(
             f"shared memory is full: the keyframe needs {nbytes} bytes, {self._folder} has "
-            f"{state.f_bavail * state.f_frsize} of {state.f_blocks * state.f_frsize} free; {len(self._pending)} segments of this producer "
-            f"with {self._pending_bytes} bytes may still wait to be taken. Is the service running? Containers get 64 MB unless told "
+            f"{state.f_bavail * state.f_frsize} of {state.f_blocks * state.f_frsize} free; {len(self._pending)} segments of this "
+            f"producer with {self._pending_bytes} bytes may still wait to be taken. Is the service running? Containers get 64 MB unless told "
             "otherwise (docker run --shm-size)."
         )
 
@@ -268,7 +270,7 @@ class SharedMemoryManager:
             pass
 
     def _remove_abandoned(self) -> None:
-        """Removes what producers left half written when they were killed. What somebody still writes, in whatever container, stays."""
+        """Removes what killed producers left half written. What somebody still writes, in whatever container, stays."""
         try:
             names: List[str] = os.listdir(self._folder)
         except OSError as error:
@@ -290,8 +292,8 @@ class SharedMemoryManager:
 
 
 def _is_abandoned(descriptor: int) -> bool:
-    """Nobody writes the file any more. A read lease is only given where nobody has the file open, or mapped, for writing; the kernel
-    knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no leases
+    """Nobody writes the file any more. A read lease is only given where nobody has the file open, or mapped, for writing; the
+    kernel knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no leases
     (another user's file, another kind of system), age must do: a write takes milliseconds."""
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):

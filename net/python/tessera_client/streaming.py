@@ -23,15 +23,15 @@ def _aio_pika() -> Any:
 class StreamingKeyframePublisher:
     """Writes each keyframe into shared memory and tells the service through an exchange of aio-pika.
 
-    `keyframe_exchange` is the durable topic exchange `slam3r_keyframe_exchange`, declared by the caller; None writes segments only,
-    for a service that watches the folder. `shm_manager` replaces the default SharedMemoryManager. With `persistent` (the default) the broker keeps
-    notifications over its own restart, at the price of a disk write for each. With `embed` keyframes travel inside the
-    messages, for a service on another machine. `queue` is the service's: it is made, durable, when a message finds no queue bound to
-    the exchange, so that what is published before the service runs for the first time waits for it.
+    `keyframe_exchange` is the durable topic exchange `slam3r_keyframe_exchange`, declared by the caller; None writes segments
+    only, for a service that watches the folder. `shm_manager` replaces the default SharedMemoryManager. With `persistent` (the
+    default) the broker keeps notifications over its own restart, at the price of a disk write for each. With `embed` keyframes
+    travel inside the messages, for a service on another machine. `queue` is the service's: it is made, durable, when a message
+    finds no queue bound to the exchange, so that what is published before the service runs for the first time waits for it.
 
-    Keyframe ids are unique within `session`: a new one for each publisher unless it is given, so that a SLAM system that starts again
-    and numbers from 0 again does not send what is there already. "" joins all who name none. `group` is a label by which keyframes
-    can be taken out together.
+    Keyframe ids are unique within `session`: a new one for each publisher unless it is given, so that a SLAM system that starts
+    again and numbers from 0 again does not send what is there already. "" joins all who name none. `group` is a label by which
+    keyframes can be taken out together.
     """
 
     def __init__(
