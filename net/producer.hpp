@@ -567,6 +567,9 @@ private:
                           + std::to_string(limit) + ". Is the service running, and does it unlink what it has used?");
   }
 
+  /// The folder is, or what the container may have.
+  static bool is_full(int error) { return error == ENOSPC || error == EDQUOT || error == ENOMEM; }
+
   /// Writes it; where there is no room, and it may, in that of the oldest segments that nobody has taken.
   ino_t write_in_any_room(const std::string& key, const layout& bytes) {
     for (;;) {
@@ -574,7 +577,7 @@ private:
       int error = write_and_rename(key, bytes, inode);
       if (error == 0)
         return inode;
-      if ((error != ENOSPC && error != EDQUOT) || !options_.drop_oldest || !drop_one(bytes.bytes()))
+      if (!is_full(error) || !options_.drop_oldest || !drop_one(bytes.bytes()))
         fail(error, key, bytes);
     }
   }
@@ -639,7 +642,7 @@ private:
   [[noreturn]] void fail(int error, const std::string& key, const layout& bytes) const {
     auto what = "cannot write the segment " + key + " in " + options_.folder;
     struct statvfs state {};
-    if ((error == ENOSPC || error == EDQUOT) && ::statvfs(options_.folder.c_str(), &state) == 0)
+    if (is_full(error) && ::statvfs(options_.folder.c_str(), &state) == 0)
       what += ": it needs " + std::to_string(bytes.bytes()) + " bytes, " + std::to_string(state.f_bavail * state.f_frsize)
               + " of " + std::to_string(state.f_blocks * state.f_frsize) + " are free, and " + std::to_string(pending_bytes_)
               + " of this producer may still wait to be taken (is the service running? Containers get 64 MB unless told "
