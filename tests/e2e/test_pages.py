@@ -38,7 +38,7 @@ def test_the_first_view_is_from_behind_the_newest_camera_with_everything_in_it(s
     feed(running, recording[:3])
     running.wait_for_keyframes(3)
     for phone in (False, True):
-        seen = browser.drive(running.url, tmp_path, "whole", "wait:1500", f"eval:{SPAN}", f"eval:{SNAPSHOT}", phone=phone)
+        seen = browser.drive(running.url, tmp_path, "whole", "wait:1500", "rest", f"eval:{SPAN}", f"eval:{SNAPSHOT}", phone=phone)
         span, snapshot = seen["values"]
         assert span["inside"] > 0.99
         assert max(span["wide"], span["tall"]) > 0.6, "it fills the view in one direction"
@@ -60,7 +60,7 @@ def test_a_wall_under_the_identity_pose_is_seen(serve, tmp_path):
     running.wait_for_keyframes(1)
     bright = """(() => { tessera.scene.draw(); const c = document.createElement('canvas'); c.width = 200; c.height = 125; const d = c.getContext('2d');
       d.drawImage(tessera.scene.canvas, 0, 0, 200, 125); const p = d.getImageData(0, 0, 200, 125).data; let n = 0; for (let i = 0; i < p.length; i += 4) n += p[i] > 90; return n / (200 * 125); })()"""
-    seen = browser.drive(running.url, tmp_path, "whole", "wait:1500", f"eval:{bright}")
+    seen = browser.drive(running.url, tmp_path, "whole", "wait:1500", "rest", f"eval:{bright}")
     assert seen["values"][0] > 0.25, "the wall's front fills a good part of the picture"
 
 
@@ -72,8 +72,8 @@ def test_a_held_view_stays_where_it_is_while_the_map_changes_and_after_a_reload(
     gone = json.dumps([frame.id for frame in recording[:5]])
     take = f"Promise.all({gone}.map((id) => fetch('v1/keyframes/' + id, {{ method: 'DELETE' }}).then((r) => r.status)))"
     seen = browser.drive(
-        running.url, tmp_path, "whole", "drag:700,450,900,380", "wait:1500", f"eval:{SNAPSHOT}", f"eval:{take}", "until:tessera.snapshot().cameras === 3", "whole", "wait:2500",
-        f"eval:{SNAPSHOT}", "eval:location.hash", "reload", "whole", "wait:1500", f"eval:{SNAPSHOT}",
+        running.url, tmp_path, "whole", "drag:700,450,900,380", "rest", "wait:2000", "rest", f"eval:{SNAPSHOT}", f"eval:{take}", "until:tessera.snapshot().cameras === 3", "whole", "wait:2500", "rest",
+        f"eval:{SNAPSHOT}", "eval:location.hash", "reload", "whole", "wait:1500", "rest", f"eval:{SNAPSHOT}",
     )
     held, statuses, later, address, again = seen["values"]
     assert statuses == [200] * 5
@@ -98,7 +98,7 @@ def test_a_distance_is_measured_and_a_keyframe_is_looked_through(serve, recordin
     running.wait_for_keyframes(1)
     card = "document.querySelector('.info-card').textContent"
     dot = "(() => { const c = tessera.cameras.newest; tessera.inspection.choose(c.id); return c.id; })()"
-    seen = browser.drive(running.url, tmp_path, "whole", "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape", f"eval:{dot}", f"eval:{card}", "button:Look through", "wait:2500", f"eval:{SNAPSHOT}")
+    seen = browser.drive(running.url, tmp_path, "whole", "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape", f"eval:{dot}", f"eval:{card}", "button:Look through", "rest", f"eval:{SNAPSHOT}")
     measured, chosen, about, through = seen["values"]
     assert "Distance" in measured and " m" in measured
     assert chosen in about
@@ -156,9 +156,9 @@ def test_the_console_counts_keyframes_and_asks_nothing_while_paused(serve, recor
     ids = json.dumps([frame.id for frame in recording])
     live = "document.querySelector('.tile dd').textContent"
     seen = browser.drive(
-        f"{running.url.rstrip('/')}/console", tmp_path, f"until:{live} === '8'", "wait:2500", "eval:document.querySelector('.station.source b').textContent",
+        f"{running.url.rstrip('/')}/console", tmp_path, f"until:{live} === '8'", "wait:2500", "until:document.querySelector('.station.source b').textContent !== '–'", "eval:document.querySelector('.station.source b').textContent",
         f"eval:Promise.all({ids}.map((id) => fetch('v1/keyframes/' + id, {{ method: 'DELETE' }}).then((r) => r.status)))", "button:Pause", "wait:1500", "requests", "wait:4000", "requests",
-        "button:Resume", "wait:2500", "requests",
+        "button:Resume", "until:document.querySelector('.status').textContent.includes('Live')", "requests",
     )
     quiet, statuses, _, paused, resumed = seen["values"]
     assert quiet == "0.0", "nothing is offered, whatever the actors say to each other"

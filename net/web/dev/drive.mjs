@@ -1,6 +1,7 @@
 // Opens a page in headless Chromium and does what it is told: node dev/drive.mjs URL FOLDER '{OPTIONS}' STEP...
 // OPTIONS: phone, light (true or false), patience_s. STEP, done in order:
 //   whole            wait until the viewer shows the service's whole map     until:EXPRESSION   wait until it is true in the page
+//   rest             wait until the view has come to rest
 //   key:K  label:L  button:B  tab:T  press or click that                     fill:SELECTOR=TEXT
 //   tap:X,Y  drag:X,Y,X2,Y2  wheel:DY  wait:MS  goto:URL  reload
 //   eval:EXPRESSION  put its value into the answer                           save:B   click button B and keep the file in FOLDER
@@ -22,16 +23,23 @@ const browser = await chromium.launch({
 const answer = { values: [], files: [], thrown: [] };
 try {
   const size = o.phone ? { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } : { viewport: { width: 1440, height: 900 } };
-  const page = await (await browser.newContext({ ...size, colorScheme: o.light ? "light" : "dark", acceptDownloads: true })).newPage();
+  const page = await (await browser.newContext({ ...size, colorScheme: o.light ? "light" : "dark", acceptDownloads: true, reducedMotion: "reduce" })).newPage();
   page.setDefaultTimeout(1000 * o.patience_s);
   page.on("pageerror", (e) => answer.thrown.push(String(e.stack ?? e)));
   let asked = [];
   page.on("request", (r) => asked.push(r.url()));
   await page.goto(address);
-  const until = (expression) => page.waitForFunction(expression, undefined, { polling: 250 });
+  // Not waitForFunction: it evaluates text inside the page, which the service's content security policy forbids.
+  const until = async (expression) => {
+    for (const end = Date.now() + 1000 * o.patience_s; ; await page.waitForTimeout(250)) {
+      if (await page.evaluate(expression).catch(() => false)) return;
+      if (Date.now() > end) throw new Error(`not within ${o.patience_s} s: ${expression}\nthe page says: ${await page.evaluate("document.body.innerText")}`);
+    }
+  };
   const four = (text) => text.split(",").map(Number);
   const does = {
     whole: () => until("(() => { const s = window.tessera?.snapshot(); return s?.stats && s.triangles > 0 && s.triangles === s.stats.triangles && s.pipeline === 0 && s.stats.pending === 0; })()"),
+    rest: () => until("tessera.snapshot().moving === false"),
     until,
     key: (k) => page.keyboard.press(k),
     label: (l) => page.getByLabel(l, { exact: true }).first().click(),

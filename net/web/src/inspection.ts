@@ -43,6 +43,8 @@ export class inspection {
   tool: tool = "none";
   private places_: vector[] = [];
   private camera_id_: string | undefined;
+  /// The eye is at the chosen camera, so the next one is looked through, too.
+  private through_ = false;
 
   constructor(private readonly with_: inspection_parts) {}
 
@@ -62,7 +64,7 @@ export class inspection {
     this.camera_id_ = undefined;
     this.with_.scene.path.choose(undefined);
     this.with_.show(undefined);
-    this.mark_();
+    this.mark();
     return had;
   }
 
@@ -90,7 +92,7 @@ export class inspection {
       this.places_.push(place);
       if (this.places_.length % 2 === 0) this.tell_distance_();
     }
-    this.mark_();
+    this.mark();
   }
 
   /// Shows a keyframe's card and marks its camera.
@@ -113,11 +115,11 @@ export class inspection {
       todo: [{ label: "Look through", icon: "eye", run: () => this.look_(c) }, { label: "Earlier", icon: "back", run: () => step(-1) }, { label: "Later", icon: "next", run: () => step(1) }],
     });
     this.through_ = false;
-    this.mark_();
+    this.mark();
   }
 
   /// Draws marks where they are now.
-  mark_(): void {
+  mark(): void {
     const world = this.places_.map((p) => this.with_.scene.to_world(p));
     this.with_.marks.points = world;
     this.with_.marks.lines = [];
@@ -125,7 +127,6 @@ export class inspection {
     this.with_.changed();
   }
 
-  private through_ = false;
   private look_(c: camera_pose): void {
     this.through_ = true;
     this.with_.scene.path.choose(undefined);

@@ -5,7 +5,7 @@ import { backdrop } from "./backdrop";
 import { camera_path } from "./camera_path";
 import type { outlook } from "./controls";
 import { ground_grid } from "./ground";
-import { upright_of, type vector } from "./orientation";
+import type { vector } from "./orientation";
 import { region_outlines } from "./outlines";
 import { type surface_hit, surfaces } from "./surfaces";
 import { on_theme } from "./theme";
@@ -64,10 +64,8 @@ export class map_scene {
     this.surfaces.set_quantum(quantum_m);
   }
 
-  /// Turns the map so that `up` (map frame) points up. Gives the turn that this made in world space, or undefined if it changed nothing.
-  set_up(up: vector): Quaternion | undefined {
-    const next = new Quaternion(...upright_of(up));
-    if (next.angleTo(this.upright_.quaternion) < 1e-4) return undefined;
+  /// Turns the map upright by `next`, and gives the turn that this makes in world space.
+  set_upright(next: Quaternion): Quaternion {
     const turn = next.clone().multiply(this.upright_.quaternion.clone().invert());
     this.upright_.quaternion.copy(next);
     this.upright_.updateMatrixWorld(true);

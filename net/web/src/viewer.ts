@@ -1,6 +1,6 @@
 // The viewer page: joins the stream, the scene, the view and the panels.
 
-import { Box3, type Quaternion, Vector2, Vector3 } from "three";
+import { Box3, Quaternion, Vector2, Vector3 } from "three";
 import { action_list } from "./actions";
 import { camera_set } from "./cameras";
 import { now_ms } from "./clock";
@@ -10,6 +10,7 @@ import type { insets } from "./framing";
 import { gestures } from "./gestures";
 import { inspection } from "./inspection";
 import { level } from "./level";
+import { upright_of } from "./orientation";
 import { kept_address } from "./page_state";
 import { pixel_ratio } from "./pixel_ratio";
 import { map_scene, no_webgl } from "./scene";
@@ -54,6 +55,7 @@ export class viewer {
   private kept_ = new kept_address();
   private state_: connection_state = { name: "connecting" };
   private dirty_ = true;
+  private moving_ = false;
   private pixels_ = new pixel_ratio(devicePixelRatio);
   private frames_: number[] = [];
   private worst_frame_ms_ = 0;
@@ -254,10 +256,10 @@ export class viewer {
     const changed = this.stream.advance(dt_s);
     if (changed) this.grown_();
     if (this.scene.path.update(this.cameras, this.frustum_size_(), performance.now())) this.dirty_ = true;
-    const moving = this.controls.update(dt_s, this.leader());
+    this.moving_ = this.controls.update(dt_s, this.leader());
     const ages = this.settings.shading === "age" && this.scene.surfaces.size > 0;
     const glow = this.settings.outlines && performance.now() / 1000 < this.scene.outlines.glowing_until_s;
-    if (changed || moving || this.dirty_ || ages || glow || this.gestures_.busy) {
+    if (changed || this.moving_ || this.dirty_ || ages || glow || this.gestures_.busy) {
       this.dirty_ = false;
       this.scene.draw();
       this.marks_.draw((v) => this.scene.on_screen(v));
@@ -276,18 +278,10 @@ export class viewer {
 
   /// Turns the map upright. While the user looks, only for a difference that is worth it; the eye turns with the map, so that his view stays.
   private orient_(now = false): void {
-    const held = this.controls.touched;
-    const before = this.scene.upright.clone();
-    if (held && !now && this.gestures_.idle_ms(performance.now()) < hands_off_ms) return;
-    const up = this.level_.up(this.settings.up);
-    const turn = this.scene.set_up(up);
-    if (!turn) return;
-    if (held && !now && this.scene.upright.angleTo(before) < worth_turning) {
-      this.scene.upright.copy(before);
-      this.scene.surfaces.group.parent?.updateMatrixWorld(true);
-      return;
-    }
-    this.turned_(turn);
+    const held = this.controls.touched && !now;
+    if (held && this.gestures_.idle_ms(performance.now()) < hands_off_ms) return;
+    const next = new Quaternion(...upright_of(this.level_.up(this.settings.up)));
+    if (next.angleTo(this.scene.upright) > (held ? worth_turning : 1e-4)) this.turned_(this.scene.set_upright(next));
   }
 
   private turned_(turn: Quaternion): void {
@@ -295,7 +289,7 @@ export class viewer {
     if (kept) this.controls.set_view(this.outlook_of_(kept.eye, kept.forward, kept.distance), kept.mode);
     else this.controls.turn_with(turn);
     if (this.cut_) this.apply_cut_(undefined);
-    this.inspection.mark_();
+    this.inspection.mark();
     this.framed_radius_ = 0;
     this.dirty_ = true;
   }
@@ -496,6 +490,8 @@ export class viewer {
       upright: this.scene.upright.toArray(),
       eye: eye.position,
       looks: eye.direction,
+      /// The view is on its way, or a frame is due.
+      moving: this.moving_ || this.dirty_,
       mode: this.controls.mode,
       tool: this.inspection.tool,
     };

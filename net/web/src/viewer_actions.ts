@@ -70,7 +70,7 @@ export function viewer_actions(v: viewer): action[] {
       : []),
     { name: "counters", group: "panels", label: "Counters", key: "n", icon: "gauge", bar: "wide", ...toggle("counters") },
     { name: "panel", group: "panels", label: "View settings", key: "m", icon: "sliders", bar: "always", ...toggle("panel") },
-    { name: "bare", group: "panels", label: "Only the map", help: "hide everything but the map", key: "u", on: () => v.bare, run: () => v.set_bare(!v.bare) },
+    { name: "bare", group: "panels", label: "Only the map", help: "hide everything but the map", key: "u", icon: "eye", on: () => v.bare, run: () => v.set_bare(!v.bare) },
     {
       name: "leave", group: "panels", label: "Leave", help: "back: panels shown, tool laid away, card closed", key: "escape",
       run: () => {

@@ -84,7 +84,7 @@ export function shortage_notice(words: string): notice {
   return {
     tone: "warn",
     title: "The map does not grow",
-    text: `${capital(words).replace(/\.?$/, ".")} What is shown stays; keyframes that find no room wait with their senders or are set aside.`,
+    text: `${capital(words).replace(/\.?$/, ".")} What is shown stays; keyframes wait with their senders until there is room again.`,
   };
 }
 

@@ -37,7 +37,8 @@ export class view_panel {
     };
     this.up_ = choice("up", (t) => t as up_choice, up_choices.map((u) => [u, up_names[u]] as const));
     this.bandwidth_ = choice("max_bits_per_s", Number, bandwidths.map((b) => [String(b), b ? `${b / 1e6} Mbit/s` : "Unlimited"] as const));
-    const tools = actions_.all.filter((a) => a.group === "tools" || (a.group === "file" && a.bar === "wide"));
+    // What the bar of a narrow screen has no room for, or no bar has.
+    const tools = actions_.all.filter((a) => a.icon && a.bar !== "always");
     const saves = actions_.in("file").filter((a) => !a.bar);
     this.element = h(
       "section",
