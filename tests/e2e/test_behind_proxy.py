@@ -14,6 +14,7 @@ import pytest
 
 import tessera_client
 from conftest import ROOT
+from support.service import PATIENCE_S
 from support.viewer import Viewer
 
 TOKEN = "our-word"
@@ -62,11 +63,11 @@ def proxied(serve, recording, tmp_path):
     proxy = subprocess.Popen([nginx, "-p", tmp_path, "-c", config], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     url = f"http://127.0.0.1:{port}/maps/one/"
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while True:
             assert proxy.poll() is None and time.monotonic() < until, proxy.stderr.read().decode()
             try:
-                urllib.request.urlopen(url, timeout=10).close()
+                urllib.request.urlopen(url, timeout=PATIENCE_S).close()
                 break
             except urllib.error.URLError:
                 time.sleep(0.05)
@@ -81,7 +82,7 @@ def proxied(serve, recording, tmp_path):
 
 
 def fetch(url):
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return answer.geturl(), answer.read()
 
 
@@ -114,5 +115,5 @@ def test_a_browser_shows_the_whole_map(proxied):
     if not chromium or not node or not (ROOT / "net/web/node_modules/playwright-core").is_dir():
         pytest.skip("chromium, node or playwright-core is not installed")
     done = subprocess.run([node, "dev/check.mjs", url + QUERY, "", "120"], cwd=ROOT / "net/web", env={**os.environ, "CHROMIUM": chromium},
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300, check=False)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5 * PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout.decode()

@@ -12,7 +12,7 @@ import pytest
 
 from support import service
 
-PATIENCE_S = 60
+PATIENCE_S = service.PATIENCE_S
 
 
 def answers(running, base=None, path="/healthz"):

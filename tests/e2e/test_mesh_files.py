@@ -17,7 +17,7 @@ ROOM = ("synthetic:room", "--limit", 12, "--voxel-size", 0.05)
 
 
 def written(tessera, file, *options):
-    status, _, err = service.run(tessera, "mesh", *ROOM, "-o", file, *options, limit_s=300)
+    status, _, err = service.run(tessera, "mesh", *ROOM, "-o", file, *options)
     assert status == 0, err
     return file.read_bytes(), err
 

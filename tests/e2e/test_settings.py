@@ -76,7 +76,7 @@ def test_help_is_there_by_each_name(tessera):
 def test_a_wrong_command_line_is_told_in_one_line(tessera, words, told):
     if words[:1] == ("serve",):
         words = ("serve", "--port", "0", "--metrics-port", "0", *words[1:])
-    status, out, err = service.run(tessera, *words, limit_s=30)
+    status, out, err = service.run(tessera, *words)
     last = err.strip().splitlines()[-1]
     assert status == 2 and out == ""
     assert last.startswith("tessera: ") and told in last
@@ -84,7 +84,7 @@ def test_a_wrong_command_line_is_told_in_one_line(tessera, words, told):
 
 def test_a_result_that_cannot_be_written_is_a_failure(tessera):
     with open("/dev/full", "w") as full:
-        done = subprocess.run([tessera, "settings"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=30)
+        done = subprocess.run([tessera, "settings"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=service.PATIENCE_S)
     assert done.returncode == 1 and b"standard output" in done.stderr
 
 

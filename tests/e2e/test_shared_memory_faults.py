@@ -90,9 +90,7 @@ def test_a_service_without_descriptors_loses_nothing(serve, recording, wanted, n
         with tessera_client.connect(f"shm:{names.prefix}") as publisher:
             for frame in recording:
                 publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
-        until = time.monotonic() + 30
-        while not any("cannot be taken now" in line for line in running.log) and time.monotonic() < until:
-            time.sleep(0.05)
+        running.wait_for_line("cannot be taken now")
         assert any("Too many open files" in line for line in running.log)
         assert len(segments(names)) == len(recording)
     finally:
@@ -151,7 +149,7 @@ tessera_client.SharedMemoryManager(sys.argv[1]).write_keyframe(1, np.zeros((1000
         writer.kill()
         writer.wait()
         writer.stdout.close()
-    until = time.monotonic() + 30
+    until = time.monotonic() + service.PATIENCE_S
     while os.path.exists(path) and time.monotonic() < until:
         time.sleep(0.05)
     assert not os.path.exists(path)

@@ -21,10 +21,10 @@ def why_not():
     return None
 
 
-def drive(url, folder, *steps, limit_s=300, **options):
+def drive(url, folder, *steps, limit_s=900, **options):
     """Opens the page, does the steps in order, and returns drive.mjs's answer. A script of the page that threw is a failure."""
     done = subprocess.run(
-        ["node", "dev/drive.mjs", url, str(folder), json.dumps({"patience_s": 120, **options}), *steps],
+        ["node", "dev/drive.mjs", url, str(folder), json.dumps({"patience_s": 180, **options}), *steps],
         cwd=WEB,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -138,6 +138,13 @@ class Service:
                 raise AssertionError(f"not within {limit_s} s: {what}; the map is {self.fetch('/v1/map')}\n" + "".join(self.log[-30:]))
             time.sleep(0.02)
 
+    def wait_for_line(self, part):
+        """Waits until a line of the log has it. Asks the service nothing, which may not be able to answer."""
+        until = time.monotonic() + PATIENCE_S
+        while not any(part in line for line in self.log):
+            assert self.alive() and time.monotonic() < until, f"no line with {part!r}:\n" + "".join(self.log[-30:])
+            time.sleep(0.02)
+
     def wait_for_keyframes(self, count, limit_s=PATIENCE_S):
         """Waits until so many keyframes are live, and returns the map's hash."""
         self.wait(lambda: self.map()["keyframes"] == count, f"{count} live keyframes", limit_s)

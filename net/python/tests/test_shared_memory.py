@@ -260,7 +260,7 @@ def test_removes_what_a_killed_producer_left_and_nothing_that_is_being_written(p
         writer.kill()
         writer.wait()
         writer.stdout.close()
-    until = time.monotonic() + 30  # the writer's own process may end a moment after the one that was killed
+    until = time.monotonic() + 180  # the writer's own process may end a moment after the one that was killed
     while any(os.path.exists("/dev/shm/" + f) for f in left) and time.monotonic() < until:
         time.sleep(0.05)
         SharedMemoryManager(prefix)
