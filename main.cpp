@@ -4,6 +4,7 @@
 #include "config/flags.hpp"
 #include "config/resolve.hpp"
 #include "config/sample.hpp"
+#include "config/table.hpp"
 #include "config/usage.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
@@ -20,6 +21,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <optional>
 #include <thread>
 
 namespace {
@@ -48,12 +50,24 @@ mapping mapping_of(const config::settings& s) {
   map.min_range_m = s.min_range_m;
   map.max_range_m = s.max_range_m;
   map.min_confidence = s.min_confidence;
-  map.validate();
+  if (s.voxel_m)
+    map.validate(); // else it is not whole yet
   return map;
 }
 
 amqp_tls amqp_tls_of(const config::settings& s) {
   return {.ca_file = s.amqp_ca, .certificate_file = s.amqp_cert, .key_file = s.amqp_key, .insecure = s.amqp_insecure};
+}
+
+std::optional<auto_voxel> voxel_of(const config::settings& s) {
+  if (s.voxel_m)
+    return std::nullopt;
+  const auto* row = config::find("voxel-size");
+  return auto_voxel{.least_m = static_cast<float>(row->min),
+                    .most_m = static_cast<float>(row->max),
+                    .keep_min_range = !s.min_range_is_default,
+                    .keep_max_range = !s.max_range_is_default,
+                    .limits = {}};
 }
 
 source_options input_of(const config::settings& s) {
@@ -89,6 +103,11 @@ backend_setup backend_of(const config::settings& s) {
   return setup;
 }
 
+/// Who wants to hear of warnings alone does not want to hear of progress.
+progress_style progress_of(const config::settings& s) {
+  return spdlog::level::from_str(s.log_level) > spdlog::level::info ? progress_style::none : style_of_standard_error();
+}
+
 offline_setup offline_of(const config::settings& s, const std::string& source) {
   offline_setup setup;
   setup.source = source;
@@ -97,10 +116,10 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   if (source.starts_with("shm:"))
     setup.input.unlink = false; // a look takes nothing away
   setup.map = mapping_of(s);
-  setup.auto_voxel = !s.voxel_m;
+  setup.voxel = voxel_of(s);
   setup.threads = threads_of(s);
   setup.backend = backend_of(s);
-  setup.progress = on_terminal();
+  setup.progress = progress_of(s);
   return setup;
 }
 
@@ -116,7 +135,7 @@ publish_setup publish_of(const config::settings& s, const std::string& source, c
   setup.output.shm_prefix = s.shm_prefix;
   setup.output.token = s.token;
   setup.session = s.session;
-  setup.progress = on_terminal();
+  setup.progress = progress_of(s);
   return setup;
 }
 
@@ -125,7 +144,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.sources = sources;
   setup.amqp_url = s.amqp_url;
   setup.input = input_of(s);
-  setup.auto_voxel = !s.voxel_m;
+  setup.voxel = voxel_of(s);
   setup.threads = threads_of(s);
   setup.backend = backend_of(s);
   setup.drill = s.drill;
@@ -264,6 +283,8 @@ int run(int argc, char** argv) {
     auto setup = offline_of(settings, line.source);
     setup.times_file = line.times;
     setup.input.seconds = seconds_of(line.seconds);
+    if (line.json)
+      setup.progress = progress_style::none;
     return told(bench_command(setup, line.json, std::cout));
   });
   bench->add_option("SOURCE", line.source, source_help)->required();

@@ -121,12 +121,17 @@ void service::forget() {
   devices.clear();
 }
 
-service start_service(caf::actor_system& system, const service_config& config) {
-  check(config);
+service announce_service(const service_config& config) {
   service out;
   out.context.log = config.log;
   out.context.numbers->set_aside.warn_to(config.log);
   out.epoch = config.epoch.empty() ? random_epoch() : config.epoch;
+  return out;
+}
+
+service start_service(caf::actor_system& system, const service_config& config, service announced) {
+  check(config);
+  auto out = std::move(announced);
   out.session.region_m = config.map.voxel_m * static_cast<float>(config.map.region_voxels);
   out.session.request_timeout = config.request_timeout;
 

@@ -80,9 +80,16 @@ struct service {
   void forget();
 };
 
-/// Starts all actors of one node. Throws std::invalid_argument for a bad configuration, std::system_error if the store's folder
-/// cannot be written.
-service start_service(caf::actor_system& system, const service_config& config);
+/// What a service is before it is started, when its map may not even be known: its log, its numbers, its epoch, and seats in
+/// which nobody sits.
+service announce_service(const service_config& config);
+
+/// Starts all actors of one node, in the seats of the announced one. Throws std::invalid_argument for a bad configuration,
+/// std::system_error if the store's folder cannot be written.
+service start_service(caf::actor_system& system, const service_config& config, service announced);
+inline service start_service(caf::actor_system& system, const service_config& config) {
+  return start_service(system, config, announce_service(config));
+}
 
 /// Ends all actors of the service and waits until they are gone, `timeout` at most; then ends the encoders. Answers whether the
 /// actors are gone.
@@ -100,9 +107,5 @@ public:
 /// Makes a sink in front of the service's ingest. It closes by itself when ingest ends; destroying it closes it and answers what
 /// is still under way with `refused`.
 std::unique_ptr<ingest_sink> make_ingest_sink(caf::actor_system& system, const service& running, uint32_t credit);
-
-/// Picks a voxel edge for a map whose scale is unknown: a hundredth of the median distance of the keyframe's points from its
-/// camera, rounded to the nearest 1, 2 or 5 times a power of ten. 0 if the keyframe has no valid point.
-float auto_voxel_m(const keyframe& frame);
 
 } // namespace tessera

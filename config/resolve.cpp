@@ -57,7 +57,8 @@ void check_together(const settings& s) {
   if (!s.voxel_m && s.truncation_m)
     throw error("truncation: " + text_of(*s.truncation_m)
                 + " m cannot be set while voxel-size is auto, which makes it three voxels");
-  if (s.min_range_m >= s.max_range_m)
+  const auto one_follows = !s.voxel_m && (s.min_range_is_default || s.max_range_is_default);
+  if (s.min_range_m >= s.max_range_m && !one_follows)
     throw error("min-range: " + text_of(s.min_range_m) + " m is not below max-range, " + text_of(s.max_range_m) + " m");
   if (s.port != 0 && s.port == s.metrics_port)
     throw error("metrics-port: " + std::to_string(s.metrics_port) + " is port's too; give it another, or 0 for any free one");
@@ -110,8 +111,10 @@ resolved resolve(const layers& given) {
       assign(out.values, row, *variable), set = true;
     if (flag != given.flags.end())
       assign(out.values, row, flag->second), set = true;
-    if (set && (name == "min-range" || name == "max-range"))
-      out.values.ranges_are_default = false;
+    if (set && name == "min-range")
+      out.values.min_range_is_default = false;
+    if (set && name == "max-range")
+      out.values.max_range_is_default = false;
   }
   check_together(out.values);
   for (const auto& name : given.names) {

@@ -61,8 +61,8 @@ struct settings {
   // log
   std::string log_level;
 
-  /// Whether the ranges were left at their defaults: then they follow a voxel size that is found automatically.
-  bool ranges_are_default = true;
+  /// Whether a range was left at its default: then it follows a voxel size that is chosen automatically.
+  bool min_range_is_default = true, max_range_is_default = true;
 };
 
 } // namespace tessera::config

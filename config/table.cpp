@@ -21,7 +21,9 @@ const std::vector<setting> rows{
    .min = 0.0001,
    .max = 100,
    .word = "auto",
-   .help = "Edge of a voxel, in the units of the poses; auto derives it from the first keyframe, for maps without metric scale",
+   .help = "Edge of a voxel, in the units of the poses; auto, for maps without metric scale, chooses it from the first keyframe "
+           "that the map "
+           "would take, and the truncation and the ranges that are not set with it",
    .aliases = {"MESH_VOXEL_SIZE"}},
   {.name = "truncation",
    .group = "map",

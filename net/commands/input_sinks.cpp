@@ -1,26 +1,22 @@
 #include "net/commands/input_sinks.hpp"
 
-#include <spdlog/spdlog.h>
-
 namespace tessera {
 
 namespace {
 
-const verdict closing{outcome::refused, "the service is ending"};
+const verdict closing{outcome::not_now, "the service is shutting down"};
 
 } // namespace
 
-std::optional<keyframe> gate_sink::first() {
+bool gate_sink::wait_for_one() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, stop_, [&] { return first_.has_value(); });
-  return first_;
+  return changed_.wait(lock, stop_, [&] { return one_came_; });
 }
 
 void gate_sink::open(keyframe_sink& next) {
   {
     const std::lock_guard lock(mutex_);
     next_ = &next;
-    first_.reset();
   }
   changed_.notify_all();
 }
@@ -31,45 +27,51 @@ keyframe_sink* gate_sink::next() {
   return next_;
 }
 
+bool gate_sink::nothing_came() {
+  const std::lock_guard lock(mutex_);
+  return next_ == nullptr && !one_came_;
+}
+
 void gate_sink::offer(keyframe frame, completion done) {
+  std::optional<verdict> answer;
   {
     const std::lock_guard lock(mutex_);
-    if (next_ == nullptr && !first_) {
-      first_ = frame;
-      changed_.notify_all();
+    if (next_ == nullptr && !one_came_ && !stop_.stop_requested()) {
+      answer = judge_(frame);
+      one_came_ = !answer;
     }
   }
+  if (answer)
+    return done(*answer);
+  changed_.notify_all();
   if (auto* to = next())
     to->offer(std::move(frame), std::move(done));
   else
     done(closing);
 }
 
+// Who takes a keyframe out, or moves one, must not wait for the first: it may stand behind them.
+
 void gate_sink::retract(keyframe_id id, completion done) {
-  if (auto* to = next())
+  if (nothing_came())
+    done({outcome::unknown, {}});
+  else if (auto* to = next())
     to->retract(std::move(id), std::move(done));
   else
     done(closing);
 }
 
 void gate_sink::revise(keyframe_id id, pose world_from_camera, completion done) {
-  if (auto* to = next())
+  if (nothing_came())
+    done({outcome::unknown, {}});
+  else if (auto* to = next())
     to->revise(std::move(id), world_from_camera, std::move(done));
   else
     done(closing);
 }
 
 void gate_sink::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
-  // Bad input must not wait for a good keyframe: it is told at once, and counted once somebody counts.
-  keyframe_sink* to = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    to = next_;
-  }
-  if (to != nullptr)
-    to->set_aside(source, what, reason);
-  else
-    spdlog::warn("{} {} set aside: {}", source, what, reason);
+  numbers_->set_aside.add(source, what, reason); // it must not wait for a good keyframe
 }
 
 void newest_sink::offer(keyframe frame, completion done) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/telemetry.hpp"
 #include "messages/keyframe_sink.hpp"
 
 #include <condition_variable>
@@ -12,15 +13,20 @@
 
 namespace tessera {
 
-/// Holds sources back until the service behind it is there, so that the service can be made to suit their first keyframe.
+/// Holds keyframes back until the service behind it is there, so that the service can be made to suit the first good one.
 ///
 /// Threads: any.
 class gate_sink final : public keyframe_sink {
 public:
-  explicit gate_sink(std::stop_token stop) : stop_(std::move(stop)) {}
+  /// Says what becomes of a keyframe that comes while the gate is shut: nothing if the service is to suit it, else the answer to
+  /// it.
+  using judge_function = std::function<std::optional<verdict>(const keyframe&)>;
 
-  /// Waits for the first keyframe that is offered; none if a stop was asked for before.
-  std::optional<keyframe> first();
+  gate_sink(std::stop_token stop, std::shared_ptr<telemetry> numbers, judge_function judge)
+    : stop_(std::move(stop)), numbers_(std::move(numbers)), judge_(std::move(judge)) {}
+
+  /// Waits for the keyframe that the service is to suit, which waits at the gate. False: a stop was asked for before one came.
+  bool wait_for_one();
   /// From now on everything goes to `next`, which must outlive this.
   void open(keyframe_sink& next);
 
@@ -30,12 +36,17 @@ public:
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
 private:
+  /// Where everything goes: waits for it. Null if a stop is asked for before.
   keyframe_sink* next();
+  /// Whether nothing has come yet that could be taken out or moved.
+  bool nothing_came();
 
   std::stop_token stop_;
+  std::shared_ptr<telemetry> numbers_;
+  judge_function judge_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::optional<keyframe> first_;
+  bool one_came_ = false;
   keyframe_sink* next_ = nullptr;
 };
 

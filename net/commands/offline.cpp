@@ -14,6 +14,7 @@
 #include <iostream>
 #include <map>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -88,8 +89,13 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
   camera_list cameras(*result);
   {
     progress_sink sink(cameras, what, input->total(), setup.progress);
-    input->run(sink, {});
-    result->finish();
+    try {
+      input->run(sink, {});
+      result->finish();
+    } catch (const std::bad_alloc&) { // half a map is no result
+      std::cerr << "tessera: " << what << ": stopped after " << sink.so_far() << ", without a result\n";
+      throw;
+    }
   }
   const auto counts = result->counts();
   if (counts.keyframes == 0)

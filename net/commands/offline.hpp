@@ -2,10 +2,13 @@
 
 #include "gpu/mapping.hpp"
 #include "gpu/offline_map.hpp"
+#include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
+#include "net/commands/progress.hpp"
 #include "net/sources/source.hpp"
 
 #include <iosfwd>
+#include <optional>
 #include <string>
 
 namespace tessera {
@@ -16,24 +19,20 @@ struct offline_setup {
   std::string source;
   source_options input;
   mapping map;
-  /// The voxel size is to be derived from the first keyframe; truncation and ranges follow it.
-  bool auto_voxel = false;
+  /// Given: the voxel size is to be derived from the first good keyframe, and what follows from it.
+  std::optional<auto_voxel> voxel;
   uint32_t threads = 1;
   /// Which devices do the work.
   backend_setup backend;
   /// bench: CSV file for the times of each keyframe; empty: none.
   std::string times_file;
-  /// Show progress on standard error.
-  bool progress = false;
+  /// How progress is shown on standard error.
+  progress_style progress = progress_style::none;
 };
 
-/// Returns the mapping to use: the given one, or one derived from the source's first keyframe. Throws std::runtime_error if there
-/// is no keyframe to derive it from.
+/// Returns the mapping to use: the given one, or one derived from the first keyframe of the source that a map would take. Throws
+/// std::runtime_error if there is none.
 mapping mapping_for(const offline_setup& setup);
-
-/// Makes a mapping whose voxels suit a map of unknown scale, from a keyframe of it. Throws std::runtime_error if the keyframe has
-/// no valid point.
-mapping mapping_from(const keyframe& first, mapping base);
 
 /// Options of an offline map that refuses what a service would refuse.
 offline_options checked_options(uint32_t threads);

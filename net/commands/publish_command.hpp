@@ -1,5 +1,6 @@
 #pragma once
 
+#include "net/commands/progress.hpp"
 #include "net/sources/publish.hpp"
 #include "net/sources/source.hpp"
 
@@ -14,7 +15,7 @@ struct publish_setup {
   publish_options output;
   /// Session of keyframes that name none; may be empty.
   std::string session;
-  bool progress = false;
+  progress_style progress = progress_style::none;
 };
 
 /// Sends a source's keyframes to a service elsewhere until the source ends or a stop is asked for. Answers the exit code: 1 if

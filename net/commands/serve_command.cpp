@@ -110,6 +110,34 @@ void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus
   stop.wait();
 }
 
+/// Ends the wait of whoever offers a keyframe, at the gate or for credit.
+struct let_offers_go {
+  stop_signal& stop;
+  std::unique_ptr<ingest_sink>& sink;
+  ~let_offers_go() {
+    stop.request_stop();
+    if (sink)
+      sink->close();
+  }
+};
+
+/// What becomes of a keyframe as long as no voxel size is chosen: none if it chooses one. The others are counted and listed as
+/// ingest would.
+std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup& setup, telemetry& numbers,
+                                        std::optional<mapping>& chosen) {
+  auto choice = choose_voxel(frame, setup.service.map, *setup.voxel);
+  if (choice.fault) {
+    numbers.count_refused(choice.fault->why);
+    numbers.set_aside.add("ingest", shown(frame.id), choice.fault->text);
+    return verdict{outcome::refused, std::move(choice.fault->text)};
+  }
+  if (!choice.torn.empty())
+    return verdict{outcome::not_now, std::move(choice.torn)};
+  chosen = choice.map;
+  spdlog::info("{}, from keyframe {}", describe(*chosen), shown(frame.id));
+  return std::nullopt;
+}
+
 } // namespace
 
 int serve_command(serve_setup setup, stop_signal& stop) {
@@ -117,37 +145,9 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   drill planned(setup.drill);
   check_store_folder(setup.service.store_folder);
   auto inputs = make_inputs(setup);
+  const auto found = find_gpus();
+  planned.check_gpus(choose_gpus(setup.backend, found).size());
   std::atomic<bool> failed = false;
-  gate_sink gate(stop.token());
-  std::vector<std::unique_ptr<newest_sink>> trimmed;
-  source_threads sources; // after what its threads use
-  struct at_the_end {
-    stop_signal& stop;
-    ~at_the_end() { stop.request_stop(); }
-  };
-  const at_the_end let_go{stop}; // sources that wait at the gate, whatever throws: their threads are joined next
-  const auto start_sources = [&] {
-    for (auto& one : inputs) {
-      keyframe_sink* sink = &gate;
-      if (one.endless)
-        sink = trimmed.emplace_back(std::make_unique<newest_sink>(gate, endless_keeps)).get();
-      sources.start(std::move(one.from), *sink, [&] {
-        failed = true;
-        stop.request_stop();
-      });
-    }
-  };
-
-  if (setup.auto_voxel) {
-    spdlog::info("waiting for the first keyframe, to derive the voxel size from it");
-    start_sources();
-    const auto first = gate.first();
-    if (!first)
-      return failed ? 1 : 0;
-    setup.service.map = mapping_from(*first, setup.service.map);
-    spdlog::info("voxel-size {} m, truncation {} m, ranges {} to {} m, from keyframe {}", setup.service.map.voxel_m,
-                 setup.service.map.truncation_m, setup.service.map.min_range_m, setup.service.map.max_range_m, first->id.value);
-  }
 
   caf::actor_system_config actor_config;
   register_messages(actor_config);
@@ -158,35 +158,58 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   actor_config.set("scheduler.policy", caf::atom("sharing"));
   caf::actor_system system(actor_config);
 
-  const auto& map = setup.service.map;
-  setup.service.encode
-    = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
-        return encode_patch(mesh, quantum, keyframe_ns, received_ns);
-      };
   setup.service.log = write_log;
-  // After the actors' system, and so closed before it goes: their threads send messages.
-  const auto gpus = open_gpus(setup.backend, map);
-  planned.check_gpus(gpus.size());
-  setup.service.gpus = {gpus.begin(), gpus.end()};
   setup.service.on_lost = [&](const std::string&) { // the log has the reason
     spdlog::error("the service ends, so that whoever runs it can start it again");
     failed = true;
     stop.request_stop();
   };
-  service running;
-  try {
-    running = start_service(system, setup.service);
-  } catch (const std::invalid_argument&) {
-    throw; // before there are actors
-  } catch (const std::exception& e) {
-    give_up(e); // some actors may be there, and the system would wait for them
-  }
-  setup.service.gpus.clear();
-  // Under the policy `newest` sources must be able to offer more than is taken, or there would never be an older one to drop.
-  const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * setup.service.credit : setup.service.credit;
-  const auto sink = make_ingest_sink(system, running, offered);
+  // After the actors' system, and so closed before it goes: their threads send messages.
+  std::vector<std::shared_ptr<cuda::keyframe_device>> gpus;
+  auto running = announce_service(setup.service);
+  std::unique_ptr<ingest_sink> sink;
+  std::optional<mapping> chosen;
+  gate_sink gate(stop.token(), running.context.numbers, [&, numbers = running.context.numbers](const keyframe& frame) {
+    return choose_or_refuse(frame, setup, *numbers, chosen);
+  });
+  std::vector<std::unique_ptr<newest_sink>> trimmed;
+  source_threads sources;                             // after what its threads use
+  const let_offers_go before_the_sources{stop, sink}; // whose threads are joined next, whatever throws
+  const auto start_sources = [&] {
+    for (auto& one : inputs) {
+      keyframe_sink* to = &gate;
+      if (one.endless)
+        to = trimmed.emplace_back(std::make_unique<newest_sink>(gate, endless_keeps)).get();
+      sources.start(std::move(one.from), *to, [&] {
+        failed = true;
+        stop.request_stop();
+      });
+    }
+  };
+  const auto start_map = [&](const mapping& map) {
+    setup.service.map = map;
+    setup.service.encode
+      = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
+          return encode_patch(mesh, quantum, keyframe_ns, received_ns);
+        };
+    gpus = open_gpus(setup.backend, map, found);
+    planned.check_gpus(gpus.size());
+    setup.service.gpus = {gpus.begin(), gpus.end()};
+    try {
+      running = start_service(system, setup.service, running);
+    } catch (const std::invalid_argument&) {
+      throw; // before there are actors
+    } catch (const std::exception& e) {
+      give_up(e); // some actors may be there, and the system would wait for them
+    }
+    setup.service.gpus.clear();
+    // Under the policy `newest` sources must be able to offer more than is taken, or there would never be an older one to drop.
+    const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * setup.service.credit : setup.service.credit;
+    sink = make_ingest_sink(system, running, offered);
+  };
 
-  setup.server.map = map;
+  setup.server.map_comes_later = setup.voxel.has_value();
+  setup.server.map = setup.service.map;
   setup.server.trouble = [&sources] { return sources.trouble(); };
   setup.server.parse_keyframe
     = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
@@ -197,30 +220,42 @@ int serve_command(serve_setup setup, stop_signal& stop) {
       };
   const auto bind = setup.server.bind;
   try {
-    server web(system, running, *sink, std::move(setup.server));
+    if (!setup.voxel) {
+      start_map(setup.service.map);
+      gate.open(*sink);
+    }
+    server web(system, running, gate, std::move(setup.server));
+    const let_offers_go before_the_server{stop, sink}; // which waits for them
     std::cout << "listening on " << address(bind, web.port()) << "/\n"
               << "metrics on " << address(bind, web.metrics_port()) << "/metrics" << std::endl;
     if (inputs.empty())
       spdlog::info("no source is named: keyframes are taken over HTTP, by POST {}/v1/keyframes; `tessera serve synthetic:room` "
                    "shows a room that is being scanned",
                    address(bind, web.port()));
-    gate.open(*sink);
-    if (!setup.auto_voxel)
-      start_sources();
+    if (setup.voxel)
+      spdlog::info("waiting for the first keyframe, to choose the voxel size");
+    start_sources();
+    if (setup.voxel && gate.wait_for_one()) {
+      start_map(*chosen);
+      web.open(setup.service.map, running.session);
+      gate.open(*sink); // last: who sent the keyframe may ask for the map as soon as it is answered
+    }
     drill_until_stopped(running, std::move(planned), gpu_breaker{{gpus.begin(), gpus.end()}}, stop);
 
     spdlog::info("ending");
     // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.
     sources.request_stop();
-    sink->close();
+    if (sink)
+      sink->close();
     sources.join();
-    if (!sink->drain(std::chrono::seconds{5}))
+    if (sink && !sink->drain(std::chrono::seconds{5}))
       spdlog::warn("some keyframes were still under way after 5 s");
     web.stop();
   } catch (...) {
     stop.request_stop(); // sources that wait at the gate
     sources.request_stop();
-    sink->close();
+    if (sink)
+      sink->close();
     sources.join();
     stop_service(system, running);
     throw;

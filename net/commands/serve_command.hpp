@@ -1,10 +1,12 @@
 #pragma once
 
 #include "actors/service.hpp"
+#include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/sinks/server.hpp"
 #include "net/sources/source.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +22,8 @@ struct serve_setup {
   source_options input;
   service_config service;
   server_config server;
-  /// The voxel size is to be derived from the first keyframe.
-  bool auto_voxel = false;
+  /// Given: the voxel size is to be derived from the first good keyframe, and what follows from it.
+  std::optional<auto_voxel> voxel;
   /// Threads that actors run on.
   uint32_t threads = 1;
   /// Which devices do the work.

@@ -1,6 +1,7 @@
 #include "net/sinks/routes.hpp"
 
 #include "net/sinks/assets.hpp"
+#include "net/sinks/before_map.hpp"
 #include "net/sinks/http_rules.hpp"
 #include "net/sinks/json_status.hpp"
 #include "net/sinks/json_text.hpp"
@@ -328,6 +329,9 @@ std::optional<http_reply> refuse_early(const server_core& core, entrance by, con
 
 void answer(const std::shared_ptr<server_core>& core, const request_head& head, std::vector<std::byte> body,
             const return_address<strand>& back, reply_function reply) {
+  if (!core->map_known)
+    if (auto early = answer_before_map(*core, head.target))
+      return reply(std::move(*early));
   const auto& service = core->running;
   switch (head.target.what) {
   case resource::asset:

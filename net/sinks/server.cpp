@@ -45,6 +45,7 @@ server::server(caf::actor_system& system, const service& running, keyframe_sink&
   config.threads = std::max(1u, config.threads);
   raise_file_limit();
   auto core = std::make_shared<server_core>(system, running, sink, std::move(config));
+  core->map_known = !core->config.map_comes_later;
   parts_->main = std::make_shared<listener>(core, entrance::main, core->config.bind, core->config.port, "port");
   parts_->metrics
     = std::make_shared<listener>(core, entrance::metrics, core->config.bind, core->config.metrics_port, "metrics-port");
@@ -66,6 +67,13 @@ server::server(caf::actor_system& system, const service& running, keyframe_sink&
 
 server::~server() {
   stop();
+}
+
+void server::open(const mapping& map, const session_config& session) {
+  auto& core = *parts_->core;
+  core.config.map = map;
+  core.running.session = session;
+  core.map_known = true;
 }
 
 void server::stop() {

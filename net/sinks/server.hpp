@@ -45,6 +45,8 @@ struct server_config {
   uint64_t body_limit = uint64_t{64} << 20;
   /// The map that the service makes.
   mapping map;
+  /// The map is not known yet: open() tells it. Until then there is an empty one, without viewers; keyframes are taken.
+  bool map_comes_later = false;
   /// Makes a keyframe of a body of `POST /v1/keyframes`; throws an exception whose text is the reason why
   /// not. Called by one thread at a time.
   std::function<keyframe(std::string id, uint64_t timestamp_ns, std::vector<std::byte> body)> parse_keyframe;
@@ -66,6 +68,9 @@ public:
   ~server();
   server(const server&) = delete;
   server& operator=(const server&) = delete;
+
+  /// Tells the map that was to come later, once, when the service of that map is in the seats that this server knows.
+  void open(const mapping& map, const session_config& session);
 
   /// Takes leave of all clients (viewers get code 1001), and ends all threads. Safe to call twice.
   void stop();

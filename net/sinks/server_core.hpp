@@ -57,7 +57,7 @@ struct server_core {
   caf::actor_system& system;
   service running;
   keyframe_sink& sink;
-  const server_config config;
+  server_config config; ///< its map: once map_known says so
   const access_rules rules;
   /// Of the metrics port, which asks for no token: who may reach it may read it.
   const access_rules metrics_rules;
@@ -67,6 +67,8 @@ struct server_core {
   connection_list connections;
   body_budget bodies{std::max(4 * config.body_limit, least_body_budget)};
   std::atomic<bool> stopping{false};
+  /// Set after the map and the sessions' settings, which do not change any more.
+  std::atomic<bool> map_known{false};
   /// Offers block until there is credit: one thread that may. What waits for it is bounded.
   asio::thread_pool offers{1};
   std::atomic<int> waiting_offers{0};

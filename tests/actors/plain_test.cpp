@@ -10,6 +10,7 @@
 #include "actors/service.hpp"
 #include "actors/time_histogram.hpp"
 #include "actors/token_bucket.hpp"
+#include "actors/voxel_size.hpp"
 
 #include <catch2/catch.hpp>
 

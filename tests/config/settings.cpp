@@ -66,7 +66,8 @@ TEST_CASE("every default is a value that its own row allows") {
   CHECK(s.metrics_port == 8006);
   CHECK(s.bind == "127.0.0.1");
   CHECK(s.unlink);
-  CHECK(s.ranges_are_default);
+  CHECK(s.min_range_is_default);
+  CHECK(s.max_range_is_default);
 }
 
 TEST_CASE("names stand once, in the table and in the environment") {
@@ -201,6 +202,11 @@ TEST_CASE("values must fit each other") {
   CHECK(failure(with({{"min-range", {"200", "--min-range"}}})).find("min-range: 200 m is not below max-range") == 0);
   CHECK(failure(with({{"shm-prefix", {"/a/b", "--shm-prefix"}}})).find("shm-prefix: ") == 0);
   CHECK(failure(with({{"voxel-size", {"auto", ""}}, {"truncation", {"1", ""}}})).find("truncation: ") == 0);
+  CHECK(failure(with({{"voxel-size", {"auto", ""}}, {"max-range", {"0.01", ""}}})) == "nothing was thrown");
+  CHECK(failure(with({{"voxel-size", {"auto", ""}}, {"max-range", {"1", ""}}, {"min-range", {"1", ""}}})).find("min-range: 1 m")
+        == 0);
+  const auto ranges = resolve(with({{"voxel-size", {"auto", ""}}, {"max-range", {"3", ""}}})).values;
+  CHECK((ranges.min_range_is_default && !ranges.max_range_is_default));
   CHECK(failure(with({{"port", {"8006", ""}}})).find("metrics-port: 8006 is port's too") == 0);
   CHECK(failure(with({{"port", {"0", ""}}, {"metrics-port", {"0", ""}}})) == "nothing was thrown");
   CHECK(failure(with({{"amqp-url", {"http://me:hunter2@h/", ""}}}))

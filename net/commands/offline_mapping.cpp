@@ -1,0 +1,64 @@
+#include "net/commands/auto_voxel.hpp"
+#include "net/commands/offline.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <stdexcept>
+#include <stop_token>
+
+namespace tessera {
+
+namespace {
+
+/// Looks at keyframes until one says how large a voxel is to be, and stops their source there.
+class choosing_sink final : public keyframe_sink {
+public:
+  choosing_sink(const mapping& base, const auto_voxel& how) : base_(base), how_(how) {}
+
+  std::stop_source stop;
+  std::optional<mapping> map;
+  std::string reason; ///< why the last one did not say
+
+  void offer(keyframe frame, completion done) override {
+    if (map)
+      return done(only_looked);
+    auto choice = choose_voxel(frame, base_, how_);
+    map = choice.map;
+    if (map) {
+      spdlog::info("{}, from keyframe {}", describe(*map), shown(frame.id));
+      stop.request_stop();
+      return done(only_looked);
+    }
+    const auto& why = choice.fault ? choice.fault->text : choice.torn;
+    reason = "keyframe " + shown(frame.id) + ": " + why;
+    done(choice.fault ? verdict{outcome::refused, why} : only_looked);
+  }
+  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
+  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
+  void set_aside(const std::string&, const std::string& what, const std::string& why) override { reason = what + ": " + why; }
+
+private:
+  const verdict only_looked{outcome::not_now, "it was only looked at"};
+  const mapping& base_;
+  const auto_voxel& how_;
+};
+
+} // namespace
+
+mapping mapping_for(const offline_setup& setup) {
+  if (!setup.voxel)
+    return setup.map;
+  // In the source's own order, so that the voxel size does not depend on the order of the keyframes.
+  auto input = setup.input;
+  input.shuffle.reset();
+  input.rate = 0;
+  input.seconds = 0;
+  choosing_sink sink(setup.map, *setup.voxel);
+  make_source(setup.source, input)->run(sink, sink.stop.get_token());
+  if (!sink.map)
+    throw std::runtime_error("there is no keyframe to derive the voxel size from"
+                             + (sink.reason.empty() ? "" : "; the last one: " + sink.reason));
+  return *sink.map;
+}
+
+} // namespace tessera
