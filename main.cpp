@@ -20,6 +20,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <csignal>
 #include <iostream>
 #include <optional>
 #include <thread>
@@ -318,6 +319,7 @@ int run(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error to whoever writes it, as a full disk is
   const auto complain = [](const std::exception& e, int code) {
     std::cerr << "tessera: " << e.what() << '\n';
     return code;

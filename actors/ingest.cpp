@@ -57,6 +57,11 @@ public:
         add(retraction{std::move(id)}, promise);
         return promise;
       },
+      [this](retract_atom, keyframe_selection& which) {
+        auto promise = make_response_promise<verdict_promise>();
+        add(std::move(which), promise);
+        return promise;
+      },
       [this](revise_atom, keyframe_id& id, const pose& world_from_camera) -> caf::result<verdict> {
         auto fault = check_id(id);
         if (!fault)
@@ -91,7 +96,7 @@ private:
     keyframe_id id;
     pose world_from_camera;
   };
-  using input = std::variant<keyframe, retraction, revision>;
+  using input = std::variant<keyframe, retraction, keyframe_selection, revision>;
   struct entry {
     input what;
     verdict_promise promise;
@@ -100,7 +105,7 @@ private:
 
   verdict refuse(const keyframe_id& id, const keyframe_fault& fault) {
     numbers().count_refused(fault.why);
-    numbers().set_aside.add("ingest", id.value, fault.text);
+    numbers().set_aside.add("ingest", shown(id), fault.text);
     return {outcome::refused, fault.text};
   }
 
@@ -148,26 +153,27 @@ private:
       const auto number = ++numbers_given_;
       const auto& next = under_way_.emplace(number, std::move(waiting_.front())).first->second;
       waiting_.pop_front();
-      const auto id = std::visit([](const auto& x) { return x.id.value; }, next.what);
       const auto begin = cycle_clock::ticks();
       auto decided = [this, number, begin](const verdict& v) { answered(number, v, begin); };
-      auto failed = [this, number, begin, id](caf::error& err) {
+      auto failed = [this, number, begin](caf::error& err) {
         if (!under_way_.contains(number))
           return; // it was given to a successor
-        const auto text = describe(err);
-        record().set_error(text);
+        record().set_error(describe(err));
         if (is_peer_loss(err)) {
           orphaned_ = true; // until the supervisor tells of a successor, which gets it again
           return;
         }
-        numbers().count_refused(refusal::internal);
-        numbers().set_aside.add("ingest", id, text);
-        answered(number, {outcome::refused, text}, begin);
+        auto by = hindered_by(err);
+        if (by.why == hindrance::slow)
+          by.text = "the map did not answer within " + std::to_string(config_.request_timeout.count() / 1000) + " s";
+        answered(number, numbers().count_not_now(std::move(by)), begin);
       };
       if (auto* frame = std::get_if<keyframe>(&next.what))
         request(partitioner_, config_.request_timeout, integrate_atom::value, *frame).then(decided, failed);
       else if (auto* gone = std::get_if<retraction>(&next.what))
         request(partitioner_, config_.request_timeout, retract_atom::value, gone->id).then(decided, failed);
+      else if (auto* many = std::get_if<keyframe_selection>(&next.what))
+        request(partitioner_, config_.request_timeout, retract_atom::value, *many).then(decided, failed);
       else if (auto* moved = std::get_if<revision>(&next.what))
         request(partitioner_, config_.request_timeout, revise_atom::value, moved->id, moved->world_from_camera)
           .then(decided, failed);

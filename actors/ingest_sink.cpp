@@ -12,13 +12,14 @@ namespace tessera {
 
 namespace {
 
-const char* const closing_text = "the service is shutting down";
+const hindered closing{hindrance::closing, "the service is shutting down"};
 
 /// What the sink, its relay and everything under way share.
 struct sink_state {
   std::mutex mutex;
   std::condition_variable changed;
   uint32_t credit = 0, under_way = 0;
+  std::shared_ptr<telemetry> numbers;
   bool closed = false;
 
   void close() {
@@ -39,13 +40,16 @@ struct sink_revision {
 /// Something that was offered. However it is lost, its completion is called, once.
 class sink_item {
 public:
-  using content = std::variant<keyframe, sink_retraction, sink_revision>;
+  using content = std::variant<keyframe, sink_retraction, keyframe_selection, sink_revision>;
 
   sink_item(std::shared_ptr<sink_state> state, content offered, keyframe_sink::completion done)
     : what{std::move(offered)}, state_{std::move(state)}, done_{std::move(done)} {}
   sink_item(const sink_item&) = delete;
   sink_item& operator=(const sink_item&) = delete;
-  ~sink_item() { complete({outcome::refused, closing_text}); }
+  ~sink_item() {
+    if (!completed_)
+      complete(state_->numbers->count_not_now(closing));
+  }
 
   void complete(const verdict& v) {
     if (std::exchange(completed_, true))
@@ -134,7 +138,7 @@ private:
     auto decided = [this, number](const verdict& v) { answered(number, v); };
     auto failed = [this, number](caf::error& err) {
       if (!is_peer_loss(err)) // else a successor gets it, or the end of the sink completes it
-        answered(number, {outcome::refused, describe(err)});
+        answered(number, numbers().count_not_now(hindered_by(err)));
     };
     // Ingest's own limits bound the wait; this one only ends it if ingest is gone in a way that CAF does not tell.
     const auto longest = std::chrono::minutes{10};
@@ -142,6 +146,8 @@ private:
       request(ingest_, longest, ingest_atom::value, *frame).then(decided, failed);
     else if (auto* gone = std::get_if<sink_retraction>(&what))
       request(ingest_, longest, retract_atom::value, gone->id).then(decided, failed);
+    else if (auto* many = std::get_if<keyframe_selection>(&what))
+      request(ingest_, longest, retract_atom::value, *many).then(decided, failed);
     else if (auto* moved = std::get_if<sink_revision>(&what))
       request(ingest_, longest, revise_atom::value, moved->id, moved->world_from_camera).then(decided, failed);
   }
@@ -168,6 +174,7 @@ class actor_sink final : public ingest_sink {
 public:
   actor_sink(caf::actor_system& system, const service& running, uint32_t credit) : ingest_{running.ingest} {
     state_->credit = std::max(1u, credit);
+    state_->numbers = running.context.numbers;
     relay_ = system.spawn<sink_relay>(running.context, running.ingest.get(), state_);
     if (auto supervisor = running.supervisor.get())
       caf::anon_send(caf::actor_cast<supervisor_setup>(supervisor), caf::monitor_atom::value, std::string{relay_role},
@@ -183,6 +190,7 @@ public:
 
   void offer(keyframe frame, completion done) override { add(std::move(frame), std::move(done)); }
   void retract(keyframe_id id, completion done) override { add(sink_retraction{std::move(id)}, std::move(done)); }
+  void retract_all(keyframe_selection which, completion done) override { add(std::move(which), std::move(done)); }
   void revise(keyframe_id id, pose world_from_camera, completion done) override {
     add(sink_revision{std::move(id), world_from_camera}, std::move(done));
   }
@@ -210,7 +218,7 @@ private:
     }
     if (closed) {
       if (done)
-        done({outcome::refused, closing_text});
+        done(state_->numbers->count_not_now(closing));
       return;
     }
     caf::anon_send(relay_, caf::put_atom::value, std::make_shared<sink_item>(state_, std::move(what), std::move(done)));

@@ -21,7 +21,7 @@ struct keyframe_fault {
   std::string text; ///< the field, the value and the bound
 };
 
-/// Checks an id: 1 to 256 bytes, printable (UTF-8 is).
+/// Checks an id and its session: fault_of_id() of messages/names.hpp.
 std::optional<keyframe_fault> check_id(const keyframe_id& id);
 
 /// Checks a pose: finite; rigid and with 0 0 0 1 as its last row, within pose_tolerance.

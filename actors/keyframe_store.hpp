@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace tessera {
@@ -16,6 +17,10 @@ struct stored_keyframe {
   uint64_t timestamp_ns = 0, received_ns = 0;
   pose world_from_camera;
   ray_batch rays;
+  /// The pose it came with, which no revision changes: what comes again under its id is the same keyframe if it has the same rays
+  /// and this pose.
+  pose came_with;
+  std::string source, group;
 };
 
 /// What a store holds and where.
@@ -27,8 +32,8 @@ struct store_usage {
 
 /// Keeps the live keyframes. Today's keeps them for the life of the process; a durable journal is another implementation.
 ///
-/// Errors: std::system_error when the disk fails; what was stored before is still there, and what was being stored is not.
-/// Threads: one at a time.
+/// Errors: std::system_error when the disk fails, std::bad_alloc; what was stored before is still there, and what was being
+/// stored is not. Threads: one at a time.
 class keyframe_store {
 public:
   virtual ~keyframe_store() = default;

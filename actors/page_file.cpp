@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <stdexcept>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -68,7 +69,7 @@ std::vector<uint32_t> page_file::write(std::span<const std::byte> bytes) {
       throw std::system_error(EFBIG, std::generic_category(), "the keyframe store's file is full");
     pages.push_back(end++);
   }
-  for_runs(pages, bytes.size(), [&](uint32_t first, size_t offset, size_t length) {
+  const auto write_run = [&](uint32_t first, size_t offset, size_t length) {
     auto place = static_cast<off_t>(uint64_t{first} * page_bytes);
     while (length > 0) {
       auto n = ::pwrite(fd_, bytes.data() + offset, length, place);
@@ -80,7 +81,13 @@ std::vector<uint32_t> page_file::write(std::span<const std::byte> bytes) {
       length -= static_cast<size_t>(n);
       place += n;
     }
-  });
+  };
+  try {
+    for_runs(pages, bytes.size(), write_run);
+  } catch (...) {
+    release(pages); // a full disk takes a part: others may need it
+    throw;
+  }
   for (size_t i = 0; i < from_free; ++i)
     free_.erase(pages[i]);
   end_ = end;
@@ -114,11 +121,21 @@ void page_file::free(std::span<const uint32_t> pages) {
     free_.erase(std::prev(free_.end()));
     --end;
   }
-  if (end != end_) {
-    end_ = end;
-    // A file that stays longer than it must only wastes space; the pages are free either way.
-    (void)!::ftruncate(fd_, static_cast<off_t>(bytes()));
-  }
+  end_ = end;
+  release(pages);
+}
+
+void page_file::release(std::span<const uint32_t> pages) {
+  // A file that holds more than it must only wastes space; the pages are free either way.
+  const auto end = static_cast<off_t>(uint64_t{end_} * page_bytes);
+  struct stat now {};
+  if (::fstat(fd_, &now) == 0 && now.st_size > end)
+    (void)!::ftruncate(fd_, end);
+  for_runs(pages, pages.size() * page_bytes, [&](uint32_t first, size_t, size_t length) {
+    const auto from = static_cast<off_t>(uint64_t{first} * page_bytes);
+    if (from < end && ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, static_cast<off_t>(length)) != 0)
+      makes_holes_ = false;
+  });
 }
 
 } // namespace tessera

@@ -10,7 +10,8 @@
 namespace tessera {
 
 /// A temporary file of equal pages that has no name: it is gone when it is closed, even after a crash. Freed pages are used
-/// again, lowest first, and the file shrinks when its end is free, so it stays as small as the pages in use allow.
+/// again, lowest first; meanwhile their space is the file system's: at the end the file shrinks, and in the middle it has holes,
+/// where the file system can have them. So it never holds more than the pages in use need.
 ///
 /// Errors: std::system_error. Threads: one at a time.
 class page_file {
@@ -23,7 +24,7 @@ public:
   page_file(const page_file&) = delete;
   page_file& operator=(const page_file&) = delete;
 
-  /// Writes the bytes to free pages and returns these, in order. When it throws, no page was taken.
+  /// Writes the bytes to free pages and returns these, in order. When it throws, no page was taken, and no space.
   std::vector<uint32_t> write(std::span<const std::byte> bytes);
 
   /// Reads the first bytes.size() bytes of what was written to these pages.
@@ -32,11 +33,15 @@ public:
   /// Gives pages back.
   void free(std::span<const uint32_t> pages);
 
-  /// Size of the file.
-  [[nodiscard]] uint64_t bytes() const { return uint64_t{end_} * page_bytes; }
+  /// Space that the file holds: that of the pages in use, and of all up to its end on a file system without holes.
+  [[nodiscard]] uint64_t bytes() const { return (end_ - (makes_holes_ ? free_.size() : 0)) * page_bytes; }
 
 private:
+  /// Gives the space of these pages back. The pages at the file's end are cut off, those before it become holes.
+  void release(std::span<const uint32_t> pages);
+
   int fd_ = -1;
+  bool makes_holes_ = true;
   uint32_t end_ = 0; ///< pages in the file
   std::set<uint32_t> free_;
 };

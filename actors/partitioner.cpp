@@ -8,7 +8,8 @@ namespace detail {
 
 partitioner::partitioner(caf::actor_config& cfg, actor_context context, supervisor_actor supervisor,
                          broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config)
-  : instrumented(cfg, std::move(context), {"partitioner"}), supervisor_{std::move(supervisor)},
+  // What a handler that threw left half done would stay so: a successor makes it whole.
+  : instrumented(cfg, std::move(context), {"partitioner", {}, {}, on_throw::die}), supervisor_{std::move(supervisor)},
     broadcaster_{std::move(broadcaster)}, store_{std::move(store)}, config_{std::move(config)} {}
 
 void partitioner::on_exit() {
@@ -19,8 +20,13 @@ void partitioner::on_exit() {
     for (auto& c : waiting) {
       c->next = nullptr; // it holds the change that holds it
       // A promise holds this actor, and answers that will not come hold the change.
-      std::exchange(c->promise, {}).deliver(gone);
+      if (!c->part_of)
+        std::exchange(c->promise, {}).deliver(gone);
     }
+  for (auto& all : clearings_)
+    std::exchange(all->promise, {}).deliver(gone);
+  clearings_.clear();
+  to_clear_.clear();
   makers_.clear();
   changes_.clear();
   sent_.clear();
@@ -51,6 +57,7 @@ partitioner::behavior_type partitioner::make_behavior() {
       return add(c);
     },
     [this](retract_atom, const keyframe_id& id) { return add(make_change(kind::retract, id)); },
+    [this](retract_atom, keyframe_selection& which) { return clear(std::move(which)); },
     [this](revise_atom, const keyframe_id& id, const pose& world_from_camera) {
       auto c = make_change(kind::revise, id);
       c->target = world_from_camera;
@@ -91,10 +98,13 @@ void partitioner::replace_maker(const caf::actor_addr& dead) {
     }
 }
 
-void partitioner::store_failed(const std::exception& e) {
-  numbers().store_errors.fetch_add(1, std::memory_order_relaxed);
-  record().set_error(e.what());
-  shared().write(severity::error, "partitioner: " + std::string{e.what()});
+hindered partitioner::store_failed(const std::exception_ptr& thrown) {
+  auto by = hindered_by(thrown);
+  if (by.why == hindrance::store)
+    numbers().store_errors.fetch_add(1, std::memory_order_relaxed);
+  record().set_error(by.text);
+  shared().write(severity::error, "partitioner: " + by.text);
+  return by;
 }
 
 void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, const pose& world_from_camera, bool gone) {

@@ -1,6 +1,6 @@
 #pragma once
-// The partitioner itself. Each of its subjects has a file of its own: changes of keyframes, jobs for meshers,
-// refills, sums over regions.
+// The partitioner itself. Each of its subjects has a file of its own: changes of keyframes, many that go together, jobs for
+// meshers, refills, sums over regions.
 
 #include "actors/instrumented.hpp"
 #include "actors/partitioner.hpp"
@@ -29,6 +29,9 @@ enum class loss {
 };
 
 loss loss_of(const caf::error& err);
+
+/// Pause before something is gone on with for which there was no memory.
+inline constexpr std::chrono::milliseconds memory_pause{200};
 
 class partitioner final : public instrumented<partitioner_self> {
 public:
@@ -60,33 +63,51 @@ private:
 
   struct live_keyframe {
     uint64_t timestamp_ns = 0, received_ns = 0, rays = 0;
+    pose came_with;
+    std::string source, group;
     std::vector<placement> placements; ///< one; while it is revised, two
   };
 
   // -- changes under way (partitioner_changes.cpp) --------------------------------
   enum class kind { integrate, retract, revise };
 
+  /// Keyframes that go together, each by a change of its own.
+  struct clearing {
+    keyframe_selection which;
+    uint64_t number; ///< order of arrival, among changes
+    caf::typed_response_promise<verdict> promise;
+    size_t left = 1;    ///< changes that are not done, and the collecting of them
+    uint64_t gone = 0;  ///< keyframes that were taken out
+    uint64_t stay = 0;  ///< that could not be
+    std::string reason; ///< why the last of them could not
+  };
+  using clearing_ptr = std::shared_ptr<clearing>;
+
   /// A keyframe that comes, goes or moves. Those of one id are done one after another.
   struct change {
     kind what;
     keyframe_id id;
-    uint64_t number; ///< order of arrival
-    caf::typed_response_promise<verdict> promise;
+    uint64_t number;                              ///< order of arrival
+    caf::typed_response_promise<verdict> promise; ///< unless it is part of a clearing
+    clearing_ptr part_of;
     keyframe frame;  ///< of a keyframe that comes; its body only until the rays are made
     pose target;     ///< of a keyframe that moves
     partition parts; ///< what it adds to the map; kept until it is known that all regions took it
     uint64_t points = 0;
-    uint32_t makers_lost = 0;                                ///< ray makers that died over it
-    size_t waits_for = 0;                                    ///< parts sent and not answered
-    std::vector<std::pair<region_key, std::string>> refused; ///< parts for which there was no room
-    std::function<void()> next;                              ///< what to do when all parts have been answered
+    uint32_t makers_lost = 0;        ///< ray makers that died over it
+    size_t waits_for = 0;            ///< parts sent and not answered
+    std::vector<hindered> not_taken; ///< parts that a region could not take
+    std::function<void()> next;      ///< what to do when all parts have been answered
   };
   using change_ptr = std::shared_ptr<change>;
 
   change_ptr make_change(kind what, keyframe_id id);
   caf::typed_response_promise<verdict> add(const change_ptr& c);
   void start(const change_ptr& c);
+  /// It is bad.
   void refuse(const change_ptr& c, refusal why, const std::string& reason);
+  /// It stays with its sender.
+  void not_now(const change_ptr& c, hindered by);
   void finish(const change_ptr& c, verdict v);
 
   // -- a partitioner's successor (partitioner_recovery.cpp) -----------------------
@@ -99,7 +120,8 @@ private:
   /// until the regions have all again.
   void recover();
   void recover_step();
-  void recover(const keyframe_id& id);
+  /// Answers whether that is done: there may be no memory for it at the moment.
+  bool recover(const keyframe_id& id);
   void end_recovery();
   [[nodiscard]] bool recovering() const { return !unrecovered_.empty(); }
   [[nodiscard]] caf::error being_made_again() const;
@@ -108,10 +130,12 @@ private:
   void start_integrate(const change_ptr& c);
   void integrate(const change_ptr& c, made_rays& made);
   static std::string nothing_left(const made_rays& made);
+  /// Its id is live: is it the same keyframe again?
+  void compare(const change_ptr& c, const live_keyframe& live, const made_rays& made);
 
   /// Some region had no room: takes the keyframe out of the others, so that it is in none.
   void undo_integrate(const change_ptr& c);
-  static std::string no_room(const change_ptr& c);
+  static hindered no_room(const change_ptr& c);
 
   // -- a keyframe goes ------------------------------------------------------------
   void start_retract(const change_ptr& c);
@@ -121,14 +145,25 @@ private:
   /// Integrates under the new pose first: if there is no room for that, the keyframe stays where it was.
   void start_revise(const change_ptr& c);
   void end_revise(const change_ptr& c);
-  void undo_revise(const change_ptr& c, refusal why, const std::string& reason);
+  void undo_revise(const change_ptr& c, const hindered& by);
+
+  // -- many keyframes that go together (partitioner_clearing.cpp) -----------------
+  caf::typed_response_promise<verdict> clear(keyframe_selection which);
+  /// Queues a change for each keyframe that is live, or under way since before; returns those whose turn it is.
+  std::vector<change_ptr> queue(const clearing_ptr& all);
+  /// Starts its next changes, so many that a few are under way at once.
+  void clear_on();
+  void finish_part(const clearing_ptr& all, const verdict& v);
+  /// One of its changes, or the collecting of them, is done.
+  void settle(const clearing_ptr& all);
 
   // -- sending parts --------------------------------------------------------------
   placement make_placement(const keyframe_id& id, const pose& world_from_camera, const partition& parts);
 
-  /// Splits a stored keyframe's rays by region; nothing if they cannot be read.
-  std::optional<partition> split(const keyframe_id& id, const pose& world_from_camera);
-  void store_failed(const std::exception& e);
+  /// Splits a stored keyframe's rays by region; nothing if they cannot be read or there is no memory, and then says which.
+  std::optional<partition> split(const keyframe_id& id, const pose& world_from_camera, hindered& by);
+  /// Counts and logs what the store threw, and says what it means.
+  hindered store_failed(const std::exception_ptr& thrown);
 
   /// Sends each region of the placement its part. The caller calls settle() when it is done itself.
   void send_parts(const change_ptr& c, const partition& parts, int32_t sign, const placement& place, uint64_t keyframe_ns,
@@ -169,7 +204,7 @@ private:
 
   /// A region had no room for what a change adds: the change will be undone, and this region has nothing to
   /// undo.
-  void not_taken(const sent_job& job, const std::string& reason);
+  void not_taken(const sent_job& job, const caf::error& err);
 
   /// A job is done, or will be by its mesher's successor.
   void answered(uint64_t token);
@@ -232,7 +267,11 @@ private:
   std::unordered_map<keyframe_id, live_keyframe> live_;
   std::unordered_map<uint64_t, keyframe_id> id_of_; ///< by placement
   std::unordered_map<keyframe_id, std::deque<change_ptr>> changes_;
-  std::set<uint64_t> open_; ///< numbers of the changes under way
+  std::set<uint64_t> open_;             ///< numbers of the changes under way
+  std::vector<clearing_ptr> clearings_; ///< not answered
+  std::deque<change_ptr> to_clear_;     ///< their changes whose turn it is
+  size_t clearing_now_ = 0;             ///< their changes that were started
+  bool clearing_on_ = false;
 
   std::unordered_map<region_key, region_entry> regions_;
   std::unordered_map<uint64_t, sent_job> sent_; ///< by token

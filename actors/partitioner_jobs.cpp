@@ -4,13 +4,6 @@
 
 namespace tessera::detail {
 
-namespace {
-
-/// Pause before a refill is gone on with after there was no memory for it.
-constexpr std::chrono::milliseconds memory_pause{200};
-
-} // namespace
-
 loss loss_of(const caf::error& err) {
   if (err == ec::out_of_memory)
     return loss::refused;
@@ -50,20 +43,19 @@ void partitioner::placed(const region_key& region, const mesher_actor& mesher) {
 void partitioner::not_placed(const region_key& region, const caf::error& err) {
   auto& entry = regions_[region];
   entry.asked = false;
-  const auto text = describe(err);
-  record().set_error(text);
+  record().set_error(describe(err));
   for (auto& [token, job] : std::exchange(entry.held_back, {})) {
     if (auto i = sent_.find(token); i != sent_.end())
-      not_taken(i->second, text);
+      not_taken(i->second, err);
     answered(token);
   }
 }
 
-void partitioner::not_taken(const sent_job& job, const std::string& reason) {
+void partitioner::not_taken(const sent_job& job, const caf::error& err) {
   const auto& c = job.why.for_change;
   if (!c || !job.adds)
     return;
-  c->refused.emplace_back(job.region, reason);
+  c->not_taken.push_back(hindered_by(err));
   std::erase(live_.at(c->id).placements.back().regions, job.region);
 }
 
@@ -88,7 +80,7 @@ void partitioner::lost(uint64_t token, const region_key& region, const caf::erro
   switch (loss_of(err)) {
   case loss::refused:
     if (i->second.why.for_change) {
-      not_taken(i->second, describe(err));
+      not_taken(i->second, err);
     } else if (id_of_.contains(i->second.why.refills)) {
       book_.add(region, i->second.why.refills);
       refill_later(memory_pause);

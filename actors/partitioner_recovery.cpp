@@ -14,7 +14,8 @@ void partitioner::recover() {
 
 void partitioner::recover_step() {
   for (uint32_t i = 0; i < config_.recover_at_once && recovering(); ++i) {
-    recover(unrecovered_.back());
+    if (!recover(unrecovered_.back()))
+      return refill_later(memory_pause);
     unrecovered_.pop_back();
   }
   count_store();
@@ -24,25 +25,35 @@ void partitioner::recover_step() {
     end_recovery();
 }
 
-void partitioner::recover(const keyframe_id& id) {
+bool partitioner::recover(const keyframe_id& id) {
+  stored_keyframe stored;
+  partition parts;
   try {
-    const auto stored = store_->get(id).value();
+    stored = store_->get(id).value();
     uint64_t beyond = 0;
-    const auto parts = config_.rays.split(config_.map, *stored.rays.rays, stored.world_from_camera, beyond);
-    const auto place = make_placement(id, stored.world_from_camera, parts);
-    for (const auto& region : place.regions)
-      book_.add(region, place.serial); // a mesher that came before gets this too
-    live_[id] = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), {place}};
-  } catch (const std::exception& e) {
-    store_failed(e);
-    shared().write(severity::error, "keyframe " + id.value + " is lost: its rays could not be read");
+    parts = config_.rays.split(config_.map, *stored.rays.rays, stored.world_from_camera, beyond);
+  } catch (...) {
+    if (store_failed(std::current_exception()).why == hindrance::memory)
+      return false;
+    shared().write(severity::error, "keyframe " + shown(id) + " is lost: its rays could not be read");
     store_->erase(id);
+    return true;
   }
+  const auto place = make_placement(id, stored.world_from_camera, parts);
+  for (const auto& region : place.regions)
+    book_.add(region, place.serial); // a mesher that came before gets this too
+  live_[id]
+    = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source, stored.group, {place}};
+  return true;
 }
 
 void partitioner::end_recovery() {
   if (std::exchange(cameras_due_, false))
     tell_all_cameras();
+  for (const auto& all : std::vector<clearing_ptr>{clearings_}) {
+    queue(all);
+    settle(all);
+  }
   std::map<uint64_t, change_ptr> first; // of each id, in the order in which they came
   for (const auto& [id, waiting] : changes_)
     first.emplace(waiting.front()->number, waiting.front());

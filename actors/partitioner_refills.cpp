@@ -42,7 +42,14 @@ void partitioner::refill_step() {
   for (const auto& p : live_.at(id).placements)
     if (p.serial == due->placement)
       place = &p;
-  if (auto parts = split(id, place->world_from_camera)) {
+  hindered by;
+  const auto parts = split(id, place->world_from_camera, by);
+  if (!parts && by.why != hindrance::internal) { // a region without this part must not be shown, nor summed up
+    for (const auto& region : due->regions)
+      book_.add(region, due->placement);
+    return refill_later(memory_pause);
+  }
+  if (parts) {
     for (const auto& part : parts->parts) {
       if (std::find(due->regions.begin(), due->regions.end(), part.region) == due->regions.end())
         continue;

@@ -36,7 +36,9 @@ public:
     : instrumented(cfg, std::move(context), {"ray maker"}), map_{map}, functions_{std::move(functions)}, gpus_{std::move(gpus)} {}
 
   void on_exit() override {
-    // Promises hold this actor alive; the partitioner notices its end. Answers that come later find nobody.
+    // Promises hold this actor alive. Answers that come later find nobody.
+    for (auto& [number, one] : asked_)
+      one.promise.deliver(caf::make_error(ec::restarting, std::string{"the ray maker ended"}));
     asked_.clear();
     gpus_ = nullptr;
   }
@@ -139,11 +141,15 @@ private:
     what.promise.deliver(std::move(out));
   }
 
-  /// Tells whoever asked if it cannot be done: this may be another message than the one that asked.
+  /// Tells whoever asked if it cannot be done: this may be another message than the one that asked. ec::out_of_memory: there is
+  /// no memory for the rays.
   template <class F>
   void attempt(request& what, F work) {
     try {
       work();
+    } catch (const std::bad_alloc&) {
+      record().set_error("no memory for a keyframe's rays");
+      what.promise.deliver(caf::make_error(ec::out_of_memory));
     } catch (...) {
       what.promise.deliver(caf::make_error(ec::internal, note(std::current_exception())));
     }

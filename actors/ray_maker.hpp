@@ -23,7 +23,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::made_rays)
 namespace tessera {
 
 /// Makes a keyframe's rays and sorts them by region, so that the partitioner does not have to. The rays are made on the GPU whose
-/// turn it is, without waiting for it; on the CPU if there is none, or if it refuses or fails.
+/// turn it is, without waiting for it; on the CPU if there is none, or if it refuses or fails. ec::out_of_memory: the process has
+/// no memory for them.
 using ray_maker_actor = caf::typed_actor<caf::replies_to<integrate_atom, keyframe>::with<made_rays>>;
 
 /// `gpus` may be null: none. See service_config::gpus for who owns them.

@@ -48,7 +48,11 @@ caf::strong_actor_ptr strong(const Handle& handle) {
 /// How each actor is started, the first time and again.
 core_recipes recipes_for(caf::actor_system& system, const actor_context& context, const service_config& config,
                          const std::string& epoch) {
-  auto store = std::make_shared<spilling_store>(config.store_bytes, config.store_folder);
+  std::shared_ptr<keyframe_store> store;
+  if (config.make_store)
+    store = config.make_store();
+  else
+    store = std::make_shared<spilling_store>(config.store_bytes, config.store_folder);
   partitioner_config parts;
   parts.map = config.map;
   parts.rays = config.rays;
@@ -125,6 +129,7 @@ service announce_service(const service_config& config) {
   service out;
   out.context.log = config.log;
   out.context.numbers->set_aside.warn_to(config.log);
+  out.context.numbers->shortage.tell_to(config.log);
   out.epoch = config.epoch.empty() ? random_epoch() : config.epoch;
   return out;
 }

@@ -5,6 +5,7 @@
 #include "actors/encoder_pool.hpp"
 #include "actors/input_policy.hpp"
 #include "actors/keyframe_check.hpp"
+#include "actors/keyframe_store.hpp"
 #include "actors/placement.hpp"
 #include "actors/ray_functions.hpp"
 #include "actors/seat.hpp"
@@ -26,7 +27,7 @@ struct service_config {
   /// GPUs that hold the fields and make the rays, each its share by its pool. None, or when all have failed: the CPU. They answer
   /// in threads of their own: whoever starts the service holds on to them until it has ended, and lets go of them then.
   std::vector<std::shared_ptr<cuda::async_fields>> gpus;
-  /// Cap of the memory of the CPU's fields, bytes; 0: none. A keyframe that does not fit is refused whole.
+  /// Cap of the memory of the CPU's fields, bytes; 0: none. A keyframe that does not fit is not taken, as a whole: not now.
   uint64_t device_bytes = 0;
   /// Rays kept in memory, bytes; beyond it the oldest go to a file in `store_folder` (empty: the system's folder for temporary
   /// files).
@@ -45,9 +46,10 @@ struct service_config {
   encoder_function encode;
   /// Names this run; empty: a random name.
   std::string epoch;
-  /// How the CPU's field is made, and how the CPU makes rays. Tests put others here.
+  /// How the CPU's field is made, how the CPU makes rays, and where keyframes are kept. Tests put others here.
   std::function<std::unique_ptr<backend>(const mapping&, uint64_t cap_bytes)> make_device;
   ray_functions rays;
+  std::function<std::shared_ptr<keyframe_store>()> make_store;
   log_function log;
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;
   /// must not block.
@@ -98,14 +100,15 @@ bool stop_service(caf::actor_system& system, service& running, std::chrono::mill
 /// Where sources put their keyframes: hands them to ingest, blocks while `credit` of them are unanswered. Threads: any.
 class ingest_sink : public keyframe_sink {
 public:
-  /// From now on every offer is refused at once, and those that wait for credit return. What is under way is still answered.
+  /// From now on every offer is answered `not_now` at once, and those that wait for credit return. What is under way is still
+  /// answered.
   virtual void close() = 0;
   /// Waits until all that was offered has been answered, `timeout` at most; answers whether it has.
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
 };
 
 /// Makes a sink in front of the service's ingest. It closes by itself when ingest ends; destroying it closes it and answers what
-/// is still under way with `refused`.
+/// is still under way with `not_now`.
 std::unique_ptr<ingest_sink> make_ingest_sink(caf::actor_system& system, const service& running, uint32_t credit);
 
 } // namespace tessera

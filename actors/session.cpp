@@ -137,6 +137,8 @@ private:
     out.pending = queue_.pending();
     out.set_aside = n.set_aside.total();
     out.time_ns = system_ns();
+    if (auto wanting = n.shortage.current())
+      out.shortage = std::move(wanting->text);
     last_accepted_ = accepted;
     last_stats_ = now();
     return out;

@@ -4,6 +4,7 @@
 #include "messages/actors.hpp"
 
 #include <functional>
+#include <string>
 #include <variant>
 
 namespace tessera {
@@ -17,6 +18,7 @@ struct session_stats {
   uint64_t pending = 0; ///< regions that this viewer still lacks
   uint64_t set_aside = 0;
   uint64_t time_ns = 0; ///< the server's clock, since 1970
+  std::string shortage; ///< what the service is short of, so that keyframes stay with their senders; empty: nothing
 };
 
 /// One frame for a viewer's socket: a patch goes out as its binary frame, the others as JSON text.

@@ -20,18 +20,24 @@ page_file& spilling_store::file() {
 }
 
 bool spilling_store::put(stored_keyframe frame) {
-  if (index_.contains(frame.id))
+  const auto [i, fresh] = index_.try_emplace(frame.id, order_.end());
+  if (!fresh)
     return false;
-  if (!frame.rays.rays)
-    frame.rays = ray_batch{};
   const auto id = frame.id;
-  const auto count = frame.rays.rays->size();
-  order_.push_back({std::move(frame), count, {}});
+  try {
+    if (!frame.rays.rays)
+      frame.rays = ray_batch{};
+    const auto count = frame.rays.rays->size();
+    order_.push_back({std::move(frame), count, {}});
+  } catch (...) {
+    index_.erase(i);
+    throw;
+  }
   auto place = std::prev(order_.end());
-  index_.emplace(id, place);
+  i->second = place;
   if (oldest_in_memory_ == order_.end())
     oldest_in_memory_ = place;
-  rays_ += count;
+  rays_ += place->rays;
   memory_bytes_ += place->bytes();
   try {
     spill();

@@ -16,12 +16,6 @@ const char* to_string(refusal why) {
     return "confidence";
   case refusal::empty:
     return "empty";
-  case refusal::torn:
-    return "torn";
-  case refusal::memory:
-    return "memory";
-  case refusal::closing:
-    return "closing";
   case refusal::internal:
     return "internal";
   }

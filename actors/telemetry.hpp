@@ -2,18 +2,30 @@
 
 #include "actors/aside_log.hpp"
 #include "actors/device_board.hpp"
+#include "actors/hindrance.hpp"
+#include "actors/shortage_board.hpp"
 #include "actors/time_histogram.hpp"
+#include "messages/keyframe.hpp"
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace tessera {
 
-/// Why a keyframe was refused.
-enum class refusal : uint8_t { id, pose, points, colours, confidence, empty, torn, memory, closing, internal };
-inline constexpr size_t refusals = 10;
+/// Why a keyframe was refused, and would be again.
+enum class refusal : uint8_t {
+  id,
+  pose,
+  points,
+  colours,
+  confidence,
+  empty,
+  internal, ///< it killed whoever made its rays, again and again
+};
+inline constexpr size_t refusals = 7;
 
 /// The reason's name, as a metric's label.
 const char* to_string(refusal why);
@@ -26,12 +38,16 @@ public:
 
   // -- keyframes --------------------------------------------------------------
   counter accepted{0}, duplicate{0}, refused{0}, dropped{0}, retracted{0}, revised{0}, unknown{0};
+  counter conflicts{0}; ///< keyframes whose id was live with other content
   std::array<counter, refusals> refused_by{};
+  /// What was left with its sender, to be tried again: a keyframe that is tried thrice counts thrice.
+  std::array<counter, hindrances> not_now_by{};
+  shortage_board shortage;
   counter points{0};         ///< of accepted keyframes, before any is left out
   counter rays{0};           ///< made of them
   counter identity_poses{0}; ///< accepted keyframes whose pose is the identity: suspicious if all are
   gauge live_keyframes{0}, live_rays{0};
-  /// Inputs that could not be made a keyframe, and keyframes that were refused.
+  /// Inputs that could not be made a keyframe, keyframes that were refused, and conflicts.
   aside_log set_aside;
 
   // -- flow -------------------------------------------------------------------
@@ -71,6 +87,14 @@ public:
   void count_refused(refusal why) {
     refused.fetch_add(1, std::memory_order_relaxed);
     refused_by[static_cast<size_t>(why)].fetch_add(1, std::memory_order_relaxed);
+  }
+
+  /// Counts what is left with its sender, notes what is short, and answers it.
+  verdict count_not_now(hindered by) {
+    not_now_by[static_cast<size_t>(by.why)].fetch_add(1, std::memory_order_relaxed);
+    if (is_shortage(by.why))
+      shortage.note(by.text);
+    return {outcome::not_now, std::move(by.text)};
   }
 };
 

@@ -94,7 +94,7 @@ public:
       return take(frame, done);
     pool_->run([this, frame = std::move(frame), done = std::move(done)] {
       if (pool_->failed())
-        return done({outcome::refused, "the map could not take an earlier keyframe"});
+        return done({outcome::not_now, "the map could not take an earlier keyframe"});
       take(frame, done);
     });
   }
@@ -103,7 +103,7 @@ public:
     try {
       done(taken(frame));
     } catch (...) {
-      done({outcome::refused, "the map cannot take it: see the error that ends the work"});
+      done({outcome::not_now, "the map cannot take it: see the error that ends the work"});
       throw;
     }
   }
@@ -114,12 +114,9 @@ public:
     ray_counts seen;
     auto rays = make_rays(map_, *frame.body, frame.world_from_camera, seen);
     if (auto torn = frame.body->torn(); !torn.empty()) {
-      {
-        const std::lock_guard lock(mutex_);
-        live_.erase(frame.id);
-      }
-      refuse(torn);
-      return {outcome::refused, std::move(torn)};
+      const std::lock_guard lock(mutex_);
+      live_.erase(frame.id);
+      return {outcome::not_now, std::move(torn)};
     }
     uint64_t beyond = 0;
     const auto parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
@@ -143,7 +140,7 @@ public:
       answered_.wait(lock, [this] { return under_way_ < most_under_way * options_.devices.size(); });
       if (failure_) {
         lock.unlock();
-        return done({outcome::refused, "the map could not take an earlier keyframe"});
+        return done({outcome::not_now, "the map could not take an earlier keyframe"});
       }
       ++under_way_;
     }
@@ -216,13 +213,11 @@ public:
     try {
       std::rethrow_exception(failure);
     } catch (const cuda::torn_keyframe& torn) {
-      ++counts_.set_aside;
-      counts_.last_reason = torn.what();
-      return {outcome::refused, torn.what()};
+      return {outcome::not_now, torn.what()};
     } catch (...) {
       failure_ = failure;
     }
-    return {outcome::refused, "the map cannot take it: see the error that ends the work"};
+    return {outcome::not_now, "the map cannot take it: see the error that ends the work"};
   }
 
   void wait_for_fused() {

@@ -38,6 +38,8 @@ using ingest_actor = caf::typed_actor<
   caf::replies_to<ingest_atom, keyframe>::with<verdict>,
   /// Takes a keyframe out; answers when no region holds it any more.
   caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
+  /// Takes out all keyframes that match; answers with their number when no region holds any of them.
+  caf::replies_to<retract_atom, keyframe_selection>::with<verdict>,
   /// Moves a keyframe; answers when every region has moved it.
   caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
   /// Counts an input that could not be made a keyframe: source, what, reason.
@@ -45,10 +47,13 @@ using ingest_actor = caf::typed_actor<
 
 /// Makes rays, keeps them in the store, and hands each region those that touch it. It alone decides which keyframes are live.
 using partitioner_actor = caf::typed_actor<
-  /// Adds a checked keyframe to the map, unless its id is live: a keyframe counts once.
+  /// Adds a checked keyframe to the map. If its id is live, with the same content: it counts once; with other content: that is a
+  /// conflict, and nothing changes.
   caf::replies_to<integrate_atom, keyframe>::with<verdict>,
   /// Takes a keyframe out of the map.
   caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
+  /// Takes out all keyframes that match and came before, a few at a time. Answers with their number when all are gone.
+  caf::replies_to<retract_atom, keyframe_selection>::with<verdict>,
   /// Moves a keyframe: integrates it under the new pose, then retracts it under the old one. If there is no room for it, it
   /// stays.
   caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,

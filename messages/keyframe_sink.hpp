@@ -13,10 +13,15 @@ class keyframe_sink {
 public:
   using completion = std::function<void(const verdict&)>;
   virtual ~keyframe_sink() = default;
-  /// Offers a keyframe. Blocks while there is no credit (backpressure); returns at once when the sink is closing, with `refused`.
+  /// Offers a keyframe. Blocks while there is no credit (backpressure); returns at once when the sink is closing, with `not_now`.
   virtual void offer(keyframe frame, completion done) = 0;
   /// Takes a keyframe out of the map, as if it had never been there.
   virtual void retract(keyframe_id id, completion done) = 0;
+  /// Takes out all keyframes that match, and says how many. A sink that does not know what is live refuses.
+  virtual void retract_all(keyframe_selection which, completion done) {
+    (void)which;
+    done({outcome::refused, "this sink cannot take out many keyframes at once"});
+  }
   /// Gives a live keyframe another pose, as if it had come with it.
   virtual void revise(keyframe_id id, pose world_from_camera, completion done) = 0;
   /// Counts an input that could not even be made a keyframe (unreadable message, bad header) and says why.

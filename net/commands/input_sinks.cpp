@@ -61,6 +61,13 @@ void gate_sink::retract(keyframe_id id, completion done) {
     done(closing);
 }
 
+void gate_sink::retract_all(keyframe_selection which, completion done) {
+  if (auto* to = next())
+    to->retract_all(std::move(which), std::move(done));
+  else
+    done(closing);
+}
+
 void gate_sink::revise(keyframe_id id, pose world_from_camera, completion done) {
   if (nothing_came())
     done({outcome::unknown, {}});

@@ -32,6 +32,7 @@ public:
 
   void offer(keyframe frame, completion done) override;
   void retract(keyframe_id id, completion done) override;
+  void retract_all(keyframe_selection which, completion done) override;
   void revise(keyframe_id id, pose world_from_camera, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 

@@ -5,6 +5,7 @@
 #include "net/commands/drill.hpp"
 #include "net/commands/input_sinks.hpp"
 #include "net/commands/offline.hpp"
+#include "net/commands/patient_source.hpp"
 #include "net/commands/rehearsal.hpp"
 #include "net/commands/source_threads.hpp"
 #include "net/commands/stop_signal.hpp"
@@ -66,7 +67,10 @@ std::vector<input> make_inputs(const serve_setup& setup) {
     const auto endless = is_synthetic(uri) && options.limit == 0 && options.every == 1 && !options.shuffle;
     if (endless)
       options.synthetic.loops = 0;
-    inputs.push_back({make_source(uri, options), endless});
+    auto from = make_source(uri, options);
+    if (from->kind() == "rgbd" || is_synthetic(uri))
+      from = make_patient(std::move(from)); // nobody else keeps what is not taken
+    inputs.push_back({std::move(from), endless});
   }
   return inputs;
 }

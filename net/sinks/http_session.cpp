@@ -156,7 +156,7 @@ void http_session::on_header() {
   head_.target = parse_target({request.target().data(), request.target().size()});
   head_.has_body = parser_->chunked() || (parser_->content_length() && *parser_->content_length() > 0);
   head_.content_length = parser_->content_length() ? std::optional<uint64_t>{*parser_->content_length()} : std::nullopt;
-  head_.body_limit = body_limit_of(*core_, head_.target.what);
+  head_.body_limit = body_limit_of(*core_, head_.target.what, request.method());
   body_read_ = !head_.has_body;
   if (auto refusal = refuse_early(*core_, by_, head_))
     return respond(std::move(*refusal));

@@ -1,5 +1,8 @@
 #include "net/sinks/http_target.hpp"
 
+#include "messages/names.hpp"
+
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -39,18 +42,28 @@ std::optional<region_key> region_file(std::string_view name) {
   return region_key{key[0], key[1], key[2]};
 }
 
-std::optional<std::string> token_in(std::string_view query) {
-  constexpr std::string_view name = "token=";
+/// Calls `f(name, value)` for each pair of a query, until it answers false.
+template <class F>
+void for_pairs(std::string_view query, F f) {
   while (!query.empty()) {
-    auto end = query.find('&');
-    auto pair = query.substr(0, end);
-    if (pair.starts_with(name))
-      return percent_decoded(pair.substr(name.size()));
-    if (end == query.npos)
-      break;
-    query.remove_prefix(end + 1);
+    const auto end = query.find('&');
+    const auto pair = query.substr(0, end);
+    const auto equals = pair.find('=');
+    if (!pair.empty() && !f(pair.substr(0, equals), equals == pair.npos ? std::string_view{} : pair.substr(equals + 1)))
+      return;
+    query.remove_prefix(end == query.npos ? query.size() : end + 1);
   }
-  return std::nullopt;
+}
+
+std::optional<std::string> token_in(std::string_view query) {
+  std::optional<std::string> out;
+  for_pairs(query, [&](std::string_view name, std::string_view value) {
+    if (name != "token")
+      return true;
+    out = percent_decoded(value);
+    return false;
+  });
+  return out;
 }
 
 struct fixed_path {
@@ -135,6 +148,34 @@ std::optional<std::string> percent_decoded(std::string_view text) {
   return out;
 }
 
+std::optional<keyframe_selection> read_selection(std::string_view query, std::initializer_list<std::string_view> allowed,
+                                                 std::string& why, std::string& field) {
+  keyframe_selection out;
+  for_pairs(query, [&](std::string_view name, std::string_view value) {
+    if (name == "token")
+      return true;
+    field = name.substr(0, max_group_bytes);
+    if (std::find(allowed.begin(), allowed.end(), name) == allowed.end()) {
+      why = "the query has a word that means nothing here; it can have";
+      for (const auto& one : allowed)
+        why += (one == *allowed.begin() ? " " : ", ") + std::string{one};
+      return false;
+    }
+    auto& place = name == "session" ? out.session : name == "source" ? out.source : out.group;
+    auto text = percent_decoded(value);
+    auto fault = !text               ? std::optional<std::string>{field + " has a broken escape: %XX"}
+                 : place             ? std::optional<std::string>{field + " is given twice"}
+                 : name == "session" ? fault_of_session(*text)
+                                     : fault_of_group(*text);
+    if (fault)
+      why = std::move(*fault);
+    else
+      place = std::move(text);
+    return why.empty();
+  });
+  return why.empty() ? std::optional{std::move(out)} : std::nullopt;
+}
+
 const char* to_string(resource what) {
   switch (what) {
   case resource::asset:
@@ -183,7 +224,8 @@ http_target parse_target(std::string_view target) {
   if (auto hash = target.find('#'); hash != target.npos)
     target = target.substr(0, hash);
   if (auto question = target.find('?'); question != target.npos) {
-    out.token = token_in(target.substr(question + 1));
+    out.query = target.substr(question + 1);
+    out.token = token_in(out.query);
     target = target.substr(0, question);
   }
   if (target.starts_with('/'))

@@ -2,8 +2,10 @@
 // What a request asks for. Pure functions of text from outside.
 
 #include "messages/ids.hpp"
+#include "messages/keyframe.hpp"
 #include "net/sinks/mesh_files.hpp"
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,7 +51,15 @@ struct http_target {
   std::string id;
   /// The query's `token`, decoded, if there is one.
   std::optional<std::string> token;
+  /// The query, as it came, without the `?`.
+  std::string query;
 };
+
+/// Reads which keyframes a query means: its `session`, `source` and `group`, decoded, each at most once. A word that is none of
+/// `allowed` (or `token`) is a fault, as is a broken escape: who misspells a filter must not take out everything. Then it returns
+/// nothing, and `why` says what is wrong with which `field`.
+std::optional<keyframe_selection> read_selection(std::string_view query, std::initializer_list<std::string_view> allowed,
+                                                 std::string& why, std::string& field);
 
 /// Takes a target apart ("/path?query", or an absolute http:// form). Never throws for what it holds.
 http_target parse_target(std::string_view target);

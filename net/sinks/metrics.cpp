@@ -90,9 +90,15 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counted(read(n.duplicate), {{"outcome", "duplicate"}});
   to.counted(read(n.refused), {{"outcome", "refused"}});
   to.counted(read(n.dropped), {{"outcome", "dropped"}});
+  to.counted(read(n.conflicts), {{"outcome", "conflict"}});
   to.counters("tessera_keyframes_refused_total", "Keyframes that were refused, by reason.");
   for (size_t i = 0; i < refusals; ++i)
     to.counted(read(n.refused_by[i]), {{"reason", to_string(static_cast<refusal>(i))}});
+  to.counters("tessera_keyframes_not_now_total",
+              "Keyframes, retractions and poses that stayed with their senders, by what was wanting: each try counts.");
+  for (size_t i = 0; i < hindrances; ++i)
+    to.counted(read(n.not_now_by[i]), {{"reason", to_string(static_cast<hindrance>(i))}});
+  to.counter("tessera_keyframe_conflicts_total", "Keyframes whose id was live with other content.", read(n.conflicts));
   to.counters("tessera_inputs_set_aside_total", "Inputs that were set aside, by source; ingest: keyframes that were refused.");
   auto by_source = n.set_aside.by_source();
   for (const char* source : {"amqp", "http", "ingest", "rgbd", "shm", "synthetic"})

@@ -1,5 +1,6 @@
 #include "net/sinks/routes.hpp"
 
+#include "messages/names.hpp"
 #include "net/sinks/assets.hpp"
 #include "net/sinks/before_map.hpp"
 #include "net/sinks/http_rules.hpp"
@@ -33,7 +34,7 @@ struct allowed {
 allowed methods_of(resource what) {
   switch (what) {
   case resource::keyframes:
-    return {{http::verb::post, http::verb::post}, "POST"};
+    return {{http::verb::post, http::verb::delete_}, "POST, DELETE"};
   case resource::keyframe:
     return {{http::verb::delete_, http::verb::delete_}, "DELETE"};
   case resource::keyframe_pose:
@@ -52,7 +53,7 @@ bool is_type(std::string_view given, std::string_view wanted) {
   return beast::iequals({given.data(), given.size()}, {wanted.data(), wanted.size()});
 }
 
-// Either spelling of the two headers that go with a keyframe.
+// Either spelling of the headers that go with a keyframe.
 std::string_view keyframe_field(const request_head& head, const char* name) {
   auto value = head.field((std::string("X-") + name).c_str());
   return value.empty() ? head.field((std::string("Tessera-") + name).c_str()) : value;
@@ -71,7 +72,7 @@ http_reply verdict_reply(const verdict& v) {
   case outcome::unknown:
     return error_reply(status::not_found, "unknown", "there is no live keyframe of that id", "id");
   case outcome::not_now:
-    return error_reply(status::service_unavailable, "not_now", v.reason).with("Retry-After", "1");
+    return error_reply(status::service_unavailable, "not_now", v.reason);
   case outcome::conflict:
     return error_reply(status::conflict, "conflict", v.reason, "id");
   case outcome::refused:
@@ -85,6 +86,29 @@ http_reply metrics_reply(const server_core& core) {
   out.content_type = "text/plain; version=0.0.4; charset=utf-8";
   out.body = shared_bytes{core.numbers.text()};
   return std::move(out).with("Cache-Control", "no-store");
+}
+
+http_reply not_now(const server_core& core, hindered by) {
+  return verdict_reply(core.running.context.numbers->count_not_now(std::move(by)));
+}
+
+http_reply readiness(const server_core& core) {
+  const auto& numbers = *core.running.context.numbers;
+  std::string why;
+  if (core.stopping)
+    why = "the service is shutting down";
+  else if (numbers.lost_core.load() != 0)
+    why = "an actor is lost and cannot be started again: restart the service";
+  else if (const auto wanting = numbers.shortage.current())
+    why
+      = wanting->text + " (for "
+        + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(shortage_board::clock::now() - wanting->since).count())
+        + " s)";
+  else if (core.config.trouble)
+    why = core.config.trouble();
+  if (why.empty())
+    return text_reply(status::ok, "ready\n");
+  return text_reply(status::service_unavailable, "not ready: " + why + '\n').with("Retry-After", "1");
 }
 
 http_reply asset_reply(const request_head& head) {
@@ -172,12 +196,6 @@ std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& w
   return out;
 }
 
-http_reply failed_reply(const std::exception& why) {
-  if (dynamic_cast<const std::bad_alloc*>(&why))
-    return error_reply(status::service_unavailable, "no_memory", "there is no memory for this now; send it again later");
-  return error_reply(status::internal_server_error, "failed", why.what());
-}
-
 // One of the places in front of the thread that offers; given back when it goes, also if nothing could be posted there.
 class offer_place {
 public:
@@ -214,8 +232,10 @@ void offer(const std::shared_ptr<server_core>& core, const return_address<strand
         respond(error_reply(status::service_unavailable, "closing", "the service is shutting down"));
       else
         act(respond, [respond](const verdict& v) { respond(verdict_reply(v)); });
+    } catch (const std::bad_alloc&) {
+      respond(not_now(*core, {hindrance::memory, "the process has no memory for this request"}));
     } catch (const std::exception& e) {
-      respond(failed_reply(e));
+      respond(not_now(*core, {hindrance::internal, e.what()}));
     }
   });
 }
@@ -238,9 +258,14 @@ void answer_keyframe(const std::shared_ptr<server_core>& core, const request_hea
       return reply(
         error_reply(status::bad_request, "bad_request", "the timestamp is not a whole number of nanoseconds", "X-Timestamp-Ns"));
   }
+  const auto session = percent_decoded(keyframe_field(head, "Session")), group = percent_decoded(keyframe_field(head, "Group"));
+  if (auto fault = session ? fault_of_session(*session) : std::optional<std::string>{"session has a broken escape: %XX"})
+    return reply(error_reply(status::bad_request, "bad_request", *fault, "Tessera-Session"));
+  if (auto fault = group ? fault_of_group(*group) : std::optional<std::string>{"group has a broken escape: %XX"})
+    return reply(error_reply(status::bad_request, "bad_request", *fault, "Tessera-Group"));
   offer(core, back, std::move(reply),
-        [core, id = std::move(*id), timestamp_ns, body = std::move(body)](const auto& respond,
-                                                                          keyframe_sink::completion done) mutable {
+        [core, id = std::move(*id), session = *session, group = *group, timestamp_ns,
+         body = std::move(body)](const auto& respond, keyframe_sink::completion done) mutable {
           keyframe frame;
           try {
             if (!core->config.parse_keyframe)
@@ -249,16 +274,58 @@ void answer_keyframe(const std::shared_ptr<server_core>& core, const request_hea
           } catch (const std::bad_alloc&) {
             throw;
           } catch (const std::exception& e) {
-            core->sink.set_aside("http", id, e.what());
+            core->sink.set_aside("http", shown({id, session}), e.what());
             return respond(error_reply(status::bad_request, "bad_keyframe", e.what()));
           }
+          frame.id.session = std::move(session);
+          frame.source = "http";
+          frame.group = std::move(group);
           core->sink.offer(std::move(frame), std::move(done));
         });
 }
 
+http_reply bad_query(std::string_view why, std::string_view field) {
+  return error_reply(status::bad_request, "bad_request", why, field);
+}
+
+// Takes out all keyframes that the query means.
+void answer_clearing(const std::shared_ptr<server_core>& core, const request_head& head, const return_address<strand>& back,
+                     reply_function reply) {
+  std::string why, field;
+  auto which = read_selection(head.target.query, {"session", "source", "group"}, why, field);
+  if (!which)
+    return reply(bad_query(why, field));
+  offer(core, back, std::move(reply), [core, which = std::move(*which)](const auto& respond, const auto&) mutable {
+    core->sink.retract_all(std::move(which), [respond](const verdict& v) {
+      respond(v.what == outcome::accepted ? json_reply(to_text({{"outcome", to_string(v.what)}, {"keyframes", v.keyframes}}))
+                                          : verdict_reply(v));
+    });
+  });
+}
+
+// Takes out or moves the keyframe that the path names.
+void answer_change(const std::shared_ptr<server_core>& core, const request_head& head, const std::vector<std::byte>& body,
+                   const return_address<strand>& back, reply_function reply) {
+  std::string why, field;
+  auto which = read_selection(head.target.query, {"session"}, why, field);
+  if (!which)
+    return reply(bad_query(why, field));
+  const keyframe_id id{head.target.id, which->session.value_or("")};
+  if (head.target.what == resource::keyframe)
+    return offer(core, back, std::move(reply),
+                 [core, id](const auto&, keyframe_sink::completion done) { core->sink.retract(id, std::move(done)); });
+  const auto wanted = read_pose(body, why);
+  if (!wanted)
+    return reply(error_reply(status::bad_request, "bad_request", why, "pose"));
+  offer(core, back, std::move(reply),
+        [core, id, to = *wanted](const auto&, keyframe_sink::completion done) { core->sink.revise(id, to, std::move(done)); });
+}
+
 } // namespace
 
-uint64_t body_limit_of(const server_core& core, resource what) {
+uint64_t body_limit_of(const server_core& core, resource what, http::verb method) {
+  if (method == http::verb::delete_)
+    return 0;
   switch (what) {
   case resource::keyframes:
     return core.config.body_limit;
@@ -344,14 +411,7 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
   case resource::readiness:
     return ask_and_write<std::vector<actor_status>>(
       core, back, "the inspector", service.inspector.get(), std::move(reply),
-      [core](const std::vector<actor_status>&) {
-        auto ready = !core->stopping && core->running.context.numbers->lost_core.load() == 0;
-        auto trouble = core->config.trouble ? core->config.trouble() : std::string{};
-        if (ready && trouble.empty())
-          return text_reply(status::ok, "ready\n");
-        return text_reply(status::service_unavailable, "not ready" + (trouble.empty() ? "" : ": " + trouble) + '\n');
-      },
-      status_atom::value);
+      [core](const std::vector<actor_status>&) { return readiness(*core); }, status_atom::value);
   case resource::metrics:
     return reply(metrics_reply(*core));
   case resource::map:
@@ -377,21 +437,12 @@ void answer(const std::shared_ptr<server_core>& core, const request_head& head, 
   case resource::mesh:
     return core->meshes.ask_for(core, head.target.format, back, std::move(reply));
   case resource::keyframes:
+    if (head.header.method() == http::verb::delete_)
+      return answer_clearing(core, head, back, std::move(reply));
     return answer_keyframe(core, head, std::move(body), back, std::move(reply));
   case resource::keyframe:
-    return offer(core, back, std::move(reply), [core, id = head.target.id](const auto&, keyframe_sink::completion done) {
-      core->sink.retract({id}, std::move(done));
-    });
-  case resource::keyframe_pose: {
-    std::string why;
-    auto wanted = read_pose(body, why);
-    if (!wanted)
-      return reply(error_reply(status::bad_request, "bad_request", why, "pose"));
-    return offer(core, back, std::move(reply),
-                 [core, id = head.target.id, p = *wanted](const auto&, keyframe_sink::completion done) {
-                   core->sink.revise({id}, p, std::move(done));
-                 });
-  }
+  case resource::keyframe_pose:
+    return answer_change(core, head, body, back, std::move(reply));
   case resource::stream:
   case resource::nothing:
     break;

@@ -28,7 +28,7 @@ private:
 };
 
 /// Bytes that the body of a request for something may have; 0: it takes none.
-uint64_t body_limit_of(const server_core& core, resource what);
+uint64_t body_limit_of(const server_core& core, resource what, http::verb method);
 
 /// Answers what can be answered without the body: what is not there, not allowed or too large. Nothing: read
 /// on.

@@ -175,27 +175,24 @@ std::string write_cameras(const std::vector<camera>& cameras) {
   auto list = json::array();
   for (const auto& c : cameras) {
     if (c.gone) {
-      list.push_back({{"id", c.id.value}, {"gone", true}});
+      list.push_back({{"id", shown(c.id)}, {"gone", true}});
       continue;
     }
     auto pose = json::array();
     for (auto x : c.world_from_camera.m)
       pose.push_back(number(x));
-    list.push_back({{"id", c.id.value}, {"timestamp_ns", wide(c.timestamp_ns)}, {"pose", std::move(pose)}});
+    list.push_back({{"id", shown(c.id)}, {"timestamp_ns", wide(c.timestamp_ns)}, {"pose", std::move(pose)}});
   }
   return to_text({{"type", "cameras"}, {"cameras", std::move(list)}});
 }
 
 std::string write_stats(const session_stats& s) {
-  return to_text({{"type", "stats"},
-                  {"keyframes", s.keyframes},
-                  {"keyframes_per_s", std::round(s.keyframes_per_s * 100) / 100},
-                  {"regions", s.regions},
-                  {"triangles", s.triangles},
-                  {"viewers", s.viewers},
-                  {"pending", s.pending},
-                  {"set_aside", s.set_aside},
-                  {"time_ns", wide(s.time_ns)}});
+  json out{{"type", "stats"},      {"keyframes", s.keyframes}, {"keyframes_per_s", std::round(s.keyframes_per_s * 100) / 100},
+           {"regions", s.regions}, {"triangles", s.triangles}, {"viewers", s.viewers},
+           {"pending", s.pending}, {"set_aside", s.set_aside}, {"time_ns", wide(s.time_ns)}};
+  if (!s.shortage.empty())
+    out["shortage"] = s.shortage;
+  return to_text(out);
 }
 
 std::string write_error(const talk_error& e) {

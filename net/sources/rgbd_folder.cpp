@@ -270,6 +270,7 @@ public:
       if (!ticks.wait(stop))
         break;
       next->frame.received_ns = system_now_ns();
+      next->frame.source = kind();
       sink.offer(std::move(next->frame), [](const verdict&) {}); // The sink counts and tells what it refuses.
       ++offered;
     }

@@ -205,6 +205,7 @@ public:
       if (!ticks.wait(stop))
         return;
       frame->received_ns = system_now_ns();
+      frame->source = kind();
       sink.offer(std::move(*frame), [](const verdict&) {}); // The sink counts and tells what it refuses.
     }
   }

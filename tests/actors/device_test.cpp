@@ -147,7 +147,7 @@ TEST_CASE("GPUs and actors that fail at random while keyframes come and go leave
     int asked = 0, answered = 0, refused = 0;
     const auto told = [&](const verdict& v) {
       ++answered;
-      refused += v.what == outcome::refused;
+      refused += v.what == outcome::refused || v.what == outcome::not_now || v.what == outcome::conflict;
     };
     const auto frames = random_frames(300 + seed, 20);
     std::set<size_t> live;
@@ -243,7 +243,7 @@ TEST_CASE("answers may come when the service is gone") {
   CHECK(released > 0);
 }
 
-TEST_CASE("a keyframe that a GPU has no room for is refused whole, and the service goes on") {
+TEST_CASE("a keyframe that a GPU has no room for is not taken now, as a whole, and the service goes on") {
   const auto gpus = toy_gpus(2);
   auto by = std::make_shared<control>();
   stepped_service s{config_on(gpus, by), by};
@@ -252,12 +252,12 @@ TEST_CASE("a keyframe that a GPU has no room for is refused whole, and the servi
   s.run();
   const auto before = s.status();
   gpus[1]->by->cells_left = 0;
-  auto refused = s.put(frames[1]);
+  auto later = s.put(frames[1]);
   settle(s);
-  REQUIRE(refused->value().what == outcome::refused);
-  CHECK_THAT(refused->value().reason, Catch::Contains("room") && Catch::Contains("memory cap"));
+  REQUIRE(later->value().what == outcome::not_now);
+  CHECK_THAT(later->value().reason, Catch::Contains("room") && Catch::Contains("memory cap"));
   CHECK(s.status().field.hash == before.field.hash);
-  CHECK(s.running.context.numbers->refused_by[static_cast<size_t>(refusal::memory)] == 1);
+  CHECK(s.running.context.numbers->not_now_by[static_cast<size_t>(hindrance::room)] == 1);
   CHECK(s.running.context.numbers->device_failures == 0);
   CHECK(s.running.context.numbers->restarts == 0);
   gpus[1]->by->cells_left = ~0ull;
@@ -301,7 +301,7 @@ TEST_CASE("rays that a GPU refuses to make are made by the CPU, and one that fai
         == 1);
 }
 
-TEST_CASE("points that changed while a GPU read them are refused") {
+TEST_CASE("points that changed while a GPU read them are not taken") {
   struct torn_body final : keyframe_body {
     std::vector<float> point_data = std::vector<float>(30, 1.f);
     std::vector<uint8_t> colour_data = std::vector<uint8_t>(30);
@@ -320,7 +320,7 @@ TEST_CASE("points that changed while a GPU read them are refused") {
   frame.body = std::make_shared<torn_body>();
   auto v = s.put(frame);
   s.run();
-  CHECK(v->value().what == outcome::refused);
+  CHECK(v->value().what == outcome::not_now);
   CHECK_THAT(v->value().reason, Catch::Contains("the segment shrank"));
   CHECK(gpus[0]->keyframes == 0);
   for (const auto& f : random_frames(20, 2)) // the GPU did nothing wrong

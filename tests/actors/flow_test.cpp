@@ -83,7 +83,7 @@ TEST_CASE("ingest refuses bad keyframes with a reason, counts them and goes on")
   CHECK(s->status().field.hash == truth(small_map(), {frames[0]}));
 }
 
-TEST_CASE("points that changed while they were read are refused, and leave no trace") {
+TEST_CASE("points that changed while they were read are not taken, leave no trace, and are not set aside") {
   struct torn_body final : keyframe_body {
     std::vector<float> p = std::vector<float>(30, 1.f);
     std::vector<uint8_t> c = std::vector<uint8_t>(30);
@@ -99,9 +99,14 @@ TEST_CASE("points that changed while they were read are refused, and leave no tr
   frame.body = std::make_shared<torn_body>();
   auto v = s->put(frame);
   s->run();
-  CHECK((*v)->what == outcome::refused);
+  CHECK((*v)->what == outcome::not_now);
   CHECK_THAT((*v)->reason, Catch::Contains("the segment shrank"));
   CHECK(s->status().keyframes == 0);
+  const auto& n = *s->running.context.numbers;
+  CHECK(n.not_now_by[static_cast<size_t>(hindrance::torn)] == 1);
+  CHECK(n.refused == 0);
+  CHECK(n.set_aside.total() == 0);
+  CHECK_FALSE(n.shortage.current()); // nothing is short
 }
 
 TEST_CASE("a keyframe's points are let go as soon as its rays are made") {
@@ -199,6 +204,7 @@ TEST_CASE("closing the sink frees a source that waits, and every completion is c
   threaded_service s{[](service_config& c) { c.credit = 2; }};
   const auto frames = random_frames(4, 6);
   std::array<std::atomic<int>, 6> calls{};
+  std::atomic<int> refused{0};
   {
     auto sink = make_ingest_sink(s.system, s.running, 2);
     s.set_closed(true);
@@ -206,17 +212,22 @@ TEST_CASE("closing the sink frees a source that waits, and every completion is c
     std::thread source{[&] {
       for (size_t i = 0; i < frames.size(); ++i) {
         ++begun;
-        sink->offer(frames[i], [&calls, i](const verdict&) { ++calls[i]; });
+        sink->offer(frames[i], [&, i](const verdict& v) {
+          ++calls[i];
+          refused += v.what == outcome::refused;
+        });
       }
     }};
     while (begun < 3) // the third has no credit
       std::this_thread::yield();
     sink->close();
     source.join();
-    CHECK(calls[5] == 1); // refused at once
+    CHECK(calls[5] == 1); // answered at once
   }
   for (const auto& c : calls)
     CHECK(c == 1);
+  CHECK(refused == 0); // they stay with their senders
+  CHECK(s.running.context.numbers->not_now_by[static_cast<size_t>(hindrance::closing)] > 0);
 }
 
 TEST_CASE("stopping the service answers what is under way and ends every actor") {

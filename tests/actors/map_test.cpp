@@ -244,7 +244,7 @@ TEST_CASE("a device that fails costs a mesher, not the map") {
   CHECK(s->running.context.numbers->restarts > 0);
 }
 
-TEST_CASE("a keyframe for which there is no memory is refused whole, and the map is as before") {
+TEST_CASE("a keyframe for which there is no room is not taken now, as a whole, and the map is as before") {
   auto s = start();
   const auto frames = random_frames(8, 5);
   for (size_t i = 0; i < 3; ++i)
@@ -252,25 +252,28 @@ TEST_CASE("a keyframe for which there is no memory is refused whole, and the map
   s->run();
   const auto before = s->status();
   s->by->cells_left = 20; // fewer than the keyframe's cells: some of its regions take it, some do not
-  auto refused = s->put(frames[3]);
+  auto later = s->put(frames[3]);
   s->run();
-  REQUIRE(refused->has_value());
-  CHECK((*refused)->what == outcome::refused);
-  CHECK((*refused)->reason.find("memory") != std::string::npos);
+  REQUIRE(later->has_value());
+  CHECK((*later)->what == outcome::not_now);
+  CHECK_THAT((*later)->reason, Catch::Contains("the map is full") && Catch::Contains("memory cap"));
   CHECK(s->status().field.hash == before.field.hash);
   CHECK(s->status().keyframes == 3);
   pose far = frames[0].world_from_camera;
   far.m[3] += 1000;
   auto stays = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frames[0].id, far);
   s->run();
-  CHECK((*stays)->what == outcome::refused);
+  CHECK((*stays)->what == outcome::not_now);
   CHECK(s->status().field.hash == before.field.hash);
   s->by->cells_left = ~0ull;
   auto taken = s->put(frames[3]);
   s->run();
   CHECK((*taken)->what == outcome::accepted);
   CHECK(s->status().field.hash == truth(small_map(), {frames.begin(), frames.begin() + 4}));
-  CHECK(s->running.context.numbers->refused_by[static_cast<size_t>(refusal::memory)] == 2);
+  const auto& n = *s->running.context.numbers;
+  CHECK(n.not_now_by[static_cast<size_t>(hindrance::room)] == 2);
+  CHECK(n.refused == 0);
+  CHECK(n.set_aside.total() == 0);
 }
 
 TEST_CASE("the collected meshes are those of all regions, after everything sent before") {

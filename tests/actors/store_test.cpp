@@ -5,9 +5,13 @@
 
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <random>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
@@ -32,6 +36,43 @@ stored_keyframe a_frame(const std::string& id, size_t rays, uint32_t seed) {
 std::string temporary_folder() {
   return std::filesystem::temp_directory_path().string();
 }
+
+/// What the store's file really takes of the disk, in bytes: it has no name, but it is open.
+uint64_t space_held() {
+  uint64_t held = 0;
+  for (const auto& one : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+    std::error_code gone;
+    const auto target = std::filesystem::read_symlink(one.path(), gone).string();
+    struct stat file {};
+    if (!gone && target.ends_with(" (deleted)") && ::stat(one.path().c_str(), &file) == 0 && S_ISREG(file.st_mode))
+      held += static_cast<uint64_t>(file.st_blocks) * 512;
+  }
+  return held;
+}
+
+/// Runs the test in a process of its own, for what cannot be undone; answers its exit status: 0 if all was well.
+int in_a_child(const std::function<int()>& test) {
+  const auto child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int failed = 100;
+    try {
+      failed = test();
+    } catch (...) {
+      failed = 101;
+    }
+    ::_exit(failed);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 102;
+}
+
+bool same(const std::optional<stored_keyframe>& found, const stored_keyframe& wanted) {
+  return found && *found->rays.rays == *wanted.rays.rays;
+}
+
+constexpr int cannot_mount = 77;
 
 } // namespace
 
@@ -117,34 +158,115 @@ TEST_CASE("a folder that cannot be written is an error at the start") {
   CHECK_THROWS_AS(spilling_store(0, "/no/such/folder"), std::system_error);
 }
 
+TEST_CASE("a store keeps what tells keyframes apart, also when their rays are in the file") {
+  spilling_store store{0, ""};
+  auto frame = a_frame("kf", 100, 1);
+  frame.id.session = "monday";
+  frame.came_with.m[3] = 7;
+  frame.source = "shm";
+  frame.group = "upstairs";
+  store.put(frame);
+  CHECK_FALSE(store.get({"kf"})); // of another session
+  store.set_pose(frame.id, {});
+  const auto found = store.get(frame.id);
+  REQUIRE(found);
+  CHECK(found->came_with == frame.came_with);
+  CHECK(found->world_from_camera == pose{});
+  CHECK(found->source == "shm");
+  CHECK(found->group == "upstairs");
+}
+
+TEST_CASE("what is freed in the middle of the file is the file system's again, and the numbers say what is held") {
+  const auto before = space_held();
+  spilling_store store{0, temporary_folder()};
+  constexpr uint32_t count = 16;
+  for (uint32_t i = 0; i < count; ++i)
+    store.put(a_frame("kf" + std::to_string(i), 4 * page_file::page_bytes / sizeof(ray), i));
+  const auto full = store.usage().disk_bytes;
+  CHECK(full == count * 4 * page_file::page_bytes);
+  CHECK(space_held() - before >= full);
+  for (uint32_t i = 0; i + 1 < count; ++i) // all but the last one in the file
+    store.erase({"kf" + std::to_string(i)});
+  CHECK(store.usage().disk_bytes == 4 * page_file::page_bytes);
+  CHECK(space_held() - before <= 8 * page_file::page_bytes); // file systems round
+  CHECK(same(store.get({"kf15"}), a_frame("kf15", 4 * page_file::page_bytes / sizeof(ray), 15)));
+  for (uint32_t i = 0; i < 4; ++i) // holes are filled again
+    store.put(a_frame("new" + std::to_string(i), 100, 50 + i));
+  CHECK(store.usage().disk_bytes == 8 * page_file::page_bytes);
+  for (uint32_t i = 0; i < 4; ++i)
+    CHECK(same(store.get({"new" + std::to_string(i)}), a_frame("new" + std::to_string(i), 100, 50 + i)));
+}
+
 TEST_CASE("a disk that fails is an error, and nothing that was stored is lost") {
   // A file size limit makes writes fail as a full disk would; the limit of the process cannot be raised again without rights, so
   // a child tests it.
-  const auto child = ::fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    int failed = 1;
-    try {
-      spilling_store store{0, ""};
-      store.put(a_frame("small", 100, 1));
-      ::signal(SIGXFSZ, SIG_IGN);
-      const rlimit limit{256 * 1024, 256 * 1024};
-      ::setrlimit(RLIMIT_FSIZE, &limit);
+  CHECK(in_a_child([] {
+          spilling_store store{0, ""};
+          const auto small = a_frame("small", 100, 1);
+          store.put(small);
+          const auto held = space_held();
+          ::signal(SIGXFSZ, SIG_IGN);
+          const rlimit limit{256 * 1024, 256 * 1024};
+          ::setrlimit(RLIMIT_FSIZE, &limit);
+          try {
+            store.put(a_frame("large", 100'000, 2));
+            return 1;
+          } catch (const std::system_error&) {
+          }
+          if (store.contains({"large"}) || !same(store.get({"small"}), small))
+            return 2;
+          if (store.usage().disk_bytes != page_file::page_bytes || space_held() != held)
+            return 3; // what was written of it is still there
+          return store.put(a_frame("next", 100, 3)) ? 0 : 4;
+        })
+        == 0);
+}
+
+TEST_CASE("a store whose disk was full takes keyframes as soon as there is space again") {
+  const auto folder = temporary_folder() + "/tessera-small-disk-" + std::to_string(::getpid());
+  std::filesystem::create_directory(folder);
+  const auto status = in_a_child([&] {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0
+        || ::mount("none", folder.c_str(), "tmpfs", 0, "size=1m") != 0)
+      return cannot_mount;
+    constexpr size_t rays = 12 * page_file::page_bytes / sizeof(ray); // five fit, and a part of the sixth
+    const auto available = [&] { return std::filesystem::space(folder).available; };
+    spilling_store store{0, folder};
+    const auto put = [&](const std::string& id, uint32_t seed) {
       try {
-        store.put(a_frame("large", 100'000, 2));
-      } catch (const std::system_error&) {
-        const auto small = store.get({"small"});
-        failed = store.contains({"large"}) || !small || *small->rays.rays != *a_frame("small", 100, 1).rays.rays;
-        if (failed == 0)
-          failed = store.put(a_frame("next", 100, 3)) ? 0 : 2;
+        return store.put(a_frame(id, rays, seed));
+      } catch (const std::system_error& e) {
+        if (e.code().value() != ENOSPC)
+          throw;
+        return false;
       }
-    } catch (...) {
-      failed = 3;
-    }
-    ::_exit(failed);
-  }
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
+    };
+    for (uint32_t i = 0; i < 5; ++i)
+      if (!put("kf" + std::to_string(i), i))
+        return 1;
+    const auto left = available();
+    for (uint32_t i = 0; i < 3; ++i)
+      if (put("too much", 9))
+        return 2;
+    if (available() != left)
+      return 3; // what failed holds space
+    if (store.usage().disk_bytes != 5 * rays * sizeof(ray))
+      return 4;
+    if (!store.erase({"kf1"}) || available() <= left || !put("next", 6)) // one in the middle makes room for another
+      return 5;
+    if (!store.erase({"kf0"}) || !store.erase({"kf2"}))
+      return 6;
+    std::filesystem::create_directory(folder + "/others");
+    if (available() < left + 2 * rays * sizeof(ray) - 64 * 1024)
+      return 7; // what was freed can be others'
+    for (uint32_t i : {3u, 4u})
+      if (!same(store.get({"kf" + std::to_string(i)}), a_frame("kf" + std::to_string(i), rays, i)))
+        return 8;
+    return same(store.get({"next"}), a_frame("next", rays, 6)) ? 0 : 9;
+  });
+  std::filesystem::remove_all(folder);
+  if (status == cannot_mount)
+    WARN("skipped: a small file system can only be mounted by root");
+  else
+    CHECK(status == 0);
 }

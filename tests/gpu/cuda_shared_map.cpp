@@ -146,7 +146,7 @@ TEST_CASE("a keyframe that the device which makes its rays cannot take is refuse
       fields.push_back(options.devices.back());
     }
     offline_map shared(map, cuda::make_waiting_backend(fields), options), cpu(map, make_cpu_backend(map), {});
-    std::atomic<int> refused = 0;
+    std::atomic<int> torn = 0;
     int number = 0;
     for (auto frame : some_keyframes(random, 4)) {
       frame.id.value = std::to_string(number++);
@@ -154,11 +154,11 @@ TEST_CASE("a keyframe that the device which makes its rays cannot take is refuse
         cpu.offer(frame, [](const verdict&) {});
       else
         frame.body = std::make_shared<torn_body>(frame.body);
-      shared.offer(frame, [&](const verdict& v) { refused += v.what == outcome::refused; });
+      shared.offer(frame, [&](const verdict& v) { torn += v.what == outcome::not_now; });
     }
     shared.finish();
     cpu.finish();
-    CHECK(refused == 1);
+    CHECK(torn == 1);
     CHECK(shared.counts().set_aside == 1);
     CHECK(shared.counts().keyframes == 3);
     CHECK(shared.stats().hash == cpu.stats().hash);

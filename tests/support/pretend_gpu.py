@@ -62,7 +62,7 @@ def run(here, how):
             elif self.path == "/v1/map":
                 self.answer(200, json.dumps(how["map"] if "map" in how else {"keyframes": len(posted), "hash": f"{len(posted):032x}"}))
             elif self.path == "/metrics":
-                counted = f'tessera_keyframes_refused_total{{reason="memory"}} {how.get("refused", refused)}\n'
+                counted = f'tessera_keyframes_not_now_total{{reason="room"}} {how.get("refused", refused)}\n'
                 self.answer(200, how.get("metrics", "") + counted)
             else:
                 self.answer(how.get("health", 200), "{}")
@@ -74,7 +74,7 @@ def run(here, how):
                 posted.add(self.headers["X-Keyframe-Id"])
                 return self.answer(200, json.dumps({"outcome": "accepted"}))
             refused += 1
-            self.answer(422, json.dumps({"error": "memory", "reason": how.get("reason", "there is no room for it")}))
+            self.answer(503, json.dumps({"error": "not_now", "reason": how.get("reason", "there is no room for it")}))
 
         def do_DELETE(self):
             posted.discard(self.path.rpartition("/")[2])

@@ -90,7 +90,7 @@ def _survive(job, gpus, breaks):
         require(service.healthy(), "/healthz says that it is not well")
         counts = service.metrics()
         require(served.total(counts, "tessera_lost_actors_total") == 0, "an actor was lost that cannot be started again")
-        refused = served.total(counts, "tessera_keyframes_refused_total")
+        refused = served.total(counts, "tessera_keyframes_refused_total") + served.total(counts, "tessera_keyframes_not_now_total")
         require(refused == 0, f"{refused:g} keyframes were refused")
         left = served.total(counts, "tessera_device_info")
         out = {"hash": now["hash"], "whole_again_s": round(whole_s, 2), "gpus_left": int(left)}
@@ -230,7 +230,7 @@ def _refuse(job):
         require(accepted, f"none was accepted: {reasons[:1]}")
         require(reasons, "none was refused")
         require(all(FULL.search(reason) for reason in reasons), f"a refusal does not say that memory is wanting: {reasons[0]}")
-        counted = served.total(service.metrics(), "tessera_keyframes_refused_total", reason="memory")
+        counted = served.total(service.metrics(), "tessera_keyframes_not_now_total", reason="room")
         require(counted == len(reasons), f"{len(reasons)} were refused, and /metrics counts {counted:g}")
         require(service.healthy(), "/healthz says that it is not well")
         now = service.wait_for_map(len(accepted), QUIET_S)
@@ -294,12 +294,12 @@ def memory_cap(job):
                     nonlocal peak
                     peak = max(peak, _used_mib(job) - before)
                     counts = service.metrics()
-                    return (served.total(counts, "tessera_live_keyframes") + served.total(counts, "tessera_keyframes_refused_total")
+                    return (served.total(counts, "tessera_live_keyframes") + served.total(counts, "tessera_keyframes_not_now_total")
                             >= truth["keyframes"])
 
                 service.wait(done, "not all keyframes are answered", job.limit_s("drills"))
                 peak = max(peak, _used_mib(job) - before)  # buffers grow and never shrink
-                refused = int(served.total(service.metrics(), "tessera_keyframes_refused_total"))
+                refused = int(served.total(service.metrics(), "tessera_keyframes_not_now_total"))
                 now = service.map()
                 service.end()
             require(refused > 0 or (now and now["hash"] == truth["hash"]), f"nothing was refused, and the map is {now and now['hash']}")

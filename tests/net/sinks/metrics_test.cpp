@@ -17,6 +17,8 @@ struct counted {
     numbers->devices.put({}, "cpu");
     numbers->accepted = 5;
     numbers->count_refused(refusal::pose);
+    numbers->count_not_now({hindrance::room, "the map is full"});
+    numbers->conflicts = 2;
     numbers->live_keyframes = 4;
     numbers->set_aside.add("http", "k1", "bad \"header\"\n");
     numbers->rays_time.record(3'000'000);
@@ -39,6 +41,9 @@ TEST_CASE("Every number has its sample") {
          "tessera_keyframes_total{outcome=\"accepted\"} 5\n",
          "tessera_keyframes_refused_total{reason=\"pose\"} 1\n",
          "tessera_keyframes_refused_total{reason=\"points\"} 0\n",
+         "tessera_keyframes_not_now_total{reason=\"room\"} 1\n",
+         "tessera_keyframes_not_now_total{reason=\"store\"} 0\n",
+         "tessera_keyframe_conflicts_total 2\n",
          "tessera_inputs_set_aside_total{source=\"http\"} 1\n",
          "tessera_inputs_set_aside_total{source=\"amqp\"} 0\n",
          "tessera_live_keyframes 4\n",

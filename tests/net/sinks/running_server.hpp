@@ -37,18 +37,29 @@ public:
       std::unique_lock lock{mutex_};
       released_.wait(lock, [this] { return !held_; });
       offered_.push_back(frame);
-      answer = ids_.insert(frame.id.value).second ? next_ : verdict{outcome::duplicate, {}};
+      if (throw_) {
+        const auto thrown = std::exchange(throw_, nullptr);
+        std::rethrow_exception(thrown);
+      }
+      answer = ids_.insert(frame.id).second ? next_ : verdict{outcome::duplicate, {}};
     }
     done(answer);
   }
   void retract(keyframe_id id, completion done) override {
     std::lock_guard lock{mutex_};
-    done({ids_.erase(id.value) > 0 ? outcome::accepted : outcome::unknown, {}});
+    done({ids_.erase(id) > 0 ? outcome::accepted : outcome::unknown, {}});
+  }
+  void retract_all(keyframe_selection which, completion done) override {
+    std::lock_guard lock{mutex_};
+    cleared_.push_back(std::move(which));
+    auto v = next_;
+    v.keyframes = ids_.size();
+    done(v);
   }
   void revise(keyframe_id id, pose world_from_camera, completion done) override {
     std::lock_guard lock{mutex_};
-    revised_.emplace_back(id.value, world_from_camera);
-    done({ids_.count(id.value) > 0 ? outcome::accepted : outcome::unknown, {}});
+    revised_.emplace_back(shown(id), world_from_camera);
+    done({ids_.count(id) > 0 ? outcome::accepted : outcome::unknown, {}});
   }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     std::lock_guard lock{mutex_};
@@ -57,6 +68,11 @@ public:
   void answer_with(verdict v) {
     std::lock_guard lock{mutex_};
     next_ = std::move(v);
+  }
+  /// The next offer throws.
+  void fail_with(std::exception_ptr thrown) {
+    std::lock_guard lock{mutex_};
+    throw_ = std::move(thrown);
   }
   void hold(bool on) {
     std::lock_guard lock{mutex_};
@@ -71,6 +87,10 @@ public:
     std::lock_guard lock{mutex_};
     return revised_;
   }
+  std::vector<keyframe_selection> cleared() {
+    std::lock_guard lock{mutex_};
+    return cleared_;
+  }
   std::vector<std::string> aside() {
     std::lock_guard lock{mutex_};
     return aside_;
@@ -81,7 +101,9 @@ private:
   std::condition_variable released_;
   bool held_ = false;
   verdict next_;
-  std::set<std::string> ids_;
+  std::exception_ptr throw_;
+  std::set<keyframe_id> ids_;
+  std::vector<keyframe_selection> cleared_;
   std::vector<keyframe> offered_;
   std::vector<std::pair<std::string, pose>> revised_;
   std::vector<std::string> aside_;
@@ -105,6 +127,7 @@ inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::poin
   return {
     [](integrate_atom, const keyframe&) { return verdict{}; },
     [](retract_atom, const keyframe_id&) { return verdict{}; },
+    [](retract_atom, const keyframe_selection&) { return verdict{}; },
     [](revise_atom, const keyframe_id&, const pose&) { return verdict{}; },
     [](refill_atom, const region_key&, const mesher_actor&) {},
     [map](status_atom) { return map->status; },

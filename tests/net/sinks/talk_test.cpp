@@ -128,6 +128,9 @@ TEST_CASE("What viewers are told has the protocol's fields") {
   auto stats = json::parse(write_stats(s));
   CHECK(stats["keyframes"] == 3);
   CHECK(stats["time_ns"] == "18446744073709551615");
+  CHECK_FALSE(stats.contains("shortage"));
+  s.shortage = "the map is full";
+  CHECK(json::parse(write_stats(s))["shortage"] == "the map is full");
   for (const char* field : {"keyframes_per_s", "regions", "triangles", "viewers", "pending", "set_aside"})
     CHECK(stats.contains(field));
 }

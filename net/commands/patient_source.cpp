@@ -1,0 +1,126 @@
+#include "net/commands/patient_source.hpp"
+
+#include "net/sources/backoff.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <utility>
+
+namespace tessera {
+
+namespace {
+
+/// What is offered and not answered for good. Completions hold it: they may come when the source has ended.
+struct unanswered {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::deque<keyframe> again; ///< not taken: to be offered again
+  size_t under_way = 0;
+  bool taken = false; ///< something was, since the last pause
+};
+
+class patient_sink final : public keyframe_sink {
+public:
+  patient_sink(keyframe_sink& next, std::stop_token stop, const patience& pauses)
+    : next_(next), stop_(std::move(stop)), pauses_(pauses.first, pauses.most) {}
+
+  void offer(keyframe frame, completion done) override {
+    offer_again();
+    if (stop_.stop_requested())
+      return done({outcome::not_now, "a stop is asked for"});
+    hand_on(std::move(frame), std::move(done));
+  }
+  void retract(keyframe_id id, completion done) override { next_.retract(std::move(id), std::move(done)); }
+  void revise(keyframe_id id, pose world_from_camera, completion done) override {
+    next_.revise(std::move(id), world_from_camera, std::move(done));
+  }
+  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
+    next_.set_aside(source, what, reason);
+  }
+
+  /// Waits until all is answered, and offers again what was not taken.
+  void finish() {
+    while (!stop_.stop_requested()) {
+      offer_again();
+      std::unique_lock lock(state_->mutex);
+      state_->changed.wait(lock, stop_, [&] { return state_->under_way == 0 || !state_->again.empty(); });
+      if (state_->again.empty())
+        return;
+    }
+  }
+
+private:
+  void hand_on(keyframe frame, completion done) {
+    {
+      const std::lock_guard lock(state_->mutex);
+      ++state_->under_way;
+    }
+    auto kept = frame; // its points are shared
+    next_.offer(std::move(frame), [state = state_, kept = std::move(kept), done = std::move(done)](const verdict& v) {
+      {
+        const std::lock_guard lock(state->mutex);
+        --state->under_way;
+        if (v.what == outcome::not_now)
+          state->again.push_back(kept);
+        else
+          state->taken = true;
+      }
+      state->changed.notify_all();
+      done(v);
+    });
+  }
+
+  /// Offers what was not taken until nothing is left of it. Each round waits first.
+  void offer_again() {
+    for (;;) {
+      std::deque<keyframe> now;
+      {
+        std::unique_lock lock(state_->mutex);
+        if (state_->again.empty() || stop_.stop_requested())
+          return;
+        if (std::exchange(state_->taken, false))
+          pauses_.reset();
+        state_->changed.wait_for(lock, stop_, pauses_.next(), [] { return false; });
+        if (stop_.stop_requested())
+          return;
+        now = std::exchange(state_->again, {});
+      }
+      for (auto& frame : now)
+        hand_on(std::move(frame), [](const verdict&) {});
+      std::unique_lock lock(state_->mutex);
+      state_->changed.wait(lock, stop_, [&] { return state_->under_way == 0; });
+    }
+  }
+
+  keyframe_sink& next_;
+  std::stop_token stop_;
+  backoff pauses_;
+  std::shared_ptr<unanswered> state_ = std::make_shared<unanswered>();
+};
+
+class patient_source final : public source {
+public:
+  patient_source(std::unique_ptr<source> inner, patience pauses) : inner_(std::move(inner)), pauses_(pauses) {}
+  [[nodiscard]] std::string kind() const override { return inner_->kind(); }
+  [[nodiscard]] std::string where() const override { return inner_->where(); }
+  [[nodiscard]] std::optional<uint64_t> total() const override { return inner_->total(); }
+  [[nodiscard]] std::string trouble() const override { return inner_->trouble(); }
+  void run(keyframe_sink& sink, std::stop_token stop) override {
+    patient_sink patient(sink, stop, pauses_);
+    inner_->run(patient, stop);
+    patient.finish();
+  }
+
+private:
+  std::unique_ptr<source> inner_;
+  patience pauses_;
+};
+
+} // namespace
+
+std::unique_ptr<source> make_patient(std::unique_ptr<source> inner, patience pauses) {
+  return std::make_unique<patient_source>(std::move(inner), pauses);
+}
+
+} // namespace tessera

@@ -1,0 +1,261 @@
+// Bad, or not now: what is wrong with a keyframe is its producer's trouble, what is wrong with us is ours.
+
+#include "faulty_store.hpp"
+#include "toy_gpu.hpp"
+#include "toy_service.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace tessera;
+using namespace tessera::toy;
+
+namespace {
+
+using fault = faulty_store::fault;
+
+struct faulty_service {
+  explicit faulty_service(const std::function<void(service_config&)>& change = {}) {
+    auto config = config_for(by);
+    config.make_store = [this] { return store; };
+    if (change)
+      change(config);
+    s = std::make_unique<stepped_service>(config, by);
+  }
+  verdict put(const keyframe& frame) { return answer(s->put(frame)); }
+  verdict retract(const keyframe& frame) {
+    return answer(s->ask<verdict>(s->running.ingest.get(), retract_atom::value, frame.id));
+  }
+  verdict revise(const keyframe& frame, float x) {
+    auto to = frame.world_from_camera;
+    to.m[3] = x;
+    return answer(s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frame.id, to));
+  }
+  [[nodiscard]] uint64_t not_now(hindrance why) const { return numbers().not_now_by[static_cast<size_t>(why)]; }
+  [[nodiscard]] const telemetry& numbers() const { return *s->running.context.numbers; }
+
+  std::shared_ptr<control> by = std::make_shared<control>();
+  std::shared_ptr<faulty_store> store = std::make_shared<faulty_store>();
+  std::unique_ptr<stepped_service> s;
+
+private:
+  verdict answer(const std::shared_ptr<std::optional<verdict>>& v) {
+    s->run();
+    REQUIRE(v->has_value());
+    return **v;
+  }
+};
+
+} // namespace
+
+TEST_CASE("a store that cannot be written leaves keyframes with their senders, says so, and takes them afterwards") {
+  for (const auto& [how, why, says] : {std::tuple{fault::disk_full, hindrance::store, "No space left"},
+                                       std::tuple{fault::no_memory, hindrance::memory, "memory"}}) {
+    faulty_service f;
+    const auto frames = random_frames(20, 3);
+    CHECK(f.put(frames[0]).what == outcome::accepted);
+    f.store->putting = how;
+    for (int i = 0; i < 3; ++i) {
+      const auto v = f.put(frames[1]);
+      CHECK(v.what == outcome::not_now);
+      CHECK_THAT(v.reason, Catch::Contains("could not be stored") && Catch::Contains(says));
+    }
+    CHECK(f.not_now(why) == 3);
+    CHECK(f.numbers().refused == 0);
+    CHECK(f.numbers().set_aside.total() == 0);
+    REQUIRE(f.numbers().shortage.current());
+    CHECK_THAT(f.numbers().shortage.current()->text, Catch::Contains(says));
+    CHECK(f.s->status().field.hash == truth(small_map(), {frames[0]}));
+    f.store->putting = fault::none;
+    CHECK(f.put(frames[0]).what == outcome::duplicate);
+    CHECK(f.numbers().shortage.current()); // a repetition needs no room: it says nothing
+    CHECK(f.put(frames[1]).what == outcome::accepted);
+    CHECK_FALSE(f.numbers().shortage.current());
+    CHECK(f.s->status().field.hash == truth(small_map(), {frames[0], frames[1]}));
+  }
+}
+
+TEST_CASE("a store that cannot be read leaves retractions and new poses with their senders, and the map as it was") {
+  for (const auto how : {fault::unreadable, fault::no_memory}) {
+    faulty_service f;
+    const auto frames = random_frames(21, 3);
+    for (const auto& frame : frames)
+      f.put(frame);
+    const auto before = f.s->status();
+    f.store->reading = how;
+    CHECK(f.retract(frames[1]).what == outcome::not_now);
+    CHECK(f.revise(frames[2], 7).what == outcome::not_now);
+    CHECK(f.put(frames[0]).what == outcome::not_now); // nobody can tell whether it is the same
+    CHECK(f.not_now(how == fault::unreadable ? hindrance::store : hindrance::memory) == 3);
+    CHECK(f.s->status().field.hash == before.field.hash);
+    CHECK(f.numbers().refused == 0);
+    f.store->reading = fault::none;
+    CHECK(f.retract(frames[1]).what == outcome::accepted);
+    CHECK(f.put(frames[0]).what == outcome::duplicate);
+    CHECK(f.s->status().field.hash == truth(small_map(), {frames[0], frames[2]}));
+  }
+}
+
+TEST_CASE("a revision whose old place cannot be read is undone whole") {
+  faulty_service f;
+  const auto frames = random_frames(22, 2);
+  for (const auto& frame : frames)
+    f.put(frame);
+  const auto before = f.s->status();
+  // The first read is for the new place, the second for the old one.
+  auto v = f.s->ask<verdict>(f.s->running.ingest.get(), revise_atom::value, frames[0].id, pose{});
+  const auto reads = f.store->reads;
+  std::mt19937 random{1};
+  while (f.store->reads == reads)
+    f.s->run_some(random, 1);
+  f.store->reading = fault::no_memory;
+  f.s->run();
+  CHECK(v->value().what == outcome::not_now);
+  f.store->reading = fault::none;
+  CHECK(f.s->status().field.hash == before.field.hash);
+}
+
+TEST_CASE("a ray maker without memory, or that fails in another way, is no reason to refuse") {
+  std::exception_ptr thrown;
+  const bool in_split = GENERATE(false, true);
+  faulty_service f{[&](service_config& c) {
+    c.rays.make = [&, in_split](const mapping& map, const keyframe_body& body, const pose& at, ray_counts& counts) {
+      if (thrown && !in_split)
+        std::rethrow_exception(thrown);
+      return make(map, body, at, counts);
+    };
+    c.rays.split = [&, in_split](const mapping& map, std::span<const ray> rays, const pose& at, uint64_t& beyond) {
+      if (thrown && in_split)
+        std::rethrow_exception(thrown);
+      return split(map, rays, at, beyond);
+    };
+  }};
+  const auto frames = random_frames(23, 1);
+  thrown = std::make_exception_ptr(std::bad_alloc{});
+  CHECK(f.put(frames[0]).what == outcome::not_now);
+  CHECK(f.not_now(hindrance::memory) == 1);
+  CHECK(f.numbers().shortage.current());
+  thrown = std::make_exception_ptr(std::runtime_error("a fault of ours"));
+  const auto v = f.put(frames[0]);
+  CHECK(v.what == outcome::not_now);
+  CHECK_THAT(v.reason, Catch::Contains("a fault of ours"));
+  CHECK(f.not_now(hindrance::internal) == 1);
+  CHECK(f.numbers().refused == 0);
+  CHECK(f.numbers().set_aside.total() == 0);
+  thrown = nullptr;
+  CHECK(f.put(frames[0]).what == outcome::accepted);
+  CHECK(f.s->status().field.hash == truth(small_map(), frames));
+}
+
+TEST_CASE("a keyframe over which three ray makers died is refused") {
+  faulty_service f{[](service_config& c) { c.threads = 1; }};
+  const auto frames = random_frames(24, 2);
+  auto v = f.s->put(frames[0]);
+  int killed = 0;
+  const auto is_asked = [&] {
+    const auto all = f.s->running.context.registry->statuses();
+    return std::any_of(all.begin(), all.end(), [](const actor_status& a) { return a.role == "ray maker" && a.mailbox > 0; });
+  };
+  while (f.s->scheduler().has_job()) {
+    auto* next = dynamic_cast<caf::scheduled_actor*>(f.s->scheduler().jobs.front());
+    if (!*v && next && std::string{next->name()} == "ray maker" && is_asked()) {
+      ++killed;
+      caf::anon_send_exit(caf::actor_cast<caf::actor>(next), caf::exit_reason::kill);
+    }
+    f.s->scheduler().run_once();
+  }
+  CHECK(killed == 3);
+  REQUIRE(v->has_value());
+  CHECK((*v)->what == outcome::refused);
+  CHECK(f.numbers().refused_by[static_cast<size_t>(refusal::internal)] == 1);
+  CHECK(f.numbers().set_aside.total() == 1);
+  CHECK(f.put(frames[1]).what == outcome::accepted);
+}
+
+TEST_CASE("whoever does not answer in time is slow, which is no fault of the keyframe") {
+  const auto gpus = toy_gpus(1);
+  auto by = std::make_shared<control>();
+  stepped_service s{config_on(gpus, by), by};
+  const auto frames = random_frames(25, 2);
+  s.put(frames[0]);
+  s.run();
+  gpus[0]->holds = true; // as if the process had been stopped
+  auto v = s.put(frames[1]);
+  s.run();
+  CHECK_FALSE(*v);
+  s.tick(std::chrono::seconds{121});
+  REQUIRE(v->has_value());
+  CHECK((*v)->what == outcome::not_now);
+  const auto& n = *s.running.context.numbers;
+  CHECK(n.not_now_by[static_cast<size_t>(hindrance::slow)] > 0);
+  CHECK(n.refused == 0);
+  CHECK(n.set_aside.total() == 0);
+  gpus[0]->holds = false;
+  gpus[0]->release();
+  s.run();
+  auto again = s.put(frames[1]);
+  s.run();
+  REQUIRE(again->has_value());
+  CHECK(((*again)->what == outcome::accepted || (*again)->what == outcome::duplicate));
+  CHECK(s.status().field.hash == truth(small_map(), frames));
+}
+
+TEST_CASE("a region that is refilled waits for what cannot be read now, and lacks nothing afterwards") {
+  for (const auto how : {fault::unreadable, fault::no_memory}) {
+    faulty_service f;
+    const auto frames = random_frames(26, 6);
+    for (const auto& frame : frames)
+      f.put(frame);
+    const auto regions = f.s->ask<std::vector<region_status>>(f.s->running.partitioner.get(), list_atom::value);
+    f.s->run();
+    f.store->reading = how;
+    for (const auto& r : regions->value())
+      f.s->ask<bool>(f.s->running.supervisor.get(), kill_atom::value, r.region);
+    f.s->run();
+    for (int i = 0; i < 8; ++i)
+      f.s->tick(std::chrono::milliseconds{250});
+    f.store->reading = fault::none;
+    CHECK(f.s->status().field.hash == truth(small_map(), frames));
+  }
+}
+
+TEST_CASE("a partitioner's successor that has no memory for a while loses no keyframe") {
+  faulty_service f;
+  const auto frames = random_frames(27, 9);
+  for (const auto& frame : frames)
+    f.put(frame);
+  f.store->reading = fault::no_memory;
+  f.s->kill("partitioner");
+  f.s->run();
+  for (int i = 0; i < 8; ++i)
+    f.s->tick(std::chrono::milliseconds{250});
+  f.store->reading = fault::none;
+  for (int i = 0; i < 8; ++i)
+    f.s->tick(std::chrono::milliseconds{250});
+  CHECK(f.s->status().keyframes == frames.size());
+  CHECK(f.s->status().field.hash == truth(small_map(), frames));
+}
+
+TEST_CASE("a shortage is over when a keyframe is accepted, or when none met it for a while") {
+  using clock = shortage_board::clock;
+  shortage_board board;
+  std::vector<std::string> log;
+  board.tell_to([&](severity, const std::string& text) { log.push_back(text); });
+  const auto begin = clock::now();
+  CHECK_FALSE(board.current(begin));
+  board.note("the disk is full", begin);
+  board.note("the disk is still full", begin + std::chrono::seconds{20});
+  auto now = board.current(begin + std::chrono::seconds{45});
+  REQUIRE(now);
+  CHECK(now->text == "the disk is still full");
+  CHECK(now->since == begin);
+  CHECK_FALSE(board.current(begin + std::chrono::seconds{51}));
+  board.note("the map is full", begin + std::chrono::seconds{60});
+  CHECK(board.current(begin + std::chrono::seconds{60})->since == begin + std::chrono::seconds{60});
+  board.clear();
+  CHECK_FALSE(board.current(begin + std::chrono::seconds{60}));
+  board.clear();
+  REQUIRE(log.size() == 3);
+  CHECK_THAT(log[0], Catch::Contains("the disk is full"));
+  CHECK_THAT(log[1], Catch::Contains("the map is full"));
+  CHECK_THAT(log[2], Catch::Contains("taken again"));
+}
