@@ -20,7 +20,7 @@ from support.viewer import Viewer
 TOKEN = "our-word"
 QUERY = "?token=our-word"
 
-# The location is that of docs/protocol.md, "Behind a proxy".
+# The location is that of docs/proxies.md, on one port.
 CONFIG = """
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
 events {{}}
