@@ -131,23 +131,19 @@ bool names_tag(std::string_view list, std::string_view tag) {
   if (list == "*")
     return true;
   // Commas may stand inside the quotes, and quotes cannot: one tag after the other.
-  while (!list.empty()) {
+  for (;;) {
+    list.remove_prefix(std::min(list.find_first_not_of(", \t"), list.size()));
     const auto open = list.find('"');
     const auto close = open == list.npos ? list.npos : list.find('"', open + 1);
     if (close == list.npos)
       return false;
     const auto before = trimmed(list.substr(0, open));
-    if (before.empty() || before == "W/") {
-      if (list.substr(open, close + 1 - open) == strong(tag))
-        return true;
-    }
+    if ((before.empty() || before == "W/") && list.substr(open, close + 1 - open) == strong(tag))
+      return true;
     list = trimmed(list.substr(close + 1));
     if (!list.empty() && list.front() != ',')
       return false;
-    while (!list.empty() && (list.front() == ',' || list.front() == ' ' || list.front() == '\t'))
-      list.remove_prefix(1);
   }
-  return false;
 }
 
 } // namespace tessera
