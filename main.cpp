@@ -6,6 +6,7 @@
 #include "config/sample.hpp"
 #include "config/table.hpp"
 #include "config/usage.hpp"
+#include "gpu/bounds.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/publish_command.hpp"
@@ -329,8 +330,13 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const std::invalid_argument& e) { // settings, sources and addresses that cannot be
     return complain(e, usage);
+  } catch (const memory_cap_reached& e) {
+    std::cerr << "tessera: " << e.what() << ". Give it more (--memory-cap 16GiB; 0: no cap), or take a larger --voxel-size or "
+              << "fewer keyframes (--limit)\n";
+    return failed;
   } catch (const std::bad_alloc& e) {
-    std::cerr << "tessera: out of memory: the map reached memory-cap, or the machine has no more\n";
+    std::cerr << "tessera: out of memory: this machine has no more, or a GPU's memory-pool and host-memory are full. A larger "
+              << "--voxel-size or fewer keyframes (--limit) need less\n";
     return failed;
   } catch (const std::exception& e) {
     return complain(e, failed);

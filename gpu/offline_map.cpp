@@ -1,5 +1,6 @@
 #include "gpu/offline_map.hpp"
 
+#include "gpu/bounds.hpp"
 #include "gpu/region_pool.hpp"
 #include "gpu/spin.hpp"
 
@@ -104,8 +105,24 @@ public:
       done(taken(frame));
     } catch (...) {
       done({outcome::not_now, "the map cannot take it: see the error that ends the work"});
+      failed();
       throw;
     }
+  }
+
+  void failed() const {
+    if (options_.on_failure)
+      options_.on_failure();
+  }
+
+  /// The keyframe, whose id is its own by now, is not taken.
+  verdict not_taken(const keyframe_id& id, const std::string& reason) {
+    {
+      const std::lock_guard lock(mutex_);
+      live_.erase(id);
+    }
+    refuse(reason);
+    return {outcome::refused, reason};
   }
 
   /// Takes a keyframe whose id is its own by now.
@@ -119,7 +136,12 @@ public:
       return {outcome::not_now, std::move(torn)};
     }
     uint64_t beyond = 0;
-    const auto parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
+    partition parts;
+    try {
+      parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
+    } catch (const keyframe_too_large& e) {
+      return not_taken(frame.id, e.what());
+    }
     stage_times times{.rays_s = seconds_since(start)};
     {
       const std::lock_guard lock(mutex_);
@@ -214,8 +236,13 @@ public:
       std::rethrow_exception(failure);
     } catch (const cuda::torn_keyframe& torn) {
       return {outcome::not_now, torn.what()};
+    } catch (const keyframe_too_large& e) {
+      ++counts_.set_aside;
+      counts_.last_reason = e.what();
+      return {outcome::refused, e.what()};
     } catch (...) {
       failure_ = failure;
+      failed();
     }
     return {outcome::not_now, "the map cannot take it: see the error that ends the work"};
   }
@@ -234,12 +261,20 @@ public:
       return done({outcome::refused, "this map keeps no rays, so that nothing can be taken out of it"});
     finish(); // a keyframe that is still under way has no rays yet
     live_keyframe was;
+    partition moved;
+    uint64_t beyond = 0;
     {
       const std::lock_guard lock(mutex_);
       const auto at = live_.find(id);
       if (at == live_.end())
         return done({outcome::unknown, {}});
       was = at->second;
+      try {
+        if (to != nullptr)
+          moved = partition_rays(map_, *was.batch.rays, *to, beyond);
+      } catch (const keyframe_too_large& e) {
+        return done({outcome::refused, std::string{"under the new pose "} + e.what()});
+      }
       if (to != nullptr) {
         at->second.world_from_camera = *to;
       } else {
@@ -248,10 +283,9 @@ public:
       }
     }
     stage_times times;
-    uint64_t beyond = 0;
     send(partition_rays(map_, *was.batch.rays, was.world_from_camera, beyond), was.world_from_camera, -1, times);
     if (to != nullptr)
-      send(partition_rays(map_, *was.batch.rays, *to, beyond), *to, 1, times);
+      send(moved, *to, 1, times);
     done({outcome::accepted, {}});
   }
 
@@ -350,9 +384,14 @@ private:
   }
 
   void apply(region_key region, std::span<const ray_job> jobs) {
-    device_->integrate(region, jobs);
-    if (options_.extract_each)
-      device_->extract(region);
+    try {
+      device_->integrate(region, jobs);
+      if (options_.extract_each)
+        device_->extract(region);
+    } catch (...) {
+      failed();
+      throw;
+    }
   }
 
   static constexpr size_t most_under_way = 16; ///< for each device

@@ -24,6 +24,8 @@ struct offline_options {
   std::vector<std::shared_ptr<cuda::keyframe_device>> devices;
   /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
   std::function<std::string(const keyframe&)> check;
+  /// Called when the work fails, and every keyframe from now on is refused: finish() throws what it was. From any thread.
+  std::function<void()> on_failure;
 };
 
 /// Seconds that a keyframe took in each stage, and what it cost a device that takes keyframes whole.
@@ -65,7 +67,7 @@ public:
   void revise(keyframe_id id, pose world_from_camera, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
-  /// Waits until everything offered is in the map. Throws what the work threw: std::bad_alloc when the memory cap was reached.
+  /// Waits until everything offered is in the map. Throws what the work threw: memory_cap_reached, say.
   void finish();
 
   [[nodiscard]] offline_counts counts() const;

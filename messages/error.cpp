@@ -14,7 +14,7 @@ std::string to_string(ec code) {
   case ec::store_failed:
     return "the keyframe store's file failed";
   case ec::out_of_memory:
-    return "out of device memory";
+    return "out of memory";
   case ec::device_failed:
     return "the device failed";
   case ec::restarting:

@@ -1,5 +1,6 @@
 #include "gpu/backend.hpp"
 
+#include "gpu/bounds.hpp"
 #include "gpu/cpu/region_field.hpp"
 
 #include <map>
@@ -48,6 +49,10 @@ private:
 };
 
 } // namespace
+
+memory_cap_reached::memory_cap_reached(uint64_t cap_bytes)
+  : text_{std::make_shared<const std::string>("the map's memory has reached its cap, memory-cap, of " + std::to_string(cap_bytes)
+                                              + " bytes (" + std::to_string(cap_bytes >> 20) + " MiB)")} {}
 
 std::unique_ptr<backend> make_cpu_backend(const mapping& map, uint64_t cap_bytes) {
   return std::make_unique<cpu_backend>(map, cap_bytes);

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 namespace tessera::cpu {
 
@@ -20,28 +19,38 @@ struct block {
 };
 
 /// The memory of all blocks of a backend: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the
-/// time), blocks used again when given back, and a cap, which also counts what the regions' meshes hold. Threads: any.
+/// time), blocks used again when given back, and a cap, which also counts what the regions' meshes hold. A page of which no block
+/// is in use goes back to the system at once, but for one. Threads: any.
 class block_pool {
 public:
   /// 0: no cap.
   explicit block_pool(uint64_t cap_bytes) : cap_bytes_(cap_bytes) {}
+  /// All blocks were given back by now.
   ~block_pool();
   block_pool(const block_pool&) = delete;
   block_pool& operator=(const block_pool&) = delete;
-  /// Returns an all-zero block. Throws std::bad_alloc if the cap would be passed.
+  /// Returns an all-zero block. Throws memory_cap_reached if the cap would be passed.
   block* take();
   void give(block* unused);
   /// A region's meshes, so many bytes before, now hold another number. Never refused: the surface of what is in the field is
   /// always made, and from the cap on there are no more blocks.
   void recount(uint64_t before, uint64_t after);
+  /// Memory that it has of the system.
+  [[nodiscard]] uint64_t mapped_bytes() const;
 
 private:
-  static constexpr size_t chunk_bytes = 2 << 20;
-  std::mutex mutex_;
+  struct page;
+  static page* make_page();
+  static page* page_of(block* in);
+  void add_to_room(page* p);
+  void take_from_room(page* p);
+
+  mutable std::mutex mutex_;
   uint64_t cap_bytes_, used_bytes_ = 0; ///< blocks and meshes
-  std::vector<void*> chunks_;
-  size_t next_ = chunk_bytes; ///< first unused byte of the newest chunk
-  std::vector<block*> free_;
+  uint64_t pages_ = 0;
+  /// Pages that have room. Blocks are taken of the first, and pages come in at the end, so that others have time to empty.
+  page *first_ = nullptr, *last_ = nullptr;
+  bool empty_page_ = false; ///< one of them has no block in use
 };
 
 /// Gives a block back to its pool.

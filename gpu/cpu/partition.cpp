@@ -1,10 +1,13 @@
 #include "gpu/backend.hpp"
+#include "gpu/bounds.hpp"
 #include "gpu/cpu/clones.hpp"
 #include "gpu/shared/walk.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <map>
+#include <string>
 
 namespace tessera {
 
@@ -14,6 +17,20 @@ namespace {
 struct end_voxel {
   int32_t x, y, z;
 };
+
+/// Of regions beyond the bound only so many are counted, so that to refuse costs little.
+constexpr size_t most_counted = 8 * size_t{most_keyframe_regions};
+
+std::string too_many_regions(const mapping& map, uint64_t regions, bool at_least) {
+  char text[300];
+  std::snprintf(
+    text, sizeof text,
+    "the keyframe touches %s%llu regions of %u voxels an edge (%g m), at most %u can be: its points lie far apart for a "
+    "voxel size of %g m",
+    at_least ? "at least " : "", static_cast<unsigned long long>(regions), map.region_voxels,
+    static_cast<double>(map.voxel_m) * map.region_voxels, most_keyframe_regions, static_cast<double>(map.voxel_m));
+  return text;
+}
 
 TESSERA_CLONES void find_ends(const walk_frame& f, std::span<const ray> rays, std::span<end_voxel> out) {
   constexpr double limit = lattice::map_limit - 64;
@@ -31,6 +48,9 @@ TESSERA_CLONES void find_ends(const walk_frame& f, std::span<const ray> rays, st
 }
 
 } // namespace
+
+keyframe_too_large::keyframe_too_large(const mapping& map, uint64_t regions, bool at_least)
+  : std::runtime_error(too_many_regions(map, regions, at_least)) {}
 
 partition partition_rays(const mapping& map, std::span<const ray> rays, const pose& world_from_camera, uint64_t& beyond) {
   const walk_frame frame = make_walk_frame(world_from_camera.m.data(), map.voxel_m, map.truncation_m);
@@ -62,7 +82,7 @@ partition partition_rays(const mapping& map, std::span<const ray> rays, const po
   find_ends(frame, rays, ends);
   const auto reach = static_cast<int32_t>(std::ceil(frame.truncation)) + 2; // of a walk from its end point on, rounding included
   int32_t inner_low[3] = {0, 0, 0}, inner_high[3] = {-1, -1, -1};
-  for (uint32_t i = 0; i < rays.size(); ++i) {
+  for (uint32_t i = 0; i < rays.size() && keys.size() < most_counted; ++i) {
     const end_voxel& e = ends[i];
     if (e.x >= inner_low[0] && e.x <= inner_high[0] && e.y >= inner_low[1] && e.y <= inner_high[1] && e.z >= inner_low[2]
         && e.z <= inner_high[2]) {
@@ -95,6 +115,8 @@ partition partition_rays(const mapping& map, std::span<const ray> rays, const po
           }
         }
   }
+  if (keys.size() > most_keyframe_regions)
+    throw keyframe_too_large(map, keys.size(), keys.size() >= most_counted);
   // Counting sort by region, regions in the order of their keys.
   partition out;
   std::vector<uint32_t> next(keys.size());

@@ -100,6 +100,12 @@ public:
     return sums_[b.sum[cell]];
   }
   [[nodiscard]] size_t size() const { return sums_.size(); }
+  /// Gives memory back that only a keyframe of unusually many cells needs.
+  void trim() {
+    if (blocks_.capacity() * sizeof(block) + sums_.capacity() * sizeof(cell_sum) + slots_.capacity() * sizeof(uint32_t)
+        > kept_bytes)
+      *this = {};
+  }
   template <class F>
   void for_each(F&& visit) const {
     for (const block& b : blocks_)
@@ -116,6 +122,7 @@ private:
     uint32_t sum[64];
   };
   static constexpr uint32_t no_block = UINT32_MAX;
+  static constexpr size_t kept_bytes = 32 << 20; ///< four times what 60,000 rays need
   [[nodiscard]] size_t slot_of(uint64_t key) const {
     const uint64_t h = key * 0x9e3779b97f4a7c15u;
     return static_cast<size_t>(h >> 32 ^ h >> 13) & (slots_.size() - 1);
@@ -183,6 +190,9 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
                map.max_range_m * map.max_range_m};
   thread_local batch work;
   thread_local cell_table cells;
+  struct trimmer {
+    ~trimmer() { cells.trim(); }
+  } at_the_end; // also if memory runs out
   cells.clear(total);
   counts = {};
   for (size_t first = 0; first < total; first += batch_size) {

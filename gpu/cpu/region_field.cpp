@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 namespace tessera::cpu {
 
@@ -35,7 +36,7 @@ block& region_field::make_block(size_t s) {
     field_[s] = block_handle(pool_.take(), block_return{&pool_});
     return *field_[s];
   } catch (const std::bad_alloc&) {
-    full_ = true;
+    full_ = std::current_exception();
     return lost;
   }
 }
@@ -228,7 +229,7 @@ TESSERA_CLONES void region_field::apply(const ray_job& job, int32_t sign) {
 void region_field::integrate(std::span<const ray_job> jobs) {
   const auto sign_of = [](int32_t sign) { return sign < 0 ? -1 : 1; };
   fresh_.clear();
-  full_ = false;
+  full_ = nullptr;
   for (const ray_job& job : jobs)
     apply(job, sign_of(job.sign));
   if (!full_)
@@ -238,7 +239,7 @@ void region_field::integrate(std::span<const ray_job> jobs) {
     apply(job, sign_of(-job.sign));
   for (const size_t s : fresh_)
     field_[s].reset();
-  throw std::bad_alloc{};
+  std::rethrow_exception(std::exchange(full_, nullptr));
 }
 
 field_stats region_field::stats() const {

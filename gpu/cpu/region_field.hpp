@@ -8,6 +8,7 @@
 #include "messages/ray.hpp"
 
 #include <array>
+#include <exception>
 #include <memory>
 #include <span>
 #include <vector>
@@ -84,7 +85,7 @@ private:
   /// did.
   std::vector<uint8_t> dirty_;
   std::vector<size_t> fresh_; ///< slots made by the jobs under way
-  bool full_ = false;         ///< memory ran out in the jobs under way
+  std::exception_ptr full_;   ///< memory ran out in the jobs under way
   std::shared_ptr<const mesh> surface_ = std::make_shared<const mesh>();
 };
 

@@ -2,6 +2,7 @@
 // How kernels find voxels: regions by their names, blocks by their regions' tables; and what a batch of work says of itself.
 
 #include "gpu/cuda/atomics.hpp"
+#include "gpu/bounds.hpp"
 #include "gpu/shared/digest.hpp"
 #include "gpu/shared/lattice.hpp"
 #include "gpu/shared/voxel.hpp"
@@ -95,7 +96,7 @@ struct batch_state {
   static constexpr uint32_t most_missing = 512;
   uint32_t beyond;    ///< rays that write nothing
   uint32_t touches;   ///< of rays and regions; more than there is room for: nothing is written
-  uint32_t regions;   ///< that are touched
+  uint32_t regions;   ///< that are touched; more than a keyframe may: nothing is written
   uint32_t missing;   ///< touches of regions that are not on the device; if any, nothing is written
   uint32_t fresh;     ///< blocks made; they stay, all zero, if nothing is written
   uint32_t wanting;   ///< attempts to make a block when there was none left; if any, nothing is written
@@ -107,7 +108,7 @@ struct batch_state {
   uint64_t missing_names[most_missing]; ///< an open-addressing table; when it is full, others are not noted
 
   [[nodiscard]] TESSERA_HD bool goes_ahead(uint32_t most_touches) const {
-    return wanting == 0 && missing == 0 && touches <= most_touches;
+    return wanting == 0 && missing == 0 && touches <= most_touches && regions <= most_keyframe_regions;
   }
 };
 

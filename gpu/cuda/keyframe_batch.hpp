@@ -1,9 +1,12 @@
 #pragma once
 
+#include "gpu/bounds.hpp"
 #include "gpu/cuda/keyframe_lane.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
 
+#include <algorithm>
 #include <deque>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -89,6 +92,8 @@ public:
       on.all_done.wait();
       settle(on, batch);
     } catch (const std::bad_alloc&) {
+      refusal = std::current_exception();
+    } catch (const keyframe_too_large&) {
       refusal = std::current_exception();
     }
     under_way_.pop_front();
@@ -254,7 +259,7 @@ private:
   }
 
   /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
-  /// if there is no room.
+  /// if there is no room, keyframe_too_large if it touches more regions than it may.
   void settle(lane& on, uint64_t& batch) {
     const fuse_options options = on.request.options;
     on.report.counts = ray_lane<Device>::counts_of(on.on_host().totals, on.rays.points());
@@ -268,6 +273,12 @@ private:
         count(*other, ++batch);
       most_touches_ = std::max<size_t>(most_touches_, on.state().touches);
       outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
+      const auto& missing = on.state().missing_names; // some of them, if there are many
+      const auto regions
+        = on.touched.size()
+          + static_cast<size_t>(std::count_if(std::begin(missing), std::end(missing), [](uint64_t name) { return name != 0; }));
+      if (regions > most_keyframe_regions)
+        throw keyframe_too_large(map_, regions, on.state().missing != 0);
       make_room_for(on.state(), on.touched, ++batch);
       repeat(on, options);
     }

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <new>
 #include <stdexcept>
+#include <stop_token>
 #include <system_error>
 #include <utility>
 
@@ -84,13 +85,15 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
   if (device.gpus.empty())
     options.threads = setup.threads;
   options.devices = device.gpus;
+  std::stop_source stop; // when the map can take no more: what else the source has would be refused
+  options.on_failure = [stop]() mutable { stop.request_stop(); };
   auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   const auto input = make_source(setup.source, setup.input);
   camera_list cameras(*result);
   {
     progress_sink sink(cameras, what, input->total(), setup.progress);
     try {
-      input->run(sink, {});
+      input->run(sink, stop.get_token());
       result->finish();
     } catch (const std::bad_alloc&) { // half a map is no result
       std::cerr << "tessera: " << what << ": stopped after " << sink.so_far() << ", without a result\n";

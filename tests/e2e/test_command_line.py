@@ -122,3 +122,12 @@ def test_make_run_serves_the_room_unless_a_source_is_named(given, served):
         ["make", "--dry-run", "--no-print-directory", "-o", "build", "run", f"ARGS={given}"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert shlex.split(dry.stdout.splitlines()[-1])[3:] == served
+
+
+def test_a_map_that_reaches_its_memory_cap_says_so(tessera, tmp_path):
+    """The setting, its value and what to do; and at once, not when the source has ended."""
+    status, _, err = service.run(tessera, "mesh", "synthetic:room", tmp_path / "room.ply", *MAPPING, "--backend", "cpu", "--memory-cap", "1MiB")
+    assert status == 1
+    assert "memory-cap" in err and "1048576 bytes (1 MiB)" in err and "--voxel-size" in err and "--limit" in err
+    assert "device" not in err
+    assert not (tmp_path / "room.ply").exists()

@@ -146,8 +146,8 @@ TEST_CASE("a typed actor is used from another system like a local one, errors in
     self->request(*remote, seconds{120}, integrate_atom::value, ray_job{})
       .receive([] {}, [&](const caf::error& err) { refusal = err; });
     CHECK(refusal == ec::out_of_memory);
-    CHECK(describe(refusal) == "out of device memory: no room");
-    CHECK(here.render(refusal) == "out of device memory: no room");
+    CHECK(describe(refusal) == "out of memory: no room");
+    CHECK(here.render(refusal) == "out of memory: no room");
     region_mesh got;
     self->request(*remote, seconds{120}, mesh_atom::value)
       .receive([&](const region_mesh& m) { got = m; }, [](const caf::error&) {});

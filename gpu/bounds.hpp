@@ -1,0 +1,36 @@
+#pragma once
+// What is refused because it would cost too much.
+
+#include "gpu/mapping.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace tessera {
+
+/// Regions that one keyframe may touch. Each costs its own memory, a mesh and a patch, whatever little is written to it: some 60 KB
+/// and a millisecond of a core, so that this many are half a gigabyte and ten seconds. A depth camera's keyframe touches some
+/// hundreds; a lidar's that reaches 100 m at 5 cm some thousands.
+inline constexpr uint32_t most_keyframe_regions = 8192;
+
+/// A keyframe that would write to more than one may. The text has the field, the value and the bound. partition_rays() throws it.
+class keyframe_too_large : public std::runtime_error {
+public:
+  /// It touches so many regions, or `at_least` so many.
+  keyframe_too_large(const mapping& map, uint64_t regions, bool at_least);
+};
+
+/// The cap of the CPU backend's memory is reached, and not that of the machine.
+class memory_cap_reached : public std::bad_alloc {
+public:
+  explicit memory_cap_reached(uint64_t cap_bytes);
+  [[nodiscard]] const char* what() const noexcept override { return text_->c_str(); }
+
+private:
+  std::shared_ptr<const std::string> text_; ///< an exception that is copied must not throw
+};
+
+} // namespace tessera
