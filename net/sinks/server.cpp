@@ -95,6 +95,7 @@ void server::stop() {
     one->abort();
   core.offers.join();
   core.files.join();
+  core.talks.join();
   // What still waits for an actor has its time limit; nothing new begins.
   wait(core.config.timeouts.stop);
   p.work.reset();

@@ -75,6 +75,8 @@ struct server_core {
   /// Meshes of the whole map take a while to write.
   asio::thread_pool files{1};
   mesh_shelf meshes;
+  /// Reading a viewer's list of all that it holds takes some ten milliseconds. At most one frame of a viewer waits.
+  asio::thread_pool talks{1};
 };
 
 } // namespace tessera

@@ -18,7 +18,6 @@ constexpr size_t shown_bytes = 60;
 
 struct bad_talk {
   std::string message;
-  bool too_large = false;
 };
 
 std::string shown(const json& value) {
@@ -62,10 +61,6 @@ int32_t coordinate(const json& value, const std::string& field) {
 std::vector<held_patch> held_list(const json& list, const char* name) {
   if (!list.is_array())
     refuse(name, list, "a list of [x, y, z, \"version\"]");
-  if (list.size() > max_talk_list)
-    throw bad_talk{std::string(name) + " has " + std::to_string(list.size()) + " entries, at most "
-                     + std::to_string(max_talk_list) + " can be",
-                   true};
   std::vector<held_patch> out;
   out.reserve(list.size());
   for (size_t i = 0; i < list.size(); ++i) {
@@ -156,7 +151,7 @@ talk parse_talk(std::string_view text) {
       return read_ack(in);
     return talk_error{"type is " + shown(*type) + ", expected \"subscribe\", \"view\" or \"ack\"", name.substr(0, shown_bytes)};
   } catch (const bad_talk& bad) {
-    return talk_error{bad.message, name, bad.too_large};
+    return talk_error{bad.message, name};
   }
 }
 
@@ -168,7 +163,8 @@ std::string write_hello(const std::string& epoch, const mapping& map, float quan
                   {"voxel_m", number(map.voxel_m)},
                   {"truncation_m", number(map.truncation_m)},
                   {"region_voxels", map.region_voxels},
-                  {"quantum_m", static_cast<double>(quantum_m)}});
+                  {"quantum_m", static_cast<double>(quantum_m)},
+                  {"max_text_bytes", max_talk_bytes}});
 }
 
 std::string write_cameras(const std::vector<camera>& cameras) {

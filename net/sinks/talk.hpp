@@ -14,9 +14,8 @@
 
 namespace tessera {
 
-/// Longest text frame, bytes, and longest `have` or `patches` list.
+/// Longest text frame, bytes. `hello` tells viewers, so that they list no more than fits; lists have no other bound.
 inline constexpr size_t max_talk_bytes = size_t{1} << 20;
-inline constexpr size_t max_talk_list = 65536;
 
 /// Why a text frame was not understood.
 struct talk_error {

@@ -14,6 +14,8 @@ constexpr const char* subprotocol = "tessera.v1";
 // A stalled viewer costs what the kernel holds for it (twice this) and one frame that others share.
 constexpr int send_buffer_bytes = 64 << 10, receive_buffer_bytes = 16 << 10;
 constexpr size_t kept_buffer_bytes = 16 << 10;
+// A longer text frame is not read in a thread that others wait for.
+constexpr size_t quick_bytes = 16 << 10;
 
 } // namespace
 
@@ -155,11 +157,31 @@ void ws_session::on_read(error_code failed) {
 }
 
 void ws_session::hear() {
-  auto data = heard_.data();
-  auto said = parse_talk({static_cast<const char*>(data.data()), data.size()});
+  const auto data = heard_.data();
+  const std::string_view text{static_cast<const char*>(data.data()), data.size()};
+  if (text.size() <= quick_bytes)
+    return understand(parse_talk(text), text.size());
+  auto executor = socket_.get_executor();
+  return_address<strand> back{core_->io, executor};
+  asio::post(core_->talks, [self = shared_from_this(), back = std::move(back), text]() mutable {
+    talk said;
+    try {
+      said = parse_talk(text); // nothing is read into the buffer before this is understood
+    } catch (const std::bad_alloc&) {
+      said = talk_error{"there is no memory for it at the moment", {}};
+    }
+    back.post([self = std::move(self), said = std::move(said), bytes = text.size()]() mutable {
+      self->understand(std::move(said), bytes);
+    });
+  });
+}
+
+void ws_session::understand(talk said, size_t bytes) {
   heard_.consume(heard_.size());
   if (heard_.capacity() > kept_buffer_bytes)
     heard_.shrink_to_fit();
+  if (closing_)
+    return read();
   if (auto* error = std::get_if<talk_error>(&said)) {
     core_->counts->stream_errors.fetch_add(1, std::memory_order_relaxed);
     if (error->too_large) {
@@ -178,7 +200,7 @@ void ws_session::hear() {
     },
     said);
   const auto now = talk_allowance::clock::now();
-  const auto wait = allowance_.hear(now);
+  const auto wait = allowance_.hear(now, bytes);
   if (wait <= wait.zero())
     return read();
   timer_.expires_at(now + wait);

@@ -36,6 +36,7 @@ private:
   void read();
   void on_read(error_code failed);
   void hear();
+  void understand(talk said, size_t bytes);
   void say(frame next);
   void write();
   void on_written(error_code failed, size_t bytes);

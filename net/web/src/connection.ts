@@ -1,7 +1,7 @@
 // The WebSocket to the service: subscribes, reconnects with backoff, and tells in what state it is and why.
 
 import { now_ms } from "./clock";
-import { type held_patch, type hello, parse_patch, parse_talk, type patch, protocol_error, subprotocol, subscribe_frame, type talk } from "./protocol";
+import { type held_patch, type hello, ack_frames, default_text_bytes, parse_patch, parse_talk, type patch, protocol_error, subprotocol, subscribe_frame, type talk } from "./protocol";
 
 /// Where the service is: beside the page, whatever folder a proxy put it in; `?server=host:port` points elsewhere, `?token=` is passed
 /// through.
@@ -39,6 +39,8 @@ export interface connection_events {
   bad_frame(reason: string): void;
   received(bytes: number): void;
   have(): { epoch: string; have: held_patch[] };
+  /// There were too many regions to name these to the service: they must be dropped, and come again if they still are.
+  unnamed(regions: held_patch[]): void;
 }
 
 /// What a test replaces.
@@ -71,6 +73,9 @@ export class connection {
   max_bits_per_s = 0;
   private socket_: WebSocket | undefined;
   private greeted_ = false;
+  private max_text_bytes_ = default_text_bytes;
+  /// Share of that which is used. Something on the way may take less than the service does: then less is said the next time.
+  private text_share_ = 1;
   private failures_ = 0;
   private last_heard_ms_ = 0;
   private retry_: ReturnType<typeof setTimeout> | undefined;
@@ -101,11 +106,14 @@ export class connection {
     this.open_();
   }
 
-  /// Says subscribe again on the open stream, with what is held now and the bandwidth wished now.
+  /// Says subscribe again on the open stream, with the bandwidth wished now: the service knows already what is held.
   resubscribe(): void {
-    if (!this.greeted_) return;
-    const { epoch, have } = this.events_.have();
-    this.send(subscribe_frame(epoch, have, this.max_bits_per_s));
+    if (this.greeted_) this.send(subscribe_frame(this.events_.have().epoch, [], this.max_bits_per_s, this.text_bytes_()).frame);
+  }
+
+  /// Says what is on screen.
+  acknowledge(patches: held_patch[]): void {
+    for (const frame of ack_frames(patches, this.text_bytes_())) this.send(frame);
   }
 
   /// Sends a text frame if the stream is open; frames are never queued for later.
@@ -180,8 +188,16 @@ export class connection {
     this.events_.hello(t);
     this.greeted_ = true;
     this.failures_ = 0;
-    this.resubscribe();
+    this.max_text_bytes_ = t.max_text_bytes;
+    const { epoch, have } = this.events_.have();
+    const { frame, unnamed } = subscribe_frame(epoch, have, this.max_bits_per_s, this.text_bytes_());
+    if (unnamed.length > 0) this.events_.unnamed(unnamed);
+    this.send(frame);
     this.events_.state({ name: "live" });
+  }
+
+  private text_bytes_(): number {
+    return Math.floor(this.max_text_bytes_ * this.text_share_);
   }
 
   private refuse_(reason: string): void {
@@ -196,6 +212,7 @@ export class connection {
     this.socket_ = undefined;
     this.greeted_ = false;
     const words = event.reason ? `"${event.reason}" (code ${event.code})` : `code ${event.code}`;
+    if (event.code === 1009) this.text_share_ /= 4;
     if (event.code === 1009) this.wait_("protocol", `a message was too large for the service: ${words}`);
     else if (event.code === 1013) this.wait_("overload", `the service has no room for another viewer: ${words}`);
     else if (greeted) this.wait_("lost", words);

@@ -15,6 +15,7 @@ interface entry {
 /// Keeps versions so that the newest wins, whatever order decodes finish in.
 export class ledger {
   epoch = "";
+  /// Oldest received first.
   private entries_ = new Map<string, entry>();
 
   /// Starts over if `epoch` is another one; true if everything held must be dropped.
@@ -30,6 +31,7 @@ export class ledger {
   receive(p: Pick<patch, "key" | "region" | "version" | "kind">): boolean {
     const known = this.entries_.get(p.key);
     if (known && p.version <= known.received) return false;
+    this.entries_.delete(p.key); // so that it stands last
     this.entries_.set(p.key, { region: p.region, received: p.version, shown: known?.shown ?? 0n, empty: p.kind === "empty" });
     return true;
   }
@@ -50,7 +52,12 @@ export class ledger {
     else this.entries_.delete(key);
   }
 
-  /// What to tell the service on subscribe.
+  /// Holds a region no more.
+  drop(key: string): void {
+    this.entries_.delete(key);
+  }
+
+  /// What to tell the service on subscribe, oldest first.
   have(): held_patch[] {
     const list: held_patch[] = [];
     for (const e of this.entries_.values()) if (!e.empty) list.push([e.region[0], e.region[1], e.region[2], e.received.toString()]);

@@ -35,6 +35,8 @@ export interface hello {
   truncation_m: number;
   region_voxels: number;
   quantum_m: number;
+  /// Longest text frame that the service takes; a longer one closes the connection.
+  max_text_bytes: number;
 }
 
 /// A keyframe's camera; pose is world_from_camera, row-major.
@@ -192,6 +194,7 @@ export function parse_talk(frame: string): talk {
         truncation_m: positive(o, "truncation_m", type),
         region_voxels: positive(o, "region_voxels", type),
         quantum_m: positive(o, "quantum_m", type),
+        max_text_bytes: number(o, "max_text_bytes", type, default_text_bytes),
       };
     case "cameras":
       return parse_cameras(o);
@@ -215,12 +218,42 @@ export function parse_talk(frame: string): talk {
   }
 }
 
-/// Longest `have` list that the service takes.
-export const max_have = 65536;
+/// What a service takes that does not say: what all have taken.
+export const default_text_bytes = 1 << 20;
 
-export const subscribe_frame = (epoch: string, have: held_patch[], max_bits_per_s: number): string =>
-  JSON.stringify({ type: "subscribe", epoch, have: have.slice(0, max_have), max_bits_per_s });
+const utf8 = new TextEncoder();
+
+/// Asks for the stream. `have`, oldest first, is cut to what fits into `max_bytes`: the newest are named. The others, `unnamed`, are
+/// sent again, and the service does not tell when they are gone.
+export function subscribe_frame(epoch: string, have: held_patch[], max_bits_per_s: number, max_bytes = default_text_bytes): { frame: string; unnamed: held_patch[] } {
+  const head = JSON.stringify({ type: "subscribe", epoch, max_bits_per_s }).slice(0, -1) + ',"have":[';
+  const named = newest_that_fit(have, max_bytes - utf8.encode(head).length - 2);
+  return { frame: `${head}${named.join(",")}]}`, unnamed: have.slice(0, have.length - named.length) };
+}
+
+/// The last entries of a list, as JSON in their order, that take at most so many bytes with the commas between them.
+function newest_that_fit(list: held_patch[], bytes: number): string[] {
+  const out: string[] = [];
+  for (let i = list.length - 1, left = bytes + 1; i >= 0; i--) {
+    const entry = JSON.stringify(list[i]); // numbers and digits: a byte each
+    left -= entry.length + 1;
+    if (left < 0) break;
+    out.push(entry);
+  }
+  return out.reverse();
+}
 
 export const view_frame = (position: number[], direction: number[]): string => JSON.stringify({ type: "view", position, direction });
 
-export const ack_frame = (patches: held_patch[]): string => JSON.stringify({ type: "ack", patches });
+/// Says what is on screen, in as many frames of at most `max_bytes` as it takes.
+export function ack_frames(patches: held_patch[], max_bytes = default_text_bytes): string[] {
+  const out: string[] = [];
+  const head = '{"type":"ack","patches":[', end = "]}";
+  for (let left = patches; left.length > 0; ) {
+    const fit = newest_that_fit(left, max_bytes - head.length - end.length);
+    if (fit.length === 0) break; // not even one
+    out.push(`${head}${fit.join(",")}${end}`);
+    left = left.slice(0, left.length - fit.length);
+  }
+  return out;
+}

@@ -7,7 +7,7 @@ import { mesh_decoder } from "./decoder";
 import { as_held, ledger } from "./ledger";
 import { percentile_meter, rate_meter } from "./meter";
 import { pipeline, type pipeline_parts, type ready_patch } from "./pipeline";
-import { ack_frame, type held_patch, type hello, type patch, type stats, type talk, view_frame } from "./protocol";
+import { type held_patch, type hello, type patch, region_text, type stats, type talk, view_frame } from "./protocol";
 import type { map_scene } from "./scene";
 import type { shaper_answer } from "./shaper.worker";
 import { upload_queue } from "./uploads";
@@ -75,6 +75,7 @@ export class map_stream {
       bad_frame: (reason) => events_.complain(`A message from the service made no sense and was left out: ${reason}`),
       received: (bytes) => this.received.add(bytes, now_ms()),
       have: () => ({ epoch: this.ledger.epoch, have: this.ledger.have() }),
+      unnamed: (regions) => this.drop_(regions),
     });
   }
 
@@ -102,10 +103,18 @@ export class map_stream {
     }
     this.shown_ = [];
     if (this.acks_.length) {
-      this.connection.send(ack_frame(this.acks_));
+      this.connection.acknowledge(this.acks_);
       this.acks_ = [];
     }
     this.look_();
+  }
+
+  private drop_(regions: held_patch[]): void {
+    for (const [x, y, z] of regions) {
+      this.ledger.drop(region_text([x, y, z]));
+      this.scene_.surfaces.remove([x, y, z]);
+      this.scene_.outlines.remove([x, y, z]);
+    }
   }
 
   private greet_(m: hello): void {

@@ -38,6 +38,7 @@ function setup(status = 0) {
     bad_frame: (reason) => bad.push(reason),
     received: () => {},
     have: () => ({ epoch: held.epoch, have: held.have() }),
+    unnamed: (regions) => regions.forEach(([x, y, z]) => held.drop(`${x},${y},${z}`)),
   };
   const line = new connection(service_address_of(new URL("http://host:8080/?token=a%20b")), events, {
     open: (url, protocol) => {
@@ -97,6 +98,28 @@ test("after a loss it comes back with what it has", async () => {
   await vi.advanceTimersByTimeAsync(600);
   t.sockets[2].say(hello("e2"));
   expect(t.sockets[2].sent[0]).toMatchObject({ epoch: "e2", have: [] });
+});
+
+test("a map of more regions than a frame can name comes back with the newest, and again with fewer if that was too large", async () => {
+  const t = setup();
+  const limited = { ...hello(), max_text_bytes: 1000 };
+  t.line.start();
+  t.sockets[0].say(limited);
+  for (let x = 0; x < 100; x++) t.sockets[0].onmessage?.({ data: patch_frame({ region: [x, 0, 0], version: 12n }) });
+  t.sockets[0].onmessage?.({ data: patch_frame({ region: [5, 0, 0], version: 13n }) }); // the newest of all
+  t.sockets[0].end();
+  await vi.advanceTimersByTimeAsync(600);
+  t.sockets[1].say(limited);
+  const named = t.sockets[1].sent[0].have ?? [];
+  expect(JSON.stringify(t.sockets[1].sent[0]).length).toBeLessThanOrEqual(1000);
+  expect(named.length).toBeGreaterThan(50);
+  expect(named[named.length - 1]).toEqual([5, 0, 0, "13"]);
+  expect(t.held.have()).toEqual(named); // the others are dropped, since nobody would tell that they are gone
+  t.sockets[1].end(1009);
+  await vi.advanceTimersByTimeAsync(15_000);
+  t.sockets[2].say(limited);
+  expect(t.sockets[2].sent[0].have?.length).toBeGreaterThan(5);
+  expect(JSON.stringify(t.sockets[2].sent[0]).length).toBeLessThanOrEqual(250);
 });
 
 test("waits longer each time, up to a bound, and starts over after a success", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ack_frame, parse_patch, parse_talk, patch_header_bytes, protocol_error, subscribe_frame } from "../src/protocol";
+import { ack_frames, parse_patch, parse_talk, patch_header_bytes, protocol_error, subscribe_frame } from "../src/protocol";
 import { patch_frame } from "./frames";
 
 describe("patch frames", () => {
@@ -56,7 +56,7 @@ describe("patch frames", () => {
 });
 
 describe("talk", () => {
-  const hello = { type: "hello", protocol: "tessera.v1", server: "tessera 0.1.0", epoch: "ab", voxel_m: 0.05, truncation_m: 0.15, region_voxels: 64, quantum_m: 0.001 };
+  const hello = { type: "hello", protocol: "tessera.v1", server: "tessera 0.1.0", epoch: "ab", voxel_m: 0.05, truncation_m: 0.15, region_voxels: 64, quantum_m: 0.001, max_text_bytes: 4000 };
 
   test("hello", () => expect(parse_talk(JSON.stringify({ ...hello, news: 1 }))).toEqual(hello));
   test.each(["epoch", "voxel_m", "quantum_m", "region_voxels"])("hello without %s is refused by that name", (name) =>
@@ -83,8 +83,29 @@ describe("talk", () => {
   test.each(["", "{", "[]", "7", "null", '"x"', "{}"])("%j is refused", (frame) => expect(() => parse_talk(frame)).toThrow(protocol_error));
 
   test("what is sent", () => {
-    expect(JSON.parse(subscribe_frame("e", [[1, 2, 3, "9"]], 5e6))).toEqual({ type: "subscribe", epoch: "e", have: [[1, 2, 3, "9"]], max_bits_per_s: 5_000_000 });
-    expect(JSON.parse(ack_frame([[0, 0, -1, "18446744073709551615"]]))).toEqual({ type: "ack", patches: [[0, 0, -1, "18446744073709551615"]] });
-    expect(JSON.parse(subscribe_frame("e", Array(70_000).fill([0, 0, 0, "1"]), 0)).have).toHaveLength(65_536);
+    expect(JSON.parse(subscribe_frame("e", [[1, 2, 3, "9"]], 5e6).frame)).toEqual({ type: "subscribe", epoch: "e", have: [[1, 2, 3, "9"]], max_bits_per_s: 5_000_000 });
+    expect(ack_frames([[0, 0, -1, "18446744073709551615"]]).map((f) => JSON.parse(f))).toEqual([{ type: "ack", patches: [[0, 0, -1, "18446744073709551615"]] }]);
+    expect(ack_frames([])).toEqual([]);
+  });
+
+  test("a frame takes as many bytes as the service does and no more, and names the newest", () => {
+    const have = Array.from({ length: 70_000 }, (_, i): [number, number, number, string] => [i, 7 - i, 1, `${4294967296 + i}`]);
+    for (const epoch of ["e", "\u00e9\"\u{1f600}"])
+      for (const limit of [200, 4001, 1 << 20]) {
+        const { frame, unnamed } = subscribe_frame(epoch, have, 5, limit);
+        const bytes = new TextEncoder().encode(frame).length;
+        expect(bytes).toBeLessThanOrEqual(limit);
+        const said = JSON.parse(frame);
+        expect(said.epoch).toBe(epoch);
+        const first = have.length - said.have.length;
+        expect(said.have).toEqual(have.slice(first));
+        expect(unnamed).toEqual(have.slice(0, first));
+        expect(bytes + JSON.stringify(have[first - 1]).length + 1).toBeGreaterThan(limit); // the next one would not fit
+      }
+    expect(JSON.parse(subscribe_frame("e", have, 0, 10).frame).have).toEqual([]);
+    const frames = ack_frames(have, 4001);
+    for (const frame of frames) expect(frame.length).toBeLessThanOrEqual(4001);
+    expect(frames.flatMap((f) => JSON.parse(f).patches).sort((a, b) => a[0] - b[0])).toEqual(have);
+    expect(ack_frames(have, 10)).toEqual([]);
   });
 });

@@ -117,11 +117,19 @@ TEST_CASE("A frame may come in fragments, and must not be too large") {
     CHECK(v.closed == 1009);
   }
   {
+    // As many regions as fit into what `hello` tells, and one byte more.
     viewer v{s.http->port()};
-    std::string many = R"({"type":"ack","patches":[)";
-    for (int i = 0; i < 65'537; ++i)
-      many += i == 0 ? "[0,0,0,\"1\"]" : ",[0,0,0,\"1\"]";
-    v.say(many + "]}");
+    const auto limit = v.hear_json("hello")["max_text_bytes"].get<size_t>();
+    std::string many = R"({"type":"subscribe","epoch":"epoch-1","have":[[-1000,-1000,1000,"4294967297"])";
+    const std::string one = R"(,[-1000,-1000,1000,"4294967297"])", end = "]}";
+    while (many.size() + one.size() + end.size() <= limit)
+      many += one;
+    many += std::string(limit - many.size() - end.size(), ' ') + end;
+    REQUIRE(many.size() == limit);
+    v.say(many);
+    v.hear_json("stats");
+    boost::system::error_code ignored;
+    v.socket().write(asio::buffer(many + " "), ignored);
     while (v.hear())
       ;
     CHECK(v.closed == 1009);

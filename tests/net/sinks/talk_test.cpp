@@ -80,8 +80,9 @@ TEST_CASE("Depth, size and length have bounds") {
       text += i == 0 ? "[0,0,0,\"1\"]" : ",[0,0,0,\"1\"]";
     return text + "]}";
   };
-  CHECK(std::get<subscribe>(parse_talk(list_of(max_talk_list))).have.size() == max_talk_list);
-  CHECK(error_of(list_of(max_talk_list + 1)).too_large);
+  const auto most = (max_talk_bytes - list_of(0).size() + 1) / 12; // entries, with their commas
+  CHECK(std::get<subscribe>(parse_talk(list_of(most))).have.size() == most);
+  CHECK(error_of(list_of(most + 1)).too_large); // bytes are all that is counted
   CHECK(error_of(R"({"type":")" + std::string(100'000, 'x') + R"("})").message.size() < 200);
 }
 
@@ -115,6 +116,7 @@ TEST_CASE("What viewers are told has the protocol's fields") {
   CHECK(hello["voxel_m"] == 0.02);
   CHECK(hello["quantum_m"].get<double>() == static_cast<double>(0.02f / 32));
   CHECK(hello["region_voxels"] == 64);
+  CHECK(hello["max_text_bytes"] == max_talk_bytes);
   camera c{{"k\xff"}, UINT64_MAX, {}, false}, gone{{"old"}, 0, {}, true};
   c.world_from_camera.m[3] = 0.1f;
   auto cameras = json::parse(write_cameras({c, gone}));
