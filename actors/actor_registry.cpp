@@ -71,7 +71,8 @@ actor_status actor_record::status() const {
 
 std::shared_ptr<actor_record> actor_registry::enlist(std::string role, std::optional<region_key> region,
                                                      std::optional<device_id> device) {
-  auto record = std::make_shared<actor_record>(std::move(role), region, device);
+  // Not make_shared: the list's weak pointer would keep the memory.
+  std::shared_ptr<actor_record> record{new actor_record(std::move(role), region, device)};
   std::lock_guard lock{mutex_};
   if (records_.size() >= sweep_at_)
     sweep();

@@ -1,7 +1,6 @@
 #include "actors/broadcaster.hpp"
 
 #include "actors/instrumented.hpp"
-#include "actors/patch_board.hpp"
 
 namespace tessera {
 
@@ -36,15 +35,12 @@ public:
         for (const auto& [address, session] : sessions_)
           send(session, camera_atom::value, changed);
       },
-      [this](join_atom, const session_actor& session, const subscribe& wish) {
+      [this](join_atom, const session_actor& session, const subscribe&) {
         if (sessions_.emplace(session.address(), session).second)
           monitor(session);
         if (auto cameras = board_.cameras(); !cameras.empty())
           send(session, camera_atom::value, std::move(cameras));
-        for (const auto& held : board_.unknown(wish, epoch_))
-          send(session, patch_atom::value, gone(held));
-        for (auto& newest : board_.missing(wish, epoch_))
-          send(session, patch_atom::value, std::move(newest));
+        send(caf::actor_cast<joining_session>(session), board_picture{epoch_, board_.now(), encode_});
         tell();
         return epoch_;
       },
@@ -62,17 +58,6 @@ private:
   void tell() {
     record().set_detail(std::to_string(board_.regions()) + " regions in " + std::to_string(board_.bytes()) + " bytes, for "
                         + std::to_string(sessions_.size()) + " sessions");
-  }
-
-  patch gone(const held_patch& held) const {
-    region_mesh empty;
-    empty.region = held.region;
-    empty.version = held.version + 1;
-    auto out = encode_(empty, 0, 0);
-    out.region = empty.region;
-    out.version = empty.version;
-    out.vertices = out.triangles = 0;
-    return out;
   }
 
   std::string epoch_;

@@ -41,7 +41,7 @@ public:
   mesher(caf::actor_config& cfg, actor_context context, device_actor device, broadcaster_actor broadcaster, mesher_config config)
     : instrumented(cfg, std::move(context), {"mesher", config.region, config.device, on_throw::die}), config_{std::move(config)},
       device_{std::move(device)}, broadcaster_{std::move(broadcaster)}, refilling_{config_.generation > 0},
-      must_publish_{config_.generation > 0}, version_{config_.generation << 40} {
+      must_publish_{config_.generation > 0}, version_{config_.version} {
     record().set_restarts(config_.generation);
     if (refilling_)
       record().set_detail("being refilled");
@@ -55,6 +55,8 @@ public:
     mesh_waiters_.clear();
     device_ = nullptr;
     broadcaster_ = nullptr;
+    // Those of the last answered requests would keep it in memory for minutes.
+    home_system().clock().cancel_timeouts(this);
   }
 
   behavior_type make_behavior() override {
@@ -95,6 +97,11 @@ public:
         if (!dirty_)
           dirty_since_ = now();
         dirty_ = true;
+        step();
+      },
+      [this](leave_atom) {
+        leaving_ = true;
+        dirty_ = dirty_ || must_publish_;
         step();
       },
       [this](caf::tick_atom) {
@@ -147,7 +154,9 @@ private:
     if (publishable || mesh_wanted)
       return extract();
     if (!queue_.empty())
-      integrate();
+      return integrate();
+    if (leaving_ && !dirty_ && !encoding_ && mesh_waiters_.empty() && status_waiters_.empty())
+      quit(caf::exit_reason::user_shutdown);
   }
 
   [[nodiscard]] bool may_publish() {
@@ -316,10 +325,14 @@ private:
     send(broadcaster_, patch_atom::value, std::move(encoded));
   }
 
-  /// The region stays in the map; the next change tries again.
+  /// The region stays in the map; the next change tries again. If there will be none, a pause does.
   void not_encoded(const std::exception_ptr& failure) {
     note(failure, "a region's surface could not be encoded: ");
     must_publish_ = true;
+    if (leaving_) {
+      dirty_ = true;
+      pause();
+    }
   }
 
   template <class T>
@@ -353,6 +366,7 @@ private:
   bool refilling_ = false;
   bool paused_ = false; ///< until the next tick
   bool tick_set_ = false;
+  bool leaving_ = false;      ///< ends when nothing is left to do
   bool must_publish_ = false; ///< even if nothing changed: viewers may show what another mesher published
   bool published_once_ = false;
   caf::actor_clock::time_point dirty_since_{}, last_patch_{};

@@ -12,8 +12,10 @@ namespace tessera {
 struct mesher_config {
   region_key region;
   device_id device;
-  /// How often this region's mesher was started before; makes its versions larger than those of all before it.
+  /// How often this region's mesher died: how many successors it had.
   uint64_t generation = 0;
+  /// Its versions are larger than this one, which is at least that of all meshers before it.
+  uint64_t version = 0;
   /// Least time between two patches.
   std::chrono::milliseconds patch_interval{0};
   /// How long a region that keeps changing may go without being meshed.
@@ -23,8 +25,12 @@ struct mesher_config {
   std::weak_ptr<encoder_pool> encoders;
 };
 
-/// A mesher as the supervisor sees it: when there is a new broadcaster, it gives that one its newest patch.
-using mesher_setup = mesher_actor::extend<caf::reacts_to<caf::put_atom, broadcaster_actor>>;
+/// A mesher as the supervisor sees it.
+using mesher_setup = mesher_actor::extend<
+  /// There is a new broadcaster: gives it the newest patch.
+  caf::reacts_to<caf::put_atom, broadcaster_actor>,
+  /// Nobody sends anything more: ends when viewers have been told of all that was done.
+  caf::reacts_to<leave_atom>>;
 
 /// Starts a region's mesher. One of a later generation holds its patches back until it is told that its refill is complete.
 mesher_setup spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,

@@ -80,6 +80,7 @@ partitioner::behavior_type partitioner::make_behavior() {
       else
         refill_step();
     },
+    [this](caf::idle_atom) { end_idle(); },
   };
 }
 

@@ -24,11 +24,20 @@ struct partitioner_config {
   uint32_t recover_at_once = 4;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;
+  /// How long a region may hold no keyframe before its mesher ends: so long that a keyframe that is sent again, or one that
+  /// follows, finds it.
+  std::chrono::milliseconds idle_after{5'000};
   /// The store holds what another partitioner left: make the map again from it.
   bool successor = false;
   /// Runs in a thread of its own, because the store may touch the disk.
   bool own_thread = true;
 };
+
+/// The supervisor as the partitioner sees it.
+using mesher_keeper = supervisor_actor::extend<
+  /// The region holds nothing, and nothing more is sent to this mesher: it may end. Who asks for the region's mesher from now on
+  /// gets another, when this one is gone.
+  caf::reacts_to<leave_atom, region_key, mesher_actor>>;
 
 /// A partitioner as the supervisor sees it: when there is a new broadcaster, it tells that one of all cameras.
 using partitioner_setup = partitioner_actor::extend<caf::reacts_to<caf::put_atom, broadcaster_actor>>;

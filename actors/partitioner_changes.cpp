@@ -1,9 +1,9 @@
 // Keyframes that come, go and move: what is live, and what each change sends to the regions.
 
-#include "actors/no_points.hpp"
 #include "actors/partitioner_class.hpp"
 #include "actors/peer_loss.hpp"
 #include "actors/same_rays.hpp"
+#include "gpu/bounds.hpp"
 
 namespace tessera::detail {
 
@@ -114,6 +114,8 @@ void partitioner::start_integrate(const change_ptr& c) {
 void partitioner::integrate(const change_ptr& c, made_rays& made) {
   if (!made.torn.empty())
     return not_now(c, {hindrance::torn, "the points changed while they were read: " + made.torn});
+  if (!made.too_large.empty())
+    return refuse(c, refusal::points, made.too_large);
   if (made.parts.parts.empty())
     return refuse(c, refusal::empty, nothing_left(made));
   if (const auto i = live_.find(c->id); i != live_.end())
@@ -179,8 +181,13 @@ void partitioner::compare(const change_ptr& c, const live_keyframe& live, const 
   finish(c, {outcome::conflict, std::move(reason)});
 }
 
-std::string partitioner::nothing_left(const made_rays& made) const {
-  return no_points_text(config_.map, made.counts, made.beyond);
+std::string partitioner::nothing_left(const made_rays& made) {
+  const auto& n = made.counts;
+  auto text = "no point can be used: " + std::to_string(n.not_finite) + " not finite, " + std::to_string(n.out_of_range)
+              + " out of range, " + std::to_string(n.low_confidence) + " of low confidence";
+  if (n.beyond_map + made.beyond > 0)
+    text += ", " + std::to_string(n.beyond_map + made.beyond) + " beyond the map's 2^19 voxels";
+  return text;
 }
 
 void partitioner::undo_integrate(const change_ptr& c) {
@@ -231,7 +238,12 @@ void partitioner::start_revise(const change_ptr& c) {
   if (i->second.placements.front().world_from_camera == c->target)
     return finish(c, {});
   hindered by;
-  auto parts = split(c->id, c->target, by);
+  std::optional<partition> parts;
+  try {
+    parts = split(c->id, c->target, by);
+  } catch (const keyframe_too_large& e) {
+    return refuse(c, refusal::pose, std::string{"under the new pose "} + e.what());
+  }
   if (!parts)
     return not_now(c, std::move(by));
   if (parts->parts.empty())
@@ -273,8 +285,10 @@ void partitioner::undo_revise(const change_ptr& c, const hindered& by) {
 partitioner::placement partitioner::make_placement(const keyframe_id& id, const pose& world_from_camera, const partition& parts) {
   placement out{++serials_, world_from_camera, {}};
   out.regions.reserve(parts.parts.size());
-  for (const auto& part : parts.parts)
+  for (const auto& part : parts.parts) {
     out.regions.push_back(part.region);
+    ++regions_[part.region].placements;
+  }
   std::sort(out.regions.begin(), out.regions.end());
   id_of_[out.serial] = id;
   return out;
@@ -287,6 +301,8 @@ std::optional<partition> partitioner::split(const keyframe_id& id, const pose& w
       throw std::logic_error("keyframe " + shown(id) + " is live but not in the store");
     uint64_t beyond = 0;
     return config_.rays.split(config_.map, *stored->rays.rays, world_from_camera, beyond);
+  } catch (const keyframe_too_large&) {
+    throw; // of a new pose: under its own, a stored keyframe is not
   } catch (...) {
     by = store_failed(std::current_exception());
     by.text.insert(0, "the keyframe's rays could not be read: ");
@@ -310,6 +326,8 @@ void partitioner::send_parts(const change_ptr& c, const partition& parts, int32_
 
 void partitioner::take_out(const change_ptr& c, const placement& place, const partition& parts) {
   id_of_.erase(place.serial);
+  for (const auto& region : place.regions)
+    --regions_[region].placements;
   send_parts(c, parts, -1, place, 0, 0);
   end_refills();
 }

@@ -18,8 +18,8 @@
 
 namespace tessera::detail {
 
-/// tick: the next step of a recovery or of a refill.
-using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>>;
+/// tick: the next step of a recovery or of a refill; idle: some regions may have held nothing for long enough.
+using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>>;
 
 /// How an answer that did not come bears on what was asked of a mesher.
 enum class loss {
@@ -129,7 +129,7 @@ private:
   // -- a keyframe comes -----------------------------------------------------------
   void start_integrate(const change_ptr& c);
   void integrate(const change_ptr& c, made_rays& made);
-  [[nodiscard]] std::string nothing_left(const made_rays& made) const;
+  static std::string nothing_left(const made_rays& made);
   /// Its id is live: is it the same keyframe again?
   void compare(const change_ptr& c, const live_keyframe& live, const made_rays& made);
 
@@ -160,7 +160,8 @@ private:
   // -- sending parts --------------------------------------------------------------
   placement make_placement(const keyframe_id& id, const pose& world_from_camera, const partition& parts);
 
-  /// Splits a stored keyframe's rays by region; nothing if they cannot be read or there is no memory, and then says which.
+  /// Splits a stored keyframe's rays by region; nothing if they cannot be read or there is no memory, and then says which. Throws
+  /// keyframe_too_large, under a new pose.
   std::optional<partition> split(const keyframe_id& id, const pose& world_from_camera, hindered& by);
   /// Counts and logs what the store threw, and says what it means.
   hindered store_failed(const std::exception_ptr& thrown);
@@ -195,6 +196,9 @@ private:
     bool down = false;                                   ///< the mesher was found dead; a refill is to come
     std::vector<std::pair<uint64_t, ray_job>> held_back; ///< jobs for when there is a mesher
     std::set<uint64_t> jobs;                             ///< sent to this mesher and not answered
+    uint64_t placements = 0;                             ///< of live keyframes that are in it, or are about to be
+    uint64_t questions = 0;                              ///< asked of this mesher and not answered
+    uint64_t idle = 0; ///< since when it holds nothing: a number in idle_; 0: it holds something
   };
 
   void send_job(const region_key& region, ray_job job, purpose why);
@@ -209,6 +213,15 @@ private:
   /// A job is done, or will be by its mesher's successor.
   void answered(uint64_t token);
   void lost(uint64_t token, const region_key& region, const caf::error& err);
+
+  // -- regions that hold nothing (partitioner_idle.cpp) ---------------------------
+  /// Call it when something of a region's is done: if nothing is left in it, its mesher ends after a while, and all that is known
+  /// of the region goes with it. This actor alone sends meshers anything, and the supervisor hears of what it asks in order: so
+  /// no job can be on its way to a mesher that ends.
+  void note_idle(const region_key& region);
+  [[nodiscard]] bool holds_nothing(const region_key& region, const region_entry& entry) const;
+  void end_idle();
+  void end_mesher(const region_key& region, const mesher_actor& mesher);
 
   // -- refills (partitioner_refills.cpp) ------------------------------------------
   void refill(const region_key& region, const mesher_actor& mesher);
@@ -239,6 +252,9 @@ private:
   /// Asks every mesher and answers the promise with `make(answers)`.
   template <class T, class Atom, class Promise, class Make>
   void gather(Atom question, Promise answer_to, Make make);
+
+  /// A mesher answered, or will not: its region's entry, if it is still the region's mesher.
+  region_entry* question_done(const region_key& region, const mesher_actor& mesher);
 
   /// A mesher died under it: asks all again when there is a new one.
   void restart(gather_ptr g);
@@ -275,6 +291,13 @@ private:
 
   std::unordered_map<region_key, region_entry> regions_;
   std::unordered_map<uint64_t, sent_job> sent_; ///< by token
+  struct idle_region {
+    region_key region;
+    uint64_t number;
+    caf::actor_clock::time_point since;
+  };
+  std::deque<idle_region> idle_; ///< by time
+  bool idle_tick_ = false;
   refill_book book_;
   uint64_t refill_jobs_ = 0;
   bool refill_tick_ = false;
@@ -284,7 +307,7 @@ private:
   std::vector<gather_ptr> gathers_;      ///< wait for their time
   std::vector<gather_ptr> running_;      ///< wait for answers
 
-  uint64_t changes_seen_ = 0, serials_ = 0, tokens_ = 0;
+  uint64_t changes_seen_ = 0, serials_ = 0, tokens_ = 0, idles_ = 0;
 };
 
 } // namespace tessera::detail

@@ -33,7 +33,10 @@ void partitioner::hand_over(const region_key& region, region_entry& entry, uint6
 }
 
 void partitioner::placed(const region_key& region, const mesher_actor& mesher) {
-  auto& entry = regions_[region];
+  const auto i = regions_.find(region);
+  if (i == regions_.end())
+    return end_mesher(region, mesher); // a refill came first, and the region was done with before this
+  auto& entry = i->second;
   if (!entry.mesher) // else a refill came first
     entry.mesher = mesher;
   for (auto& [token, job] : std::exchange(entry.held_back, {}))
@@ -56,7 +59,7 @@ void partitioner::not_taken(const sent_job& job, const caf::error& err) {
   if (!c || !job.adds)
     return;
   c->not_taken.push_back(hindered_by(err));
-  std::erase(live_.at(c->id).placements.back().regions, job.region);
+  regions_[job.region].placements -= std::erase(live_.at(c->id).placements.back().regions, job.region);
 }
 
 void partitioner::answered(uint64_t token) {
@@ -66,6 +69,7 @@ void partitioner::answered(uint64_t token) {
   auto job = std::move(i->second);
   sent_.erase(i);
   regions_[job.region].jobs.erase(token);
+  note_idle(job.region);
   if (job.why.for_change)
     return settle(job.why.for_change);
   --refill_jobs_;

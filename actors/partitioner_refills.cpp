@@ -8,6 +8,7 @@ void partitioner::refill(const region_key& region, const mesher_actor& mesher) {
   auto& entry = regions_[region];
   entry.mesher = mesher;
   entry.down = false;
+  entry.questions = 0;
   std::set<uint64_t> placements;
   for (const auto& [id, keyframe] : live_)
     for (const auto& place : keyframe.placements)
@@ -73,6 +74,7 @@ void partitioner::end_refill(const region_key& region) {
   book_.finish(region);
   if (entry.mesher) // else one that starts empty
     send(entry.mesher, refill_atom::value, false);
+  note_idle(region);
   try_gathers();
 }
 

@@ -35,12 +35,14 @@ void partitioner::gather(Atom question, Promise answer_to, Make make) {
     }
     const auto attempt = ++self->attempts;
     running_.push_back(self);
-    for (const auto& [region, entry] : regions_) {
+    for (auto& [region, entry] : regions_) {
       if (!entry.mesher)
         continue;
+      ++entry.questions;
       request(entry.mesher, config_.request_timeout, question)
         .then(
-          [this, answers, asked, self, attempt, promise, make](T& answer) {
+          [this, answers, asked, self, attempt, promise, make, at = region, mesher = entry.mesher](T& answer) {
+            question_done(at, mesher);
             if (self->attempts != attempt)
               return; // it was started again
             answers->push_back(std::move(answer));
@@ -52,8 +54,8 @@ void partitioner::gather(Atom question, Promise answer_to, Make make) {
           },
           [this, self, attempt, at = region, mesher = entry.mesher](caf::error& err) {
             const auto dead = loss_of(err) == loss::dead;
-            if (dead && regions_[at].mesher == mesher)
-              regions_[at].down = true; // its successor is on its way
+            if (auto* its_entry = question_done(at, mesher); dead && its_entry != nullptr)
+              its_entry->down = true; // its successor is on its way
             if (self->attempts != attempt)
               return;
             if (dead)
@@ -65,6 +67,14 @@ void partitioner::gather(Atom question, Promise answer_to, Make make) {
   };
   gathers_.push_back(std::move(g));
   try_gathers();
+}
+
+partitioner::region_entry* partitioner::question_done(const region_key& region, const mesher_actor& mesher) {
+  const auto i = regions_.find(region);
+  if (i == regions_.end() || i->second.mesher != mesher)
+    return nullptr; // the mesher has a successor, and the region perhaps none
+  --i->second.questions;
+  return &i->second;
 }
 
 caf::typed_response_promise<map_status> partitioner::ask_status() {

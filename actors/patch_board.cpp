@@ -1,6 +1,7 @@
 #include "actors/patch_board.hpp"
 
-#include <unordered_map>
+#include <algorithm>
+#include <atomic>
 
 namespace tessera {
 
@@ -12,51 +13,42 @@ uint64_t size_of(const patch& p) {
 
 } // namespace
 
+const patch* patch_board::find(const region_key& region) const {
+  const auto& in = shards_[shard_of(region)];
+  if (!in)
+    return nullptr;
+  const auto i = in->find(region);
+  return i != in->end() ? &i->second : nullptr;
+}
+
 bool patch_board::put(const patch& newest) {
-  auto i = newest_.find(newest.region);
-  if (i == newest_.end()) {
-    if (newest.triangles == 0)
-      return false;
-    i = newest_.emplace(newest.region, patch{}).first;
-  } else if (i->second.version >= newest.version) {
+  const patch* const known = find(newest.region);
+  if (known != nullptr ? known->version >= newest.version : newest.triangles == 0)
     return false;
-  }
-  auto& kept = i->second;
-  regions_ += static_cast<uint64_t>(newest.triangles > 0) - static_cast<uint64_t>(kept.triangles > 0);
-  vertices_ += uint64_t{newest.vertices} - kept.vertices;
-  triangles_ += uint64_t{newest.triangles} - kept.triangles;
-  bytes_ += size_of(newest) - size_of(kept);
-  kept = newest;
+  const auto old = known != nullptr ? *known : patch{};
+  auto& in = shards_[shard_of(newest.region)];
+  if (!in)
+    in = std::make_shared<shard>();
+  else if (in.use_count() > 1)
+    in = std::make_shared<shard>(*in); // somebody has a picture of it
+  else
+    std::atomic_thread_fence(std::memory_order_acquire); // after the last reading of who had one
+  if (newest.triangles > 0)
+    (*in)[newest.region] = newest;
+  else if (in->erase(newest.region); in->empty())
+    in = nullptr;
+  const auto count = [](const patch& p) { return static_cast<uint64_t>(p.triangles > 0); };
+  const auto bytes = newest.triangles > 0 ? size_of(newest) : 0;
+  regions_ += count(newest) - count(old);
+  vertices_ += uint64_t{newest.vertices} - old.vertices;
+  triangles_ += uint64_t{newest.triangles} - old.triangles;
+  bytes_ += bytes - size_of(old);
   return true;
 }
 
-std::vector<patch> patch_board::missing(const subscribe& wish, const std::string& epoch) const {
-  std::unordered_map<region_key, uint64_t> have;
-  if (wish.epoch == epoch)
-    for (const auto& held : wish.have)
-      have[held.region] = held.version;
-  std::vector<patch> out;
-  for (const auto& [region, newest] : newest_) {
-    auto held = have.find(region);
-    if (held == have.end() ? newest.triangles > 0 : held->second != newest.version)
-      out.push_back(newest);
-  }
-  return out;
-}
-
-std::vector<held_patch> patch_board::unknown(const subscribe& wish, const std::string& epoch) const {
-  std::vector<held_patch> out;
-  if (wish.epoch == epoch)
-    for (const auto& held : wish.have)
-      if (!newest_.contains(held.region))
-        out.push_back(held);
-  return out;
-}
-
 patch patch_board::get(const region_key& region) const {
-  auto i = newest_.find(region);
-  if (i != newest_.end())
-    return i->second;
+  if (const auto* known = find(region))
+    return *known;
   patch none;
   none.region = region;
   return none;
@@ -64,10 +56,12 @@ patch patch_board::get(const region_key& region) const {
 
 std::vector<patch> patch_board::all() const {
   std::vector<patch> out;
-  out.reserve(newest_.size());
-  for (const auto& [region, newest] : newest_)
-    if (newest.triangles > 0)
-      out.push_back(newest);
+  out.reserve(regions_);
+  for (const auto& in : shards_)
+    if (in)
+      for (const auto& [region, newest] : *in)
+        out.push_back(newest);
+  std::sort(out.begin(), out.end(), [](const patch& a, const patch& b) { return a.region < b.region; });
   return out;
 }
 

@@ -4,28 +4,35 @@
 #include "messages/map.hpp"
 #include "messages/talk.hpp"
 
+#include <array>
 #include <map>
+#include <memory>
+#include <vector>
 
 namespace tessera {
 
-/// The newest patch of each region, and the newest cameras: all that a viewer can need. Regions that became empty are kept as
-/// their empty patch (a header), for viewers that come back.
+/// The newest patch of each region that has a surface, and the newest cameras: all that a viewer can need. A region that became
+/// empty is forgotten: who comes back with it is told that it is gone, as of any other that is not here.
 class patch_board {
 public:
   static constexpr size_t max_cameras = 2000;
 
-  /// Takes a newer patch; false, changing nothing, if it is not newer, or empties a region that nobody was shown.
+  /// Regions are dealt out to so many shards. A picture of the whole costs a pointer for each, and the first change of a shard
+  /// afterwards a copy of it: a thousandth of the map.
+  static constexpr size_t shards = 1024;
+  using shard = std::map<region_key, patch>;
+  /// What was here at a moment, by shard; null: nothing. Threads: any.
+  using picture = std::vector<std::shared_ptr<const shard>>;
+  [[nodiscard]] static size_t shard_of(const region_key& region) { return std::hash<region_key>{}(region) % shards; }
+
+  /// Takes a newer patch; false, changing nothing, if it is not newer, or empties a region that is not here.
   bool put(const patch& newest);
 
-  /// What somebody lacks who has `wish.have` of this run (or of another one: nothing): regions that he has and that are unknown
-  /// here are not in it.
-  [[nodiscard]] std::vector<patch> missing(const subscribe& wish, const std::string& epoch) const;
-
-  /// Regions that he has and that this run never published.
-  [[nodiscard]] std::vector<held_patch> unknown(const subscribe& wish, const std::string& epoch) const;
+  [[nodiscard]] picture now() const { return {shards_.begin(), shards_.end()}; }
 
   /// A region's newest patch, or an empty one.
   [[nodiscard]] patch get(const region_key& region) const;
+  /// In the order of their keys.
   [[nodiscard]] std::vector<patch> all() const;
 
   /// Remembers changes of cameras, newest last, `max_cameras` at most.
@@ -38,7 +45,9 @@ public:
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
 
 private:
-  std::map<region_key, patch> newest_;
+  [[nodiscard]] const patch* find(const region_key& region) const;
+
+  std::array<std::shared_ptr<shard>, shards> shards_; ///< null: empty
   camera_list cameras_{max_cameras};
   uint64_t regions_ = 0, vertices_ = 0, triangles_ = 0, bytes_ = 0;
 };

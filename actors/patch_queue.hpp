@@ -3,14 +3,22 @@
 #include "messages/map.hpp"
 #include "messages/talk.hpp"
 
+#include <deque>
+#include <map>
 #include <optional>
+#include <queue>
 #include <unordered_map>
+#include <vector>
 
 namespace tessera {
 
 /// What one viewer still lacks: the newest patch of each region, at most once, most wanted first; and what it was sent but did
 /// not acknowledge. Its size is bounded by the number of regions, however long the viewer stalls; the patches' bytes are shared
 /// with all.
+///
+/// Regions that wait are kept along a space-filling curve, on which every cube of them is one stretch. The most wanted one is
+/// searched for from cubes to their parts, the nearest first, and the search goes on where it was with the next patch: a view
+/// costs nothing until something is taken, and what is taken under one view costs O(log n) each, whatever waits.
 class patch_queue {
 public:
   /// `region_m` is the edge of a region, for ordering by distance.
@@ -19,17 +27,22 @@ public:
   /// A region has a newer patch; it replaces one that was not taken yet. An older one than known is ignored.
   void put(const patch& newest);
 
-  /// The viewer looks from there: visible regions first, near ones before far ones. Until then: first come, first served.
-  void look(const view& from) { view_ = from; }
+  /// The viewer holds a region that is no more: it is to be sent an empty patch, under the version after the one it holds. These
+  /// wait apart, and take turns with patches.
+  void put_gone(const held_patch& held) { gone_.push_back(held); }
 
-  /// Takes the most wanted patch out and counts it as unacknowledged.
+  /// The viewer looks from there: visible regions first, near ones before far ones. Until then: first come, first served.
+  void look(const view& from);
+
+  /// Takes the most wanted patch out and counts it as unacknowledged. One without triangles and frame says that a region is gone;
+  /// it is not counted.
   std::optional<patch> take();
 
   /// The viewer has these on screen (or newer ones).
   void acknowledge(const ack& seen);
 
   /// Regions that wait.
-  [[nodiscard]] size_t pending() const { return pending_.size(); }
+  [[nodiscard]] size_t pending() const { return pending_.size() + gone_.size(); }
   /// Bytes sent and not acknowledged.
   [[nodiscard]] uint64_t unacknowledged() const { return unacknowledged_; }
 
@@ -41,14 +54,41 @@ private:
   struct sent {
     uint64_t version = 0; ///< newest sent
     uint64_t bytes = 0;   ///< of all versions not acknowledged
+    bool empty = false;   ///< the newest sent has no triangles
   };
 
-  /// Smaller is more wanted.
-  [[nodiscard]] double rank(const region_key& region) const;
+  /// Order along the curve (Morton's).
+  struct along_curve {
+    bool operator()(const region_key& a, const region_key& b) const;
+  };
+  using line = std::map<region_key, waiting, along_curve>;
+
+  /// A step of the search: a region, or a cube of 2^level regions an edge that has several.
+  struct step {
+    double rank;   ///< of the region, or of any in the cube at best
+    uint64_t turn; ///< of the region
+    region_key low;
+    int level; ///< 0: a region
+  };
+  struct later {
+    bool operator()(const step& a, const step& b) const;
+  };
+
+  /// Smaller is more wanted: a lower bound for all regions of a cube, exact for a region.
+  [[nodiscard]] double rank(const region_key& low, int level) const;
+  /// Adds what stands from `first` up to and without `end`, as a region or the least cube around all.
+  void search(line::const_iterator first, line::const_iterator end);
+  void search_parts(const step& cube);
+  line::iterator most_wanted();
+  std::optional<patch> take_gone();
 
   float region_m_;
   std::optional<view> view_;
-  std::unordered_map<region_key, waiting> pending_;
+  line pending_;
+  std::deque<std::pair<uint64_t, region_key>> turns_waiting_;  ///< in their order, while there is no view
+  std::priority_queue<step, std::vector<step>, later> search_; ///< under the view; covers all that waits, some of it twice
+  std::vector<held_patch> gone_;
+  bool gone_next_ = false;
   std::unordered_map<region_key, sent> sent_;
   uint64_t unacknowledged_ = 0, turns_ = 0;
 };

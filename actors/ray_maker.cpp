@@ -1,6 +1,7 @@
 #include "actors/ray_maker.hpp"
 
 #include "actors/instrumented.hpp"
+#include "gpu/bounds.hpp"
 
 #include <new>
 #include <stdexcept>
@@ -134,7 +135,11 @@ private:
     out.counts = counts;
     out.torn = what.frame.body->torn();
     if (out.torn.empty() && !rays.empty())
-      out.parts = functions_.split(map_, rays, what.frame.world_from_camera, out.beyond);
+      try {
+        out.parts = functions_.split(map_, rays, what.frame.world_from_camera, out.beyond);
+      } catch (const keyframe_too_large& e) {
+        out.too_large = e.what();
+      }
     rays.shrink_to_fit();
     out.rays = std::make_shared<const std::vector<ray>>(std::move(rays));
     numbers().rays_time.record(cycle_clock::to_ns(cycle_clock::ticks() - what.begin));

@@ -11,9 +11,10 @@ namespace tessera {
 struct made_rays {
   std::shared_ptr<const std::vector<ray>> rays;
   ray_counts counts;
-  partition parts;     ///< the rays by region
-  uint64_t beyond = 0; ///< rays that leave the map
-  std::string torn;    ///< why the points could not be read whole; empty if they were
+  partition parts;       ///< the rays by region
+  uint64_t beyond = 0;   ///< rays that leave the map
+  std::string torn;      ///< why the points could not be read whole; empty if they were
+  std::string too_large; ///< why the keyframe would write to too much; empty if not
 };
 
 } // namespace tessera

@@ -1,16 +1,20 @@
 #include "actors/session.hpp"
 
+#include "actors/broadcaster.hpp"
+#include "actors/catch_up.hpp"
 #include "actors/instrumented.hpp"
-#include "actors/patch_board.hpp"
-#include "actors/patch_queue.hpp"
 #include "actors/token_bucket.hpp"
 
 namespace tessera {
 
 namespace {
 
-/// tick: the stream may go on; update: it is time for statistics.
-using session_self = session_actor::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::update_atom>>;
+/// tick: the stream may go on; update: it is time for statistics; ok: the next piece of what the viewer lacks.
+using session_self
+  = joining_session::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::update_atom>, caf::reacts_to<caf::ok_atom>>;
+
+/// Between two pieces of what a viewer lacks: whatever else there is to do comes first, also if many viewers join at once.
+constexpr std::chrono::milliseconds between_pieces{1};
 
 uint64_t system_ns() {
   return static_cast<uint64_t>(
@@ -38,15 +42,24 @@ public:
     set_down_handler([this](const caf::down_msg& down) { quit(down.reason ? down.reason : caf::exit_reason::user_shutdown); });
     return {
       [this](patch_atom, const patch& newest) {
+        lacks_.heard(newest.region);
         queue_.put(newest);
         pump();
       },
+      [this](board_picture& now) {
+        if (now.epoch != wished_epoch_)
+          have_.clear(); // of another run
+        lacks_ = catch_up{std::move(now.patches), std::exchange(have_, {})};
+        encode_ = std::move(now.encode);
+        go_on();
+      },
+      [this](caf::ok_atom) { go_on(); },
       [this](camera_atom, const std::vector<camera>& changed) {
         for (const auto& c : changed)
           cameras_.put(c);
         pump();
       },
-      [this](const subscribe& wish) { start(wish); },
+      [this](subscribe& wish) { start(wish); },
       [this](const view& from) { queue_.look(from); },
       [this](const ack& seen) {
         queue_.acknowledge(seen);
@@ -69,7 +82,7 @@ public:
   }
 
 private:
-  void start(const subscribe& wish) {
+  void start(subscribe& wish) {
     const auto bytes_per_s = wish.max_bits_per_s / 8;
     bucket_ = token_bucket{wish.max_bits_per_s == 0 ? 0 : std::max<uint64_t>(1, bytes_per_s), now()};
     window_ = wish.max_bits_per_s == 0 ? config_.window_bytes : std::max<uint64_t>(1, bytes_per_s);
@@ -79,13 +92,35 @@ private:
     numbers().sessions.fetch_add(1, std::memory_order_relaxed);
     last_accepted_ = numbers().accepted.load(std::memory_order_relaxed);
     last_stats_ = now();
-    request(broadcaster_, config_.request_timeout, join_atom::value, session_actor{this}, wish)
+    have_ = std::move(wish.have);
+    wished_epoch_ = wish.epoch;
+    request(broadcaster_, config_.request_timeout, join_atom::value, session_actor{this}, subscribe{wish.epoch, {}, 0})
       .then([](const std::string&) {},
             [this](caf::error& err) {
               record().set_error(describe(err));
               quit(err);
             });
     send(session_self{this}, caf::update_atom::value);
+  }
+
+  /// Finds out more of what the viewer lacks.
+  void go_on() {
+    lacks_.step(queue_);
+    if (!lacks_.done())
+      delayed_send(session_self{this}, between_pieces, caf::ok_atom::value);
+    pump();
+  }
+
+  /// The patch that tells of a region that is gone.
+  [[nodiscard]] patch emptied(const patch& gone) const {
+    region_mesh empty;
+    empty.region = gone.region;
+    empty.version = gone.version;
+    auto out = encode_(empty, 0, 0);
+    out.region = gone.region;
+    out.version = gone.version;
+    out.vertices = out.triangles = 0;
+    return out;
   }
 
   /// Puts the next frame on the socket, if it takes one: cameras and statistics first, they are small.
@@ -108,6 +143,10 @@ private:
       return;
     }
     auto next = queue_.take();
+    if (!next)
+      return; // regions that were gone came back
+    if (!next->frame)
+      next = emptied(*next);
     const auto bytes = next->frame ? next->frame->size() : 0;
     bucket_.take(bytes);
     numbers().sent_patches.fetch_add(1, std::memory_order_relaxed);
@@ -148,6 +187,10 @@ private:
   session_config config_;
   socket_function socket_;
   patch_queue queue_;
+  catch_up lacks_;
+  std::vector<held_patch> have_; ///< until the broadcaster has told what there is
+  std::string wished_epoch_;
+  encoder_function encode_;
   token_bucket bucket_;
   uint64_t window_;
   /// Cameras that came or went since the last frame of them.

@@ -11,13 +11,16 @@ namespace tessera {
 
 namespace {
 
-/// A supervisor that also tells itself to restart a region's mesher after a pause.
+/// A supervisor that also tells itself to restart a region's mesher, the one of this number, after a pause.
 using supervisor_self = supervisor_setup::extend<caf::reacts_to<refill_atom, region_key, uint64_t>>;
 
 /// An actor that failed of itself, so soon after its start, fails for a reason that a restart may not cure.
 constexpr std::chrono::seconds soon{1};
 /// A core actor that failed so often in a row is not started again.
 constexpr uint32_t most_failures = 5;
+/// A mesher's versions are its number times this, and up: more than any mesher makes of one region (a thousand a second for 50
+/// days), and enough numbers for a thousand meshers a second for as long.
+constexpr uint64_t versions_each = uint64_t{1} << 32;
 
 class supervisor final : public instrumented<supervisor_self> {
 public:
@@ -48,14 +51,22 @@ public:
     tell();
     return {
       [this](place_atom, region_key region) -> caf::result<mesher_actor> {
-        if (auto i = meshers_.find(region); i != meshers_.end())
+        const auto i = meshers_.find(region);
+        if (i != meshers_.end() && !i->second.ending)
           return mesher_actor{i->second.handle};
         auto promise = make_response_promise<caf::typed_response_promise<mesher_actor>>();
         auto& waiting = asked_[region];
         waiting.push_back(promise);
-        if (waiting.size() == 1)
+        if (waiting.size() == 1 && i == meshers_.end()) // else when that one is gone
           place(region);
         return promise;
+      },
+      [this](leave_atom, region_key region, const mesher_actor& mesher) {
+        const auto i = meshers_.find(region);
+        if (!regions_.contains(mesher.address()) || i == meshers_.end())
+          return; // it died: the partitioner hears of its successor, and lets go of that one
+        i->second.ending = true;
+        send(i->second.handle, leave_atom::value);
       },
       [this](kill_atom, region_key region) {
         auto i = meshers_.find(region);
@@ -71,8 +82,8 @@ public:
           watch(role, handle);
       },
       [this](kill_atom, const std::string& role) { return kill(role); },
-      [this](refill_atom, region_key region, uint64_t generation) {
-        if (auto i = meshers_.find(region); i != meshers_.end() && i->second.generation == generation)
+      [this](refill_atom, region_key region, uint64_t number) {
+        if (auto i = meshers_.find(region); i != meshers_.end() && i->second.number == number)
           restart(region);
       },
     };
@@ -87,6 +98,8 @@ private:
     uint64_t generation = 0;
     uint32_t failures = 0; ///< in a row, each soon after a start
     caf::actor_clock::time_point started{};
+    uint64_t number = 0; ///< among all that were started
+    bool ending = false; ///< and has no successor
   };
 
   void place(region_key region) {
@@ -97,12 +110,14 @@ private:
             return; // another placement was faster
           if (!devices_.contains(id))
             return place(region); // it was taken out of use meanwhile
-          if (meshers_.contains(region))
+          const auto old = meshers_.find(region);
+          if (old != meshers_.end() && old->second.ending)
+            return; // it is placed when that one is gone
+          if (old != meshers_.end())
             replace(region, id);
           else
             start({{}, id}, region);
-          for (auto& promise : take(region))
-            promise.deliver(mesher_actor{meshers_.at(region).handle});
+          give(region);
         },
         [this, region](caf::error& err) {
           if (is_peer_loss(err))
@@ -127,6 +142,8 @@ private:
     config.region = region;
     config.device = next.id;
     config.generation = next.generation;
+    next.number = ++started_;
+    config.version = next.number * versions_each;
     next.handle = spawn_mesher(system(), shared(), devices_.at(next.id).now.handle, broadcaster_, std::move(config));
     next.started = now();
     monitor(next.handle);
@@ -135,10 +152,19 @@ private:
     tell();
   }
 
+  /// Gives the region's mesher to those who wait for it. The partitioner must have been told of a refill before.
+  void give(region_key region) {
+    for (auto& promise : take(region))
+      promise.deliver(mesher_actor{meshers_.at(region).handle});
+  }
+
   /// Starts a new mesher: at once if the old one was killed or had worked a while; after a pause that doubles if it keeps
   /// failing.
   void mourn(region_key region, const caf::error& reason) {
     auto& old = meshers_.at(region);
+    if (old.ending && reason == caf::exit_reason::user_shutdown)
+      return end(region);
+    old.ending = false; // viewers may not know yet that the region is empty: its successor tells
     numbers().restarts.fetch_add(1, std::memory_order_relaxed);
     const auto failed = reason != caf::exit_reason::kill && now() - old.started < soon;
     old.failures = failed ? old.failures + 1 : 0;
@@ -148,18 +174,31 @@ private:
                                         + (pause.count() > 0 ? " in " + std::to_string(pause.count()) + " ms" : "") + ": "
                                         + describe(reason));
     if (pause.count() > 0)
-      delayed_send(supervisor_self{this}, pause, refill_atom::value, region, old.generation);
+      delayed_send(supervisor_self{this}, pause, refill_atom::value, region, old.number);
     else
       restart(region);
+  }
+
+  /// Forgets a region whose mesher is gone and needs no successor; unless one is asked for by now.
+  void end(region_key region) {
+    const auto i = meshers_.find(region);
+    if (const auto device = devices_.find(i->second.id); device != devices_.end())
+      send(device->second.now.handle, drop_atom::value, region);
+    meshers_.erase(i);
+    tell();
+    if (asked_.contains(region))
+      place(region);
   }
 
   /// Starts a new mesher on the old one's device; on another, if that one is not used any more.
   void restart(region_key region) {
     const auto on = meshers_.at(region).id;
-    if (devices_.contains(on))
+    if (devices_.contains(on)) {
       replace(region, on);
-    else if (asked_.try_emplace(region).second)
-      place(region);
+      return give(region);
+    }
+    asked_.try_emplace(region);
+    place(region);
   }
 
   /// Forgets what the dead mesher's field held, and has a new mesher filled from the live keyframes.
@@ -363,8 +402,10 @@ private:
     return caf::actor_cast<caf::strong_actor_ptr>(broadcaster_);
   }
 
-  /// Some regions may have parts that others lack: all are filled again from the store.
+  /// Some regions may have parts that others lack: all are filled again from the store. Whom the dead one asked for and did not
+  /// get, nobody knows.
   caf::strong_actor_ptr restart_partitioner() {
+    std::erase_if(asked_, [](const auto& one) { return !one.second.empty(); });
     const auto fresh = recipes_.partitioner(supervisor_self{this}, broadcaster_, true);
     seats_.partitioner = fresh;
     if (auto ingest = seats_.ingest.get())
@@ -424,8 +465,9 @@ private:
   std::map<device_id, device_entry> devices_; ///< that are in use
   std::unordered_map<region_key, child> meshers_;
   std::unordered_map<region_key, std::vector<caf::typed_response_promise<mesher_actor>>> asked_;
-  std::map<caf::actor_addr, region_key> regions_;
-  std::map<std::string, core_actor> core_; ///< by role
+  std::map<caf::actor_addr, region_key> regions_; ///< of the meshers that live
+  uint64_t started_ = 0;                          ///< meshers, of all regions
+  std::map<std::string, core_actor> core_;        ///< by role
   std::vector<caf::strong_actor_ptr> relays_;
 };
 

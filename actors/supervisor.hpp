@@ -43,7 +43,7 @@ struct core_recipes {
 
 /// What a supervisor is told when it starts.
 struct supervisor_config {
-  mesher_config meshers; ///< region, device and generation are filled in for each
+  mesher_config meshers; ///< region, device, generation and version are filled in for each
   std::chrono::milliseconds request_timeout{120'000};
   core_seats seats; ///< filled, but for those who need the supervisor's handle
   core_recipes recipes;
@@ -52,7 +52,7 @@ struct supervisor_config {
 };
 
 /// A supervisor as the service's start, its sinks and drills see it.
-using supervisor_setup = supervisor_actor::extend<
+using supervisor_setup = mesher_keeper::extend<
   /// Watches an actor that has taken its seat, or a relay that must be told where ingest is.
   caf::reacts_to<caf::monitor_atom, std::string, caf::strong_actor_ptr>,
   /// Kills the actor of a role (ingest, partitioner, broadcaster, placement, device: the first of them, inspector, supervisor): a

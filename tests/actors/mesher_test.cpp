@@ -102,6 +102,17 @@ public:
     scheduler().run();
   }
 
+  void leave() {
+    caf::anon_send(mesher_, leave_atom::value);
+    scheduler().run();
+  }
+  [[nodiscard]] bool up() const {
+    for (const auto& a : context.registry->statuses())
+      if (a.role == "mesher")
+        return a.state != "down";
+    return false;
+  }
+
   void replace_broadcaster() {
     caf::anon_send_exit(broadcaster_, caf::exit_reason::kill);
     broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
@@ -349,4 +360,27 @@ TEST_CASE("a mesher that dies while its surface is encoded has said its last") {
   region.kill();
   CHECK(region.encode_one()); // nobody takes the answer
   CHECK(region.numbers().patches == 0);
+}
+
+TEST_CASE("a mesher that may end first has viewers told of what it did") {
+  played_region idle{0ms};
+  idle.leave();
+  CHECK_FALSE(idle.up());
+
+  played_region r{0ms};
+  r.offer(1);
+  r.leave();
+  CHECK(r.up()); // a job is under way
+  r.finish();
+  CHECK(r.up()); // its surface is not encoded
+  r.encoder_fails = true;
+  CHECK(r.encode_one());
+  CHECK(r.up()); // nor now
+  CHECK(r.shown().triangles == 0);
+  r.encoder_fails = false;
+  r.pass(1s);
+  CHECK_FALSE(r.encode_one()); // the surface is asked for again
+  CHECK(r.encode_one());
+  CHECK(r.shown().triangles == 1);
+  CHECK_FALSE(r.up());
 }

@@ -1,9 +1,9 @@
 // The plain classes that actors are made of.
 
+#include "actors/catch_up.hpp"
 #include "actors/keyframe_check.hpp"
 #include "actors/log_limit.hpp"
 #include "actors/mesh_digest.hpp"
-#include "actors/no_points.hpp"
 #include "actors/patch_board.hpp"
 #include "actors/patch_queue.hpp"
 #include "actors/placement_table.hpp"
@@ -17,6 +17,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 
 using namespace tessera;
 
@@ -251,6 +252,75 @@ TEST_CASE("without a view patches go in their order; with one, near and visible 
   CHECK(order == std::vector<int32_t>{0, 2, 9, -3}); // -3 is behind
 }
 
+TEST_CASE("the most wanted patch is the one that looking at all of them would find") {
+  const float region_m = 0.7f;
+  patch_queue queue{region_m};
+  std::mt19937 random{5};
+  std::map<region_key, uint64_t> waits; // its turn
+  uint64_t turns = 0, version = 0;
+  view from;
+  const auto rank = [&](const region_key& region) {
+    double distance2 = 0, along = 0, length2 = 0;
+    const std::array<int32_t, 3> key{region.x, region.y, region.z};
+    for (size_t i = 0; i < 3; ++i) {
+      const double to = (static_cast<double>(key[i]) + 0.5) * region_m - from.position[i];
+      distance2 += to * to;
+      along += to * from.direction[i];
+      length2 += static_cast<double>(from.direction[i]) * from.direction[i];
+    }
+    const auto distance = std::sqrt(distance2), radius = 0.87 * region_m;
+    const bool seen = distance <= radius || along / std::sqrt(std::max(length2, 1e-12)) + radius >= 0.5 * distance;
+    return seen ? distance : distance + 1e9;
+  };
+  const auto within = [&](int32_t reach) { return std::uniform_int_distribution<int32_t>{-reach, reach}(random); };
+  const auto look = [&] {
+    for (size_t i = 0; i < 3; ++i) {
+      from.position[i] = static_cast<float>(within(200)) * 0.1f;
+      from.direction[i] = static_cast<float>(within(10)); // perhaps nowhere
+    }
+    queue.look(from);
+  };
+  look();
+  for (int step = 0; step < 20'000; ++step) {
+    const auto what = random() % 100;
+    if (what < 2) {
+      look();
+    } else if (what < 52 || (what < 60 && waits.size() < 300)) {
+      const auto reach = random() % 20 == 0 ? INT32_MAX : 12;
+      const region_key region{within(reach), within(reach), within(reach)};
+      waits.try_emplace(region, turns++);
+      queue.put(a_patch(region, ++version));
+    } else if (const auto p = queue.take()) {
+      const auto best = std::min_element(waits.begin(), waits.end(), [&](const auto& a, const auto& b) {
+        return std::pair{rank(a.first), a.second} < std::pair{rank(b.first), b.second};
+      });
+      REQUIRE(p->region == best->first);
+      waits.erase(best);
+    } else {
+      REQUIRE(waits.empty());
+    }
+    REQUIRE(queue.pending() == waits.size());
+  }
+}
+
+TEST_CASE("regions that are gone take turns with patches, and not if they came back") {
+  patch_queue queue{1};
+  for (int32_t x = 0; x < 5; ++x)
+    queue.put_gone({{100 + x, 0, 0}, 7});
+  queue.put(a_patch({0, 0, 0}, 1));
+  queue.put(a_patch({1, 0, 0}, 1));
+  queue.put(a_patch({103, 0, 0}, 9));
+  CHECK(queue.pending() == 8);
+  std::vector<std::pair<int32_t, uint64_t>> order;
+  while (auto p = queue.take()) {
+    order.emplace_back(p->region.x, p->version);
+    CHECK((p->frame == nullptr) == (p->version == 8));
+  }
+  CHECK(order == std::vector<std::pair<int32_t, uint64_t>>{{104, 8}, {0, 1}, {102, 8}, {1, 1}, {101, 8}, {103, 9}, {100, 8}});
+  CHECK(queue.pending() == 0);
+  CHECK(queue.unacknowledged() == 300);
+}
+
 TEST_CASE("bytes are counted until their newest version is acknowledged") {
   patch_queue queue{1};
   queue.put(a_patch({0, 0, 0}, 1, 100));
@@ -266,31 +336,58 @@ TEST_CASE("bytes are counted until their newest version is acknowledged") {
   CHECK(queue.unacknowledged() == 0);
 }
 
-TEST_CASE("the board knows what a viewer lacks") {
+TEST_CASE("what a viewer lacks of a board is found out in pieces") {
   patch_board board;
   CHECK(board.put(a_patch({0, 0, 0}, 3, 100, 2)));
   CHECK_FALSE(board.put(a_patch({0, 0, 0}, 2)));
   CHECK(board.put(a_patch({1, 0, 0}, 1)));
+  CHECK(board.regions() == 2);
+  const auto picture = board.now();
   CHECK(board.put(a_patch({1, 0, 0}, 2, 56, 0)));       // became empty
   CHECK_FALSE(board.put(a_patch({2, 0, 0}, 1, 56, 0))); // was never shown
   CHECK(board.regions() == 1);
+  CHECK(board.vertices() == 6);
   CHECK(board.triangles() == 2);
-  CHECK(board.bytes() == 156);
-  auto lacks = [&](const std::string& epoch, std::vector<held_patch> have) {
-    std::vector<int32_t> out;
-    for (const auto& p : board.missing({epoch, std::move(have), 0}, "e"))
-      out.push_back(p.region.x);
-    return out;
-  };
-  CHECK(lacks("", {}) == std::vector<int32_t>{0});                                   // a late joiner: all that is there
-  CHECK(lacks("e", {{{0, 0, 0}, 3}}).empty());                                       // has it
-  CHECK(lacks("other", {{{0, 0, 0}, 3}}) == std::vector<int32_t>{0});                // of another run
-  CHECK(lacks("e", {{{0, 0, 0}, 2}, {{1, 0, 0}, 1}}) == std::vector<int32_t>{0, 1}); // old, and one to delete
-  CHECK(lacks("e", {{{0, 0, 0}, 3}, {{1, 0, 0}, 2}}).empty());
-  CHECK(board.unknown({"e", {{{7, 0, 0}, 4}, {{0, 0, 0}, 3}}, 0}, "e") == std::vector<held_patch>{{{7, 0, 0}, 4}});
-  CHECK(board.unknown({"x", {{{7, 0, 0}, 4}}, 0}, "e").empty());
+  CHECK(board.bytes() == 100);
+  CHECK(board.all().size() == 1);
   CHECK(board.get({0, 0, 0}).version == 3);
   CHECK(board.get({9, 0, 0}).frame == nullptr);
+  using told = std::map<int32_t, uint64_t>; // version by region; of those that are gone the one after
+  const auto lacks
+    = [](const patch_board::picture& now, const std::vector<held_patch>& have, const std::vector<region_key>& heard = {}) {
+        patch_queue queue{1};
+        catch_up who{now, have};
+        for (const auto& region : heard)
+          who.heard(region);
+        while (!who.done())
+          who.step(queue);
+        told out;
+        while (auto p = queue.take())
+          out[p->region.x] = p->version;
+        return out;
+      };
+  CHECK(lacks(board.now(), {}) == told{{0, 3}});                                       // a late joiner: all that is there
+  CHECK(lacks(board.now(), {{{0, 0, 0}, 3}}).empty());                                 // has it
+  CHECK(lacks(board.now(), {{{0, 0, 0}, 2}, {{1, 0, 0}, 1}}) == told{{0, 3}, {1, 2}}); // old, and one that is gone
+  CHECK(lacks(board.now(), {{{7, 0, 0}, 4}, {{0, 0, 0}, 3}}) == told{{7, 5}});
+  CHECK(lacks(picture, {{{0, 0, 0}, 3}}) == told{{1, 1}});                         // what was there then
+  CHECK(lacks(picture, {{{7, 0, 0}, 4}}, {{1, 0, 0}, {7, 0, 0}}) == told{{0, 3}}); // of the others there was news since
+  std::vector<held_patch> have;
+  for (int32_t x = 0; x < 5000; ++x) {
+    board.put(a_patch({x, x % 7, -x}, 10));
+    if (x % 2 == 0)
+      have.push_back({{x, x % 7, -x}, 10});
+  }
+  patch_queue queue{1};
+  catch_up who{board.now(), have};
+  size_t steps = 0, most = 0;
+  for (size_t had = 0; !who.done(); ++steps, had = queue.pending()) {
+    who.step(queue);
+    most = std::max(most, queue.pending() - had);
+  }
+  CHECK(queue.pending() == 2500);
+  CHECK(steps >= 10);
+  CHECK(most <= catch_up::at_once + 100);
 }
 
 TEST_CASE("the board keeps the newest 2,000 cameras, each once") {
@@ -363,16 +460,6 @@ TEST_CASE("an automatic voxel is a hundredth of the median distance, as 1, 2 or 
   CHECK(at(2000) == Approx(20));
   keyframe none;
   CHECK(auto_voxel_m(none) == 0);
-}
-
-TEST_CASE("why no point can be used is told with the bounds") {
-  mapping map;
-  map.min_confidence = 0.5f;
-  CHECK(no_points_text(map, {.out_of_range = 5000}, 0)
-        == "no point can be used: 5000 out of range, which is 0.05 to 100 m from the camera (min-range, max-range)");
-  CHECK(no_points_text(map, {.not_finite = 2, .low_confidence = 3, .beyond_map = 4}, 5)
-        == "no point can be used: 2 not finite, 3 of a confidence below 0.5 (min-confidence), 9 beyond the map, which ends 2^19 "
-           "voxels of 0.05 m from the origin");
 }
 
 TEST_CASE("the log of set-aside inputs keeps the newest hundred, and counts all by source") {

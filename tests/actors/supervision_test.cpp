@@ -1,5 +1,6 @@
 // Any actor may die at any time: afterwards the map, and what viewers see, are those of the live keyframes.
 
+#include "gpu/bounds.hpp"
 #include "toy_service.hpp"
 #include "wanted_map.hpp"
 
@@ -23,6 +24,20 @@ std::map<region_key, uint32_t> shown(stepped_service& s) {
   for (const auto& p : patches->value())
     out[p.region] = p.triangles;
   return out;
+}
+
+/// Actors of a role that are up.
+size_t up(stepped_service& s, const std::string& role) {
+  size_t n = 0;
+  for (const auto& a : s.running.context.registry->statuses())
+    n += a.role == role && a.state != "down";
+  return n;
+}
+
+std::vector<region_status> regions(stepped_service& s) {
+  auto answer = s.ask<std::vector<region_status>>(s.running.partitioner.get(), list_atom::value);
+  s.run();
+  return answer->value();
 }
 
 uint64_t restarts_of(stepped_service& s, const std::string& role) {
@@ -53,6 +68,18 @@ struct offered {
   int asked = 0;
   std::unique_ptr<ingest_sink> sink;
 };
+
+/// The regions that a keyframe touches.
+std::vector<region_key> regions_of(const keyframe& frame) {
+  ray_counts counts;
+  uint64_t beyond = 0;
+  const auto parts
+    = split(small_map(), make(small_map(), *frame.body, frame.world_from_camera, counts), frame.world_from_camera, beyond);
+  std::vector<region_key> out;
+  for (const auto& part : parts.parts)
+    out.push_back(part.region);
+  return out;
+}
 
 /// Ends a sink under the test scheduler, where somebody must work off what it sends.
 void end(stepped_service& s, offered& in) {
@@ -141,6 +168,154 @@ TEST_CASE("core actors that are killed at random while keyframes come and go lea
     CHECK(s.by->overlaps == 0);
     end(s, in);
   }
+}
+
+TEST_CASE("a region that holds nothing ends with all that was kept of it, and its versions go on when it comes back") {
+  auto by = std::make_shared<control>();
+  stepped_service s{config_for(by), by};
+  offered in{s};
+  const auto before = s.running.context.registry->existing();
+  const auto frames = random_frames(11, 6);
+  std::map<region_key, uint64_t> newest; // version that was ever shown
+  for (int round = 0; round < 3; ++round) {
+    INFO("round " << round);
+    for (const auto& f : frames)
+      in.put(f);
+    s.run();
+    CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), frames)));
+    CHECK(shown(s) == wanted(s));
+    auto patches = s.ask<std::vector<patch>>(s.running.broadcaster.get(), list_atom::value);
+    s.run();
+    for (const auto& p : patches->value()) {
+      CHECK(p.version > newest[p.region] + 1); // the next one is what a viewer is told that comes back with it while it is gone
+      newest[p.region] = p.version;
+    }
+    for (const auto& f : frames)
+      in.retract(f);
+    s.run();
+    CHECK(shown(s).empty());
+    s.tick(std::chrono::milliseconds{2'000});
+    CHECK(up(s, "mesher") > 0); // what follows soon finds them
+    s.tick(std::chrono::milliseconds{4'000});
+    CHECK(up(s, "mesher") == 0);
+    CHECK(regions(s).empty());
+    CHECK(s.running.context.registry->existing() == before); // nothing holds on to them, CAF's clock neither
+    CHECK(s.running.context.numbers->regions == 0);
+    CHECK(s.running.context.numbers->held_patch_bytes == 0);
+  }
+  CHECK(in.verdicts == std::map<outcome, int>{{outcome::accepted, 36}});
+  CHECK(s.running.context.numbers->restarts == 0);
+  end(s, in);
+}
+
+TEST_CASE("meshers of regions that a keyframe was refused in end, too") {
+  auto by = std::make_shared<control>();
+  stepped_service s{config_for(by), by};
+  offered in{s};
+  const auto frames = random_frames(12, 5);
+  in.put(frames[0]);
+  s.run();
+  const auto few = regions(s).size();
+  by->cells_left = 20;
+  for (size_t i = 1; i < frames.size(); ++i)
+    in.put(frames[i]);
+  s.run();
+  CHECK(in.verdicts[outcome::accepted] == 1);
+  CHECK(regions(s).size() > few);
+  s.tick(std::chrono::milliseconds{6'000});
+  CHECK(regions(s).size() == few);
+  CHECK(up(s, "mesher") == few);
+  CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), {frames[0]})));
+  end(s, in);
+}
+
+TEST_CASE("meshers that end, die and are asked for at random leave no trace") {
+  for (unsigned seed = 0; seed < 25; ++seed) {
+    INFO("seed " << seed);
+    auto by = std::make_shared<control>();
+    auto config = config_for(by);
+    config.credit = 4;
+    stepped_service s{config, by};
+    offered in{s};
+    std::mt19937 random{seed};
+    std::vector<keyframe> frames;
+    std::set<size_t> live;
+    for (size_t i = 0; i < 40; ++i) {
+      frames.push_back(random_frame(random, "kf" + std::to_string(i), 1 + random() % 6));
+      in.put(frames[i]);
+      live.insert(i);
+      s.run_some(random, random() % 80);
+      while (!live.empty() && random() % 5 < 3) {
+        const auto victim = std::next(live.begin(), static_cast<std::ptrdiff_t>(random() % live.size()));
+        in.retract(frames[*victim]);
+        live.erase(victim);
+      }
+      s.run_some(random, random() % 80);
+      if (random() % 3 == 0) {
+        const auto r = regions_of(frames[random() % frames.size()]);
+        caf::anon_send(s.running.supervisor.get(), kill_atom::value, r[random() % r.size()]);
+      }
+      if (random() % 8 == 0)
+        s.kill(roles[random() % roles.size()]);
+      s.run_some(random, random() % 40);
+      if (random() % 2 == 0)
+        s.scheduler().advance_time(std::chrono::milliseconds{random() % 5'000});
+    }
+    s.run();
+    for (int i = 0; i < 20; ++i)
+      s.tick(std::chrono::milliseconds{250});
+    CHECK(in.answered() == in.asked);
+    CHECK(in.verdicts[outcome::refused] == 0);
+    std::vector<keyframe> left;
+    for (auto i : live)
+      left.push_back(frames[i]);
+    CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), left)));
+    CHECK(shown(s) == wanted(s));
+    for (auto i : live)
+      in.retract(frames[i]);
+    s.run();
+    for (int i = 0; i < 3; ++i)
+      s.tick(std::chrono::milliseconds{6'000});
+    CHECK(s.status().field.hash == map_hash{});
+    CHECK(up(s, "mesher") == 0);
+    CHECK(regions(s).empty());
+    CHECK(shown(s).empty());
+    CHECK(s.running.context.numbers->lost_core == 0);
+    CHECK(s.by->overlaps == 0);
+    end(s, in);
+  }
+}
+
+TEST_CASE("a keyframe that would touch too many regions is refused before it touches any") {
+  auto by = std::make_shared<control>();
+  auto config = config_for(by);
+  auto too_large = std::make_shared<bool>(true);
+  config.rays.split = [too_large](const mapping& map, std::span<const ray> rays, const pose& p, uint64_t& beyond) {
+    if (*too_large)
+      throw keyframe_too_large(map, 67'600, false);
+    return split(map, rays, p, beyond);
+  };
+  stepped_service s{config, by};
+  const auto frames = random_frames(13, 1);
+  auto v = s.put(frames[0]);
+  s.run();
+  REQUIRE(v->value().what == outcome::refused);
+  CHECK_THAT(v->value().reason, Catch::Contains("touches 67600 regions") && Catch::Contains("at most 8192"));
+  CHECK(up(s, "mesher") == 0);
+  CHECK(s.running.context.numbers->refused_by[static_cast<size_t>(refusal::points)] == 1);
+  *too_large = false;
+  v = s.put(frames[0]); // it is not live
+  s.run();
+  CHECK(v->value().what == outcome::accepted);
+  *too_large = true;
+  pose far;
+  far.m[3] = 100;
+  v = s.ask<verdict>(s.running.ingest.get(), revise_atom::value, frames[0].id, far);
+  s.run();
+  CHECK(v->value().what == outcome::refused); // and stays where it was
+  *too_large = false;
+  CHECK(s.status().keyframes == 1);
+  CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), frames)));
 }
 
 TEST_CASE("a partitioner's successor sorts what is live a few keyframes at a time and answers in between") {

@@ -2,8 +2,10 @@
 memory behaves on real frames is measured by tests/bench/memory.py."""
 
 import socket
+import struct
 import urllib.parse
 
+import numpy as np
 import pytest
 
 from support import service
@@ -60,6 +62,53 @@ def test_repeats_and_undo_leave_nothing_behind(tessera, folder, recording, wante
         send(tessera, folder, running)
         shown(running, recording, wanted)
         as_before(held(running), first)
+
+
+def keyframe_body(points):
+    """The 108-byte form, grey, seen from the origin."""
+    header = struct.pack("<QIII16f6f", 1, len(points), 3, 0, *np.eye(4).ravel(), *[0.0] * 6)
+    return header + points.astype("<f4").tobytes() + bytes([128]) * (3 * len(points))
+
+
+def put(running, name, points):
+    return running.fetch("/v1/keyframes", data=keyframe_body(points), headers={"Content-Type": KEYFRAME, "X-Keyframe-Id": name})
+
+
+def meshers(running):
+    return sum(a["role"] == "mesher" for a in running.get("/v1/actors"))
+
+
+def test_a_map_that_is_emptied_keeps_nothing(serve):
+    """Actors, regions and memory go, too, when the last keyframe of each region was taken out; also where one was refused for want of memory."""
+    running = serve(options=("--memory-cap", "256MiB"))
+    random = np.random.default_rng(1)
+    scattered = random.uniform(-30, 30, (1500, 3))
+    assert put(running, "warm up", scattered)[0] == 200
+    assert running.fetch("/v1/keyframes/warm%20up", method="DELETE")[0] == 200
+    running.wait(lambda: meshers(running) == 0, "no mesher")
+    before = running.resident_bytes()
+    for i in range(3):
+        assert put(running, f"k{i}", random.uniform(-40, 40, (1500, 3)))[0] == 200
+    assert put(running, "too much", random.uniform(-40, 40, (5000, 3)))[0] != 200
+    assert meshers(running) > 1500
+    for i in range(3):
+        assert running.fetch(f"/v1/keyframes/k{i}", method="DELETE")[0] == 200
+    running.wait(lambda: meshers(running) == 0, "no mesher")
+    assert running.get("/v1/regions") == []
+    assert running.map()["hash"] == "0" * 32 and running.map()["field_bytes"] == 0
+    running.wait(lambda: running.resident_bytes() < before + (24 << 20), "memory as before")
+    assert put(running, "again", scattered)[0] == 200
+    assert running.map()["keyframes"] == 1
+
+
+def test_a_keyframe_that_touches_too_many_regions_is_refused_before_it_costs(serve):
+    running = serve()
+    before = running.resident_bytes()
+    status, answer = put(running, "far and wide", np.random.default_rng(2).uniform(-55, 55, (60_000, 3)))[:2]
+    assert status == 422
+    assert b"at most 8192" in answer and b"regions of 64 voxels" in answer
+    assert meshers(running) == 0 and running.get("/v1/regions") == []
+    running.wait(lambda: running.resident_bytes() < before + (24 << 20), "memory as before")
 
 
 def test_memory_that_was_needed_for_a_moment_goes_back(serve):
