@@ -1,5 +1,6 @@
 // Keyframes that come, go and move: what is live, and what each change sends to the regions.
 
+#include "actors/no_points.hpp"
 #include "actors/partitioner_class.hpp"
 #include "actors/peer_loss.hpp"
 #include "actors/same_rays.hpp"
@@ -181,13 +182,8 @@ void partitioner::compare(const change_ptr& c, const live_keyframe& live, const 
   finish(c, {outcome::conflict, std::move(reason)});
 }
 
-std::string partitioner::nothing_left(const made_rays& made) {
-  const auto& n = made.counts;
-  auto text = "no point can be used: " + std::to_string(n.not_finite) + " not finite, " + std::to_string(n.out_of_range)
-              + " out of range, " + std::to_string(n.low_confidence) + " of low confidence";
-  if (n.beyond_map + made.beyond > 0)
-    text += ", " + std::to_string(n.beyond_map + made.beyond) + " beyond the map's 2^19 voxels";
-  return text;
+std::string partitioner::nothing_left(const made_rays& made) const {
+  return no_points_text(config_.map, made.counts, made.beyond);
 }
 
 void partitioner::undo_integrate(const change_ptr& c) {

@@ -129,7 +129,7 @@ private:
   // -- a keyframe comes -----------------------------------------------------------
   void start_integrate(const change_ptr& c);
   void integrate(const change_ptr& c, made_rays& made);
-  static std::string nothing_left(const made_rays& made);
+  [[nodiscard]] std::string nothing_left(const made_rays& made) const;
   /// Its id is live: is it the same keyframe again?
   void compare(const change_ptr& c, const live_keyframe& live, const made_rays& made);
 

@@ -570,13 +570,16 @@ private:
   /// The folder is, or what the container may have.
   static bool is_full(int error) { return error == ENOSPC || error == EDQUOT || error == ENOMEM; }
 
-  /// Writes it; where there is no room, and it may, in that of the oldest segments that nobody has taken.
+  /// Writes it; where there is no room, in that of what killed producers left, and, if it may, of the oldest segments that nobody
+  /// has taken.
   ino_t write_in_any_room(const std::string& key, const layout& bytes) {
     for (;;) {
       ino_t inode = 0;
       int error = write_and_rename(key, bytes, inode);
       if (error == 0)
         return inode;
+      if (is_full(error) && remove_abandoned(options_.folder) > 0)
+        continue;
       if (!is_full(error) || !options_.drop_oldest || !drop_one(bytes.bytes()))
         fail(error, key, bytes);
     }

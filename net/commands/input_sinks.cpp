@@ -62,7 +62,9 @@ void gate_sink::retract(keyframe_id id, completion done) {
 }
 
 void gate_sink::retract_all(keyframe_selection which, completion done) {
-  if (auto* to = next())
+  if (nothing_came())
+    done({outcome::accepted, {}});
+  else if (auto* to = next())
     to->retract_all(std::move(which), std::move(done));
   else
     done(closing);

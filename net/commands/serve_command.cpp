@@ -136,7 +136,7 @@ std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup
     return verdict{outcome::refused, std::move(choice.fault->text)};
   }
   if (!choice.torn.empty())
-    return verdict{outcome::not_now, std::move(choice.torn)};
+    return numbers.count_not_now({hindrance::torn, "the points changed while they were read: " + choice.torn});
   chosen = choice.map;
   spdlog::info("{}, from keyframe {}", describe(*chosen), shown(frame.id));
   return std::nullopt;

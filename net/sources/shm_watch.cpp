@@ -161,6 +161,7 @@ private:
   /// A segment that may become a keyframe.
   struct candidate {
     bool closed = false;           // its writer let go of it
+    bool written = false;          // perhaps through a mapping, which leaves no other trace
     steady::time_point since;      // when it was first seen or last changed
     steady::time_point not_before; // it could not be taken: when to try again
     uint64_t order = 0;
@@ -169,6 +170,8 @@ private:
   /// A segment as it was taken or set aside.
   struct taken {
     segment_identity what;
+    uint64_t digest = 0;          // of its content
+    bool close_awaited = false;   // of the writer who renamed it
     bool reported = false;        // set aside as it is
     std::optional<backoff> pause; // of one that cannot be taken now
     /// Digest of the first keyframe of this name, and whether it got its verdict.
@@ -193,8 +196,15 @@ private:
     } else if (mask & IN_ATTRIB) { // what could not be read may be readable now
       if (auto at = waiting_.find(name); at != waiting_.end())
         at->second.not_before = {};
+    } else if (mask & IN_MOVED_TO) {
+      note(name, true);
+      taken_[name].close_awaited = true;
+    } else if (mask & IN_CLOSE_WRITE) {
+      if (std::exchange(taken_[name].close_awaited, false))
+        return; // it was whole when it got its name
+      note(name, true).written = true;
     } else {
-      note(name, (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0);
+      note(name, false);
     }
   }
 
@@ -279,6 +289,7 @@ private:
       return;
     at->second.what = {};
     at->second.reported = false;
+    at->second.close_awaited = false;
     gone_.push_back(name);
     if (gone_.size() > most) {
       if (auto oldest = taken_.find(gone_.front()); oldest != taken_.end() && oldest->second.what.inode == 0)
@@ -329,7 +340,8 @@ private:
       return true;
     auto now = identify_segment(file);
     auto& before = taken_[name];
-    if (before.what.inode != 0 && now.same_content(before.what))
+    if (before.what.inode != 0 && now.same_content(before.what)
+        && !(c.written && shm_segment(key).content_digest() != before.digest))
       return true; // touched, not changed
     if (c.last && !now.same_content(*c.last)) {
       c.since = steady::now();
@@ -364,6 +376,7 @@ private:
       frame = keyframe_of_segment(segment, std::move(id), options_.layout);
     } catch (const bad_input&) {
       before.what = segment->identity();
+      before.digest = digest;
       before.reported = false;
       if (options_.unlink)
         segment->unlink();
@@ -372,6 +385,7 @@ private:
     frame.source = kind();
     sink.offer(std::move(frame), [desk, segment, digest, plain](const verdict& v) { desk->post({segment, digest, plain, v}); });
     before.what = segment->identity(); // only now: what could not be offered comes again
+    before.digest = digest;
     before.reported = false;
     if (plain)
       before.first_digest = digest;

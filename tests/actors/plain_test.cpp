@@ -4,6 +4,7 @@
 #include "actors/keyframe_check.hpp"
 #include "actors/log_limit.hpp"
 #include "actors/mesh_digest.hpp"
+#include "actors/no_points.hpp"
 #include "actors/patch_board.hpp"
 #include "actors/patch_queue.hpp"
 #include "actors/placement_table.hpp"
@@ -460,6 +461,16 @@ TEST_CASE("an automatic voxel is a hundredth of the median distance, as 1, 2 or 
   CHECK(at(2000) == Approx(20));
   keyframe none;
   CHECK(auto_voxel_m(none) == 0);
+}
+
+TEST_CASE("why no point can be used is told with the bounds") {
+  mapping map;
+  map.min_confidence = 0.5f;
+  CHECK(no_points_text(map, {.out_of_range = 5000}, 0)
+        == "no point can be used: 5000 out of range, which is 0.05 to 100 m from the camera (min-range, max-range)");
+  CHECK(no_points_text(map, {.not_finite = 2, .low_confidence = 3, .beyond_map = 4}, 5)
+        == "no point can be used: 2 not finite, 3 of a confidence below 0.5 (min-confidence), 9 beyond the map, which ends 2^19 "
+           "voxels of 0.05 m from the origin");
 }
 
 TEST_CASE("the log of set-aside inputs keeps the newest hundred, and counts all by source") {

@@ -66,6 +66,7 @@ def test_http_is_open_from_the_start_and_the_first_good_keyframe_decides(tessera
         assert running.fetch("/v1/regions/0,0,0.drc")[0] == 404
         assert running.fetch("/metrics")[0] == 200 and running.fetch("/")[0] == 200
         assert running.fetch("/v1/keyframes/none", method="DELETE")[0] == 404
+        assert running.fetch("/v1/keyframes", method="DELETE")[0] == 200
 
         bad = bad_ones(recording[0])
         for frame in bad:

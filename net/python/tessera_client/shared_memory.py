@@ -173,11 +173,13 @@ class SharedMemoryManager:
         return f"{self._folder}{key}"
 
     def _write_in_any_room(self, key: str, layout: Layout) -> int:
-        """Where there is no room, and it may, in that of the oldest segments that nobody has taken."""
+        """Where there is no room, in that of what killed producers left, and, if it may, in that of its own oldest segments."""
         while True:
             try:
                 return self._write_and_rename(key, layout.buffers, layout.nbytes)
             except SharedMemoryFullError:
+                if self._remove_abandoned() > 0:
+                    continue
                 if self.when_full != "drop_oldest" or not self._drop_one(layout.nbytes):
                     raise
 
@@ -269,12 +271,13 @@ class SharedMemoryManager:
         except FileNotFoundError:
             pass
 
-    def _remove_abandoned(self) -> None:
-        """Removes what killed producers left half written. What somebody still writes, in whatever container, stays."""
+    def _remove_abandoned(self) -> int:
+        """Removes what killed producers left half written, and says how many. What is being written, anywhere, stays."""
         try:
             names: List[str] = os.listdir(self._folder)
         except OSError as error:
             raise OSError(error.errno, f"cannot use shared memory at {self._folder}: {error.strerror}") from None
+        removed = 0
         for name in names:
             if not name.startswith(_HIDDEN):
                 continue
@@ -284,11 +287,13 @@ class SharedMemoryManager:
                 try:
                     if _is_abandoned(descriptor):
                         os.unlink(path)
+                        removed += 1
                         _log.info("removed the half-written segment %s of a producer that is gone", name)
                 finally:
                     os.close(descriptor)
             except OSError:
                 pass  # gone, or another user's
+        return removed
 
 
 def _is_abandoned(descriptor: int) -> bool:

@@ -156,6 +156,16 @@ def test_dropping_never_touches_what_is_anothers(small_folder):
     assert sorted(os.listdir(small_folder)) == ["t_0", "t_1", "t_2"]
 
 
+@pytest.mark.parametrize("when_full", ["raise", "drop_oldest"])
+def test_what_a_killed_producer_left_goes_first(small_folder, when_full):
+    manager = SharedMemoryManager("/k_", folder=small_folder, when_full=when_full)
+    write_many(manager, range(2), 16_000)
+    with open(f"{small_folder}/{shared_memory._HIDDEN}1-1-1", "wb") as left:
+        left.write(bytes(500_000))
+    write_many(manager, [2], 16_000)
+    assert sorted(os.listdir(small_folder)) == ["k_0", "k_1", "k_2"] and manager.dropped == 0
+
+
 def test_what_would_never_fit_drops_nothing(small_folder):
     manager = SharedMemoryManager("/k_", folder=small_folder, when_full="drop_oldest")
     write_many(manager, range(2), 16_000)

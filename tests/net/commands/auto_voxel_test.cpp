@@ -158,6 +158,8 @@ TEST_CASE("a gate answers what cannot be used, and holds the first that can") {
   CHECK(said == outcome::unknown);
   gate.revise({"x"}, {}, [&](const verdict& v) { said = v.what; });
   CHECK(said == outcome::unknown);
+  gate.retract_all({}, [&](const verdict& v) { said = v.what; });
+  CHECK(said == outcome::accepted);
   gate.set_aside("http", "y", "no header");
   CHECK(numbers->set_aside.newest().size() == 1);
 

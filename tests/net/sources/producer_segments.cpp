@@ -386,6 +386,10 @@ TEST_CASE("a small folder drops the oldest, and never in vain", "[producer]") {
     CHECK(here.files()
           == std::vector<std::string>{"slam3r_keyframe_c", "slam3r_keyframe_d", "slam3r_keyframe_e", "slam3r_keyframe_kept"});
     CHECK(writer.dropped() == 2);
+    fs::remove(here.folder / "slam3r_keyframe_kept");
+    std::ofstream(here.folder / ".tessera-writing-left") << std::string(200'000, 'x');
+    write(careful, "kept"); // in the room of what a killed producer left
+    CHECK(writer.dropped() == 2);
     sample never(100'000);
     CHECK_THROWS_WITH(writer.write(never.frame),
                       Catch::Contains("needs 1500104 bytes") && Catch::Contains("of 1048576 are free"));

@@ -380,8 +380,16 @@ TEST_CASE("content decides whether a name that comes again is another keyframe")
   a.write(bytes);
   REQUIRE(w.sink.wait_for(1));
   bytes[108 + 12 * 7777 + 3] ^= std::byte{1}; // one coordinate of one point
-  hidden.write(bytes);
-  REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  SECTION("renamed into place") {
+    hidden.write(bytes);
+    REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  }
+  SECTION("written in place") {
+    a.write(bytes);
+  }
+  SECTION("written through a mapping, which changes no time") {
+    a.overwrite_mapped(bytes);
+  }
   REQUIRE(w.sink.wait_for(2));
   w.stop();
   CHECK(w.sink.frames()[1].id.value.starts_with("a@"));
