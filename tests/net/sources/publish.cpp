@@ -315,7 +315,8 @@ TEST_CASE("an amqp source that gets no answer can be stopped, and says what its 
   auto from = make_source("amqp://u:p@" + hole.authority(), {});
   CHECK(from->trouble().empty()); // it does not run yet
   std::jthread listening([&](std::stop_token stop) { from->run(sink, stop); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  for (int i = 0; i < 24'000 && from->trouble().empty(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   CHECK_FALSE(from->trouble().empty());
   listening.request_stop();
   listening.join();

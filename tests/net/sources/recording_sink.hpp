@@ -52,12 +52,12 @@ public:
     std::lock_guard lock(mutex_);
     frames_.clear();
   }
-  /// Waits until so many keyframes and set-aside inputs have come in; false after a minute.
+  /// Waits until so many keyframes and set-aside inputs have come in; false after three minutes.
   bool wait_for(size_t frames, size_t asides = 0) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, limit, [&] { return frames_.size() >= frames && asides_.size() >= asides; });
   }
-  /// Waits until something else is so, of which nobody tells; false after a minute.
+  /// Waits until something else is so, of which nobody tells; false after three minutes.
   template <class F>
   bool wait(F is_so) {
     for (auto until = std::chrono::steady_clock::now() + limit; std::chrono::steady_clock::now() < until;) {
@@ -69,7 +69,7 @@ public:
   }
 
 private:
-  static constexpr std::chrono::seconds limit{60};
+  static constexpr std::chrono::seconds limit{180};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<keyframe> frames_;
