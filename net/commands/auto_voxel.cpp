@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <stdexcept>
 
 namespace tessera {
 
@@ -50,12 +51,19 @@ voxel_choice choose_voxel(const keyframe& frame, const mapping& base, const auto
   ray_counts counts;
   uint64_t beyond = 0;
   auto empty = true;
+  std::string too_much;
   if (size > 0) {
     const auto rays = make_rays(map, *frame.body, frame.world_from_camera, counts);
-    empty = rays.empty() || partition_rays(map, rays, frame.world_from_camera, beyond).parts.empty();
+    try {
+      empty = rays.empty() || partition_rays(map, rays, frame.world_from_camera, beyond).parts.empty();
+    } catch (const std::runtime_error& e) { // it would write more than one keyframe may
+      too_much = e.what();
+    }
   }
   if (auto torn = frame.body->torn(); !torn.empty())
     out.torn = std::move(torn); // whatever was read means nothing
+  else if (!too_much.empty())
+    out.fault = keyframe_fault{refusal::points, std::move(too_much)};
   else if (empty)
     out.fault = keyframe_fault{refusal::empty, size > 0 ? no_points_text(map, counts, beyond) : no_distance(frame, base, how)};
   else

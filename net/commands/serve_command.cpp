@@ -22,7 +22,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <exception>
 #include <iostream>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 
@@ -129,7 +131,12 @@ struct let_offers_go {
 /// ingest would.
 std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup& setup, telemetry& numbers,
                                         std::optional<mapping>& chosen) {
-  auto choice = choose_voxel(frame, setup.service.map, *setup.voxel);
+  voxel_choice choice;
+  try {
+    choice = choose_voxel(frame, setup.service.map, *setup.voxel);
+  } catch (const std::bad_alloc&) {
+    return numbers.count_not_now(hindered_by(std::current_exception()));
+  }
   if (choice.fault) {
     numbers.count_refused(choice.fault->why);
     numbers.set_aside.add("ingest", shown(frame.id), choice.fault->text);
