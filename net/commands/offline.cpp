@@ -127,7 +127,6 @@ int hash_command(const offline_setup& setup, std::ostream& out) {
 }
 
 int mesh_command(const offline_setup& setup, const std::string& file, const std::string& up) {
-  const auto map = mapping_for(setup);
   // Before the work: a wrong ending or folder is told at once.
   if (!mesh_format_of(file))
     throw std::invalid_argument("the ending of " + file + " is not .ply, .glb or .drc");
@@ -136,7 +135,10 @@ int mesh_command(const offline_setup& setup, const std::string& file, const std:
     throw std::invalid_argument("up is '" + up + "', expected x, -x, y, -y, z, -z or auto");
   if (const auto folder = std::filesystem::absolute(file).parent_path(); ::access(folder.c_str(), W_OK) != 0)
     throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
+  const auto map = mapping_for(setup);
   const auto made = make_map(setup, map, "mesh");
+  if (setup.progress != progress_style::none)
+    std::cerr << "tessera: mesh: making the surface and writing " << file << std::endl;
   mesh_file_setup about;
   about.quantum_m = patch_quantum_m(map.voxel_m);
   about.voxel_m = map.voxel_m;
