@@ -107,7 +107,7 @@ def test_a_service_without_descriptors_takes_nothing_and_loses_nothing(serve, br
         write(frame, names)
     running.map()
     soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (8, hard))
+    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (3, hard))
     say(*(new(frame, names) for frame in recording))
     running.wait(lambda: logged(running, "Too many open files"), "the shortage said")
     assert len(segments(names)) == len(recording)
