@@ -38,7 +38,7 @@ try {
   };
   const four = (text) => text.split(",").map(Number);
   const does = {
-    whole: () => until("(() => { const s = window.tessera?.snapshot(); return s?.stats && s.triangles > 0 && s.triangles === s.stats.triangles && s.pipeline === 0 && s.stats.pending === 0; })()"),
+    whole: () => until("(() => { const s = window.tessera?.snapshot(); return s?.stats && s.triangles > 0 && s.triangles === s.stats.triangles && s.pipeline + s.uploads === 0 && s.stats.pending === 0; })()"),
     rest: () => until("tessera.snapshot().moving === false"),
     until,
     key: (k) => page.keyboard.press(k),

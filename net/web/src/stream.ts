@@ -79,9 +79,15 @@ export class map_stream {
     });
   }
 
-  /// Patches that are here but not on screen.
+  /// Patches that are here but not on screen: all, those being decoded, those that wait for a frame.
   get depth(): number {
-    return this.pipeline_.depth + this.uploads_.size;
+    return this.pipeline_depth + this.upload_depth;
+  }
+  get pipeline_depth(): number {
+    return this.pipeline_.depth;
+  }
+  get upload_depth(): number {
+    return this.uploads_.size;
   }
 
   /// Puts on screen what a frame has time for; true if anything changed. A frame of a 60th of a second takes on so much, a longer one

@@ -20,12 +20,12 @@ export function viewer_actions(v: viewer): action[] {
   const touch = (): boolean => matchMedia("(pointer: coarse)").matches;
   const full = (): boolean => document.fullscreenElement !== null;
   return [
-    { name: "fit", group: "move", label: "Fit to view", help: "fit the map to the view", key: "f", icon: "fit", bar: "always", run: () => v.fit() },
+    { name: "fit", group: "move", label: "Fit to view", help: "fit the map to the view", key: "f", icon: "fit", bar: "always", run: () => v.standpoint.fit() },
     {
       name: "behind", group: "move", label: "Behind the camera", help: "the view from behind the newest camera", key: "r", icon: "behind", bar: "wide",
       run: () => {
         v.controls.follow(false);
-        v.start_view(false);
+        v.standpoint.begin(false);
       },
     },
     {
@@ -47,7 +47,13 @@ export function viewer_actions(v: viewer): action[] {
     },
     { name: "point", group: "tools", label: "Read a point", help: "a point's coordinates, height and region", key: "i", icon: "point", bar: "wide", on: () => v.inspection.tool === "point", run: () => v.inspection.use(v.inspection.tool === "point" ? "none" : "point") },
     { name: "measure", group: "tools", label: "Measure", help: "the distance of two points", key: "t", icon: "measure", bar: "always", on: () => v.inspection.tool === "measure", run: () => v.inspection.use(v.inspection.tool === "measure" ? "none" : "measure") },
-    { name: "cut", group: "tools", label: "Cut", help: "show only what is inside a box", key: "x", icon: "cut", bar: "always", on: () => v.cutting, run: () => v.cut(!v.cutting) },
+    {
+      name: "cut", group: "tools", label: "Cut", help: "show only what is inside a box", key: "x", icon: "cut", bar: "always", on: () => v.cut.on,
+      run: () => {
+        if (v.cut.on) v.cut.end();
+        else if (!v.cut.begin()) v.toasts.say("There is nothing to cut yet.");
+      },
+    },
     ...shadings.map((s, i): action => ({
       name: `shade-${s}`, group: "shading", label: shading_names[s][0], help: shading_names[s][1], key: String(i + 1), on: () => v.settings.shading === s,
       run: () => {
