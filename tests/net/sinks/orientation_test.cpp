@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <random>
+#include <utility>
+#include <vector>
 
 using namespace tessera;
 
@@ -54,6 +56,17 @@ TEST_CASE("The rotation takes up to +y, whichever way up is") {
   CHECK(upright({0, 1, 0}) == quaternion{0, 0, 0, 1});
   const float x[]{1, 0, 0};
   CHECK(turned(upright({0, 0, 1}), x)[0] == Approx(1)); // a map with z up keeps its x axis
+}
+
+TEST_CASE("The rotation is what the viewer's tests have, for the same directions") {
+  const auto half = std::sqrt(0.5);
+  const std::vector<std::pair<direction, quaternion>> known{
+    {{0, -1, 0}, {1, 0, 0, 0}},      {{0, 0, 1}, {half, 0, 0, -half}},  {{0, 0, -1}, {half, 0, 0, half}},
+    {{1, 0, 0}, {half, half, 0, 0}}, {{-1, 0, 0}, {half, -half, 0, 0}}, {{0, 1, 0}, {0, 0, 0, 1}},
+  };
+  for (const auto& [up, rotation] : known)
+    for (size_t i = 0; i < 4; ++i)
+      CHECK(upright(up)[i] == Approx(rotation[i]).margin(1e-9));
 }
 
 TEST_CASE("Small changes of up turn the map by as little") {
