@@ -55,9 +55,9 @@ export class action_list {
   press(e: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "repeat" | "target">): boolean {
     if (e.ctrlKey || e.metaKey || e.altKey || e.repeat) return false;
     const at = e.target as { closest?: (selector: string) => unknown } | null;
-    if (at?.closest?.("select, textarea, input:not([type=checkbox]):not([type=range]), dialog[open]")) return false;
+    if (at?.closest?.("select, textarea, input:not([type=checkbox]):not([type=range])")) return false;
     const a = this.by_key_.get(e.key.toLowerCase());
-    if (!a) return false;
+    if (!a || (a.name !== "help" && at?.closest?.("dialog[open]"))) return false;
     a.run();
     this.on_done();
     return true;
