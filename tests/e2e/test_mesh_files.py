@@ -13,7 +13,7 @@ import tessera_client
 from conftest import ROOT
 from support import service
 
-ROOM = ("synthetic:room", "--limit", 12, "--voxel-size", 0.05)
+ROOM = ("synthetic:room", "--every", 16, "--limit", 12, "--voxel-size", 0.05)
 
 
 def written(tessera, file, *options):
