@@ -126,7 +126,7 @@ def test_make_run_serves_the_room_unless_a_source_is_named(given, served):
 
 def test_a_map_that_reaches_its_memory_cap_says_so(tessera, tmp_path):
     """The setting, its value and what to do; and at once, not when the source has ended."""
-    status, _, err = service.run(tessera, "mesh", "synthetic:room", tmp_path / "room.ply", *MAPPING, "--backend", "cpu", "--memory-cap", "1MiB")
+    status, _, err = service.run(tessera, "mesh", "synthetic:room", "--output", tmp_path / "room.ply", *MAPPING, "--backend", "cpu", "--memory-cap", "1MiB")
     assert status == 1
     assert "memory-cap" in err and "1048576 bytes (1 MiB)" in err and "--voxel-size" in err and "--limit" in err
     assert "device" not in err

@@ -80,7 +80,7 @@ def meshers(running):
 
 def test_a_map_that_is_emptied_keeps_nothing(serve):
     """Actors, regions and memory go, too, when the last keyframe of each region was taken out; also where one was refused for want of memory."""
-    running = serve(options=("--memory-cap", "256MiB"))
+    running = serve(options=("--memory-cap", "192MiB"))
     random = np.random.default_rng(1)
     scattered = random.uniform(-30, 30, (1500, 3))
     assert put(running, "warm up", scattered)[0] == 200
