@@ -40,11 +40,15 @@ try {
     const page = await open("/", desktop);
     await settle(page);
     await page.waitForTimeout(4000);
-    for (const [key, name] of [["1", "colour"], ["2", "unlit"], ["3", "shape"], ["4", "normals"], ["5", "region"], ["6", "age"]]) {
+    for (const [key, name] of [["1", "colour"], ["2", "unlit"], ["3", "shape"], ["4", "normals"], ["5", "region"], ["6", "age"], ["7", "height"]]) {
       await page.keyboard.press(key);
       await page.waitForTimeout(1500);
       await shot(page, `viewer-${name}`);
     }
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.waitForTimeout(1500);
+    await shot(page, "viewer-light");
+    await page.emulateMedia({ colorScheme: "dark" });
     await page.keyboard.press("1");
     await page.keyboard.press("o");
     await page.waitForTimeout(1200);
