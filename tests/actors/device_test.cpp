@@ -255,7 +255,7 @@ TEST_CASE("a keyframe that a GPU has no room for is not taken now, as a whole, a
   auto later = s.put(frames[1]);
   settle(s);
   REQUIRE(later->value().what == outcome::not_now);
-  CHECK_THAT(later->value().reason, Catch::Contains("room") && Catch::Contains("memory cap"));
+  CHECK_THAT(later->value().reason, Catch::Contains("room") && Catch::Contains("out of memory"));
   CHECK(s.status().field.hash == before.field.hash);
   CHECK(s.running.context.numbers->not_now_by[static_cast<size_t>(hindrance::room)] == 1);
   CHECK(s.running.context.numbers->device_failures == 0);

@@ -256,7 +256,7 @@ TEST_CASE("a keyframe for which there is no room is not taken now, as a whole, a
   s->run();
   REQUIRE(later->has_value());
   CHECK((*later)->what == outcome::not_now);
-  CHECK_THAT((*later)->reason, Catch::Contains("the map is full") && Catch::Contains("memory cap"));
+  CHECK_THAT((*later)->reason, Catch::Contains("the map is full") && Catch::Contains("out of memory"));
   CHECK(s->status().field.hash == before.field.hash);
   CHECK(s->status().keyframes == 3);
   pose far = frames[0].world_from_camera;
