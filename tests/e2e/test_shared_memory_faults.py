@@ -122,6 +122,7 @@ def test_segments_written_again_in_place_while_they_are_read(serve, recording, w
         thread.join()
     running.wait(lambda: not segments(names), "all segments unlinked")
     assert running.wait_for_keyframes(len(recording)) == wanted
+    assert running.get("/v1/aside") == []
 
 
 def test_a_service_clears_away_what_a_killed_producer_left(serve, names):
