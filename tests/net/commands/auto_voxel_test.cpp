@@ -14,7 +14,7 @@ using namespace tessera;
 
 namespace {
 
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 /// A camera at 1, 2, 3 and so many points around it, at these distances.
 keyframe seen_at(const std::vector<float>& distances, const std::vector<float>& confidence = {}) {
@@ -22,7 +22,7 @@ keyframe seen_at(const std::vector<float>& distances, const std::vector<float>& 
   for (const float d : distances) {
     for (const float v : {1.f, 2.f, 3.f + d})
       body->point_data.push_back(v);
-    for (const uint8_t c : {10, 20, 30})
+    for (const auto c : {uint8_t{10}, uint8_t{20}, uint8_t{30}})
       body->colour_data.push_back(c);
   }
   body->confidence_data = confidence;
@@ -73,7 +73,7 @@ outcome offered_to(keyframe_sink& sink, keyframe frame) {
 
 TEST_CASE("a voxel size is chosen from the points that a map would take") {
   CHECK(voxel(seen_at({2, 2, 2})) == Approx(0.02));
-  CHECK(voxel(seen_at({nan, nan, 2})) == Approx(0.02));
+  CHECK(voxel(seen_at({not_a_number, not_a_number, 2})) == Approx(0.02));
   CHECK(voxel(seen_at({0, 0, 2})) == Approx(0.02));
   CHECK(voxel(seen_at({50, 50, 50, 2}, {0.1f, 0.1f, 0.1f, 0.9f}), {.min_confidence = 0.5f}) == Approx(0.02));
 
@@ -119,7 +119,8 @@ TEST_CASE("a size stays within the bounds of its setting") {
 }
 
 TEST_CASE("a keyframe that a map would refuse chooses nothing") {
-  CHECK_THAT(fault(seen_at({nan, nan})), Catch::Contains("none of its 2 points") && Catch::Contains("not finite"));
+  CHECK_THAT(fault(seen_at({not_a_number, not_a_number})),
+             Catch::Contains("none of its 2 points") && Catch::Contains("not finite"));
   CHECK_THAT(fault(seen_at({0, 0})), Catch::Contains("at the camera"));
   CHECK_THAT(fault(seen_at({})), Catch::Contains("point_count is 0"));
   CHECK_THAT(fault(seen_at({3e6f})), Catch::Contains("1 out of range, which is 100 to 200000 m"));
