@@ -14,7 +14,7 @@ caf::error device_error(const std::exception_ptr& thrown) {
   } catch (const memory_cap_reached& e) {
     return caf::make_error(ec::out_of_memory, std::string{e.what()});
   } catch (const std::bad_alloc&) {
-    return caf::make_error(ec::out_of_memory, std::string{"the device has no more"});
+    return caf::make_error(ec::out_of_memory, std::string{"the device's memory cap is reached"});
   } catch (const std::exception& e) {
     return caf::make_error(ec::device_failed, std::string{e.what()});
   } catch (...) {
