@@ -142,13 +142,18 @@ TEST_CASE("a viewer is heard so often a second, and as often again as it was sen
   const auto start = talk_allowance::clock::time_point{} + 100s;
   talk_allowance idle;
   for (int i = 1; i < talk_allowance::frames_per_s; ++i)
-    CHECK(idle.hear(start + std::chrono::milliseconds(i)) == 0s);
-  CHECK(idle.hear(start + 400ms) == 601ms); // the second began with the first frame
-  CHECK(idle.hear(start + 1002ms) == 0s);
+    CHECK(idle.hear(start + std::chrono::milliseconds(i), 100) == 0s);
+  CHECK(idle.hear(start + 400ms, 100) == 601ms); // the second began with the first frame
+  CHECK(idle.hear(start + 1002ms, 100) == 0s);
   // One that acknowledges a thousand patches in a second is never made to wait.
   talk_allowance busy;
   for (int i = 0; i < 1000; ++i) {
     busy.sent_patch();
-    CHECK(busy.hear(start + std::chrono::microseconds(900 * i)) == 0s);
+    CHECK(busy.hear(start + std::chrono::microseconds(900 * i), 100) == 0s);
   }
+  // Long frames count as several.
+  talk_allowance wordy;
+  for (int i = 0; i < 3; ++i)
+    CHECK(wordy.hear(start, max_talk_bytes) == 0s);
+  CHECK(wordy.hear(start, max_talk_bytes) == 1s);
 }
