@@ -307,7 +307,7 @@ TEST_CASE("each bad frame is set aside by name, and the others come") {
 
 TEST_CASE("the real room's frames are read") {
   const char* shared = std::getenv("TESSERA_SHARED");
-  auto beside = std::filesystem::path(__FILE__).parent_path() / "../../../../shared"; // beside the source tree
+  auto beside = std::filesystem::path(TESSERA_SOURCE_DIR) / "../shared"; // beside the source tree
   auto where = (shared != nullptr ? std::filesystem::path(shared) : beside) / "data" / "rgbd-room";
   if (!std::filesystem::exists(where)) {
     WARN("skipped: " << where << " is not there; TESSERA_SHARED can name the folder that holds data/rgbd-room");
