@@ -125,6 +125,13 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   return setup;
 }
 
+/// The setup of a command that makes a map by itself, if it can have its threads.
+offline_setup startable_offline_of(const config::settings& s, const std::string& source) {
+  auto setup = offline_of(s, source);
+  rehearse(2 * size_t{setup.threads} + 4, 0);
+  return setup;
+}
+
 publish_setup publish_of(const config::settings& s, const std::string& source, const std::string& to) {
   publish_setup setup;
   setup.source = source;
@@ -239,19 +246,20 @@ int run(int argc, char** argv) {
     {"map", "work", "input", "server", "drill", "log"}, [&] {
       const auto settings = line.settings();
       auto setup = serve_of(settings, line.sources);
-      // Workers, encoders and devices' threads; the rest are one or two of a kind.
-      rehearse(3 * size_t{setup.threads} + 24);
+      // Workers, encoders and devices' threads; the rest are one or two of a kind. And what a service without a map needs,
+      // roughly.
+      rehearse(3 * size_t{setup.threads} + 24, size_t{64} << 20);
       stop_signal stop;
       return serve_command(std::move(setup), stop);
     });
   serve->add_option("SOURCE", line.sources, source_help);
 
   auto* hash = add("hash", "Prints the hash and the counts of a source's map", {"map", "work", "input", "log"},
-                   [&] { return told(hash_command(offline_of(line.settings(), line.source), std::cout)); });
+                   [&] { return told(hash_command(startable_offline_of(line.settings(), line.source), std::cout)); });
   hash->add_option("SOURCE", line.source, source_help)->required();
 
   auto* mesh = add("mesh", "Writes the mesh of a source's map to a file", {"map", "work", "input", "log"},
-                   [&] { return mesh_command(offline_of(line.settings(), line.source), line.output, line.up); });
+                   [&] { return mesh_command(startable_offline_of(line.settings(), line.source), line.output, line.up); });
   mesh->add_option("SOURCE", line.source, source_help)->required();
   mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")
     ->required()
@@ -282,7 +290,7 @@ int run(int argc, char** argv) {
     auto settings = line.settings();
     if (!settings.threads)
       settings.threads = 1;
-    auto setup = offline_of(settings, line.source);
+    auto setup = startable_offline_of(settings, line.source);
     setup.times_file = line.times;
     setup.input.seconds = seconds_of(line.seconds);
     if (line.json)

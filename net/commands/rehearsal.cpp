@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
@@ -18,9 +19,6 @@ namespace tessera {
 
 namespace {
 
-/// What a service without a map needs, roughly.
-constexpr size_t least_bytes = size_t{64} << 20;
-
 /// Without memory of its own: there may be none.
 [[noreturn]] void end(const char* why) noexcept {
   for (const char* part : {"tessera: ", why, "\n"})
@@ -31,7 +29,7 @@ constexpr size_t least_bytes = size_t{64} << 20;
 
 } // namespace
 
-void rehearse(size_t threads) {
+void rehearse(size_t threads, size_t bytes) {
   std::mutex mutex;
   std::condition_variable change;
   bool over = false;
@@ -45,17 +43,17 @@ void rehearse(size_t threads) {
         change.wait(lock, [&] { return over; });
       });
     // While all stacks are there. Not from the allocator, whose calls a compiler may leave out when nobody uses what came.
-    auto* memory = ::mmap(nullptr, least_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    auto* memory = ::mmap(nullptr, std::max(bytes, size_t{1}), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
       throw std::bad_alloc();
-    ::munmap(memory, least_bytes);
+    ::munmap(memory, std::max(bytes, size_t{1}));
   } catch (const std::system_error& e) {
     failure = "only " + std::to_string(crowd.size()) + " of the " + std::to_string(threads)
               + " threads that it needs can be started (" + e.what()
               + "): allow it more (ulimit -u, ulimit -v, the container's limit of pids), or give fewer --threads";
   } catch (const std::bad_alloc&) {
     failure
-      = "there is no memory to start with: it needs " + std::to_string(least_bytes >> 20)
+      = "there is no memory to start with: it needs " + std::to_string(bytes >> 20)
         + " MiB beside the stacks of its threads: allow it more (ulimit -v, the container's limit), or give fewer --threads";
   }
   {

@@ -5,10 +5,10 @@
 
 namespace tessera {
 
-/// Starts so many threads at once, takes some memory, and gives all of it back: so that a start that cannot succeed is refused
-/// here, in words, and not half-way inside a library that has no way back. Throws std::runtime_error that says what is short and
-/// what to do.
-void rehearse(size_t threads);
+/// Starts so many threads at once, takes so much memory beside their stacks (0: none), and gives all of it back: so that a start
+/// that cannot succeed is refused here, in words, and not half-way inside a library that has no way back. Throws
+/// std::runtime_error that says what is short and what to do.
+void rehearse(size_t threads, size_t bytes);
 
 /// Makes what would end the program with a signal and without a word (an exception that nobody may catch, a thread that a library
 /// could not start) end it with the reason on standard error, and 1.

@@ -171,6 +171,29 @@ def test_a_start_that_cannot_be_says_why(tessera, names, what):
     assert refused > 0
 
 
+@pytest.mark.parametrize("processes", [1, 2, 4, 6])
+def test_a_map_without_its_threads_is_refused(tessera, processes):
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user, whose processes are counted alone")
+    user = 60_000 + os.getpid() % 5_000
+
+    def confine():
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+
+    if subprocess.run([tessera, "--version"], preexec_fn=confine, stdout=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("another user may not run the program where it lies")
+
+    def confine_more():
+        confine()
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+
+    done = subprocess.run([tessera, "hash", "synthetic:room", "--limit", "1", "--voxel-size", "0.05", "--threads", "4"], cwd="/",
+                          preexec_fn=confine_more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 1 and b"tessera: " in done.stdout, (done.returncode, done.stdout)
+
+
 def test_bad_addresses_are_refused_at_once(tessera):
     for address in ("nonsense", "256.0.0.1", "127.0.0.1:80", ""):
         status, _, err = service.run(tessera, "serve", "synthetic:room", "--bind", address, "--port", "0", "--metrics-port", "0")
