@@ -15,10 +15,29 @@ from support.strict_mesh import objections, read_ply
 pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
 
 # Where the points that are shown fall on the canvas: share inside it, and the width and height that they span.
-SPAN = """(() => { const s = tessera.scene, p = s.world_points(3000), one = s.camera.position.clone(), at = [];
-  for (let i = 0; i < p.length; i += 3) { const q = s.on_screen(one.set(p[i], p[i + 1], p[i + 2])); at.push(q ? [q.x / s.canvas.clientWidth, q.y / s.canvas.clientHeight] : [-9, -9]); }
+SPAN = """(() => {
+  const s = tessera.scene, p = s.world_points(3000), one = s.camera.position.clone(), at = [];
+  for (let i = 0; i < p.length; i += 3) {
+    const q = s.on_screen(one.set(p[i], p[i + 1], p[i + 2]));
+    at.push(q ? [q.x / s.canvas.clientWidth, q.y / s.canvas.clientHeight] : [-9, -9]);
+  }
   const span = (k) => Math.max(...at.map((a) => a[k])) - Math.min(...at.map((a) => a[k]));
-  return { inside: at.filter(([x, y]) => x >= 0 && x <= 1 && y >= 0 && y <= 1).length / at.length, wide: span(0), tall: span(1) }; })()"""
+  const inside = at.filter(([x, y]) => x >= 0 && x <= 1 && y >= 0 && y <= 1).length / at.length;
+  return { inside, wide: span(0), tall: span(1) };
+})()"""
+# The share of the picture that is light.
+BRIGHT = """(() => {
+  tessera.scene.draw();
+  const c = document.createElement('canvas');
+  c.width = 200;
+  c.height = 125;
+  const d = c.getContext('2d');
+  d.drawImage(tessera.scene.canvas, 0, 0, 200, 125);
+  const p = d.getImageData(0, 0, 200, 125).data;
+  let n = 0;
+  for (let i = 0; i < p.length; i += 4) n += p[i] > 90;
+  return n / (200 * 125);
+})()"""
 SNAPSHOT = "tessera.snapshot()"
 
 
@@ -58,9 +77,7 @@ def test_a_wall_under_the_identity_pose_is_seen(serve, tmp_path):
     with tessera_client.connect(running.url) as publisher:
         publisher.publish_keyframe("wall", np.eye(4, dtype=np.float32), points, np.full(points.shape, 200, np.uint8))
     running.wait_for_keyframes(1)
-    bright = """(() => { tessera.scene.draw(); const c = document.createElement('canvas'); c.width = 200; c.height = 125; const d = c.getContext('2d');
-      d.drawImage(tessera.scene.canvas, 0, 0, 200, 125); const p = d.getImageData(0, 0, 200, 125).data; let n = 0; for (let i = 0; i < p.length; i += 4) n += p[i] > 90; return n / (200 * 125); })()"""
-    seen = browser.drive(running.url, tmp_path, "whole", "wait:1500", "rest", f"eval:{bright}")
+    seen = browser.drive(running.url, tmp_path, "whole", "wait:1500", "rest", f"eval:{BRIGHT}")
     assert seen["values"][0] > 0.25, "the wall's front fills a good part of the picture"
 
 
@@ -72,8 +89,9 @@ def test_a_held_view_stays_where_it_is_while_the_map_changes_and_after_a_reload(
     gone = json.dumps([frame.id for frame in recording[:5]])
     take = f"Promise.all({gone}.map((id) => fetch('v1/keyframes/' + id, {{ method: 'DELETE' }}).then((r) => r.status)))"
     seen = browser.drive(
-        running.url, tmp_path, "whole", "drag:700,450,900,380", "rest", "wait:2000", "rest", f"eval:{SNAPSHOT}", f"eval:{take}", "until:tessera.snapshot().cameras === 3", "whole", "wait:2500", "rest",
-        f"eval:{SNAPSHOT}", "eval:location.hash", "reload", "whole", "wait:1500", "rest", f"eval:{SNAPSHOT}",
+        running.url, tmp_path, "whole", "drag:700,450,900,380", "rest", "wait:2000", "rest", f"eval:{SNAPSHOT}",
+        f"eval:{take}", "until:tessera.snapshot().cameras === 3", "whole", "wait:2500", "rest", f"eval:{SNAPSHOT}",
+        "eval:location.hash", "reload", "whole", "wait:1500", "rest", f"eval:{SNAPSHOT}",
     )
     held, statuses, later, address, again = seen["values"]
     assert statuses == [200] * 5
@@ -98,7 +116,10 @@ def test_a_distance_is_measured_and_a_keyframe_is_looked_through(serve, recordin
     running.wait_for_keyframes(1)
     card = "document.querySelector('.info-card').textContent"
     dot = "(() => { const c = tessera.cameras.newest; tessera.inspection.choose(c.id); return c.id; })()"
-    seen = browser.drive(running.url, tmp_path, "whole", "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape", f"eval:{dot}", f"eval:{card}", "button:Look through", "rest", f"eval:{SNAPSHOT}")
+    seen = browser.drive(
+        running.url, tmp_path, "whole", "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape",
+        f"eval:{dot}", f"eval:{card}", "button:Look through", "rest", f"eval:{SNAPSHOT}",
+    )
     measured, chosen, about, through = seen["values"]
     assert "Distance" in measured and " m" in measured
     assert chosen in about
@@ -131,7 +152,8 @@ def test_what_the_page_saves_is_what_strict_readers_take(serve, recording, tmp_p
 def test_an_empty_map_says_how_to_send_the_first_keyframe(serve, tmp_path):
     running = serve()
     says = "document.querySelector('.notice').textContent"
-    seen = browser.drive(running.url, tmp_path, f"until:{says}.includes('first keyframe')", f"eval:{says}", "tab:HTTP", f"eval:{says}")
+    shown = f"until:{says}.includes('first keyframe')"
+    seen = browser.drive(running.url, tmp_path, shown, f"eval:{says}", "tab:HTTP", f"eval:{says}")
     python, http = seen["values"]
     host = running.url.split("//")[1].rstrip("/")
     assert "publish_keyframe" in python and host in python
@@ -143,7 +165,8 @@ def test_a_wrong_token_is_asked_for_and_not_tried_again_and_again(serve, recordi
     for page in ("", "console"):
         asks = "document.querySelector('.notice input') !== null"
         seen = browser.drive(
-            f"{running.url.rstrip('/')}/{page}?token=wrong", tmp_path, f"until:{asks}", "wait:1000", "requests", "wait:6000", "requests", "fill:.notice input=right", "button:Open",
+            f"{running.url.rstrip('/')}/{page}?token=wrong", tmp_path,
+            f"until:{asks}", "wait:1000", "requests", "wait:6000", "requests", "fill:.notice input=right", "button:Open",
             "until:document.querySelector('.status').textContent.includes('Live')",
         )
         assert [r for r in seen["values"][1] if "/v1/" in r] == [], page
@@ -155,9 +178,12 @@ def test_the_console_counts_keyframes_and_asks_nothing_while_paused(serve, recor
     running.wait_for_keyframes(len(recording))
     ids = json.dumps([frame.id for frame in recording])
     live = "document.querySelector('.tile dd').textContent"
+    offered = "document.querySelector('.station.source b').textContent"
+    take = f"Promise.all({ids}.map((id) => fetch('v1/keyframes/' + id, {{ method: 'DELETE' }}).then((r) => r.status)))"
     seen = browser.drive(
-        f"{running.url.rstrip('/')}/console", tmp_path, f"until:{live} === '8'", "wait:2500", "until:document.querySelector('.station.source b').textContent !== '–'", "eval:document.querySelector('.station.source b').textContent",
-        f"eval:Promise.all({ids}.map((id) => fetch('v1/keyframes/' + id, {{ method: 'DELETE' }}).then((r) => r.status)))", "button:Pause", "wait:1500", "requests", "wait:4000", "requests",
+        f"{running.url.rstrip('/')}/console", tmp_path,
+        f"until:{live} === '8'", "wait:2500", f"until:{offered} !== '–'", f"eval:{offered}",
+        f"eval:{take}", "button:Pause", "wait:1500", "requests", "wait:4000", "requests",
         "button:Resume", "until:document.querySelector('.status').textContent.includes('Live')", "requests",
     )
     quiet, statuses, _, paused, resumed = seen["values"]

@@ -15,11 +15,12 @@ def read_ply(path):
     faces = np.frombuffer(data, face, counts["face"], end + vertices.nbytes)
     assert len(data) == end + vertices.nbytes + faces.nbytes
     assert (faces["corners"] == 3).all()
-    return vertices["place"].astype(float), faces["vertices"].astype(np.int64), [line[8:] for line in lines if line.startswith("comment ")]
+    comments = [line[8:] for line in lines if line.startswith("comment ")]
+    return vertices["place"].astype(float), faces["vertices"].astype(np.int64), comments
 
 
 def objections(places, triangles):
-    """Counts of what CGAL and the like refuse: repeated corners, no area, an edge used twice in a direction, several fans at a vertex."""
+    """Counts what CGAL and the like refuse: repeated corners, no area, an edge used twice in a direction, several fans."""
     a, b, c = triangles.T
     repeated = (a == b) | (b == c) | (c == a)
     area = np.linalg.norm(np.cross(places[b] - places[a], places[c] - places[a]), axis=1)
