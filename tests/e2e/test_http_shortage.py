@@ -46,15 +46,28 @@ def crowd(url, count):
     return out
 
 
+def descriptors(pid):
+    """What a process has open."""
+    out = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            out.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except OSError:
+            pass  # closed meanwhile
+    return out
+
+
 def test_both_ports_go_on_after_descriptors_ran_out(serve):
     running = serve()
+    running.wait(lambda: "anon_inode:inotify" in descriptors(running.pid), "the source's watch")  # which it cannot do without
+    time.sleep(0.5)  # what it looks through at first
     soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
-    used = len(os.listdir(f"/proc/{running.pid}/fd"))
+    used = len(descriptors(running.pid))
     for url, _ in ports(running):
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (used + 3, hard))
         try:
             waiting = crowd(url, 40)
-            running.wait(lambda: len(os.listdir(f"/proc/{running.pid}/fd")) >= used + 3, "all descriptors in use")
+            running.wait(lambda: len(descriptors(running.pid)) >= used + 3, "all descriptors in use")
             time.sleep(0.5)  # it tries again meanwhile
         finally:
             resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (soft, hard))
