@@ -144,7 +144,6 @@ class StreamingKeyframePublisher:
         except self._pika.exceptions.AMQPError as error:
             raise UnreachableError(
                 f"no queue is bound to the exchange {self.keyframe_exchange.name}, and {self._queue} cannot be made: {error}"
-            ) from error
-        finally:
-            await own.close()
+            ) from error  # the channel is closed by now: to close it, too, may meet the broker's close half done
+        await own.close()
         _log.info("made the queue %s: no service has listened to this broker yet", self._queue)
