@@ -43,6 +43,10 @@ std::string_view nearest(std::string_view typed, const std::vector<std::string_v
       least = far;
       best = word;
     }
+  // Else what was typed may be the beginning of a word, and of no other one.
+  const auto begins = [&](std::string_view word) { return wanted.size() > 2 && plain(word).starts_with(wanted); };
+  if (best.empty() && std::count_if(words.begin(), words.end(), begins) == 1)
+    best = *std::find_if(words.begin(), words.end(), begins);
   return best;
 }
 

@@ -35,6 +35,15 @@ std::string option_in(const std::string& argument) {
   return argument.substr(0, argument.find('='));
 }
 
+bool is_bool(const std::string& text) {
+  try {
+    parse_bool(text);
+    return true;
+  } catch (const std::invalid_argument&) {
+    return false;
+  }
+}
+
 std::string unexpected(const CLI::App& command, const std::string& argument) {
   if (!argument.starts_with('-'))
     return in_quotes(argument) + " is one argument too many";
@@ -48,6 +57,46 @@ std::string unexpected(const CLI::App& command, const std::string& argument) {
   return "there is no option " + in_quotes(name) + did_you_mean(near);
 }
 
+/// The words, with each option's value as a word of its own. CLI11 would take what follows `--token=` or `--token` for the value,
+/// also where that is the next option; and `--unlink false` for `--unlink` and a source.
+std::vector<std::string> with_values_apart(const std::vector<std::string>& words, const CLI::App& command) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const auto& word = words[i];
+    if (word == "--") {
+      out.insert(out.end(), words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
+      break;
+    }
+    const auto name = option_in(word);
+    const auto option_named = [&](const std::string& text) -> const CLI::Option* {
+      return text.starts_with('-') && text.size() > 1 ? command.get_option_no_throw(text) : nullptr;
+    };
+    const auto* option = option_named(name);
+    if (option == nullptr) {
+      out.push_back(word);
+      continue;
+    }
+    const auto* row = find(option->get_single_name());
+    const auto has_value = word.size() > name.size();
+    const auto* next = i + 1 < words.size() ? &words[i + 1] : nullptr;
+    if (option->get_items_expected_min() > 0) {
+      if (!has_value && (next == nullptr || option_named(option_in(*next)) != nullptr))
+        throw error(name + " needs a value" + (row == nullptr ? "" : ": " + bounds_text(*row)) + see(command.get_name()));
+      out.push_back(name);
+      out.push_back(has_value ? word.substr(name.size() + 1) : words[++i]);
+    } else if (has_value && row == nullptr) {
+      throw error(name + " takes no value" + see(command.get_name()));
+    } else if (has_value && word.size() == name.size() + 1) {
+      throw error(std::string(row->name) + " (" + name + "): \"\" is not " + bounds_text(*row));
+    } else if (!has_value && row != nullptr && next != nullptr && is_bool(*next)) {
+      out.push_back(name + '=' + words[++i]);
+    } else {
+      out.push_back(word);
+    }
+  }
+  return out;
+}
+
 } // namespace
 
 std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app) {
@@ -56,21 +105,26 @@ std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app) {
   if (words.empty())
     throw error("a command is missing: " + listed(commands) + see(""));
   if (words.front() == "help") {
-    words.erase(words.begin());
+    words.erase(words.begin(), std::find_if(words.begin(), words.end(), [](const auto& word) { return word != "help"; }));
     words.emplace_back("--help");
+  } else if (words.front() == "version") {
+    words.front() = "--version";
   }
-  const auto& first = words.front();
-  const auto alone = {"-h", "--help", "-V", "--version"};
+  const auto first = words.front();
+  const std::vector<std::string_view> alone{"-h", "--help", "-V", "--version"};
   if (std::find(alone.begin(), alone.end(), first) == alone.end()
       && std::find(commands.begin(), commands.end(), first) == commands.end()) {
     if (first.starts_with('-'))
-      throw error(in_quotes(option_in(first)) + " stands where the command should be: " + listed(commands) + see(""));
+      throw error(in_quotes(option_in(first)) + " stands where the command should be: " + listed(commands)
+                  + did_you_mean(nearest(option_in(first), alone)) + see(""));
     auto known = commands;
     known.emplace_back("help");
     const auto near = nearest(first, known);
     throw error("there is no command " + in_quotes(first)
                 + (near.empty() ? ": there are " + listed(commands) : did_you_mean(near)) + see(""));
   }
+  if (!first.starts_with('-'))
+    words = with_values_apart(words, *app.get_subcommand(first));
   std::reverse(words.begin(), words.end());
   return words;
 }
@@ -84,9 +138,8 @@ std::string usage_fault(const CLI::App& app, const CLI::ParseError& fault) {
     const auto option = std::find_if(left.begin(), left.end(), [](const std::string& one) { return one.starts_with('-'); });
     what = unexpected(command, option == left.end() ? left.front() : *option);
   } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&fault) != nullptr && what.starts_with("--")) {
-    const auto name = what.substr(0, what.find(':'));
-    const auto* row = find(name.substr(2));
-    what = name + " needs a value" + (row == nullptr ? "" : ": " + bounds_text(*row));
+    const auto name = what.substr(0, what.find(':')); // without a value it was refused before
+    what = name + " is given " + std::to_string(command.get_option(name)->count()) + " times, and takes one value";
   }
   return what + see(chosen.empty() ? "" : command.get_name());
 }

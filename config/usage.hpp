@@ -11,7 +11,8 @@ class ParseError;
 namespace tessera::config {
 
 /// The words of a command line in the order in which the app wants them, the last first. `help`, and `help COMMAND`, become the
-/// option --help. Throws error, with what to do, if the first is no command.
+/// option --help, and `version` becomes --version; an option's value is a word of its own. Throws error, with what to do, if the
+/// first is no command, or an option has no value.
 std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app);
 
 /// Says in one line why the app could not read a command line, and what to do.

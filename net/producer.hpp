@@ -1,10 +1,11 @@
 #pragma once
 // Sends keyframes to Tessera from C++: one header, C++17, POSIX only. Copy it into your SLAM system.
 //
-//   tessera::producer::segment_writer writer;             // segments /slam3r_keyframe_ID in shared memory
-//   tessera::producer::keyframe frame{...};               // looks at your arrays, owns nothing
-//   std::string shm_key = writer.write(frame);            // tessera serve shm:/slam3r_keyframe_ sees it; or tell it over
-//   RabbitMQ: std::string note = tessera::producer::new_keyframe(frame, shm_key); // bytes for any AMQP client
+//   tessera::producer::segment_writer writer;     // segments /slam3r_keyframe_~SESSION~ID in shared memory
+//   tessera::producer::keyframe frame;            // looks at your arrays, owns nothing
+//   frame.id = "7", frame.pose = ..., frame.points = ..., frame.colours = ..., frame.count = ...;
+//   auto shm_key = writer.write(frame);           // `tessera serve shm:/slam3r_keyframe_` sees it
+//   auto note = tessera::producer::new_keyframe(frame, shm_key); // or tell RabbitMQ: bytes for any AMQP client
 //
 // Where librabbitmq's headers are installed, amqp_publisher does both (link with -lrabbitmq). The formats are in
 // docs/protocol.md.

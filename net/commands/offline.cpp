@@ -80,6 +80,7 @@ struct made_map {
 
 /// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
 made_map make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
+  const auto input = make_source(setup.source, setup.input); // what it cannot be is told before a GPU is opened
   auto device = choose_offline_device(setup.backend, map);
   auto options = checked_options(std::max(2u, setup.threads)); // a GPU is to have several keyframes under way
   if (device.gpus.empty())
@@ -88,7 +89,8 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
   std::stop_source stop; // when the map can take no more: what else the source has would be refused
   options.on_failure = [stop]() mutable { stop.request_stop(); };
   auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
-  const auto input = make_source(setup.source, setup.input);
+  if (setup.progress != progress_style::none && !input->total() && setup.input.limit == 0)
+    std::cerr << "tessera: " << what << ": " << input->where() << " has no end; --limit N stops after N keyframes" << std::endl;
   camera_list cameras(*result);
   {
     progress_sink sink(cameras, what, input->total(), setup.progress);
@@ -129,10 +131,12 @@ int hash_command(const offline_setup& setup, std::ostream& out) {
 int mesh_command(const offline_setup& setup, const std::string& file, const std::string& up) {
   // Before the work: a wrong ending or folder is told at once.
   if (!mesh_format_of(file))
-    throw std::invalid_argument("the ending of " + file + " is not .ply, .glb or .drc");
+    throw std::invalid_argument("output is '" + file + "', which does not end in .ply, .glb or .drc");
+  if (std::filesystem::is_directory(file))
+    throw std::invalid_argument("output is '" + file + "', which is a folder");
   const auto axis = axis_named(up);
   if (!axis && !up.empty() && up != "auto")
-    throw std::invalid_argument("up is '" + up + "', expected x, -x, y, -y, z, -z or auto");
+    throw std::invalid_argument("up is '" + up + "', which is not x, -x, y, -y, z, -z or auto");
   if (const auto folder = std::filesystem::absolute(file).parent_path(); ::access(folder.c_str(), W_OK) != 0)
     throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
   const auto map = mapping_for(setup);

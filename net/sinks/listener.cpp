@@ -12,6 +12,8 @@ constexpr int backlog = 4096;
 constexpr std::chrono::milliseconds pause{50};
 
 [[noreturn]] void fail(const std::string& what, const error_code& why, const char* setting) {
+  if (why == asio::error::address_family_not_supported || why == boost::system::errc::address_not_available)
+    setting = "bind"; // no port of it would do
   throw std::runtime_error("cannot listen on " + what + ": " + why.message() + "; choose another with --" + setting);
 }
 

@@ -135,7 +135,8 @@ amqp_address parse_amqp_url(const std::string& url, const amqp_tls& tls) {
     refuse("has no host");
   read_query(query, a);
   if (a.tls && a.tls->certificate_file.empty() != a.tls->key_file.empty())
-    refuse(a.tls->key_file.empty() ? "has a certificate of ours without its key" : "has a key of ours without its certificate");
+    refuse(a.tls->key_file.empty() ? "has a certificate of ours (amqp-cert) without its key (amqp-key)"
+                                   : "has a key of ours (amqp-key) without its certificate (amqp-cert)");
   return a;
 }
 

@@ -12,6 +12,7 @@
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
 
+#include <charconv>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -73,8 +74,14 @@ http_address parse_http_url(const std::string& url) {
     a.host = authority.substr(0, colon);
   }
   a.port = colon == std::string_view::npos ? "80" : std::string(authority.substr(colon + 1));
-  if (a.host.empty() || a.port.empty() || a.port.find_first_not_of("0123456789") != std::string::npos)
-    refuse("has no host or no numeric port");
+  if (a.host.empty())
+    refuse("has no host");
+  unsigned port = 0;
+  const auto [end, error] = std::from_chars(a.port.data(), a.port.data() + a.port.size(), port);
+  if (error != std::errc{} || end != a.port.data() + a.port.size() || port == 0 || port > 65535)
+    refuse("has a port that is no number from 1 to 65535");
+  if (a.path.find('#') != std::string::npos)
+    refuse("has a #, after which nothing is sent");
   return a;
 }
 

@@ -127,9 +127,10 @@ class shm_watch final : public source {
 public:
   shm_watch(const std::string& prefix, const source_options& options)
     : prefix_(prefix.starts_with('/') ? prefix : "/" + prefix), options_(options) {
-    if (prefix_.find('/', 1) != std::string::npos || prefix_.find("..") != std::string::npos || prefix_.size() < 2)
+    if (prefix_.find('/', 1) != std::string::npos || prefix_.find("..") != std::string::npos || prefix_.size() < 2
+        || prefix_.size() > 200)
       throw std::invalid_argument("shared memory prefix is '" + printable(prefix_)
-                                  + "', must be a slash and then one to 200 bytes without a slash or '..'");
+                                  + "', must be a slash and then one to 199 bytes without a slash or '..'");
   }
 
   [[nodiscard]] std::string kind() const override { return "shm"; }

@@ -32,7 +32,7 @@ def test_help_of_serve_tells_every_setting(tessera):
     assert out.count("default ") >= len(names(tessera))
 
 
-@pytest.mark.parametrize("flag", ["--version", "-V"])
+@pytest.mark.parametrize("flag", ["--version", "-V", "version"])
 def test_version(tessera, flag):
     status, out, err = service.run(tessera, flag)
     assert status == 0 and out.startswith("tessera ")
@@ -41,7 +41,7 @@ def test_version(tessera, flag):
 def test_help_is_there_by_each_name(tessera):
     top = service.run(tessera, "--help")
     assert top[0] == 0 and "Exit status" in top[1]
-    assert service.run(tessera, "help") == service.run(tessera, "-h") == top
+    assert service.run(tessera, "help") == service.run(tessera, "-h") == service.run(tessera, "help", "help") == top
     for command in ("serve", "hash", "mesh", "publish", "bench", "settings"):
         status, out, err = service.run(tessera, command, "--help")
         assert status == 0 and "Exit status" in out
@@ -70,6 +70,23 @@ def test_help_is_there_by_each_name(tessera):
         (("serve", "--amqp-url", "http://h"), "amqp-url: the value given does not begin with amqp:// or amqps://"),
         (("serve", "--store-dir", "/nowhere"), "store-dir is /nowhere: No such file or directory"),
         (("serve", "--bind", "nonsense"), "bind"),
+        (("help", "--hlep"), 'stands where the command should be'),
+        (("--hlep",), "did you mean --help?"),
+        (("-v",), "did you mean -V?"),
+        (("hash", "synthetic:room", "--voxel", "1"), "did you mean --voxel-size?"),
+        (("bench", "synthetic:room", "--json=yes"), "--json takes no value; see: tessera bench --help"),
+        (("serve", "--insecure="), 'insecure (--insecure): "" is not true or false'),
+        (("serve", "--token", "--port", "0"), "--token needs a value: text of at most 256 bytes; see: tessera serve --help"),
+        (("serve", "--region-size=", "--port", "0"), 'region-size (--region-size): "" is not 16 to 256 voxels, a multiple of 8'),
+        (("serve", "--shm-prefix=", "--port", "0"), 'shm-prefix (--shm-prefix): "" is not text of 2 to 200 bytes'),
+        (("serve", "--unlink", "false", "ftp://x"), "unknown source 'ftp:'"),
+        (("serve", "shm:/" + "a" * 200), "one to 199 bytes"),
+        (("serve", "amqps://h/", "--amqp-cert", "/c.pem"), "certificate of ours (amqp-cert) without its key (amqp-key)"),
+        (("mesh", "synthetic:room", "-o", "a.ply", "-o", "b.ply"), "--output is given 2 times, and takes one value; see: tessera mesh --help"),
+        (("mesh", "synthetic:room", "-o", ""), "output is '', which does not end in .ply, .glb or .drc"),
+        (("publish", "synthetic:room", "--to", "http://127.0.0.1:99999"), "a port that is no number from 1 to 65535"),
+        (("publish", "synthetic:room", "--to", "http://127.0.0.1:0"), "a port that is no number from 1 to 65535"),
+        (("publish", "synthetic:room", "--to", "http://127.0.0.1:1/#map"), "has a #"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -209,6 +226,23 @@ def test_mesh_writes_each_format(tessera, tmp_path):
     assert magic == b"glTF" and version == 2 and size == (tmp_path / "room.glb").stat().st_size
     subprocess.run(["draco_decoder", "-i", tmp_path / "room.drc", "-o", tmp_path / "again.ply"], check=True, stdout=subprocess.DEVNULL)
     assert f"element face {triangles['drc']}\n".encode() in (tmp_path / "again.ply").read_bytes()
+
+
+def test_an_empty_value_is_not_the_next_word(tessera):
+    """`--token=$TOKEN` with nothing in TOKEN must not make a secret of the next option."""
+    status, out, err = service.run(tessera, "serve", "--token=", "--port", "0", "--metrics-port", "0", "--bind", "0.0.0.0")
+    assert status == 2 and "bind is 0.0.0.0, which others can reach: give --token" in err
+
+
+def test_an_address_that_is_not_here_is_told_by_its_setting(tessera):
+    status, out, err = service.run(tessera, "serve", "--bind", "192.0.2.1", "--insecure", "--port", "0", "--metrics-port", "0")
+    assert status == 1 and "192.0.2.1" in err and "choose another with --bind" in err
+
+
+def test_mesh_refuses_a_folder_before_the_work(tessera, tmp_path):
+    (tmp_path / "room.ply").mkdir()
+    status, out, err = service.run(tessera, "mesh", "synthetic:building", "-o", tmp_path / "room.ply")
+    assert status == 2 and "room.ply" in err and "folder" in err
 
 
 def test_mesh_refuses_another_ending_before_the_work(tessera, tmp_path):
