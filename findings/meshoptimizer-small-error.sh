@@ -1,8 +1,8 @@
 #!/bin/bash
-# meshoptimizer's simplifier at a target error of 0 or nearly so, on a flat grid of 2,048 triangles: up to 0.24.0 two triangles are
-# left, with an error of 0; from 0.25.0 on 1,987 are, and only a target of 1e-3 brings two (the reported error is then 2e-4 of the
-# grid's extent, though every vertex lies in the plane to the last bit). Removing what lies in one plane "for free" so stops working
-# at an update of the library, without a word.
+# meshoptimizer's simplifier at a target error of 0 or nearly so, on a flat grid of 2,048 triangles: up to 0.24.0 two triangles
+# are left, with an error of 0; from 0.25.0 on 1,987 are, and only a target of 1e-3 brings two (the reported error is then 2e-4 of
+# the grid's extent, though every vertex lies in the plane to the last bit). Removing what lies in one plane "for free" so stops
+# working at an update of the library, without a word.
 # Needs: node, npm.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
