@@ -72,11 +72,10 @@ direction up_estimate::up() const {
 }
 
 quaternion upright(const direction& up) {
-  const quaternion turn{1 - up[1], up[0], 0, -up[2]};
-  const auto size = std::sqrt(turn[0] * turn[0] + turn[1] * turn[1] + turn[3] * turn[3]);
-  if (size < 1e-9)
-    return {0, 0, 0, 1};
-  return {turn[0] / size, turn[1] / size, 0, turn[3] / size};
+  // Two rules, since no single one is smooth at every up: each has one direction where it cannot be, the other's home.
+  const quaternion turn = up[1] > 0.5 ? quaternion{-up[2], 0, up[0], 1 + up[1]} : quaternion{1 - up[1], up[0], 0, -up[2]};
+  const auto size = std::sqrt(turn[0] * turn[0] + turn[1] * turn[1] + turn[2] * turn[2] + turn[3] * turn[3]);
+  return {turn[0] / size, turn[1] / size, turn[2] / size, turn[3] / size};
 }
 
 std::array<float, 3> turned(const quaternion& by, const float* xyz) {

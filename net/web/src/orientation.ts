@@ -12,13 +12,15 @@ export const unit = (a: vector): vector => scaled(a, 1 / (Math.hypot(...a) || 1)
 /// A rotation as x y z w.
 export type quaternion = [number, number, number, number];
 
-/// The rotation that turns the map upright: a half turn about x, which is what a camera's frame (y down, z ahead) needs, and then the
-/// shortest arc from where that takes `up` to +y. Any other way to choose among the rotations that take `up` to +y would let the heading
-/// jump when `up` moves a little; this one does so only at up = +y, where the map is taken as it is. Saved files use the same rule.
+/// The rotation that turns the map upright, in a way that small changes of `up` turn the map by as little. No single rule can do that for
+/// every `up`, so there are two, and they meet where nobody's up is. Within 60 degrees of +y the map is upright already, but for the
+/// shortest arc. Elsewhere it is half a turn about x, which is what a camera's frame (y down, z ahead) needs, and then the shortest arc
+/// from where that takes `up`. Saved files use the same rules.
 export function upright_of(up: vector): quaternion {
   const [x, y, z] = unit(up);
-  const length = Math.hypot(1 - y, x, z);
-  return length < 1e-9 ? [0, 0, 0, 1] : [(1 - y) / length, x / length, 0, -z / length];
+  const turn: quaternion = y > 0.5 ? [-z, 0, x, 1 + y] : [1 - y, x, 0, -z];
+  const length = Math.hypot(...turn);
+  return turn.map((v) => v / length) as quaternion;
 }
 
 /// Angle between two directions, radians.

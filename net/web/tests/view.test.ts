@@ -21,7 +21,10 @@ describe("the rotation that takes the map upright", () => {
     ["z down", [0, 0, -1], [s, 0, 0, s]],
     ["x up", [1, 0, 0], [s, s, 0, 0]],
     ["x down", [-1, 0, 0], [s, -s, 0, 0]],
-    ["upside down in a camera's axes: as it is", [0, 1, 0], [0, 0, 0, 1]],
+    ["y up: as it is", [0, 1, 0], [0, 0, 0, 1]],
+    ["y up, leaning to z", [0, 0.8, 0.6], [-0.6 / Math.hypot(0.6, 1.8), 0, 0, 1.8 / Math.hypot(0.6, 1.8)]],
+    ["y up, leaning to x", [0.6, 0.8, 0], [0, 0, 0.6 / Math.hypot(0.6, 1.8), 1.8 / Math.hypot(0.6, 1.8)]],
+    ["z up, leaning to y", [0, 0.28, 0.96], [0.6, 0, 0, -0.8]],
     ["of any length", [0, -7, 0], [1, 0, 0, 0]],
   ])("%s", (_name, up, rotation) => expect(near(upright_of(up), rotation), upright_of(up).join()).toBe(true));
 
@@ -32,6 +35,28 @@ describe("the rotation that takes the map upright", () => {
       expect(Math.hypot(...q)).toBeCloseTo(1, 12);
       expect(near(turned(q, up), [0, 1, 0], 1e-7), up.join()).toBe(true);
     }
+  });
+
+  test.each<[string, vector, number]>([
+    ["first camera, y down", [0, -1, 0], 60],
+    ["first camera, y up", [0, 1, 0], 45],
+    ["z up", [0, 0, 1], 20],
+    ["z down", [0, 0, -1], 20],
+    ["x up", [1, 0, 0], 20],
+    ["x down", [-1, 0, 0], 20],
+  ])("small changes of up turn the map by as little: %s", (_name, start, lean) => {
+    let up = start, worst = 0;
+    for (let i = 0; i < 5000; i++) {
+      const step = [12.9898, 78.233, 37.719].map((k) => 0.01 * Math.sin(i * k));
+      const next = unit([up[0] + step[0], up[1] + step[1], up[2] + step[2]]);
+      if (angle_between(next, start) > (lean * Math.PI) / 180) continue;
+      const a = upright_of(up), b = upright_of(next), moved = Math.hypot(...up.map((v, k) => next[k] - v));
+      const same = Math.sign(a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]);
+      if (moved > 1e-6) worst = Math.max(worst, (2 * Math.hypot(...a.map((v, k) => b[k] - same * v))) / moved);
+      up = next;
+    }
+    expect(worst).toBeGreaterThan(0.9);
+    expect(worst).toBeLessThan(2);
   });
 
   test("the heading stays while cameras of a walk come in and move the estimate of up", () => {
