@@ -135,7 +135,7 @@ private:
 
   /// A surface that is being encoded.
   struct draft {
-    uint64_t version, vertices, triangles;
+    uint64_t version;
     uint64_t keyframe_ns, received_ns; ///< of the newest keyframe that it shows
   };
 
@@ -298,7 +298,7 @@ private:
       return; // the service ends
     vertices_ = surface.surface->vertices();
     triangles_ = surface.surface->triangles();
-    encoding_ = draft{surface.version, vertices_, triangles_, keyframe_ns_, received_ns_};
+    encoding_ = draft{surface.version, keyframe_ns_, received_ns_};
     pool->encode(surface, keyframe_ns_, received_ns_,
                  [weak = caf::weak_actor_ptr{ctrl()}](patch encoded, std::exception_ptr failure) {
                    if (const auto alive = weak.lock())
@@ -316,10 +316,10 @@ private:
     }
     encoded.region = config_.region;
     encoded.version = from.version;
-    encoded.vertices = static_cast<uint32_t>(from.vertices);
-    encoded.triangles = static_cast<uint32_t>(from.triangles);
+    vertices_ = encoded.vertices; // the encoder may need fewer of both
+    triangles_ = encoded.triangles;
     patch_bytes_ = encoded.frame ? encoded.frame->size() : 0;
-    record().set_detail(std::to_string(from.triangles) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, "
+    record().set_detail(std::to_string(triangles_) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, "
                         + std::to_string(answered_) + " jobs done" + (refilling_ ? ", being refilled" : ""));
     published_once_ = true;
     send(broadcaster_, patch_atom::value, std::move(encoded));
@@ -375,7 +375,7 @@ private:
   mesh_digest digest_ = digest_of(mesh{});
   uint64_t keyframe_ns_ = 0, received_ns_ = 0; ///< of the newest keyframe that was applied
   std::optional<draft> encoding_;
-  uint64_t vertices_ = 0, triangles_ = 0; ///< of the newest surface
+  uint64_t vertices_ = 0, triangles_ = 0; ///< of the newest surface, and as it is sent once that is known
   uint64_t patch_bytes_ = 0;              ///< of the newest patch
   uint64_t timed_ns_ = 0;                 ///< received_ns of the last patch that was timed
 };

@@ -1,5 +1,6 @@
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
+#include "net/commands/repetition_sink.hpp"
 #include "net/commands/times_file.hpp"
 
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iostream>
 #include <ostream>
 #include <stdexcept>
 #include <utility>
@@ -204,14 +206,20 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto source = make_source(setup.source, input);
   const auto one = make(device, 1);
   nlohmann::ordered_json throughput;
+  uint64_t repetitions = 0, conflicts = 0;
   const auto run = [&](keyframe_sink& sink) {
-    progress_sink shown(sink, "bench", source->total(), setup.progress);
+    repetition_sink told_apart(sink);
+    progress_sink shown(told_apart, "bench", source->total(), setup.progress);
     if (gpu) {
       pinning_sink pinning(shown, *device.gpus.front());
       source->run(pinning, {});
     } else {
       source->run(shown, {});
     }
+    repetitions = told_apart.repetitions();
+    conflicts = told_apart.conflicts();
+    if (const auto again = told_apart.summary(); !again.empty())
+      std::cerr << "tessera: bench: " << again << std::endl;
   };
   if (setup.threads > 1) {
     auto second = choose_offline_device(setup.backend, map);
@@ -249,6 +257,8 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     {"voxel_m", static_cast<double>(map.voxel_m)},
     {"truncation_m", static_cast<double>(map.truncation_m)},
     {"keyframes", counts.keyframes},
+    {"repetitions", repetitions},
+    {"conflicts", conflicts},
     {"points", counts.points},
     {"rays", counts.rays},
     {"stages", stages_of(times, gpu)},

@@ -3,6 +3,7 @@
 #include "actors/keyframe_check.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
+#include "net/commands/repetition_sink.hpp"
 #include "net/sinks/mesh_files.hpp"
 #include "net/sinks/patch_codec.hpp"
 
@@ -91,7 +92,8 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
   auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
   if (setup.progress != progress_style::none && !input->total() && setup.input.limit == 0)
     std::cerr << "tessera: " << what << ": " << input->where() << " has no end; --limit N stops after N keyframes" << std::endl;
-  camera_list cameras(*result);
+  repetition_sink told_apart(*result);
+  camera_list cameras(told_apart);
   {
     progress_sink sink(cameras, what, input->total(), setup.progress);
     try {
@@ -102,8 +104,9 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
       throw;
     }
   }
-  const auto counts = result->counts();
-  if (counts.keyframes == 0)
+  if (const auto again = told_apart.summary(); !again.empty())
+    std::cerr << "tessera: " << what << ": " << again << std::endl;
+  if (result->counts().keyframes == 0)
     throw std::runtime_error(setup.source + " has no usable keyframe");
   return {std::move(result), cameras.up()};
 }

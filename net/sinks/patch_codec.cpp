@@ -40,17 +40,12 @@ void check_shape(const mesh& m) {
       refuse("mesh: index " + std::to_string(i) + " of " + std::to_string(n) + " vertices");
 }
 
-// Fills in the faces but those with a repeated vertex, which Draco cannot keep. Returns how many there are.
-uint32_t set_faces(draco::Mesh& out, const std::vector<uint32_t>& indices) {
-  uint32_t faces = 0;
+// None may have a repeated vertex: Draco cannot keep it.
+void set_faces(draco::Mesh& out, const std::vector<uint32_t>& indices) {
   out.SetNumFaces(indices.size() / 3);
-  for (size_t i = 0; i < indices.size(); i += 3) {
-    auto a = indices[i], b = indices[i + 1], c = indices[i + 2];
-    if (a != b && b != c && a != c)
-      out.SetFace(draco::FaceIndex(faces++), {draco::PointIndex(a), draco::PointIndex(b), draco::PointIndex(c)});
-  }
-  out.SetNumFaces(faces);
-  return faces;
+  for (uint32_t i = 0; i < indices.size(); i += 3)
+    out.SetFace(draco::FaceIndex(i / 3),
+                {draco::PointIndex(indices[i]), draco::PointIndex(indices[i + 1]), draco::PointIndex(indices[i + 2])});
 }
 
 // Adds an attribute with one value for each point, and returns where the values go.
@@ -67,10 +62,12 @@ uint8_t coarse(uint8_t channel) {
   return static_cast<uint8_t>((channel + patch_colour_step / 2) / patch_colour_step * patch_colour_step);
 }
 
-void add_colours(draco::Mesh& out, const mesh& m, uint32_t points) {
-  auto* to = static_cast<uint8_t*>(add_attribute(out, draco::GeometryAttribute::COLOR, draco::DT_UINT8, true, 3, points));
-  for (size_t i = 0; i < m.colours.size(); ++i)
-    to[i] = coarse(m.colours[i]);
+void add_colours(draco::Mesh& out, const std::vector<uint8_t>& colours, const std::vector<uint32_t>& from) {
+  auto* to = static_cast<uint8_t*>(
+    add_attribute(out, draco::GeometryAttribute::COLOR, draco::DT_UINT8, true, 3, static_cast<uint32_t>(from.size())));
+  for (size_t v = 0; v < from.size(); ++v)
+    for (size_t i = 0; i < 3; ++i)
+      to[3 * v + i] = coarse(colours[3 * size_t{from[v]} + i]);
 }
 
 void encode(draco::Encoder& encoder, const draco::Mesh& from, draco::EncoderBuffer& to) {
@@ -190,31 +187,36 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
   const auto& m = from.surface ? *from.surface : nothing;
   check_shape(m);
   patch_header header{.region = from.region, .version = from.version, .keyframe_ns = keyframe_ns, .received_ns = received_ns};
-  draco::Mesh out;
-  auto points = static_cast<uint32_t>(m.positions.size() / 3);
-  out.set_num_points(points);
-  header.triangles = set_faces(out, m.indices);
+  // In double, and from the coordinate alone: whichever region a vertex is seen from, it falls on the same grid point.
+  std::vector<int32_t> places(m.positions.size());
+  const auto step = static_cast<double>(quantum_m);
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto steps = static_cast<double>(m.positions[i]) / step;
+    // Half of the range of int32: Draco takes differences.
+    if (!(std::abs(steps) < 0x1p30 - 0.5))
+      refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " m is more than 2^30 steps of " + std::to_string(quantum_m)
+             + " m from the origin");
+    places[i] = static_cast<int32_t>(steps + std::copysign(0.5, steps)); // std::round is a call for each
+  }
+  const auto [indices, vertices] = mend_flat_triangles(places, m.indices);
   draco::EncoderBuffer payload;
-  if (header.triangles == 0) {
+  if (indices.empty()) {
     header.kind = patch_header::patch_kind::empty;
   } else {
-    auto* to = static_cast<int32_t*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_INT32, false, 12, points));
-    // In double, and from the coordinate alone: whichever region a vertex is seen from, it falls on the same
-    // grid point.
-    for (size_t i = 0; i < m.positions.size(); ++i) {
-      auto steps = std::round(static_cast<double>(m.positions[i]) / static_cast<double>(quantum_m));
-      // Half of the range of int32: Draco takes differences.
-      if (!(std::abs(steps) < 0x1p30))
-        refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " m is more than 2^30 steps of " + std::to_string(quantum_m)
-               + " m from the origin");
-      to[i] = static_cast<int32_t>(steps);
-    }
-    add_colours(out, m, points);
+    draco::Mesh out;
+    header.vertices = static_cast<uint32_t>(vertices.size());
+    header.triangles = static_cast<uint32_t>(indices.size() / 3);
+    out.set_num_points(header.vertices);
+    set_faces(out, indices);
+    auto* to = static_cast<int32_t*>(
+      add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_INT32, false, 12, header.vertices));
+    for (size_t v = 0; v < vertices.size(); ++v)
+      std::copy_n(&places[3 * size_t{vertices[v]}], 3, to + 3 * v);
+    add_colours(out, m.colours, vertices);
     draco::Encoder encoder;
     encode(encoder, out, payload);
     if (payload.size() > UINT32_MAX - patch_header_bytes)
       refuse("mesh: its patch would be larger than 4 GiB");
-    header.vertices = points;
     header.payload_bytes = static_cast<uint32_t>(payload.size());
   }
   std::vector<std::byte> frame(patch_header_bytes + payload.size());
@@ -279,29 +281,31 @@ std::vector<std::byte> encode_drc(mesh&& m, float quantum_m) {
   for (size_t i = 0; i < places.size(); ++i)
     places[i]
       = static_cast<int32_t>(std::round((static_cast<double>(m.positions[i]) - static_cast<double>(origin[i % 3])) / step));
-  drop_flat_triangles(m, places);
-
+  auto mended = mend_flat_triangles(places, std::move(m.indices));
   draco::Mesh out;
-  const auto points = static_cast<uint32_t>(m.positions.size() / 3);
+  const auto points = static_cast<uint32_t>(mended.from.size());
   out.set_num_points(points);
+  set_faces(out, mended.indices);
   draco::Encoder encoder;
   draco::EncoderBuffer payload;
   auto* to = static_cast<float*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_FLOAT32, false, 12, points));
-  if (set_faces(out, m.indices) == 0) {
+  if (mended.indices.empty()) {
     // Edgebreaker refuses a mesh without faces; a file of an empty map is still a file.
     encoder.SetEncodingMethod(draco::MESH_SEQUENTIAL_ENCODING);
     if (auto status = encoder.EncodeMeshToBuffer(out, &payload); !status.ok())
       throw std::runtime_error("Draco cannot encode an empty mesh: " + status.error_msg_string());
   } else {
     // On the grid already, so that Draco's own rounding finds the same places.
-    for (size_t i = 0; i < places.size(); ++i)
-      to[i] = static_cast<float>(static_cast<double>(origin[i % 3]) + places[i] * step);
-    add_colours(out, m, points);
+    for (size_t v = 0; v < points; ++v)
+      for (size_t i = 0; i < 3; ++i)
+        to[3 * v + i] = static_cast<float>(static_cast<double>(origin[i]) + places[3 * size_t{mended.from[v]} + i] * step);
+    add_colours(out, m.colours, mended.from);
     const auto bits = std::clamp(static_cast<int>(std::ceil(std::log2(std::ceil(widest / step) + 1))), 1, most_bits);
     encoder.SetAttributeExplicitQuantization(draco::GeometryAttribute::POSITION, bits, 3, origin.data(),
                                              static_cast<float>((std::exp2(bits) - 1) * step));
     encode(encoder, out, payload);
   }
+  take_vertices(m, std::move(mended));
   std::vector<std::byte> file(payload.size());
   std::memcpy(file.data(), payload.data(), payload.size());
   return file;

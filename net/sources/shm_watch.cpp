@@ -172,7 +172,6 @@ private:
   struct taken {
     segment_identity what;
     uint64_t digest = 0;          // of its content
-    bool close_awaited = false;   // of the writer who renamed it
     bool reported = false;        // set aside as it is
     std::optional<backoff> pause; // of one that cannot be taken now
     /// Digest of the first keyframe of this name, and whether it got its verdict.
@@ -199,10 +198,8 @@ private:
         at->second.not_before = {};
     } else if (mask & IN_MOVED_TO) {
       note(name, true);
-      taken_[name].close_awaited = true;
     } else if (mask & IN_CLOSE_WRITE) {
-      if (std::exchange(taken_[name].close_awaited, false))
-        return; // it was whole when it got its name
+      // Its writer may have let go of what it renamed; or another wrote through a mapping. Only the content tells.
       note(name, true).written = true;
     } else {
       note(name, false);
@@ -290,7 +287,6 @@ private:
       return;
     at->second.what = {};
     at->second.reported = false;
-    at->second.close_awaited = false;
     gone_.push_back(name);
     if (gone_.size() > most) {
       if (auto oldest = taken_.find(gone_.front()); oldest != taken_.end() && oldest->second.what.inode == 0)

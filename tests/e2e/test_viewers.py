@@ -4,10 +4,12 @@ import json
 import shutil
 import subprocess
 
+import numpy
 import pytest
 
 import tessera_client
 from support.viewer import Viewer, WebSocket
+from test_mesh_files import read_ply
 
 
 def feed(running, frames):
@@ -94,6 +96,9 @@ def test_every_patch_opens_with_the_stock_decoder(serve, recording, tmp_path):
             assert done.returncode == 0, (patch.region, done.stdout)
             head = result.read_bytes()[:400].decode(errors="replace")
             assert f"element face {patch.triangles}\n" in head, head
+            positions, triangles, _, _ = read_ply(result.read_bytes())
+            a, b, c = (positions[triangles[:, k]] for k in range(3))
+            assert numpy.cross(b - a, c - a).any(axis=1).all(), f"triangles of {patch.region} without area"
 
 
 def test_stalled_viewers_cost_nothing(serve, recording):

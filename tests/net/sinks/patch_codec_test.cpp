@@ -104,12 +104,49 @@ TEST_CASE("Neighbours share the same grid points along their border") {
   CHECK(border(left) == border(right));
 }
 
-TEST_CASE("Triangles that the grid makes flat are kept, so that nothing opens") {
-  mesh m = test::ground(0, 8, 8, voxel_m);
+TEST_CASE("Triangles that the grid makes flat are not sent, and nothing opens") {
+  mesh m = test::ground(0, 32, 32, voxel_m);
   for (auto& x : m.positions) // all within a few grid steps
-    x *= 0.1f;
-  auto d = decode_patch(*encode_patch({{}, 1, std::make_shared<const mesh>(m)}, quantum, 0, 0).frame);
-  CHECK(triangles_of(d) == triangles_of(m));
+    x *= 0.02f;
+  const auto p = encode_patch({{}, 1, std::make_shared<const mesh>(m)}, quantum, 0, 0);
+  const auto d = decode_patch(*p.frame);
+  CHECK(d.header.triangles < m.triangles());
+  CHECK(p.triangles == d.header.triangles);
+  CHECK(d.header.vertices == p.vertices);
+  CHECK(p.vertices == d.positions.size() / 3);
+  const auto flat = [](const std::array<point, 3>& t) {
+    std::array<int64_t, 3> u{}, v{};
+    for (size_t i = 0; i < 3; ++i) {
+      u[i] = t[1][i] - t[0][i];
+      v[i] = t[2][i] - t[0][i];
+    }
+    return u[1] * v[2] == u[2] * v[1] && u[2] * v[0] == u[0] * v[2] && u[0] * v[1] == u[1] * v[0];
+  };
+  std::map<std::pair<point, point>, int> sent, wanted; // sides, one way less the other
+  const auto add = [](auto& to, const point& a, const point& b) {
+    if (a != b)
+      to[std::minmax(a, b)] += a < b ? 1 : -1;
+  };
+  for (const auto& t : triangles_of(d)) {
+    CHECK_FALSE(flat(t));
+    for (size_t k = 0; k < 3; ++k)
+      add(sent, t[k], t[(k + 1) % 3]);
+  }
+  for (const auto& t : triangles_of(m))
+    for (size_t k = 0; k < 3; ++k)
+      add(wanted, t[k], t[(k + 1) % 3]);
+  for (auto* sides : {&sent, &wanted})
+    std::erase_if(*sides, [](const auto& s) { return s.second == 0; });
+  const bool same_rim = sent == wanted;
+  CHECK(same_rim);
+}
+
+TEST_CASE("A region that the grid makes nothing of is empty") {
+  mesh m = test::ground(0, 4, 4, voxel_m);
+  for (auto& x : m.positions)
+    x *= 0.001f;
+  const auto d = decode_patch(*encode_patch({{}, 1, std::make_shared<const mesh>(m)}, quantum, 0, 0).frame);
+  CHECK(d.header.kind == patch_header::patch_kind::empty);
 }
 
 TEST_CASE("Edges that three triangles share survive") {

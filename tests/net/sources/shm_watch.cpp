@@ -393,6 +393,21 @@ TEST_CASE("content decides whether a name that comes again is another keyframe")
   CHECK(w.sink.frames()[1].id.value.starts_with("a@"));
 }
 
+TEST_CASE("what is written through a mapping is seen, also when the segment came by a rename") {
+  source_options o;
+  o.unlink = false;
+  watching w(o);
+  shm_name a(w.prefix, "a"), hidden;
+  w.start();
+  hidden.write(segment_bytes{}.bytes()); // and closed before it has its name
+  REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  REQUIRE(w.sink.wait_for(1));
+  a.overwrite_mapped(with_value(9).bytes());
+  REQUIRE(w.sink.wait_for(2));
+  w.stop();
+  CHECK(w.sink.frames()[1].body->points()[0] == 9);
+}
+
 TEST_CASE("a long name used again stays an id") {
   watching w(source_options{}, "/" + std::to_string(getpid()) + "-");
   std::string umlauts;
