@@ -47,7 +47,8 @@ public:
     return out;
   }
 
-  std::string value() {
+  /// What stands after the = of a setting.
+  std::string value(const std::string& setting) {
     skip_space();
     if (take('"'))
       return quoted();
@@ -65,8 +66,8 @@ public:
     if (out.front() == '[' || out.front() == '{')
       fail("lists and tables are no settings");
     const auto plain = out == "true" || out == "false" || out.find_first_not_of("0123456789+-._eE") == std::string::npos;
-    if (!plain)
-      fail("text belongs in quotes: \"" + out + "\"");
+    if (!plain) // it is not repeated: it may be a secret
+      fail("text belongs in quotes: " + setting + " = \"...\"");
     text_.remove_prefix(out.size());
     out.erase(std::remove(out.begin(), out.end(), '_'), out.end());
     return out;
@@ -117,6 +118,8 @@ std::map<std::string, given> read_toml(std::istream& in, const std::string& file
   std::string line, section;
   for (size_t number = 1; std::getline(in, line); ++number) {
     const auto where = file + " line " + std::to_string(number);
+    if (constexpr std::string_view mark = "\xef\xbb\xbf"; number == 1 && line.starts_with(mark)) // as editors of Windows write it
+      line.erase(0, mark.size());
     line_reader reader(line, where);
     if (reader.at_end())
       continue;
@@ -131,7 +134,7 @@ std::map<std::string, given> read_toml(std::istream& in, const std::string& file
     const auto name = reader.name();
     if (!reader.take('='))
       reader.fail("= is expected after " + name);
-    auto text = reader.value();
+    auto text = reader.value(name);
     if (!reader.at_end())
       reader.fail("nothing may follow the value of " + name);
     const auto* row = find(name);

@@ -44,9 +44,15 @@ bool is_bool(const std::string& text) {
   }
 }
 
+/// An argument for people: of an address, which may hold a password or a token, the scheme alone.
+std::string shown(const std::string& argument) {
+  const auto mark = argument.find("://");
+  return in_quotes(mark == std::string::npos ? argument : argument.substr(0, mark + 3) + "...");
+}
+
 std::string unexpected(const CLI::App& command, const std::string& argument) {
   if (!argument.starts_with('-'))
-    return in_quotes(argument) + " is one argument too many";
+    return shown(argument) + " is one argument too many";
   const auto name = option_in(argument);
   if (name.starts_with("--") && find(name.substr(2)) != nullptr)
     return "tessera " + command.get_name() + " has no " + name;
@@ -120,8 +126,8 @@ std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app) {
     auto known = commands;
     known.emplace_back("help");
     const auto near = nearest(first, known);
-    throw error("there is no command " + in_quotes(first)
-                + (near.empty() ? ": there are " + listed(commands) : did_you_mean(near)) + see(""));
+    throw error("there is no command " + shown(first) + (near.empty() ? ": there are " + listed(commands) : did_you_mean(near))
+                + see(""));
   }
   if (!first.starts_with('-'))
     words = with_values_apart(words, *app.get_subcommand(first));

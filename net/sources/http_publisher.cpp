@@ -40,7 +40,11 @@ struct http_address {
 
 http_address parse_http_url(const std::string& url) {
   auto refuse = [&](const char* why) {
-    throw std::invalid_argument("the service's address '" + printable(url.substr(0, url.find('?'))) + "' " + why
+    // Neither a token nor what somebody took for a user's password is repeated.
+    auto shown = url.substr(0, url.find('?'));
+    if (const auto user = shown.find('@'); user != std::string::npos)
+      shown = "http://..." + shown.substr(user);
+    throw std::invalid_argument("the service's address '" + printable(shown) + "' " + why
                                 + "; it must be http://HOST:PORT, or http://HOST:PORT/?token=TOKEN");
   };
   constexpr std::string_view scheme = "http://";

@@ -253,7 +253,10 @@ TEST_CASE("a settings file's faults are told by line") {
   CHECK(file_failure("port =") == "test.toml line 1: a value is expected after =");
   CHECK(file_failure("token = \"x") == "test.toml line 1: the closing \" is missing");
   CHECK(file_failure("token = \"\\q\"") == "test.toml line 1: unknown escape \\q");
-  CHECK(file_failure("bind = all") == "test.toml line 1: text belongs in quotes: \"all\"");
+  CHECK(file_failure("bind = all") == "test.toml line 1: text belongs in quotes: bind = \"...\"");
+  CHECK(file_failure("\xef\xbb\xbf"
+                     "bind = all")
+        == "test.toml line 1: text belongs in quotes: bind = \"...\""); // a mark of order
   CHECK(file_failure("[map\n") == "test.toml line 1: a section is written [name]");
   CHECK(file_failure("port = [1]") == "test.toml line 1: lists and tables are no settings");
 }

@@ -228,6 +228,33 @@ def test_mesh_writes_each_format(tessera, tmp_path):
     assert f"element face {triangles['drc']}\n".encode() in (tmp_path / "again.ply").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("hash", "synthetic:room", "amqp://me:SECRET@h/"),
+        ("amqp://me:SECRET@h/",),
+        ("serve", "amqp//me:SECRET@h/"),
+        ("serve", "--amqp-url", "amqp//me:SECRET@h/"),
+        ("serve", "--tokenn=SECRET"),
+        ("publish", "synthetic:room", "--to", "http://me:SECRET@h"),
+        ("publish", "synthetic:room", "--to", "http://h:x/?token=SECRET"),
+    ],
+    ids=" ".join,
+)
+def test_secrets_are_not_repeated(tessera, tmp_path, words):
+    status, out, err = service.run(tessera, *words)
+    assert status == 2 and err and "SECRET" not in out + err
+
+
+@pytest.mark.parametrize("line", ["token = SECRET", 'token = "SECRET', "amqp-url = amqp://me:SECRET@h/", 'amqp-url = "amqp:/me:SECRET@h/"'])
+def test_secrets_of_a_file_are_not_repeated(tessera, tmp_path, line):
+    file = tmp_path / "settings.toml"
+    file.write_text(line + "\n")
+    status, out, err = service.run(tessera, "serve", "--config", file)
+    assert status == 2 and ("settings.toml line 1" in err or "amqp-url" in err)
+    assert "SECRET" not in out + err
+
+
 def test_an_empty_value_is_not_the_next_word(tessera):
     """`--token=$TOKEN` with nothing in TOKEN must not make a secret of the next option."""
     status, out, err = service.run(tessera, "serve", "--token=", "--port", "0", "--metrics-port", "0", "--bind", "0.0.0.0")
