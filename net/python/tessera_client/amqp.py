@@ -5,8 +5,8 @@ import os
 import threading
 import time
 from typing import Any, Callable, Coroutine, Optional, TypeVar
-from urllib.parse import urlsplit
 
+from .address import checked_address
 from .errors import UnreachableError
 from .keyframe import KeyframeId
 from .publisher import Publisher
@@ -44,8 +44,8 @@ class AmqpPublisher(Publisher):
         mode: int = DEFAULT_MODE,
     ) -> None:
         self._pika = _aio_pika()
-        parts = urlsplit(url)
-        self._where = f"{parts.hostname or 'localhost'}:{parts.port or 5672}"
+        parts = checked_address(url, "amqp://USER:PASSWORD@HOST:PORT/VHOST")
+        self._where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
         self._timeout_s = timeout_s
         self._manager = SharedMemoryManager(prefix, mode=mode)
         self._publisher = StreamingKeyframePublisher(

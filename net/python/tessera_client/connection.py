@@ -1,7 +1,6 @@
 """One call for every way in."""
 
 from typing import Any, Optional
-from urllib.parse import urlsplit
 
 from .amqp import AmqpPublisher
 from .http import HttpPublisher
@@ -60,7 +59,9 @@ def connect(url: str, *, token: Optional[str] = None, session: Optional[str] = N
 
     Other keyword arguments go to the publisher. Throws ValueError for any other URL.
     """
-    scheme = urlsplit(url).scheme.lower()
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, not {type(url).__name__}")
+    scheme = url.partition(":")[0].lower() if ":" in url else ""
     if scheme in ("http", "https"):
         return HttpPublisher(url, token, session=session, **options)
     if token is not None:
@@ -72,4 +73,5 @@ def connect(url: str, *, token: Optional[str] = None, session: Optional[str] = N
             raise ValueError("group is for http and amqp URLs: a segment alone does not tell it")
         options.pop("group", None)
         return ShmPublisher(url[len("shm:") :] or DEFAULT_PREFIX, session=session, **options)
-    raise ValueError(f"url is {url!r}, and must begin with http://, https://, amqp://, amqps:// or shm:")
+    shown = url.partition("://")[0] + "://..." if "://" in url else url
+    raise ValueError(f"url is {shown!r}, and must begin with http://, https://, amqp://, amqps:// or shm:")

@@ -7,8 +7,9 @@ import ssl
 import threading
 import time
 from typing import Any, Dict, Optional
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
+from .address import checked_address
 from .errors import RefusedError, UnreachableError
 from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_label, checked_pose, chosen_session, lay_out
 from .publisher import Publisher
@@ -31,10 +32,13 @@ class HttpPublisher(Publisher):
     def __init__(
         self, url: str, token: Optional[str] = None, *, timeout_s: float = 10, session: Optional[str] = None, group: str = ""
     ) -> None:
-        parts = urlsplit(url)
+        like = "http://HOST:PORT, perhaps with ?token=..."
+        parts = checked_address(url, like)
         query = parse_qs(parts.query, keep_blank_values=True)
-        if parts.scheme not in ("http", "https") or not parts.hostname or query.keys() - {"token"}:
-            raise ValueError(f"url is {url.partition('?')[0]!r}, and must be like http://HOST:PORT, perhaps with ?token=...")
+        if parts.scheme not in ("http", "https") or parts.fragment or query.keys() - {"token"}:
+            raise ValueError(f"url is {url.partition('?')[0]!r}, and must be like {like}")
+        if parts.username is not None:
+            raise ValueError(f"url has a user, where a token is wanted: it must be like {like}")
         name = "token"
         if token is None and query:
             token = query["token"][0]

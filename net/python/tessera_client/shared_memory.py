@@ -70,6 +70,8 @@ class SharedMemoryManager:
         self.prefix = "/" + name
         self.max_pending_bytes = max_pending_bytes
         self.when_full = when_full
+        if isinstance(mode, bool) or not isinstance(mode, int) or not 0o400 <= mode <= 0o777:
+            raise ValueError(f"mode is {mode!r}, and must be permission bits, such as 0o644")
         self.mode = mode
         #: Segments that were unlinked unread under "drop_oldest".
         self.dropped = 0

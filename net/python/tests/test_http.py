@@ -177,6 +177,36 @@ def test_bad_arguments_send_nothing(service):
     assert service.asked == []
 
 
+@pytest.mark.parametrize(
+    "url, message",
+    [
+        ("http://host:99999", "whose port is no number from 1 to 65535, and must be like http://HOST:PORT"),
+        ("http://host:0", "whose port is no number from 1 to 65535"),
+        ("http://host:x/?token=SECRET", "whose port is no number from 1 to 65535"),
+        ("https://me:SECRET@host", "has a user, where a token is wanted"),
+        ("https://me:SECRET@host:x", "must be like http://HOST:PORT"),
+        ("http://[::1", "must be like http://HOST:PORT"),
+        ("http://host/#map", "must be like http://HOST:PORT"),
+        ("amqp://", "must be like amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+        ("amqp://me:SECRET@host:x/", "whose port is no number from 1 to 65535, and must be like amqp://USER:PASSWORD@HOST"),
+        ("ampq://me:SECRET@host/", "must begin with http://, https://, amqp://, amqps:// or shm:"),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said_without_its_secrets(url, message):
+    if url.startswith("amqp:"):
+        pytest.importorskip("aio_pika")
+    with pytest.raises(ValueError) as error:
+        tessera_client.connect(url)
+    assert message in str(error.value) and "SECRET" not in str(error.value)
+
+
+def test_a_url_is_text_and_a_mode_is_permission_bits():
+    with pytest.raises(TypeError, match="url must be a str, not int"):
+        tessera_client.connect(5)
+    with pytest.raises(ValueError, match="mode is 99999, and must be permission bits"):
+        tessera_client.connect(f"shm:{PREFIX}", mode=99999)
+
+
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://host", "http://", "http://host/?tokn=x"])
 def test_urls_that_will_not_do(url):
     with pytest.raises(ValueError, match="url is"):
