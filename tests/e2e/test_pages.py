@@ -162,6 +162,24 @@ def test_an_empty_map_says_how_to_send_the_first_keyframe(serve, tmp_path):
     assert "curl" in http and host in http
 
 
+# What of the page lies beyond the right edge of the screen, but for what scrolls.
+BEYOND = """[...document.querySelectorAll('.panel, .notice, .notice *, .top *')]
+  .filter((e) => !e.closest('.tab-heads, pre') && e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => e.className || e.tagName)"""
+
+
+def test_pages_keep_to_a_phones_screen(serve, tmp_path):
+    running = serve()
+    locked = serve(options=("--token", "right"))
+    asks = "until:document.querySelector('.notice') !== null"
+    for start, page, shown in (
+        (running, "", asks), (running, "console", "until:document.querySelector('.top') !== null"),
+        (locked, "?token=wrong", asks), (locked, "console?token=wrong", asks),
+    ):
+        seen = browser.drive(f"{start.url.rstrip('/')}/{page}", tmp_path, shown, f"eval:{BEYOND}", phone=True)
+        assert seen["values"] == [[]], page
+
+
 def test_a_wrong_token_is_asked_for_and_not_tried_again_and_again(serve, recording, tmp_path):
     running = serve(options=("--token", "right"))
     for page in ("", "console"):
