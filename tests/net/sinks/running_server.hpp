@@ -291,6 +291,10 @@ private:
   bool last_ = false, timed_out_ = false;
 };
 
+/// Headers of a keyframe that is posted, under the id "k 1".
+inline const std::string keyframe_headers
+  = "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: k%201\r\nX-Timestamp-Ns: 77\r\n";
+
 inline client::answer get(uint16_t port, const std::string& target, const std::string& headers = "") {
   client c{port};
   c.send("GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n");

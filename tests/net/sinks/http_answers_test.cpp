@@ -1,0 +1,210 @@
+#include "running_server.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace tessera;
+using namespace tessera::test;
+
+TEST_CASE("The map, its regions, actors and refused inputs are answered as JSON") {
+  running_server s;
+  auto port = s.http->port();
+  auto map = get(port, "/v1/map");
+  CHECK(map.status == 200);
+  CHECK(map.has("Content-Type: application/json"));
+  CHECK(map.has("Cache-Control: no-store"));
+  CHECK(map.has("X-Content-Type-Options: nosniff"));
+  CHECK(map.json()["hash"] == "00000000000000010000000000000002");
+  CHECK(map.json()["keyframes"] == 3);
+  CHECK(map.json()["voxel_m"] == 0.02);
+  CHECK(map.json()["bounds"].size() == 6);
+  for (const char* field :
+       {"epoch", "rays", "regions", "blocks", "voxels", "field_bytes", "vertices", "triangles", "truncation_m", "region_voxels"})
+    CHECK(map.json().contains(field));
+  auto regions = get(port, "/v1/regions").json();
+  REQUIRE(regions.size() == 1);
+  CHECK(regions[0]["region"] == nlohmann::json{1, -2, 3});
+  CHECK(regions[0]["version"] == "18446744073709551615");
+  CHECK(regions[0]["keyframe_ns"] == "12345678901234567890");
+  auto actors = get(port, "/v1/actors").json();
+  REQUIRE(actors.is_array());
+  bool found = false;
+  for (const auto& a : actors)
+    found = found || (a["role"] == "broadcaster" && a["region"].is_null() && a["handlers"].is_array());
+  CHECK(found);
+  s.running.context.numbers->set_aside.add("shm", "/x", "point_count is 7");
+  auto aside = get(port, "/v1/aside").json();
+  REQUIRE(aside.size() == 1);
+  CHECK(aside[0]["reason"] == "point_count is 7");
+  CHECK(aside[0]["time_ns"].is_string());
+  camera c{{"k1"}, 5, {}, false};
+  caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
+  CHECK(eventually([&] { return get(port, "/v1/cameras").json().size() == 1; }));
+}
+
+TEST_CASE("Health and readiness tell when an actor is lost") {
+  running_server s;
+  CHECK(get(s.http->port(), "/healthz").status == 200);
+  CHECK(get(s.http->port(), "/readyz").status == 200);
+  s.running.context.numbers->lost_core = 1;
+  CHECK(get(s.http->port(), "/healthz").status == 503);
+  CHECK(get(s.http->port(), "/readyz").status == 503);
+}
+
+TEST_CASE("Readiness tells what is short, until a keyframe is accepted") {
+  running_server s;
+  auto& n = *s.running.context.numbers;
+  CHECK(n.count_not_now({hindrance::torn, "the points changed"}).what == outcome::not_now);
+  CHECK(get(s.http->port(), "/readyz").status == 200); // nothing is short
+  n.count_not_now({hindrance::store, "No space left on device"});
+  auto answer = get(s.http->port(), "/readyz");
+  CHECK(answer.status == 503);
+  CHECK(answer.has("Retry-After: "));
+  CHECK_THAT(answer.body, Catch::StartsWith("not ready: No space left on device (for "));
+  CHECK(get(s.http->port(), "/healthz").status == 200); // starting it again would lose the map, and help nothing
+  n.shortage.clear();
+  CHECK(get(s.http->port(), "/readyz").body == "ready\n");
+}
+
+TEST_CASE("An actor that is gone or does not answer is a 503, and the server goes on") {
+  running_server s{[](server_config& c) { c.timeouts.ask = std::chrono::milliseconds{200}; }};
+  caf::anon_send_exit(s.running.partitioner.get(), caf::exit_reason::kill);
+  for (const char* path : {"/v1/map", "/v1/regions", "/v1/mesh.ply"}) {
+    auto answer = get(s.http->port(), path);
+    CHECK(answer.status == 503);
+    CHECK(answer.has("Retry-After"));
+    CHECK(answer.json()["error"] == "unavailable");
+  }
+  CHECK(get(s.http->port(), "/healthz").status == 200);
+}
+
+TEST_CASE("A region's payload is served from the patch that viewers get") {
+  running_server s;
+  auto p = s.publish(1, 5);
+  client::answer found;
+  REQUIRE(eventually([&] { return (found = get(s.http->port(), "/v1/regions/1,0,-1.drc")).status == 200; }));
+  auto payload = patch_payload(*p.frame);
+  CHECK(found.body == std::string(reinterpret_cast<const char*>(payload.data()), payload.size()));
+  CHECK(found.has("Tessera-Version: 5"));
+  CHECK(get(s.http->port(), "/v1/regions/1,0,-1.drc", "If-None-Match: \"epoch-1-5\"\r\n").status == 304);
+  CHECK(get(s.http->port(), "/v1/regions/9,9,9.drc").status == 404);
+}
+
+TEST_CASE("The whole map comes as a file of each format") {
+  running_server s;
+  s.map->meshes = {region_of_ground(0, 8, 8, 0.02f), region_of_ground(8, 16, 8, 0.02f)};
+  auto ply = get(s.http->port(), "/v1/mesh.ply");
+  CHECK(ply.status == 200);
+  CHECK_THAT(ply.body, Catch::StartsWith("ply\n") && Catch::Contains("element face 256\n"));
+  CHECK(ply.has("Content-Disposition: attachment; filename=\"map.ply\""));
+  CHECK_THAT(get(s.http->port(), "/v1/mesh.glb").body, Catch::StartsWith("glTF"));
+  CHECK_THAT(get(s.http->port(), "/v1/mesh.drc").body, Catch::StartsWith("DRACO"));
+}
+
+TEST_CASE("Those who read the same map read the same file, and need it once") {
+  running_server s;
+  s.map->meshes = {region_of_ground(0, 8, 8, 0.02f)};
+  const auto port = s.http->port();
+  std::vector<std::unique_ptr<client>> crowd;
+  for (const char* ending : {"ply", "glb", "drc"})
+    for (int i = 0; i < 20; ++i) {
+      crowd.push_back(std::make_unique<client>(port));
+      crowd.back()->send(std::string("GET /v1/mesh.") + ending + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+  std::set<std::string> bodies, tags;
+  for (auto& one : crowd) {
+    auto answer = one->receive();
+    CHECK(answer.status == 200);
+    bodies.insert(answer.body);
+    tags.insert(answer.header("ETag"));
+  }
+  CHECK(bodies.size() == 3);
+  auto first = get(port, "/v1/mesh.ply");
+  CHECK(get(port, "/v1/mesh.ply", "If-None-Match: " + first.header("ETag") + "\r\n").status == 304);
+  s.map->meshes = {region_of_ground(0, 8, 9, 0.02f)};
+  CHECK(get(port, "/v1/mesh.ply", "If-None-Match: " + first.header("ETag") + "\r\n").status == 200);
+}
+
+TEST_CASE("Metrics are served on both ports, and nothing else on theirs") {
+  running_server s;
+  for (auto port : {s.http->port(), s.http->metrics_port()}) {
+    auto answer = get(port, "/metrics");
+    CHECK(answer.status == 200);
+    CHECK(answer.has("Content-Type: text/plain; version=0.0.4"));
+    CHECK_THAT(answer.body, Catch::Contains("tessera_live_keyframes"));
+  }
+  CHECK(get(s.http->metrics_port(), "/v1/map").status == 404);
+  CHECK(get(s.http->metrics_port(), "/").status == 404);
+  CHECK(request(s.http->metrics_port(), "POST", "/metrics", "", "").status == 405);
+}
+
+TEST_CASE("Either port answers under this machine's own names alone, unless others are let in") {
+  running_server s, open{[](server_config&c) { c.insecure = true; }}, with_token{[](server_config&c) { c.token = "t"; }};
+  auto as = [](uint16_t port, const std::string& headers) {
+    client c{port};
+    c.send("GET /metrics HTTP/1.1\r\n" + headers + "\r\n");
+    return c.receive().status;
+  };
+  for (auto port : {s.http->port(), s.http->metrics_port()}) {
+    CHECK(as(port, "Host: localhost\r\n") == 200);
+    CHECK(as(port, "Host: rebound.example\r\n") == 403);
+    CHECK(as(port, "Host: localhost\r\nOrigin: https://elsewhere.example\r\n") == 403);
+    CHECK(as(port, "") == 400);
+    CHECK(as(port, "Host: localhost\r\nHost: localhost\r\n") == 400);
+    CHECK(as(port, "Host: [::1].evil.example\r\n") == 400);
+    CHECK(as(port, "Host: 127.0.0.1:x@evil.example\r\n") == 400);
+    client old{port};
+    old.send("GET /metrics HTTP/1.0\r\n\r\n");
+    CHECK(old.receive().status == 403);
+  }
+  for (auto port : {open.http->port(), open.http->metrics_port(), with_token.http->metrics_port()})
+    CHECK(as(port, "Host: monitor.example\r\n") == 200);
+  CHECK(as(with_token.http->port(), "Host: monitor.example\r\n") == 401);
+}
+
+TEST_CASE("Pages and their files come from the program itself") {
+  running_server s;
+  auto port = s.http->port();
+  auto page = get(port, "/");
+  CHECK(page.status == 200);
+  CHECK(page.has("Content-Type: text/html"));
+  CHECK(page.has("Content-Security-Policy: "));
+  CHECK(get(port, "/console").status == 200);
+  auto at = page.head.find("\r\nETag: ") + 8;
+  auto tag = page.head.substr(at, page.head.find("\r\n", at) - at);
+  CHECK(get(port, "/", "If-None-Match: " + tag + "\r\n").status == 304);
+  CHECK(get(port, "/", "If-None-Match: \"other\", W/" + tag + "\r\n").status == 304);
+  CHECK(get(port, "/", "If-None-Match: \"other\"\r\nIf-None-Match: " + tag + "\r\n").status == 304);
+  CHECK(get(port, "/", "If-None-Match: *\r\n").status == 304);
+  CHECK(get(port, "/", "If-None-Match: \"other\"\r\n").status == 200);
+  auto moved = get(port, "/console/?token=a%20b");
+  CHECK(moved.status == 308);
+  CHECK(moved.header("Location") == "../console?token=a%20b");
+  auto packed = get(port, "/", "Accept-Encoding: gzip, br\r\n");
+  CHECK(packed.has("Vary: Accept-Encoding"));
+  if (packed.has("Content-Encoding: gzip"))
+    CHECK(packed.body.size() < page.body.size());
+  for (const char* path : {"/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/../../CMakeLists.txt", "/etc/passwd",
+                           "//etc/passwd", "/%00"}) {
+    INFO(path);
+    CHECK(get(port, path).status == 404);
+  }
+}
+
+TEST_CASE("Methods and paths that are not there are told so") {
+  running_server s;
+  auto port = s.http->port();
+  CHECK(get(port, "/v1/nothing").status == 404);
+  auto refused = request(port, "DELETE", "/v1/map", "", "");
+  CHECK(refused.status == 405);
+  CHECK(refused.has("Allow: GET, HEAD"));
+  CHECK(get(port, "/v1/keyframes").status == 405);
+  CHECK(request(port, "BREW", "/v1/map", "", "").status == 405);
+  client c{port};
+  c.send("HEAD /v1/map HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  auto head = c.receive(true);
+  CHECK(head.status == 200);
+  CHECK(head.has("Content-Length: "));
+  c.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  CHECK(c.receive().body == "ok\n"); // nothing of the other's body stood in between
+  CHECK(get(port, "/v1/stream").status == 426);
+}

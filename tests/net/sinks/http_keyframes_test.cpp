@@ -1,0 +1,215 @@
+#include "running_server.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace tessera;
+using namespace tessera::test;
+
+TEST_CASE("A posted keyframe reaches the sink, and its verdict the producer") {
+  running_server s;
+  auto port = s.http->port();
+  auto first = request(port, "POST", "/v1/keyframes", keyframe_headers, "12345");
+  CHECK(first.status == 200);
+  CHECK(first.json()["outcome"] == "accepted");
+  auto offered = s.sink.offered();
+  REQUIRE(offered.size() == 1);
+  CHECK(offered[0].id.value == "k 1");
+  CHECK(offered[0].timestamp_ns == 77);
+  CHECK(offered[0].body->colours().size() == 5);
+  CHECK(request(port, "POST", "/v1/keyframes", keyframe_headers, "12345").json()["outcome"] == "duplicate");
+  CHECK(request(port, "POST", "/v1/keyframes",
+                "Content-Type: application/vnd.tessera.keyframe; v=1\r\nTessera-Keyframe-Id: other\r\n", "12345")
+          .status
+        == 200);
+  CHECK(offered[0].source == "http");
+  CHECK(offered[0].id.session.empty());
+  s.sink.answer_with({outcome::refused, "pose[3] is nan"});
+  auto refused
+    = request(port, "POST", "/v1/keyframes", "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: k2\r\n", "12345");
+  CHECK(refused.status == 422);
+  CHECK(refused.json()["reason"] == "pose[3] is nan");
+}
+
+TEST_CASE("Bad, not now and conflict are told apart by status") {
+  running_server s;
+  auto port = s.http->port();
+  int number = 0;
+  const auto post = [&] {
+    return request(port, "POST", "/v1/keyframes",
+                   "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: " + std::to_string(++number) + "\r\n",
+                   "12345");
+  };
+  s.sink.answer_with({outcome::not_now, "the disk is full"});
+  auto later = post();
+  CHECK(later.status == 503);
+  CHECK(later.has("Retry-After: 1"));
+  CHECK(later.json()["error"] == "not_now");
+  CHECK(later.json()["reason"] == "the disk is full");
+  s.sink.answer_with({outcome::conflict, "live with other points"});
+  auto conflict = post();
+  CHECK(conflict.status == 409);
+  CHECK(conflict.json()["error"] == "conflict");
+  CHECK(conflict.json()["field"] == "id");
+  // What fails in us while it is offered is our fault, too.
+  const auto& n = *s.running.context.numbers;
+  s.sink.fail_with(std::make_exception_ptr(std::bad_alloc{}));
+  later = post();
+  CHECK(later.status == 503);
+  CHECK(later.has("Retry-After: "));
+  CHECK(n.not_now_by[static_cast<size_t>(hindrance::memory)] == 1);
+  s.sink.fail_with(std::make_exception_ptr(std::runtime_error("a fault of ours")));
+  later = post();
+  CHECK(later.status == 503);
+  CHECK(later.json()["reason"] == "a fault of ours");
+  CHECK(s.sink.aside().empty());
+}
+
+TEST_CASE("A keyframe's session and group come in headers of either spelling, and are checked") {
+  running_server s;
+  auto port = s.http->port();
+  const std::string type = "Content-Type: application/vnd.tessera.keyframe\r\nX-Keyframe-Id: 0\r\n";
+  const auto post = [&](const std::string& more) { return request(port, "POST", "/v1/keyframes", type + more, "12345"); };
+  CHECK(post("").json()["outcome"] == "accepted");
+  CHECK(post("Tessera-Session: caf%C3%A9\r\nTessera-Group: first%20floor\r\n").json()["outcome"] == "accepted");
+  CHECK(post("X-Session: caf%C3%A9\r\nX-Group: x\r\n").json()["outcome"] == "duplicate");
+  const auto offered = s.sink.offered();
+  REQUIRE(offered.size() == 3);
+  CHECK(offered[1].id == keyframe_id{"0", "caf\xc3\xa9"});
+  CHECK(offered[1].group == "first floor");
+  CHECK(offered[2].group == "x");
+  for (const auto& bad : {std::string(65, 'x'), std::string("a%0Ab"), std::string("%FF"), std::string("%zz")}) {
+    INFO(bad);
+    auto refused = post("Tessera-Session: " + bad + "\r\n");
+    CHECK(refused.status == 400);
+    CHECK(refused.json()["field"] == "Tessera-Session");
+    refused = post("Tessera-Group: " + bad + "\r\n");
+    CHECK(refused.status == 400);
+    CHECK(refused.json()["field"] == "Tessera-Group");
+  }
+  CHECK(s.sink.offered().size() == 3);
+}
+
+TEST_CASE("All keyframes, or some, can be taken out at once, and a filter that is misspelt takes out none") {
+  running_server s;
+  auto port = s.http->port();
+  request(port, "POST", "/v1/keyframes", keyframe_headers, "12345");
+  auto all = request(port, "DELETE", "/v1/keyframes", "", "");
+  CHECK(all.status == 200);
+  CHECK(all.json() == nlohmann::json{{"outcome", "accepted"}, {"keyframes", 1}});
+  CHECK(request(port, "DELETE", "/v1/keyframes?session=a%20b&group=&source=amqp&token=x", "", "").status == 200);
+  const auto cleared = s.sink.cleared();
+  REQUIRE(cleared.size() == 2);
+  CHECK(cleared[0] == keyframe_selection{});
+  CHECK(cleared[1] == keyframe_selection{"a b", "amqp", ""});
+  for (const auto& [query, field] : std::vector<std::pair<std::string, std::string>>{{"?sesion=a", "sesion"},
+                                                                                     {"?session=a&session=b", "session"},
+                                                                                     {"?group=%zz", "group"},
+                                                                                     {"?session=%0a", "session"},
+                                                                                     {"?group=" + std::string(65, 'x'), "group"},
+                                                                                     {"?id=7", "id"}}) {
+    INFO(query);
+    auto refused = request(port, "DELETE", "/v1/keyframes" + query, "", "");
+    CHECK(refused.status == 400);
+    CHECK(refused.json()["field"] == field);
+  }
+  CHECK(request(port, "DELETE", "/v1/keyframes", "", "a body").status == 400);
+  CHECK(s.sink.cleared().size() == 2);
+  s.sink.answer_with({outcome::not_now, "not done in time"});
+  all = request(port, "DELETE", "/v1/keyframes", "", "");
+  CHECK(all.status == 503);
+  CHECK(all.has("Retry-After: "));
+}
+
+TEST_CASE("Taking out many keyframes needs the same rights as bringing one") {
+  running_server s;
+  CHECK(request(s.http->port(), "DELETE", "/v1/keyframes", "Origin: https://elsewhere.example\r\n", "").status == 403);
+  CHECK(request(s.http->port(), "DELETE", "/v1/keyframes", "Sec-Fetch-Site: cross-site\r\n", "").status == 403);
+  running_server guarded{[](server_config& c) { c.token = "open sesame"; }};
+  CHECK(request(guarded.http->port(), "DELETE", "/v1/keyframes", "", "").status == 401);
+  CHECK(request(guarded.http->port(), "DELETE", "/v1/keyframes?token=open%20sesame", "", "").status == 200);
+  CHECK(s.sink.cleared().empty());
+  CHECK(guarded.sink.cleared().size() == 1);
+}
+
+TEST_CASE("A keyframe that cannot be one is refused by name, and set aside") {
+  running_server s;
+  auto port = s.http->port();
+  auto post = [&](const std::string& headers, const std::string& body = "12345") {
+    return request(port, "POST", "/v1/keyframes", headers, body);
+  };
+  const std::string type = "Content-Type: application/vnd.tessera.keyframe\r\n";
+  CHECK(post("X-Keyframe-Id: a\r\n").status == 415);
+  CHECK(post("X-Keyframe-Id: a\r\nContent-Type: application/json\r\n").status == 415);
+  CHECK(post(type).json()["field"] == "X-Keyframe-Id");
+  CHECK(post(type + "X-Keyframe-Id: \r\n").status == 400);
+  CHECK(post(type + "X-Keyframe-Id: a%zz\r\n").status == 400);
+  CHECK(post(type + "X-Keyframe-Id: " + std::string(257, 'x') + "\r\n").status == 400);
+  CHECK(post(type + "X-Keyframe-Id: a\r\nX-Timestamp-Ns: -4\r\n").json()["field"] == "X-Timestamp-Ns");
+  CHECK(post(type + "X-Keyframe-Id: a\r\nX-Timestamp-Ns: 18446744073709551616\r\n").status == 400);
+  CHECK(s.sink.aside().empty());
+  auto bad = post(type + "X-Keyframe-Id: a\r\n", "123");
+  CHECK(bad.status == 400);
+  CHECK(bad.json()["reason"] == "body has 3 bytes, at least 4 must be");
+  CHECK(s.sink.aside() == std::vector<std::string>{"http|a|body has 3 bytes, at least 4 must be"});
+  auto large = post(type + "X-Keyframe-Id: a\r\n", std::string((1 << 20) + 1, 'x'));
+  CHECK(large.status == 413);
+  CHECK(large.json()["field"] == "body");
+  CHECK(s.sink.offered().empty());
+}
+
+TEST_CASE("Keyframes can be taken back and moved") {
+  running_server s;
+  auto port = s.http->port();
+  request(port, "POST", "/v1/keyframes", keyframe_headers, "12345");
+  std::string pose = R"({"pose":[1,0,0,4,0,1,0,5,0,0,1,6,0,0,0,1]})";
+  const std::string json = "Content-Type: application/json\r\n";
+  CHECK(request(port, "PUT", "/v1/keyframes/k%201/pose", json, pose).json()["outcome"] == "accepted");
+  REQUIRE(s.sink.revised().size() == 1);
+  CHECK(s.sink.revised()[0].first == "k 1");
+  CHECK(s.sink.revised()[0].second.m[11] == 6);
+  CHECK(request(port, "PUT", "/v1/keyframes/k2/pose", json, pose).status == 404);
+  for (const char* bad : {"", "{", "[1,2,3]", R"({"pose":7})", R"(["a",0,0,4,0,1,0,5,0,0,1,6,0,0,0,1])", "[[[[[[[[[[",
+                          "[1e300,0,0,4,0,1,0,5,0,0,1,6,0,0,0,1]"})
+    CHECK(request(port, "PUT", "/v1/keyframes/k1/pose", json, bad).status == 400);
+  CHECK(request(port, "PUT", "/v1/keyframes/k1/pose", json, std::string(20'000, ' ')).status == 413);
+  request(port, "POST", "/v1/keyframes", keyframe_headers + "Tessera-Session: a/b\r\n", "12345");
+  CHECK(request(port, "PUT", "/v1/keyframes/k%201/pose?session=a%2Fb", json, pose).status == 200);
+  CHECK(s.sink.revised().back().first == "a/b/k 1");
+  CHECK(request(port, "PUT", "/v1/keyframes/k%201/pose?session=c", json, pose).status == 404);
+  CHECK(request(port, "DELETE", "/v1/keyframes/k%201?sesion=a", "", "").json()["field"] == "sesion");
+  CHECK(request(port, "DELETE", "/v1/keyframes/k%201?session=a%2fb", "", "").status == 200);
+  CHECK(request(port, "DELETE", "/v1/keyframes/k%201?session=a%2fb", "", "").status == 404);
+  CHECK(request(port, "DELETE", "/v1/keyframes/k%201", "", "").json()["outcome"] == "accepted");
+  CHECK(request(port, "DELETE", "/v1/keyframes/k%201", "", "").status == 404);
+}
+
+TEST_CASE("A sink without credit holds producers back, and nobody else") {
+  running_server s;
+  s.sink.hold(true);
+  client waiting{s.http->port()};
+  waiting.send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers + "Content-Length: 5\r\n\r\n12345");
+  CHECK(get(s.http->port(), "/v1/map").status == 200);
+  CHECK(get(s.http->port(), "/healthz").status == 200);
+  std::vector<std::unique_ptr<client>> crowd;
+  for (int i = 0; i < 70; ++i) {
+    crowd.push_back(std::make_unique<client>(s.http->port()));
+    crowd.back()->send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                       "application/vnd.tessera.keyframe\r\nX-Keyframe-Id: c"
+                       + std::to_string(i) + "\r\nContent-Length: 5\r\n\r\n12345");
+  }
+  CHECK(eventually([&] {
+    return get(s.http->port(), "/metrics").body.find("tessera_http_requests_total{resource=\"keyframes\",status=\"5xx\"} ")
+           != std::string::npos;
+  }));
+  s.sink.hold(false);
+  CHECK(waiting.receive().status == 200);
+  int accepted = 0, busy = 0;
+  for (auto& c : crowd) {
+    auto answer = c->receive();
+    accepted += answer.status == 200;
+    busy += answer.status == 503 && answer.has("Retry-After");
+  }
+  CHECK(accepted + busy == 70);
+  CHECK(accepted >= 60);
+  CHECK(busy >= 1);
+}
