@@ -56,3 +56,8 @@ def test_what_a_page_points_at_is_there(page):
         if place:
             headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
             assert place in map(anchor, headings), link
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_of_a_page_fit(page):
+    assert [number for number, line in enumerate(page.read_text().splitlines(), 1) if len(line) > 130] == []
