@@ -124,15 +124,22 @@ private:
   void make_here(request& what) {
     attempt(what, [&] {
       ray_counts counts;
-      auto rays = functions_.make(map_, *what.frame.body, what.frame.world_from_camera, counts);
-      finish(what, std::move(rays), counts);
+      std::vector<ray> rays;
+      std::string too_large;
+      try {
+        rays = functions_.make(map_, *what.frame.body, what.frame.world_from_camera, counts);
+      } catch (const keyframe_too_large& e) {
+        too_large = e.what();
+      }
+      finish(what, std::move(rays), counts, std::move(too_large));
     });
   }
 
   /// Sorts the rays by region and answers, if the points could be read whole.
-  void finish(request& what, std::vector<ray> rays, const ray_counts& counts) {
+  void finish(request& what, std::vector<ray> rays, const ray_counts& counts, std::string too_large = {}) {
     made_rays out;
     out.counts = counts;
+    out.too_large = std::move(too_large);
     out.torn = what.frame.body->torn();
     if (out.torn.empty() && !rays.empty())
       try {

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -129,19 +130,23 @@ public:
   verdict taken(const keyframe& frame) {
     const auto start = clock::now();
     ray_counts seen;
-    auto rays = make_rays(map_, *frame.body, frame.world_from_camera, seen);
-    if (auto torn = frame.body->torn(); !torn.empty()) {
+    uint64_t beyond = 0;
+    std::vector<ray> rays;
+    partition parts;
+    std::string too_large;
+    try {
+      rays = make_rays(map_, *frame.body, frame.world_from_camera, seen);
+      parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
+    } catch (const keyframe_too_large& e) {
+      too_large = e.what();
+    }
+    if (auto torn = frame.body->torn(); !torn.empty()) { // whatever was read means nothing
       const std::lock_guard lock(mutex_);
       live_.erase(frame.id);
       return {outcome::not_now, std::move(torn)};
     }
-    uint64_t beyond = 0;
-    partition parts;
-    try {
-      parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
-    } catch (const keyframe_too_large& e) {
-      return not_taken(frame.id, e.what());
-    }
+    if (!too_large.empty())
+      return not_taken(frame.id, too_large);
     stage_times times{.rays_s = seconds_since(start)};
     {
       const std::lock_guard lock(mutex_);
@@ -343,8 +348,11 @@ public:
     };
     {
       std::vector<std::jthread> threads;
-      for (uint32_t t = 1; t < options_.threads && t < regions.size(); ++t)
-        threads.emplace_back(work);
+      try {
+        for (uint32_t t = 1; t < options_.threads && t < regions.size(); ++t)
+          threads.emplace_back(work);
+      } catch (const std::system_error&) { // those that could be started do it all
+      }
       work();
     }
     if (failure)

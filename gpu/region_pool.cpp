@@ -4,11 +4,20 @@ namespace tessera {
 
 region_pool::region_pool(uint32_t threads, region_function apply, bool one_job_at_a_time)
   : apply_(std::move(apply)), one_at_a_time_(one_job_at_a_time), most_tasks_(size_t{2} * threads), runnable_(threads) {
-  for (uint32_t i = 0; i < threads; ++i)
-    threads_.emplace_back([this, i] { work(i); });
+  try {
+    for (uint32_t i = 0; i < threads; ++i)
+      threads_.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    stop(); // those that run are joined, and would wait for work for ever
+    throw;
+  }
 }
 
 region_pool::~region_pool() {
+  stop();
+}
+
+void region_pool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

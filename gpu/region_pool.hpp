@@ -25,7 +25,7 @@ public:
   using task = std::function<void()>;
   using region_function = std::function<void(region_key, std::span<const ray_job>)>;
 
-  /// `apply` does a region's jobs: all that wait, or one at a time.
+  /// `apply` does a region's jobs: all that wait, or one at a time. Throws std::system_error if a thread cannot be started.
   region_pool(uint32_t threads, region_function apply, bool one_job_at_a_time);
   ~region_pool();
   region_pool(const region_pool&) = delete;
@@ -47,6 +47,7 @@ private:
     uint32_t worker = 0;  ///< who had it last: its field may still be in that core's cache
   };
 
+  void stop();
   void work(uint32_t worker);
   void run_region(std::unique_lock<std::mutex>& lock, uint32_t worker);
   void run_task(std::unique_lock<std::mutex>& lock);

@@ -1,10 +1,14 @@
 #include "gpu/backend.hpp"
+#include "gpu/bounds.hpp"
 #include "gpu/cpu/clones.hpp"
 #include "gpu/shared/portable.hpp"
+#include "gpu/shared/walk.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <set>
 
 namespace tessera {
 
@@ -80,6 +84,8 @@ struct cell_sum {
 /// first touch. Rays come out block by block, so that those which write to the same voxels stand together.
 class cell_table {
 public:
+  static constexpr int block_edge = 4;
+
   void clear(size_t points) {
     blocks_.clear();
     sums_.clear();
@@ -100,6 +106,14 @@ public:
     return sums_[b.sum[cell]];
   }
   [[nodiscard]] size_t size() const { return sums_.size(); }
+  [[nodiscard]] size_t blocks() const { return blocks_.size(); }
+  /// The middle of a block, in voxels from the camera, in its axes.
+  [[nodiscard]] std::array<double, 3> middle_of(size_t number) const {
+    std::array<double, 3> out{};
+    for (int axis = 0; axis < 3; ++axis)
+      out[static_cast<size_t>(axis)] = static_cast<double>(unpack(blocks_[number].key, axis)) - bias + block_edge / 2.0;
+    return out;
+  }
   /// Gives memory back that only a keyframe of unusually many cells needs.
   void trim() {
     if (blocks_.capacity() * sizeof(block) + sums_.capacity() * sizeof(cell_sum) + slots_.capacity() * sizeof(uint32_t)
@@ -160,6 +174,58 @@ private:
   uint32_t last_ = no_block; ///< the block last looked up: neighbouring points mostly share it
 };
 
+/// Tells that a keyframe touches too many regions before all of its rays are made: tables for millions of far points are
+/// gigabytes. Looks only at tables that are large, and counts only regions that rays write to for certain.
+class region_watch {
+public:
+  region_watch(const mapping& map, const pose& world_from_camera)
+    : map_(map), frame_(make_walk_frame(world_from_camera.m.data(), map.voxel_m, map.truncation_m)) {}
+
+  /// Looks at blocks that were not there before. Throws keyframe_too_large.
+  void look(const cell_table& cells) {
+    if (cells.blocks() < next_look_)
+      return;
+    for (; seen_ < cells.blocks(); ++seen_)
+      add(cells.middle_of(seen_));
+    next_look_ = seen_ + seen_ / 4;
+  }
+
+private:
+  void add(const std::array<double, 3>& middle) {
+    // A ray of the block ends less than this away from its middle, and writes nearer than two voxels to its end.
+    constexpr double margin = 6;
+    constexpr double limit = lattice::map_limit - 64 - margin;
+    const auto edge = static_cast<double>(map_.region_voxels);
+    const auto& r = frame_.rotation;
+    int32_t region[3];
+    for (int axis = 0; axis < 3; ++axis) {
+      const double at = r[3 * axis] * middle[0] + r[3 * axis + 1] * middle[1] + r[3 * axis + 2] * middle[2] + frame_.origin[axis];
+      if (!(std::fabs(at) < limit))
+        return;
+      const double number = std::floor(at / edge), within = at - number * edge;
+      if (within < margin || within > edge - margin)
+        return; // it may be in the next region
+      region[axis] = static_cast<int32_t>(number);
+    }
+    if (middle[0] * middle[0] + middle[1] * middle[1] + middle[2] * middle[2] < 4 * margin * margin)
+      return; // rays that begin where they end write nothing
+    const region_key key{region[0], region[1], region[2]};
+    if (key == last_)
+      return;
+    last_ = key;
+    regions_.insert(key);
+    if (regions_.size() > most_keyframe_regions)
+      throw keyframe_too_large(map_, regions_.size(), true);
+  }
+
+  const mapping& map_;
+  const walk_frame frame_;
+  std::set<region_key> regions_;
+  region_key last_{INT32_MAX, 0, 0};
+  size_t seen_ = 0;
+  size_t next_look_ = size_t{4} * most_keyframe_regions; ///< ordinary keyframes have fewer blocks
+};
+
 int32_t mean_position(uint32_t sum, uint32_t count, int32_t cell) {
   return cell * ray_units_per_voxel + static_cast<int32_t>((sum + count / 2) / count);
 }
@@ -194,6 +260,7 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
     ~trimmer() { cells.trim(); }
   } at_the_end; // also if memory runs out
   cells.clear(total);
+  region_watch regions(map, world_from_camera);
   counts = {};
   for (size_t first = 0; first < total; first += batch_size) {
     const size_t count = std::min(batch_size, total - first);
@@ -233,6 +300,7 @@ std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const 
       }
       i = end;
     }
+    regions.look(cells);
   }
   std::vector<ray> rays;
   rays.reserve(cells.size());

@@ -53,8 +53,8 @@ voxel_choice choose_voxel(const keyframe& frame, const mapping& base, const auto
   auto empty = true;
   std::string too_much;
   if (size > 0) {
-    const auto rays = make_rays(map, *frame.body, frame.world_from_camera, counts);
     try {
+      const auto rays = make_rays(map, *frame.body, frame.world_from_camera, counts);
       empty = rays.empty() || partition_rays(map, rays, frame.world_from_camera, beyond).parts.empty();
     } catch (const std::runtime_error& e) { // it would write more than one keyframe may
       too_much = e.what();

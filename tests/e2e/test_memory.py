@@ -111,6 +111,20 @@ def test_a_keyframe_that_touches_too_many_regions_is_refused_before_it_costs(ser
     running.wait(lambda: running.resident_bytes() < before + (24 << 20), "memory as before")
 
 
+def test_a_keyframe_of_millions_of_scattered_points_is_refused_before_its_rays_are_made(serve):
+    running = serve(options=("--voxel-size", "0.001", "--truncation", "0.003"))
+    before = running.resident_bytes()
+    points = np.random.default_rng(4).uniform(-3, 3, (3_000_000, 3))
+    points[:, 2] = 3
+    status, answer = put(running, "far too fine", points)[:2]
+    assert status == 422
+    assert b"touches at least 8193 regions of 64 voxels" in answer and b"at most 8192" in answer and b"0.001 m" in answer
+    with open(f"/proc/{running.pid}/status", encoding="ascii") as file:
+        peak = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
+    assert peak < before + (400 << 20)  # the body is 45 MB; with the tables of all rays it was 1.1 GB
+    running.wait(lambda: running.resident_bytes() < before + (24 << 20), "memory as before")
+
+
 def test_memory_that_was_needed_for_a_moment_goes_back(serve):
     """Bodies whose last byte never comes are held as long as their producers wait; afterwards their memory goes back, though nothing
     is asked of the service any more. A little may stay: AddressSanitizer keeps some of what was freed."""

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <mutex>
 #include <optional>
+#include <set>
 
 using namespace tessera;
 using namespace tessera::test;
@@ -47,8 +48,70 @@ TEST_CASE("a keyframe that touches more regions than one may is told how many th
   CHECK_THROWS_WITH(partition_rays(map, many.rays, many.at, beyond),
                     Catch::Contains(" regions of 64 voxels an edge (3.2 m), at most 8192 can be")
                       && Catch::Contains("voxel size of 0.05 m") && !Catch::Contains("at least"));
-  const auto most = scan_of(map_of(16), scattered(200'000));
-  CHECK_THROWS_WITH(partition_rays(map_of(16), most.rays, most.at, beyond), Catch::Contains("touches at least 65536 regions"));
+  const auto most = scan_of(map_of(16), scattered(32'000));
+  CHECK_THROWS_WITH(partition_rays(map_of(16), most.rays, most.at, beyond), Catch::Contains("touches at least 6553"));
+}
+
+TEST_CASE("a keyframe of very many scattered points is refused before all of its rays are made") {
+  auto map = map_of(64);
+  auto frame = scattered(300'000);
+  std::mt19937 random{5};
+  frame.world_from_camera = random_pose(random);
+  ray_counts counts;
+  CHECK_THROWS_WITH(make_rays(map, *frame.body, frame.world_from_camera, counts),
+                    Catch::Contains("touches at least 8193 regions of 64 voxels an edge (3.2 m), at most 8192 can be"));
+  CHECK(counts.valid < 100'000);
+  // As many blocks in fewer regions are a keyframe like any other.
+  map.voxel_m = 0.2f;
+  const auto rays = make_rays(map, *frame.body, frame.world_from_camera, counts);
+  uint64_t beyond = 0;
+  CHECK(rays.size() > 200'000);
+  CHECK(partition_rays(map, rays, frame.world_from_camera, beyond).parts.size() < 2'000);
+}
+
+TEST_CASE("what is refused before all rays are made would be refused afterwards, too") {
+  // Around the bound: cubes of 64 m +- in regions of 3.2 m, from poses of any rotation.
+  const auto map = map_of(64);
+  std::mt19937 random{11};
+  int early = 0, late = 0, taken = 0;
+  for (float edge = 28; edge < 36; edge += 0.5f) {
+    const auto at = random_pose(random);
+    std::uniform_real_distribution<float> within(-edge, edge);
+    owned_keyframe_body body;
+    for (int i = 0; i < 3 * 60'000; ++i)
+      body.point_data.push_back(within(random));
+    body.colour_data.resize(body.point_data.size());
+    // The same points a few at a time: the tables stay small, so that nothing is refused early.
+    std::set<region_key> regions;
+    for (size_t first = 0; first < body.point_data.size(); first += 3 * 20'000) {
+      owned_keyframe_body some;
+      some.point_data.assign(body.point_data.begin() + static_cast<std::ptrdiff_t>(first),
+                             body.point_data.begin() + static_cast<std::ptrdiff_t>(first + 3 * 20'000));
+      some.colour_data.resize(some.point_data.size());
+      ray_counts counts;
+      uint64_t beyond = 0;
+      try {
+        for (const auto& part : partition_rays(map, make_rays(map, some, at, counts), at, beyond).parts)
+          regions.insert(part.region);
+      } catch (const keyframe_too_large&) {
+        regions.clear();
+        break;
+      }
+    }
+    const auto too_many = regions.empty() || regions.size() > most_keyframe_regions;
+    bool refused = false;
+    ray_counts counts;
+    try {
+      make_rays(map, body, at, counts);
+    } catch (const keyframe_too_large&) {
+      refused = true;
+    }
+    ++(refused ? early : too_many ? late : taken);
+    CHECK((!refused || too_many));
+  }
+  CHECK(early > 0);
+  CHECK(taken > 0);
+  CAPTURE(early, late, taken);
 }
 
 TEST_CASE("an offline map sets a keyframe aside that touches too many regions, and goes on") {
@@ -59,7 +122,8 @@ TEST_CASE("an offline map sets a keyframe aside that touches too many regions, a
   auto good = random_keyframe(random);
   good.id.value = "good";
   std::optional<verdict> large, again;
-  with.offer(scattered(20'000), [&](const verdict& v) { large = v; });
+  const auto points = GENERATE(20'000, 200'000); // refused when its rays are sorted, and before they are made
+  with.offer(scattered(points), [&](const verdict& v) { large = v; });
   with.finish();
   with.offer(scattered(100), [&](const verdict& v) { again = v; });
   with.finish();

@@ -4,8 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <map>
 #include <stdexcept>
+#include <system_error>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace tessera;
 
@@ -86,4 +92,30 @@ TEST_CASE("what a job throws comes out of waiting, once, and the rest of the job
   CHECK_THROWS_WITH(pool.wait(), "full");
   CHECK(calls == 1);
   CHECK_NOTHROW(pool.wait());
+}
+
+TEST_CASE("a pool whose threads cannot all be started throws, and waits for nobody") {
+  // In a process of its own, which has little address space left: a thread's stack is some megabytes of it.
+  const auto child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    std::ifstream statm{"/proc/self/statm"};
+    uint64_t pages = 0;
+    statm >> pages;
+    const rlimit room{pages * static_cast<uint64_t>(getpagesize()) + (512 << 20),
+                      pages * static_cast<uint64_t>(getpagesize()) + (512 << 20)};
+    setrlimit(RLIMIT_AS, &room);
+    try {
+      region_pool pool(
+        4096, [](region_key, std::span<const ray_job>) {}, false);
+    } catch (const std::system_error&) {
+      _exit(0);
+    }
+    _exit(1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
