@@ -3,54 +3,85 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <set>
+#include <vector>
 
 namespace tessera {
 
-/// Bounds all bodies together, and those of one client: half of it, so that nobody keeps all others out.
+class body_share;
+
+/// Bounds all bodies together, and those of one client: half of it, so that nobody keeps all others out. Where there is no room,
+/// bodies that hardly move make it: a client that is slow, or only pretends to send, keeps nobody out either, not even others at
+/// its own address.
 /// Threads: any.
 class body_budget {
 public:
-  explicit body_budget(uint64_t bytes) : all_{bytes} {}
+  /// Bodies that came for so long, at fewer bytes a second, may have to go.
+  struct least_rate {
+    std::chrono::milliseconds after{2'000};
+    uint64_t bytes_per_s = 64 << 10;
+  };
 
-  /// Takes so many bytes for a body that comes from an address; answers whether there is room.
-  bool take(const boost::asio::ip::address& from, uint64_t bytes);
-  void give_back(const boost::asio::ip::address& from, uint64_t bytes);
+  explicit body_budget(uint64_t bytes, least_rate least) : all_{bytes}, least_{least} {}
+  explicit body_budget(uint64_t bytes) : body_budget{bytes, least_rate{}} {}
+
   [[nodiscard]] uint64_t held() const;
 
 private:
+  friend class body_share;
+  struct client {
+    uint64_t held = 0;
+    std::set<body_share*> coming;
+  };
+
+  bool take(body_share& by, uint64_t bytes);
+  void give_back(body_share& by);
+  void make_room(const body_share& for_whom, uint64_t bytes, std::vector<std::function<void()>>& to_tell);
+  void let_go(body_share& one);
+
   const uint64_t all_;
+  const least_rate least_;
   mutable std::mutex mutex_;
   uint64_t held_ = 0;
-  std::map<boost::asio::ip::address, uint64_t> of_; ///< by client; none has 0
+  std::map<boost::asio::ip::address, client> of_; ///< none holds 0
 };
 
-/// What one body holds of a budget; gives it back when it goes.
+/// What one body holds of a budget; gives it back when it goes. Its owner's thread calls it, one at a time.
 class body_share {
 public:
-  body_share(body_budget& budget, const boost::asio::ip::address& from) : budget_{budget}, from_{from} {}
+  body_share(body_budget& budget, const boost::asio::ip::address& from);
   ~body_share() { release(); }
   body_share(const body_share&) = delete;
   body_share& operator=(const body_share&) = delete;
 
-  bool take(uint64_t bytes) {
-    if (!budget_.take(from_, bytes))
-      return false;
-    held_ += bytes;
-    return true;
-  }
-  void release() {
-    if (held_ > 0)
-      budget_.give_back(from_, held_);
-    held_ = 0;
-  }
+  /// A body begins to come. `ended` is called, in any thread, if it has to make room: then it has no share any more.
+  void begin(std::function<void()> ended);
+  /// So much of it is there.
+  void came(uint64_t bytes);
+  /// It is there, and will not have to make room. False: it had to already.
+  bool whole();
+  /// Takes so many bytes; answers whether there is room.
+  bool take(uint64_t bytes) { return budget_.take(*this, bytes); }
+  void release() { budget_.give_back(*this); }
+  /// Whether it had to make room.
+  [[nodiscard]] bool ended() const;
 
 private:
+  friend class body_budget;
+  using clock = std::chrono::steady_clock;
+
   body_budget& budget_;
-  const boost::asio::ip::address from_;
-  uint64_t held_ = 0;
+  const boost::asio::ip::address client_;
+  // All of these under the budget's mutex.
+  uint64_t held_ = 0, came_ = 0;
+  clock::time_point began_{};
+  std::function<void()> tell_;
+  bool coming_ = false, ended_ = false;
 };
 
 } // namespace tessera

@@ -166,6 +166,12 @@ void http_session::on_header() {
     return handle();
   parser_->body_limit(head_.body_limit);
   renewed_at_ = 0;
+  share_.begin([weak = weak_from_this()] {
+    if (auto self = weak.lock()) {
+      const auto executor = self->stream_.get_executor();
+      asio::post(executor, [self = std::move(self)] { self->make_way(); });
+    }
+  });
   stream_.expires_after(core_->config.timeouts.progress);
   if (equal_ignoring_case(head_.field(http::field::expect), "100-continue")) {
     static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -184,10 +190,16 @@ void http_session::receive_body() {
     renewed_at_ = body_.size();
     stream_.expires_after(core_->config.timeouts.progress);
   }
+  if (share_.ended())
+    return made_way();
   const auto step = std::min(std::clamp(body_.size(), least_read, most_read), buffer_.max_size() - buffer_.size());
   if (step == 0)
     return bad_request(http::error::buffer_overflow);
+  waits_for_body_ = true;
   stream_.async_read_some(buffer_.prepare(step), guarded([this](error_code failed, size_t bytes) {
+                            waits_for_body_ = false;
+                            if (failed == asio::error::operation_aborted && share_.ended())
+                              return made_way();
                             if (failed)
                               return close();
                             buffer_.commit(bytes);
@@ -211,6 +223,7 @@ void http_session::parse_body() {
     const auto used = parser_->put(buffer_.data(), failed);
     buffer_.consume(used);
     body_.resize(had + window - into.size);
+    share_.came(body_.size());
     if (failed == http::error::need_more)
       return receive_body();
     if (failed == http::error::need_buffer && body_.size() < head_.body_limit)
@@ -218,6 +231,8 @@ void http_session::parse_body() {
     if (failed)
       return bad_request(failed == http::error::need_buffer ? http::error::body_limit : failed);
   }
+  if (!share_.whole())
+    return made_way();
   body_read_ = true;
   core_->counts->received_bytes.fetch_add(body_.size(), std::memory_order_relaxed);
   handle();
@@ -236,6 +251,17 @@ bool http_session::make_room() {
   }
   body_.reserve(wanted);
   return true;
+}
+
+// The body was so slow that it makes room for others.
+void http_session::make_way() {
+  if (waits_for_body_ && share_.ended())
+    stream_.cancel();
+}
+
+void http_session::made_way() {
+  respond(error_reply(http::status::service_unavailable, "busy",
+                      "too many bodies are on their way, and this one came too slowly; send it again"));
 }
 
 void http_session::handle() {

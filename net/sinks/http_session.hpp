@@ -26,6 +26,8 @@ private:
   void receive_body();
   void parse_body();
   bool make_room();
+  void make_way();
+  void made_way();
   void handle();
   void upgrade();
   [[nodiscard]] bool has_already(beast::string_view tag) const;
@@ -50,7 +52,7 @@ private:
   size_t renewed_at_ = 0; ///< bytes of the body that were there when its time limit was renewed
   std::chrono::steady_clock::time_point began_{};
   bool busy_ = false, leaving_ = false, counted_ = true;
-  bool body_read_ = false;
+  bool body_read_ = false, waits_for_body_ = false;
   size_t drained_ = 0;
   http::response<bytes_body> response_;
   std::optional<http::response_serializer<bytes_body>> serializer_;
