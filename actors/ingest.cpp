@@ -164,8 +164,11 @@ private:
           return;
         }
         auto by = hindered_by(err);
-        if (by.why == hindrance::slow)
-          by.text = "the map did not answer within " + std::to_string(config_.request_timeout.count() / 1000) + " s";
+        if (by.why == hindrance::slow) {
+          const bool many = std::holds_alternative<keyframe_selection>(under_way_.at(number).what);
+          const auto limit = many ? config_.clearing_timeout : config_.request_timeout;
+          by.text = "the map did not answer within " + std::to_string(limit.count() / 1000) + " s";
+        }
         answered(number, numbers().count_not_now(std::move(by)), begin);
       };
       if (auto* frame = std::get_if<keyframe>(&next.what))
@@ -173,7 +176,7 @@ private:
       else if (auto* gone = std::get_if<retraction>(&next.what))
         request(partitioner_, config_.request_timeout, retract_atom::value, gone->id).then(decided, failed);
       else if (auto* many = std::get_if<keyframe_selection>(&next.what))
-        request(partitioner_, config_.request_timeout, retract_atom::value, *many).then(decided, failed);
+        request(partitioner_, config_.clearing_timeout, retract_atom::value, *many).then(decided, failed);
       else if (auto* moved = std::get_if<revision>(&next.what))
         request(partitioner_, config_.request_timeout, revise_atom::value, moved->id, moved->world_from_camera)
           .then(decided, failed);

@@ -141,7 +141,7 @@ private:
         answered(number, numbers().count_not_now(hindered_by(err)));
     };
     // Ingest's own limits bound the wait; this one only ends it if ingest is gone in a way that CAF does not tell.
-    const auto longest = std::chrono::minutes{10};
+    const auto longest = std::holds_alternative<keyframe_selection>(what) ? std::chrono::minutes{120} : std::chrono::minutes{10};
     if (auto* frame = std::get_if<keyframe>(&what))
       request(ingest_, longest, ingest_atom::value, *frame).then(decided, failed);
     else if (auto* gone = std::get_if<sink_retraction>(&what))

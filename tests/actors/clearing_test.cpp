@@ -77,6 +77,25 @@ TEST_CASE("all keyframes, or those of a session, a source or a group, are taken 
   }
 }
 
+TEST_CASE("a request that takes out many keyframes is answered when the last is out, however long that takes") {
+  const auto frames = random_frames(43, 60);
+  auto by = std::make_shared<control>();
+  stepped_service s{config_for(by), by};
+  for (const auto& f : frames)
+    s.put(f);
+  s.run();
+  auto v = clear(s);
+  std::mt19937 random{3};
+  std::chrono::seconds passed{0};
+  for (; !v->has_value() && passed < std::chrono::minutes{50}; ++passed) {
+    s.run_some(random, 4);
+    s.scheduler().advance_time(std::chrono::seconds{1});
+  }
+  REQUIRE(v->has_value());
+  CHECK(**v == verdict{outcome::accepted, {}, frames.size()});
+  CHECK(passed > ingest_config{}.request_timeout);
+}
+
 TEST_CASE("what came before goes, also while it is under way; what comes after stays, also under the same id") {
   const auto frames = random_frames(41, 12);
   const auto later = random_frames(42, 6); // the same ids, other content
