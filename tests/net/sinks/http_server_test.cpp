@@ -42,30 +42,6 @@ TEST_CASE("What is not HTTP is told so, and ends") {
   CHECK(s.sink.offered().empty());
 }
 
-TEST_CASE("Bodies that hardly move keep no producer out, not even at the same address") {
-  running_server s{[](server_config& c) { c.body_limit = 1 << 20; }};
-  const auto head = "POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\n" + keyframe_headers + "Content-Length: ";
-  std::vector<std::unique_ptr<client>> slow;
-  for (int i = 0; i < 80; ++i) { // a client's half are 8 MiB
-    slow.push_back(std::make_unique<client>(s.http->port()));
-    slow.back()->try_send(head + "1000000\r\n\r\n" + std::string(100'000, 'x'));
-  }
-  // At first they may be about to go on. Once they have been slow for a while, the slowest goes.
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds{120};
-  client::answer answer;
-  do {
-    client good{s.http->port()};
-    good.send(head + "500000\r\n\r\n");
-    good.try_send(std::string(500'000, 'x'));
-    answer = good.receive();
-  } while (answer.status == 503 && std::chrono::steady_clock::now() < give_up);
-  CHECK(answer.status == 200);
-  answer = slow.front()->receive();
-  CHECK(answer.status == 503);
-  CHECK(answer.has("Retry-After"));
-  CHECK_THAT(answer.json()["reason"].get<std::string>(), Catch::Contains("too slowly"));
-}
-
 TEST_CASE("Who says too little too slowly is dropped") {
   running_server s{[](server_config& c) {
     c.timeouts.idle = std::chrono::milliseconds{150};
