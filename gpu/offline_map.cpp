@@ -37,6 +37,7 @@ struct shared_keyframe {
   bool add(cuda::fuse_report&& part, const std::exception_ptr& why) {
     const std::lock_guard lock(mutex);
     failure = failure ? failure : why;
+    taken = taken || !why;
     whole.rays = std::max(whole.rays, part.rays); // all say the same, or nothing if they did not make them
     if (!part.kept.empty())
       whole.kept = std::move(part.kept);
@@ -56,6 +57,7 @@ struct shared_keyframe {
   std::mutex mutex;
   uint32_t left;
   bool handed_on = false; ///< the device that makes the rays has handed them to the others
+  bool taken = false;     ///< by one of the devices, at least
   cuda::fuse_report whole;
   std::exception_ptr failure;
 };
@@ -178,7 +180,7 @@ public:
       = [this, start, frame, done, all](cuda::fuse_report report, const std::exception_ptr& failure) {
           if (!all->add(std::move(report), failure))
             return;
-          done(fused(frame, all->whole, all->failure, seconds_since(start)));
+          done(fused(frame, *all, seconds_since(start)));
           const std::lock_guard lock(mutex_);
           --under_way_;
           answered_.notify_all(); // with the lock: who waits may end this object
@@ -221,9 +223,10 @@ public:
             .shares = static_cast<uint32_t>(options_.devices.size())};
   }
 
-  verdict fused(const keyframe& frame, cuda::fuse_report& report, const std::exception_ptr& failure, double wall_s) {
+  verdict fused(const keyframe& frame, shared_keyframe& all, double wall_s) {
     const std::lock_guard lock(mutex_);
-    if (!failure) {
+    auto& report = all.whole;
+    if (!all.failure) {
       ++counts_.keyframes;
       counts_.points += frame.body->size();
       counts_.rays += report.rays;
@@ -238,18 +241,29 @@ public:
     }
     live_.erase(frame.id);
     try {
-      std::rethrow_exception(failure);
+      std::rethrow_exception(all.failure);
     } catch (const cuda::torn_keyframe& torn) {
-      return {outcome::not_now, torn.what()};
+      if (!all.taken)
+        return {outcome::not_now, torn.what()};
+      failure_ = in_part(torn);
     } catch (const keyframe_too_large& e) {
-      ++counts_.set_aside;
-      counts_.last_reason = e.what();
-      return {outcome::refused, e.what()};
+      if (!all.taken) {
+        ++counts_.set_aside;
+        counts_.last_reason = e.what();
+        return {outcome::refused, e.what()};
+      }
+      failure_ = in_part(e);
     } catch (...) {
-      failure_ = failure;
-      failed();
+      failure_ = all.failure;
     }
+    failed();
     return {outcome::not_now, "the map cannot take it: see the error that ends the work"};
+  }
+
+  /// A device that took its share cannot give it back: better no map than one that holds a keyframe in part.
+  static std::exception_ptr in_part(const std::exception& why) {
+    return std::make_exception_ptr(
+      std::runtime_error(std::string{"of the devices that share the map, some took a keyframe, and one did not: "} + why.what()));
   }
 
   void wait_for_fused() {

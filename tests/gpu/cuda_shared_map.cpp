@@ -2,6 +2,7 @@
 
 #include "cuda_fusing.hpp"
 
+#include "gpu/bounds.hpp"
 #include "gpu/offline_map.hpp"
 
 #include <atomic>
@@ -162,6 +163,62 @@ TEST_CASE("a keyframe that the device which makes its rays cannot take is refuse
     CHECK(shared.counts().set_aside == 0);
     CHECK(shared.counts().keyframes == 3);
     CHECK(shared.stats().hash == cpu.stats().hash);
+  }
+}
+
+namespace {
+
+/// Answers each keyframe in one way, and holds nothing.
+class answering_device final : public cuda::keyframe_device {
+public:
+  explicit answering_device(std::exception_ptr failure) : failure_(std::move(failure)) {}
+  [[nodiscard]] std::string name() const override { return "answering"; }
+  void fuse(std::shared_ptr<const keyframe_body>, const pose&, cuda::fuse_options, fused answer, handed) override {
+    answer({}, failure_);
+  }
+  void fuse_handed(std::shared_ptr<const cuda::handed_rays>, const pose&, cuda::fuse_options, fused answer) override {
+    answer({}, failure_);
+  }
+  [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body&) override { return nullptr; }
+  void rays(std::shared_ptr<const keyframe_body>, const pose&, rays_done answer) override { answer({}, {}, failure_); }
+  void integrate(region_key, std::vector<ray_job>, done answer) override { answer(failure_); }
+  void extract(region_key, mesh_done answer) override { answer(std::make_shared<const mesh>(), nullptr); }
+  void stats(region_key, stats_done answer) override { answer({}, nullptr); }
+  void drop(region_key, done answer) override { answer(nullptr); }
+  [[nodiscard]] cuda::memory_status memory() const override { return {}; }
+  void break_down() override {}
+
+private:
+  std::exception_ptr failure_;
+};
+
+} // namespace
+
+TEST_CASE("a keyframe that only some of the devices took ends the map: it holds no keyframe in part", "[emulated]") {
+  std::mt19937 random(23);
+  const auto map = map_of(32);
+  const auto frame = some_keyframes(random, 1).front();
+  const auto bad = std::make_exception_ptr(keyframe_too_large(map, 9000, false)),
+             torn = std::make_exception_ptr(cuda::torn_keyframe("it changed"));
+  for (const auto& why : {bad, torn}) {
+    const auto offered = [&](const std::exception_ptr& first) {
+      offline_options options;
+      int failures = 0;
+      options.on_failure = [&] { ++failures; };
+      options.devices = {std::make_shared<answering_device>(first), std::make_shared<answering_device>(why)};
+      offline_map shared(map, cuda::make_waiting_backend({options.devices.begin(), options.devices.end()}), options);
+      verdict said;
+      shared.offer(frame, [&](const verdict& v) { said = v; });
+      CHECK(said.what != outcome::accepted);
+      CHECK(shared.counts().keyframes == 0);
+      CHECK(failures == (first ? 0 : 1));
+      if (first)
+        CHECK_NOTHROW(shared.finish());
+      else
+        CHECK_THROWS_WITH(shared.finish(), Catch::Contains("some took a keyframe, and one did not"));
+    };
+    offered(why);     // none took it
+    offered(nullptr); // one did
   }
 }
 
