@@ -41,19 +41,25 @@ def tessera():
     return os.path.abspath(path)
 
 
-@pytest.fixture(scope="session")
-def broker(tessera):
-    """One broker for all tests; those that stop it start it again."""
+def a_broker(**options):
+    """What a fixture of a broker yields: one that is not started, and is gone afterwards."""
     reason = rabbitmq.why_not()
     if reason:
         pytest.skip(reason)
     pytest.importorskip("aio_pika", reason="python3-aio-pika is not installed")
     pytest.importorskip("msgpack", reason="python3-msgpack is not installed")
-    made = rabbitmq.Broker()
+    made = rabbitmq.Broker(**options)
     try:
-        yield made.start()
+        yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def broker(tessera):
+    """One broker for all tests of a file: to start one costs seconds. Names are new in each test."""
+    for made in a_broker():
+        yield made.start()
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +108,8 @@ def serve(tessera, names):
 
     yield start
     for one in started:
+        if one.ended:
+            continue
         alive = one.alive()
         status = one.stop()
         assert alive, f"the service ended by itself with {status}:\n" + "".join(one.log[-50:])

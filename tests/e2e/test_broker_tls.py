@@ -2,23 +2,16 @@
 
 import pytest
 
-from support import rabbitmq, service
+from conftest import a_broker
+from support import service
 from test_doors import listening
-
-pytest.importorskip("aio_pika", reason="python3-aio-pika is not installed")
 
 
 @pytest.fixture(scope="module", params=["optional", "required"])
 def tls_broker(tessera, request):
-    reason = rabbitmq.why_not()
-    if reason:
-        pytest.skip(reason)
-    made = rabbitmq.Broker(tls=request.param)
-    made.wants_certificate = request.param == "required"
-    try:
+    for made in a_broker(tls=request.param):
+        made.wants_certificate = request.param == "required"
         yield made.start()
-    finally:
-        made.close()
 
 
 def address(broker, host="127.0.0.1"):

@@ -376,7 +376,11 @@ def test_the_real_room(serve, tessera, broker, names):
 
 def listening(running):
     """Whether the service has its queue: what is published before has nowhere to go."""
-    return any("listening on" in line and "queue" in line for line in running.log)
+    return times_listening(running) > 0
+
+
+def times_listening(running):
+    return sum("listening on" in line and "queue" in line for line in running.log)
 
 
 def segments(names):

@@ -114,6 +114,10 @@ class Broker:
             time.sleep(0.05)
         return self
 
+    def run(self):
+        """Starts it unless it runs."""
+        return self if self._process else self.start()
+
     def stop(self, how=signal.SIGTERM):
         """Ends the node: SIGTERM as an operator would, SIGKILL as a crash would."""
         if self._process is None:

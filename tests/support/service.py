@@ -51,6 +51,7 @@ class Service:
     def __init__(self, binary, *sources, options=(), env=None):
         self.log = []
         self.url = self.metrics_url = None
+        self.ended = False  # by its test, on purpose
         self._process = subprocess.Popen(
             [binary, "serve", *sources, "--port", "0", "--metrics-port", "0", *map(str, options)],
             stdin=subprocess.DEVNULL,
@@ -85,6 +86,16 @@ class Service:
         finally:
             self._reader.join(PATIENCE_S)
         return self._process.returncode
+
+    def end(self):
+        """Ends it in the middle of its test; returns its exit status."""
+        self.ended = True
+        return self.stop()
+
+    def crash(self):
+        """Ends it in the middle of its test, as a crash would."""
+        self._process.kill()
+        self.end()
 
     def get(self, path):
         """What it answers as JSON. A 503 means "not now", after a fault or on a busy machine: it is asked again."""

@@ -24,7 +24,8 @@ class AmqpPublisher(Publisher):
     `url` is amqp://USER:PASSWORD@HOST:PORT/VHOST. The exchange is declared (durable, topic); its name is taken from the
     environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`, `session`, `group`: see StreamingKeyframePublisher; `mode`: see
     SharedMemoryManager. publish_keyframe returns the segment's name, or "", when the broker has the notification. When the broker
-    goes away, the next call opens the connection again; it tries for `timeout_s` at most, and throws UnreachableError then.
+    goes away, the next call opens the connection again; it tries for `timeout_s` at most, and throws UnreachableError then. It
+    does so at once if there is a queue or an exchange of that name that the broker will not change into ours.
 
     Threads: any.
     """
@@ -109,15 +110,19 @@ class AmqpPublisher(Publisher):
     def _run(self, work: "Callable[[], Coroutine[Any, Any, _T]]", again: bool = True) -> _T:
         """Runs work() in the connection's thread; again, while the broker is away and there is time: what is sent twice counts once."""
         until = time.monotonic() + self._timeout_s
+        reason = f"did not answer within {self._timeout_s} s"
         while True:
             left = until - time.monotonic()
             future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work(), max(left, 0.01)), self._loop)
             try:
                 return future.result()
             except (asyncio.TimeoutError, TimeoutError):
-                raise UnreachableError(f"the broker at {self._where} did not answer within {self._timeout_s} s") from None
+                raise UnreachableError(f"the broker at {self._where} {reason}") from None
             except (self._pika.exceptions.AMQPError, ConnectionError, RuntimeError) as error:  # a closed channel is a RuntimeError
-                if not again or time.monotonic() + _PAUSE_S > until:
-                    raise UnreachableError(f"the broker at {self._where} cannot be used: {error or type(error).__name__}") from error
+                reason = f"cannot be used: {error or type(error).__name__}"
+                # What is there is not as ours must be, and will be no other in a moment.
+                refused = any(isinstance(one, self._pika.exceptions.ChannelPreconditionFailed) for one in (error, error.__cause__))
+                if not again or refused or time.monotonic() + _PAUSE_S > until:
+                    raise UnreachableError(f"the broker at {self._where} {reason}") from error
                 self._run(self._leave, again=False)
                 time.sleep(_PAUSE_S)
