@@ -103,6 +103,7 @@ public:
         return;
       if (down.reason == caf::exit_reason::user_shutdown) {
         state_->close(); // the service ends
+        ended_ = true;
         items_.clear();
       } else {
         orphaned_ = true; // until the supervisor tells of a successor
@@ -110,7 +111,8 @@ public:
     });
     return {
       [this](caf::put_atom, const sink_item_ptr& item) {
-        add({item, false});
+        if (!ended_) // else it was offered before this actor came to know of the end
+          add({item, false});
       },
       [this](caf::put_atom, const ingest_actor& successor) {
         if (successor == ingest_)
@@ -168,6 +170,7 @@ private:
   std::map<uint64_t, entry> items_; ///< offered and not answered, in their order
   uint64_t numbers_given_ = 0;
   bool orphaned_ = false; ///< ingest is gone
+  bool ended_ = false;    ///< and has no successor: what comes now is let go, which completes it
 };
 
 class actor_sink final : public ingest_sink {

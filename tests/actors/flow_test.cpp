@@ -230,6 +230,25 @@ TEST_CASE("closing the sink frees a source that waits, and every completion is c
   CHECK(s.running.context.numbers->not_now_by[static_cast<size_t>(hindrance::closing)] > 0);
 }
 
+TEST_CASE("what is offered while the service ends is answered, too") {
+  auto s = start();
+  auto sink = make_ingest_sink(s->system, s->running, 4);
+  s->run();
+  caf::anon_send_exit(s->running.supervisor.get(), caf::exit_reason::user_shutdown);
+  s->run();
+  caf::anon_send_exit(s->running.ingest.get(), caf::exit_reason::user_shutdown);
+  s->scheduler().run_once(); // ingest ends; the sink's relay has been told, and has not looked yet
+  int calls = 0;
+  for (const auto& f : random_frames(7, 3))
+    sink->offer(f, [&](const verdict& v) {
+      ++calls;
+      CHECK(v.what == outcome::not_now);
+    });
+  s->run();
+  CHECK(calls == 3);
+  CHECK(sink->drain(std::chrono::seconds{0}));
+}
+
 TEST_CASE("stopping the service answers what is under way and ends every actor") {
   threaded_service s;
   auto sink = make_ingest_sink(s.system, s.running, 4);
