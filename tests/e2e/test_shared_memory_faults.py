@@ -64,7 +64,13 @@ def test_a_service_of_another_user_says_whose_a_segment_is_and_takes_it_after_ch
                 publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
         running.wait_for_keyframes(len(recording))
         assert len(asides(running)) == 2
-        told = [line for line in running.log if "cannot be unlinked" in line]
+        told = []
+
+        def said():
+            told[:] = [line for line in running.log if "cannot be unlinked" in line]
+            return told
+
+        running.wait(said, "that a segment cannot be unlinked")  # which comes after its keyframe is in the map
         assert len(told) == 1 and "sticky" in told[0] and "belongs to uid 0" in told[0]
     finally:
         assert running.stop() == 0
