@@ -8,6 +8,8 @@ BINARY := $(BUILD)/tessera
 WEB := net/web/dist/index.html
 ARGS ?=
 JOBS ?= $(shell nproc)
+# Most tests wait for brokers and services more than they work.
+TEST_JOBS ?= $(shell expr 2 '*' $(JOBS))
 say = @printf '\033[1m==>\033[0m %s\n'
 need = @docker/install-packages
 
@@ -47,7 +49,7 @@ install: binary ## Copies the program and the producer clients below PREFIX (/us
 .PHONY: test
 test: tests ## Builds and passes every test: C++, Python, the viewer's, end to end.
 	$(say) "running the tests"
-	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(TEST_JOBS)
 
 .PHONY: tests
 tests: packages-test $(WEB) $(BUILD)/build.ninja

@@ -42,7 +42,7 @@ def test_a_killed_actor_has_a_successor_and_the_map_is_the_same(tessera, folder,
     viewer.close()
     assert running.fetch("/healthz")[0] == 200
     assert running.metrics()["tessera_lost_actors_total"] == 0
-    assert any(f"restarting the {role}" in line for line in running.log)
+    running.wait_for_line(f"restarting the {role}")
     # It still counts each keyframe once.
     send(tessera, folder, running)
     assert running.map()["hash"] == wanted
