@@ -1,0 +1,221 @@
+// What a viewer lacks, and in which order it is sent.
+
+#include "actors/catch_up.hpp"
+#include "actors/patch_board.hpp"
+#include "actors/patch_queue.hpp"
+#include "actors/token_bucket.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <random>
+
+using namespace tessera;
+
+namespace {
+
+patch a_patch(region_key region, uint64_t version, size_t bytes = 100, uint32_t triangles = 1) {
+  patch out;
+  out.region = region;
+  out.version = version;
+  out.triangles = triangles;
+  out.vertices = 3 * triangles;
+  out.frame = std::make_shared<const std::vector<std::byte>>(bytes);
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("a stalled viewer's queue holds the newest patch of each region and nothing else") {
+  patch_queue queue{1};
+  for (uint64_t version = 1; version <= 1000; ++version)
+    for (int32_t x = 0; x < 5; ++x)
+      queue.put(a_patch({x, 0, 0}, version));
+  CHECK(queue.pending() == 5);
+  std::map<int32_t, uint64_t> got;
+  while (auto p = queue.take())
+    got[p->region.x] = p->version;
+  CHECK(got == std::map<int32_t, uint64_t>{{0, 1000}, {1, 1000}, {2, 1000}, {3, 1000}, {4, 1000}});
+  queue.put(a_patch({0, 0, 0}, 999));
+  CHECK(queue.pending() == 0);
+}
+
+TEST_CASE("without a view patches go in their order; with one, near and visible regions go first") {
+  patch_queue queue{1};
+  for (int32_t x : {5, -3, 0, 9, 2})
+    queue.put(a_patch({x, 0, 0}, 1));
+  queue.put(a_patch({5, 0, 0}, 2)); // keeps its turn
+  CHECK(queue.take()->region.x == 5);
+  CHECK(queue.take()->region.x == -3);
+  queue.put(a_patch({-3, 0, 0}, 2));
+  queue.look({{-1, 0.5f, 0.5f}, {1, 0, 0}});
+  std::vector<int32_t> order;
+  while (auto p = queue.take())
+    order.push_back(p->region.x);
+  CHECK(order == std::vector<int32_t>{0, 2, 9, -3}); // -3 is behind
+}
+
+TEST_CASE("the most wanted patch is the one that looking at all of them would find") {
+  const float region_m = 0.7f;
+  patch_queue queue{region_m};
+  std::mt19937 random{5};
+  std::map<region_key, uint64_t> waits; // its turn
+  uint64_t turns = 0, version = 0;
+  view from;
+  const auto rank = [&](const region_key& region) {
+    double distance2 = 0, along = 0, length2 = 0;
+    const std::array<int32_t, 3> key{region.x, region.y, region.z};
+    for (size_t i = 0; i < 3; ++i) {
+      const double to = (static_cast<double>(key[i]) + 0.5) * region_m - from.position[i];
+      distance2 += to * to;
+      along += to * from.direction[i];
+      length2 += static_cast<double>(from.direction[i]) * from.direction[i];
+    }
+    const auto distance = std::sqrt(distance2), radius = 0.87 * region_m;
+    const bool seen = distance <= radius || along / std::sqrt(std::max(length2, 1e-12)) + radius >= 0.5 * distance;
+    return seen ? distance : distance + 1e9;
+  };
+  const auto within = [&](int32_t reach) { return std::uniform_int_distribution<int32_t>{-reach, reach}(random); };
+  const auto look = [&] {
+    for (size_t i = 0; i < 3; ++i) {
+      from.position[i] = static_cast<float>(within(200)) * 0.1f;
+      from.direction[i] = static_cast<float>(within(10)); // perhaps nowhere
+    }
+    queue.look(from);
+  };
+  look();
+  for (int step = 0; step < 20'000; ++step) {
+    const auto what = random() % 100;
+    if (what < 2) {
+      look();
+    } else if (what < 52 || (what < 60 && waits.size() < 300)) {
+      const auto reach = random() % 20 == 0 ? INT32_MAX : 12;
+      const region_key region{within(reach), within(reach), within(reach)};
+      waits.try_emplace(region, turns++);
+      queue.put(a_patch(region, ++version));
+    } else if (const auto p = queue.take()) {
+      const auto best = std::min_element(waits.begin(), waits.end(), [&](const auto& a, const auto& b) {
+        return std::pair{rank(a.first), a.second} < std::pair{rank(b.first), b.second};
+      });
+      REQUIRE(p->region == best->first);
+      waits.erase(best);
+    } else {
+      REQUIRE(waits.empty());
+    }
+    REQUIRE(queue.pending() == waits.size());
+  }
+}
+
+TEST_CASE("regions that are gone take turns with patches, and not if they came back") {
+  patch_queue queue{1};
+  for (int32_t x = 0; x < 5; ++x)
+    queue.put_gone({{100 + x, 0, 0}, 7});
+  queue.put(a_patch({0, 0, 0}, 1));
+  queue.put(a_patch({1, 0, 0}, 1));
+  queue.put(a_patch({103, 0, 0}, 9));
+  CHECK(queue.pending() == 8);
+  std::vector<std::pair<int32_t, uint64_t>> order;
+  while (auto p = queue.take()) {
+    order.emplace_back(p->region.x, p->version);
+    CHECK((p->frame == nullptr) == (p->version == 8));
+  }
+  CHECK(order == std::vector<std::pair<int32_t, uint64_t>>{{104, 8}, {0, 1}, {102, 8}, {1, 1}, {101, 8}, {103, 9}, {100, 8}});
+  CHECK(queue.pending() == 0);
+  CHECK(queue.unacknowledged() == 300);
+}
+
+TEST_CASE("bytes are counted until their newest version is acknowledged") {
+  patch_queue queue{1};
+  queue.put(a_patch({0, 0, 0}, 1, 100));
+  queue.take();
+  queue.put(a_patch({0, 0, 0}, 2, 50));
+  queue.take();
+  CHECK(queue.unacknowledged() == 150);
+  queue.acknowledge({{{{0, 0, 0}, 1}, {{9, 9, 9}, 1}}});
+  CHECK(queue.unacknowledged() == 150);
+  queue.acknowledge({{{{0, 0, 0}, 2}}});
+  CHECK(queue.unacknowledged() == 0);
+  queue.acknowledge({{{{0, 0, 0}, 2}}});
+  CHECK(queue.unacknowledged() == 0);
+}
+
+TEST_CASE("what a viewer lacks of a board is found out in pieces") {
+  patch_board board;
+  CHECK(board.put(a_patch({0, 0, 0}, 3, 100, 2)));
+  CHECK_FALSE(board.put(a_patch({0, 0, 0}, 2)));
+  CHECK(board.put(a_patch({1, 0, 0}, 1)));
+  CHECK(board.regions() == 2);
+  const auto picture = board.now();
+  CHECK(board.put(a_patch({1, 0, 0}, 2, 56, 0)));       // became empty
+  CHECK_FALSE(board.put(a_patch({2, 0, 0}, 1, 56, 0))); // was never shown
+  CHECK(board.regions() == 1);
+  CHECK(board.vertices() == 6);
+  CHECK(board.triangles() == 2);
+  CHECK(board.bytes() == 100);
+  CHECK(board.all().size() == 1);
+  CHECK(board.get({0, 0, 0}).version == 3);
+  CHECK(board.get({9, 0, 0}).frame == nullptr);
+  using told = std::map<int32_t, uint64_t>; // version by region; of those that are gone the one after
+  const auto lacks
+    = [](const patch_board::picture& now, const std::vector<held_patch>& have, const std::vector<region_key>& heard = {}) {
+        patch_queue queue{1};
+        catch_up who{now, have};
+        for (const auto& region : heard)
+          who.heard(region);
+        while (!who.done())
+          who.step(queue);
+        told out;
+        while (auto p = queue.take())
+          out[p->region.x] = p->version;
+        return out;
+      };
+  CHECK(lacks(board.now(), {}) == told{{0, 3}});                                       // a late joiner: all that is there
+  CHECK(lacks(board.now(), {{{0, 0, 0}, 3}}).empty());                                 // has it
+  CHECK(lacks(board.now(), {{{0, 0, 0}, 2}, {{1, 0, 0}, 1}}) == told{{0, 3}, {1, 2}}); // old, and one that is gone
+  CHECK(lacks(board.now(), {{{7, 0, 0}, 4}, {{0, 0, 0}, 3}}) == told{{7, 5}});
+  CHECK(lacks(picture, {{{0, 0, 0}, 3}}) == told{{1, 1}});                         // what was there then
+  CHECK(lacks(picture, {{{7, 0, 0}, 4}}, {{1, 0, 0}, {7, 0, 0}}) == told{{0, 3}}); // of the others there was news since
+  std::vector<held_patch> have;
+  for (int32_t x = 0; x < 5000; ++x) {
+    board.put(a_patch({x, x % 7, -x}, 10));
+    if (x % 2 == 0)
+      have.push_back({{x, x % 7, -x}, 10});
+  }
+  patch_queue queue{1};
+  catch_up who{board.now(), have};
+  size_t steps = 0, most = 0;
+  for (size_t had = 0; !who.done(); ++steps, had = queue.pending()) {
+    who.step(queue);
+    most = std::max(most, queue.pending() - had);
+  }
+  CHECK(queue.pending() == 2500);
+  CHECK(steps >= 10);
+  CHECK(most <= catch_up::at_once + 100);
+}
+
+TEST_CASE("the board keeps the newest 2,000 cameras, each once") {
+  patch_board board;
+  for (int i = 0; i < 2500; ++i)
+    board.put({camera{{std::to_string(i)}, static_cast<uint64_t>(i), {}, false}});
+  CHECK(board.cameras().size() == 2000);
+  CHECK(board.cameras().front().id.value == "500");
+  board.put({camera{{"600"}, 1, {}, true}, camera{{"601"}, 77, {}, false}});
+  CHECK(board.cameras().size() == 1999);
+  CHECK(board.cameras()[100].timestamp_ns == 77);
+}
+
+TEST_CASE("a token bucket lets bytes through at its rate, and large frames too") {
+  token_bucket::clock::time_point now{};
+  token_bucket free;
+  free.take(1 << 30);
+  CHECK(free.wait(now) == std::chrono::nanoseconds{0});
+  token_bucket bucket{1000, now};
+  uint64_t sent = 0;
+  for (int ms = 0; ms < 10'000; ++ms, now += std::chrono::milliseconds{1})
+    if (bucket.wait(now) == bucket.wait(now).zero()) {
+      bucket.take(350);
+      sent += 350;
+    }
+  CHECK(sent >= 10'000);
+  CHECK(sent <= 10'000 + 200 + 350);
+}
