@@ -97,7 +97,7 @@ TEST_CASE("meshers that end, die and are asked for at random leave no trace") {
         caf::anon_send(s.running.supervisor.get(), kill_atom::value, r[random() % r.size()]);
       }
       if (random() % 8 == 0)
-        s.kill(roles[random() % roles.size()]);
+        s.kill(core_roles[random() % core_roles.size()]);
       s.run_some(random, random() % 40);
       if (random() % 2 == 0)
         s.scheduler().advance_time(std::chrono::milliseconds{random() % 5'000});

@@ -11,14 +11,8 @@
 using namespace tessera;
 using namespace tessera::toy;
 
-namespace {
-
-const std::vector<std::string> roles{"ingest", "partitioner", "broadcaster", "placement", "device"};
-
-} // namespace
-
 TEST_CASE("each core actor that is killed in quiet has a successor, and nothing is lost") {
-  for (const auto& role : roles) {
+  for (const auto& role : core_roles) {
     INFO(role);
     auto by = std::make_shared<control>();
     stepped_service s{config_for(by), by};
@@ -74,7 +68,7 @@ TEST_CASE("core actors that are killed at random while keyframes come and go lea
         in.retract(frames[victim]);
         live.erase(victim);
       }
-      s.kill(roles[random() % roles.size()]);
+      s.kill(core_roles[random() % core_roles.size()]);
       s.run_some(random, random() % 60);
     }
     s.run();
@@ -306,7 +300,7 @@ TEST_CASE("with real threads and core actors killed meanwhile the map is that of
       while (!stop) {
         self
           ->request(caf::actor_cast<supervisor_setup>(running.supervisor.get()), std::chrono::seconds{120}, kill_atom::value,
-                    roles[random() % roles.size()])
+                    core_roles[random() % core_roles.size()])
           .receive([](bool) {}, [](const caf::error&) {});
         std::this_thread::sleep_for(std::chrono::milliseconds{2});
       }

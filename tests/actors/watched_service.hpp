@@ -10,6 +10,9 @@
 
 namespace tessera::toy {
 
+/// Actors that the supervisor makes anew when they die, by role.
+inline const std::vector<std::string> core_roles{"ingest", "partitioner", "broadcaster", "placement", "device"};
+
 /// What a viewer who joins now is shown: each region's triangles.
 inline std::map<region_key, uint32_t> shown(stepped_service& s) {
   auto patches = s.ask<std::vector<patch>>(s.running.broadcaster.get(), list_atom::value);
