@@ -71,13 +71,13 @@ def test_a_service_ends_whatever_the_broker_does(serve, broker, frozen, black_ho
     running.end()
     if state != "connected and frozen":
         return
+    # What the first had acknowledged was in its map, which is gone with it; the rest comes again, with its segments.
+    left = {name for name in os.listdir("/dev/shm") if name.startswith(names.prefix[1:])}
     broker.thaw()
     second = serve(broker.url)
-    # What the first had acknowledged is in its map, which is gone with it; the rest comes again, with its segments.
-    left = {name for name in os.listdir("/dev/shm") if name.startswith(names.prefix[1:])}
 
-    def segments_taken():  # the client names a segment after its id
-        return {names.prefix[1:] + camera["id"].replace("/", "~") for camera in second.get("/v1/cameras")}
+    def segments_taken():  # a segment of a session is called `prefix`~`session`~`id`; the map knows it as `session`/`id`
+        return {f"{names.prefix[1:]}~{camera['id'].replace('/', '~', 1)}" for camera in second.get("/v1/cameras")}
 
     second.wait(lambda: segments_taken() >= left, "what was left")
 
