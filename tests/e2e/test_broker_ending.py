@@ -61,8 +61,10 @@ def test_a_service_ends_whatever_the_broker_does(serve, broker, frozen, black_ho
     running = serve(url)
     if state == "connected and frozen":
         running.wait(lambda: listening(running), "a queue at the broker")
+        running._process.send_signal(signal.SIGSTOP)  # it has work left when it is told to end
         publish_all(broker, names, recording)
         frozen()
+        running._process.send_signal(signal.SIGCONT)
     elif state == "away":
         running.wait(lambda: any("trying again" in line for line in running.log), "an attempt that failed")
     else:
