@@ -1,6 +1,6 @@
 // One mesh out of all regions: vertices that regions share at their borders become one, so that the file has no seams.
 
-import { collapse_short_edges, mend } from "./mending";
+import { mend } from "./mending";
 import { decode_octahedral, place_hash, type shaped_mesh } from "./shaping";
 
 /// A whole map in metres and the map's own axes; colours are sRGB bytes, normals unit vectors.
@@ -20,10 +20,9 @@ export interface mesh_facts {
 
 /// The places at which exactly one of a region's border vertices lies. Where two of one region lie, quantising put them there: which
 /// of them the neighbour's belongs to is not known, and joining all would tie edges to more than two triangles.
-function single_places(r: shaped_mesh, became: Uint32Array | undefined): Map<number, number> {
+function single_places(r: shaped_mesh): Map<number, number> {
   const at = new Map<number, number>();
   for (let v = 0; v < r.border; v++) {
-    if (became && became[v] !== v) continue;
     const place = place_hash(r.positions[3 * v], r.positions[3 * v + 1], r.positions[3 * v + 2]);
     at.set(place, at.has(place) ? -1 : v);
   }
@@ -36,33 +35,31 @@ export function join_regions(regions: Iterable<shaped_mesh>, quantum_m: number):
   const triangles = new Uint32Array(list.reduce((n, r) => n + r.indices.length, 0));
   // Vertices before mending: which region's, and which of its vertices.
   const most = list.reduce((n, r) => n + r.positions.length / 3, 0);
-  const owner = new Uint32Array(most), local = new Uint32Array(most), places = new Float32Array(3 * most);
+  const owner = new Uint32Array(most), local = new Uint32Array(most);
   const shared = new Map<number, number>();
   let vertices = 0, written = 0;
   list.forEach((r, index) => {
     const here = r.positions.length / 3;
-    const became = collapse_short_edges(r.positions, r.indices, here);
     const to = new Int32Array(here).fill(-1);
     const join = (v: number, place: number): void => {
       const known = shared.get(place);
       if (known !== undefined) to[v] = known;
       else shared.set(place, vertices);
     };
-    for (const [place, v] of single_places(r, became)) {
+    for (const [place, v] of single_places(r)) {
       if (v < 0) continue;
       join(v, place);
-      if (to[v] < 0) to[v] = add(r, index, v);
+      if (to[v] < 0) to[v] = add(index, v);
     }
-    for (let v = 0; v < here; v++) if (to[v] < 0 && (!became || became[v] === v)) to[v] = add(r, index, v);
-    for (let i = 0; i < r.indices.length; i++) triangles[written++] = to[became ? became[r.indices[i]] : r.indices[i]];
+    for (let v = 0; v < here; v++) if (to[v] < 0) to[v] = add(index, v);
+    for (let i = 0; i < r.indices.length; i++) triangles[written++] = to[r.indices[i]];
   });
-  function add(r: shaped_mesh, index: number, v: number): number {
+  function add(index: number, v: number): number {
     owner[vertices] = index;
     local[vertices] = v;
-    places.set(r.positions.subarray(3 * v, 3 * v + 3), 3 * vertices);
     return vertices++;
   }
-  const { indices, from } = mend(places, triangles, vertices);
+  const { indices, from } = mend(triangles, vertices);
   const positions = new Float32Array(3 * from.length), normals = new Float32Array(3 * from.length), colours = new Uint8Array(3 * from.length);
   from.forEach((v, i) => {
     const r = list[owner[v]], at = local[v];
