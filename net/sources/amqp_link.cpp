@@ -2,6 +2,7 @@
 
 #include "net/sources/amqp_tls.hpp"
 #include "net/sources/segment_header.hpp"
+#include "net/sources/shortage.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -12,7 +13,6 @@
 #include <array>
 #include <cerrno>
 #include <new>
-#include <system_error>
 #include <utility>
 
 namespace tessera {
@@ -81,6 +81,11 @@ void read_properties(const amqp_basic_properties_t& given, amqp_delivery& to) {
 
 } // namespace
 
+bool is_lasting(const amqp_error& error) {
+  return dynamic_cast<const amqp_turned_away*>(&error) != nullptr || error.code() == access_refused
+         || error.code() == precondition_failed;
+}
+
 void amqp_link::closer::operator()(amqp_connection_state_t state) const {
   // A polite close would wait for an answer that a dead broker never gives: the broker understands a closed socket as well.
   amqp_destroy_connection(state);
@@ -104,8 +109,10 @@ void amqp_link::check(const amqp_rpc_reply_t& reply, const std::string& what) co
   case AMQP_RESPONSE_LIBRARY_EXCEPTION:
     check(reply.library_error, what);
     break;
-  case AMQP_RESPONSE_SERVER_EXCEPTION:
-    throw amqp_error(where_ + ": " + what + ": " + reason_of(reply.reply).first);
+  case AMQP_RESPONSE_SERVER_EXCEPTION: {
+    const auto [reason, code] = reason_of(reply.reply);
+    throw amqp_error(where_ + ": " + what + ": " + reason, code);
+  }
   case AMQP_RESPONSE_NONE:
     break;
   }
@@ -119,6 +126,8 @@ amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s) : where_
   if (address.tls) {
     try {
       socket = make_tls_socket(state_.get(), address.host, *address.tls);
+    } catch (const shortage_error& e) {
+      throw shortage_error(where_ + ": " + e.what());
     } catch (const std::runtime_error& e) {
       throw amqp_turned_away(where_ + ": " + e.what());
     }
@@ -130,10 +139,14 @@ amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s) : where_
   auto limit = connect_limit;
   check(amqp_set_handshake_timeout(state_.get(), &answer_limit), "setting a limit");
   check(amqp_set_rpc_timeout(state_.get(), &answer_limit), "setting a limit");
-  check(amqp_socket_open_noblock(socket, address.host.c_str(), address.port, &limit), "connecting");
+  errno = 0;
+  const auto connected = amqp_socket_open_noblock(socket, address.host.c_str(), address.port, &limit);
+  if (const auto error = errno; connected != AMQP_STATUS_OK && is_shortage(error)) // its own word is "a socket error occurred"
+    throw_not_now(where_ + ": connecting", error);
+  check(connected, "connecting");
   cutter_ = descriptor(::fcntl(this->socket(), F_DUPFD_CLOEXEC, 0));
   if (!cutter_.valid())
-    throw std::system_error(errno, std::generic_category(), where_);
+    throw_not_now(where_ + ": connecting", errno);
   log_in(address, heartbeat_s);
   amqp_channel_open(state_.get(), main_channel);
   check(amqp_get_rpc_reply(state_.get()), "opening a channel");
@@ -314,8 +327,10 @@ void amqp_link::take_method(const amqp_method_t& method) {
     spdlog::info("amqp: {} takes messages again", where_);
     return;
   case AMQP_CHANNEL_CLOSE_METHOD:
-  case AMQP_CONNECTION_CLOSE_METHOD:
-    throw amqp_error(where_ + ": the broker ended it: " + reason_of(method).first);
+  case AMQP_CONNECTION_CLOSE_METHOD: {
+    const auto [reason, code] = reason_of(method);
+    throw amqp_error(where_ + ": the broker ended it: " + reason, code);
+  }
   default:
     return;
   }

@@ -19,7 +19,13 @@ namespace tessera {
 /// What the broker or the way to it would not do. The link is of no use afterwards, unless it is an amqp_denied.
 class amqp_error : public std::runtime_error {
 public:
-  using std::runtime_error::runtime_error;
+  explicit amqp_error(const std::string& what, int code = 0) : std::runtime_error(what), code_(code) {}
+  /// What the broker calls it; 0: it said nothing. 403: access refused, 404: not found, 405: locked by another connection, 406:
+  /// there with other properties.
+  [[nodiscard]] int code() const { return code_; }
+
+private:
+  int code_;
 };
 
 /// We may not in: user, password, vhost, or a file of ours for TLS. It would be the same again.
@@ -31,13 +37,11 @@ public:
 /// The broker would not do one thing with an exchange or a queue. The link goes on, and so do its deliveries.
 class amqp_denied : public amqp_error {
 public:
-  amqp_denied(const std::string& what, int code) : amqp_error(what), code_(code) {}
-  /// 403: access refused, 404: not found, 405: locked by another connection, 406: there with other properties.
-  [[nodiscard]] int code() const { return code_; }
-
-private:
-  int code_;
+  using amqp_error::amqp_error;
 };
+
+/// Whether the broker would do the same again, until somebody changes something there.
+bool is_lasting(const amqp_error& error);
 
 /// By which a queue is bound. A topic exchange needs the first only; with the others a direct exchange, which a deployment may
 /// have, gives us all as well.
@@ -71,7 +75,8 @@ struct amqp_outgoing {
 /// Threads: one; but for cut().
 class amqp_link {
 public:
-  /// Connects and logs in: within some ten seconds each, and longer if a name is looked up. `heartbeat_s` may be 0: none.
+  /// Connects and logs in: within some ten seconds each, and longer if a name is looked up. `heartbeat_s` may be 0: none. Throws
+  /// shortage_error, too.
   amqp_link(const amqp_address& address, uint16_t heartbeat_s);
 
   /// Breaks the connection: whatever call is blocked on it ends with an error, soon. Threads: any.

@@ -1,5 +1,7 @@
 #include "net/sources/amqp_tls.hpp"
 
+#include "net/sources/shortage.hpp"
+
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -45,11 +47,19 @@ int no_password(char*, int, int, void*) {
 /// Does something with a file; OpenSSL's own words for a missing one are about its insides.
 template <class F>
 void use(const char* what, const std::string& file, F load) {
-  if (std::unique_ptr<std::FILE, int (*)(std::FILE*)> probe(std::fopen(file.c_str(), "re"), &std::fclose); !probe)
-    refuse(what, file, std::generic_category().message(errno));
+  const auto named = std::string(what) + " " + file + " cannot be used";
+  if (std::unique_ptr<std::FILE, int (*)(std::FILE*)> probe(std::fopen(file.c_str(), "re"), &std::fclose); !probe) {
+    const auto error = errno;
+    if (is_shortage(error))
+      throw_not_now(named, error);
+    refuse(what, file, std::generic_category().message(error));
+  }
   ERR_clear_error();
+  errno = 0;
   if (load() == 1)
     return;
+  if (const auto error = errno; is_shortage(error)) // another thread took the last descriptor
+    throw_not_now(named, error);
   const auto why = openssl_text();
   ERR_clear_error();
   refuse(what, file, why.empty() ? "it holds nothing of the kind" : why + "; it must be PEM, and a key without a password");

@@ -70,8 +70,10 @@ verdict insist(patience& left, F action) {
       return {};
     } catch (const std::invalid_argument& e) {
       return {outcome::refused, e.what()}; // the keyframe itself will not do
-    } catch (const amqp_turned_away&) {
-      throw;
+    } catch (const amqp_error& e) {
+      if (is_lasting(e))
+        throw;
+      left.note(e.what());
     } catch (const std::exception& e) {
       left.note(e.what());
     }
@@ -175,7 +177,7 @@ private:
     std::lock_guard lock(mutex_);
     patience left(options_.patience, stop_);
     std::shared_ptr<const amqp_outgoing> message; // made once
-    std::optional<std::string> turned_away;
+    std::optional<std::string> lasting;
     verdict v;
     try {
       v = insist(left, [&] {
@@ -183,15 +185,15 @@ private:
           message = std::make_shared<const amqp_outgoing>(make());
         send(message, left);
       });
-    } catch (const amqp_turned_away& e) {
-      turned_away = e.what();
-      v = {outcome::refused, *turned_away};
+    } catch (const amqp_error& e) {
+      lasting = e.what();
+      v = {outcome::refused, *lasting};
     }
     if (undo && v.what != outcome::accepted)
       undo();
     finish(id, done, v);
-    if (turned_away)
-      throw std::runtime_error(*turned_away);
+    if (lasting)
+      throw std::runtime_error(*lasting);
   }
 
   /// Tries once. What blocks, to connect or because the broker takes nothing, is left behind when patience is over.

@@ -1,6 +1,7 @@
 #include "net/sources/shm_segment.hpp"
 
 #include "net/sources/bad_input.hpp"
+#include "net/sources/shortage.hpp"
 #include "net/sources/utf8.hpp"
 
 #include <spdlog/spdlog.h>
@@ -36,7 +37,7 @@ std::string system_text(int error) {
 struct stat stat_of(const descriptor& file) {
   struct stat s {};
   if (fstat(file.get(), &s) != 0)
-    throw not_now_error("cannot stat a shared memory segment: " + system_text(errno));
+    throw_not_now("cannot stat a shared memory segment", errno);
   return s;
 }
 
@@ -48,7 +49,7 @@ size_t read_some(const descriptor& file, std::byte* to, size_t bytes, off_t offs
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
-      throw not_now_error("cannot read a shared memory segment: " + system_text(errno));
+      throw_not_now("cannot read a shared memory segment", errno);
     if (n == 0)
       break;
     got += static_cast<size_t>(n);
@@ -189,7 +190,7 @@ descriptor open_segment(const std::string& name) {
     case ENODEV:
       throw bad_input(why);
     default:
-      throw not_now_error(why);
+      throw_not_now(said + " cannot be opened", error);
     }
   }
   if (!S_ISREG(stat_of(file).st_mode))
@@ -269,8 +270,7 @@ shm_segment::shm_segment(std::string name) : name_(std::move(name)), file_(open_
   }
   void* where = mmap(nullptr, header_.total_bytes, PROT_READ, MAP_SHARED, file_.get(), 0);
   if (where == MAP_FAILED)
-    throw not_now_error("cannot map segment " + printable(name_, 300) + " of " + std::to_string(header_.total_bytes)
-                        + " bytes: " + system_text(errno));
+    throw_not_now("cannot map segment " + printable(name_, 300) + " of " + std::to_string(header_.total_bytes) + " bytes", errno);
   data_ = static_cast<const std::byte*>(where);
   try {
     guard_.emplace(data_, header_.total_bytes);

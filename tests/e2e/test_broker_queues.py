@@ -115,6 +115,27 @@ def test_an_exchange_that_is_not_ours_is_said(broker, names):
         tessera_client.connect(broker.url, exchange=names.exchange, prefix=names.prefix)
 
 
+@pytest.mark.parametrize("user, at", [("stranger", "exchange"), ("reader", "exchange"), ("no_queues", "queue")])
+@pytest.mark.parametrize("embed", [False, True])
+def test_a_user_who_may_not_is_told_so_at_once(tessera, broker, folder, recording, names, user, at, embed, monkeypatch):
+    def never(seconds):
+        raise AssertionError(f"tried again after {seconds} s")
+
+    refused = f"ACCESS_REFUSED - access to {at} '{getattr(names, at)}' in vhost '/' refused for user '{user}'"
+    frame = recording[0]
+    at_the_broker(broker, lambda channel: channel.declare_exchange(names.exchange, "topic", durable=True))
+    monkeypatch.setattr(tessera_client.amqp.time, "sleep", never)
+    with pytest.raises(tessera_client.UnreachableError, match=refused):
+        options = dict(exchange=names.exchange, prefix=names.prefix, queue=names.queue, embed=embed)
+        with tessera_client.connect(broker.url_of(user), **options) as publisher:
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    monkeypatch.undo()
+    options = (*names.options, "--rate", "0", *(("--embed",) if embed else ()))
+    status, out, err = service.run(tessera, "publish", f"rgbd:{folder}", "--to", broker.url_of(user), *options)
+    assert status == 1 and refused in err and "trying for another" not in err, err
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(names.prefix[1:])]
+
+
 def test_a_queue_that_is_deleted_is_made_again(serve, broker, recording, wanted, names):
     """The broker ends our deliveries, and says so only to those who asked to be told."""
     running = serve(broker.url)

@@ -1,5 +1,8 @@
 """A private RabbitMQ for tests: its own node, folder and ports, on 127.0.0.1, gone afterwards."""
 
+import base64
+import hashlib
+import json
 import os
 import random
 import shutil
@@ -62,11 +65,30 @@ def make_certificates(folder):
         path.chmod(0o644)
 
 
+def definitions(users):
+    """What a broker imports at its start: guest, who may do everything, and further users, each with its name as the password."""
+
+    def user(name, tags=""):
+        salt = b"salt"
+        digest = base64.b64encode(salt + hashlib.sha256(salt + name.encode()).digest()).decode()
+        return {"name": name, "password_hash": digest, "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": tags}
+
+    def permission(name, *may):
+        return {"user": name, "vhost": "/", **dict(zip(("configure", "write", "read"), may))}
+
+    return {
+        "vhosts": [{"name": "/"}],
+        "users": [user("guest", "administrator"), *map(user, users)],
+        "permissions": [permission("guest", ".*", ".*", ".*"), *(permission(name, *may) for name, may in users.items())],
+    }
+
+
 class Broker:
     """Starts on start(), and again after stop() with the same port and what it stored on disk. `settings`: further lines of its
-    configuration. With `tls` it also listens for TLS, with certificates that lie in `folder`; "required": and wants a client's."""
+    configuration. With `tls` it also listens for TLS, with certificates that lie in `folder`; "required": and wants a client's.
+    `users`: further ones, with the names that they may configure, write and read, each as a regular expression."""
 
-    def __init__(self, settings="", tls=""):
+    def __init__(self, settings="", tls="", users=None):
         self.folder = Path(tempfile.mkdtemp(prefix="tessera-rabbitmq-"))
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
@@ -85,6 +107,9 @@ class Broker:
                 "ssl_options.verify = verify_peer\n"
                 f"ssl_options.fail_if_no_peer_cert = {'true' if tls == 'required' else 'false'}\n"
             )
+        if users:
+            (self.folder / "definitions.json").write_text(json.dumps(definitions(users)))
+            settings += f"load_definitions = {self.folder}/definitions.json\n"
         # Loopback alone, one small machine, and no stop at a nearly full disk.
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.local = 127.0.0.1:{self.port}\n"
@@ -96,6 +121,10 @@ class Broker:
         if os.getuid() == 0:
             for path in [self.folder, *self.folder.rglob("*")]:
                 shutil.chown(path, "rabbitmq", "rabbitmq")
+
+    def url_of(self, user):
+        """Its address for another user than guest."""
+        return self.url.replace("guest:guest", f"{user}:{user}")
 
     def start(self):
         assert self._process is None, "the broker runs already"

@@ -25,7 +25,8 @@ class AmqpPublisher(Publisher):
     environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`, `session`, `group`: see StreamingKeyframePublisher; `mode`: see
     SharedMemoryManager. publish_keyframe returns the segment's name, or "", when the broker has the notification. When the broker
     goes away, the next call opens the connection again; it tries for `timeout_s` at most, and throws UnreachableError then. It
-    does so at once if there is a queue or an exchange of that name that the broker will not change into ours.
+    does so at once, with the broker's words, if the user may not use the exchange or make the queue, and if there is a queue or an
+    exchange of that name that the broker will not change into ours.
 
     Threads: any.
     """
@@ -45,6 +46,9 @@ class AmqpPublisher(Publisher):
         mode: int = DEFAULT_MODE,
     ) -> None:
         self._pika = _aio_pika()
+        from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed  # what aio-pika exports of them varies
+
+        self._final_errors = (ChannelAccessRefused, ChannelPreconditionFailed)
         parts = checked_address(url, "amqp://USER:PASSWORD@HOST:PORT/VHOST")
         self._where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
         self._timeout_s = timeout_s
@@ -120,8 +124,8 @@ class AmqpPublisher(Publisher):
                 raise UnreachableError(f"the broker at {self._where} {reason}") from None
             except (self._pika.exceptions.AMQPError, ConnectionError, RuntimeError) as error:  # a closed channel is a RuntimeError
                 reason = f"cannot be used: {error or type(error).__name__}"
-                # What is there is not as ours must be, and will be no other in a moment.
-                refused = any(isinstance(one, self._pika.exceptions.ChannelPreconditionFailed) for one in (error, error.__cause__))
+                # We may not, or what is there is not as ours must be: neither will be otherwise in a moment.
+                refused = any(isinstance(one, self._final_errors) for one in (error, error.__cause__))
                 if not again or refused or time.monotonic() + _PAUSE_S > until:
                     raise UnreachableError(f"the broker at {self._where} {reason}") from error
                 self._run(self._leave, again=False)
