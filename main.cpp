@@ -201,6 +201,9 @@ constexpr const char* source_help
   = "Where keyframes come from: synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST "
     "(amqps:// for TLS)";
 
+constexpr const char* end_help
+  = ". SIGINT (Ctrl+C) or SIGTERM ends a source without an end (shm:, amqp:), and the result is of what came until then";
+
 /// Ends a command whose result is what it wrote to standard output.
 int told(int code) {
   if (!std::cout.flush())
@@ -229,7 +232,7 @@ int run(int argc, char** argv) {
   command_line line;
   std::function<int()> chosen;
   const auto add
-    = [&](const char* name, const char* help, const std::vector<std::string_view>& groups, std::function<int()> action) {
+    = [&](const char* name, const std::string& help, const std::vector<std::string_view>& groups, std::function<int()> action) {
         auto* command = app.add_subcommand(name, help);
         config::add_flags(*command, groups, line.file);
         command->callback([&line, &chosen, command, groups, action = std::move(action)] {
@@ -254,11 +257,12 @@ int run(int argc, char** argv) {
     });
   serve->add_option("SOURCE", line.sources, source_help);
 
-  auto* hash = add("hash", "Prints the hash and the counts of a source's map", {"map", "work", "input", "log"},
-                   [&] { return told(hash_command(startable_offline_of(line.settings(), line.source), std::cout)); });
+  auto* hash
+    = add("hash", std::string("Prints the hash and the counts of a source's map") + end_help, {"map", "work", "input", "log"},
+          [&] { return told(hash_command(startable_offline_of(line.settings(), line.source), std::cout)); });
   hash->add_option("SOURCE", line.source, source_help)->required();
 
-  auto* mesh = add("mesh", "Writes the mesh of a source's map to a file", {"map", "work", "input", "log"},
+  auto* mesh = add("mesh", std::string("Writes the mesh of a source's map to a file") + end_help, {"map", "work", "input", "log"},
                    [&] { return mesh_command(startable_offline_of(line.settings(), line.source), line.output, line.up); });
   mesh->add_option("SOURCE", line.source, source_help)->required();
   mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")

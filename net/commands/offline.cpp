@@ -4,6 +4,7 @@
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/repetition_sink.hpp"
+#include "net/commands/stop_signal.hpp"
 #include "net/sinks/mesh_files.hpp"
 #include "net/sinks/patch_codec.hpp"
 
@@ -16,6 +17,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <system_error>
@@ -79,9 +81,13 @@ struct made_map {
   direction up = camera_up;
 };
 
-/// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
+/// Runs the source into a new map. A source without an end ends when SIGINT or SIGTERM comes, and the map is of what came until
+/// then. Throws std::runtime_error if not one keyframe came.
 made_map make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
   const auto input = make_source(setup.source, setup.input); // what it cannot be is told before a GPU is opened
+  std::optional<stop_signal> told; // of what has an end, a part is no result: there a signal ends the process
+  if (!input->total())
+    told.emplace();
   auto device = choose_offline_device(setup.backend, map);
   auto options = checked_options(std::max(2u, setup.threads)); // a GPU is to have several keyframes under way
   if (device.gpus.empty())
@@ -89,9 +95,14 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
   options.devices = device.gpus;
   std::stop_source stop; // when the map can take no more: what else the source has would be refused
   options.on_failure = [stop]() mutable { stop.request_stop(); };
+  const std::stop_callback when_told(told ? told->token() : std::stop_token{}, [&stop] { stop.request_stop(); });
   auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
-  if (setup.progress != progress_style::none && !input->total() && setup.input.limit == 0)
-    std::cerr << "tessera: " << what << ": " << input->where() << " has no end; --limit N stops after N keyframes" << std::endl;
+  if (setup.progress != progress_style::none && told)
+    std::cerr
+      << "tessera: " << what << ": " << input->where()
+      << " has no end: Ctrl+C (SIGINT or SIGTERM) ends it, and the result is of what came until then; a second one ends it "
+         "without a result"
+      << std::endl;
   repetition_sink told_apart(*result);
   camera_list cameras(told_apart);
   {
