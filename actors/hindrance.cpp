@@ -17,6 +17,8 @@ const char* to_string(hindrance what) {
     return "memory";
   case hindrance::room:
     return "room";
+  case hindrance::input:
+    return "input";
   case hindrance::slow:
     return "slow";
   case hindrance::torn:

@@ -14,13 +14,14 @@ enum class hindrance : uint8_t {
   store,      ///< the keyframe store's file cannot be written or read: the disk is full, most likely
   memory,     ///< the process gets no memory
   room,       ///< the map may not grow: the memory cap is reached, or the GPUs' pools are full
+  input,      ///< a source has no descriptor, thread or memory to read with
   slow,       ///< somebody did not answer in time
   torn,       ///< the points changed while they were read
   restarting, ///< somebody is being started again
   closing,    ///< the service is shutting down
   internal,   ///< a handler failed in a way that it should not
 };
-inline constexpr size_t hindrances = 8;
+inline constexpr size_t hindrances = 9;
 
 /// The name, as a metric's label.
 const char* to_string(hindrance what);

@@ -37,6 +37,12 @@ static_assert(max_keyframe_points == keyframe_limits{}.max_points, "what sources
 /// An endless scan of a scene keeps so many keyframes, two rounds of the room: the rest is retracted, so that nothing grows.
 constexpr size_t endless_keeps = 400;
 
+/// Who was told to end is gone after so long: Docker waits for ten seconds, and a developer for two. What has no verdict by then
+/// stays with its sender, and the map goes with the process anyway.
+constexpr std::chrono::milliseconds ending_limit{2500};
+/// How much of it is for keyframes that are under way, so that who sent them over HTTP hears of them.
+constexpr std::chrono::milliseconds drain_limit{1000};
+
 /// A source to serve, and what is special about it.
 struct input {
   std::unique_ptr<source> from;
@@ -57,13 +63,14 @@ bool takes_segments_of_a_broker(const std::string& uri, const std::vector<std::s
          && std::any_of(all.begin(), all.end(), [](const auto& one) { return is_amqp_url(one); });
 }
 
-std::vector<input> make_inputs(const serve_setup& setup) {
+std::vector<input> make_inputs(const serve_setup& setup, const shortage_listener& on_shortage) {
   auto wanted = setup.sources;
   if (wanted.empty() && !setup.amqp_url.empty())
     wanted.push_back(setup.amqp_url); // its notifications tell of the segments, and know more than their headers
   std::vector<input> inputs;
   for (const auto& uri : wanted) {
     auto options = setup.input;
+    options.on_shortage = on_shortage;
     if (takes_segments_of_a_broker(uri, wanted, options.shm_prefix))
       options.unlink = false; // the notification unlinks
     const auto endless = is_synthetic(uri) && options.limit == 0 && options.every == 1 && !options.shuffle;
@@ -155,7 +162,11 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   check_exposure({setup.server.token, setup.server.insecure}, setup.server.bind); // before anything waits for anything
   drill planned(setup.drill);
   check_store_folder(setup.service.store_folder);
-  auto inputs = make_inputs(setup);
+  std::shared_ptr<telemetry> numbers; // before sources are run
+  const shortage_listener on_shortage = [&numbers](const std::string& what) {
+    (void)numbers->count_not_now({hindrance::input, what});
+  };
+  auto inputs = make_inputs(setup, on_shortage);
   const auto found = find_gpus();
   planned.check_gpus(choose_gpus(setup.backend, found).size());
   std::atomic<bool> failed = false;
@@ -178,13 +189,12 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   // After the actors' system, and so closed before it goes: their threads send messages.
   std::vector<std::shared_ptr<cuda::keyframe_device>> gpus;
   auto running = announce_service(setup.service);
+  numbers = running.context.numbers;
   std::unique_ptr<ingest_sink> sink;
   std::optional<mapping> chosen;
-  gate_sink gate(stop.token(), running.context.numbers, [&, numbers = running.context.numbers](const keyframe& frame) {
-    return choose_or_refuse(frame, setup, *numbers, chosen);
-  });
+  gate_sink gate(stop.token(), numbers, [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, chosen); });
   std::vector<std::unique_ptr<newest_sink>> trimmed;
-  source_threads sources;                             // after what its threads use
+  source_threads sources(on_shortage, stop.token());  // after what its threads use
   const let_offers_go before_the_sources{stop, sink}; // whose threads are joined next, whatever throws
   const auto start_sources = [&] {
     for (auto& one : inputs) {
@@ -254,13 +264,14 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     drill_until_stopped(running, std::move(planned), gpu_breaker{{gpus.begin(), gpus.end()}}, stop);
 
     spdlog::info("ending");
+    stop.end_within(ending_limit, failed ? 1 : 0);
     // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.
     sources.request_stop();
     if (sink)
       sink->close();
     sources.join();
-    if (sink && !sink->drain(std::chrono::seconds{5}))
-      spdlog::warn("some keyframes were still under way after 5 s");
+    if (sink && !sink->drain(drain_limit))
+      spdlog::warn("some keyframes were still under way");
     web.stop();
   } catch (...) {
     stop.request_stop(); // sources that wait at the gate
@@ -271,8 +282,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     stop_service(system, running);
     throw;
   }
-  if (!stop_service(system, running))
-    spdlog::warn("some actors were still busy after 10 s");
+  stop_service(system, running);
   return failed ? 1 : 0;
 }
 

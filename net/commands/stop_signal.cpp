@@ -1,10 +1,13 @@
 #include "net/commands/stop_signal.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <pthread.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <system_error>
 
@@ -30,6 +33,10 @@ stop_signal::stop_signal() {
     const auto signals = both();
     const timespec step{.tv_sec = 0, .tv_nsec = 100'000'000};
     while (!ending.stop_requested()) {
+      if (clock::now() >= last_moment_.load()) {
+        spdlog::warn("ended in the middle of what was being worked on");
+        std::_Exit(code_);
+      }
       const auto signal = ::sigtimedwait(&signals, nullptr, &step);
       if (signal < 0)
         continue; // nothing came in the step
@@ -43,6 +50,11 @@ stop_signal::stop_signal() {
 stop_signal::~stop_signal() {
   watcher_ = {};
   ::pthread_sigmask(SIG_SETMASK, &old_, nullptr);
+}
+
+void stop_signal::end_within(std::chrono::milliseconds limit, int code) {
+  code_ = code;
+  last_moment_ = clock::now() + limit;
 }
 
 void stop_signal::wait() const {

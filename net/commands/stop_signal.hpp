@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <functional>
@@ -19,6 +20,9 @@ public:
   stop_signal& operator=(const stop_signal&) = delete;
 
   [[nodiscard]] std::stop_token token() const { return stop_.get_token(); }
+  /// Ends the process after so long, if it has not ended by itself, whatever its threads are at: who waits for its end must not
+  /// wait for work that nobody wants any more. Exits with the code.
+  void end_within(std::chrono::milliseconds limit, int code);
   /// Asks for the stop without a signal.
   void request_stop() { stop_.request_stop(); }
   /// Waits until a stop is asked for.
@@ -27,7 +31,11 @@ public:
   [[nodiscard]] bool wait_for(std::chrono::milliseconds limit) const;
 
 private:
+  using clock = std::chrono::steady_clock;
+
   std::stop_source stop_;
+  std::atomic<clock::time_point> last_moment_{clock::time_point::max()};
+  std::atomic<int> code_ = 0;
   sigset_t old_{};
   std::jthread watcher_;
 };

@@ -2,6 +2,7 @@
 
 #include "net/sinks/json_status.hpp"
 #include "net/sinks/json_text.hpp"
+#include "net/sinks/readiness.hpp"
 
 namespace tessera {
 
@@ -24,13 +25,8 @@ std::string empty_map(const server_core& core) {
 
 std::optional<http_reply> answer_before_map(const server_core& core, const http_target& target) {
   switch (target.what) {
-  case resource::readiness: { // producers may send: they are what is waited for
-    const auto trouble = core.stopping         ? "the service is shutting down"
-                         : core.config.trouble ? core.config.trouble()
-                                               : std::string{};
-    return trouble.empty() ? text_reply(http::status::ok, std::string("ready: ") + wanted + '\n')
-                           : text_reply(http::status::service_unavailable, "not ready: " + trouble + '\n');
-  }
+  case resource::readiness: // producers may send: they are what is waited for
+    return readiness(core, std::string("ready: ") + wanted);
   case resource::map:
     return json_reply(empty_map(core));
   case resource::regions:

@@ -7,6 +7,7 @@
 #include "net/sinks/json_status.hpp"
 #include "net/sinks/json_text.hpp"
 #include "net/sinks/patch_codec.hpp"
+#include "net/sinks/readiness.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -90,25 +91,6 @@ http_reply metrics_reply(const server_core& core) {
 
 http_reply not_now(const server_core& core, hindered by) {
   return verdict_reply(core.running.context.numbers->count_not_now(std::move(by)));
-}
-
-http_reply readiness(const server_core& core) {
-  const auto& numbers = *core.running.context.numbers;
-  std::string why;
-  if (core.stopping)
-    why = "the service is shutting down";
-  else if (numbers.lost_core.load() != 0)
-    why = "an actor is lost and cannot be started again: restart the service";
-  else if (const auto wanting = numbers.shortage.current())
-    why
-      = wanting->text + " (for "
-        + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(shortage_board::clock::now() - wanting->since).count())
-        + " s)";
-  else if (core.config.trouble)
-    why = core.config.trouble();
-  if (why.empty())
-    return text_reply(status::ok, "ready\n");
-  return text_reply(status::service_unavailable, "not ready: " + why + '\n').with("Retry-After", "1");
 }
 
 http_reply asset_reply(const request_head& head) {

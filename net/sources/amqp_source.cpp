@@ -1,11 +1,13 @@
 #include "net/sources/amqp_source.hpp"
 
+#include "net/sources/abandoned_segments.hpp"
 #include "net/sources/amqp_errands.hpp"
 #include "net/sources/amqp_link.hpp"
 #include "net/sources/backoff.hpp"
 #include "net/sources/bad_input.hpp"
 #include "net/sources/not_now_error.hpp"
 #include "net/sources/segment_keyframe.hpp"
+#include "net/sources/shortage.hpp"
 #include "net/sources/side_call.hpp"
 #include "net/sources/utf8.hpp"
 
@@ -33,7 +35,8 @@ using std::chrono::seconds;
 
 /// After a stop: how long verdicts that are still to come are waited for.
 constexpr auto farewell = milliseconds(1500);
-/// How often exchange, queue and bindings are looked after: AMQP does not tell of a binding that somebody took away.
+/// How often exchange, queue and bindings are looked after: AMQP does not tell of a binding that somebody took away. As often
+/// shared memory is rid of what producers left there half written.
 constexpr auto care = seconds(5);
 /// How long a segment may be missing, or be written to, before its message is set aside.
 constexpr auto doubt_limit = seconds(6);
@@ -111,6 +114,7 @@ public:
     set_trouble("no connection yet");
     for (bool first = true; !stop.stop_requested(); first = false) {
       std::string problem;
+      remove_abandoned_segments();
       try {
         if (!connect())
           break;
@@ -119,12 +123,13 @@ public:
         if (first)
           throw;
         problem = e.what();
-      } catch (const std::bad_alloc&) {
-        problem = where() + ": the process gets no more memory";
       } catch (const amqp_error& e) {
         problem = e.what();
-      } catch (const std::system_error& e) { // no descriptor, no thread
-        problem = where() + ": " + e.what();
+      } catch (const std::exception& e) {
+        if (!is_shortage(e))
+          throw;
+        problem = text_of(e);
+        lacking(problem);
       }
       if (stop.stop_requested())
         break;
@@ -173,6 +178,7 @@ private:
     while (!stop_.stop_requested()) {
       settle();
       if (steady::now() >= due) {
+        remove_abandoned_segments();
         const auto good = look_after(settled);
         if (good) {
           retry.reset();
@@ -381,6 +387,12 @@ private:
     }
   }
 
+  /// Threads: any.
+  void lacking(const std::string& what) const {
+    if (options_.on_shortage)
+      options_.on_shortage(what);
+  }
+
   void set_trouble(std::string text) {
     std::lock_guard lock(mutex_);
     trouble_ = std::move(text);
@@ -403,7 +415,7 @@ private:
 
   /// Reads one message and hands it to the sink.
   void work(const errand_ptr& e) {
-    const auto hindered = [&](obstacle by, const char* why) { desk_->post({e, {outcome::not_now, why}, by}); };
+    const auto hindered = [&](obstacle by, std::string why) { desk_->post({e, {outcome::not_now, std::move(why)}, by}); };
     std::optional<keyframe> frame;
     try {
       if (!e->understood) {
@@ -428,10 +440,10 @@ private:
       return desk_->post({e, {outcome::refused, err.what()}});
     } catch (const no_permission& err) {
       return hindered(obstacle::permission, err.what());
-    } catch (const std::bad_alloc&) {
-      return hindered(obstacle::shortage, "the process gets no more memory");
     } catch (const std::exception& err) {
-      return hindered(obstacle::shortage, err.what());
+      if (is_shortage(err))
+        lacking(name_of(*e) + ": " + text_of(err));
+      return hindered(obstacle::shortage, text_of(err));
     }
     try {
       hand_over(e, std::move(frame));

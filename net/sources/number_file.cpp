@@ -1,9 +1,11 @@
 #include "net/sources/number_file.hpp"
 
 #include "net/sources/bad_input.hpp"
+#include "net/sources/shortage.hpp"
 #include "net/sources/utf8.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <limits>
@@ -24,8 +26,11 @@ std::vector<std::byte> read_file(const std::filesystem::path& path, size_t most)
     throw bad_input(name + " cannot be read: " + error.message());
   if (size > most)
     throw bad_input(name + " has " + std::to_string(size) + " bytes, at most " + std::to_string(most) + " are read");
-  std::ifstream in(path, std::ios::binary);
   std::vector<std::byte> bytes(size);
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  if (!in.is_open() && is_shortage(errno))
+    throw_not_now(name + " cannot be read", errno);
   if (!in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size)))
     throw bad_input(name + " cannot be read");
   return bytes;

@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// Reads a whole file of at most `most` bytes. Throws bad_input that names the file.
+/// Reads a whole file of at most `most` bytes. Throws bad_input that names the file, or shortage_error.
 std::vector<std::byte> read_file(const std::filesystem::path& path, size_t most = size_t{64} << 20);
 
 /// Reads as many numbers, separated by blanks or commas, as one of `wanted` says; inf and nan are numbers here, also as

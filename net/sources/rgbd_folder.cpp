@@ -244,7 +244,8 @@ public:
         const auto& files = folder_.frames()[index];
         loaded result;
         try {
-          result.frame = folder_.load(files, options_.max_depth_m, options_.depth_scale);
+          result.frame = through_shortages(options_.on_shortage, stop, where(),
+                                           [&] { return folder_.load(files, options_.max_depth_m, options_.depth_scale); });
         } catch (const no_pose& e) {
           result.lost = true;
           result.reason = e.what();

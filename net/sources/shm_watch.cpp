@@ -1,10 +1,12 @@
 #include "net/sources/shm_watch.hpp"
 
 #include "net/producer.hpp"
+#include "net/sources/abandoned_segments.hpp"
 #include "net/sources/backoff.hpp"
 #include "net/sources/bell.hpp"
 #include "net/sources/segment_keyframe.hpp"
 #include "net/sources/segment_name.hpp"
+#include "net/sources/shortage.hpp"
 #include "net/sources/utf8.hpp"
 
 #include <spdlog/spdlog.h>
@@ -44,12 +46,19 @@ constexpr auto grace = std::chrono::seconds(1);
 /// A folder under inotify. Its descriptors are open from the start: what uses up the others later does not stop it.
 class folder_watch {
 public:
-  folder_watch() : file_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)), folder_(opendir(shm_folder)) {
+  folder_watch() : file_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
     constexpr uint32_t events = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB;
-    if (!file_.valid() || !folder_ || inotify_add_watch(file_.get(), shm_folder, events | IN_ONLYDIR) < 0)
-      throw std::runtime_error(std::string("cannot watch ") + shm_folder + ": " + std::strerror(errno)
-                               + "; is it mounted, are descriptors left (ulimit -n), and is fs.inotify.max_user_watches large "
-                                 "enough?");
+    if (file_.valid())
+      folder_.reset(opendir(shm_folder));
+    if (folder_ && inotify_add_watch(file_.get(), shm_folder, events | IN_ONLYDIR) >= 0)
+      return;
+    const auto error = errno;
+    const auto text = std::string("cannot watch ") + shm_folder + ": " + std::strerror(error);
+    if (is_shortage(error))
+      throw shortage_error(text
+                           + "; are descriptors left (ulimit -n), and are fs.inotify.max_user_instances and max_user_watches "
+                             "large enough?");
+    throw std::runtime_error(text + "; is it mounted?");
   }
   [[nodiscard]] int fd() const { return file_.get(); }
 
@@ -137,11 +146,13 @@ public:
   [[nodiscard]] std::string where() const override { return "shm:" + prefix_; }
 
   void run(keyframe_sink& sink, std::stop_token stop) override {
+    // Kept if this ends for want of something, and is run again: verdicts are under way to it.
+    if (!desk_)
+      desk_ = std::make_shared<verdict_desk>();
+    const auto desk = desk_;
     folder_watch folder; // before the first look: nothing falls between
-    auto desk = std::make_shared<verdict_desk>();
     std::stop_callback wake(stop, [desk] { desk->ring.ring(); });
     clear();
-    clear_own(folder);
     look_around(folder);
     while (!stop.stop_requested()) {
       bool whole = folder.read([&](std::string_view file, uint32_t mask) { on_event(file, mask); });
@@ -246,20 +257,9 @@ private:
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(*next - now, steady::duration{})).count());
   }
 
-  /// Removes what killed producers left half written.
   void clear() {
     clear_at_.reset();
-    if (auto files = producer::remove_abandoned(shm_folder); files > 0)
-      spdlog::info("shm: removed {} half-written segments of producers that are gone", files);
-  }
-
-  /// Removes what a service that was killed just then had moved aside to unlink it.
-  static void clear_own(folder_watch& folder) {
-    constexpr time_t old_enough_s = 60; // it takes microseconds
-    folder.list([](std::string_view file, const struct stat& s) {
-      if (file.starts_with(aside_prefix) && time(nullptr) - s.st_ctim.tv_sec > old_enough_s)
-        ::unlink((std::string(shm_folder) + "/" + std::string(file)).c_str());
-    });
+    remove_abandoned_segments();
   }
 
   void look_around(folder_watch& folder) {
@@ -324,7 +324,9 @@ private:
     } catch (const no_permission& e) {
       report(name, e.what(), sink);
     } catch (const std::exception& e) {
-      pause_all(name, e.what());
+      pause_all(name, text_of(e));
+      if (options_.on_shortage && is_shortage(e))
+        options_.on_shortage("segment " + printable(name, 300) + ": " + text_of(e));
     }
     put_off(name, c);
     return false;
@@ -440,6 +442,7 @@ private:
 
   std::string prefix_;
   source_options options_;
+  std::shared_ptr<verdict_desk> desk_;
   std::map<std::string, candidate> waiting_;
   std::map<std::string, taken> taken_;
   std::deque<std::string> gone_;

@@ -3,6 +3,7 @@
 #include "messages/keyframe_sink.hpp"
 #include "net/sources/amqp_url.hpp"
 #include "net/sources/segment_header.hpp"
+#include "net/sources/shortage.hpp"
 #include "net/sources/synthetic_options.hpp"
 
 #include <cstdint>
@@ -25,9 +26,9 @@ public:
   /// Where the keyframes come from, for people; never holds a password.
   [[nodiscard]] virtual std::string where() const = 0;
   /// Brings keyframes until the input ends or a stop is asked for; blocks. Throws std::runtime_error (what,
-  /// where, what to do) if it cannot even start; bad input later is set aside. Ask the stop before the sink
-  /// closes: what the sink refuses while a stop is asked for is neither acknowledged nor unlinked, so that it
-  /// comes again.
+  /// where, what to do) if it cannot even start; bad input later is set aside. What `is_shortage` says is no fault of the input:
+  /// run it again a little later, and nothing is lost. Ask the stop before the sink closes: what the sink refuses while a stop is
+  /// asked for is neither acknowledged nor unlinked, so that it comes again.
   virtual void run(keyframe_sink& sink, std::stop_token stop) = 0;
   /// What keeps it from bringing keyframes at the moment though it runs, in words (a broker that is away, a queue that cannot be
   /// made); empty if nothing does. Threads: any.
@@ -51,6 +52,9 @@ struct source_options {
   double seconds = 0;
   /// Threads that decode or make the next keyframes ahead; 0: none, all in the thread of `run`.
   uint32_t prefetch_threads = 1;
+  /// Hears what is wanting for an input to be read, which is then tried again until it works. None: such a thing is thrown by a
+  /// source that offers what it names once, since what it goes on without would be missed in the result.
+  shortage_listener on_shortage;
 
   /// RGB-D: depths beyond this are left out, metres.
   float max_depth_m = 4;

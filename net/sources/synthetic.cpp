@@ -200,7 +200,7 @@ public:
     pace ticks(options_.rate, options_.seconds);
     ordered_prefetch<uint64_t, keyframe> frames(
       options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
-      [&](uint64_t index) { return scan_.make(index); });
+      [&](uint64_t index) { return through_shortages(options_.on_shortage, stop, where(), [&] { return scan_.make(index); }); });
     while (auto frame = frames.next()) {
       if (!ticks.wait(stop))
         return;

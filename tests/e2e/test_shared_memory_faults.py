@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 import tessera_client
+from conftest import MAPPING
 from support import service, stock
+from test_broker_ending import ends
 from test_doors import segments
 
 NOBODY = 65534
@@ -88,7 +91,12 @@ def test_roots_service_takes_and_unlinks_what_others_write(serve, names, recordi
 
 def test_a_service_without_descriptors_loses_nothing(serve, recording, wanted, names):
     running = serve(f"shm:{names.prefix}")
-    running.map()
+    # The watch has all that it needs: it takes a segment.
+    with tessera_client.connect(f"shm:{names.prefix}", session="before") as publisher:
+        publisher.publish_keyframe(1, recording[0].pose, recording[0].points, recording[0].colours)
+    running.wait_for_keyframes(1)
+    running.fetch("/v1/keyframes", method="DELETE")
+    running.wait_for_keyframes(0)
     soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
     # A limit below what is open already: nothing more can be opened.
     resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (10, hard))
@@ -97,13 +105,52 @@ def test_a_service_without_descriptors_loses_nothing(serve, recording, wanted, n
             for frame in recording:
                 publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
         running.wait_for_line("cannot be taken now")
-        assert any("Too many open files" in line for line in running.log)
+        running.wait_for_line("Too many open files")
         assert len(segments(names)) == len(recording)
     finally:
         resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (soft, hard))
     assert running.wait_for_keyframes(len(recording)) == wanted
     running.wait(lambda: not segments(names), "all segments unlinked")
     assert running.get("/v1/aside") == []
+    assert running.metrics()['tessera_keyframes_not_now_total{reason="input"}'] > 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_hash_of_what_has_no_end_is_told_when_it_is_to_end(tessera, recording, wanted, names, how):
+    process = subprocess.Popen(
+        [tessera, "hash", f"shm:{names.prefix}", *MAPPING], env=service.clean_environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    watchdog = threading.Timer(service.PATIENCE_S, process.kill)
+    watchdog.start()
+    try:
+        while (line := process.stderr.readline()) and "has no end" not in line:
+            pass
+        for frame in recording:
+            stock.write_segment(names.prefix + frame.id, stock.segment_bytes(frame))
+        stock.write_segment(names.prefix + "bad", b"no header")
+        while (line := process.stderr.readline()) and "set aside" not in line:  # the others came before it
+            pass
+        process.send_signal(how)
+        out, err = process.communicate()
+    finally:
+        watchdog.cancel()
+        process.kill()
+    assert process.returncode == 0, err
+    assert out.split()[:2] == [wanted, f"keyframes={len(recording)}"], (out, err)
+
+
+def test_a_service_at_work_on_large_keyframes_ends_when_it_is_told_to(serve, names):
+    """Minutes of work wait for it, and nobody wants them any more."""
+    running = serve(f"shm:{names.prefix}", options=("--voxel-size", "0.01", "--truncation", "0.03"))
+    generator = np.random.default_rng(1)
+    manager = tessera_client.SharedMemoryManager(names.prefix, max_pending_bytes=0)
+    for number in range(8):
+        points = generator.uniform(-4, 4, (1_000_000, 3)).astype(np.float32)
+        manager.write_keyframe(number, points, np.zeros(points.shape, np.uint8), np.eye(4))
+    running.wait(lambda: any(actor["role"] == "ray maker" and actor["state"] != "idle" for actor in running.get("/v1/actors")), "work")
+    assert ends(running._process) == 0
+    running.end()
 
 
 def test_segments_written_again_in_place_while_they_are_read(serve, recording, wanted, names):
@@ -131,8 +178,9 @@ def test_segments_written_again_in_place_while_they_are_read(serve, recording, w
     assert running.get("/v1/aside") == []
 
 
-def test_a_service_clears_away_what_a_killed_producer_left(serve, names):
-    serve(f"shm:{names.prefix}")
+@pytest.mark.parametrize("kind", ["shm", "amqp"])
+def test_a_service_clears_away_what_a_killed_producer_left(serve, names, kind, request):
+    serve(f"shm:{names.prefix}" if kind == "shm" else request.getfixturevalue("broker").url)
     script = """
 import os, sys, time
 import numpy as np

@@ -11,10 +11,10 @@
 
 namespace tessera::testing {
 
-/// No descriptor is left to be opened; those that are open stay usable.
+/// No descriptor is left to be opened, or so many; those that are open stay usable.
 class no_descriptors {
 public:
-  no_descriptors() {
+  explicit no_descriptors(size_t left = 0) {
     getrlimit(RLIMIT_NOFILE, &before_);
     int next = dup(STDERR_FILENO);
     close(next);
@@ -23,6 +23,10 @@ public:
       throw std::runtime_error("cannot set RLIMIT_NOFILE");
     for (int file = dup(STDERR_FILENO); file >= 0; file = dup(STDERR_FILENO))
       held_.push_back(file);
+    for (; left > 0; --left) {
+      close(held_.back());
+      held_.pop_back();
+    }
   }
   ~no_descriptors() { end(); }
   no_descriptors(const no_descriptors&) = delete;
