@@ -159,6 +159,7 @@ std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup
 } // namespace
 
 int serve_command(serve_setup setup, stop_signal& stop) {
+  stop.end_within(ending_limit);
   check_exposure({setup.server.token, setup.server.insecure}, setup.server.bind); // before anything waits for anything
   drill planned(setup.drill);
   check_store_folder(setup.service.store_folder);
@@ -169,7 +170,6 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   auto inputs = make_inputs(setup, on_shortage);
   const auto found = find_gpus();
   planned.check_gpus(choose_gpus(setup.backend, found).size());
-  std::atomic<bool> failed = false;
 
   caf::actor_system_config actor_config;
   register_messages(actor_config);
@@ -183,8 +183,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   setup.service.log = write_log;
   setup.service.on_lost = [&](const std::string&) { // the log has the reason
     spdlog::error("the service ends, so that whoever runs it can start it again");
-    failed = true;
-    stop.request_stop();
+    stop.request_stop(1);
   };
   // After the actors' system, and so closed before it goes: their threads send messages.
   std::vector<std::shared_ptr<cuda::keyframe_device>> gpus;
@@ -201,10 +200,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
       keyframe_sink* to = &gate;
       if (one.endless)
         to = trimmed.emplace_back(std::make_unique<newest_sink>(gate, endless_keeps)).get();
-      sources.start(std::move(one.from), *to, [&] {
-        failed = true;
-        stop.request_stop();
-      });
+      sources.start(std::move(one.from), *to, [&] { stop.request_stop(1); });
     }
   };
   const auto start_map = [&](const mapping& map) {
@@ -264,7 +260,6 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     drill_until_stopped(running, std::move(planned), gpu_breaker{{gpus.begin(), gpus.end()}}, stop);
 
     spdlog::info("ending");
-    stop.end_within(ending_limit, failed ? 1 : 0);
     // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.
     sources.request_stop();
     if (sink)
@@ -283,7 +278,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     throw;
   }
   stop_service(system, running);
-  return failed ? 1 : 0;
+  return stop.code();
 }
 
 } // namespace tessera

@@ -1,7 +1,6 @@
 #include "net/commands/stop_signal.hpp"
 
-#include <spdlog/spdlog.h>
-
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -9,6 +8,8 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
+#include <string_view>
 #include <system_error>
 
 namespace tessera {
@@ -23,6 +24,15 @@ sigset_t both() {
   return set;
 }
 
+/// Not by the log: its lock may be with who hangs, and what hangs may be that nobody reads it.
+[[noreturn]] void end_now(int code) {
+  constexpr std::string_view text = "tessera: ended in the middle of what was being worked on\n";
+  pollfd error{STDERR_FILENO, POLLOUT, 0};
+  const bool heard = ::poll(&error, 1, 0) == 1 && (error.revents & POLLOUT) != 0;
+  [[maybe_unused]] const auto written = heard ? ::write(STDERR_FILENO, text.data(), text.size()) : 0;
+  std::_Exit(code);
+}
+
 } // namespace
 
 stop_signal::stop_signal() {
@@ -32,11 +42,13 @@ stop_signal::stop_signal() {
   watcher_ = std::jthread([this](std::stop_token ending) {
     const auto signals = both();
     const timespec step{.tv_sec = 0, .tv_nsec = 100'000'000};
+    std::optional<std::chrono::steady_clock::time_point> asked;
     while (!ending.stop_requested()) {
-      if (clock::now() >= last_moment_.load()) {
-        spdlog::warn("ended in the middle of what was being worked on");
-        std::_Exit(code_);
-      }
+      const auto now = std::chrono::steady_clock::now();
+      if (const auto limit = limit_.load(); limit.count() > 0 && asked && now - *asked >= limit)
+        end_now(code_);
+      if (stop_.stop_requested() && !asked)
+        asked = now;
       const auto signal = ::sigtimedwait(&signals, nullptr, &step);
       if (signal < 0)
         continue; // nothing came in the step
@@ -50,11 +62,6 @@ stop_signal::stop_signal() {
 stop_signal::~stop_signal() {
   watcher_ = {};
   ::pthread_sigmask(SIG_SETMASK, &old_, nullptr);
-}
-
-void stop_signal::end_within(std::chrono::milliseconds limit, int code) {
-  code_ = code;
-  last_moment_ = clock::now() + limit;
 }
 
 void stop_signal::wait() const {

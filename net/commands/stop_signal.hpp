@@ -20,21 +20,25 @@ public:
   stop_signal& operator=(const stop_signal&) = delete;
 
   [[nodiscard]] std::stop_token token() const { return stop_.get_token(); }
-  /// Ends the process after so long, if it has not ended by itself, whatever its threads are at: who waits for its end must not
-  /// wait for work that nobody wants any more. Exits with the code.
-  void end_within(std::chrono::milliseconds limit, int code);
-  /// Asks for the stop without a signal.
-  void request_stop() { stop_.request_stop(); }
+  /// Ends the process so long after a stop is asked for, with code(), if it has not ended by itself, whatever its threads are at:
+  /// who waits for its end must not wait for work that nobody wants any more.
+  void end_within(std::chrono::milliseconds limit) { limit_ = limit; }
+  /// Asks for the stop without a signal; the code, if it is not 0, is what the process is to exit with.
+  void request_stop(int code = 0) {
+    if (code != 0)
+      code_ = code;
+    stop_.request_stop();
+  }
+  /// What the process is to exit with, as far as it depends on why it was stopped.
+  [[nodiscard]] int code() const { return code_; }
   /// Waits until a stop is asked for.
   void wait() const;
   /// Waits so long at most; answers whether a stop is asked for.
   [[nodiscard]] bool wait_for(std::chrono::milliseconds limit) const;
 
 private:
-  using clock = std::chrono::steady_clock;
-
   std::stop_source stop_;
-  std::atomic<clock::time_point> last_moment_{clock::time_point::max()};
+  std::atomic<std::chrono::milliseconds> limit_{std::chrono::milliseconds{0}}; ///< 0: none
   std::atomic<int> code_ = 0;
   sigset_t old_{};
   std::jthread watcher_;

@@ -1,5 +1,6 @@
 """Whatever the broker does, the service and `tessera publish` end when they are told to, and nothing is acknowledged that is not safe."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -82,6 +83,29 @@ def test_a_service_ends_whatever_the_broker_does(serve, broker, frozen, black_ho
         return {f"{names.prefix[1:]}~{camera['id'].replace('/', '~', 1)}" for camera in second.get("/v1/cameras")}
 
     second.wait(lambda: segments_taken() >= left, "what was left")
+
+
+def test_a_service_that_hangs_at_its_end_is_ended(tessera):
+    """Here since nobody reads its log; it may as well be rays that take long, or a driver."""
+    reads, writes = os.pipe()
+    process = subprocess.Popen(
+        [tessera, "serve", "--port", "0", "--metrics-port", "0"], env=service.clean_environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=writes, text=True,
+    )
+    try:
+        assert "listening" in process.stdout.readline() and "metrics" in process.stdout.readline()
+        os.set_blocking(writes, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writes, b"\n")
+        os.set_blocking(writes, True)
+        assert ends(process) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        os.close(reads)
+        os.close(writes)
 
 
 @pytest.mark.parametrize("state", ["short of memory", "black hole", "nobody", "nobody over HTTP"])

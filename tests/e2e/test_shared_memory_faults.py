@@ -15,7 +15,6 @@ import pytest
 import tessera_client
 from conftest import MAPPING
 from support import service, stock
-from test_broker_ending import ends
 from test_doors import segments
 
 NOBODY = 65534
@@ -138,19 +137,6 @@ def test_a_hash_of_what_has_no_end_is_told_when_it_is_to_end(tessera, recording,
         process.kill()
     assert process.returncode == 0, err
     assert out.split()[:2] == [wanted, f"keyframes={len(recording)}"], (out, err)
-
-
-def test_a_service_at_work_on_large_keyframes_ends_when_it_is_told_to(serve, names):
-    """Minutes of work wait for it, and nobody wants them any more."""
-    running = serve(f"shm:{names.prefix}", options=("--voxel-size", "0.01", "--truncation", "0.03"))
-    generator = np.random.default_rng(1)
-    manager = tessera_client.SharedMemoryManager(names.prefix, max_pending_bytes=0)
-    for number in range(8):
-        points = generator.uniform(-4, 4, (1_000_000, 3)).astype(np.float32)
-        manager.write_keyframe(number, points, np.zeros(points.shape, np.uint8), np.eye(4))
-    running.wait(lambda: any(actor["role"] == "ray maker" and actor["state"] != "idle" for actor in running.get("/v1/actors")), "work")
-    assert ends(running._process) == 0
-    running.end()
 
 
 def test_segments_written_again_in_place_while_they_are_read(serve, recording, wanted, names):
