@@ -57,7 +57,7 @@ def a_broker(**options):
 
 @pytest.fixture(scope="session")
 def broker(tessera):
-    """One broker for all tests of a file: to start one costs seconds. Names are new in each test; there are users who may not do all."""
+    """One broker for all tests of a file: to start one costs seconds. Names are new in each test. Some users may not do all."""
     ours = "^exchange_"
     for made in a_broker(users={"stranger": ("", "", ""), "reader": (ours, "", ""), "no_queues": (ours, ours, "")}):
         yield made.start()

@@ -1,4 +1,5 @@
-"""Whatever the broker does, the service and `tessera publish` end when they are told to, and nothing is acknowledged that is not safe."""
+"""Whatever the broker does, the service and `tessera publish` end when they are told to, and nothing is acknowledged that is not
+safe."""
 
 import contextlib
 import os

@@ -1,5 +1,5 @@
-"""Exchanges and queues that are not there, not as they should be, or taken away: it is said, mended where that can be, and nothing
-is lost. What waits in a queue outlives the service."""
+"""Exchanges and queues that are not there, not as they should be, or taken away: it is said, mended where that can be, and
+nothing is lost. What waits in a queue outlives the service."""
 
 import asyncio
 import os

@@ -17,8 +17,8 @@ BOOT_LIMIT_S = 900  # on a machine that does ten other things it took three minu
 
 
 def free_port():
-    """A port that nobody listens on at this moment, outside the range of which the kernel gives each client one: until the broker gets to
-    it, seconds later, some other test's connection could have it."""
+    """A port that nobody listens on at this moment, outside the range of which the kernel gives each client one: until the broker
+    gets to it, seconds later, some other test's connection could have it."""
     first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while first_of_clients > 16384:
         port = random.randrange(10240, first_of_clients)
@@ -57,7 +57,8 @@ def make_certificates(folder):
         openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", 2,
                 "-subj", f"/CN=tessera test {name}")
     for name, extra in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")):
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN=tessera test {name}")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr",
+                "-subj", f"/CN=tessera test {name}")
         (folder / f"{name}.ext").write_text(extra + "\n")
         openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2,
                 "-extfile", f"{name}.ext", "-out", f"{name}.pem")

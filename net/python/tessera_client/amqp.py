@@ -25,8 +25,8 @@ class AmqpPublisher(Publisher):
     environment (SLAM3R_KEYFRAME_EXCHANGE) if not given. `queue`, `session`, `group`: see StreamingKeyframePublisher; `mode`: see
     SharedMemoryManager. publish_keyframe returns the segment's name, or "", when the broker has the notification. When the broker
     goes away, the next call opens the connection again; it tries for `timeout_s` at most, and throws UnreachableError then. It
-    does so at once, with the broker's words, if the user may not use the exchange or make the queue, and if there is a queue or an
-    exchange of that name that the broker will not change into ours.
+    does so at once, with the broker's words, if the user may not use the exchange or make the queue, and if there is a queue or
+    an exchange of that name that the broker will not change into ours.
 
     Threads: any.
     """
@@ -112,7 +112,8 @@ class AmqpPublisher(Publisher):
             await connection.close()
 
     def _run(self, work: "Callable[[], Coroutine[Any, Any, _T]]", again: bool = True) -> _T:
-        """Runs work() in the connection's thread; again, while the broker is away and there is time: what is sent twice counts once."""
+        """Runs work() in the connection's thread; again, while the broker is away and there is time: what is sent twice counts
+        once."""
         until = time.monotonic() + self._timeout_s
         reason = f"did not answer within {self._timeout_s} s"
         while True:
@@ -122,7 +123,8 @@ class AmqpPublisher(Publisher):
                 return future.result()
             except (asyncio.TimeoutError, TimeoutError):
                 raise UnreachableError(f"the broker at {self._where} {reason}") from None
-            except (self._pika.exceptions.AMQPError, ConnectionError, RuntimeError) as error:  # a closed channel is a RuntimeError
+            # A closed channel is a RuntimeError.
+            except (self._pika.exceptions.AMQPError, ConnectionError, RuntimeError) as error:
                 reason = f"cannot be used: {error or type(error).__name__}"
                 # We may not, or what is there is not as ours must be: neither will be otherwise in a moment.
                 refused = any(isinstance(one, self._final_errors) for one in (error, error.__cause__))
