@@ -3,178 +3,214 @@
 #include "actors/device_error.hpp"
 #include "actors/instrumented.hpp"
 
-#include <deque>
-#include <functional>
 #include <unordered_map>
+
+namespace tessera::detail {
+
+/// What a request to the fields came to. Made in a thread of the fields; stays in the process.
+struct field_answer {
+  uint64_t request = 0;
+  std::exception_ptr failure;
+  std::shared_ptr<const mesh> surface{}; ///< of an extraction
+  field_stats stats{};                   ///< of a count
+  std::shared_ptr<take_report> taken{};  ///< of a keyframe
+  std::shared_ptr<made_rays> rays{};     ///< of rays alone
+};
+
+} // namespace tessera::detail
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::detail::field_answer)
 
 namespace tessera {
 
 namespace {
 
-/// A device as its workers see it: they also say when they have finished a region's task.
-using dispatcher_actor = device_actor::extend<caf::reacts_to<caf::idle_atom, region_key, uint32_t>>;
+using detail::field_answer;
 
-/// Does one task at a time.
-class device_worker final : public instrumented<device_actor> {
+/// A device as its fields see it: their answers are messages to it.
+using device_self = device_actor::extend<caf::reacts_to<caf::ok_atom, field_answer>>;
+
+std::string describe_memory(const std::string& name, const memory_status& m) {
+  if (!m.has_pool)
+    return name + ": " + std::to_string(m.blocks) + " blocks in " + std::to_string(m.regions_here) + " regions";
+  return name + ": " + std::to_string(m.blocks - m.free_blocks) + " of " + std::to_string(m.blocks) + " blocks used, "
+         + std::to_string(m.regions_here) + " regions here, " + std::to_string(m.regions_away) + " in host memory ("
+         + std::to_string(m.away_bytes) + " bytes), " + std::to_string(m.moves_out) + " moved out and "
+         + std::to_string(m.moves_in) + " back";
+}
+
+class device final : public instrumented<device_self> {
 public:
-  device_worker(caf::actor_config& cfg, actor_context context, device_id id, std::shared_ptr<backend> fields,
-                dispatcher_actor dispatcher, uint32_t index)
-    : instrumented(cfg, std::move(context), {"device worker", {}, id, on_throw::go_on}), fields_{std::move(fields)},
-      dispatcher_{std::move(dispatcher)}, index_{index} {}
-
-  void on_exit() override { dispatcher_ = nullptr; }
-
-  behavior_type make_behavior() override {
-    return {
-      [this](integrate_atom, region_key region, const std::vector<ray_job>& jobs) -> caf::result<void> {
-        auto err = attempt(region, &numbers().integrate_time, [&] { fields_->integrate(region, jobs); });
-        if (err)
-          return err;
-        return caf::unit;
-      },
-      [this](extract_atom, region_key region) -> caf::result<region_mesh> {
-        region_mesh out{region, 0, {}};
-        auto err = attempt(region, &numbers().extract_time, [&] { out.surface = fields_->extract(region); });
-        if (err)
-          return err;
-        return out;
-      },
-      [this](status_atom, region_key region) -> caf::result<field_stats> {
-        field_stats out;
-        auto err = attempt(region, nullptr, [&] { out = fields_->stats(region); });
-        if (err)
-          return err;
-        return out;
-      },
-      [this](drop_atom, region_key region) {
-        auto err = attempt(region, nullptr, [&] { fields_->drop(region); });
-        if (err)
-          shared().write(severity::error, "device: dropping a region failed: " + describe(err));
-      },
-    };
-  }
-
-private:
-  template <class F>
-  caf::error attempt(region_key region, time_histogram* times, F work) {
-    caf::error err;
-    const auto begin = cycle_clock::ticks();
-    try {
-      work();
-    } catch (...) {
-      err = device_error(std::current_exception());
-    }
-    if (times)
-      times->record(cycle_clock::to_ns(cycle_clock::ticks() - begin));
-    if (err)
-      record().set_error(describe(err));
-    send(dispatcher_, caf::idle_atom::value, region, index_);
-    return err;
-  }
-
-  std::shared_ptr<backend> fields_;
-  dispatcher_actor dispatcher_;
-  uint32_t index_;
-};
-
-/// Hands tasks to workers: one at a time for each region, first come first served.
-class device final : public instrumented<dispatcher_actor> {
-public:
-  device(caf::actor_config& cfg, actor_context context, device_id id, std::shared_ptr<backend> fields, uint32_t workers)
-    : instrumented(cfg, std::move(context), {"device", {}, id, on_throw::go_on}), id_{id}, fields_{std::move(fields)},
-      worker_count_{std::max(1u, workers)} {}
+  device(caf::actor_config& cfg, actor_context context, device_id id, std::shared_ptr<async_fields> fields)
+    : instrumented(cfg, std::move(context), {"device", {}, id, on_throw::go_on}), fields_{std::move(fields)} {}
 
   void on_exit() override {
-    for (auto& worker : workers_)
-      send_exit(worker, caf::exit_reason::user_shutdown);
-    workers_.clear();
-    regions_.clear();
-    ready_.clear();
+    // Promises hold this actor alive, and nobody hears of those that are let go. Answers that come later find nobody.
+    for (auto& [number, what] : std::exchange(asked_, {}))
+      what.failed(caf::make_error(ec::restarting, std::string{"the device ended"}));
+    fields_ = nullptr;
   }
 
   behavior_type make_behavior() override {
-    record().set_detail(fields_->name());
-    for (uint32_t i = 0; i < worker_count_; ++i) {
-      workers_.push_back(spawn<device_worker, caf::linked>(shared(), id_, fields_, dispatcher_actor{this}, i));
-      idle_.push_back(i);
-    }
+    record().set_detail([name = fields_->name(), fields = std::weak_ptr{fields_}] {
+      const auto alive = fields.lock();
+      return alive ? describe_memory(name, alive->memory()) : name;
+    });
     return {
-      [this](integrate_atom, region_key region, std::vector<ray_job>& jobs) {
-        auto promise = make_response_promise<caf::typed_response_promise<void>>();
-        add(region, [promise, region, jobs = std::move(jobs)](const device_actor& worker) mutable {
-          promise.delegate(worker, integrate_atom::value, region, std::move(jobs));
-        });
+      [this](take_atom, take_request& what) {
+        auto promise = make_response_promise<caf::typed_response_promise<take_report>>();
+        what.times = true;
+        ask({nullptr,
+             [this, promise](field_answer& a) mutable {
+               const auto& report = *a.taken;
+               if (report.counts.valid > 0)
+                 numbers().rays_time.record(to_ns(report.upload_ms + report.rays_ms));
+               numbers().integrate_time.record(to_ns(report.integrate_ms));
+               numbers().device_kernels.fetch_add(report.kernels, std::memory_order_relaxed);
+               numbers().device_copies.fetch_add(report.copies, std::memory_order_relaxed);
+               promise.deliver(std::move(*a.taken));
+             },
+             [promise](const caf::error& err) mutable { promise.deliver(err); }},
+            [&](auto tell) {
+              fields_->take(std::move(what), [tell](take_report report, std::exception_ptr failure) {
+                tell({0, std::move(failure), nullptr, {}, std::make_shared<take_report>(std::move(report))});
+              });
+            });
+        return promise;
+      },
+      [this](rays_atom, const keyframe& frame) {
+        auto promise = make_response_promise<caf::typed_response_promise<made_rays>>();
+        ask(
+          {&numbers().rays_time, [promise](field_answer& a) mutable { promise.deliver(std::move(*a.rays)); },
+           [promise](const caf::error& err) mutable { promise.deliver(err); }},
+          [&](auto tell) {
+            fields_->rays(
+              frame.body, frame.world_from_camera,
+              [tell](std::vector<ray> rays, const ray_counts& counts, std::exception_ptr failure) {
+                tell(
+                  {0, std::move(failure), nullptr, {}, nullptr, std::make_shared<made_rays>(made_rays{std::move(rays), counts})});
+              });
+          });
         return promise;
       },
       [this](extract_atom, region_key region) {
-        auto promise = make_response_promise<caf::typed_response_promise<region_mesh>>();
-        add(region,
-            [promise, region](const device_actor& worker) mutable { promise.delegate(worker, extract_atom::value, region); });
-        return promise;
+        return extract(region, [&](auto answer) { fields_->extract_soon(region, std::move(answer)); });
+      },
+      [this](mesh_atom, region_key region) {
+        return extract(region, [&](auto answer) { fields_->extract(region, std::move(answer)); });
       },
       [this](status_atom, region_key region) {
         auto promise = make_response_promise<caf::typed_response_promise<field_stats>>();
-        add(region,
-            [promise, region](const device_actor& worker) mutable { promise.delegate(worker, status_atom::value, region); });
+        ask({nullptr, [promise](field_answer& a) mutable { promise.deliver(a.stats); },
+             [promise](const caf::error& err) mutable { promise.deliver(err); }},
+            [&](auto tell) {
+              fields_->stats(region, [tell](const field_stats& stats, std::exception_ptr failure) {
+                tell({0, std::move(failure), nullptr, stats});
+              });
+            });
         return promise;
       },
-      [this](drop_atom, region_key region) {
-        add(region, [this, region](const device_actor& worker) { send(worker, drop_atom::value, region); });
-      },
-      [this](caf::idle_atom, region_key region, uint32_t worker) {
-        idle_.push_back(worker);
-        auto i = regions_.find(region);
-        if (i != regions_.end()) {
-          if (i->second.empty()) {
-            regions_.erase(i);
-          } else {
-            ready_.push_back({region, std::move(i->second.front())});
-            i->second.pop_front();
-          }
-        }
-        run();
-      },
+      [this](drop_atom, region_key region) { forget([&](auto tell) { fields_->drop(region, tell); }); },
+      [this](clear_atom) { forget([&](auto tell) { fields_->clear(tell); }); },
+      [this](caf::ok_atom, field_answer& answer) { answered(answer); },
     };
   }
 
 private:
-  using task = std::function<void(const device_actor&)>;
+  /// What is to be done about an answer, in this actor: promises are not for other threads.
+  struct request {
+    time_histogram* times;
+    std::function<void(field_answer&)> done;
+    std::function<void(const caf::error&)> failed;
+    uint64_t begin = 0;
+  };
 
-  void add(region_key region, task work) {
-    auto [i, free] = regions_.try_emplace(region);
-    if (free)
-      ready_.push_back({region, std::move(work)});
-    else
-      i->second.push_back(std::move(work));
-    run();
+  /// Sends an answer to this actor, if it still exists. Threads: any.
+  struct teller {
+    caf::weak_actor_ptr device;
+    uint64_t request;
+    void operator()(field_answer answer) const {
+      answer.request = request;
+      if (const auto alive = device.lock())
+        caf::anon_send(caf::actor_cast<caf::actor>(alive), caf::ok_atom::value, std::move(answer));
+    }
+  };
+
+  static uint64_t to_ns(double ms) { return static_cast<uint64_t>(ms * 1e6); }
+
+  template <class Start>
+  caf::typed_response_promise<region_mesh> extract(region_key region, Start start) {
+    auto promise = make_response_promise<caf::typed_response_promise<region_mesh>>();
+    ask({&numbers().extract_time,
+         [promise, region](field_answer& a) mutable {
+           promise.deliver(region_mesh{region, 0, std::move(a.surface)});
+         },
+         [promise](const caf::error& err) mutable { promise.deliver(err); }},
+        [&](auto tell) {
+          start([tell](std::shared_ptr<const mesh> surface, std::exception_ptr failure) {
+            tell({0, std::move(failure), std::move(surface)});
+          });
+        });
+    return promise;
   }
 
-  void run() {
-    while (!idle_.empty() && !ready_.empty()) {
-      auto [region, work] = std::move(ready_.front());
-      ready_.pop_front();
-      auto worker = idle_.back();
-      idle_.pop_back();
-      work(workers_[worker]);
+  template <class Start>
+  void forget(Start start) {
+    ask({nullptr, [](field_answer&) {},
+         [this](const caf::error& err) {
+           if (leaves_fields_whole(err)) // else the device ends, and the supervisor tells why
+             shared().write(severity::error, "device: forgetting failed: " + describe(err));
+         }},
+        [&](auto tell) { start([tell](std::exception_ptr failure) {
+                           tell({0, std::move(failure)});
+                         }); });
+  }
+
+  template <class Start>
+  void ask(request what, Start start) {
+    what.begin = cycle_clock::ticks();
+    const auto number = ++requests_;
+    asked_.emplace(number, std::move(what));
+    try {
+      start(teller{caf::weak_actor_ptr{ctrl()}, number});
+    } catch (...) {
+      field_answer not_even_asked{number, std::current_exception()};
+      answered(not_even_asked);
     }
   }
 
-  device_id id_;
-  std::shared_ptr<backend> fields_;
-  uint32_t worker_count_;
-  std::vector<device_actor> workers_;
-  std::vector<uint32_t> idle_;
-  /// Regions with a task that is ready or running; the tasks that wait behind it.
-  std::unordered_map<region_key, std::deque<task>> regions_;
-  std::deque<std::pair<region_key, task>> ready_;
+  void answered(field_answer& answer) {
+    const auto i = asked_.find(answer.request);
+    if (i == asked_.end())
+      return;
+    auto what = std::move(i->second);
+    asked_.erase(i);
+    if (what.times)
+      what.times->record(cycle_clock::to_ns(cycle_clock::ticks() - what.begin));
+    if (!answer.failure)
+      return what.done(answer);
+    const auto err = device_error(answer.failure);
+    record().set_error(describe(err));
+    what.failed(err);
+    if (!leaves_fields_whole(err))
+      quit(err); // the fields are lost, and whatever else is asked of them fails
+  }
+
+  std::shared_ptr<async_fields> fields_;
+  std::unordered_map<uint64_t, request> asked_; ///< and not answered
+  uint64_t requests_ = 0;
 };
 
 } // namespace
 
-device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, std::shared_ptr<backend> fields,
-                          uint32_t workers) {
-  context.numbers->devices.put(id, fields->name());
-  return system.spawn<device>(std::move(context), id, std::move(fields), workers);
+device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, std::shared_ptr<async_fields> fields) {
+  context.numbers->devices.put(id, fields->name(), [weak = std::weak_ptr{fields}]() -> std::optional<memory_status> {
+    const auto alive = weak.lock();
+    if (const auto status = alive ? alive->memory() : memory_status{}; status.has_pool)
+      return status;
+    return {};
+  });
+  return system.spawn<device>(std::move(context), id, std::move(fields));
 }
 
 } // namespace tessera

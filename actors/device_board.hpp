@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/cuda/async_fields.hpp"
+#include "gpu/fields.hpp"
 #include "messages/ids.hpp"
 
 #include <functional>
@@ -16,12 +16,12 @@ namespace tessera {
 class device_board {
 public:
   /// Tells where a device's blocks are; nothing if it is gone. Called in whatever thread asks; must not wait.
-  using probe = std::function<std::optional<cuda::memory_status>()>;
+  using probe = std::function<std::optional<memory_status>()>;
 
   struct entry {
     device_id id;
     std::string name;
-    std::optional<cuda::memory_status> memory; ///< of a GPU
+    std::optional<memory_status> memory; ///< of a GPU
   };
 
   /// A device is used from now on.

@@ -1,6 +1,7 @@
 #include "actors/device_error.hpp"
 
 #include "gpu/bounds.hpp"
+#include "gpu/fields.hpp"
 #include "messages/error.hpp"
 
 #include <new>
@@ -11,6 +12,12 @@ namespace tessera {
 caf::error device_error(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
+  } catch (const torn_keyframe& e) {
+    return caf::make_error(ec::torn, std::string{e.what()});
+  } catch (const keyframe_too_large& e) {
+    return caf::make_error(ec::bad_keyframe, std::string{e.what()});
+  } catch (const std::invalid_argument& e) {
+    return caf::make_error(ec::bad_keyframe, std::string{e.what()});
   } catch (const memory_cap_reached& e) {
     return caf::make_error(ec::out_of_memory, std::string{e.what()});
   } catch (const std::bad_alloc&) {
@@ -18,8 +25,12 @@ caf::error device_error(const std::exception_ptr& thrown) {
   } catch (const std::exception& e) {
     return caf::make_error(ec::device_failed, std::string{e.what()});
   } catch (...) {
-    return caf::make_error(ec::device_failed, std::string{"the backend threw something that is no exception"});
+    return caf::make_error(ec::device_failed, std::string{"the device threw something that is no exception"});
   }
+}
+
+bool leaves_fields_whole(const caf::error& err) {
+  return err == ec::out_of_memory || err == ec::torn || err == ec::bad_keyframe;
 }
 
 } // namespace tessera

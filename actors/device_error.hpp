@@ -6,8 +6,12 @@
 
 namespace tessera {
 
-/// Turns what a device's fields threw into the answer to whoever asked: ec::out_of_memory for std::bad_alloc (nothing was
-/// changed), ec::device_failed for anything else (the field is then unknown).
+/// Turns what a device's fields threw into the answer to whoever asked: ec::out_of_memory for std::bad_alloc, ec::torn, or
+/// ec::bad_keyframe for what would be refused again (nothing was changed); ec::device_failed for anything else (the fields are
+/// lost).
 caf::error device_error(const std::exception_ptr& thrown);
+
+/// Whether a device goes on after it: nothing was changed.
+bool leaves_fields_whole(const caf::error& err);
 
 } // namespace tessera

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/actor_context.hpp"
+#include "actors/device.hpp"
 #include "actors/encoder_pool.hpp"
 #include "messages/actors.hpp"
 
@@ -18,9 +19,6 @@ struct mesher_config {
   uint64_t version = 0;
   /// Least time between two patches.
   std::chrono::milliseconds patch_interval{0};
-  /// How long a region that keeps changing may go without being meshed.
-  std::chrono::milliseconds max_staleness{100};
-  std::chrono::milliseconds request_timeout{120'000};
   /// Where surfaces are encoded. The actor must not be what keeps the pool: its last reference may be let go of there.
   std::weak_ptr<encoder_pool> encoders;
 };
@@ -32,7 +30,7 @@ using mesher_setup = mesher_actor::extend<
   /// Nobody sends anything more: ends when viewers have been told of all that was done.
   caf::reacts_to<leave_atom>>;
 
-/// Starts a region's mesher. One of a later generation holds its patches back until it is told that its refill is complete.
+/// Starts a region's mesher. One of a later generation holds its patches back until it is told that its field is whole.
 mesher_setup spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
                           mesher_config config);
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/backend.hpp"
+#include "gpu/fields.hpp"
 
 #include <string>
 

@@ -13,12 +13,9 @@ partitioner::partitioner(caf::actor_config& cfg, actor_context context, supervis
     broadcaster_{std::move(broadcaster)}, store_{std::move(store)}, config_{std::move(config)} {}
 
 void partitioner::on_exit() {
-  for (auto& m : makers_)
-    send_exit(m.handle, caf::exit_reason::user_shutdown);
   const auto gone = caf::make_error(ec::restarting, std::string{"the partitioner ended"});
   for (auto& [id, waiting] : changes_)
     for (auto& c : waiting) {
-      c->next = nullptr; // it holds the change that holds it
       // A promise holds this actor, and answers that will not come hold the change.
       if (!c->part_of)
         std::exchange(c->promise, {}).deliver(gone);
@@ -27,15 +24,18 @@ void partitioner::on_exit() {
     std::exchange(all->promise, {}).deliver(gone);
   clearings_.clear();
   to_clear_.clear();
-  makers_.clear();
   changes_.clear();
-  sent_.clear();
+  takes_.clear();
+  quiet_.clear();
+  with_others_.clear();
+  later_.clear();
+  after_refill_.clear();
   regions_.clear();
+  devices_ = {};
+  fresh_.reset();
   for (auto* list : {&gathers_, &running_}) {
-    for (auto& g : *list) {
+    for (auto& g : *list)
       g->fail(gone);
-      g->forget();
-    }
     list->clear();
   }
   supervisor_ = nullptr;
@@ -43,10 +43,7 @@ void partitioner::on_exit() {
 }
 
 partitioner::behavior_type partitioner::make_behavior() {
-  set_down_handler([this](const caf::down_msg& down) { replace_maker(down.source); });
-  makers_.resize(std::max(1u, config_.ray_makers));
-  for (auto& m : makers_)
-    start_maker(m);
+  devices_ = std::move(config_.devices);
   if (config_.successor)
     recover();
   count_store();
@@ -63,7 +60,11 @@ partitioner::behavior_type partitioner::make_behavior() {
       c->target = world_from_camera;
       return add(c);
     },
-    [this](refill_atom, region_key region, const mesher_actor& mesher) { refill(region, mesher); },
+    [this](refill_atom, region_key region, const mesher_actor& mesher) { succeeded(region, mesher); },
+    [this](caf::put_atom, device_table& devices) {
+      fresh_ = std::move(devices);
+      go_on();
+    },
     [this](caf::put_atom, const broadcaster_actor& successor) {
       broadcaster_ = successor;
       cameras_due_ = recovering();
@@ -74,7 +75,9 @@ partitioner::behavior_type partitioner::make_behavior() {
     [this](list_atom) { return ask_regions(); },
     [this](mesh_atom) { return ask_meshes(); },
     [this](caf::tick_atom) {
-      refill_tick_ = false;
+      tick_ = false;
+      for (const auto& what : std::exchange(later_, {}))
+        what();
       if (recovering())
         recover_step();
       else
@@ -82,21 +85,6 @@ partitioner::behavior_type partitioner::make_behavior() {
     },
     [this](caf::idle_atom) { end_idle(); },
   };
-}
-
-void partitioner::start_maker(maker& m) {
-  m.handle = spawn_ray_maker(system(), shared(), config_.map, config_.rays, config_.gpus);
-  monitor(m.handle);
-}
-
-void partitioner::replace_maker(const caf::actor_addr& dead) {
-  for (auto& m : makers_)
-    if (m.handle.address() == dead) {
-      numbers().restarts.fetch_add(1, std::memory_order_relaxed);
-      shared().write(severity::warning, "restarting a ray maker");
-      start_maker(m);
-      shared().registry->set_restarts(m.handle->id(), ++m.restarts);
-    }
 }
 
 hindered partitioner::store_failed(const std::exception_ptr& thrown) {
@@ -127,10 +115,11 @@ void partitioner::count_store() {
   n.live_rays.store(static_cast<int64_t>(usage.rays), std::memory_order_relaxed);
   n.store_memory_bytes.store(static_cast<int64_t>(usage.memory_bytes), std::memory_order_relaxed);
   n.store_disk_bytes.store(static_cast<int64_t>(usage.disk_bytes), std::memory_order_relaxed);
-  record().set_detail(std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
-                      + std::to_string(open_.size()) + " changes under way, " + std::to_string(sent_.size()) + " jobs sent, "
-                      + std::to_string(book_.regions().size()) + " regions being refilled"
-                      + (recovering() ? ", " + std::to_string(unrecovered_.size()) + " keyframes to look at again" : ""));
+  record().set_detail(
+    std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
+    + std::to_string(open_.size()) + " changes under way, " + std::to_string(taking_) + " being taken, "
+    + std::to_string(book_.regions().size()) + " regions being refilled"
+    + (recovering() ? ", " + std::to_string(unrecovered_.size() + recovering_now_) + " keyframes to take again" : ""));
 }
 
 } // namespace detail

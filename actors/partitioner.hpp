@@ -1,9 +1,8 @@
 #pragma once
 
 #include "actors/actor_context.hpp"
-#include "actors/gpu_turns.hpp"
 #include "actors/keyframe_store.hpp"
-#include "actors/ray_functions.hpp"
+#include "actors/placement.hpp"
 #include "messages/actors.hpp"
 
 #include <chrono>
@@ -13,15 +12,9 @@ namespace tessera {
 /// What a partitioner is told when it starts.
 struct partitioner_config {
   mapping map;
-  ray_functions rays;
-  /// GPUs that make rays; the CPU does when there is none.
-  std::shared_ptr<gpu_turns> gpus;
-  /// Keyframes whose rays are made at once.
-  uint32_t ray_makers = 2;
-  /// Parts of a refill that are under way at once.
+  device_table devices;
+  /// Keyframes that are taken at once to fill fields again, and changes of a request that takes out many.
   uint32_t refill_credit = 8;
-  /// Keyframes whose rays a successor sorts by region before it looks at its other messages: at 1 cm some ms each.
-  uint32_t recover_at_once = 4;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;
   /// How long a region may hold no keyframe before its mesher ends: so long that a keyframe that is sent again, or one that
@@ -39,8 +32,12 @@ using mesher_keeper = supervisor_actor::extend<
   /// gets another, when this one is gone.
   caf::reacts_to<leave_atom, region_key, mesher_actor>>;
 
-/// A partitioner as the supervisor sees it: when there is a new broadcaster, it tells that one of all cameras.
-using partitioner_setup = partitioner_actor::extend<caf::reacts_to<caf::put_atom, broadcaster_actor>>;
+/// A partitioner as the supervisor sees it.
+using partitioner_setup = partitioner_actor::extend<
+  /// There is a new broadcaster: tells it of all cameras.
+  caf::reacts_to<caf::put_atom, broadcaster_actor>,
+  /// These are the devices from now on. Those that were not there before have unknown fields.
+  caf::reacts_to<caf::put_atom, device_table>>;
 
 partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
                                     broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,

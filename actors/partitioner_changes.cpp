@@ -1,10 +1,8 @@
-// Keyframes that come, go and move: what is live, and what each change sends to the regions.
+// Keyframes that come, go and move: what is live, and what each change has devices take.
 
 #include "actors/no_points.hpp"
 #include "actors/partitioner_class.hpp"
-#include "actors/peer_loss.hpp"
 #include "actors/same_rays.hpp"
-#include "gpu/bounds.hpp"
 
 namespace tessera::detail {
 
@@ -65,7 +63,6 @@ void partitioner::finish(const change_ptr& c, verdict v) {
   } else if (v.what == outcome::unknown && !c->part_of) {
     count(n.unknown);
   }
-  c->next = nullptr;
   open_.erase(c->number);
   auto i = changes_.find(c->id);
   i->second.pop_front();
@@ -82,98 +79,97 @@ void partitioner::finish(const change_ptr& c, verdict v) {
 }
 
 void partitioner::start_integrate(const change_ptr& c) {
-  auto idlest = std::min_element(makers_.begin(), makers_.end(), [](const auto& a, const auto& b) { return a.busy < b.busy; });
-  const auto index = static_cast<size_t>(idlest - makers_.begin());
-  const auto asked = idlest->handle;
-  ++idlest->busy;
-  c->points = c->frame.body->size();
-  request(idlest->handle, config_.request_timeout, integrate_atom::value, c->frame)
-    .then(
-      [this, c, index](made_rays& made) {
-        --makers_[index].busy;
-        c->frame.body.reset();
-        integrate(c, made);
-      },
-      [this, c, index, asked](caf::error& err) {
-        --makers_[index].busy;
-        const auto died = is_peer_loss(err);
-        if (died)
-          replace_maker(asked.address()); // its end may be told later
-        if (died && ++c->makers_lost < 3)
-          return start_integrate(c); // with another
-        c->frame.body.reset();
-        if (died)
-          return refuse(c, refusal::internal, "three who made its rays died over it: " + describe(err));
-        if (err == ec::out_of_memory)
-          return not_now(c, {hindrance::memory, "the process has no memory for the keyframe's rays"});
-        auto by = hindered_by(err);
-        by.text.insert(0, "the keyframe's rays could not be made: ");
-        not_now(c, std::move(by));
-      });
+  if (live_.contains(c->id))
+    return start_compare(c);
+  const auto t = std::make_shared<take>();
+  t->make = [c] {
+    take_request what;
+    what.body = c->frame.body;
+    what.world_from_camera = c->frame.world_from_camera;
+    what.keep_rays = true;
+    return std::optional{what};
+  };
+  t->done = [this, c](taken& all) { integrated(c, all); };
+  ask(t);
 }
 
-void partitioner::integrate(const change_ptr& c, made_rays& made) {
-  if (!made.torn.empty())
-    return not_now(c, {hindrance::torn, "the points changed while they were read: " + made.torn});
-  if (!made.too_large.empty())
-    return refuse(c, refusal::points, made.too_large);
-  if (made.parts.parts.empty())
-    return refuse(c, refusal::empty, nothing_left(made));
-  if (const auto i = live_.find(c->id); i != live_.end())
-    return compare(c, i->second, made);
+void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
+  c->frame.body.reset();
+  if (err == ec::torn)
+    return not_now(c, {hindrance::torn, describe(err)});
+  if (err == ec::bad_keyframe)
+    return refuse(c, refusal::points, context_of(err));
+  if (is_device_loss(err))
+    return refuse(c, refusal::internal, std::to_string(most_losses) + " devices in a row failed over it");
+  auto by = hindered_by(err);
+  by.text.insert(0, by.why == hindrance::room ? "the map is full: there is no room for the keyframe: "
+                                              : "the keyframe cannot be taken: ");
+  not_now(c, std::move(by));
+}
+
+void partitioner::integrated(const change_ptr& c, taken& t) {
+  if (t.failure == ec::out_of_memory && !emptied_.empty() && !std::exchange(c->made_room, true))
+    return when_quiet([this, c] { start_integrate(c); }); // by then what holds nothing has been given back
+  if (t.failure)
+    return not_integrated(c, t.failure);
+  const auto points = c->frame.body->size();
+  c->frame.body.reset();
+  auto& report = t.report;
+  if (report.regions.empty())
+    return refuse(c, refusal::empty, no_points_text(config_.map, report.counts, report.beyond));
+  const ray_batch rays{std::make_shared<const std::vector<ray>>(std::move(report.kept))};
+  const auto& at = c->frame.world_from_camera;
+  auto& entry = live_[c->id];
+  entry = {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group, {}};
+  const auto& where = place(c->id, at, std::move(report.regions));
   try {
-    store_->put({c->id,
-                 c->frame.timestamp_ns,
-                 c->frame.received_ns,
-                 c->frame.world_from_camera,
-                 {made.rays},
-                 c->frame.world_from_camera,
-                 c->frame.source,
-                 c->frame.group});
+    store_->put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group});
   } catch (...) {
     auto by = store_failed(std::current_exception());
     by.text.insert(0, "the keyframe could not be stored: ");
-    return not_now(c, std::move(by));
+    return take_out(c->id, where.serial, rays, true, [this, c, by] {
+      live_.erase(c->id);
+      not_now(c, by);
+    });
   }
-  auto& entry = live_[c->id];
-  entry.timestamp_ns = c->frame.timestamp_ns;
-  entry.received_ns = c->frame.received_ns;
-  entry.rays = made.rays->size();
-  entry.came_with = c->frame.world_from_camera;
-  entry.source = c->frame.source;
-  entry.group = c->frame.group;
-  c->parts = std::move(made.parts);
-  entry.placements.push_back(make_placement(c->id, c->frame.world_from_camera, c->parts));
-  const auto rays = entry.rays;
-  c->next = [this, c, rays] {
-    if (!c->not_taken.empty())
-      return undo_integrate(c);
-    numbers().points.fetch_add(c->points, std::memory_order_relaxed);
-    numbers().rays.fetch_add(rays, std::memory_order_relaxed);
-    tell_camera(c->id, c->frame.timestamp_ns, c->frame.world_from_camera, false);
-    count_store();
-    finish(c, {});
-  };
-  send_parts(c, c->parts, +1, entry.placements.back(), c->frame.timestamp_ns, c->frame.received_ns);
-  settle(c);
+  numbers().points.fetch_add(points, std::memory_order_relaxed);
+  numbers().rays.fetch_add(entry.rays, std::memory_order_relaxed);
+  touch(where.regions, entry.timestamp_ns, entry.received_ns);
+  tell_camera(c->id, entry.timestamp_ns, at, false);
+  count_store();
+  finish(c, {});
 }
 
-void partitioner::compare(const change_ptr& c, const live_keyframe& live, const made_rays& made) {
+void partitioner::start_compare(const change_ptr& c) {
+  const auto handle = devices_.devices.at(turn_++ % devices_.devices.size()).handle;
+  request(handle, caf::infinite, rays_atom::value, c->frame)
+    .then(
+      [this, c](const made_rays& made) {
+        c->frame.body.reset();
+        compare(c, made);
+      },
+      [this, c, handle](caf::error& err) {
+        if (is_device_loss(err))
+          return with_others(handle, [this, c] { start_compare(c); });
+        not_integrated(c, err);
+      });
+}
+
+void partitioner::compare(const change_ptr& c, const made_rays& made) {
+  const auto& live = live_.at(c->id);
+  if (made.rays.empty())
+    return refuse(c, refusal::empty, no_points_text(config_.map, made.counts, 0));
   const auto& at = c->frame.world_from_camera;
   const char* other = nullptr;
+  hindered by;
   if (at != live.came_with && at != live.placements.front().world_from_camera)
     other = "another pose";
-  else if (made.rays->size() != live.rays)
+  else if (made.rays.size() != live.rays)
     other = "other points";
-  else
-    try {
-      if (!same_rays(*made.rays, *store_->get(c->id).value().rays.rays))
-        other = "other points";
-    } catch (...) {
-      auto by = store_failed(std::current_exception());
-      by.text.insert(0, "the live keyframe's rays could not be read: ");
-      return not_now(c, std::move(by));
-    }
+  else if (const auto rays = read(c->id, by); !rays)
+    return not_now(c, std::move(by));
+  else if (!same_rays(made.rays, *rays->rays))
+    other = "other points";
   if (other == nullptr)
     return finish(c, {outcome::duplicate, {}});
   auto reason = "keyframe_id " + shown(c->id) + " is live already, with " + other
@@ -182,40 +178,20 @@ void partitioner::compare(const change_ptr& c, const live_keyframe& live, const 
   finish(c, {outcome::conflict, std::move(reason)});
 }
 
-std::string partitioner::nothing_left(const made_rays& made) const {
-  return no_points_text(config_.map, made.counts, made.beyond);
-}
-
-void partitioner::undo_integrate(const change_ptr& c) {
-  c->next = [this, c, by = no_room(c)] { not_now(c, by); };
-  take_out(c, live_.at(c->id).placements.front(), c->parts);
-  live_.erase(c->id);
-  forget(c->id);
-  settle(c);
-}
-
-hindered partitioner::no_room(const change_ptr& c) {
-  auto by = c->not_taken.front();
-  by.text.insert(0,
-                 (by.why == hindrance::room ? "the map is full: there is no room for the keyframe in " : "it cannot be taken in ")
-                   + std::to_string(c->not_taken.size()) + " of its regions: ");
-  return by;
-}
-
 void partitioner::start_retract(const change_ptr& c) {
   auto i = live_.find(c->id);
   if (i == live_.end())
     return finish(c, {outcome::unknown, {}});
   hindered by;
-  const auto parts = split(c->id, i->second.placements.front().world_from_camera, by);
-  if (!parts)
+  const auto rays = read(c->id, by);
+  if (!rays)
     return not_now(c, std::move(by));
-  c->next = [this, c] { finish(c, {}); };
-  take_out(c, i->second.placements.front(), *parts);
-  live_.erase(i);
-  forget(c->id);
-  tell_camera(c->id, 0, {}, true);
-  settle(c);
+  take_out(c->id, i->second.placements.front().serial, *rays, false, [this, c] {
+    live_.erase(c->id);
+    forget(c->id);
+    tell_camera(c->id, 0, {}, true);
+    finish(c, {});
+  });
 }
 
 void partitioner::forget(const keyframe_id& id) {
@@ -227,6 +203,58 @@ void partitioner::forget(const keyframe_id& id) {
   count_store();
 }
 
+void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_batch& rays, bool continues,
+                           std::function<void()> next) {
+  auto& where = place_of(serial);
+  where.leaving = true;
+  if (refilling_.contains(serial)) {
+    unfinished_ += continues ? 1 : 0;
+    after_refill_[serial].push_back([this, id, serial, rays, continues, next] {
+      unfinished_ -= continues ? 1 : 0;
+      take_out(id, serial, rays, continues, next);
+    });
+    return;
+  }
+  const auto t = std::make_shared<take>();
+  t->continues = continues;
+  t->make = [this, serial, rays, lacking = std::set<region_key>{}]() mutable -> std::optional<take_request> {
+    const auto& place = place_of(serial);
+    take_request what;
+    for (const auto& region : place.regions) {
+      if (book_.cancel(region, serial))
+        lacking.insert(region); // its field was lost, and did not get this again
+      if (!lacking.contains(region))
+        what.only.push_back(region);
+    }
+    if (what.only.empty())
+      return {};
+    if (lacking.empty())
+      what.only.clear(); // all that it touches
+    what.rays = rays;
+    what.world_from_camera = place.world_from_camera;
+    what.sign = -1;
+    return what;
+  };
+  t->done = [this, id, serial, weak = std::weak_ptr{t}, next](taken& all) {
+    if (all.failure == ec::out_of_memory) {
+      const auto same = weak.lock();
+      unfinished_ += same->continues ? 1 : 0;
+      return later(memory_pause, [this, same] {
+        unfinished_ -= same->continues ? 1 : 0;
+        ask(same);
+      });
+    }
+    if (all.failure)
+      return quit(all.failure); // a successor has all fields filled again
+    const auto regions = place_of(serial).regions;
+    displace(id, serial);
+    touch(regions, 0, 0);
+    end_refills();
+    next();
+  };
+  ask(t);
+}
+
 void partitioner::start_revise(const change_ptr& c) {
   auto i = live_.find(c->id);
   if (i == live_.end())
@@ -234,104 +262,46 @@ void partitioner::start_revise(const change_ptr& c) {
   if (i->second.placements.front().world_from_camera == c->target)
     return finish(c, {});
   hindered by;
-  std::optional<partition> parts;
-  try {
-    parts = split(c->id, c->target, by);
-  } catch (const keyframe_too_large& e) {
-    return refuse(c, refusal::pose, std::string{"under the new pose "} + e.what());
-  }
-  if (!parts)
+  const auto rays = read(c->id, by);
+  if (!rays)
     return not_now(c, std::move(by));
-  if (parts->parts.empty())
-    return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
-  c->parts = std::move(*parts);
-  i->second.placements.push_back(make_placement(c->id, c->target, c->parts));
-  c->next = [this, c] {
-    if (c->not_taken.empty())
-      end_revise(c);
-    else
-      undo_revise(c, no_room(c));
+  const auto t = std::make_shared<take>();
+  t->make = [c, rays = *rays] {
+    take_request what;
+    what.rays = rays;
+    what.world_from_camera = c->target;
+    return std::optional{what};
   };
-  send_parts(c, c->parts, +1, i->second.placements.back(), i->second.timestamp_ns, i->second.received_ns);
-  settle(c);
+  t->done = [this, c, rays = *rays](taken& all) { revised(c, all, rays); };
+  ask(t);
 }
 
-void partitioner::end_revise(const change_ptr& c) {
+void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) {
+  if (t.failure == ec::bad_keyframe)
+    return refuse(c, refusal::pose, "under the new pose " + context_of(t.failure));
+  if (t.failure)
+    return not_integrated(c, t.failure);
+  if (t.report.regions.empty())
+    return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
   auto& entry = live_.at(c->id);
-  hindered by;
-  const auto parts = split(c->id, entry.placements.front().world_from_camera, by);
-  if (!parts)
-    return undo_revise(c, by);
-  c->next = [this, c] { finish(c, {}); };
-  take_out(c, entry.placements.front(), *parts);
-  entry.placements.erase(entry.placements.begin());
-  store_->set_pose(c->id, c->target);
-  tell_camera(c->id, entry.timestamp_ns, c->target, false);
-  settle(c);
+  touch(place(c->id, c->target, std::move(t.report.regions)).regions, entry.timestamp_ns, entry.received_ns);
+  take_out(c->id, entry.placements.front().serial, rays, true, [this, c] {
+    store_->set_pose(c->id, c->target);
+    tell_camera(c->id, live_.at(c->id).timestamp_ns, c->target, false);
+    finish(c, {});
+  });
 }
 
-void partitioner::undo_revise(const change_ptr& c, const hindered& by) {
-  auto& entry = live_.at(c->id);
-  c->next = [this, c, by] { not_now(c, by); };
-  take_out(c, entry.placements.back(), c->parts);
-  entry.placements.pop_back();
-  settle(c);
-}
-
-partitioner::placement partitioner::make_placement(const keyframe_id& id, const pose& world_from_camera, const partition& parts) {
-  placement out{++serials_, world_from_camera, {}};
-  out.regions.reserve(parts.parts.size());
-  for (const auto& part : parts.parts) {
-    out.regions.push_back(part.region);
-    ++regions_[part.region].placements;
-  }
-  std::sort(out.regions.begin(), out.regions.end());
-  id_of_[out.serial] = id;
-  return out;
-}
-
-std::optional<partition> partitioner::split(const keyframe_id& id, const pose& world_from_camera, hindered& by) {
+std::optional<ray_batch> partitioner::read(const keyframe_id& id, hindered& by) {
   try {
     auto stored = store_->get(id);
     if (!stored)
       throw std::logic_error("keyframe " + shown(id) + " is live but not in the store");
-    uint64_t beyond = 0;
-    return config_.rays.split(config_.map, *stored->rays.rays, world_from_camera, beyond);
-  } catch (const keyframe_too_large&) {
-    throw; // of a new pose: under its own, a stored keyframe is not
+    return stored->rays;
   } catch (...) {
     by = store_failed(std::current_exception());
     by.text.insert(0, "the keyframe's rays could not be read: ");
     return {};
-  }
-}
-
-void partitioner::send_parts(const change_ptr& c, const partition& parts, int32_t sign, const placement& place,
-                             uint64_t keyframe_ns, uint64_t received_ns) {
-  c->not_taken.clear();
-  c->waits_for = 1; // the caller
-  for (const auto& part : parts.parts) {
-    if (!place.in(part.region))
-      continue; // it had no room for it
-    if (sign < 0 && book_.cancel(part.region, place.serial))
-      continue; // its mesher is new and was not sent this yet
-    ++c->waits_for;
-    send_job(part.region, {parts.batch, part.first, part.count, place.world_from_camera, sign, keyframe_ns, received_ns}, {c, 0});
-  }
-}
-
-void partitioner::take_out(const change_ptr& c, const placement& place, const partition& parts) {
-  id_of_.erase(place.serial);
-  for (const auto& region : place.regions)
-    --regions_[region].placements;
-  send_parts(c, parts, -1, place, 0, 0);
-  end_refills();
-}
-
-void partitioner::settle(const change_ptr& c) {
-  if (c->waits_for > 0 && --c->waits_for == 0 && c->next) {
-    auto next = std::exchange(c->next, nullptr);
-    next();
   }
 }
 

@@ -1,10 +1,9 @@
 #pragma once
-// The partitioner itself. Each of its subjects has a file of its own: changes of keyframes, many that go together, jobs for
-// meshers, refills, sums over regions.
+// The partitioner itself. Each of its subjects has a file of its own: changes of keyframes, many that go together, what devices
+// are asked to take, regions and their meshers, refills, sums over regions.
 
 #include "actors/instrumented.hpp"
 #include "actors/partitioner.hpp"
-#include "actors/ray_maker.hpp"
 #include "actors/refill_book.hpp"
 
 #include <algorithm>
@@ -18,20 +17,15 @@
 
 namespace tessera::detail {
 
-/// tick: the next step of a recovery or of a refill; idle: some regions may have held nothing for long enough.
+/// tick: the next step of a recovery or of a refill, or of what there was no memory for; idle: some regions may have held nothing
+/// for long enough.
 using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>>;
-
-/// How an answer that did not come bears on what was asked of a mesher.
-enum class loss {
-  refused, ///< no memory: the job was not applied, and the mesher lives
-  late,    ///< the mesher lives, and the job stands in its queue
-  dead     ///< the mesher is gone: its successor's refill covers the job
-};
-
-loss loss_of(const caf::error& err);
 
 /// Pause before something is gone on with for which there was no memory.
 inline constexpr std::chrono::milliseconds memory_pause{200};
+
+/// Whether an error means that what a device held is lost. Then there will be other devices.
+bool is_device_loss(const caf::error& err);
 
 class partitioner final : public instrumented<partitioner_self> {
 public:
@@ -42,23 +36,13 @@ public:
   behavior_type make_behavior() override;
 
 private:
-  // -- ray makers (partitioner.cpp) ----------------------------------------------
-  struct maker {
-    ray_maker_actor handle{};
-    size_t busy = 0;
-    uint64_t restarts = 0;
-  };
-
-  void start_maker(maker& m);
-  void replace_maker(const caf::actor_addr& dead);
-
   // -- what is live ---------------------------------------------------------------
-  /// A keyframe's rays under one pose, in the regions that have them or are about to.
+  /// A keyframe's rays under one pose, in the regions that have them.
   struct placement {
-    uint64_t serial = 0;
+    uint64_t serial = 0; ///< larger than that of all before it
     pose world_from_camera;
     std::vector<region_key> regions; ///< sorted
-    [[nodiscard]] bool in(const region_key& region) const { return std::binary_search(regions.begin(), regions.end(), region); }
+    bool leaving = false;            ///< about to be taken out: regions that lack it need not get it any more
   };
 
   struct live_keyframe {
@@ -67,6 +51,53 @@ private:
     std::string source, group;
     std::vector<placement> placements; ///< one; while it is revised, two
   };
+
+  placement& place_of(uint64_t serial);
+
+  // -- what devices take (partitioner_takes.cpp) ----------------------------------
+  /// What came of it on all devices together. With a failure nothing has changed.
+  struct taken {
+    take_report report;
+    caf::error failure{};
+  };
+
+  /// A keyframe that is to be taken by all devices, or by none.
+  struct take {
+    std::function<std::optional<take_request>()> make; ///< asked whenever it is sent; nothing: there is nothing to do any more
+    std::function<void(taken&)> done;
+    bool again = true;      ///< when there are other devices, if one was lost over it; else that is its failure
+    bool continues = false; ///< a change of which half is done: nothing comes in between
+
+    take_request sent{}; ///< without the body
+    taken result{};
+    size_t waits_for = 0;
+    std::vector<std::pair<device_actor, std::vector<region_key>>> by; ///< devices that took it, and where
+    std::vector<device_actor> lost{};
+    bool failed = false; ///< one of these of itself
+    uint32_t losses = 0; ///< times that one was
+  };
+  /// A keyframe over which devices failed so often is not taken again.
+  static constexpr uint32_t most_losses = 3;
+  using take_ptr = std::shared_ptr<take>;
+
+  /// Queues it: behind what was queued before, and behind what waits for a quiet moment; unless it continues something.
+  void ask(const take_ptr& t);
+  void send_takes();
+  void send_take(const take_ptr& t);
+  void took(const take_ptr& t, const device_actor& device, take_report& report);
+  void not_taken(const take_ptr& t, const device_actor& device, caf::error& err);
+  void taken_by_all(const take_ptr& t);
+  /// Takes it out again of a device that took it.
+  void take_back(const take_ptr& t, const device_actor& device, const std::vector<region_key>& regions);
+  void end_take(const take_ptr& t);
+
+  /// Does something while no device takes anything; what is asked of devices meanwhile comes after it.
+  void when_quiet(std::function<void()> act);
+  void go_on();
+
+  /// Does something again when these are no longer the devices.
+  void with_others(const device_actor& lost, std::function<void()> again);
+  void later(std::chrono::milliseconds pause, std::function<void()> what);
 
   // -- changes under way (partitioner_changes.cpp) --------------------------------
   enum class kind { integrate, retract, revise };
@@ -90,14 +121,9 @@ private:
     uint64_t number;                              ///< order of arrival
     caf::typed_response_promise<verdict> promise; ///< unless it is part of a clearing
     clearing_ptr part_of;
-    keyframe frame;  ///< of a keyframe that comes; its body only until the rays are made
-    pose target;     ///< of a keyframe that moves
-    partition parts; ///< what it adds to the map; kept until it is known that all regions took it
-    uint64_t points = 0;
-    uint32_t makers_lost = 0;        ///< ray makers that died over it
-    size_t waits_for = 0;            ///< parts sent and not answered
-    std::vector<hindered> not_taken; ///< parts that a region could not take
-    std::function<void()> next;      ///< what to do when all parts have been answered
+    keyframe frame; ///< of a keyframe that comes; its body only until it is taken
+    pose target;    ///< of a keyframe that moves
+    bool made_room = false;
   };
   using change_ptr = std::shared_ptr<change>;
 
@@ -110,42 +136,31 @@ private:
   void not_now(const change_ptr& c, hindered by);
   void finish(const change_ptr& c, verdict v);
 
-  // -- a partitioner's successor (partitioner_recovery.cpp) -----------------------
-  /// Makes all that is live again from the store. What the dead partitioner had under way may be in some
-  /// regions and not in others: the supervisor replaces all meshers, and each is refilled. Regions that have
-  /// no mesher yet are filled from here.
-  ///
-  /// First it is told from the rays which regions each keyframe is in, a few keyframes at a time so that other
-  /// messages come in between. Until that is done changes wait, and nothing is sent to regions. Sums over regions are refused
-  /// until the regions have all again.
-  void recover();
-  void recover_step();
-  /// Answers whether that is done: there may be no memory for it at the moment.
-  bool recover(const keyframe_id& id);
-  void end_recovery();
-  [[nodiscard]] bool recovering() const { return !unrecovered_.empty(); }
-  [[nodiscard]] caf::error being_made_again() const;
-
   // -- a keyframe comes -----------------------------------------------------------
   void start_integrate(const change_ptr& c);
-  void integrate(const change_ptr& c, made_rays& made);
-  [[nodiscard]] std::string nothing_left(const made_rays& made) const;
+  void integrated(const change_ptr& c, taken& t);
+  /// A device could not take it, or make its rays.
+  void not_integrated(const change_ptr& c, const caf::error& err);
+  void store(const change_ptr& c, taken& t);
   /// Its id is live: is it the same keyframe again?
-  void compare(const change_ptr& c, const live_keyframe& live, const made_rays& made);
-
-  /// Some region had no room: takes the keyframe out of the others, so that it is in none.
-  void undo_integrate(const change_ptr& c);
-  static hindered no_room(const change_ptr& c);
+  void start_compare(const change_ptr& c);
+  void compare(const change_ptr& c, const made_rays& made);
 
   // -- a keyframe goes ------------------------------------------------------------
   void start_retract(const change_ptr& c);
   void forget(const keyframe_id& id);
+  /// Takes a placement out of all regions that have it, and goes on then. That is never refused, only tried again.
+  void take_out(const keyframe_id& id, uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next);
 
   // -- a keyframe moves -----------------------------------------------------------
   /// Integrates under the new pose first: if there is no room for that, the keyframe stays where it was.
   void start_revise(const change_ptr& c);
-  void end_revise(const change_ptr& c);
-  void undo_revise(const change_ptr& c, const hindered& by);
+  void revised(const change_ptr& c, taken& t, const ray_batch& rays);
+
+  /// Reads a live keyframe's rays; nothing if they cannot be, and then says why.
+  std::optional<ray_batch> read(const keyframe_id& id, hindered& by);
+  /// Counts and logs what the store threw, and says what it means.
+  hindered store_failed(const std::exception_ptr& thrown);
 
   // -- many keyframes that go together (partitioner_clearing.cpp) -----------------
   caf::typed_response_promise<verdict> clear(keyframe_selection which);
@@ -157,114 +172,100 @@ private:
   /// One of its changes, or the collecting of them, is done.
   void settle(const clearing_ptr& all);
 
-  // -- sending parts --------------------------------------------------------------
-  placement make_placement(const keyframe_id& id, const pose& world_from_camera, const partition& parts);
-
-  /// Splits a stored keyframe's rays by region; nothing if they cannot be read or there is no memory, and then says which. Throws
-  /// keyframe_too_large, under a new pose.
-  std::optional<partition> split(const keyframe_id& id, const pose& world_from_camera, hindered& by);
-  /// Counts and logs what the store threw, and says what it means.
-  hindered store_failed(const std::exception_ptr& thrown);
-
-  /// Sends each region of the placement its part. The caller calls settle() when it is done itself.
-  void send_parts(const change_ptr& c, const partition& parts, int32_t sign, const placement& place, uint64_t keyframe_ns,
-                  uint64_t received_ns);
-
-  /// Retracts a placement from all its regions. The caller calls settle() when it has taken the placement off
-  /// the list.
-  void take_out(const change_ptr& c, const placement& place, const partition& parts);
-
-  /// One part, or the sending itself, is done.
-  void settle(const change_ptr& c);
-
-  // -- meshers (partitioner_jobs.cpp) ---------------------------------------------
-  /// Why a job was sent: for a change, or to refill a region with a placement.
-  struct purpose {
-    change_ptr for_change;
-    uint64_t refills = 0;
-  };
-
-  struct sent_job {
-    region_key region;
-    bool adds; ///< or takes away
-    purpose why;
-  };
-
+  // -- regions and their meshers (partitioner_regions.cpp) ------------------------
   struct region_entry {
     mesher_actor mesher;
-    bool asked = false;                                  ///< the supervisor was asked for the mesher
-    bool down = false;                                   ///< the mesher was found dead; a refill is to come
-    std::vector<std::pair<uint64_t, ray_job>> held_back; ///< jobs for when there is a mesher
-    std::set<uint64_t> jobs;                             ///< sent to this mesher and not answered
-    uint64_t placements = 0;                             ///< of live keyframes that are in it, or are about to be
-    uint64_t questions = 0;                              ///< asked of this mesher and not answered
-    uint64_t idle = 0; ///< since when it holds nothing: a number in idle_; 0: it holds something
+    bool asked = false; ///< the supervisor was asked for the mesher
+    bool down = false;  ///< the mesher was found dead; a successor is to come
+    bool dirty = false; ///< the mesher that is to come is told so
+    uint64_t keyframe_ns = 0, received_ns = 0;
+    std::vector<uint64_t> placements; ///< of live keyframes that are in it, ascending
+    uint64_t refills = 0;             ///< under way
+    uint64_t questions = 0;           ///< asked of this mesher and not answered
+    uint64_t idle = 0;                ///< since when it holds nothing: a number in idle_; 0: it holds something
   };
 
-  void send_job(const region_key& region, ray_job job, purpose why);
-  void hand_over(const region_key& region, region_entry& entry, uint64_t token, ray_job job);
+  /// Enters that these regions have a keyframe's placement, or have it no more.
+  placement& place(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
+  void displace(const keyframe_id& id, uint64_t serial);
+  /// Tells the meshers that their regions' fields have changed.
+  void touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns);
+  void tell(const region_key& region, region_entry& entry);
   void placed(const region_key& region, const mesher_actor& mesher);
-  void not_placed(const region_key& region, const caf::error& err);
+  /// The region has another mesher.
+  void succeeded(const region_key& region, const mesher_actor& mesher);
+  /// Whether the region's field lacks something that is live, or may.
+  [[nodiscard]] bool lacks_something(const region_key& region) const;
 
-  /// A region had no room for what a change adds: the change will be undone, and this region has nothing to
-  /// undo.
-  void not_taken(const sent_job& job, const caf::error& err);
-
-  /// A job is done, or will be by its mesher's successor.
-  void answered(uint64_t token);
-  void lost(uint64_t token, const region_key& region, const caf::error& err);
-
-  // -- regions that hold nothing (partitioner_idle.cpp) ---------------------------
   /// Call it when something of a region's is done: if nothing is left in it, its mesher ends after a while, and all that is known
-  /// of the region goes with it. This actor alone sends meshers anything, and the supervisor hears of what it asks in order: so
-  /// no job can be on its way to a mesher that ends.
+  /// of the region goes with it.
   void note_idle(const region_key& region);
   [[nodiscard]] bool holds_nothing(const region_key& region, const region_entry& entry) const;
   void end_idle();
   void end_mesher(const region_key& region, const mesher_actor& mesher);
+  /// Has the fields of regions dropped that hold nothing. Only while no device takes anything: what is under way may touch them.
+  void drop_emptied();
 
   // -- refills (partitioner_refills.cpp) ------------------------------------------
-  void refill(const region_key& region, const mesher_actor& mesher);
+  /// Uses the fresh devices from now on. Of those that were not there before, and of regions that have another device than
+  /// before, the fields are filled again.
+  void use_fresh();
   void refill_later(std::chrono::milliseconds pause);
-
-  /// Sends the next keyframe that a new mesher lacks: one at a time, so that changes come in between.
+  /// Sends the next keyframes that regions lack: a few at a time, so that changes come in between.
   void refill_step();
-
+  bool refill(const refill_book::due& due);
+  void refilled(const keyframe_id& id, const refill_book::due& due, taken& t);
   /// Tells the region's mesher when it has all.
   void end_refill(const region_key& region);
   void end_refills();
 
+  /// A partitioner's successor makes all that is live again from the store: it has all fields cleared and each keyframe taken, a
+  /// few at a time. Until that is done changes wait, and meshers show what they did.
+  void recover();
+  void recover_step();
+  bool recover(const keyframe_id& id);
+  void end_recovery();
+  [[nodiscard]] bool recovering() const { return recovering_; }
+  [[nodiscard]] caf::error being_made_again() const;
+
   // -- sums over all regions (partitioner_sums.cpp) -------------------------------
-  /// Something that is asked of all meshers, after all changes that came before it.
+  /// Something that is asked of all regions, after all changes that came before it.
   struct gather_job {
+    bool of_meshes;
     uint64_t after; ///< changes up to this number must be done
     int attempts = 0;
-    std::function<void(const std::shared_ptr<gather_job>&)> launch;
-    std::function<void(const caf::error&)> fail;
-    std::function<void()> forget; ///< lets go of the asker
+    size_t left = 0; ///< answers to come
+    std::map<region_key, region_status> statuses{};
+    std::vector<region_mesh> meshes{};
+    std::function<void(gather_job&)> answer{};
+    std::function<void(const caf::error&)> fail{};
   };
   using gather_ptr = std::shared_ptr<gather_job>;
 
   caf::typed_response_promise<map_status> ask_status();
   caf::typed_response_promise<std::vector<region_status>> ask_regions();
   caf::typed_response_promise<std::vector<region_mesh>> ask_meshes();
-
-  /// Asks every mesher and answers the promise with `make(answers)`.
-  template <class T, class Atom, class Promise, class Make>
-  void gather(Atom question, Promise answer_to, Make make);
+  /// `make` makes the answer of what all regions said.
+  template <class Answer, class Make>
+  caf::typed_response_promise<Answer> gather(bool of_meshes, Make make);
+  void ask_all(const gather_ptr& g);
+  void ask_device(const gather_ptr& g, const region_key& region);
+  void ask_mesher(const gather_ptr& g, const region_key& region, region_entry& entry);
+  template <class F>
+  void answered(const gather_ptr& g, int attempt, F enter);
+  [[nodiscard]] bool may_gather() const;
 
   /// A mesher answered, or will not: its region's entry, if it is still the region's mesher.
   region_entry* question_done(const region_key& region, const mesher_actor& mesher);
 
-  /// A mesher died under it: asks all again when there is a new one.
+  /// Somebody died under it: asks all again when there is a successor.
   void restart(gather_ptr g);
   void restart_gathers();
   void give_up(const gather_ptr& g, const caf::error& err);
 
-  /// Starts the sums whose time has come: nothing before them is open, and no region is down or being
-  /// refilled.
+  /// Starts the sums whose time has come: nothing before them is open, and no region is down or being refilled.
   void try_gathers();
-  map_status sum(const std::vector<region_status>& answers) const;
+  [[nodiscard]] map_status sum(const std::map<region_key, region_status>& answers) const;
 
   // -- telling others (partitioner.cpp) -------------------------------------------
   void tell_camera(const keyframe_id& id, uint64_t timestamp_ns, const pose& world_from_camera, bool gone);
@@ -278,7 +279,17 @@ private:
   broadcaster_actor broadcaster_;
   std::shared_ptr<keyframe_store> store_;
   partitioner_config config_;
-  std::vector<maker> makers_;
+
+  device_table devices_;              ///< in use
+  std::optional<device_table> fresh_; ///< to be used from the next quiet moment on
+  std::deque<take_ptr> takes_;        ///< not sent
+  size_t taking_ = 0;                 ///< sent and not done
+  size_t unfinished_ = 0;             ///< of those that continue something, not done
+  std::vector<std::function<void()>> quiet_;
+  std::vector<std::pair<device_actor, std::function<void()>>> with_others_;
+  bool going_on_ = false;
+  std::vector<std::function<void()>> later_; ///< when the tick comes
+  size_t turn_ = 0;                          ///< of devices that make rays alone
 
   std::unordered_map<keyframe_id, live_keyframe> live_;
   std::unordered_map<uint64_t, keyframe_id> id_of_; ///< by placement
@@ -290,7 +301,7 @@ private:
   bool clearing_on_ = false;
 
   std::unordered_map<region_key, region_entry> regions_;
-  std::unordered_map<uint64_t, sent_job> sent_; ///< by token
+  std::set<region_key> emptied_; ///< their fields may still be there
   struct idle_region {
     region_key region;
     uint64_t number;
@@ -299,15 +310,19 @@ private:
   std::deque<idle_region> idle_; ///< by time
   bool idle_tick_ = false;
   refill_book book_;
-  uint64_t refill_jobs_ = 0;
-  bool refill_tick_ = false;
+  uint64_t refills_ = 0;                                                ///< under way
+  std::map<uint64_t, uint64_t> refilling_;                              ///< by placement, likewise
+  std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by placement, what waits for those
+  bool tick_ = false;
   std::vector<keyframe_id> unrecovered_; ///< newest first: what a successor has not looked at yet
+  size_t recovering_now_ = 0;            ///< keyframes of those that are being taken
+  bool recovering_ = false;              ///< until all of them are there
   bool made_again_ = true;               ///< no longer while a successor has not filled all regions
   bool cameras_due_ = false;             ///< a broadcaster came meanwhile
   std::vector<gather_ptr> gathers_;      ///< wait for their time
   std::vector<gather_ptr> running_;      ///< wait for answers
 
-  uint64_t changes_seen_ = 0, serials_ = 0, tokens_ = 0, idles_ = 0;
+  uint64_t changes_seen_ = 0, serials_ = 0, idles_ = 0;
 };
 
 } // namespace tessera::detail

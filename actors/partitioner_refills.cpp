@@ -1,30 +1,44 @@
-// What new meshers must be sent again from the store.
+// Fields that are filled again from the store: those of devices that come or were started again, and all of them for a
+// partitioner's successor.
 
 #include "actors/partitioner_class.hpp"
 
+#include <iterator>
+
 namespace tessera::detail {
 
-void partitioner::refill(const region_key& region, const mesher_actor& mesher) {
-  auto& entry = regions_[region];
-  entry.mesher = mesher;
-  entry.down = false;
-  entry.questions = 0;
-  std::set<uint64_t> placements;
-  for (const auto& [id, keyframe] : live_)
-    for (const auto& place : keyframe.placements)
-      if (place.in(region))
-        placements.insert(place.serial);
-  entry.held_back.clear(); // covered by the set above, like all that was sent to the dead mesher
-  book_.start(region, std::move(placements));
-  for (auto token : std::set<uint64_t>{entry.jobs})
-    answered(token);
-  end_refill(region);
-  restart_gathers();
+void partitioner::use_fresh() {
+  // Until the end of this nothing is sent, since there are fresh ones. Refills that were not sent yet are entered anew.
+  const auto waiting = std::exchange(takes_, {});
+  std::copy_if(waiting.begin(), waiting.end(), std::back_inserter(takes_), [](const take_ptr& t) { return t->again; });
+  for (const auto& t : waiting)
+    if (!t->again) {
+      t->result.failure = caf::make_error(ec::device_failed);
+      t->done(t->result);
+    }
+  const auto before = std::exchange(devices_, *fresh_);
+  for (const auto& d : devices_.devices)
+    if (!before.has(d.handle))
+      send(d.handle, clear_atom::value);
+  for (const auto& [region, entry] : regions_) {
+    const auto *was = before.owner(region), *is = devices_.owner(region);
+    if (was != nullptr && is != nullptr && was->handle == is->handle)
+      continue;
+    book_.start(region, {entry.placements.begin(), entry.placements.end()}); // with nothing to get, too: its mesher is told
+  }
+  for (auto& [lost, again] : std::exchange(with_others_, {}))
+    if (devices_.has(lost))
+      with_others_.emplace_back(lost, std::move(again)); // of one that is not known to be lost yet
+    else
+      again();
+  fresh_.reset();
+  end_refills(); // of those that have nothing to get
   refill_step();
+  send_takes();
 }
 
 void partitioner::refill_later(std::chrono::milliseconds pause) {
-  if (std::exchange(refill_tick_, true))
+  if (std::exchange(tick_, true))
     return;
   if (pause.count() > 0)
     delayed_send(partitioner_self{this}, pause, caf::tick_atom::value);
@@ -33,47 +47,75 @@ void partitioner::refill_later(std::chrono::milliseconds pause) {
 }
 
 void partitioner::refill_step() {
-  if (recovering() || refill_tick_ || refill_jobs_ >= config_.refill_credit)
-    return;
-  auto due = book_.take();
-  if (!due)
-    return;
-  const auto id = id_of_.at(due->placement); // what is taken out is cancelled in the book
-  const placement* place = nullptr;
-  for (const auto& p : live_.at(id).placements)
-    if (p.serial == due->placement)
-      place = &p;
+  while (!recovering() && refills_ < config_.refill_credit) {
+    const auto due = book_.take([this](uint64_t serial) { return id_of_.contains(serial) && !place_of(serial).leaving; });
+    if (!due)
+      return;
+    if (!refill(*due))
+      return refill_later(memory_pause);
+  }
+}
+
+bool partitioner::refill(const refill_book::due& due) {
+  const auto id = id_of_.at(due.placement);
   hindered by;
-  const auto parts = split(id, place->world_from_camera, by);
-  if (!parts && by.why != hindrance::internal) { // a region without this part must not be shown, nor summed up
-    for (const auto& region : due->regions)
-      book_.add(region, due->placement);
-    return refill_later(memory_pause);
+  const auto rays = read(id, by);
+  if (!rays) { // a region without it must be neither shown nor summed up
+    for (const auto& region : due.regions)
+      book_.add(region, due.placement);
+    return false;
   }
-  if (parts) {
-    for (const auto& part : parts->parts) {
-      if (std::find(due->regions.begin(), due->regions.end(), part.region) == due->regions.end())
-        continue;
-      ++refill_jobs_;
-      send_job(part.region, {parts->batch, part.first, part.count, place->world_from_camera, +1, 0, 0},
-               {nullptr, due->placement});
-    }
+  ++refills_;
+  ++refilling_[due.placement];
+  for (const auto& region : due.regions)
+    ++regions_[region].refills;
+  const auto t = std::make_shared<take>();
+  t->again = false;
+  t->make = [this, rays = *rays, due] {
+    take_request what;
+    what.rays = rays;
+    what.world_from_camera = place_of(due.placement).world_from_camera;
+    what.only = due.regions;
+    return std::optional{what};
+  };
+  t->done = [this, id, due](taken& all) { refilled(id, due, all); };
+  ask(t);
+  return true;
+}
+
+void partitioner::refilled(const keyframe_id& id, const refill_book::due& due, taken& t) {
+  --refills_;
+  if (--refilling_.at(due.placement) == 0)
+    refilling_.erase(due.placement);
+  for (const auto& region : due.regions) {
+    --regions_[region].refills;
+    if (t.failure)
+      book_.add(region, due.placement);
   }
-  for (const auto& region : due->regions)
+  if (t.failure && !is_device_loss(t.failure)) {
+    record().set_error("keyframe " + shown(id) + " cannot be filled in again yet: " + describe(t.failure));
+    refill_later(memory_pause);
+  }
+  if (auto waiting = after_refill_.extract(due.placement); waiting && !refilling_.contains(due.placement))
+    for (const auto& go : waiting.mapped())
+      go();
+  else if (waiting)
+    after_refill_.insert(std::move(waiting));
+  for (const auto& region : due.regions)
     end_refill(region);
-  refill_later(std::chrono::milliseconds{0});
+  if (!tick_)
+    refill_later(std::chrono::milliseconds{0}); // with other messages in between
 }
 
 void partitioner::end_refill(const region_key& region) {
   if (recovering() || !book_.active(region) || !book_.all_sent(region))
     return;
-  const auto& entry = regions_[region];
-  for (auto token : entry.jobs)
-    if (!sent_.at(token).why.for_change)
-      return;
+  const auto i = regions_.find(region);
+  if (i != regions_.end() && i->second.refills > 0)
+    return;
   book_.finish(region);
-  if (entry.mesher) // else one that starts empty
-    send(entry.mesher, refill_atom::value, false);
+  if (i != regions_.end() && i->second.mesher && !lacks_something(region)) // else one that starts whole, or is told later
+    send(i->second.mesher, refill_atom::value, false);
   note_idle(region);
   try_gathers();
 }
@@ -81,6 +123,110 @@ void partitioner::end_refill(const region_key& region) {
 void partitioner::end_refills() {
   for (const auto& region : book_.regions())
     end_refill(region);
+}
+
+void partitioner::recover() {
+  for (const auto& d : devices_.devices)
+    send(d.handle, clear_atom::value);
+  unrecovered_ = store_->ids();
+  std::reverse(unrecovered_.begin(), unrecovered_.end());
+  recovering_ = !unrecovered_.empty();
+  made_again_ = !recovering_;
+  if (recovering_)
+    refill_later(std::chrono::milliseconds{0});
+}
+
+void partitioner::recover_step() {
+  while (!unrecovered_.empty() && recovering_now_ < config_.refill_credit) {
+    const auto id = unrecovered_.back();
+    unrecovered_.pop_back();
+    ++recovering_now_;
+    if (recover(id))
+      continue;
+    --recovering_now_;
+    unrecovered_.push_back(id);
+    return refill_later(memory_pause);
+  }
+  count_store();
+  if (!unrecovered_.empty() || recovering_now_ > 0)
+    return;
+  recovering_ = false;
+  end_recovery();
+}
+
+bool partitioner::recover(const keyframe_id& id) {
+  stored_keyframe stored;
+  try {
+    stored = store_->get(id).value();
+  } catch (...) {
+    if (store_failed(std::current_exception()).why == hindrance::memory)
+      return false;
+    shared().write(severity::error, "keyframe " + shown(id) + " is lost: its rays could not be read");
+    store_->erase(id);
+    --recovering_now_;
+    return true;
+  }
+  const auto t = std::make_shared<take>();
+  t->make = [rays = stored.rays, at = stored.world_from_camera] {
+    take_request what;
+    what.rays = rays;
+    what.world_from_camera = at;
+    return std::optional{what};
+  };
+  t->done = [this, id, stored](taken& all) {
+    --recovering_now_;
+    if (all.failure) {
+      record().set_error("keyframe " + shown(id) + " cannot be taken again yet: " + describe(all.failure));
+      unrecovered_.push_back(id);
+      return refill_later(memory_pause);
+    }
+    auto& frame = live_[id];
+    frame
+      = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source, stored.group, {}};
+    const auto regions = place(id, stored.world_from_camera, std::move(all.report.regions)).regions;
+    touch(regions, stored.timestamp_ns, 0);
+    refill_later(std::chrono::milliseconds{0});
+  };
+  ask(t);
+  return true;
+}
+
+void partitioner::end_recovery() {
+  if (std::exchange(cameras_due_, false))
+    tell_all_cameras();
+  for (const auto& all : std::vector<clearing_ptr>{clearings_}) {
+    queue(all);
+    settle(all);
+  }
+  std::map<uint64_t, change_ptr> first; // of each id, in the order in which they came
+  for (const auto& [id, waiting] : changes_)
+    first.emplace(waiting.front()->number, waiting.front());
+  std::vector<region_key> regions;
+  for (const auto& [region, entry] : regions_)
+    regions.push_back(region);
+  for (const auto& region : regions) {
+    auto& entry = regions_[region];
+    if (entry.mesher && !lacks_something(region))
+      send(entry.mesher, refill_atom::value, false);
+    if (entry.dirty)
+      tell(region, entry);
+    note_idle(region);
+  }
+  end_refills();
+  refill_step();
+  try_gathers();
+  for (const auto& [number, c] : first)
+    start(c);
+}
+
+caf::error partitioner::being_made_again() const {
+  auto text = std::string{"the map is being made again after the partitioner ended: "};
+  const auto left = unrecovered_.size() + recovering_now_;
+  if (left > 0)
+    text += std::to_string(left) + " of " + std::to_string(left + live_.size()) + " keyframes are to be taken again";
+  else
+    text += std::to_string(book_.regions().size()) + " regions do not have all keyframes yet";
+  return caf::make_error(ec::restarting, std::move(text));
 }
 
 } // namespace tessera::detail

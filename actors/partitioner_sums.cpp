@@ -1,6 +1,7 @@
 // What is asked of all regions, after all changes that came before.
 
 #include "actors/partitioner_class.hpp"
+#include "actors/peer_loss.hpp"
 
 namespace tessera::detail {
 
@@ -11,62 +12,115 @@ constexpr int gather_attempts = 100;
 
 } // namespace
 
-template <class T, class Atom, class Promise, class Make>
-void partitioner::gather(Atom question, Promise answer_to, Make make) {
+template <class Answer, class Make>
+caf::typed_response_promise<Answer> partitioner::gather(bool of_meshes, Make make) {
+  // Whoever waits for answers holds the promise through the job, so that it can be taken from all of them at once.
+  auto promise
+    = std::make_shared<caf::typed_response_promise<Answer>>(make_response_promise<caf::typed_response_promise<Answer>>());
+  const auto out = *promise;
   if (!made_again_) { // that may take minutes: whoever asks shall not wait
-    answer_to.deliver(being_made_again());
-    return;
+    promise->deliver(being_made_again());
+    return out;
   }
-  // Whatever waits for answers holds the promise through this, so that it can be taken from all of them at
-  // once.
-  auto promise = std::make_shared<Promise>(std::move(answer_to));
   auto g = std::make_shared<gather_job>();
+  g->of_meshes = of_meshes;
   g->after = changes_seen_;
+  g->answer = [promise, make](gather_job& all) { std::exchange(*promise, {}).deliver(make(all)); };
   g->fail = [promise](const caf::error& err) { std::exchange(*promise, {}).deliver(err); };
-  g->forget = [promise] { *promise = {}; };
-  g->launch = [this, question, promise, make](const gather_ptr& self) {
-    auto answers = std::make_shared<std::vector<T>>();
-    size_t asked = 0;
-    for (const auto& [region, entry] : regions_)
-      asked += entry.mesher ? 1 : 0;
-    if (asked == 0) {
-      std::exchange(*promise, {}).deliver(make(*answers));
-      return;
-    }
-    const auto attempt = ++self->attempts;
-    running_.push_back(self);
-    for (auto& [region, entry] : regions_) {
-      if (!entry.mesher)
-        continue;
-      ++entry.questions;
-      request(entry.mesher, config_.request_timeout, question)
-        .then(
-          [this, answers, asked, self, attempt, promise, make, at = region, mesher = entry.mesher](T& answer) {
-            question_done(at, mesher);
-            if (self->attempts != attempt)
-              return; // it was started again
-            answers->push_back(std::move(answer));
-            if (answers->size() < asked)
-              return;
-            std::erase(running_, self);
-            std::sort(answers->begin(), answers->end(), [](const T& x, const T& y) { return x.region < y.region; });
-            std::exchange(*promise, {}).deliver(make(*answers));
-          },
-          [this, self, attempt, at = region, mesher = entry.mesher](caf::error& err) {
-            const auto dead = loss_of(err) == loss::dead;
-            if (auto* its_entry = question_done(at, mesher); dead && its_entry != nullptr)
-              its_entry->down = true; // its successor is on its way
-            if (self->attempts != attempt)
-              return;
-            if (dead)
-              restart(self);
-            else
-              give_up(self, err);
-          });
-    }
-  };
   gathers_.push_back(std::move(g));
   try_gathers();
+  return out;
+}
+
+/// All is asked of devices in a quiet moment, so that no keyframe is there in part. They answer later, and take others meanwhile.
+void partitioner::ask_all(const gather_ptr& g) {
+  if (!may_gather()) {
+    gathers_.push_back(g);
+    return;
+  }
+  ++g->attempts;
+  g->statuses.clear();
+  g->meshes.clear();
+  g->left = 1; // this
+  running_.push_back(g);
+  for (auto& [region, entry] : regions_) {
+    ask_device(g, region);
+    if (entry.mesher && !g->of_meshes)
+      ask_mesher(g, region, entry);
+  }
+  answered(g, g->attempts, [] {});
+}
+
+template <class F>
+void partitioner::answered(const gather_ptr& g, int attempt, F enter) {
+  if (g->attempts != attempt)
+    return; // it was started again
+  enter();
+  if (--g->left > 0)
+    return;
+  std::erase(running_, g);
+  std::sort(g->meshes.begin(), g->meshes.end(), [](const auto& x, const auto& y) { return x.region < y.region; });
+  g->answer(*g);
+}
+
+void partitioner::ask_device(const gather_ptr& g, const region_key& region) {
+  ++g->left;
+  const auto owner = *devices_.owner(region);
+  const auto failed = [this, g, attempt = g->attempts, owner](caf::error& err) {
+    if (g->attempts != attempt)
+      return;
+    if (is_device_loss(err)) {
+      ++g->attempts; // answers to this attempt no longer count
+      std::erase(running_, g);
+      with_others(owner.handle, [this, g] { restart(g); });
+    } else {
+      give_up(g, err);
+    }
+  };
+  if (g->of_meshes)
+    request(owner.handle, caf::infinite, mesh_atom::value, region)
+      .then([this, g,
+             attempt = g->attempts](region_mesh& its) { answered(g, attempt, [&] { g->meshes.push_back(std::move(its)); }); },
+            failed);
+  else
+    request(owner.handle, caf::infinite, status_atom::value, region)
+      .then(
+        [this, g, attempt = g->attempts, owner, region](const field_stats& its) {
+          answered(g, attempt, [&] {
+            auto& status = g->statuses[region];
+            status.region = region;
+            status.device = owner.id;
+            status.field = its;
+          });
+        },
+        failed);
+}
+
+void partitioner::ask_mesher(const gather_ptr& g, const region_key& region, region_entry& entry) {
+  ++g->left;
+  ++entry.questions;
+  request(entry.mesher, config_.request_timeout, status_atom::value)
+    .then(
+      [this, g, attempt = g->attempts, region, mesher = entry.mesher](region_status& its) {
+        question_done(region, mesher);
+        answered(g, attempt, [&] {
+          auto& status = g->statuses[region];
+          its.field = status.field;
+          its.device = devices_.owner(region)->id;
+          status = its;
+        });
+      },
+      [this, g, attempt = g->attempts, region, mesher = entry.mesher](caf::error& err) {
+        const auto dead = is_peer_loss(err);
+        if (auto* its_entry = question_done(region, mesher); dead && its_entry != nullptr)
+          its_entry->down = true; // its successor is on its way
+        if (g->attempts != attempt)
+          return;
+        if (dead)
+          restart(g);
+        else
+          give_up(g, err);
+      });
 }
 
 partitioner::region_entry* partitioner::question_done(const region_key& region, const mesher_actor& mesher) {
@@ -78,21 +132,20 @@ partitioner::region_entry* partitioner::question_done(const region_key& region, 
 }
 
 caf::typed_response_promise<map_status> partitioner::ask_status() {
-  auto promise = make_response_promise<caf::typed_response_promise<map_status>>();
-  gather<region_status>(status_atom::value, promise, [this](const auto& answers) { return sum(answers); });
-  return promise;
+  return gather<map_status>(false, [this](const gather_job& all) { return sum(all.statuses); });
 }
 
 caf::typed_response_promise<std::vector<region_status>> partitioner::ask_regions() {
-  auto promise = make_response_promise<caf::typed_response_promise<std::vector<region_status>>>();
-  gather<region_status>(status_atom::value, promise, [](const auto& answers) { return answers; });
-  return promise;
+  return gather<std::vector<region_status>>(false, [](const gather_job& all) {
+    std::vector<region_status> out;
+    for (const auto& [region, status] : all.statuses)
+      out.push_back(status);
+    return out;
+  });
 }
 
 caf::typed_response_promise<std::vector<region_mesh>> partitioner::ask_meshes() {
-  auto promise = make_response_promise<caf::typed_response_promise<std::vector<region_mesh>>>();
-  gather<region_mesh>(mesh_atom::value, promise, [](const auto& answers) { return answers; });
-  return promise;
+  return gather<std::vector<region_mesh>>(true, [](gather_job& all) { return std::move(all.meshes); });
 }
 
 void partitioner::restart(gather_ptr g) {
@@ -115,12 +168,16 @@ void partitioner::give_up(const gather_ptr& g, const caf::error& err) {
   g->fail(err);
 }
 
+bool partitioner::may_gather() const {
+  return !recovering() && book_.empty() && !fresh_ && with_others_.empty() && unfinished_ == 0
+         && std::none_of(regions_.begin(), regions_.end(), [](const auto& one) { return one.second.down; });
+}
+
 void partitioner::try_gathers() {
-  if (recovering() || !book_.empty())
+  if (gathers_.empty() && made_again_)
     return;
-  for (const auto& [region, entry] : regions_)
-    if (entry.down)
-      return;
+  if (!may_gather())
+    return;
   made_again_ = true;
   std::vector<gather_ptr> now_due;
   std::erase_if(gathers_, [&](const gather_ptr& g) {
@@ -130,10 +187,10 @@ void partitioner::try_gathers() {
     return is_due;
   });
   for (const auto& g : now_due)
-    g->launch(g);
+    when_quiet([this, g] { ask_all(g); });
 }
 
-map_status partitioner::sum(const std::vector<region_status>& answers) const {
+map_status partitioner::sum(const std::map<region_key, region_status>& answers) const {
   map_status out;
   out.epoch = config_.epoch;
   out.keyframes = live_.size();
@@ -143,7 +200,7 @@ map_status partitioner::sum(const std::vector<region_status>& answers) const {
   out.truncation_m = config_.map.truncation_m;
   out.region_voxels = config_.map.region_voxels;
   const auto edge = config_.map.voxel_m * static_cast<float>(config_.map.region_voxels);
-  for (const auto& r : answers) {
+  for (const auto& [at, r] : answers) {
     out.field.hash += r.field.hash;
     out.field.blocks += r.field.blocks;
     out.field.voxels += r.field.voxels;

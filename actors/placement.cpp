@@ -1,56 +1,59 @@
 #include "actors/placement.hpp"
 
 #include "actors/instrumented.hpp"
-#include "actors/placement_table.hpp"
 
-#include <map>
+#include <algorithm>
 
 namespace tessera {
+
+const placed_device* device_table::owner(region_key region) const {
+  if (devices.empty())
+    return nullptr;
+  const auto index = owner_of(region, {0, count, lost});
+  const auto i = std::find_if(devices.begin(), devices.end(), [&](const placed_device& d) { return d.index == index; });
+  return i == devices.end() ? nullptr : &*i;
+}
+
+bool device_table::has(const device_actor& handle) const {
+  return std::any_of(devices.begin(), devices.end(), [&](const placed_device& d) { return d.handle == handle; });
+}
 
 namespace {
 
 class placement final : public instrumented<placement_setup> {
 public:
-  placement(caf::actor_config& cfg, actor_context context, const std::vector<placed_device>& devices)
+  placement(caf::actor_config& cfg, actor_context context, device_table devices)
     : instrumented(cfg, std::move(context), {"placement"}) {
-    for (const auto& d : devices)
-      put(d.id, d.handle, d.capacity);
+    put(std::move(devices));
   }
 
-  void on_exit() override { handles_.clear(); }
+  void on_exit() override { table_ = {}; }
 
   behavior_type make_behavior() override {
     return {
       [this](place_atom, region_key region) -> caf::result<device_id, device_actor> {
-        const auto id = table_.place(region);
-        return {id, handles_.at(id)};
+        const auto* owner = table_.owner(region);
+        if (owner == nullptr)
+          return caf::make_error(ec::restarting, std::string{"no device is there"});
+        return {owner->id, owner->handle};
       },
-      [this](caf::put_atom, device_id id, const device_actor& handle, double capacity) { put(id, handle, capacity); },
-      [this](caf::delete_atom, device_id id) {
-        table_.remove(id);
-        handles_.erase(id);
-        tell();
-      },
+      [this](caf::put_atom, device_table& devices) { put(std::move(devices)); },
     };
   }
 
 private:
-  void put(device_id id, const device_actor& handle, double capacity) {
-    table_.add(id, capacity);
-    handles_[id] = handle;
-    tell();
+  void put(device_table devices) {
+    table_ = std::move(devices);
+    record().set_detail("places regions on " + std::to_string(table_.devices.size()) + " devices");
   }
 
-  void tell() { record().set_detail("places regions on " + std::to_string(table_.size()) + " devices"); }
-
-  placement_table table_;
-  std::map<device_id, device_actor> handles_;
+  device_table table_;
 };
 
 } // namespace
 
-placement_setup spawn_placement(caf::actor_system& system, actor_context context, const std::vector<placed_device>& devices) {
-  return system.spawn<placement>(std::move(context), devices);
+placement_setup spawn_placement(caf::actor_system& system, actor_context context, device_table devices) {
+  return system.spawn<placement>(std::move(context), std::move(devices));
 }
 
 } // namespace tessera

@@ -2,6 +2,7 @@
 
 #include "messages/ids.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -9,8 +10,8 @@
 
 namespace tessera {
 
-/// What new meshers still have to be sent of the keyframes that were live when the old ones died. A part is named by the serial
-/// number of a keyframe's placement (its id under one pose) and a region.
+/// What the fields of regions still lack of the live keyframes, since they were lost. A part is named by the serial number of a
+/// keyframe's placement (its id under one pose) and a region.
 class refill_book {
 public:
   using serial = uint64_t;
@@ -24,21 +25,23 @@ public:
   /// Begins a region's refill, in place of an earlier one that was not complete.
   void start(const region_key& region, std::set<serial> placements) { waiting_[region] = std::move(placements); }
 
-  /// The placement was taken out of the map: if the region was still to get it, it must not, and is not sent the retraction
+  /// The placement is taken out of the map: if the region was still to get it, it must not, and it is not taken away there
   /// either. Answers whether that was so.
   bool cancel(const region_key& region, serial placement) {
     auto i = waiting_.find(region);
     return i != waiting_.end() && i->second.erase(placement) > 0;
   }
 
-  /// Returns the next part to send, and takes it out.
-  std::optional<due> take() {
+  /// Returns the next part to send of a placement that `wanted(serial)` holds for, and takes it out. Its regions are sorted.
+  template <class Wanted>
+  std::optional<due> take(Wanted wanted) {
     for (auto& [region, placements] : waiting_) {
-      if (placements.empty())
+      const auto first = std::find_if(placements.begin(), placements.end(), wanted);
+      if (first == placements.end())
         continue;
-      due out{*placements.begin(), {}};
-      for (auto& [other, wanted] : waiting_)
-        if (wanted.erase(out.placement) > 0)
+      due out{*first, {}};
+      for (auto& [other, lacking] : waiting_)
+        if (lacking.erase(out.placement) > 0)
           out.regions.push_back(other);
       return out;
     }

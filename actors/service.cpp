@@ -1,9 +1,7 @@
 #include "actors/service.hpp"
 
-#include "actors/async_device.hpp"
 #include "actors/broadcaster.hpp"
 #include "actors/device.hpp"
-#include "actors/gpu_turns.hpp"
 #include "actors/ingest.hpp"
 #include "actors/inspector.hpp"
 #include "actors/partitioner.hpp"
@@ -35,6 +33,7 @@ void check(const service_config& config) {
   };
   within("threads", config.threads, 1, 1024);
   within("credit", config.credit, 1, 65'536);
+  within("gpus", config.gpus.size(), 0, most_shares);
   within("max_points", config.limits.max_points, 1, keyframe_limits::most_points);
   if (!config.encode)
     throw std::invalid_argument("the service has no encoder for patches");
@@ -55,41 +54,27 @@ core_recipes recipes_for(caf::actor_system& system, const actor_context& context
     store = std::make_shared<spilling_store>(config.store_bytes, config.store_folder);
   partitioner_config parts;
   parts.map = config.map;
-  parts.rays = config.rays;
-  if (!parts.rays.make || !parts.rays.split)
-    parts.rays = default_ray_functions();
-  parts.gpus = std::make_shared<gpu_turns>(config.gpus);
-  parts.ray_makers = config.threads;
   parts.request_timeout = config.request_timeout;
   parts.epoch = epoch;
   parts.own_thread = config.own_threads;
 
   core_recipes out;
   out.spare = device_id{static_cast<uint32_t>(config.gpus.size())};
-  out.device = [&system, context, gpus = config.gpus, make = config.make_device, map = config.map, cap = config.device_bytes,
-                threads = config.threads](device_id id) -> placed_device {
-    if (id.value < gpus.size()) {
-      const auto& fields = gpus[id.value];
-      return {id, spawn_async_device(system, context, id, fields), static_cast<double>(fields->memory().blocks)};
-    }
-    std::shared_ptr<backend> fields = make ? make(map, cap) : make_cpu_backend(map, cap);
-    return {id, spawn_device(system, context, id, std::move(fields), threads), 1};
+  const cpu_options cpu{config.own_threads ? config.threads : 0, config.device_bytes};
+  out.device = [&system, context, gpus = config.gpus, make = config.make_cpu, map = config.map, cpu](device_id id) {
+    return spawn_device(system, context, id, id.value < gpus.size() ? gpus[id.value] : make(map, cpu));
   };
-  out.retired = [numbers = context.numbers, gpus = config.gpus, turns = parts.gpus](device_id id) {
-    numbers->devices.remove(id);
-    if (id.value < gpus.size())
-      turns->remove(gpus[id.value]);
-  };
-  out.placement
-    = [&system, context](const std::vector<placed_device>& devices) { return spawn_placement(system, context, devices); };
+  out.retired = [numbers = context.numbers](device_id id) { numbers->devices.remove(id); };
+  out.placement = [&system, context](const device_table& devices) { return spawn_placement(system, context, devices); };
   out.broadcaster
     = [&system, context, epoch, encode = config.encode] { return spawn_broadcaster(system, context, epoch, encode); };
-  out.partitioner
-    = [&system, context, store, parts](const supervisor_actor& supervisor, const broadcaster_actor& broadcaster, bool successor) {
-        auto how = parts;
-        how.successor = successor;
-        return spawn_partitioner(system, context, supervisor, broadcaster, store, std::move(how));
-      };
+  out.partitioner = [&system, context, store, parts](const supervisor_actor& supervisor, const broadcaster_actor& broadcaster,
+                                                     const device_table& devices, bool successor) {
+    auto how = parts;
+    how.devices = devices;
+    how.successor = successor;
+    return spawn_partitioner(system, context, supervisor, broadcaster, store, std::move(how));
+  };
   out.ingest = [&system, context, how = ingest_config{config.limits, config.credit, config.policy, config.request_timeout}](
                  const partitioner_actor& partitioner) { return spawn_ingest(system, context, partitioner, how); };
   out.inspector = [&system, context] { return spawn_inspector(system, context); };
@@ -108,7 +93,7 @@ std::vector<caf::strong_actor_ptr> service::actors() const {
   add(ingest.get());
   add(partitioner.get());
   add(placement.get());
-  for (const auto& device : devices.get())
+  for (const auto& device : devices.get().devices)
     add(device.handle);
   add(broadcaster.get());
   add(inspector.get());
@@ -146,19 +131,18 @@ service start_service(caf::actor_system& system, const service_config& config, s
   supervisor_config supervision;
   supervision.request_timeout = config.request_timeout;
   supervision.meshers.patch_interval = config.patch_interval;
-  supervision.meshers.max_staleness = config.max_staleness;
-  supervision.meshers.request_timeout = config.request_timeout;
   supervision.meshers.encoders = out.encoders;
   supervision.on_lost = config.on_lost;
   supervision.seats = {out.ingest, out.partitioner, out.broadcaster, out.placement, out.devices, out.inspector};
   supervision.recipes = recipes_for(system, out.context, config, out.epoch);
   const auto recipes = supervision.recipes;
 
-  std::vector<placed_device> devices;
+  device_table devices;
   for (uint32_t i = 0; i < config.gpus.size(); ++i)
-    devices.push_back(recipes.device(device_id{i}));
-  if (devices.empty())
-    devices.push_back(recipes.device(recipes.spare));
+    devices.devices.push_back({device_id{i}, recipes.device(device_id{i}), i});
+  if (devices.devices.empty())
+    devices.devices.push_back({recipes.spare, recipes.device(recipes.spare), 0});
+  devices.count = static_cast<uint32_t>(devices.devices.size());
   out.devices = devices;
   out.placement = recipes.placement(devices);
   const auto broadcaster = recipes.broadcaster();
@@ -175,7 +159,7 @@ service start_service(caf::actor_system& system, const service_config& config, s
     if (context.numbers->lost_core.fetch_add(1, std::memory_order_relaxed) == 0 && lost)
       lost(text);
   });
-  const auto partitioner = recipes.partitioner(supervisor, broadcaster, false);
+  const auto partitioner = recipes.partitioner(supervisor, broadcaster, devices, false);
   out.partitioner = partitioner;
   out.ingest = recipes.ingest(partitioner);
 

@@ -7,11 +7,9 @@
 #include "actors/keyframe_check.hpp"
 #include "actors/keyframe_store.hpp"
 #include "actors/placement.hpp"
-#include "actors/ray_functions.hpp"
 #include "actors/seat.hpp"
 #include "actors/session.hpp"
-#include "gpu/backend.hpp"
-#include "gpu/cuda/async_fields.hpp"
+#include "gpu/fields.hpp"
 #include "messages/actors.hpp"
 #include "messages/keyframe_sink.hpp"
 
@@ -22,11 +20,11 @@ namespace tessera {
 /// Everything that a service is told when it starts.
 struct service_config {
   mapping map;
-  /// Jobs that the CPU device works on at once, and surfaces that are encoded at once.
+  /// Regions and keyframes that the CPU's fields work on at once, and surfaces that are encoded at once.
   uint32_t threads = 2;
-  /// GPUs that hold the fields and make the rays, each its share by its pool. None, or when all have failed: the CPU. They answer
-  /// in threads of their own: whoever starts the service holds on to them until it has ended, and lets go of them then.
-  std::vector<std::shared_ptr<cuda::async_fields>> gpus;
+  /// GPUs that hold the fields, each its share of the regions; most_shares at most. None, or when all have failed: the CPU. They
+  /// answer in threads of their own: whoever starts the service holds on to them until it has ended, and lets go of them then.
+  std::vector<std::shared_ptr<async_fields>> gpus;
   /// Cap of the memory of the CPU's fields, bytes; 0: none. A keyframe that does not fit is not taken, as a whole: not now.
   uint64_t device_bytes = 0;
   /// Rays kept in memory, bytes; beyond it the oldest go to a file in `store_folder` (empty: the system's folder for temporary
@@ -39,23 +37,20 @@ struct service_config {
   keyframe_limits limits;
   /// Least time between two patches of a region; 0: as fast as it goes.
   std::chrono::milliseconds patch_interval{0};
-  /// How long a region that keeps changing may go without being meshed.
-  std::chrono::milliseconds max_staleness{100};
-  /// How long an actor waits for another's answer.
+  /// How long an actor waits for another's answer; but for a device's, which comes or the device ends.
   std::chrono::milliseconds request_timeout{120'000};
   encoder_function encode;
   /// Names this run; empty: a random name.
   std::string epoch;
-  /// How the CPU's field is made, how the CPU makes rays, and where keyframes are kept. Tests put others here.
-  std::function<std::unique_ptr<backend>(const mapping&, uint64_t cap_bytes)> make_device;
-  ray_functions rays;
+  /// How the CPU's fields are made, and where keyframes are kept. Tests put others here.
+  std::function<std::shared_ptr<async_fields>(const mapping&, const cpu_options&)> make_cpu = make_cpu_fields;
   std::function<std::shared_ptr<keyframe_store>()> make_store;
   log_function log;
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;
   /// must not block.
   std::function<void(const std::string&)> on_lost;
-  /// Runs the partitioner, which may touch the disk, and the encoders in threads of their own. Off under a test scheduler: then
-  /// surfaces wait in `service::encoders` until the test has them encoded.
+  /// Runs the partitioner, which may touch the disk, the CPU's fields and the encoders in threads of their own. Off under a test
+  /// scheduler: then surfaces wait in `service::encoders` until the test has them encoded.
   bool own_threads = true;
 };
 
@@ -68,7 +63,7 @@ struct service {
   seat<broadcaster_actor> broadcaster;
   seat<inspector_actor> inspector;
   seat<placement_actor> placement;
-  seat<std::vector<placed_device>> devices;
+  seat<device_table> devices;
   /// Registry, telemetry and log: shared with every actor, sessions too.
   actor_context context;
   std::string epoch;

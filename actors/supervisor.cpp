@@ -39,6 +39,7 @@ public:
     core_.clear();
     relays_.clear();
     devices_.clear();
+    table_ = {};
     broadcaster_ = nullptr;
     recipes_ = {}; // they may hold what holds this actor
   }
@@ -46,8 +47,9 @@ public:
   behavior_type make_behavior() override {
     set_down_handler([this](const caf::down_msg& down) { lost(down); });
     broadcaster_ = seats_.broadcaster.get();
-    for (const auto& device : seats_.devices.get())
-      watch_device(device);
+    table_ = seats_.devices.get();
+    for (const auto& device : table_.devices)
+      watch_device(device.id, device.handle);
     tell();
     return {
       [this](place_atom, region_key region) -> caf::result<mesher_actor> {
@@ -144,7 +146,7 @@ private:
     config.generation = next.generation;
     next.number = ++started_;
     config.version = next.number * versions_each;
-    next.handle = spawn_mesher(system(), shared(), devices_.at(next.id).now.handle, broadcaster_, std::move(config));
+    next.handle = spawn_mesher(system(), shared(), devices_.at(next.id).handle, broadcaster_, std::move(config));
     next.started = now();
     monitor(next.handle);
     regions_[next.handle.address()] = region;
@@ -152,7 +154,7 @@ private:
     tell();
   }
 
-  /// Gives the region's mesher to those who wait for it. The partitioner must have been told of a refill before.
+  /// Gives the region's mesher to those who wait for it. The partitioner must have been told of a successor before.
   void give(region_key region) {
     for (auto& promise : take(region))
       promise.deliver(mesher_actor{meshers_.at(region).handle});
@@ -181,10 +183,7 @@ private:
 
   /// Forgets a region whose mesher is gone and needs no successor; unless one is asked for by now.
   void end(region_key region) {
-    const auto i = meshers_.find(region);
-    if (const auto device = devices_.find(i->second.id); device != devices_.end())
-      send(device->second.now.handle, drop_atom::value, region);
-    meshers_.erase(i);
+    meshers_.erase(region);
     tell();
     if (asked_.contains(region))
       place(region);
@@ -201,21 +200,17 @@ private:
     place(region);
   }
 
-  /// Forgets what the dead mesher's field held, and has a new mesher filled from the live keyframes.
   void replace(region_key region, device_id on) {
     const auto old = meshers_.at(region);
-    // Before any job of the new mesher: the device keeps a region's order.
-    send(devices_.at(on).now.handle, drop_atom::value, region);
     start({{}, on, old.generation + 1, old.failures}, region);
     if (auto partitioner = seats_.partitioner.get())
       send(partitioner, refill_atom::value, region, mesher_actor{meshers_.at(region).handle});
   }
 
-  /// Ends all meshers, or those of one device. Each is mourned when it has sent its last message: only then may its field be
-  /// dropped.
-  void replace_meshers(std::optional<device_id> of = {}) {
+  /// Ends the meshers of a device: they know its actor alone.
+  void replace_meshers(device_id of) {
     for (const auto& [region, running] : meshers_)
-      if (!of || running.id == *of)
+      if (running.id == of)
         send_exit(running.handle, caf::exit_reason::kill);
   }
 
@@ -223,25 +218,24 @@ private:
 
   struct device_entry;
 
-  void watch_device(const placed_device& device) {
-    monitor(device.handle);
-    auto& one = devices_[device.id];
-    one.now = device;
+  void watch_device(device_id id, const device_actor& handle) {
+    monitor(handle);
+    auto& one = devices_[id];
+    one.handle = handle;
     one.life.started = now();
   }
 
-  /// Tells placement, and who asks from outside, which devices there are.
+  /// Tells placement, the partitioner, and who asks from outside, which devices there are.
   void seat_devices() {
-    std::vector<placed_device> all;
-    for (const auto& [id, one] : devices_)
-      all.push_back(one.now);
-    seats_.devices = std::move(all);
+    seats_.devices = table_;
+    send(caf::actor_cast<placement_setup>(seats_.placement.get()), caf::put_atom::value, table_);
+    if (auto partitioner = seats_.partitioner.get())
+      send(caf::actor_cast<partitioner_setup>(partitioner), caf::put_atom::value, table_);
     tell();
   }
 
-  void put_into_placement(const placed_device& device) {
-    send(caf::actor_cast<placement_setup>(seats_.placement.get()), caf::put_atom::value, device.id, device.handle,
-         device.capacity);
+  placed_device& placed(device_id id) {
+    return *std::find_if(table_.devices.begin(), table_.devices.end(), [&](const placed_device& d) { return d.id == id; });
   }
 
   /// A device that failed is not used any more; one that was killed has a successor.
@@ -265,13 +259,12 @@ private:
     }
   }
 
-  /// A device's field goes with its actor: what its meshers had applied is not known, and its last task may still run. All of
-  /// them are replaced.
+  /// What its fields hold is not known: what was under way may have been done or not. The partitioner fills them again.
   void restart_device(device_id id) {
     const auto fresh = recipes_.device(id);
-    watch_device(fresh);
-    shared().registry->set_restarts(fresh.handle->id(), ++devices_.at(id).life.restarts);
-    put_into_placement(fresh);
+    watch_device(id, fresh);
+    shared().registry->set_restarts(fresh->id(), ++devices_.at(id).life.restarts);
+    placed(id).handle = fresh;
     seat_devices();
     replace_meshers(id);
   }
@@ -281,6 +274,8 @@ private:
     const auto name = numbers().devices.name_of(id);
     devices_.erase(id);
     recipes_.retired(id);
+    table_.lost |= uint64_t{1} << placed(id).index;
+    std::erase_if(table_.devices, [&](const placed_device& d) { return d.id == id; });
     numbers().device_failures.fetch_add(1, std::memory_order_relaxed);
     const auto regions = std::count_if(meshers_.begin(), meshers_.end(), [&](const auto& one) { return one.second.id == id; });
     const auto text = "device " + std::to_string(id.value) + " (" + name + ") is not used any more: " + reason;
@@ -288,15 +283,13 @@ private:
     shared().write(severity::error, text + "; " + std::to_string(regions) + " regions are filled again elsewhere");
     if (devices_.empty()) {
       try {
-        watch_device(recipes_.device(recipes_.spare));
+        watch_device(recipes_.spare, recipes_.device(recipes_.spare));
       } catch (const std::exception& e) {
         return give_up("device", e.what());
       }
-      const auto& spare = devices_.at(recipes_.spare).now;
-      put_into_placement(spare);
-      shared().write(severity::warning, "no device is left: " + numbers().devices.name_of(spare.id) + " takes over");
+      table_ = {{{recipes_.spare, devices_.at(recipes_.spare).handle, 0}}, 1, 0};
+      shared().write(severity::warning, "no device is left: " + numbers().devices.name_of(recipes_.spare) + " takes over");
     }
-    send(caf::actor_cast<placement_setup>(seats_.placement.get()), caf::delete_atom::value, id);
     seat_devices();
     replace_meshers(id);
   }
@@ -311,7 +304,7 @@ private:
   };
 
   struct device_entry {
-    placed_device now;
+    device_actor handle;
     core_actor life; ///< without the handle
   };
 
@@ -337,7 +330,7 @@ private:
       return;
     }
     for (const auto& [id, one] : devices_)
-      if (one.now.handle.address() == down.source)
+      if (one.handle.address() == down.source)
         return lost_device(id, down.reason);
     for (auto& [role, one] : core_)
       if (is_source(one.handle))
@@ -385,7 +378,7 @@ private:
   }
 
   caf::strong_actor_ptr restart_placement() {
-    seats_.placement = recipes_.placement(seats_.devices.get());
+    seats_.placement = recipes_.placement(table_);
     for (const auto& [region, waiting] : asked_)
       place(region);
     return caf::actor_cast<caf::strong_actor_ptr>(seats_.placement.get());
@@ -402,15 +395,20 @@ private:
     return caf::actor_cast<caf::strong_actor_ptr>(broadcaster_);
   }
 
-  /// Some regions may have parts that others lack: all are filled again from the store. Whom the dead one asked for and did not
+  /// It fills all fields again from the store, and tells the meshers when that is done. Whom the dead one asked for and did not
   /// get, nobody knows.
   caf::strong_actor_ptr restart_partitioner() {
     std::erase_if(asked_, [](const auto& one) { return !one.second.empty(); });
-    const auto fresh = recipes_.partitioner(supervisor_self{this}, broadcaster_, true);
+    for (const auto& [region, running] : meshers_)
+      if (!running.ending) // what they show stays until their fields are whole again
+        send(running.handle, refill_atom::value, true);
+    const auto fresh = recipes_.partitioner(supervisor_self{this}, broadcaster_, table_, true);
     seats_.partitioner = fresh;
     if (auto ingest = seats_.ingest.get())
       send(caf::actor_cast<ingest_setup>(ingest), caf::put_atom::value, partitioner_actor{fresh});
-    replace_meshers();
+    for (const auto& [region, running] : meshers_)
+      if (!running.ending)
+        send(fresh, refill_atom::value, region, mesher_actor{running.handle});
     return caf::actor_cast<caf::strong_actor_ptr>(fresh);
   }
 
@@ -443,7 +441,7 @@ private:
       return true;
     }
     if (role == "device" && !devices_.empty()) {
-      send_exit(devices_.begin()->second.now.handle, caf::exit_reason::kill);
+      send_exit(devices_.begin()->second.handle, caf::exit_reason::kill);
       return true;
     }
     auto i = core_.find(role);
@@ -463,6 +461,7 @@ private:
   core_recipes recipes_;
   broadcaster_actor broadcaster_;
   std::map<device_id, device_entry> devices_; ///< that are in use
+  device_table table_;                        ///< likewise, and which has which regions
   std::unordered_map<region_key, child> meshers_;
   std::unordered_map<region_key, std::vector<caf::typed_response_promise<mesher_actor>>> asked_;
   std::map<caf::actor_addr, region_key> regions_; ///< of the meshers that live

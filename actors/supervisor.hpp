@@ -21,22 +21,23 @@ struct core_seats {
   seat<partitioner_actor> partitioner;
   seat<broadcaster_actor> broadcaster;
   seat<placement_actor> placement;
-  seat<std::vector<placed_device>> devices;
+  seat<device_table> devices;
   seat<inspector_actor> inspector;
 };
 
 /// How those actors are started: at the start of the service, and again when one died. They may throw.
 struct core_recipes {
-  /// With an empty field, or with one whose regions are all dropped before they are used again.
-  std::function<placed_device(device_id)> device;
+  /// With fields of whatever content: the partitioner clears them before it uses them.
+  std::function<device_actor(device_id)> device;
   /// The device that is started when no other is left: the CPU. If it fails like another, the service ends.
   device_id spare;
   /// Called when a device is taken out of use.
   std::function<void(device_id)> retired;
-  std::function<placement_setup(const std::vector<placed_device>&)> placement;
+  std::function<placement_setup(const device_table&)> placement;
   std::function<broadcaster_actor()> broadcaster;
   /// `successor`: makes the map again from the store, which outlives the partitioner.
-  std::function<partitioner_setup(const supervisor_actor&, const broadcaster_actor&, bool successor)> partitioner;
+  std::function<partitioner_setup(const supervisor_actor&, const broadcaster_actor&, const device_table&, bool successor)>
+    partitioner;
   std::function<ingest_setup(const partitioner_actor&)> ingest;
   std::function<inspector_actor()> inspector;
 };

@@ -63,7 +63,8 @@ public:
 
   // -- devices ----------------------------------------------------------------
   device_board devices;
-  counter device_failures{0}; ///< GPUs that were taken out of use
+  counter device_failures{0};                  ///< GPUs that were taken out of use
+  counter device_kernels{0}, device_copies{0}; ///< given to GPUs for keyframes
 
   // -- map --------------------------------------------------------------------
   gauge regions{0}, vertices{0}, triangles{0}; ///< of the newest patches

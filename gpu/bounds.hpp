@@ -11,8 +11,8 @@
 
 namespace tessera {
 
-/// Regions that one keyframe may touch. Each costs its own memory, a mesh and a patch, whatever little is written to it: some 60 KB
-/// and a millisecond of a core, so that this many are half a gigabyte and ten seconds. A depth camera's keyframe touches some
+/// Regions that one keyframe may touch. Each costs its own memory, a mesh and a patch, whatever little is written to it: some 60
+/// KB and a millisecond of a core, so that this many are half a gigabyte and ten seconds. A depth camera's keyframe touches some
 /// hundreds; a lidar's that reaches 100 m at 5 cm some thousands.
 inline constexpr uint32_t most_keyframe_regions = 8192;
 
@@ -23,7 +23,7 @@ public:
   keyframe_too_large(const mapping& map, uint64_t regions, bool at_least);
 };
 
-/// The cap of the CPU backend's memory is reached, and not that of the machine.
+/// The cap of the CPU's fields is reached, and not that of the machine.
 class memory_cap_reached : public std::bad_alloc {
 public:
   explicit memory_cap_reached(uint64_t cap_bytes);

@@ -1,18 +1,20 @@
 #include "gpu/offline_map.hpp"
 
 #include "gpu/bounds.hpp"
-#include "gpu/region_pool.hpp"
+#include "gpu/shared_fields.hpp"
 #include "gpu/spin.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <stdexcept>
-#include <system_error>
-#include <thread>
 #include <unordered_map>
+#include <utility>
 
 namespace tessera {
 
@@ -24,60 +26,59 @@ double seconds_since(clock::time_point start) {
   return std::chrono::duration<double>(clock::now() - start).count();
 }
 
-/// A live keyframe; without rays unless they are kept.
+/// A live keyframe, or one that is to become it.
 struct live_keyframe {
-  ray_batch batch;
+  ray_batch batch; ///< without rays unless they are kept
   pose world_from_camera;
+  bool in_map = false; ///< else it is under way
 };
 
-/// What several devices say of one keyframe.
-struct shared_keyframe {
-  explicit shared_keyframe(uint32_t devices) : left(devices) {}
-  /// True for the last of them.
-  bool add(cuda::fuse_report&& part, const std::exception_ptr& why) {
-    const std::lock_guard lock(mutex);
-    failure = failure ? failure : why;
-    taken = taken || !why;
-    whole.rays = std::max(whole.rays, part.rays); // all say the same, or nothing if they did not make them
-    if (!part.kept.empty())
-      whole.kept = std::move(part.kept);
-    whole.regions.insert(whole.regions.end(), part.regions.begin(), part.regions.end());
-    whole.vertices += part.vertices;
-    whole.triangles += part.triangles;
-    for (const auto each : {&cuda::fuse_report::upload_ms, &cuda::fuse_report::rays_ms, &cuda::fuse_report::integrate_ms,
-                            &cuda::fuse_report::extract_ms})
-      whole.*each = std::max(whole.*each, part.*each);
-    whole.kernels += part.kernels;
-    whole.copies += part.copies;
-    whole.bytes_up += part.bytes_up;
-    whole.bytes_down += part.bytes_down;
-    whole.attempts = std::max(whole.attempts, part.attempts);
-    return --left == 0;
-  }
-  std::mutex mutex;
-  uint32_t left;
-  bool handed_on = false; ///< the device that makes the rays has handed them to the others
-  bool taken = false;     ///< by one of the devices, at least
-  cuda::fuse_report whole;
-  std::exception_ptr failure;
+/// Why a keyframe is not taken.
+enum class lack {
+  whole_points, ///< they changed while they were read
+  merit,        ///< it would be refused again
+  memory,       ///< nothing was changed
+  device,       ///< the map is lost
 };
+
+lack kind_of(const std::exception_ptr& why) {
+  try {
+    std::rethrow_exception(why);
+  } catch (const torn_keyframe&) {
+    return lack::whole_points;
+  } catch (const keyframe_too_large&) {
+    return lack::merit;
+  } catch (const std::invalid_argument&) {
+    return lack::merit;
+  } catch (const std::bad_alloc&) {
+    return lack::memory;
+  } catch (...) {
+    return lack::device;
+  }
+}
+
+std::string text_of(const std::exception_ptr& why) {
+  try {
+    std::rethrow_exception(why);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "what failed is no exception";
+  }
+}
 
 } // namespace
 
 class offline_map::state {
 public:
-  state(const mapping& map, std::unique_ptr<backend> device, offline_options options)
-    : map_(map), device_(std::move(device)), options_(std::move(options)) {
-    map_.validate();
-    if (options_.devices.size() > cuda::most_shares)
-      throw std::invalid_argument("a map is shared by at most " + std::to_string(cuda::most_shares) + " devices, not "
-                                  + std::to_string(options_.devices.size()));
-    if (options_.threads > 1 && options_.devices.empty())
-      pool_ = std::make_unique<region_pool>(
-        options_.threads, [this](region_key region, std::span<const ray_job> jobs) { apply(region, jobs); },
-        // Re-meshing after each keyframe is the work of a live service only if several jobs are not done as one.
-        options_.extract_each);
+  state(const mapping& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
+    : devices_(std::move(devices)), options_(std::move(options)),
+      most_under_way_(std::max(16 * devices_.size(), 2 * size_t{options_.threads})) {
+    map.validate();
   }
+  ~state() { wait_for_answers(); }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
 
   void offer(keyframe frame, completion done) {
     if (auto reason = options_.check ? options_.check(frame) : std::string{}; !reason.empty()) {
@@ -85,227 +86,52 @@ public:
       return done({outcome::refused, std::move(reason)});
     }
     {
-      const std::lock_guard lock(mutex_);
-      // The id is taken before the rays are made, so that a second delivery meanwhile counts as one.
+      std::unique_lock lock(mutex_);
+      // The id is taken before the keyframe is, so that a second delivery meanwhile counts as one.
       if (!live_.try_emplace(frame.id).second) {
         ++counts_.duplicates;
+        lock.unlock();
         return done({outcome::duplicate, {}});
       }
-    }
-    if (!options_.devices.empty())
-      return fuse(frame, std::move(done));
-    if (!pool_)
-      return take(frame, done);
-    pool_->run([this, frame = std::move(frame), done = std::move(done)] {
-      if (pool_->failed())
-        return done({outcome::not_now, "the map could not take an earlier keyframe"});
-      take(frame, done);
-    });
-  }
-
-  void take(const keyframe& frame, const completion& done) {
-    try {
-      done(taken(frame));
-    } catch (...) {
-      done({outcome::not_now, "the map cannot take it: see the error that ends the work"});
-      failed();
-      throw;
-    }
-  }
-
-  void failed() const {
-    if (options_.on_failure)
-      options_.on_failure();
-  }
-
-  /// The keyframe, whose id is its own by now, is not taken.
-  verdict not_taken(const keyframe_id& id, const std::string& reason) {
-    {
-      const std::lock_guard lock(mutex_);
-      live_.erase(id);
-    }
-    refuse(reason);
-    return {outcome::refused, reason};
-  }
-
-  /// Takes a keyframe whose id is its own by now.
-  verdict taken(const keyframe& frame) {
-    const auto start = clock::now();
-    ray_counts seen;
-    uint64_t beyond = 0;
-    std::vector<ray> rays;
-    partition parts;
-    std::string too_large;
-    try {
-      rays = make_rays(map_, *frame.body, frame.world_from_camera, seen);
-      parts = partition_rays(map_, rays, frame.world_from_camera, beyond);
-    } catch (const keyframe_too_large& e) {
-      too_large = e.what();
-    }
-    if (auto torn = frame.body->torn(); !torn.empty()) { // whatever was read means nothing
-      const std::lock_guard lock(mutex_);
-      live_.erase(frame.id);
-      return {outcome::not_now, std::move(torn)};
-    }
-    if (!too_large.empty())
-      return not_taken(frame.id, too_large);
-    stage_times times{.rays_s = seconds_since(start)};
-    {
-      const std::lock_guard lock(mutex_);
-      ++counts_.keyframes;
-      counts_.points += frame.body->size();
-      counts_.rays += rays.size();
-      if (options_.keep_rays)
-        live_[frame.id] = {{std::make_shared<const std::vector<ray>>(std::move(rays))}, frame.world_from_camera};
-    }
-    send(parts, frame.world_from_camera, 1, times);
-    return {};
-  }
-
-  /// Has a keyframe taken whole. Waits for it if there is one thread, else while many are under way.
-  void fuse(const keyframe& frame, completion done) {
-    {
-      std::unique_lock lock(mutex_);
-      answered_.wait(lock, [this] { return under_way_ < most_under_way * options_.devices.size(); });
+      changed_.wait(lock, [this] { return under_way_ < most_under_way_; });
       if (failure_) {
+        live_.erase(frame.id);
+        changed_.notify_all();
         lock.unlock();
         return done({outcome::not_now, "the map could not take an earlier keyframe"});
       }
       ++under_way_;
     }
+    take_request what;
+    what.body = frame.body;
+    what.world_from_camera = frame.world_from_camera;
+    what.keep_rays = options_.keep_rays;
+    what.mesh = options_.extract_each;
+    what.times = options_.threads == 1;
     const auto start = clock::now();
-    const auto here = static_cast<uint32_t>(options_.devices.size());
-    const auto all = std::make_shared<shared_keyframe>(here);
-    const cuda::keyframe_device::fused answer
-      = [this, start, frame, done, all](cuda::fuse_report report, const std::exception_ptr& failure) {
-          if (!all->add(std::move(report), failure))
-            return;
-          done(fused(frame, *all, seconds_since(start)));
-          const std::lock_guard lock(mutex_);
-          --under_way_;
-          answered_.notify_all(); // with the lock: who waits may end this object
-        };
-    // Of many keyframes under way each device copies its share, and hands rays on. One at a time it is over sooner if all devices
-    // copy it.
-    if (here > 1 && options_.threads > 1)
-      fuse_in_turn(frame, turn_++ % here, all, answer);
-    else
-      for (uint32_t i = 0; i < here; ++i)
-        options_.devices[i]->fuse(frame.body, frame.world_from_camera, how(i, options_.keep_rays && i == 0), answer);
+    devices_.take(std::move(what), options_.threads > 1,
+                  [this, start, frame = std::move(frame), done = std::move(done)](shared_report report) {
+                    done(answer_to(frame, std::move(report), seconds_since(start)));
+                    const std::lock_guard lock(mutex_);
+                    --under_way_;
+                    changed_.notify_all(); // with the lock: who waits may end this object
+                  });
     if (options_.threads == 1)
-      wait_for_fused();
+      wait_for_answers();
   }
 
-  void fuse_in_turn(const keyframe& frame, uint32_t first, const std::shared_ptr<shared_keyframe>& all,
-                    const cuda::keyframe_device::fused& answer) {
-    options_.devices[first]->fuse(
-      frame.body, frame.world_from_camera, how(first, options_.keep_rays),
-      [all, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
-        if (failure && !all->handed_on)
-          all->left = 1; // the others are not told of it
-        answer(std::move(report), failure);
-      },
-      [this, at = frame.world_from_camera, all, answer](std::vector<std::shared_ptr<const cuda::handed_rays>> rays) {
-        all->handed_on = true;
-        for (uint32_t i = 0; i < rays.size(); ++i)
-          if (rays[i] != nullptr && rays[i]->size() == 0)
-            answer({}, nullptr);
-          else if (rays[i] != nullptr)
-            options_.devices[i]->fuse_handed(std::move(rays[i]), at, how(i, false), answer);
-      });
+  void retract(const keyframe_id& id, const completion& done) {
+    const std::lock_guard moving(moving_);
+    const auto was = find(id, done);
+    if (was)
+      done(taken_out(id, *was));
   }
 
-  [[nodiscard]] cuda::fuse_options how(uint32_t device, bool keep_rays) const {
-    return {.mesh = options_.extract_each,
-            .keep_rays = keep_rays,
-            .times = options_.threads == 1,
-            .share = device,
-            .shares = static_cast<uint32_t>(options_.devices.size())};
-  }
-
-  verdict fused(const keyframe& frame, shared_keyframe& all, double wall_s) {
-    const std::lock_guard lock(mutex_);
-    auto& report = all.whole;
-    if (!all.failure) {
-      ++counts_.keyframes;
-      counts_.points += frame.body->size();
-      counts_.rays += report.rays;
-      for (const auto region : report.regions)
-        ++touched_[region];
-      if (options_.keep_rays)
-        live_[frame.id] = {{std::make_shared<const std::vector<ray>>(std::move(report.kept))}, frame.world_from_camera};
-      if (options_.threads == 1)
-        times_.push_back({report.upload_ms / 1e3, report.rays_ms / 1e3, report.integrate_ms / 1e3, report.extract_ms / 1e3,
-                          wall_s, report.kernels, report.copies, report.attempts, report.bytes_up, report.bytes_down});
-      return {};
-    }
-    live_.erase(frame.id);
-    try {
-      std::rethrow_exception(all.failure);
-    } catch (const cuda::torn_keyframe& torn) {
-      if (!all.taken)
-        return {outcome::not_now, torn.what()};
-      failure_ = in_part(torn);
-    } catch (const keyframe_too_large& e) {
-      if (!all.taken) {
-        ++counts_.set_aside;
-        counts_.last_reason = e.what();
-        return {outcome::refused, e.what()};
-      }
-      failure_ = in_part(e);
-    } catch (...) {
-      failure_ = all.failure;
-    }
-    failed();
-    return {outcome::not_now, "the map cannot take it: see the error that ends the work"};
-  }
-
-  /// A device that took its share cannot give it back: better no map than one that holds a keyframe in part.
-  static std::exception_ptr in_part(const std::exception& why) {
-    return std::make_exception_ptr(
-      std::runtime_error(std::string{"of the devices that share the map, some took a keyframe, and one did not: "} + why.what()));
-  }
-
-  void wait_for_fused() {
-    // One at a time: the answer is a moment away, less than going to sleep and waking takes.
-    if (const auto until = clock::now() + std::chrono::milliseconds(1); options_.threads == 1 && !options_.devices.empty())
-      while (under_way_ != 0 && clock::now() < until)
-        spin_pause();
-    std::unique_lock lock(mutex_);
-    answered_.wait(lock, [this] { return under_way_ == 0; });
-  }
-
-  void move(const keyframe_id& id, const pose* to, const completion& done) {
-    if (!options_.keep_rays)
-      return done({outcome::refused, "this map keeps no rays, so that nothing can be taken out of it"});
-    finish(); // a keyframe that is still under way has no rays yet
-    live_keyframe was;
-    partition moved;
-    uint64_t beyond = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto at = live_.find(id);
-      if (at == live_.end())
-        return done({outcome::unknown, {}});
-      was = at->second;
-      try {
-        if (to != nullptr)
-          moved = partition_rays(map_, *was.batch.rays, *to, beyond);
-      } catch (const keyframe_too_large& e) {
-        return done({outcome::refused, std::string{"under the new pose "} + e.what()});
-      }
-      if (to != nullptr) {
-        at->second.world_from_camera = *to;
-      } else {
-        live_.erase(at);
-        --counts_.keyframes;
-      }
-    }
-    stage_times times;
-    send(partition_rays(map_, *was.batch.rays, was.world_from_camera, beyond), was.world_from_camera, -1, times);
-    if (to != nullptr)
-      send(moved, *to, 1, times);
-    done({outcome::accepted, {}});
+  void revise(const keyframe_id& id, const pose& to, const completion& done) {
+    const std::lock_guard moving(moving_);
+    const auto was = find(id, done);
+    if (was)
+      done(moved(id, *was, to));
   }
 
   void refuse(const std::string& reason) {
@@ -315,126 +141,183 @@ public:
   }
 
   void finish() {
-    if (pool_)
-      pool_->wait();
-    wait_for_fused();
+    wait_for_answers();
     const std::lock_guard lock(mutex_);
     if (failure_)
       std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
-  ~state() { wait_for_fused(); }
-  state(const state&) = delete;
-  state& operator=(const state&) = delete;
-
-  offline_counts counts() const {
+  [[nodiscard]] offline_counts counts() const {
     const std::lock_guard lock(mutex_);
     return counts_;
   }
+  [[nodiscard]] const std::vector<stage_times>& times() const { return times_; }
 
-  const std::vector<stage_times>& times() const { return times_; }
-
-  std::vector<region_key> keys() const {
-    const std::lock_guard lock(mutex_);
-    std::vector<region_key> out;
-    out.reserve(touched_.size());
-    for (const auto& [key, jobs] : touched_)
-      out.push_back(key);
-    std::sort(out.begin(), out.end());
+  /// Asks for something of each region that was ever touched, in the order of their keys, and waits. Throws what one of the
+  /// answers was.
+  template <class Answer, class Ask>
+  std::vector<std::pair<region_key, Answer>> of_each_region(Ask ask) {
+    finish();
+    std::vector<std::pair<region_key, Answer>> out;
+    for (const auto& key : touched_)
+      out.emplace_back(key, Answer{});
+    std::mutex mutex;
+    std::condition_variable change;
+    size_t left = out.size();
+    std::exception_ptr failure;
+    for (auto& [key, to] : out)
+      ask(devices_.of(key), key, [&, to = &to](Answer answer, const std::exception_ptr& why) {
+        const std::lock_guard lock(mutex);
+        *to = std::move(answer);
+        failure = failure ? failure : why;
+        if (--left == 0)
+          change.notify_one(); // with the lock: who waits ends it
+      });
+    std::unique_lock lock(mutex);
+    change.wait(lock, [&] { return left == 0; });
+    if (failure)
+      std::rethrow_exception(failure);
     return out;
   }
 
-  /// Calls `what(i, key)` for each region, spread over the threads.
-  template <class F>
-  void for_regions(const std::vector<region_key>& regions, F what) {
-    finish();
-    std::atomic<size_t> next = 0;
-    std::exception_ptr failure;
-    const auto work = [&] {
-      try {
-        for (auto i = next++; i < regions.size(); i = next++)
-          what(i, regions[i]);
-      } catch (...) {
-        next = regions.size();
-        const std::lock_guard lock(mutex_);
-        failure = std::current_exception();
-      }
-    };
-    {
-      std::vector<std::jthread> threads;
-      try {
-        for (uint32_t t = 1; t < options_.threads && t < regions.size(); ++t)
-          threads.emplace_back(work);
-      } catch (const std::system_error&) { // those that could be started do it all
-      }
-      work();
-    }
-    if (failure)
-      std::rethrow_exception(failure);
+  [[nodiscard]] std::vector<std::pair<region_key, field_stats>> stats_of_each() {
+    return of_each_region<field_stats>(
+      [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
   }
-
-  [[nodiscard]] backend& device() const { return *device_; }
 
 private:
-  void send(const partition& parts, const pose& world_from_camera, int32_t sign, stage_times& times) {
-    {
+  /// The verdict on a keyframe whose id is its own by now.
+  verdict answer_to(const keyframe& frame, shared_report report, double total_s) {
+    const std::lock_guard lock(mutex_);
+    auto& [whole, failure, in_part] = report;
+    if (!failure) {
+      note_regions(whole);
+      ++counts_.keyframes;
+      counts_.points += frame.body->size();
+      counts_.rays += whole.rays;
+      live_[frame.id]
+        = {{std::make_shared<const std::vector<ray>>(std::move(whole.kept))}, frame.world_from_camera, /*in_map=*/true};
+      if (options_.threads == 1)
+        times_.push_back({whole.upload_ms / 1e3, whole.rays_ms / 1e3, whole.integrate_ms / 1e3, whole.extract_ms / 1e3, total_s,
+                          whole.kernels, whole.copies, whole.attempts, whole.bytes_up, whole.bytes_down});
+      return {};
+    }
+    live_.erase(frame.id);
+    const auto kind = kind_of(failure);
+    if (!in_part && kind == lack::whole_points)
+      return {outcome::not_now, text_of(failure)};
+    if (!in_part && kind == lack::merit) {
+      ++counts_.set_aside;
+      counts_.last_reason = text_of(failure);
+      return {outcome::refused, counts_.last_reason};
+    }
+    return ended_by(failure, in_part);
+  }
+
+  /// The map ends here; finish() throws why.
+  verdict ended_by(const std::exception_ptr& why, bool in_part) {
+    failure_ = why;
+    if (const auto kind = kind_of(why); in_part && kind != lack::memory && kind != lack::device)
+      failure_ = std::make_exception_ptr(std::runtime_error(
+        "of the devices that share the map, some took a keyframe and cannot give it back, and one did not: " + text_of(why)));
+    if (options_.on_failure)
+      options_.on_failure();
+    return {outcome::not_now, "the map cannot take it: see the error that ends the work"};
+  }
+
+  /// A keyframe that is to be moved, once it is in the map. If there is none to be had, says so.
+  [[nodiscard]] std::optional<live_keyframe> find(const keyframe_id& id, const completion& done) {
+    if (!options_.keep_rays) {
+      done({outcome::refused, "this map keeps no rays, so that nothing can be taken out of it"});
+      return std::nullopt;
+    }
+    std::unique_lock lock(mutex_);
+    auto at = live_.find(id);
+    changed_.wait(lock, [&] { return (at = live_.find(id)) == live_.end() || at->second.in_map; });
+    if (at != live_.end())
+      return at->second;
+    lock.unlock();
+    done({outcome::unknown, {}});
+    return std::nullopt;
+  }
+
+  verdict taken_out(const keyframe_id& id, const live_keyframe& was) {
+    const auto report = take_and_wait(was.batch, was.world_from_camera, -1);
+    if (report.failure)
+      return not_moved(report);
+    const std::lock_guard lock(mutex_);
+    live_.erase(id);
+    --counts_.keyframes;
+    return {};
+  }
+
+  /// First in, then out: what finds no room under its new pose has not gone from the old one.
+  verdict moved(const keyframe_id& id, const live_keyframe& was, const pose& to) {
+    if (const auto report = take_and_wait(was.batch, to, 1); report.failure)
+      return not_moved(report);
+    if (const auto report = take_and_wait(was.batch, was.world_from_camera, -1); report.failure) {
+      const auto back = take_and_wait(was.batch, to, -1);
+      return not_moved(back.failure ? back : report);
+    }
+    const std::lock_guard lock(mutex_);
+    live_[id].world_from_camera = to;
+    return {};
+  }
+
+  /// What happens to rays of a keyframe that is live stays short of ending the map as long as the map is whole.
+  verdict not_moved(const shared_report& report) {
+    const auto kind = kind_of(report.failure);
+    if (report.in_part || kind == lack::device) {
       const std::lock_guard lock(mutex_);
-      for (const auto& part : parts.parts)
-        ++touched_[part.region];
+      return ended_by(report.failure, report.in_part);
     }
-    std::vector<std::pair<region_key, ray_job>> jobs;
-    jobs.reserve(parts.parts.size());
-    for (const auto& part : parts.parts)
-      jobs.emplace_back(
-        part.region,
-        ray_job{
-          .batch = parts.batch, .first = part.first, .count = part.count, .world_from_camera = world_from_camera, .sign = sign});
-    if (pool_)
-      return pool_->add(std::move(jobs));
-    for (const auto& [region, job] : jobs) { // region by region, as meshers do: what was written is still in the cache
-      auto start = clock::now();
-      device_->integrate(region, {&job, 1});
-      times.integrate_s += seconds_since(start);
-      if (options_.extract_each) {
-        start = clock::now();
-        device_->extract(region);
-        times.extract_s += seconds_since(start);
-      }
-    }
-    if (sign > 0)
-      times_.push_back(times);
+    if (kind == lack::merit)
+      return {outcome::refused, "under the new pose " + text_of(report.failure)};
+    return {outcome::not_now, text_of(report.failure)};
   }
 
-  void apply(region_key region, std::span<const ray_job> jobs) {
-    try {
-      device_->integrate(region, jobs);
-      if (options_.extract_each)
-        device_->extract(region);
-    } catch (...) {
-      failed();
-      throw;
-    }
+  shared_report take_and_wait(const ray_batch& rays, const pose& at, int32_t sign) {
+    take_request what;
+    what.rays = rays;
+    what.world_from_camera = at;
+    what.sign = sign;
+    what.mesh = options_.extract_each;
+    const auto answer = std::make_shared<std::promise<shared_report>>(); // a device may still be in it when the waiting is over
+    auto future = answer->get_future();
+    devices_.take(std::move(what), false, [answer](shared_report report) { answer->set_value(std::move(report)); });
+    auto report = future.get();
+    const std::lock_guard lock(mutex_);
+    note_regions(report.whole);
+    return report;
   }
 
-  static constexpr size_t most_under_way = 16; ///< for each device
+  void note_regions(const take_report& report) { touched_.insert(report.regions.begin(), report.regions.end()); }
 
-  const mapping map_;
-  const std::unique_ptr<backend> device_;
+  void wait_for_answers() {
+    // One at a time: the answer is a moment away, less than going to sleep and waking takes.
+    if (const auto until = clock::now() + std::chrono::milliseconds(1); options_.threads == 1)
+      while (under_way_ != 0 && clock::now() < until)
+        spin_pause();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return under_way_ == 0; });
+  }
+
+  shared_fields devices_;
   const offline_options options_;
+  const size_t most_under_way_;
+  std::mutex moving_; ///< one keyframe at a time is moved or taken out
   mutable std::mutex mutex_;
+  std::condition_variable changed_; ///< something under way was answered
+  std::atomic<size_t> under_way_ = 0;
   std::unordered_map<keyframe_id, live_keyframe> live_;
-  std::unordered_map<region_key, uint64_t> touched_; ///< how many jobs each region got
+  std::set<region_key> touched_;
   offline_counts counts_;
   std::vector<stage_times> times_;
-  std::atomic<size_t> under_way_ = 0; ///< keyframes that devices take whole
-  std::atomic<uint32_t> turn_ = 0;
-  std::condition_variable answered_;
-  std::exception_ptr failure_;        ///< of such a keyframe
-  std::unique_ptr<region_pool> pool_; ///< last: its threads use all of the above
+  std::exception_ptr failure_;
 };
 
-offline_map::offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options)
-  : state_(std::make_unique<state>(map, std::move(device), std::move(options))) {}
+offline_map::offline_map(const mapping& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
+  : state_(std::make_unique<state>(map, std::move(devices), std::move(options))) {}
 
 offline_map::~offline_map() = default;
 
@@ -443,11 +326,11 @@ void offline_map::offer(keyframe frame, completion done) {
 }
 
 void offline_map::retract(keyframe_id id, completion done) {
-  state_->move(id, nullptr, done);
+  state_->retract(id, done);
 }
 
 void offline_map::revise(keyframe_id id, pose world_from_camera, completion done) {
-  state_->move(id, &world_from_camera, done);
+  state_->revise(id, world_from_camera, done);
 }
 
 void offline_map::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
@@ -467,18 +350,14 @@ const std::vector<stage_times>& offline_map::times() const {
 }
 
 uint64_t offline_map::regions() {
-  const auto keys = state_->keys();
-  std::atomic<uint64_t> held = 0;
-  state_->for_regions(keys, [&](size_t, region_key key) { held += state_->device().stats(key).blocks > 0 ? 1 : 0; });
-  return held;
+  const auto parts = state_->stats_of_each();
+  return static_cast<uint64_t>(
+    std::count_if(parts.begin(), parts.end(), [](const auto& part) { return part.second.blocks > 0; }));
 }
 
 field_stats offline_map::stats() {
-  const auto keys = state_->keys();
-  std::vector<field_stats> parts(keys.size());
-  state_->for_regions(keys, [&](size_t i, region_key key) { parts[i] = state_->device().stats(key); });
   field_stats sum;
-  for (const auto& part : parts) {
+  for (const auto& [key, part] : state_->stats_of_each()) {
     sum.hash += part.hash;
     sum.blocks += part.blocks;
     sum.voxels += part.voxels;
@@ -488,10 +367,12 @@ field_stats offline_map::stats() {
 }
 
 std::vector<region_mesh> offline_map::meshes() {
-  const auto keys = state_->keys();
-  std::vector<region_mesh> out(keys.size());
-  state_->for_regions(keys, [&](size_t i, region_key key) { out[i] = {key, 1, state_->device().extract(key)}; });
-  std::erase_if(out, [](const region_mesh& m) { return m.surface->triangles() == 0; });
+  const auto surfaces = state_->of_each_region<std::shared_ptr<const mesh>>(
+    [](async_fields& device, region_key key, auto answer) { device.extract(key, std::move(answer)); });
+  std::vector<region_mesh> out;
+  for (const auto& [key, surface] : surfaces)
+    if (surface->triangles() > 0)
+      out.push_back({key, 1, surface});
   return out;
 }
 

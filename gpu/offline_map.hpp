@@ -1,7 +1,7 @@
 #pragma once
 
-#include "gpu/backend.hpp"
-#include "gpu/cuda/async_fields.hpp"
+#include "gpu/fields.hpp"
+#include "gpu/mapping.hpp"
 #include "messages/keyframe_sink.hpp"
 
 #include <functional>
@@ -13,30 +13,26 @@ namespace tessera {
 
 /// How an offline map works.
 struct offline_options {
-  /// 1: everything happens in the thread that offers. More: that many workers; offers return before the work is done.
+  /// 1: one keyframe at a time, and an offer returns when it is in the map. More: many are under way, and offers return before.
   uint32_t threads = 1;
   /// Re-meshes the regions that each keyframe changed, as a live service does. Off: only when meshes are asked for.
   bool extract_each = false;
   /// Keeps every keyframe's rays, which retracting and revising need: 16 bytes a ray.
   bool keep_rays = false;
-  /// Devices that take keyframes whole and share the map; the backend must be theirs. With more than one thread, several
-  /// keyframes are under way. None: the backend alone does the work.
-  std::vector<std::shared_ptr<cuda::keyframe_device>> devices;
   /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
   std::function<std::string(const keyframe&)> check;
   /// Called when the work fails, and every keyframe from now on is refused: finish() throws what it was. From any thread.
   std::function<void()> on_failure;
 };
 
-/// Seconds that a keyframe took in each stage, and what it cost a device that takes keyframes whole.
+/// Seconds that a keyframe took in each stage, as measured on the device, and what it cost.
 struct stage_times {
   double upload_s = 0, rays_s = 0, integrate_s = 0, extract_s = 0;
-  double wall_s = 0; ///< of such a device, from the offer to the answer; its stages are as measured on the device
+  double total_s = 0; ///< from the offer to the answer
   uint32_t kernels = 0, copies = 0, attempts = 0;
   uint64_t bytes_up = 0, bytes_down = 0;
   /// What the device itself was busy with the keyframe.
   [[nodiscard]] double device_s() const { return upload_s + rays_s + integrate_s + extract_s; }
-  [[nodiscard]] double total_s() const { return wall_s > 0 ? wall_s : rays_s + integrate_s + extract_s; }
 };
 
 /// What became of the input.
@@ -49,25 +45,30 @@ struct offline_counts {
 };
 
 /// A whole map in one process without actors: for files, benchmarks and checks. The result depends neither on the order of the
-/// keyframes nor on the number of threads.
+/// keyframes nor on the number of threads or devices.
 ///
-/// Threads: keyframes may be offered from any thread; what reads the map (from finish() on) is for one thread, while nothing is
-/// offered.
+/// A keyframe is in the map as a whole, or not at all. A device that fails ends the map, and so does want of memory for a new
+/// keyframe: finish() throws it. A keyframe that finds no room under a new pose stays where it was.
+///
+/// Threads: keyframes may be offered, retracted and revised from any thread; what reads the map (from finish() on) is for one
+/// thread, while nothing is offered.
 class offline_map final : public keyframe_sink {
 public:
-  /// Throws std::invalid_argument for a bad mapping, or more devices than cuda::most_shares.
-  offline_map(const mapping& map, std::unique_ptr<backend> device, offline_options options);
+  /// The devices share the map: each has the regions that owner_of() says. Throws std::invalid_argument for a bad mapping, no
+  /// devices, or more than most_shares.
+  offline_map(const mapping& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options);
   ~offline_map() override;
   offline_map(const offline_map&) = delete;
   offline_map& operator=(const offline_map&) = delete;
 
   /// Waits while too much is under way.
   void offer(keyframe frame, completion done) override;
+  /// These two wait until it is done.
   void retract(keyframe_id id, completion done) override;
   void revise(keyframe_id id, pose world_from_camera, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
-  /// Waits until everything offered is in the map. Throws what the work threw: memory_cap_reached, say.
+  /// Waits until everything offered is in the map. Throws what ended the work: memory_cap_reached, say.
   void finish();
 
   [[nodiscard]] offline_counts counts() const;

@@ -1,4 +1,4 @@
-#include "gpu/backend.hpp"
+#include "gpu/weld.hpp"
 
 #include <algorithm>
 #include <cstring>

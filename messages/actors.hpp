@@ -1,5 +1,6 @@
 #pragma once
-// Every actor's interface, in the order data flows: source, ingest, partitioner, mesher, broadcaster, session.
+// The actors' interfaces, in the order data flows: source, ingest, partitioner, mesher, broadcaster, session. Those of devices
+// and of placement, which speak of fields, are in actors/device.hpp and actors/placement.hpp.
 
 #include "messages/types.hpp" // type ids and inspectors of everything below
 
@@ -7,29 +8,14 @@
 
 namespace tessera {
 
-/// One per GPU, or one for the CPU: owns the memory and does the work of all meshers placed on it. Never blocks a sender.
-/// What is asked for one region is done one after another, in the order of arrival; regions are worked side by side.
-using device_actor = caf::typed_actor<
-  /// Applies all jobs to the region's field; answers when the field has changed. ec::out_of_memory: nothing was changed.
-  caf::replies_to<integrate_atom, region_key, std::vector<ray_job>>::with<void>,
-  /// Re-meshes what changed since the last extraction; answers with the region's whole mesh (version 0: the mesher counts
-  /// versions). ec::out_of_memory: ask again later.
-  caf::replies_to<extract_atom, region_key>::with<region_mesh>,
-  /// Hashes and counts the region's own blocks.
-  caf::replies_to<status_atom, region_key>::with<field_stats>,
-  /// Forgets the region's field.
-  caf::reacts_to<drop_atom, region_key>>;
-
-/// One per region: queues what changes its region, has it applied on its device, and publishes a patch when the surface changed.
+/// One per region: owns its surface. Meshes the region's field on its device when that has changed, and publishes a patch when
+/// the surface has.
 using mesher_actor = caf::typed_actor<
-  /// Adds (or takes away) a keyframe's rays; answers when the field has changed, which is what gives the sender credit.
-  /// ec::out_of_memory: they were not added. Taking away is never refused.
-  caf::replies_to<integrate_atom, ray_job>::with<void>,
-  /// Counts the region's field as it is after everything sent before.
+  /// The region's field has changed: by a keyframe of these times (producer's, received; ns), or by one that went (0, 0).
+  caf::reacts_to<dirty_atom, uint64_t, uint64_t>,
+  /// What it published last. The field is not counted.
   caf::replies_to<status_atom>::with<region_status>,
-  /// Returns the region's mesh after everything sent before.
-  caf::replies_to<mesh_atom>::with<region_mesh>,
-  /// True: a refill begins, hold patches back so that no viewer sees half a region. False: all was sent, publish when applied.
+  /// True: the field is being filled again, hold patches back so that no viewer sees half a region. False: it is whole, publish.
   caf::reacts_to<refill_atom, bool>>;
 
 /// Checks keyframes and refuses bad ones with a reason; bounds how many are under way. The partitioner knows which ids are live.
@@ -45,7 +31,8 @@ using ingest_actor = caf::typed_actor<
   /// Counts an input that could not be made a keyframe: source, what, reason.
   caf::reacts_to<aside_atom, std::string, std::string, std::string>>;
 
-/// Makes rays, keeps them in the store, and hands each region those that touch it. It alone decides which keyframes are live.
+/// Has keyframes taken into the fields of all devices, keeps their rays in the store, and tells each region's mesher what touched
+/// it. It alone decides which keyframes are live.
 using partitioner_actor = caf::typed_actor<
   /// Adds a checked keyframe to the map. If its id is live, with the same content: it counts once; with other content: that is a
   /// conflict, and nothing changes.
@@ -57,7 +44,7 @@ using partitioner_actor = caf::typed_actor<
   /// Moves a keyframe: integrates it under the new pose, then retracts it under the old one. If there is no room for it, it
   /// stays.
   caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
-  /// Refills a new mesher of a region with the rays of all live keyframes, after the old one died.
+  /// The region has a new mesher, since the old one died: tells it when the region's field is whole.
   caf::reacts_to<refill_atom, region_key, mesher_actor>,
   /// Sums up the map over all regions, after everything sent before.
   caf::replies_to<status_atom>::with<map_status>,
@@ -65,11 +52,6 @@ using partitioner_actor = caf::typed_actor<
   caf::replies_to<list_atom>::with<std::vector<region_status>>,
   /// Collects the meshes of all regions.
   caf::replies_to<mesh_atom>::with<std::vector<region_mesh>>>;
-
-/// Maps regions to devices (later: of all nodes), by rendezvous hashing weighted by capacity.
-using placement_actor = caf::typed_actor<
-  /// Returns the device a region belongs to.
-  caf::replies_to<place_atom, region_key>::with<device_id, device_actor>>;
 
 /// Starts meshers. Watches them and the actors of which there is one each, and starts a successor of each that dies; what a dead
 /// one held is made again from the keyframe store. The service ends if that cannot be done, or if the supervisor itself dies.

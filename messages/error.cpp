@@ -17,6 +17,8 @@ std::string to_string(ec code) {
     return "out of memory";
   case ec::device_failed:
     return "the device failed";
+  case ec::torn:
+    return "the points changed while they were read";
   case ec::restarting:
     return "restarting";
   case ec::closing:
@@ -41,6 +43,15 @@ std::string describe(const caf::error& err) {
     text += context.match_element<std::string>(i) ? context.get_as<std::string>(i) : context.stringify(i);
   }
   return text;
+}
+
+std::string context_of(const caf::error& err) {
+  if (err && err.category() == caf::detail::error_factory<ec>::category) {
+    auto context = err.context();
+    if (context.size() == 1 && context.match_element<std::string>(0))
+      return context.get_as<std::string>(0);
+  }
+  return describe(err);
 }
 
 } // namespace tessera

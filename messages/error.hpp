@@ -16,6 +16,7 @@ enum class ec : uint8_t {
   store_failed,  ///< the keyframe store's file could not be written or read
   out_of_memory, ///< the device's memory cap is reached
   device_failed, ///< the device reported an error
+  torn,          ///< a keyframe's points changed while they were read
   restarting,    ///< the actor that was asked is being restarted; ask again
   closing,       ///< the service is shutting down
   timeout,       ///< an actor did not answer in time
@@ -27,6 +28,9 @@ std::string to_string(ec code);
 
 /// Renders any error for a person: the kind in words, then its context. Needs no actor system.
 std::string describe(const caf::error& err);
+
+/// The context alone, without the kind, where an error of ours has one of words; else as describe().
+std::string context_of(const caf::error& err);
 
 } // namespace tessera
 

@@ -71,8 +71,9 @@ enum class outcome : uint8_t {
   unknown,   ///< A retraction or revision of an id that is not live; nothing changed.
   refused,   ///< It is bad: set aside for the given reason, and would be refused again as it is.
   dropped,   ///< The policy `newest` let it go for a newer one.
-  not_now,   ///< The service cannot take it at the moment, through no fault of the keyframe: it stays with its sender, to be tried again.
-  conflict,  ///< Its id is live with other content; nothing changed. Set aside; the producer wants another id or session.
+  not_now,  ///< The service cannot take it at the moment, through no fault of the keyframe: it stays with its sender, to be tried
+            ///< again.
+  conflict, ///< Its id is live with other content; nothing changed. Set aside; the producer wants another id or session.
 };
 
 /// The answer to each keyframe, retraction and revision.

@@ -8,11 +8,9 @@ namespace tessera {
 
 void register_messages(caf::actor_system_config& config) {
   config.add_message_types<caf::id_block::tessera>();
-  config.add_message_type<device_actor>("tessera::device_actor");
   config.add_message_type<mesher_actor>("tessera::mesher_actor");
   config.add_message_type<ingest_actor>("tessera::ingest_actor");
   config.add_message_type<partitioner_actor>("tessera::partitioner_actor");
-  config.add_message_type<placement_actor>("tessera::placement_actor");
   config.add_message_type<supervisor_actor>("tessera::supervisor_actor");
   config.add_message_type<session_actor>("tessera::session_actor");
   config.add_message_type<broadcaster_actor>("tessera::broadcaster_actor");

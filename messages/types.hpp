@@ -245,9 +245,13 @@ CAF_ADD_TYPE_ID(tessera, (tessera::keyframe_selection))
 
 // At most 10 characters: CAF packs them into 64 bits.
 CAF_ADD_ATOM(tessera, tessera, integrate_atom, "integrate")
+CAF_ADD_ATOM(tessera, tessera, take_atom, "take")
+CAF_ADD_ATOM(tessera, tessera, rays_atom, "rays")
 CAF_ADD_ATOM(tessera, tessera, extract_atom, "extract")
 CAF_ADD_ATOM(tessera, tessera, status_atom, "status")
 CAF_ADD_ATOM(tessera, tessera, drop_atom, "drop")
+CAF_ADD_ATOM(tessera, tessera, clear_atom, "clear")
+CAF_ADD_ATOM(tessera, tessera, dirty_atom, "dirty")
 CAF_ADD_ATOM(tessera, tessera, mesh_atom, "mesh")
 CAF_ADD_ATOM(tessera, tessera, ingest_atom, "ingest")
 CAF_ADD_ATOM(tessera, tessera, retract_atom, "retract")

@@ -8,6 +8,14 @@
 
 #include <sys/mman.h>
 
+namespace tessera {
+
+memory_cap_reached::memory_cap_reached(uint64_t cap_bytes)
+  : text_{std::make_shared<const std::string>("the map's memory has reached its cap, memory-cap, of " + std::to_string(cap_bytes)
+                                              + " bytes (" + std::to_string(cap_bytes >> 20) + " MiB)")} {}
+
+} // namespace tessera
+
 namespace tessera::cpu {
 
 namespace {
@@ -69,11 +77,11 @@ block_pool::~block_pool() {
     ::munmap(std::exchange(first_, first_->after), page_bytes);
 }
 
-block* block_pool::take() {
+block* block_pool::take(bool past_the_cap) {
   void* unused = nullptr;
   {
     const std::scoped_lock lock(mutex_);
-    if (cap_bytes_ != 0 && used_bytes_ + sizeof(block) > cap_bytes_)
+    if (!past_the_cap && cap_bytes_ != 0 && used_bytes_ + sizeof(block) > cap_bytes_)
       throw memory_cap_reached(cap_bytes_);
     if (first_ == nullptr) {
       add_to_room(make_page());
@@ -90,6 +98,7 @@ block* block_pool::take() {
     if (++from->used == page::most)
       take_from_room(from);
     used_bytes_ += sizeof(block);
+    ++blocks_;
   }
   return new (unused) block{};
 }
@@ -101,6 +110,7 @@ void block_pool::give(block* unused) {
     page* const to = page_of(unused);
     to->free = new (unused) page::unused_block{to->free};
     used_bytes_ -= sizeof(block);
+    --blocks_;
     if (to->used-- == page::most)
       add_to_room(to);
     if (to->used == 0 && std::exchange(empty_page_, true)) {
@@ -116,6 +126,11 @@ void block_pool::give(block* unused) {
 void block_pool::recount(uint64_t before, uint64_t after) {
   const std::scoped_lock lock(mutex_);
   used_bytes_ += after - before;
+}
+
+uint64_t block_pool::blocks() const {
+  const std::scoped_lock lock(mutex_);
+  return blocks_;
 }
 
 uint64_t block_pool::mapped_bytes() const {

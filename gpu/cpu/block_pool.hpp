@@ -18,7 +18,7 @@ struct block {
   std::array<uint8_t, 64> inside{}, observed{};
 };
 
-/// The memory of all blocks of a backend: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the
+/// The memory of all blocks of a map: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the
 /// time), blocks used again when given back, and a cap, which also counts what the regions' meshes hold. A page of which no block
 /// is in use goes back to the system at once, but for one. Threads: any.
 class block_pool {
@@ -29,12 +29,14 @@ public:
   ~block_pool();
   block_pool(const block_pool&) = delete;
   block_pool& operator=(const block_pool&) = delete;
-  /// Returns an all-zero block. Throws memory_cap_reached if the cap would be passed.
-  block* take();
+  /// Returns an all-zero block. Throws memory_cap_reached if the cap would be passed, unless it may be.
+  block* take(bool past_the_cap = false);
   void give(block* unused);
   /// A region's meshes, so many bytes before, now hold another number. Never refused: the surface of what is in the field is
   /// always made, and from the cap on there are no more blocks.
   void recount(uint64_t before, uint64_t after);
+  /// Blocks that are taken.
+  [[nodiscard]] uint64_t blocks() const;
   /// Memory that it has of the system.
   [[nodiscard]] uint64_t mapped_bytes() const;
 
@@ -47,6 +49,7 @@ private:
 
   mutable std::mutex mutex_;
   uint64_t cap_bytes_, used_bytes_ = 0; ///< blocks and meshes
+  uint64_t blocks_ = 0;
   uint64_t pages_ = 0;
   /// Pages that have room. Blocks are taken of the first, and pages come in at the end, so that others have time to empty.
   page *first_ = nullptr, *last_ = nullptr;

@@ -1,6 +1,6 @@
-#include "gpu/backend.hpp"
 #include "gpu/bounds.hpp"
 #include "gpu/cpu/clones.hpp"
+#include "gpu/rays.hpp"
 #include "gpu/shared/walk.hpp"
 
 #include <algorithm>

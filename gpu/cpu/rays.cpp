@@ -1,4 +1,4 @@
-#include "gpu/backend.hpp"
+#include "gpu/rays.hpp"
 #include "gpu/bounds.hpp"
 #include "gpu/cpu/clones.hpp"
 #include "gpu/shared/portable.hpp"

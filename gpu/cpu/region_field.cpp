@@ -33,7 +33,7 @@ block& region_field::make_block(size_t s) {
     return lost;
   try {
     fresh_.push_back(s);
-    field_[s] = block_handle(pool_.take(), block_return{&pool_});
+    field_[s] = block_handle(pool_.take(past_the_cap_), block_return{&pool_});
     return *field_[s];
   } catch (const std::bad_alloc&) {
     full_ = std::current_exception();
@@ -226,20 +226,52 @@ TESSERA_CLONES void region_field::apply(const ray_job& job, int32_t sign) {
     add(samples[added % lag]);
 }
 
-void region_field::integrate(std::span<const ray_job> jobs) {
-  const auto sign_of = [](int32_t sign) { return sign < 0 ? -1 : 1; };
+namespace {
+
+bool all_zero(const block& of) {
+  for (size_t i = 0; i < lattice::block_voxels; ++i)
+    if ((of.w01[i].w0 | of.w01[i].w1 | of.w2[i]) != 0)
+      return false;
+  return true;
+}
+
+int32_t sign_of(const ray_job& job) {
+  return job.sign < 0 ? -1 : 1;
+}
+
+} // namespace
+
+void region_field::integrate(const ray_job& job) {
   fresh_.clear();
   full_ = nullptr;
-  for (const ray_job& job : jobs)
-    apply(job, sign_of(job.sign));
+  apply(job, sign_of(job));
   if (!full_)
     return;
   // Out of memory: undo is exact, and what went to the lost block then goes there again.
-  for (const ray_job& job : jobs)
-    apply(job, sign_of(-job.sign));
+  apply(job, -sign_of(job));
   for (const size_t s : fresh_)
     field_[s].reset();
   std::rethrow_exception(std::exchange(full_, nullptr));
+}
+
+void region_field::undo(const ray_job& job) {
+  fresh_.clear();
+  full_ = nullptr;
+  past_the_cap_ = true;
+  apply(job, -sign_of(job));
+  past_the_cap_ = false;
+  // Which of them the job had made does not matter: others that were added meanwhile may have used them, and be gone by now.
+  for (size_t s = 0; s < field_.size(); ++s)
+    if (field_[s] && all_zero(*field_[s])) {
+      field_[s].reset();
+      dirty_[s] = UINT8_MAX;
+    }
+  if (full_)
+    std::rethrow_exception(std::exchange(full_, nullptr));
+}
+
+bool region_field::empty() const {
+  return std::all_of(field_.begin(), field_.end(), [](const block_handle& one) { return !one; });
 }
 
 field_stats region_field::stats() const {

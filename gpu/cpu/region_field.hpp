@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu/cpu/block_pool.hpp"
+#include "gpu/fields.hpp"
 #include "gpu/mapping.hpp"
 #include "gpu/shared/walk.hpp"
 #include "messages/ids.hpp"
@@ -44,12 +45,20 @@ public:
   region_field(const region_field&) = delete;
   region_field& operator=(const region_field&) = delete;
 
-  /// Adds (or takes away) all jobs. On std::bad_alloc the field is as before.
-  void integrate(std::span<const ray_job> jobs);
+  /// Adds (or takes away) a job. On std::bad_alloc the field is as before.
+  void integrate(const ray_job& job);
+  /// Takes back a job that integrate() did, and gives up the blocks in which nothing is. Blocks that have gone since are made
+  /// anew, past the cap. Throws std::bad_alloc if the machine has no memory: the field is wrong then.
+  void undo(const ray_job& job);
   /// Re-meshes blocks that changed, and returns the region's mesh.
   std::shared_ptr<const mesh> extract();
   /// Hashes and counts the region's own blocks. Its bytes are those of all blocks and, as of the last extraction, of all meshes.
   [[nodiscard]] field_stats stats() const;
+  /// Whether there is no block.
+  [[nodiscard]] bool empty() const;
+  [[nodiscard]] region_image image() const;
+  /// Makes a new field what a good image says. Throws std::bad_alloc: the field is good for nothing then.
+  void load(const region_image& image);
 
 private:
   struct walk_batch;
@@ -84,8 +93,9 @@ private:
   /// By slot: bit 0, something changed; bits 1 + 2 * axis and 2 + 2 * axis, something in the first or last layer along the axis
   /// did.
   std::vector<uint8_t> dirty_;
-  std::vector<size_t> fresh_; ///< slots made by the jobs under way
-  std::exception_ptr full_;   ///< memory ran out in the jobs under way
+  std::vector<size_t> fresh_; ///< slots made by the job under way
+  std::exception_ptr full_;   ///< memory ran out in the job under way
+  bool past_the_cap_ = false; ///< it may make blocks whatever the cap says
   std::shared_ptr<const mesh> surface_ = std::make_shared<const mesh>();
 };
 

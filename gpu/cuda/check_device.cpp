@@ -1,8 +1,9 @@
 #include "gpu/cuda/check_device.hpp"
 
+#include "gpu/rays.hpp"
+
 #include <algorithm>
 #include <cmath>
-#include <future>
 #include <stdexcept>
 #include <tuple>
 
@@ -42,44 +43,35 @@ std::vector<ray> in_order(std::vector<ray> rays) {
 
 } // namespace
 
-void check_device(keyframe_device& device, const mapping& map) {
+void check_device(async_fields& device, const mapping& map) {
   constexpr float c = 0.8f, s = 0.6f; // a rotation about y, exactly one
   const pose at{{c, 0, s, 3.7f * map.voxel_m, 0, 1, 0, -11.3f * map.voxel_m, -s, 0, c, 5.1f * map.voxel_m, 0, 0, 0, 1}};
   const auto body = make_wall(map, at);
   ray_counts counts;
-  const auto rays = make_rays(map, *body, at, counts);
-  uint64_t beyond = 0;
-  const auto parts = partition_rays(map, rays, at, beyond);
-  const auto host = make_cpu_backend(map);
-  const auto waiting = make_waiting_backend(std::shared_ptr<async_fields>(&device, [](async_fields*) {}));
-  const auto job_of = [&](const region_rays& part, int32_t sign) {
-    return ray_job{.batch = parts.batch, .first = part.first, .count = part.count, .world_from_camera = at, .sign = sign};
-  };
+  const ray_batch rays{std::make_shared<const std::vector<ray>>(make_rays(map, *body, at, counts))};
+  const auto host = make_cpu_fields(map, {.threads = 0});
+  std::vector<region_key> regions;
   for (const bool pinned : {false, true}) {
-    std::promise<fuse_report> promise;
-    device.fuse(pinned ? device.pin(*body) : body, at, {.mesh = true, .keep_rays = true},
-                [&](fuse_report report, const std::exception_ptr& failure) {
-                  failure ? promise.set_exception(failure) : promise.set_value(std::move(report));
-                });
-    const auto report = promise.get_future().get();
-    if (in_order(report.kept) != in_order(rays) || report.counts.valid != counts.valid)
+    const auto report = take_and_wait(
+      device, {.body = pinned ? device.pin(*body) : body, .world_from_camera = at, .keep_rays = true, .mesh = true});
+    regions = take_and_wait(*host, {.rays = rays, .world_from_camera = at}).regions;
+    if (in_order(report.kept) != in_order(*rays.rays) || report.counts.valid != counts.valid)
       differ("rays");
-    for (const auto& part : parts.parts) {
-      const auto job = job_of(part, 1);
-      host->integrate(part.region, std::span(&job, 1));
-      if (waiting->stats(part.region).hash != host->stats(part.region).hash)
+    for (const region_key region : regions) {
+      if (stats_and_wait(device, region).hash != stats_and_wait(*host, region).hash)
         differ("voxels");
-      if (*waiting->extract(part.region) != *host->extract(part.region))
+      if (*extract_and_wait(device, region) != *extract_and_wait(*host, region))
         differ("triangles");
     }
+    if (report.regions != regions)
+      differ("regions");
   }
-  for (const auto& part : parts.parts) {
-    const auto job = job_of(part, -1);
-    const ray_job twice[2] = {job, job};
-    waiting->integrate(part.region, twice);
-    if (waiting->stats(part.region).hash != map_hash{})
+  for (int undo = 0; undo < 2; ++undo)
+    take_and_wait(device, {.rays = rays, .world_from_camera = at, .sign = -1});
+  for (const region_key region : regions) {
+    if (stats_and_wait(device, region).hash != map_hash{})
       differ("voxels after undo");
-    waiting->drop(part.region);
+    drop_and_wait(device, region);
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/cuda/async_fields.hpp"
+#include "gpu/fields.hpp"
 
 namespace tessera::cuda {
 
@@ -9,6 +9,6 @@ namespace tessera::cuda {
 /// device empty.
 ///
 /// Throws std::runtime_error that says what differs, and whatever the device throws.
-void check_device(keyframe_device& device, const mapping& map);
+void check_device(async_fields& device, const mapping& map);
 
 } // namespace tessera::cuda

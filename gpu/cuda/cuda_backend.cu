@@ -49,7 +49,7 @@ std::vector<std::string> list_devices(std::string* why) {
   return names;
 }
 
-std::unique_ptr<keyframe_device> open_device(int number, const mapping& map, const field_options& options) {
+std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options) {
   const auto names = list_devices();
   if (number < 0 || static_cast<size_t>(number) >= names.size())
     throw std::invalid_argument("there is no GPU " + std::to_string(number) + ": this machine has "

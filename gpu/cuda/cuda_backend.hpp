@@ -1,7 +1,8 @@
 #pragma once
 // The CUDA backend's entry, for code that no CUDA compiler sees.
 
-#include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/field_options.hpp"
+#include "gpu/fields.hpp"
 
 #include <memory>
 #include <string>
@@ -15,6 +16,6 @@ std::vector<std::string> list_devices(std::string* why = nullptr);
 
 /// Opens a GPU. Throws std::invalid_argument if there is no GPU of that number, std::bad_alloc if it has no room for the pool,
 /// std::runtime_error if it fails.
-std::unique_ptr<keyframe_device> open_device(int number, const mapping& map, const field_options& options);
+std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options);
 
 } // namespace tessera::cuda

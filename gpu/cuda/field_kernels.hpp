@@ -2,12 +2,14 @@
 // Rays into the voxels of regions (docs/field.md, "Integrate").
 
 #include "gpu/cuda/field_view.hpp"
+#include "gpu/shared/owner.hpp"
 #include "gpu/shared/walk.hpp"
 #include "messages/ray.hpp"
 
 namespace tessera::cuda {
 
-/// A ray's part in a region: the number of its walk; the region's slot, and in the highest bit whether it is taken away.
+/// A ray's part in a region: the number of its walk; the region's slot, and in the highest bit whether it is taken away. So
+/// recorded work need not know the sign.
 struct touch {
   uint32_t ray;
   uint32_t slot_and_sign;
@@ -54,7 +56,7 @@ struct slices {
   }
 };
 
-/// What both ways to find a batch's touches write.
+/// What of a keyframe meets which regions.
 struct touch_list {
   ray_walk* walks; ///< by ray
   touch* touches;
@@ -72,6 +74,28 @@ struct hand_over {
   }
 };
 
+/// The regions that a keyframe is to be written to.
+struct chosen_regions {
+  const uint64_t* only;   ///< names, ascending; none: all
+  uint32_t only_count;    ///< of them
+  uint32_t share, shares; ///< this device's, of all; see owner_of()
+  uint64_t lost;          ///< likewise
+
+  [[nodiscard]] TESSERA_HD bool has(uint64_t name) const {
+    if (only_count == 0)
+      return true;
+    uint32_t low = 0, high = only_count;
+    while (high - low > 1) {
+      const uint32_t middle = (low + high) / 2;
+      (only[middle] <= name ? low : high) = middle;
+    }
+    return only[low] == name;
+  }
+  [[nodiscard]] TESSERA_HD uint32_t owner(int32_t x, int32_t y, int32_t z) const {
+    return shares > 1 ? owner_of(x, y, z, shares, lost) : share;
+  }
+};
+
 /// Item: a ray of a keyframe. Finds the regions that it touches, of those that this device has, and the devices that have others.
 struct split_rays {
   field_view field;
@@ -83,7 +107,8 @@ struct split_rays {
   uint32_t* touched_regions; ///< slots
   hand_over to_others;
   batch_state* state;
-  uint32_t share, shares; ///< this device's, of all; see owner_of()
+  chosen_regions chosen;
+  uint32_t sign; ///< 0, or taken_away
 
   TESSERA_HD void operator()(uint64_t i) const {
     const ray r = rays[i];
@@ -104,15 +129,18 @@ struct split_rays {
     for (int32_t z = low[2]; z <= high[2]; ++z)
       for (int32_t y = low[1]; y <= high[1]; ++y)
         for (int32_t x = low[0]; x <= high[0]; ++x) {
-          if (const uint32_t owner = shares > 1 ? owner_of(x, y, z, shares) : share; owner != share)
+          const uint64_t name = region_name(x, y, z);
+          if (!chosen.has(name))
+            continue;
+          if (const uint32_t owner = chosen.owner(x, y, z); owner != chosen.share)
             others |= uint64_t{1} << owner;
           else
-            touch_region(region_name(x, y, z), static_cast<uint32_t>(i));
+            touch_region(name, static_cast<uint32_t>(i));
         }
     if (to_others.rays != nullptr)
       for (uint32_t other = 0; others != 0; ++other, others >>= 1)
         if ((others & 1) != 0)
-          to_others.list_for(other, share)[append(to_others.counts[other])] = r;
+          to_others.list_for(other, chosen.share)[append(to_others.counts[other])] = r;
   }
 
 private:
@@ -127,7 +155,7 @@ private:
       touched_regions[append(state->regions)] = slot;
     const uint32_t at = append(state->touches);
     if (at < out.most)
-      out.touches[at] = {i, slot};
+      out.touches[at] = {i, slot | sign};
   }
   TESSERA_HD void note_missing(uint64_t name) const {
     uint64_t* names = state->missing_names;
@@ -139,40 +167,6 @@ private:
       if (seen == 0 || seen == name)
         return;
     }
-  }
-};
-
-/// One keyframe's rays for one region, as the host asks for it.
-struct device_job {
-  walk_frame frame;
-  uint32_t slot;
-  uint32_t item; ///< the first of its rays among all rays of the launch
-  uint32_t rays; ///< where they begin in the ray buffer
-  int32_t sign;
-};
-
-/// Item: a ray of a job, of the last one whose first item is not beyond it. Makes a touch of it.
-struct walk_jobs {
-  touch_list out;
-  const device_job* jobs;
-  uint32_t job_count;
-  const ray* rays;
-  uint32_t* ray_numbers; ///< by item: the ray's place in the buffer
-
-  TESSERA_HD void operator()(uint64_t item) const {
-    uint32_t low = 0, high = job_count;
-    while (high - low > 1) {
-      const uint32_t middle = (low + high) / 2;
-      (jobs[middle].item <= item ? low : high) = middle;
-    }
-    const device_job& job = jobs[low];
-    const uint32_t number = job.rays + static_cast<uint32_t>(item - job.item);
-    const ray& r = rays[number];
-    ray_walk w;
-    setup_walk(job.frame, r.x, r.y, r.z, r.points, w); // one that writes nothing has no slices
-    out.walks[item] = w;
-    ray_numbers[item] = number;
-    out.touches[item] = {static_cast<uint32_t>(item), job.slot | (job.sign < 0 ? taken_away : 0)};
   }
 };
 
@@ -239,10 +233,9 @@ struct add_touches {
   walk_frame frame; ///< of any pose
   touch_list input;
   const ray* rays;
-  const uint32_t* ray_numbers; ///< by ray of a touch; null: the same
   batch_state* state;
-  changed_regions changed{};
-  const uint32_t* touched_regions = nullptr; ///< which to note there; fewer than touches
+  changed_regions changed;
+  const uint32_t* touched_regions; ///< which to note there; fewer than touches
 
   TESSERA_HD void operator()(uint64_t i) const {
     if (i == 0)
@@ -257,7 +250,7 @@ struct add_touches {
     const uint64_t sign = (t.slot_and_sign & taken_away) != 0 ? ~uint64_t{0} : 1;
     const int32_t* origin = field.origins + 3 * uint64_t{slot};
     const uint32_t* table = field.table_of(slot);
-    const ray& r = rays[ray_numbers != nullptr ? ray_numbers[t.ray] : t.ray];
+    const ray& r = rays[t.ray];
     const slices range(w, origin, field.reach);
     for (int32_t k = range.first + static_cast<int32_t>(i % touch_lanes); k <= range.last; k += static_cast<int32_t>(touch_lanes))
       for_each_sample(frame, w, origin, field.reach, k, [&](int32_t x, int32_t y, int32_t z, int32_t distance, int32_t weight) {

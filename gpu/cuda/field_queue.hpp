@@ -1,10 +1,11 @@
 #pragma once
 
-#include "gpu/cuda/async_fields.hpp"
-#include "gpu/cuda/field_batch.hpp"
 #include "gpu/cuda/keyframe_batch.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
 #include "gpu/cuda/ray_lane.hpp"
+#include "gpu/cuda/stats_batch.hpp"
+#include "gpu/fields.hpp"
+#include "gpu/region_image.hpp"
 #include "gpu/spin.hpp"
 
 #include <atomic>
@@ -17,15 +18,15 @@
 
 namespace tessera::cuda {
 
-/// A keyframe_device: one thread for the fields, which takes all that waits and can be done together; and a few that make
-/// rays.
+/// The fields of a device: one thread for them, which takes all that waits and can be done together, so that a batch takes a
+/// handful of launches, however many regions it is about; and a few threads that make rays.
 template <device_like Device>
-class field_queue final : public keyframe_device {
+class field_queue final : public async_fields {
 public:
   /// Throws std::bad_alloc if the device has no room for the pool.
   field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
     : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
-      fields_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), crew_(options.copy_helpers),
+      stats_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), crew_(options.copy_helpers),
       keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes), memory_(store_.status()) {
     for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
       lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map, crew_));
@@ -58,31 +59,28 @@ public:
     }
     ray_work_.notify_one();
   }
-  void integrate(region_key region, std::vector<ray_job> jobs, done answer) override {
-    for (const ray_job& job : jobs)
-      if (job.first > job.batch.rays->size() || job.count > job.batch.rays->size() - job.first) {
-        answer(std::make_exception_ptr(std::invalid_argument(
-          "a job asks for rays " + std::to_string(job.first) + " to " + std::to_string(uint64_t{job.first} + job.count)
-          + " of a batch that has " + std::to_string(job.batch.rays->size()))));
-        return;
-      }
-    add({task::integrate, region, std::move(jobs), std::move(answer)});
+  void take(take_request what, take_done answer) override {
+    try {
+      check(what);
+    } catch (const std::invalid_argument&) {
+      return answer({}, std::current_exception());
+    }
+    if (what.body || (what.rays.rays && !what.rays.rays->empty()))
+      what.handed.reset(); // it counts only if there is neither
+    add({task::take, {}, asked_keyframe{std::move(what), std::move(answer)}});
   }
-  void extract(region_key region, mesh_done answer) override { add({task::extract, region, {}, std::move(answer)}); }
-  void stats(region_key region, stats_done answer) override { add({task::stats, region, {}, std::move(answer)}); }
-  void drop(region_key region, done answer) override { add({task::drop, region, {}, std::move(answer)}); }
-  void fuse(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, fuse_options options, fused answer,
-            handed hand_on) override {
-    add({task::fuse,
-         {},
-         {},
-         fuse_request{std::move(body), nullptr, world_from_camera, checked(options), std::move(answer), std::move(hand_on)}});
-  }
-  void fuse_handed(std::shared_ptr<const handed_rays> rays, const pose& world_from_camera, fuse_options options,
-                   fused answer) override {
-    if (dynamic_cast<const lent_rays<Device>*>(rays.get()) == nullptr)
-      throw std::invalid_argument("the rays are not from a device of this kind");
-    add({task::fuse, {}, {}, fuse_request{nullptr, std::move(rays), world_from_camera, checked(options), std::move(answer), {}}});
+  void extract(region_key region, mesh_done answer) override { add({task::extract, region, std::move(answer)}); }
+  void stats(region_key region, stats_done answer) override { add({task::stats, region, std::move(answer)}); }
+  void drop(region_key region, done answer) override { add({task::drop, region, std::move(answer)}); }
+  void clear(done answer) override { add({task::clear, {}, std::move(answer)}); }
+  void export_region(region_key region, image_done answer) override { add({task::export_image, region, std::move(answer)}); }
+  void import_region(region_key region, region_image image, done answer) override {
+    try {
+      check_image(map_, region, image);
+    } catch (const std::invalid_argument&) {
+      return answer(std::current_exception());
+    }
+    add({task::import_image, region, std::move(answer), std::move(image)});
   }
   [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override {
     return std::make_shared<pinned_body<Device>>(*device_, body);
@@ -94,12 +92,12 @@ public:
   void break_down() override { device_->break_down(); }
 
 private:
-  enum class task : uint8_t { integrate, extract, stats, drop, fuse };
+  enum class task : uint8_t { take, extract, stats, drop, clear, export_image, import_image };
   struct request {
     task what;
-    region_key region;
-    std::vector<ray_job> jobs;
-    std::variant<done, mesh_done, stats_done, fuse_request> answer;
+    region_key region; ///< none of take and clear
+    std::variant<done, mesh_done, stats_done, image_done, asked_keyframe> answer;
+    region_image image{}; ///< to be imported
   };
   struct ray_request {
     std::shared_ptr<const keyframe_body> body;
@@ -108,7 +106,7 @@ private:
   };
   /// Of one batch: keeps the buffers of a launch within bounds, and the time until others have their turn. Entries are those of
   /// the tables of regions that are meshed.
-  static constexpr size_t most_requests = 512, most_rays = size_t{1} << 22, most_entries = size_t{1} << 17;
+  static constexpr size_t most_requests = 512, most_entries = size_t{1} << 17;
 
   static std::unique_ptr<Device> bound(std::unique_ptr<Device> device) {
     device->bind();
@@ -118,23 +116,30 @@ private:
     map.validate();
     return map;
   }
-  static const fuse_options& checked(const fuse_options& options) {
-    if (options.shares == 0 || options.shares > most_shares || options.share >= options.shares)
-      throw std::invalid_argument("share is " + std::to_string(options.share) + " of " + std::to_string(options.shares)
+  /// Throws std::invalid_argument if a request makes no sense.
+  static void check(const take_request& what) {
+    const region_share& share = what.share;
+    if (share.count == 0 || share.count > most_shares || share.index >= share.count)
+      throw std::invalid_argument("share is " + std::to_string(share.index) + " of " + std::to_string(share.count)
                                   + "; there are 1 to " + std::to_string(most_shares));
-    return options;
+    if ((share.lost >> share.index & 1) != 0)
+      throw std::invalid_argument("share is " + std::to_string(share.index) + ", whose device is lost");
+    if (what.sign != 1 && what.sign != -1)
+      throw std::invalid_argument("sign is " + std::to_string(what.sign) + "; it is 1 or -1");
+    if (!what.body && !what.handed && !what.rays.rays)
+      throw std::invalid_argument("there are neither points nor rays");
+    if (what.handed && dynamic_cast<const lent_rays<Device>*>(what.handed.get()) == nullptr)
+      throw std::invalid_argument("the rays are not from a device of this kind");
   }
   static void fail(request& r, const std::exception_ptr& why) {
     std::visit(
       [&]<class Answer>(Answer& answer) {
-        if constexpr (std::is_same_v<Answer, mesh_done>)
-          answer(nullptr, why);
-        else if constexpr (std::is_same_v<Answer, stats_done>)
-          answer({}, why);
-        else if constexpr (std::is_same_v<Answer, fuse_request>)
+        if constexpr (std::is_same_v<Answer, done>)
+          answer(why);
+        else if constexpr (std::is_same_v<Answer, asked_keyframe>)
           answer.answer({}, why);
         else
-          answer(why);
+          answer({}, why);
       },
       r.answer);
   }
@@ -165,32 +170,32 @@ private:
       spin_pause();
   }
 
-  /// Takes the first request, and all of its kind that do not pass another one of their region, nor a whole keyframe.
+  /// Takes the first request, which is no keyframe, and all of its kind that do not pass another one of their region. Keyframes
+  /// may be passed: they take effect when they are answered.
   std::vector<request> take_batch() {
     std::vector<request> batch;
     std::deque<request> left;
     std::set<region_key> passed;
-    size_t rays = 0;
     const task what = waiting_.front().what;
-    const size_t most
-      = what == task::extract ? std::clamp<size_t>(most_entries / store_.table_size(), 1, most_requests) : most_requests;
+    const size_t most = most_at_once(what);
     bool stopped = false;
     for (auto& r : waiting_) {
-      stopped = stopped || r.what == task::fuse;
-      size_t more = 0;
-      for (const ray_job& job : r.jobs)
-        more += job.count;
-      const bool room = batch.empty() || (batch.size() < most && rays + more <= most_rays);
-      if (!stopped && r.what == what && room && !passed.contains(r.region)) {
-        rays += more;
+      if (!stopped && r.what == what && batch.size() < most && !passed.contains(r.region)) {
         batch.push_back(std::move(r));
-      } else {
-        passed.insert(r.region);
-        left.push_back(std::move(r));
+        continue;
       }
+      stopped = stopped || r.what == task::clear; // nothing passes that
+      if (r.what != task::take)
+        passed.insert(r.region);
+      left.push_back(std::move(r));
     }
     waiting_ = std::move(left);
     return batch;
+  }
+  [[nodiscard]] size_t most_at_once(task what) const {
+    if (what == task::extract)
+      return std::clamp<size_t>(most_entries / store_.table_size(), 1, most_requests);
+    return what == task::stats || what == task::drop ? most_requests : 1;
   }
 
   void work() {
@@ -208,11 +213,11 @@ private:
         work_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !keyframes_.is_idle(); });
         if (stopping_)
           break;
-        if (!waiting_.empty() && waiting_.front().what == task::fuse && keyframes_.has_room()) {
+        if (!waiting_.empty() && waiting_.front().what == task::take && keyframes_.has_room()) {
           batch.push_back(std::move(waiting_.front()));
           waiting_.pop_front();
-          more = !waiting_.empty() && waiting_.front().what == task::fuse
-                 && std::get<fuse_request>(waiting_.front().answer).options.mesh;
+          more = !waiting_.empty() && waiting_.front().what == task::take
+                 && std::get<asked_keyframe>(waiting_.front().answer).what.mesh;
         } else if (keyframes_.is_idle()) {
           batch = take_batch();
         }
@@ -221,7 +226,7 @@ private:
         finish_keyframe(failure);
         continue;
       }
-      if (batch[0].what == task::fuse) {
+      if (batch[0].what == task::take) {
         start_keyframe(batch[0], more, failure);
         continue;
       }
@@ -235,7 +240,7 @@ private:
   void start_keyframe(request& r, bool more, std::exception_ptr& failure) {
     if (failure)
       return fail(r, failure);
-    auto& asked = std::get<fuse_request>(r.answer);
+    auto& asked = std::get<asked_keyframe>(r.answer);
     try {
       keyframes_.start(asked, more);
       return;
@@ -292,14 +297,6 @@ private:
     for (const request& r : batch)
       keys.push_back(r.region);
     switch (batch[0].what) {
-    case task::integrate: {
-      std::vector<region_jobs> all;
-      for (const request& r : batch)
-        all.push_back({r.region, r.jobs});
-      fields_.integrate(all, batches_);
-      answer_done(batch);
-      break;
-    }
     case task::extract: {
       const auto meshes = meshes_.extract(keys, batches_);
       for (size_t i = 0; i < batch.size(); ++i)
@@ -307,7 +304,7 @@ private:
       break;
     }
     case task::stats: {
-      const auto stats = fields_.stats(keys);
+      const auto stats = stats_.stats(keys);
       for (size_t i = 0; i < batch.size(); ++i)
         std::get<stats_done>(batch[i].answer)(stats[i], nullptr);
       break;
@@ -317,7 +314,18 @@ private:
         store_.drop(key);
       answer_done(batch);
       break;
-    case task::fuse: // never in a batch
+    case task::clear:
+      store_.clear();
+      answer_done(batch);
+      break;
+    case task::export_image:
+      std::get<image_done>(batch[0].answer)(store_.image_of(keys[0]), nullptr);
+      break;
+    case task::import_image:
+      store_.take_image(keys[0], batch[0].image, batches_);
+      answer_done(batch);
+      break;
+    case task::take: // never in a batch
       break;
     }
   }
@@ -354,7 +362,7 @@ private:
   mapping map_;
   typename Device::stream stream_;
   region_store<Device> store_;
-  field_batch<Device> fields_;
+  stats_batch<Device> stats_;
   mesh_batch<Device> meshes_;
   copy_crew crew_;
   keyframe_batch<Device> keyframes_;

@@ -1,8 +1,8 @@
 #pragma once
 // How kernels find voxels: regions by their names, blocks by their regions' tables; and what a batch of work says of itself.
 
-#include "gpu/cuda/atomics.hpp"
 #include "gpu/bounds.hpp"
+#include "gpu/cuda/atomics.hpp"
 #include "gpu/shared/digest.hpp"
 #include "gpu/shared/lattice.hpp"
 #include "gpu/shared/voxel.hpp"
@@ -21,12 +21,6 @@ inline constexpr uint32_t no_slot = UINT32_MAX;
 TESSERA_HD uint64_t region_name(int32_t x, int32_t y, int32_t z) {
   const auto part = [](int32_t v) { return static_cast<uint64_t>(static_cast<uint32_t>(v + (1 << 20)) & 0x1fffff); };
   return part(x) | part(y) << 21 | part(z) << 42 | uint64_t{1} << 63;
-}
-
-/// Which of several devices that share a map has a region. Along each axis they take turns, so that a wall, and what a camera
-/// sees of it, is dealt out evenly.
-TESSERA_HD uint32_t owner_of(int32_t x, int32_t y, int32_t z, uint32_t shares) {
-  return (static_cast<uint32_t>(x) + static_cast<uint32_t>(y) + static_cast<uint32_t>(z) + (uint32_t{3} << 20)) % shares;
 }
 
 /// Where a region's search begins in a directory.

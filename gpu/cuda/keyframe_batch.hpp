@@ -58,17 +58,18 @@ public:
 
   /// Begins with a keyframe; there must be room. `more`: another one that is to be meshed follows at once, so that the mesh can
   /// wait for it. Throws std::bad_alloc, torn_keyframe or std::invalid_argument if it cannot be taken: all is as before then.
-  void start(fuse_request& request, bool more) {
+  void start(asked_keyframe& asked, bool more) {
     lane& on = *idle_.back();
+    const take_request& what = asked.what;
     const auto kernels = kernel_count(on);
     on.report = {};
     on.counted = false;
-    on.frame = make_walk_frame(request.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
+    on.frame = make_walk_frame(what.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
     try {
-      on.begin_rays(request, lending_, 2 * lanes_.size());
-      begin_split(on, request.options);
-      join_group(on, request.options.mesh, more);
-      begin_fields(on, request.options);
+      on.begin_rays(what, lending_, 2 * lanes_.size());
+      begin_split(on, what);
+      join_group(on, what.mesh, more);
+      begin_fields(on, what.times);
     } catch (...) {
       on.rays.abandon();
       throw;
@@ -76,7 +77,7 @@ public:
     if (on.group != 0)
       gathered_ = on.meshes_group ? 0 : gathered_ + 1;
     on.report.kernels = static_cast<uint32_t>(kernel_count(on) - kernels);
-    on.request = std::move(request);
+    on.asked = std::move(asked);
     idle_.pop_back();
     under_way_.push_back(&on);
   }
@@ -98,13 +99,13 @@ public:
     }
     under_way_.pop_front();
     idle_.push_back(&on);
-    integrated done{std::move(on.request), std::move(on.report)};
-    on.request = {};
-    done.request.rays.reset(); // so that their memory can be used again
+    integrated done{std::move(on.asked), std::move(on.report)};
+    on.asked = {};
+    done.asked.what.handed.reset(); // so that their memory can be used again
     if (refusal)
-      done.request.answer({}, refusal);
+      done.asked.answer({}, refusal);
     else if (on.group == 0)
-      done.request.answer(std::move(done.report), nullptr);
+      done.asked.answer(std::move(done.report), nullptr);
     else
       integrated_.push_back(std::move(done));
     if (on.meshes_group)
@@ -115,8 +116,8 @@ public:
   void fail(const std::exception_ptr& why) {
     answer_integrated(why);
     for (lane* on : under_way_) {
-      on->request.answer({}, why);
-      on->request = {};
+      on->asked.answer({}, why);
+      on->asked = {};
       idle_.push_back(on);
     }
     under_way_.clear();
@@ -129,16 +130,16 @@ private:
 
   /// A keyframe that is in the fields and waits for the mesh of its group.
   struct integrated {
-    fuse_request request;
-    fuse_report report;
+    asked_keyframe asked;
+    take_report report;
   };
 
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
 
   /// Finds the regions that the rays touch, on the stream of the rays, so that it is done while others are integrated. `again`:
   /// the rays were made, and handed over, before.
-  void begin_split(lane& on, const fuse_options& options, bool again = false) {
-    on.touches.ensure(std::max(2 * std::max(on.rays.points(), on.fetched) + 1024, most_touches_));
+  void begin_split(lane& on, const take_request& what, bool again = false) {
+    on.touches.ensure(std::max(2 * on.given.value_or(on.rays.points()) + 1024, most_touches_));
     stream& work = on.rays.work();
     // What is under way comes before news on the stream of the fields, and whoever looks regions up from now on after them.
     const bool news = store_.has_news();
@@ -160,13 +161,13 @@ private:
                            on.slots_on_device(),
                            again ? hand_over{} : on.lists_for_others(),
                            state,
-                           options.share,
-                           options.shares};
+                           on.chosen(what),
+                           what.sign < 0 ? taken_away : 0};
     const uint32_t* rays = &on.on_device()->totals.cells;
     if (again)
       work.fill(state, sizeof(batch_state), 0);
-    if (on.fetched != 0)
-      work.launch(on.fetched, split);
+    if (on.given)
+      work.launch(*on.given, split);
     else if (again)
       work.launch_each(rays, 1, split);
     else
@@ -186,15 +187,15 @@ private:
   }
 
   /// Integrates, and has the group meshed if the keyframe is the last of it. `again`: the host sees to the mesh.
-  void begin_fields(lane& on, const fuse_options& options, bool again = false) {
+  void begin_fields(lane& on, bool times, bool again = false) {
     stream_.after(on.split);
     report_download(on);
     if (on.meshes_group && !again) {
       make_room_for_meshes();
-      if (const typename lane::work_key key{device_.allocations(), options.times}; on.rest_for != key) {
+      if (const typename lane::work_key key{device_.allocations(), times}; on.rest_for != key) {
         on.rest_for.reset();
         stream_.record(on.rest, [&] {
-          integrate(on, options, true);
+          integrate(on, times, true);
           mesh_changed(on);
         });
         on.rest_for = key;
@@ -202,8 +203,8 @@ private:
       stream_.play(on.rest);
       stream_.set(on.all_done);
     } else {
-      integrate(on, options, on.group != 0 && !again);
-      if (!options.times)
+      integrate(on, times, on.group != 0 && !again);
+      if (!times)
         stream_.set(on.integrated);
       on.rays.work().after(on.integrated); // the next keyframe need not wait for this one's download
       download_status(on, on.rays.work());
@@ -211,15 +212,15 @@ private:
     }
   }
   /// `note`: the regions that change are to be meshed.
-  void integrate(lane& on, const fuse_options& options, bool note) {
+  void integrate(lane& on, bool times, bool note) {
     const field_view field = store_.view();
     batch_state* state = on.state_on_device();
     const touch_list touches = on.touch_room();
     const changed_regions changed{noted_.data(), changed_slots_.data(), note ? changed_count_.data() : nullptr};
     stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
     stream_.launch_each(&state->touches, touch_lanes,
-                        add_touches{field, any_frame_, touches, on.rays.rays(), nullptr, state, changed, on.slots_on_device()});
-    if (options.times)
+                        add_touches{field, any_frame_, touches, on.rays.rays(), state, changed, on.slots_on_device()});
+    if (times)
       stream_.set(on.integrated);
   }
 
@@ -261,9 +262,9 @@ private:
   /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
   /// if there is no room, keyframe_too_large if it touches more regions than it may.
   void settle(lane& on, uint64_t& batch) {
-    const fuse_options options = on.request.options;
+    const take_request& what = on.asked.what;
     on.report.counts = ray_lane<Device>::counts_of(on.on_host().totals, on.rays.points());
-    on.report.rays = on.on_host().totals.cells;
+    on.report.rays = what.body ? on.on_host().totals.cells : what.handed ? 0 : *on.given;
     for (;;) {
       count(on, ++batch);
       if (on.state().goes_ahead(static_cast<uint32_t>(on.touches.size())))
@@ -280,16 +281,32 @@ private:
       if (regions > most_keyframe_regions)
         throw keyframe_too_large(map_, regions, on.state().missing != 0);
       make_room_for(on.state(), on.touched, ++batch);
-      repeat(on, options);
+      repeat(on);
     }
     on.report.beyond = on.state().beyond;
     on.report.regions = std::move(on.touched);
-    if (options.times)
+    if (what.times)
       on.read_times();
-    if (options.keep_rays)
-      on.report.kept = on.rays.download(on.report.rays);
-    if (on.lent)
+    if (what.keep_rays)
+      keep_rays(on);
+    if (what.hand_on)
       on.hand_on(device_);
+  }
+
+  /// Puts the rays into the report of a keyframe that is in the fields. Takes it out again if there is no room for them.
+  void keep_rays(lane& on) {
+    take_request& what = on.asked.what;
+    try {
+      if (what.body)
+        on.report.kept = on.rays.download(on.report.rays);
+      else if (!what.handed)
+        on.report.kept = *what.rays.rays;
+    } catch (const std::bad_alloc&) {
+      outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
+      what.sign = -what.sign;
+      repeat(on); // nothing is wanting: all of it is there
+      throw;
+    }
   }
 
   /// Tells the store what a keyframe that is done took and touched, before anything else moves.
@@ -310,9 +327,9 @@ private:
       region_record& region = *store_.find(key);
       store_.touch(region, batch);
       region.changed = true;
-      const fuse_options& options = on.request.options;
-      store_.foresee_around(
-        key, region, [&options](region_key next) { return owner_of(next.x, next.y, next.z, options.shares) == options.share; });
+      store_.foresee_around(key, region, [&share = on.asked.what.share](region_key next) {
+        return owner_of(next.x, next.y, next.z, share.count, share.lost) == share.index;
+      });
     }
     std::sort(on.touched.begin(), on.touched.end());
   }
@@ -323,10 +340,10 @@ private:
       on->all_done.wait();
   }
 
-  void repeat(lane& on, const fuse_options& options) {
+  void repeat(lane& on) {
     const auto kernels = kernel_count(on);
-    begin_split(on, options, true);
-    begin_fields(on, options, true);
+    begin_split(on, on.asked.what, true);
+    begin_fields(on, on.asked.what.times, true);
     on.all_done.wait();
     on.counted = false;
     on.report.kernels += static_cast<uint32_t>(kernel_count(on) - kernels);
@@ -371,7 +388,7 @@ private:
         mesh_again(on, regions);
       }
       if (!integrated_.empty()) {
-        fuse_report& last = integrated_.back().report;
+        take_report& last = integrated_.back().report;
         last.meshed = static_cast<uint32_t>(integrated_.size());
         last.vertices = on.state().vertices;
         last.triangles = on.state().corners / 3;
@@ -383,7 +400,7 @@ private:
   }
   void answer_integrated(const std::exception_ptr& failure) {
     for (auto& each : std::exchange(integrated_, {}))
-      each.request.answer(failure ? fuse_report{} : std::move(each.report), failure);
+      each.asked.answer(failure ? take_report{} : std::move(each.report), failure);
   }
   /// The last of a group could not be begun.
   void mesh_left_over() {

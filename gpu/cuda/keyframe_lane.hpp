@@ -1,25 +1,22 @@
 #pragma once
 
-#include "gpu/cuda/async_fields.hpp"
 #include "gpu/cuda/field_kernels.hpp"
 #include "gpu/cuda/lent_rays.hpp"
 #include "gpu/cuda/pinned_body.hpp"
 #include "gpu/cuda/ray_lane.hpp"
+#include "gpu/fields.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
 
 namespace tessera::cuda {
 
-/// A keyframe that is to be taken whole: its points, or rays that another device made of them.
-struct fuse_request {
-  std::shared_ptr<const keyframe_body> body;
-  std::shared_ptr<const handed_rays> rays;
-  pose world_from_camera;
-  fuse_options options;
-  keyframe_device::fused answer;
-  keyframe_device::handed hand_on;
+/// A keyframe that is to be taken whole. If there are handed rays, there are no others and no points.
+struct asked_keyframe {
+  take_request what;
+  async_fields::take_done answer;
 };
 
 /// What comes down in one piece of a keyframe.
@@ -53,20 +50,22 @@ struct keyframe_lane {
   typename Device::recording rest; ///< what is done to the fields for the last of a group, once the touches are known
   std::optional<work_key> rest_for;
   walk_frame frame;
-  size_t fetched = 0;        ///< rays that another device made; 0: they are made here
-  bool counted = false;      ///< the store knows what it took and touched
-  uint32_t group = 0;        ///< of keyframes that are meshed together; 0: it is not meshed
-  bool meshes_group = false; ///< it is the last of its group
+  std::optional<size_t> given; ///< rays that were made already; none: they are made here
+  bool counted = false;        ///< the store knows what it took and touched
+  uint32_t group = 0;          ///< of keyframes that are meshed together; 0: it is not meshed
+  bool meshes_group = false;   ///< it is the last of its group
   std::vector<region_key> touched;
   std::shared_ptr<typename lending_pool<Device>::memory> lent; ///< rays for other devices
   uint32_t most_lent = 0;                                      ///< to each of them
-  fuse_request request;
-  fuse_report report;
+  device_buffer<Device, uint64_t> only;                        ///< names of the regions that it is to be written to, ascending
+  pinned_buffer<Device, uint64_t> only_up;
+  asked_keyframe asked;
+  take_report report;
 
   keyframe_lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
     : rays(device, map, crew), walks(device), touches(device), touched_by(device, slot_count),
       status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), status_down(device, status.size()), begun(device),
-      uploaded(device), split(device), integrated(device), all_done(device), rest(device) {}
+      uploaded(device), split(device), integrated(device), all_done(device), rest(device), only(device), only_up(device) {}
   [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
   [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
   [[nodiscard]] uint32_t* slots_on_device() const { return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status)); }
@@ -74,42 +73,43 @@ struct keyframe_lane {
   [[nodiscard]] batch_state& state() const { return on_host().state; }
   [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
 
-  /// Begins to bring a keyframe's points to the device and to add them to their cells, or to fetch its rays. `lending`: where
+  /// Begins to bring a keyframe's points to the device and to add them to their cells, or to bring its rays. `lending`: where
   /// rays for other devices go, `lent_at_once` of them at first. Throws as ray_lane::add().
-  void begin_rays(const fuse_request& asked, lending_pool<Device>& lending, size_t lent_at_once) {
+  void begin_rays(const take_request& what, lending_pool<Device>& lending, size_t lent_at_once) {
     rays.work().fill(status.data(), sizeof(keyframe_status), 0);
+    given = what.body ? std::nullopt : std::optional(what.handed ? what.handed->size() : what.rays.rays->size());
+    const size_t most = given.value_or(what.body ? what.body->size() : 0);
+    rays.check_size(most);
+    walks.ensure(most);
     lent = nullptr;
-    fetched = 0;
-    const bool times = asked.options.times;
-    if (asked.rays)
-      return fetch_rays(dynamic_cast<const lent_rays<Device>&>(*asked.rays), times); // fuse_handed() has seen to it that they are
-    const keyframe_body& body = *asked.body;
-    walks.ensure(body.size());
-    const bool pinned = dynamic_cast<const pinned_body<Device>*>(&body) != nullptr;
-    if (const uint32_t others = asked.hand_on ? asked.options.shares - 1 : 0; others != 0) {
-      most_lent = static_cast<uint32_t>(body.size());
-      lent = lending.take(body.size() * others, lent_at_once);
+    if (const uint32_t others = what.hand_on ? what.share.count - 1 : 0; others != 0) {
+      most_lent = static_cast<uint32_t>(most);
+      lent = lending.take(most * others, lent_at_once);
     }
-    const auto copied = rays.add(body, asked.world_from_camera, pinned, &on_device()->totals, times ? &begun : nullptr,
-                                 times ? &uploaded : nullptr);
+    const auto copied = bring_rays(what, what.times ? &begun : nullptr, what.times ? &uploaded : nullptr);
     report.copies = copied.copies;
     report.bytes_up = copied.bytes;
+    bring_only(what.only);
   }
 
   [[nodiscard]] touch_list touch_room() const { return {walks.data(), touches.data(), static_cast<uint32_t>(touches.size())}; }
   [[nodiscard]] hand_over lists_for_others() const { return {lent ? lent->data() : nullptr, most_lent, on_device()->handed}; }
 
-  /// Gives each of the other devices its rays; `owner` is this one. The status must have come down.
+  [[nodiscard]] chosen_regions chosen(const take_request& what) const {
+    return {only.data(), static_cast<uint32_t>(what.only.size()), what.share.index, what.share.count, what.share.lost};
+  }
+
+  /// Gives each of the other devices its rays, of those that are not lost; `owner` is this one. The status must have come down.
   void hand_on(Device& owner) {
-    const fuse_options& options = request.options;
+    const region_share& share = asked.what.share;
     const hand_over lists = lists_for_others();
-    std::vector<std::shared_ptr<const handed_rays>> out(options.shares);
-    for (uint32_t share = 0; share < options.shares; ++share)
-      if (share != options.share)
-        out[share]
-          = std::make_shared<lent_rays<Device>>(owner, lent, lists.list_for(share, options.share), on_host().handed[share]);
+    std::vector<std::shared_ptr<const handed_rays>> out(share.count);
+    for (uint32_t other = 0; other < share.count; ++other)
+      if (other != share.index && (share.lost >> other & 1) == 0)
+        out[other]
+          = std::make_shared<lent_rays<Device>>(owner, lent, lists.list_for(other, share.index), on_host().handed[other]);
     lent = nullptr;
-    request.hand_on(std::move(out));
+    asked.what.hand_on(std::move(out));
   }
 
   void read_times() {
@@ -120,16 +120,26 @@ struct keyframe_lane {
   }
 
 private:
-  void fetch_rays(const lent_rays<Device>& from, bool times) {
-    fetched = from.size();
-    walks.ensure(fetched);
-    if (times)
-      rays.work().set(begun);
-    rays.fetch(from.owner(), from.data(), fetched);
-    if (times)
-      rays.work().set(uploaded);
-    report.copies = 1;
-    report.bytes_up = fetched * sizeof(ray);
+  typename ray_lane<Device>::copied_bytes bring_rays(const take_request& what, mark* begun_at, mark* uploaded_at) {
+    if (what.body)
+      return rays.add(*what.body, what.world_from_camera, dynamic_cast<const pinned_body<Device>*>(what.body.get()) != nullptr,
+                      &on_device()->totals, begun_at, uploaded_at);
+    if (!what.handed)
+      return rays.give(*what.rays.rays, begun_at, uploaded_at);
+    const auto& from = dynamic_cast<const lent_rays<Device>&>(*what.handed); // take() has seen to it
+    return rays.fetch(from.owner(), from.rays(), begun_at, uploaded_at);
+  }
+  void bring_only(const std::vector<region_key>& regions) {
+    if (regions.empty())
+      return;
+    only.ensure(regions.size());
+    only_up.ensure(regions.size());
+    std::transform(regions.begin(), regions.end(), only_up.data(),
+                   [](region_key key) { return region_name(key.x, key.y, key.z); });
+    std::sort(only_up.data(), only_up.data() + regions.size());
+    rays.work().upload(only.data(), only_up.data(), regions.size() * sizeof(uint64_t));
+    ++report.copies;
+    report.bytes_up += regions.size() * sizeof(uint64_t);
   }
 };
 

@@ -1,12 +1,13 @@
 #pragma once
 
-#include "gpu/cuda/async_fields.hpp"
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/fields.hpp"
 #include "messages/ray.hpp"
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -21,7 +22,7 @@ public:
     : owner_(owner), held_(std::move(held)), rays_(rays), count_(count) {}
   [[nodiscard]] size_t size() const override { return count_; }
   [[nodiscard]] Device& owner() const { return owner_; }
-  [[nodiscard]] const ray* data() const { return rays_; }
+  [[nodiscard]] std::span<const ray> rays() const { return {rays_, count_}; } ///< in the owner's memory
 
 private:
   Device& owner_;

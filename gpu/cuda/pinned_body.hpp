@@ -1,8 +1,8 @@
 #pragma once
 
-#include "gpu/backend.hpp"
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "messages/keyframe.hpp"
 
 #include <algorithm>
 

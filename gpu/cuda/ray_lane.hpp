@@ -1,13 +1,15 @@
 #pragma once
 
-#include "gpu/backend.hpp"
 #include "gpu/copy_crew.hpp"
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
 #include "gpu/cuda/ray_kernels.hpp"
+#include "gpu/fields.hpp"
 
 #include <bit>
+#include <span>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace tessera::cuda {
@@ -55,8 +57,7 @@ public:
   copied_bytes add(const keyframe_body& body, const pose& world_from_camera, bool pinned, ray_totals* totals,
                    mark* begun = nullptr, mark* uploaded = nullptr) {
     points_here_ = body.size();
-    if (points_here_ > most_points)
-      throw std::invalid_argument("a keyframe has at most 16777216 points");
+    check_size(points_here_);
     prepare(points_here_);
     const bool with_confidence = !body.confidence().empty();
     const size_t channels = body.channels();
@@ -114,11 +115,23 @@ public:
         throw torn_keyframe(torn);
     return out;
   }
-  /// Begins to fetch rays that are made already, from the memory of another device.
-  void fetch(Device& owner, const ray* rays, size_t count) {
-    points_here_ = 0;
-    rays_.ensure(count);
-    stream_.fetch(rays_.data(), owner, rays, count * sizeof(ray));
+  /// Begins to copy rays that are made already, from the host's memory. `begun` and `uploaded` as in add().
+  copied_bytes give(std::span<const ray> rays, mark* begun = nullptr, mark* uploaded = nullptr) {
+    const size_t bytes = rays.size() * sizeof(ray);
+    staged_.ensure(bytes);
+    crew_.copy(staged_.data(), rays.data(), bytes);
+    return take_over(rays.size(), begun, uploaded, [&] { stream_.upload(rays_.data(), staged_.data(), bytes); });
+  }
+  /// Likewise from the memory of another device.
+  copied_bytes fetch(Device& owner, std::span<const ray> rays, mark* begun = nullptr, mark* uploaded = nullptr) {
+    return take_over(rays.size(), begun, uploaded,
+                     [&] { stream_.fetch(rays_.data(), owner, rays.data(), rays.size() * sizeof(ray)); });
+  }
+  /// Throws std::invalid_argument if a keyframe has too many points, or rays.
+  static void check_size(size_t points) {
+    if (points > most_points)
+      throw std::invalid_argument("a keyframe has at most " + std::to_string(most_points) + " points, not "
+                                  + std::to_string(points));
   }
   /// Item: a cell that has points; there are as many as the totals say.
   [[nodiscard]] make_ray maker() const { return {table_.data(), used_.data(), rays_.data()}; }
@@ -167,6 +180,18 @@ private:
     table_.ensure(want);
     stream_.fill(table_.data(), want * sizeof(cell), 0);
     cells_ = want;
+  }
+
+  template <class Copy>
+  copied_bytes take_over(size_t count, mark* begun, mark* uploaded, Copy copy) {
+    points_here_ = 0;
+    rays_.ensure(count);
+    if (begun != nullptr)
+      stream_.set(*begun);
+    copy();
+    if (uploaded != nullptr)
+      stream_.set(*uploaded);
+    return {count * sizeof(ray), count != 0 ? 1u : 0u};
   }
 
   mapping map_;

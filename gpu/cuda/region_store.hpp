@@ -1,30 +1,23 @@
 #pragma once
 
-#include "gpu/backend.hpp"
-#include "gpu/cuda/async_fields.hpp"
 #include "gpu/cuda/block_kernels.hpp"
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/cuda/field_options.hpp"
+#include "gpu/cuda/region_directory.hpp"
+#include "gpu/fields.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <list>
 #include <map>
 #include <new>
+#include <numeric>
 #include <set>
-#include <span>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 namespace tessera::cuda {
-
-/// A region whose blocks lie in host memory.
-struct region_away {
-  std::vector<uint32_t> entries;  ///< of its table
-  std::vector<voxel_words> words; ///< 512 for each
-  [[nodiscard]] uint64_t bytes() const { return entries.size() * sizeof(uint32_t) + words.size() * sizeof(voxel_words); }
-};
 
 /// A region as the host knows it.
 struct region_record {
@@ -34,7 +27,7 @@ struct region_record {
   bool changed = false;                  ///< since it was last meshed
   bool surrounded = false;               ///< those around it were foreseen
   std::list<region_key>::iterator place; ///< in the order of use, while it is on the device
-  region_away away;
+  region_image away;                     ///< its blocks while they lie in host memory
   std::shared_ptr<const mesh> surface = std::make_shared<const mesh>();
 };
 
@@ -48,41 +41,40 @@ public:
   region_store(Device& device, stream& work, const mapping& map, const field_options& options)
     : options_(options), region_voxels_(static_cast<int32_t>(map.region_voxels)), stream_(work), edge_(map.region_voxels / 8 + 1),
       table_size_(edge_ * edge_ * edge_), blocks_(block_count(options)), slots_(slot_count(options, table_size_)),
-      directory_size_(std::bit_ceil(slots_ * 2)), free_blocks_(blocks_), keys_(slots_), names_(directory_size_),
+      free_blocks_(blocks_), keys_(slots_), directory_(device, work, slots_, region_voxels_),
       tables_(device, size_t{slots_} * table_size_), words_(device, size_t{blocks_} * 512), free_(device, blocks_),
-      free_count_(device, 1), directory_(device, directory_bytes()), changed_(device, slots_ + 64),
-      changed_up_(device, slots_ + 64), slots_here_(device), slots_up_(device), listed_(device, 1024), listed_down_(device),
-      place_(device), state_(device, 1), state_down_(device, 1), entries_(device), entries_up_(device),
-      transfer_(device, transfer_blocks * 512), transfer_host_(device, transfer_blocks * 512) {
+      free_count_(device, 1), slots_here_(device), slots_up_(device), listed_(device, 1024), listed_down_(device), place_(device),
+      state_(device, 1), state_down_(device, 1), entries_(device), entries_up_(device), transfer_(device, transfer_blocks * 512),
+      transfer_host_(device, transfer_blocks * 512) {
+    clear();
+  }
+
+  /// Forgets all regions. Nothing that uses them may be under way.
+  void clear() {
+    regions_.clear();
+    order_.clear();
+    directory_.clear();
+    foreseen_ = 0;
+    away_bytes_ = 0;
+    free_blocks_ = blocks_;
+    free_slots_.resize(slots_);
+    std::iota(free_slots_.rbegin(), free_slots_.rend(), 0u);
     stream_.fill(tables_.data(), size_t{slots_} * table_size_ * sizeof(uint32_t), 0);
     stream_.fill(words_.data(), size_t{blocks_} * 512 * sizeof(voxel_words), 0);
     stream_.launch(blocks_, fill_free_stack{free_.data(), blocks_});
     tell_free_count();
     stream_.wait();
-    for (uint32_t s = slots_; s > 0; --s)
-      free_slots_.push_back(s - 1);
   }
 
   /// The next view() tells the device of regions that have come or gone.
-  [[nodiscard]] bool has_news() const { return cleared_ || !changes_.empty(); }
+  [[nodiscard]] bool has_news() const { return directory_.has_news(); }
   /// For kernels that come after what was asked of this object.
   [[nodiscard]] field_view view() {
-    publish_directory();
-    const uint8_t* names = directory_.data();
-    const uint8_t* slots = names + size_t{directory_size_} * sizeof(uint64_t);
-    const uint8_t* origins = slots + size_t{directory_size_} * sizeof(uint32_t);
-    return {tables_.data(),
-            words_.data(),
-            free_.data(),
-            free_count_.data(),
-            reinterpret_cast<const uint64_t*>(names),
-            reinterpret_cast<const uint32_t*>(slots),
-            reinterpret_cast<const int32_t*>(origins),
-            directory_size_ - 1,
-            edge_,
-            table_size_,
-            region_voxels_,
-            region_voxels_ + lattice::apron};
+    directory_.publish();
+    return {tables_.data(),       words_.data(),      free_.data(),
+            free_count_.data(),   directory_.names(), directory_.slots(),
+            directory_.origins(), directory_.mask(),  edge_,
+            table_size_,          region_voxels_,     region_voxels_ + lattice::apron};
   }
   [[nodiscard]] uint32_t table_size() const { return table_size_; }
   [[nodiscard]] uint32_t blocks() const { return blocks_; }
@@ -106,12 +98,14 @@ public:
       region_record& region = at->second;
       if (region.slot == region_record::nowhere) {
         try {
-          settle(key, region, keep);
+          settle(key, region, region.away, keep);
         } catch (...) {
           if (fresh)
             regions_.erase(at);
           throw;
         }
+        moves_in_ += region.away.blocks.empty() ? 0 : 1;
+        forget_away(region);
       }
       touch(region, batch);
     }
@@ -163,8 +157,41 @@ public:
       return forget(at);
     if (at->second.slot != region_record::nowhere)
       release(key, at->second);
-    away_bytes_ -= at->second.away.bytes();
+    forget_away(at->second);
     regions_.erase(at);
+  }
+
+  /// A region's field as it is. Throws std::bad_alloc.
+  [[nodiscard]] region_image image_of(region_key key) {
+    const region_record* region = find(key);
+    if (region == nullptr)
+      return {};
+    return region->slot == region_record::nowhere ? region->away : copy_out_listed(list({key}));
+  }
+  /// Makes a region's field what a good image says (check_image()). Throws std::bad_alloc if there is no room: then some regions
+  /// may have moved, but none has changed.
+  void take_image(region_key key, const region_image& image, uint64_t batch) {
+    if (image.blocks.empty())
+      return drop(key);
+    const auto [at, fresh] = regions_.try_emplace(key);
+    region_record& region = at->second;
+    region_image before; // of one that is on the device: its blocks make room for the new ones
+    try {
+      if (region.slot != region_record::nowhere) {
+        before = image_of(key);
+        release(key, region);
+      }
+      settle(key, region, image, {key});
+    } catch (const std::bad_alloc&) {
+      if (!before.blocks.empty())
+        put_back(key, region, std::move(before), batch);
+      else if (region.slot == region_record::nowhere && region.away.blocks.empty())
+        regions_.erase(at);
+      throw;
+    }
+    forget_away(region);
+    touch(region, batch);
+    region.changed = true;
   }
 
   /// Puts the slots of regions into device memory, and room for a list of their blocks.
@@ -199,6 +226,7 @@ public:
 
   [[nodiscard]] memory_status status() const {
     memory_status out;
+    out.has_pool = true;
     out.blocks = blocks_;
     out.free_blocks = free_blocks_;
     out.regions_here = order_.size() - foreseen_;
@@ -224,23 +252,28 @@ private:
     return static_cast<uint32_t>(std::clamp<uint64_t>(fit, std::min(64u, o.most_regions), o.most_regions));
   }
 
-  /// Gives a region a slot, and its blocks if it has any in host memory.
-  void settle(region_key key, region_record& region, const std::set<region_key>& keep) {
-    const auto blocks = static_cast<uint32_t>(region.away.entries.size());
-    while (free_slots_.empty())
-      if (!send_one_away(keep))
-        throw std::bad_alloc{};
-    while (free_blocks_ < blocks)
+  /// Gives a region a slot, and the blocks of an image.
+  void settle(region_key key, region_record& region, const region_image& image, const std::set<region_key>& keep) {
+    const auto blocks = static_cast<uint32_t>(image.blocks.size());
+    while (free_slots_.empty() || free_blocks_ < blocks)
       if (!send_one_away(keep))
         throw std::bad_alloc{};
     if (blocks != 0)
-      copy_in_blocks(region.away, free_slots_.back());
+      copy_in_blocks(image, free_slots_.back());
     place_region(key, region, order_.end());
-    if (blocks != 0) {
-      away_bytes_ -= region.away.bytes();
-      region.away = {};
-      ++moves_in_;
+  }
+  /// A region that was on the device, and has left for something that did not come. It may stay in host memory: that is no loss.
+  void put_back(region_key key, region_record& region, region_image image, uint64_t batch) {
+    region.away = std::move(image);
+    away_bytes_ += region.away.bytes();
+    try {
+      bring({key}, batch);
+    } catch (const std::bad_alloc&) {
     }
+  }
+  void forget_away(region_record& region) {
+    away_bytes_ -= region.away.bytes();
+    region.away = {};
   }
 
   /// Gives a region a slot, of which there is one.
@@ -251,14 +284,20 @@ private:
     free_slots_.pop_back();
     region.slot = slot;
     keys_[slot] = key;
-    enter(key, slot);
+    if (!directory_.enter(key, slot))
+      make_directory_anew();
+  }
+  void make_directory_anew() {
+    directory_.clear();
+    for (const region_key key : order_)
+      (void)directory_.enter(key, slot_of(key)); // half of its places are enough for all slots
   }
   /// Takes the slot of a region back.
   void displace(region_record& region) {
     foreseen_ -= region.touched == 0;
     order_.erase(region.place);
     free_slots_.push_back(region.slot);
-    leave(keys_[region.slot]);
+    directory_.leave(keys_[region.slot]);
     region.slot = region_record::nowhere;
   }
   /// A region that was only foreseen is not needed.
@@ -267,17 +306,17 @@ private:
     regions_.erase(at);
   }
 
-  void copy_in_blocks(const region_away& away, uint32_t slot) {
-    const auto blocks = static_cast<uint32_t>(away.entries.size());
+  void copy_in_blocks(const region_image& image, uint32_t slot) {
+    const auto blocks = static_cast<uint32_t>(image.blocks.size());
     entries_.ensure(blocks);
     entries_up_.ensure(blocks);
     for (uint32_t i = 0; i < blocks; ++i)
-      entries_up_[i] = slot * table_size_ + away.entries[i];
+      entries_up_[i] = slot * table_size_ + image.blocks[i];
     stream_.upload(entries_.data(), entries_up_.data(), blocks * sizeof(uint32_t));
     stream_.launch(blocks, adopt_blocks{view(), entries_.data(), free_blocks_});
     for (size_t first = 0; first < blocks; first += transfer_blocks) {
       const size_t count = std::min<size_t>(transfer_blocks, blocks - first) * 512;
-      std::copy_n(away.words.data() + first * 512, count, transfer_host_.data());
+      std::copy_n(image.voxels.data() + first * 512, count, transfer_host_.data());
       stream_.upload(transfer_.data(), transfer_host_.data(), count * sizeof(voxel_words));
       stream_.launch(count, copy_in{view(), free_blocks_, first, transfer_.data()});
       stream_.wait();
@@ -298,33 +337,44 @@ private:
     }
     auto& [key, region] = *oldest;
     const uint32_t blocks = list({key});
-    region_away away;
     const uint64_t bytes = blocks * (sizeof(uint32_t) + 512 * sizeof(voxel_words));
     if (bytes != 0 && away_bytes_ + bytes > options_.host_bytes)
       return false;
     try {
-      away.entries.resize(blocks);
-      away.words.resize(size_t{blocks} * 512);
-      listed_down_.ensure(blocks);
+      region.away = copy_out_listed(blocks);
     } catch (const std::bad_alloc&) {
       return false;
     }
-    stream_.download(listed_down_.data(), listed_.data(), blocks * sizeof(listed_block));
-    for (size_t first = 0; first < blocks; first += transfer_blocks) {
-      const size_t count = std::min<size_t>(transfer_blocks, blocks - first) * 512;
-      stream_.launch(count, copy_out{view(), listing(), first, transfer_.data()});
-      stream_.download(transfer_host_.data(), transfer_.data(), count * sizeof(voxel_words));
-      stream_.wait();
-      std::copy_n(transfer_host_.data(), count, away.words.data() + first * 512);
-    }
-    stream_.wait();
-    for (uint32_t i = 0; i < blocks; ++i)
-      away.entries[i] = listed_down_[i].entry;
     release_listed(blocks, region);
-    away_bytes_ += away.bytes();
-    region.away = std::move(away);
+    away_bytes_ += bytes;
     ++moves_out_;
     return true;
+  }
+
+  /// Copies out the blocks of the one region that was listed last.
+  region_image copy_out_listed(uint32_t blocks) {
+    region_image out{std::vector<uint32_t>(blocks), std::vector<voxel_words>(size_t{blocks} * 512)};
+    std::vector<uint32_t> order(blocks), place(blocks); // of the list, ascending; of a listed block, in the image
+    listed_down_.ensure(blocks);
+    stream_.download(listed_down_.data(), listed_.data(), blocks * sizeof(listed_block));
+    for (size_t first = 0; first < blocks; first += transfer_blocks) {
+      const size_t count = std::min<size_t>(transfer_blocks, blocks - first);
+      stream_.launch(count * 512, copy_out{view(), listing(), first, transfer_.data()});
+      stream_.download(transfer_host_.data(), transfer_.data(), count * 512 * sizeof(voxel_words));
+      stream_.wait();
+      if (first == 0) { // the list has come, too
+        std::iota(order.begin(), order.end(), 0u);
+        std::sort(order.begin(), order.end(),
+                  [this](uint32_t a, uint32_t b) { return listed_down_[a].entry < listed_down_[b].entry; });
+        for (uint32_t i = 0; i < blocks; ++i) {
+          out.blocks[i] = listed_down_[order[i]].entry;
+          place[order[i]] = i;
+        }
+      }
+      for (size_t i = 0; i < count; ++i)
+        std::copy_n(transfer_host_.data() + i * 512, 512, out.voxels.data() + size_t{place[first + i]} * 512);
+    }
+    return out;
   }
 
   void release(region_key key, region_record& region) { release_listed(list({key}), region); }
@@ -352,86 +402,16 @@ private:
   }
   void tell_free_count() { stream_.launch(1, set_free_count{free_count_.data(), free_blocks_}); }
 
-  [[nodiscard]] size_t directory_bytes() const {
-    return size_t{directory_size_} * (sizeof(uint64_t) + sizeof(uint32_t)) + size_t{slots_} * 3 * sizeof(int32_t);
-  }
-  /// A place in the directory for a region that has none there.
-  [[nodiscard]] uint32_t place_in_directory(uint64_t name) const {
-    uint32_t at = directory_start(name) & (directory_size_ - 1);
-    while (names_[at] != 0)
-      at = (at + 1) & (directory_size_ - 1);
-    return at;
-  }
-  void enter(region_key key, uint32_t slot) {
-    const uint64_t name = region_name(key.x, key.y, key.z);
-    if (4 * (entered_ + 1) > 3 * directory_size_)
-      return make_directory_anew(); // enters this one too
-    const uint32_t at = place_in_directory(name);
-    names_[at] = name;
-    ++entered_;
-    changes_.push_back({name, at, slot, {key.x * region_voxels_, key.y * region_voxels_, key.z * region_voxels_}});
-  }
-  /// The place is not used again until all is made anew: searches for others go on behind it.
-  void leave(region_key key) {
-    const uint64_t name = region_name(key.x, key.y, key.z);
-    uint32_t at = directory_start(name) & (directory_size_ - 1);
-    while (names_[at] != name)
-      at = (at + 1) & (directory_size_ - 1);
-    names_[at] = nobody;
-    // One change a place: the device makes them in any order.
-    std::erase_if(changes_, [at](const directory_change& c) { return c.at == at; });
-    changes_.push_back({nobody, at, no_slot, {0, 0, 0}});
-  }
-  void make_directory_anew() {
-    changes_.clear();
-    std::fill(names_.begin(), names_.end(), 0);
-    entered_ = 0;
-    cleared_ = true;
-    for (uint32_t slot = 0; slot < slots_; ++slot)
-      if (const auto known = regions_.find(keys_[slot]); known != regions_.end() && known->second.slot == slot)
-        enter(keys_[slot], slot);
-  }
-  /// Tells the device what has changed. What uses the directory may be under way: it comes first, being on the same stream.
-  void publish_directory() {
-    if (std::exchange(cleared_, false))
-      stream_.fill(directory_.data(), size_t{directory_size_} * sizeof(uint64_t), 0);
-    if (changes_.empty())
-      return;
-    if (changes_.size() > changed_up_.size() - changes_told_) {
-      stream_.wait(); // earlier ones may still be on their way
-      changes_told_ = 0;
-      changed_.ensure(changes_.size());
-      changed_up_.ensure(changes_.size());
-    }
-    directory_change* up = changed_up_.data() + changes_told_;
-    std::copy(changes_.begin(), changes_.end(), up);
-    changes_told_ += changes_.size();
-    stream_.upload(changed_.data(), up, changes_.size() * sizeof(directory_change));
-    auto* names = reinterpret_cast<uint64_t*>(directory_.data());
-    auto* slots = reinterpret_cast<uint32_t*>(names + directory_size_);
-    stream_.launch(changes_.size(),
-                   change_directory{changed_.data(), names, slots, reinterpret_cast<int32_t*>(slots + directory_size_)});
-    changes_.clear();
-  }
-
   field_options options_;
   int32_t region_voxels_;
   stream& stream_;
-  uint32_t edge_, table_size_, blocks_, slots_, directory_size_, free_blocks_;
+  uint32_t edge_, table_size_, blocks_, slots_, free_blocks_;
   std::vector<region_key> keys_; ///< by slot
-  // The directory as the device has it, once it was told of the changes.
-  std::vector<uint64_t> names_;
-  uint32_t entered_ = 0; ///< places that are not 0
-  bool cleared_ = true;
-  std::vector<directory_change> changes_;
-  size_t changes_told_ = 0; ///< of changed_up_, that may still be on their way
+  region_directory<Device> directory_;
   device_buffer<Device, uint32_t> tables_;
   device_buffer<Device, voxel_words> words_;
   device_buffer<Device, uint32_t> free_;
   device_buffer<Device, uint32_t> free_count_;
-  device_buffer<Device, uint8_t> directory_; ///< names, slots, origins: see field_view
-  device_buffer<Device, directory_change> changed_;
-  pinned_buffer<Device, directory_change> changed_up_;
   device_buffer<Device, uint32_t> slots_here_;
   pinned_buffer<Device, uint32_t> slots_up_;
   device_buffer<Device, listed_block> listed_;

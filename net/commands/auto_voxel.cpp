@@ -2,7 +2,7 @@
 
 #include "actors/no_points.hpp"
 #include "actors/voxel_size.hpp"
-#include "gpu/backend.hpp"
+#include "gpu/rays.hpp"
 
 #include <algorithm>
 #include <sstream>

@@ -1,3 +1,5 @@
+#include "gpu/weld.hpp"
+#include "net/commands/choose_backend.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/repetition_sink.hpp"
@@ -12,6 +14,7 @@
 #include <iostream>
 #include <ostream>
 #include <stdexcept>
+#include <stop_token>
 #include <utility>
 
 namespace tessera {
@@ -52,7 +55,7 @@ nlohmann::ordered_json stage(const std::vector<stage_times>& times, Value value)
 /// Passes keyframes on with their points in memory from which a GPU reads by itself, as it does from a segment.
 class pinning_sink final : public keyframe_sink {
 public:
-  pinning_sink(keyframe_sink& to, cuda::keyframe_device& device) : to_(to), device_(device) {}
+  pinning_sink(keyframe_sink& to, async_fields& device) : to_(to), device_(device) {}
   void offer(keyframe frame, completion done) override {
     frame.body = device_.pin(*frame.body);
     to_.offer(std::move(frame), std::move(done));
@@ -65,7 +68,7 @@ public:
 
 private:
   keyframe_sink& to_;
-  cuda::keyframe_device& device_;
+  async_fields& device_;
 };
 
 /// Holds keyframes until a batch of them can be worked without anything being decoded meanwhile; gives each batch to two maps,
@@ -123,7 +126,7 @@ private:
 nlohmann::ordered_json device_costs(const std::vector<stage_times>& times) {
   const auto median = [&](auto value) { return quantile(each(times, value), 0.5); };
   const double upload_s = median([](const stage_times&t) { return t.upload_s; }),
-               total_s = median([](const stage_times&t) { return t.total_s(); }),
+               total_s = median([](const stage_times&t) { return t.total_s; }),
                bytes_up = median([](const stage_times&t) { return t.bytes_up; });
   return {{"kernels", median([](const stage_times& t) { return t.kernels; })},
           {"copies", median([](const stage_times& t) { return t.copies; })},
@@ -135,9 +138,9 @@ nlohmann::ordered_json device_costs(const std::vector<stage_times>& times) {
 }
 
 /// What each GPU holds of the map.
-nlohmann::ordered_json devices_of(const offline_device& device) {
+nlohmann::ordered_json devices_of(const std::vector<std::shared_ptr<async_fields>>& gpus) {
   auto out = nlohmann::ordered_json::array();
-  for (const auto& gpu : device.gpus) {
+  for (const auto& gpu : gpus) {
     const auto m = gpu->memory();
     out.push_back({{"name", gpu->name()},
                    {"regions", m.regions_here + m.regions_away},
@@ -157,7 +160,7 @@ nlohmann::ordered_json stages_of(const std::vector<stage_times>& times, bool gpu
   out["extract"] = stage(times, [](const stage_times& t) { return t.extract_s; });
   if (gpu)
     out["device"] = stage(times, [](const stage_times& t) { return t.device_s(); });
-  out["total"] = stage(times, [](const stage_times& t) { return t.total_s(); });
+  out["total"] = stage(times, [](const stage_times& t) { return t.total_s; });
   return out;
 }
 
@@ -190,31 +193,31 @@ void print(const nlohmann::ordered_json& result, std::ostream& out) {
 
 int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto map = mapping_for(setup);
-  const auto make = [&](offline_device& device, uint32_t threads) {
+  std::stop_source stop; // when a map can take no more
+  const auto make = [&](const offline_devices& devices, uint32_t threads) {
     auto options = checked_options(threads);
     options.extract_each = true;
-    options.devices = device.gpus;
-    return std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
+    options.on_failure = [stop]() mutable { stop.request_stop(); };
+    return std::make_unique<offline_map>(map, devices.all, std::move(options));
   };
-  auto device = choose_offline_device(setup.backend, map);
-  const bool gpu = !device.gpus.empty();
-  const auto backend_name = device.fields->name();
+  const auto devices = open_offline_devices(setup.backend, map, 1);
+  const bool gpu = devices.are_gpus;
   times_file listed(setup.times_file);
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
   auto input = setup.input;
   input.prefetch_threads = 0;
   const auto source = make_source(setup.source, input);
-  const auto one = make(device, 1);
+  const auto one = make(devices, 1);
   nlohmann::ordered_json throughput;
   uint64_t repetitions = 0, conflicts = 0;
   const auto run = [&](keyframe_sink& sink) {
     repetition_sink told_apart(sink);
     progress_sink shown(told_apart, "bench", source->total(), setup.progress);
     if (gpu) {
-      pinning_sink pinning(shown, *device.gpus.front());
-      source->run(pinning, {});
+      pinning_sink pinning(shown, *devices.all.front());
+      source->run(pinning, stop.get_token());
     } else {
-      source->run(shown, {});
+      source->run(shown, stop.get_token());
     }
     repetitions = told_apart.repetitions();
     conflicts = told_apart.conflicts();
@@ -222,8 +225,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
       std::cerr << "tessera: bench: " << again << std::endl;
   };
   if (setup.threads > 1) {
-    auto second = choose_offline_device(setup.backend, map);
-    const auto many = make(second, setup.threads);
+    const auto many = make(open_offline_devices(setup.backend, map, setup.threads), setup.threads);
     const uint32_t rounds = gpu ? 20 : 1;
     throughput_sink sink(*one, *many, rounds);
     run(sink);
@@ -252,7 +254,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto stats = one->stats();
   const auto surface = weld(one->meshes());
   nlohmann::ordered_json result{
-    {"backend", backend_name},
+    {"backend", devices.name()},
     {"threads", setup.threads},
     {"voxel_m", static_cast<double>(map.voxel_m)},
     {"truncation_m", static_cast<double>(map.truncation_m)},
@@ -270,7 +272,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   };
   if (gpu) {
     result["device"] = device_costs(times);
-    result["devices"] = devices_of(device);
+    result["devices"] = devices_of(devices.all);
   }
   if (!throughput.is_null())
     result["throughput"] = throughput;

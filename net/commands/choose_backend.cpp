@@ -61,7 +61,7 @@ gpu_list find_gpus() {
   out.names = cuda::list_devices(&out.missing);
   if (out.names.empty())
     out.missing = "no GPU was found: " + out.missing;
-  out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::keyframe_device> {
+  out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<async_fields> {
     return cuda::open_device(number, map, options);
   };
 #else
@@ -103,9 +103,8 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found) 
   return wanted;
 }
 
-std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
-                                                              const gpu_list& found) {
-  std::vector<std::shared_ptr<cuda::keyframe_device>> out;
+std::vector<std::shared_ptr<async_fields>> open_gpus(const backend_setup& setup, const mapping& map, const gpu_list& found) {
+  std::vector<std::shared_ptr<async_fields>> out;
   const auto chosen = choose_gpus(setup, found);
   const auto options = chosen.empty() ? setup.gpu : options_of(setup);
   for (const auto number : chosen) {
@@ -136,12 +135,14 @@ std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setu
   return out;
 }
 
-offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found) {
-  auto gpus = open_gpus(setup, map, found);
-  if (gpus.empty())
-    return {make_cpu_backend(map, setup.cap_bytes), {}};
-  auto fields = cuda::make_waiting_backend(std::vector<std::shared_ptr<cuda::async_fields>>{gpus.begin(), gpus.end()});
-  return {std::move(fields), std::move(gpus)};
+std::string offline_devices::name() const {
+  return (all.size() > 1 ? std::to_string(all.size()) + " x " : "") + all.front()->name();
+}
+
+offline_devices open_offline_devices(const backend_setup& setup, const mapping& map, uint32_t threads, const gpu_list& found) {
+  if (auto gpus = open_gpus(setup, map, found); !gpus.empty())
+    return {std::move(gpus), true};
+  return {{make_cpu_fields(map, {.threads = threads > 1 ? threads : 0, .cap_bytes = setup.cap_bytes})}, false};
 }
 
 } // namespace tessera

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "gpu/backend.hpp"
-#include "gpu/cuda/async_fields.hpp"
 #include "gpu/cuda/check_device.hpp"
+#include "gpu/cuda/field_options.hpp"
+#include "gpu/fields.hpp"
 
 #include <functional>
 #include <memory>
@@ -28,9 +28,9 @@ struct gpu_list {
   std::vector<std::string> names; ///< by their number
   std::string missing;            ///< why there is none
   /// Opens one; see cuda::open_device().
-  std::function<std::shared_ptr<cuda::keyframe_device>(int number, const mapping&, const cuda::field_options&)> open;
+  std::function<std::shared_ptr<async_fields>(int number, const mapping&, const cuda::field_options&)> open;
   /// Throws if one cannot be trusted.
-  std::function<void(cuda::keyframe_device&, const mapping&)> check = cuda::check_device;
+  std::function<void(async_fields&, const mapping&)> check = cuda::check_device;
 };
 
 /// Looks for GPUs. There is none where the program was built without CUDA.
@@ -43,16 +43,20 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found);
 /// Opens the GPUs to use, and tells the log which device does the work. None: the CPU. With the backend `auto` a GPU that cannot
 /// be opened is left out, with a warning. Throws as choose_gpus() does, and std::runtime_error if a GPU of the backend `cuda`
 /// cannot be opened.
-std::vector<std::shared_ptr<cuda::keyframe_device>> open_gpus(const backend_setup& setup, const mapping& map,
-                                                              const gpu_list& found = find_gpus());
+std::vector<std::shared_ptr<async_fields>> open_gpus(const backend_setup& setup, const mapping& map,
+                                                     const gpu_list& found = find_gpus());
 
-/// What does the work without a service: the CPU, or GPUs that share the map and take keyframes whole.
-struct offline_device {
-  std::unique_ptr<backend> fields;
-  std::vector<std::shared_ptr<cuda::keyframe_device>> gpus; ///< none: the CPU
+/// What does the work without a service: the CPU, or GPUs that share the map.
+struct offline_devices {
+  std::vector<std::shared_ptr<async_fields>> all;
+  bool are_gpus = false;
+  /// cpu, or the GPUs' name, with their number before it if there are several.
+  [[nodiscard]] std::string name() const;
 };
 
-/// Opens it, as open_gpus() does.
-offline_device choose_offline_device(const backend_setup& setup, const mapping& map, const gpu_list& found = find_gpus());
+/// Opens them, as open_gpus() does. With `threads` the CPU works on so many regions and keyframes at once; with one, in the
+/// thread that asks.
+offline_devices open_offline_devices(const backend_setup& setup, const mapping& map, uint32_t threads,
+                                     const gpu_list& found = find_gpus());
 
 } // namespace tessera

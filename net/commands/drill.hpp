@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/cuda/async_fields.hpp"
+#include "gpu/fields.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -39,12 +39,12 @@ private:
 /// happens when one breaks by itself.
 class gpu_breaker {
 public:
-  explicit gpu_breaker(std::vector<std::shared_ptr<cuda::async_fields>> gpus) : gpus_{std::move(gpus)} {}
+  explicit gpu_breaker(std::vector<std::shared_ptr<async_fields>> gpus) : gpus_{std::move(gpus)} {}
   /// Tells the log. Does not wait, and does not throw if the GPU is broken already.
   void break_next();
 
 private:
-  std::vector<std::shared_ptr<cuda::async_fields>> gpus_;
+  std::vector<std::shared_ptr<async_fields>> gpus_;
   size_t broken_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "net/commands/offline.hpp"
 
 #include "actors/keyframe_check.hpp"
+#include "gpu/weld.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/repetition_sink.hpp"
@@ -88,15 +89,12 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
   std::optional<stop_signal> told; // of what has an end, a part is no result: there a signal ends the process
   if (!input->total())
     told.emplace();
-  auto device = choose_offline_device(setup.backend, map);
-  auto options = checked_options(std::max(2u, setup.threads)); // a GPU is to have several keyframes under way
-  if (device.gpus.empty())
-    options.threads = setup.threads;
-  options.devices = device.gpus;
+  auto devices = open_offline_devices(setup.backend, map, setup.threads);
+  auto options = checked_options(devices.are_gpus ? std::max(2u, setup.threads) : setup.threads); // GPUs: several under way
   std::stop_source stop; // when the map can take no more: what else the source has would be refused
   options.on_failure = [stop]() mutable { stop.request_stop(); };
   const std::stop_callback when_told(told ? told->token() : std::stop_token{}, [&stop] { stop.request_stop(); });
-  auto result = std::make_unique<offline_map>(map, std::move(device.fields), std::move(options));
+  auto result = std::make_unique<offline_map>(map, std::move(devices.all), std::move(options));
   if (setup.progress != progress_style::none && told)
     std::cerr
       << "tessera: " << what << ": " << input->where()

@@ -186,7 +186,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     stop.request_stop(1);
   };
   // After the actors' system, and so closed before it goes: their threads send messages.
-  std::vector<std::shared_ptr<cuda::keyframe_device>> gpus;
+  std::vector<std::shared_ptr<async_fields>> gpus;
   auto running = announce_service(setup.service);
   numbers = running.context.numbers;
   std::unique_ptr<ingest_sink> sink;
@@ -211,7 +211,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
         };
     gpus = open_gpus(setup.backend, map, found);
     planned.check_gpus(gpus.size());
-    setup.service.gpus = {gpus.begin(), gpus.end()};
+    setup.service.gpus = gpus;
     try {
       running = start_service(system, setup.service, running);
     } catch (const std::invalid_argument&) {
@@ -257,7 +257,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
       web.open(setup.service.map, running.session);
       gate.open(*sink); // last: who sent the keyframe may ask for the map as soon as it is answered
     }
-    drill_until_stopped(running, std::move(planned), gpu_breaker{{gpus.begin(), gpus.end()}}, stop);
+    drill_until_stopped(running, std::move(planned), gpu_breaker{gpus}, stop);
 
     spdlog::info("ending");
     // Sources first, so that what they cannot hand over any more stays with its producer; then what they wait for.

@@ -20,7 +20,7 @@ void times_file::write(const std::vector<stage_times>& times) {
   out_ << "keyframe,rays_ms,integrate_ms,extract_ms,total_ms\n";
   for (size_t i = 0; i < times.size(); ++i)
     out_ << i << ',' << times[i].rays_s * 1e3 << ',' << times[i].integrate_s * 1e3 << ',' << times[i].extract_s * 1e3 << ','
-         << times[i].total_s() * 1e3 << '\n';
+         << times[i].total_s * 1e3 << '\n';
   if (!out_.flush())
     throw std::runtime_error("cannot write the times to " + path_ + ": is the disk full?");
 }

@@ -1,4 +1,4 @@
-#include "gpu/backend.hpp"
+#include "gpu/weld.hpp"
 #include "net/sinks/patch_codec.hpp"
 #include "net/sinks/server_core.hpp"
 

@@ -148,6 +148,8 @@ void add_map(family_list& to, const telemetry& n) {
 
 /// Of GPUs: the CPU has no pool.
 void add_devices(family_list& to, const telemetry& n) {
+  to.counter("tessera_keyframe_kernels_total", "Kernels launched to take keyframes, on all GPUs.", read(n.device_kernels));
+  to.counter("tessera_keyframe_copies_total", "Copies to and from GPUs to take keyframes.", read(n.device_copies));
   to.counter("tessera_device_failures_total", "GPUs that failed and are not used any more.", read(n.device_failures));
   auto all = n.devices.list();
   std::erase_if(all, [](const auto& one) { return !one.memory; });
@@ -165,7 +167,7 @@ void add_devices(family_list& to, const telemetry& n) {
       add(static_cast<double>(second_value(*one.memory)), std::vector<label>{number(one), {what, second}});
     }
   };
-  using memory = cuda::memory_status;
+  using memory = memory_status;
   to.gauges("tessera_device_info", "GPUs in use, by name; always 1.");
   for (const auto& one : all)
     to.gauged(1, {number(one), {"name", one.name}});

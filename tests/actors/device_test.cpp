@@ -1,6 +1,5 @@
 // Regions on several GPUs: whichever of them fail, and whenever, the map is that of the live keyframes.
 
-#include "actors/async_device.hpp"
 #include "toy_gpu.hpp"
 #include "wanted_map.hpp"
 
@@ -48,7 +47,7 @@ void settle(stepped_service& s) {
 
 } // namespace
 
-TEST_CASE("GPUs share the map and the making of rays, and the CPU has nothing to do") {
+TEST_CASE("GPUs share the map, and the CPU has nothing to do") {
   for (const size_t count : {1u, 2u, 3u}) {
     INFO(count << " GPUs");
     const auto gpus = toy_gpus(count);
@@ -65,13 +64,12 @@ TEST_CASE("GPUs share the map and the making of rays, and the CPU has nothing to
     CHECK(shown(s) == wanted(s));
     CHECK(devices_in_use(s).size() == count);
     for (const auto& g : gpus) {
-      CHECK(g->keyframes == frames.size() / count);
+      CHECK(g->by->asked.size() == frames.size()); // each is taken whole
       CHECK(g->by->integrated > 0);
-      CHECK(g->by->overlaps == 0);
     }
     CHECK(by->integrated == 0);
     const auto& n = *s.running.context.numbers;
-    CHECK(n.rays_time.count() == frames.size());
+    CHECK(n.rays_time.count() == frames.size() * count);
     CHECK(n.integrate_time.count() > 0);
     CHECK(n.extract_time.count() > 0);
   }
@@ -86,7 +84,7 @@ TEST_CASE("a GPU that fails is taken out of use, and its regions are filled agai
     s.put(frames[i]);
   s.run();
   REQUIRE(devices_in_use(s) == std::set<uint32_t>{0, 1});
-  gpus[0]->broken = true;
+  gpus[0]->by->broken = true;
   std::vector<std::shared_ptr<std::optional<verdict>>> answers;
   for (size_t i = 6; i < 12; ++i)
     answers.push_back(s.put(frames[i]));
@@ -100,8 +98,8 @@ TEST_CASE("a GPU that fails is taken out of use, and its regions are filled agai
   CHECK(n.device_failures == 1);
   CHECK(n.lost_core == 0);
   CHECK(n.devices.names() == "toy GPU 1");
-  REQUIRE(s.running.devices.get().size() == 1);
-  CHECK(s.running.devices.get()[0].id == device_id{1});
+  REQUIRE(s.running.devices.get().devices.size() == 1);
+  CHECK(s.running.devices.get().devices[0].id == device_id{1});
   CHECK(by->integrated == 0); // the CPU is not needed
 }
 
@@ -114,7 +112,7 @@ TEST_CASE("when the last GPU has failed, the CPU takes over") {
     s.put(frames[i]);
   s.run();
   for (const auto& g : gpus)
-    g->broken = true;
+    g->by->broken = true;
   for (size_t i = 6; i < 12; ++i)
     s.put(frames[i]);
   settle(s);
@@ -163,7 +161,7 @@ TEST_CASE("GPUs and actors that fail at random while keyframes come and go leave
         live.erase(victim);
       }
       if (random() % 4 == 0)
-        gpus[random() % gpus.size()]->broken = true;
+        gpus[random() % gpus.size()]->by->broken = true;
       if (random() % 3 == 0)
         s.kill(roles[random() % roles.size()]);
       s.run_some(random, random() % 60);
@@ -179,7 +177,6 @@ TEST_CASE("GPUs and actors that fail at random while keyframes come and go leave
     CHECK(to_hex(status.field.hash) == to_hex(truth(small_map(), left)));
     CHECK(shown(s) == wanted(s));
     CHECK(s.running.context.numbers->lost_core == 0);
-    CHECK(by->overlaps == 0);
     sink->close();
     sink.reset();
     s.run();
@@ -199,12 +196,8 @@ TEST_CASE("a killed device has a successor over the same GPU, and what was answe
     g->holds = true;
   auto late = s.put(frames[4]);
   s.run();
-  CHECK_FALSE(*late); // its rays are held
-  for (const auto& g : gpus)
-    g->release();
-  s.run();
-  CHECK_FALSE(*late); // its jobs are
-  for (const auto& device : s.running.devices.get())
+  CHECK_FALSE(*late); // what became of it is held
+  for (const auto& device : s.running.devices.get().devices)
     caf::anon_send_exit(device.handle, caf::exit_reason::kill);
   s.run();
   size_t released = 0;
@@ -267,38 +260,43 @@ TEST_CASE("a keyframe that a GPU has no room for is not taken now, as a whole, a
   CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), frames)));
 }
 
-TEST_CASE("rays that a GPU refuses to make are made by the CPU, and one that fails is not asked again") {
-  const auto gpus = toy_gpus(2);
-  auto by = std::make_shared<control>();
-  std::vector<std::string> logged;
-  auto config = config_on(gpus, by);
-  config.log = [&](severity, const std::string& text) { logged.push_back(text); };
-  stepped_service s{config, by};
-  const auto frames = random_frames(18, 12);
-  gpus[0]->refuses_rays = true;
-  for (size_t i = 0; i < 4; ++i)
-    s.put(frames[i]);
-  s.run();
-  CHECK(gpus[0]->keyframes == 0);
-  CHECK(gpus[1]->keyframes == 2);
-  gpus[0]->refuses_rays = false;
-  for (size_t i = 4; i < 8; ++i)
-    s.put(frames[i]);
-  s.run();
-  CHECK(gpus[0]->keyframes == 2);
-  gpus[0]->fails_rays = true;
-  for (size_t i = 8; i < 12; ++i)
-    s.put(frames[i]);
-  s.run();
-  gpus[0]->fails_rays = false;
-  for (const auto& f : random_frames(19, 4))
-    s.put({keyframe_id{"again " + f.id.value}, f.timestamp_ns, f.received_ns, f.world_from_camera, f.body, {}, {}});
-  s.run();
-  CHECK(gpus[0]->keyframes == 2);
-  CHECK(s.running.context.numbers->accepted == 16);
-  CHECK(std::count_if(logged.begin(), logged.end(),
-                      [](const std::string& text) { return text.find("rays are made without toy GPU 0") != std::string::npos; })
-        == 1);
+TEST_CASE("of devices that share a map each region has one, also when some are lost, and others keep theirs") {
+  device_table table;
+  CHECK(table.owner({}) == nullptr);
+  for (uint32_t i = 0; i < 4; ++i)
+    table.devices.push_back({device_id{10 + i}, {}, i});
+  table.count = 4;
+  std::vector<region_key> regions;
+  for (int32_t x = -6; x < 6; ++x)
+    for (int32_t y = -6; y < 6; ++y)
+      for (int32_t z = -6; z < 6; ++z)
+        regions.push_back({x, y, z});
+  const auto places = [&] {
+    std::vector<uint32_t> out;
+    for (const auto& r : regions)
+      out.push_back(table.owner(r)->index);
+    return out;
+  };
+  const auto share = [&](const std::vector<uint32_t>& of, uint32_t index) {
+    return static_cast<double>(std::count(of.begin(), of.end(), index)) / static_cast<double>(of.size());
+  };
+  const auto four = places();
+  for (uint32_t i = 0; i < 4; ++i)
+    CHECK(share(four, i) == Approx(0.25).margin(0.02));
+  table.lost = 0b0010;
+  table.devices.erase(table.devices.begin() + 1);
+  const auto three = places();
+  for (size_t i = 0; i < regions.size(); ++i)
+    CHECK((three[i] == four[i] || four[i] == 1));
+  for (const uint32_t i : {0u, 2u, 3u})
+    CHECK(share(three, i) > 0.29);
+  table.lost = 0b1010;
+  table.devices.pop_back();
+  const auto two = places();
+  for (size_t i = 0; i < regions.size(); ++i)
+    CHECK((two[i] == three[i] || three[i] == 3 || four[i] == 1));
+  for (const uint32_t i : {0u, 2u})
+    CHECK(share(two, i) > 0.4);
 }
 
 TEST_CASE("points that changed while a GPU read them are not taken") {
@@ -322,11 +320,11 @@ TEST_CASE("points that changed while a GPU read them are not taken") {
   s.run();
   CHECK(v->value().what == outcome::not_now);
   CHECK_THAT(v->value().reason, Catch::Contains("the segment shrank"));
-  CHECK(gpus[0]->keyframes == 0);
+  CHECK(gpus[0]->by->keyframes == 0);
   for (const auto& f : random_frames(20, 2)) // the GPU did nothing wrong
     s.put(f);
   s.run();
-  CHECK(gpus[0]->keyframes == 2);
+  CHECK(gpus[0]->by->keyframes == 2);
 }
 
 TEST_CASE("a device over a GPU tells where its blocks are") {

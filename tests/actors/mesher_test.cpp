@@ -14,9 +14,9 @@ namespace {
 
 /// What the device was asked for, and how the test lets it be done.
 struct desk {
-  std::deque<caf::response_promise> integrations; ///< under way
-  int extractions = 0, drops = 0;
-  bool same_surface = false;
+  std::deque<caf::typed_response_promise<region_mesh>> under_way;
+  int extractions = 0;
+  bool same_surface = false, no_memory = false;
 };
 
 /// idle: what is under way is done.
@@ -25,43 +25,50 @@ using played_actor = device_actor::extend<caf::reacts_to<caf::idle_atom>>;
 class played_device final : public played_actor::base {
 public:
   played_device(caf::actor_config& cfg, std::shared_ptr<desk> shared) : played_actor::base(cfg), desk_{std::move(shared)} {}
-  void on_exit() override { desk_->integrations.clear(); }
+  void on_exit() override { desk_->under_way.clear(); }
   behavior_type make_behavior() override {
     return {
-      [this](integrate_atom, region_key, const std::vector<ray_job>&) {
-        auto promise = make_response_promise<caf::typed_response_promise<void>>();
-        desk_->integrations.push_back(static_cast<caf::response_promise&>(promise));
-        return promise;
-      },
-      [this](extract_atom, region_key region) {
-        auto surface = std::make_shared<mesh>(); // another each time, unless told otherwise
+      [](take_atom, const take_request&) { return take_report{}; },
+      [](rays_atom, const keyframe&) { return made_rays{}; },
+      [this](extract_atom, region_key) {
+        desk_->under_way.push_back(make_response_promise<caf::typed_response_promise<region_mesh>>());
         ++desk_->extractions;
-        surface->positions = {desk_->same_surface ? 0 : static_cast<float>(desk_->extractions), 0, 0, 1, 0, 0, 0, 1, 0};
-        surface->normals.resize(9);
-        surface->colours.resize(9);
-        surface->keys = {1, 2, 3};
-        surface->indices = {0, 1, 2};
-        return region_mesh{region, 0, std::move(surface)};
+        return desk_->under_way.back();
       },
+      [](mesh_atom, region_key) { return region_mesh{}; },
       [](status_atom, region_key) { return field_stats{}; },
-      [this](drop_atom, region_key) { ++desk_->drops; },
+      [](drop_atom, region_key) {},
+      [](clear_atom) {},
       [this](caf::idle_atom) {
-        for (auto& promise : std::exchange(desk_->integrations, {}))
-          promise.deliver(caf::unit);
+        for (auto& promise : std::exchange(desk_->under_way, {}))
+          if (desk_->no_memory)
+            promise.deliver(caf::make_error(ec::out_of_memory));
+          else
+            promise.deliver(region_mesh{{}, 0, surface()});
       },
     };
   }
 
 private:
+  /// Another each time, unless told otherwise.
+  [[nodiscard]] std::shared_ptr<const mesh> surface() const {
+    auto out = std::make_shared<mesh>();
+    out->positions = {desk_->same_surface ? 0 : static_cast<float>(desk_->extractions), 0, 0, 1, 0, 0, 0, 1, 0};
+    out->normals.resize(9);
+    out->colours.resize(9);
+    out->keys = {1, 2, 3};
+    out->indices = {0, 1, 2};
+    return out;
+  }
   std::shared_ptr<desk> desk_;
 };
 
 /// A region whose device and encoder work when the test says so.
 class played_region {
 public:
-  explicit played_region(std::chrono::milliseconds max_staleness) {
+  explicit played_region(uint64_t generation = 0) {
     mesher_config config;
-    config.max_staleness = max_staleness;
+    config.generation = generation;
     config.encoders = encoders;
     device_ = system_.spawn<played_device>(shared);
     broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
@@ -77,17 +84,22 @@ public:
     scheduler().run();
   }
 
-  void offer(uint64_t keyframe_ns = 0, int32_t sign = 1) {
-    ray_job job;
-    job.sign = sign;
-    job.keyframe_ns = job.received_ns = keyframe_ns;
-    caf::anon_send(mesher_, integrate_atom::value, job);
+  /// A keyframe was taken.
+  void change(uint64_t keyframe_ns = 0) {
+    caf::anon_send(mesher_, dirty_atom::value, keyframe_ns, keyframe_ns);
     scheduler().run();
   }
-  void pass(std::chrono::milliseconds time) { scheduler().advance_time(time); }
-  /// The batch under way is done.
+  void refill(bool begins) {
+    caf::anon_send(mesher_, refill_atom::value, begins);
+    scheduler().run();
+  }
+  void pass(std::chrono::milliseconds time) {
+    scheduler().advance_time(time);
+    scheduler().run();
+  }
+  /// The extraction under way is done.
   void finish() {
-    REQUIRE(shared->integrations.size() == 1); // a mesher asks for one at a time
+    REQUIRE(shared->under_way.size() == 1); // a mesher asks for one at a time
     caf::anon_send(device_, caf::idle_atom::value);
     scheduler().run();
   }
@@ -162,80 +174,31 @@ private:
   mesher_setup mesher_;
 };
 
-/// A region under load: whenever a batch of jobs is done, others wait already. What is extracted is encoded at once.
-class loaded_region : public played_region {
-public:
-  explicit loaded_region(std::chrono::milliseconds max_staleness) : played_region{max_staleness} { offer(); }
-  /// A batch takes so long, and the next job comes meanwhile.
-  void batch(std::chrono::milliseconds takes) {
-    offer();
-    pass(takes);
-    finish();
-    encode_one();
-  }
-};
-
 } // namespace
 
-TEST_CASE("a region that jobs never leave is meshed and published all the same, at most the bound and one batch apart") {
-  constexpr auto bound = 100ms, step = 30ms;
-  loaded_region region{bound};
-  int before = 0;
-  auto age = 0ms, oldest = 0ms; // since the first change that no mesh shows
-  for (int i = 0; i < 100; ++i) {
-    region.batch(step);
-    if (region.shared->extractions != before) {
-      CHECK(region.shared->extractions == before + 1);
-      before = region.shared->extractions;
-      oldest = std::max(oldest, age);
-      age = 0ms;
-    } else {
-      age += step;
-    }
-  }
-  CHECK(oldest >= bound - step); // not at every change either: many keyframes in a row cost one mesh
-  CHECK(oldest <= bound + step);
-  CHECK(before >= 100 * step / (bound + 2 * step));
-  CHECK(region.context.numbers->patches == static_cast<uint64_t>(before));
-}
-
-TEST_CASE("with a bound that is far off, a region is meshed when no job waits any more") {
-  loaded_region region{1h};
-  for (int i = 0; i < 100; ++i)
-    region.batch(30ms);
-  CHECK(region.shared->extractions == 0);
+TEST_CASE("many keyframes in a row cost few meshes, and the last is shown") {
+  played_region region;
+  for (uint64_t i = 1; i <= 100; ++i)
+    region.change(i);
+  CHECK(region.shared->extractions == 1);
   region.finish();
   CHECK(region.encode_one());
-  CHECK(region.shared->extractions == 1);
-  CHECK(region.context.numbers->patches == 1);
+  CHECK(region.shown().keyframe_ns == 1); // what it was told of when it asked
+  region.finish();
+  CHECK(region.encode_one());
+  CHECK(region.shown().keyframe_ns == 100);
+  CHECK(region.shared->under_way.empty());
+  CHECK(region.context.numbers->patches == 2);
 }
 
-TEST_CASE("a region gives its memory back when the last keyframe is taken out of it, and not before") {
-  played_region region{1h};
-  for (const auto sign : {1, 1, -1}) {
-    region.offer(0, sign);
-    region.finish();
-  }
-  CHECK(region.shared->drops == 0);
-  region.offer(0, -1);
-  CHECK(region.shared->drops == 0); // it is still under way
-  region.finish();
-  CHECK(region.shared->drops == 1);
-  region.offer();
-  region.finish();
-  CHECK(region.shared->drops == 1);
-}
-
-TEST_CASE("while a surface is encoded jobs go on, and the next surface is made when that is done") {
-  played_region region{1h};
-  region.offer(10);
+TEST_CASE("while a surface is encoded changes go on, and the next surface is made when that is done") {
+  played_region region;
+  region.change(10);
   region.finish();
   CHECK(region.shared->extractions == 1);
   CHECK(region.numbers().encodes_waiting == 1);
-  for (const uint64_t keyframe_ns : {20, 30}) {
-    region.offer(keyframe_ns);
-    region.finish(); // and answered: the device was asked at once
-  }
+  for (const uint64_t keyframe_ns : {20, 30})
+    region.change(keyframe_ns);
   CHECK(region.shared->extractions == 1);
   CHECK(region.numbers().encodes_waiting == 1);
   CHECK(region.numbers().patches == 0);
@@ -253,6 +216,7 @@ TEST_CASE("while a surface is encoded jobs go on, and the next surface is made w
   CHECK(first.received_ns == 10);
   CHECK(first.triangles == 1);
   CHECK(region.shared->extractions == 2);
+  region.finish();
   const auto between = region.ask<region_status>(region.mesher(), status_atom::value);
   REQUIRE(between);
   CHECK(between->version == 2); // while it is encoded
@@ -267,28 +231,24 @@ TEST_CASE("while a surface is encoded jobs go on, and the next surface is made w
   CHECK(region.numbers().encode_wait_time.count() == 2);
 }
 
-TEST_CASE("a region that changes all the time is stale when its surface is encoded, and is meshed before the next job") {
-  played_region region{100ms};
-  region.offer();
+TEST_CASE("a surface for which there is no memory is asked for again after a pause") {
+  played_region region;
+  region.shared->no_memory = true;
+  region.change(10);
   region.finish();
-  region.offer(); // under way
-  region.offer(); // waits
-  region.pass(200ms);
+  CHECK(region.shared->under_way.empty());
+  region.shared->no_memory = false;
+  region.pass(1s);
   region.finish();
-  CHECK(region.shared->extractions == 1);
-  region.offer();
-  region.pass(200ms);
   CHECK(region.encode_one());
-  region.finish();
-  CHECK(region.shared->extractions == 2);
-  CHECK(region.encode_one());
+  CHECK(region.shown().keyframe_ns == 10);
 }
 
 TEST_CASE("a surface that cannot be encoded is counted and told, and the next change tries again, also if nothing is new") {
-  played_region region{1h};
+  played_region region;
   region.shared->same_surface = true;
   region.encoder_fails = true;
-  region.offer(10);
+  region.change(10);
   region.finish();
   CHECK(region.encode_one());
   CHECK(region.numbers().patches == 0);
@@ -301,61 +261,72 @@ TEST_CASE("a surface that cannot be encoded is counted and told, and the next ch
   CHECK_FALSE(region.encode_one()); // not again and again
 
   region.encoder_fails = false;
-  region.offer(20);
+  region.change(20);
   region.finish();
   CHECK(region.encode_one());
   CHECK(region.numbers().patches == 1);
   CHECK(region.shown().keyframe_ns == 20);
-  region.offer(30);
+  region.change(30);
   region.finish();
   CHECK_FALSE(region.encode_one()); // the same surface is shown already
   CHECK(region.shown().keyframe_ns == 20);
 }
 
-TEST_CASE("a failure while newer jobs were applied is made good at once") {
-  played_region region{1h};
+TEST_CASE("a failure while newer changes came is made good at once") {
+  played_region region;
   region.encoder_fails = true;
-  region.offer(10);
+  region.change(10);
   region.finish();
-  region.offer(20);
-  region.finish();
+  region.change(20);
   CHECK(region.encode_one());
   region.encoder_fails = false;
+  region.finish();
   CHECK(region.encode_one());
   CHECK(region.shown().keyframe_ns == 20);
   CHECK(region.shown().version == 2);
 }
 
-TEST_CASE("a mesh that is asked for while one is encoded shows all that came before, under the version that viewers get") {
-  played_region region{1h};
-  region.offer(10);
+TEST_CASE("a region that is being filled again is not shown, nor what was meshed of it meanwhile") {
+  played_region region;
+  region.change(10);
   region.finish();
-  region.offer(20);
+  CHECK(region.encode_one());
+  region.change(20);
+  region.refill(true); // while it is meshed
   region.finish();
-  const auto answer = region.later<region_mesh>(region.mesher(), mesh_atom::value);
-  CHECK_FALSE(*answer);
+  CHECK_FALSE(region.encode_one());
+  region.change(30);
+  CHECK(region.shared->under_way.empty());
+  CHECK(region.shown().keyframe_ns == 10);
+  region.refill(false);
+  region.finish();
   CHECK(region.encode_one());
-  REQUIRE(*answer);
-  CHECK((*answer)->version == 2);
-  CHECK(region.encode_one());
-  CHECK(region.shown().version == 2);
-  CHECK(region.shared->extractions == 2);
+  CHECK(region.shown().keyframe_ns == 30);
+
+  played_region successor{1}; // of one that died
+  successor.shared->same_surface = true;
+  successor.change(5);
+  CHECK(successor.shared->under_way.empty());
+  successor.refill(false);
+  successor.finish();
+  CHECK(successor.encode_one());
 }
 
 TEST_CASE("a broadcaster's successor is given the surface again, newer than the one that was being encoded") {
-  played_region region{1h};
-  region.offer(10);
+  played_region region;
+  region.change(10);
   region.finish();
   region.replace_broadcaster();
   CHECK(region.encode_one());
   CHECK(region.shown().version == 1);
+  region.finish();
   CHECK(region.encode_one());
   CHECK(region.shown().version > 2); // 2: under which a viewer of 1 may have been told that the region is gone
 }
 
 TEST_CASE("a mesher that dies while its surface is encoded has said its last") {
-  played_region region{1h};
-  region.offer(10);
+  played_region region;
+  region.change(10);
   region.finish();
   region.kill();
   CHECK(region.encode_one()); // nobody takes the answer
@@ -363,24 +334,26 @@ TEST_CASE("a mesher that dies while its surface is encoded has said its last") {
 }
 
 TEST_CASE("a mesher that may end first has viewers told of what it did") {
-  played_region idle{0ms};
+  played_region idle;
   idle.leave();
   CHECK_FALSE(idle.up());
 
-  played_region r{0ms};
-  r.offer(1);
-  r.leave();
-  CHECK(r.up()); // a job is under way
+  played_region r;
+  r.change(1);
   r.finish();
-  CHECK(r.up()); // its surface is not encoded
-  r.encoder_fails = true;
-  CHECK(r.encode_one());
-  CHECK(r.up()); // nor now
-  CHECK(r.shown().triangles == 0);
-  r.encoder_fails = false;
-  r.pass(1s);
-  CHECK_FALSE(r.encode_one()); // the surface is asked for again
   CHECK(r.encode_one());
   CHECK(r.shown().triangles == 1);
+  r.change(2);
+  r.leave();
+  CHECK(r.up()); // it is being meshed
+  r.encoder_fails = true;
+  r.finish(); // with a keyframe that came after all: the next mesher shows it
+  CHECK(r.encode_one());
+  CHECK(r.up()); // viewers do not know yet
+  CHECK(r.shown().triangles == 1);
+  r.encoder_fails = false;
+  r.pass(1s);
+  CHECK(r.encode_one());
+  CHECK(r.shown().triangles == 0);
   CHECK_FALSE(r.up());
 }

@@ -2,7 +2,6 @@
 
 #include "actors/log_limit.hpp"
 #include "actors/mesh_digest.hpp"
-#include "actors/placement_table.hpp"
 #include "actors/refill_book.hpp"
 #include "actors/service.hpp"
 #include "actors/time_histogram.hpp"
@@ -31,44 +30,6 @@ TEST_CASE("a time histogram tells quantiles within its bucket's width") {
   CHECK(h.count() == 1002);
 }
 
-TEST_CASE("regions are spread by capacity, and move only to or from the device that changes") {
-  placement_table table;
-  CHECK_THROWS_AS(table.place({}), std::out_of_range);
-  CHECK_THROWS_AS(table.add({0}, 0), std::invalid_argument);
-  CHECK_THROWS_AS(table.add({0}, NAN), std::invalid_argument);
-  table.add({0}, 1);
-  table.add({1}, 1);
-  table.add({2}, 2);
-  std::vector<region_key> regions;
-  for (int32_t x = -10; x < 10; ++x)
-    for (int32_t y = -10; y < 10; ++y)
-      for (int32_t z = -5; z < 5; ++z)
-        regions.push_back({x, y, z});
-  auto places = [&] {
-    std::vector<device_id> out;
-    for (const auto& r : regions)
-      out.push_back(table.place(r));
-    return out;
-  };
-  const auto three = places();
-  std::array<double, 3> share{};
-  for (auto d : three)
-    share[d.value] += 1.0 / static_cast<double>(regions.size());
-  CHECK(share[0] == Approx(0.25).margin(0.03));
-  CHECK(share[1] == Approx(0.25).margin(0.03));
-  CHECK(share[2] == Approx(0.5).margin(0.03));
-  table.add({3}, 1);
-  const auto four = places();
-  for (size_t i = 0; i < regions.size(); ++i)
-    CHECK((four[i] == three[i] || four[i] == device_id{3}));
-  table.remove({3});
-  CHECK(places() == three);
-  table.remove({1});
-  const auto two = places();
-  for (size_t i = 0; i < regions.size(); ++i)
-    CHECK((two[i] == three[i] || three[i] == device_id{1}));
-}
-
 TEST_CASE("a refill sends each part once, to all regions that wait for it, and none that was taken out meanwhile") {
   refill_book book;
   const region_key a{0, 0, 0}, b{1, 0, 0};
@@ -78,13 +39,16 @@ TEST_CASE("a refill sends each part once, to all regions that wait for it, and n
   CHECK_FALSE(book.cancel(a, 3));
   CHECK_FALSE(book.cancel(b, 1));
   std::map<uint64_t, size_t> sent;
-  while (auto due = book.take())
+  const auto any = [](uint64_t) { return true; };
+  CHECK(book.take([](uint64_t serial) { return serial == 4; })->regions == std::vector{b});
+  book.add(b, 4);
+  while (auto due = book.take(any))
     sent[due->placement] += due->regions.size();
   CHECK(sent == std::map<uint64_t, size_t>{{1, 1}, {2, 2}, {4, 1}});
   CHECK(book.all_sent(a));
   book.add(a, 1);
   CHECK_FALSE(book.all_sent(a));
-  CHECK(book.take()->placement == 1);
+  CHECK(book.take(any)->placement == 1);
   book.finish(a);
   CHECK_FALSE(book.empty());
   book.finish(b);

@@ -2,14 +2,18 @@
 // A field so small that its truth is plain: counts of points on a lattice of 8 voxels an edge. It keeps the laws of the real one
 // (sums of integers; regions with an apron), costs nothing, and can be told to fail.
 
-#include "actors/ray_functions.hpp"
-#include "gpu/backend.hpp"
+#include "gpu/fields.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <new>
+#include <random>
+#include <set>
 #include <stdexcept>
 
 namespace tessera::toy {
@@ -57,21 +61,23 @@ inline std::vector<ray> make(const mapping&, const keyframe_body& body, const po
 }
 
 /// Every ray goes to its region and, as an apron, to the next one along x.
-inline partition split(const mapping& map, std::span<const ray> rays, const pose& p, uint64_t&) {
-  std::map<region_key, std::vector<ray>> by_region;
+inline std::map<region_key, std::vector<ray>> split(const mapping& map, const std::vector<ray>& rays, const pose& p) {
+  std::map<region_key, std::vector<ray>> out;
   for (const auto& r : rays) {
     auto region = region_of(cell_of(r, p), edge_units(map));
-    by_region[region].push_back(r);
+    out[region].push_back(r);
     ++region.x;
-    by_region[region].push_back(r);
+    out[region].push_back(r);
   }
-  partition out;
-  auto all = std::make_shared<std::vector<ray>>();
-  for (const auto& [region, part] : by_region) {
-    out.parts.push_back({region, static_cast<uint32_t>(all->size()), static_cast<uint32_t>(part.size())});
-    all->insert(all->end(), part.begin(), part.end());
-  }
-  out.batch.rays = std::move(all);
+  return out;
+}
+
+/// The regions that a keyframe's points touch.
+inline std::vector<region_key> regions_of(const mapping& map, const keyframe& frame) {
+  ray_counts counts;
+  std::vector<region_key> out;
+  for (const auto& [region, rays] : split(map, make(map, *frame.body, frame.world_from_camera, counts), frame.world_from_camera))
+    out.push_back(region);
   return out;
 }
 
@@ -81,57 +87,190 @@ inline uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// What happens to the field from outside, shared between a test and the backend that the service owns.
+/// What happens to the field from outside, shared between a test and the fields that the service owns.
 struct control {
   std::mutex mutex;
   std::condition_variable changed;
-  bool closed = false;         ///< integrate() blocks while set
-  uint64_t cells_left = ~0ull; ///< memory: new cells that still fit
-  int fail_next = 0;           ///< so many integrate() calls throw
-  std::map<region_key, int> running;
-  int overlaps = 0; ///< times that two calls of one region ran at once
-  uint64_t integrated = 0, extracted = 0;
+  bool closed = false;                    ///< take() blocks while set
+  uint64_t cells_left = ~0ull;            ///< memory: new cells that still fit
+  int fail_next = 0;                      ///< so many calls of take() throw
+  uint64_t integrated = 0, extracted = 0; ///< parts of keyframes; regions
+  uint64_t keyframes = 0;                 ///< whose points were made rays
+  std::vector<take_request> asked;        ///< without bodies
+  /// Called before a keyframe is taken, or its rays made; what it throws is the answer.
+  std::function<void(const keyframe_body*, const std::vector<ray>&)> before;
+  bool shuffles = false; ///< rays come in another order each time
+  bool broken = false;   ///< everything that is asked fails from now on
 };
 
-class field final : public backend {
+/// The fields of a device. It does what it is asked at once, and answers at once or when the test says so, in whatever thread.
+class field final : public async_fields {
 public:
-  field(const mapping& map, std::shared_ptr<control> by) : edge_{edge_units(map)}, by_{std::move(by)} {}
+  field(const mapping& map, std::shared_ptr<control> steered, std::string name = "toy")
+    : by{std::move(steered)}, map_{map}, name_{std::move(name)} {}
 
-  std::string name() const override { return "toy"; }
+  const std::shared_ptr<control> by;
+  std::atomic<bool> holds{false}; ///< answers wait for release()
 
-  void integrate(region_key region, std::span<const ray_job> jobs) override {
-    guard in{*by_, region};
-    std::unique_lock lock{by_->mutex};
-    by_->changed.wait(lock, [&] { return !by_->closed; });
-    if (by_->fail_next > 0) {
-      --by_->fail_next;
-      throw std::runtime_error("the toy device failed");
+  /// Gives the answers that were held; answers how many.
+  size_t release() {
+    std::vector<std::function<void()>> now;
+    {
+      const std::lock_guard lock{by->mutex};
+      now.swap(held_);
     }
-    auto& cells = fields_[region];
-    std::map<cell, int64_t> sums;
-    for (const auto& job : jobs)
-      for (uint32_t i = job.first; i < job.first + job.count; ++i) {
-        const auto& r = (*job.batch.rays)[i];
-        sums[cell_of(r, job.world_from_camera)] += job.sign * r.points;
-      }
-    uint64_t fresh = 0;
-    for (const auto& [c, n] : sums)
-      fresh += !cells.contains(c);
-    if (fresh > by_->cells_left)
-      throw std::bad_alloc();
-    by_->cells_left -= fresh;
-    for (const auto& [c, n] : sums)
-      cells[c] += n;
-    ++by_->integrated;
+    for (const auto& answer : now)
+      answer();
+    return now.size();
   }
 
-  std::shared_ptr<const mesh> extract(region_key region) override {
-    guard in{*by_, region};
-    std::lock_guard lock{by_->mutex};
-    ++by_->extracted;
+  [[nodiscard]] std::string name() const override { return name_; }
+  void take(take_request what, take_done answer) override {
+    take_report out;
+    const auto failure = attempt([&] { out = taken(what); });
+    tell([out, failure, answer = std::move(answer)] { answer(out, failure); });
+  }
+  void rays(std::shared_ptr<const keyframe_body> body, const pose& at, rays_done answer) override {
+    std::vector<ray> out;
+    ray_counts counts;
+    const auto failure = attempt([&] { out = made(*body, at, counts); });
+    tell([=, answer = std::move(answer)] { answer(out, counts, failure); });
+  }
+  void extract(region_key region, mesh_done answer) override {
+    std::shared_ptr<const mesh> out;
+    const auto failure = attempt([&] { out = mesh_of(region); });
+    tell([=, answer = std::move(answer)] { answer(out, failure); });
+  }
+  void stats(region_key region, stats_done answer) override {
+    field_stats out;
+    const auto failure = attempt([&] { out = count(region); });
+    tell([=, answer = std::move(answer)] { answer(out, failure); });
+  }
+  void drop(region_key region, done answer) override {
+    const auto failure = attempt([&] { forget(region); });
+    tell([=, answer = std::move(answer)] { answer(failure); });
+  }
+  void clear(done answer) override {
+    const auto failure = attempt([&] {
+      while (!fields_.empty())
+        forget(fields_.begin()->first);
+    });
+    tell([=, answer = std::move(answer)] { answer(failure); });
+  }
+  void export_region(region_key, image_done answer) override { answer({}, std::make_exception_ptr(std::logic_error("a toy"))); }
+  void import_region(region_key, region_image, done answer) override {
+    answer(std::make_exception_ptr(std::logic_error("a toy")));
+  }
+  [[nodiscard]] memory_status memory() const override {
+    memory_status out;
+    out.has_pool = true;
+    out.blocks = 1000;
+    out.free_blocks = 900;
+    out.regions_here = 7;
+    out.regions_away = 2;
+    out.away_bytes = 4096;
+    out.moves_out = 5;
+    out.moves_in = 3;
+    return out;
+  }
+  [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body&) override { throw std::bad_alloc(); }
+  void break_down() override { by->broken = true; }
+
+  /// Hash and counts of a region, by the test itself.
+  [[nodiscard]] field_stats count(region_key region) const {
+    field_stats out;
+    auto i = fields_.find(region);
+    if (i == fields_.end())
+      return out;
+    for (const auto& [c, n] : i->second) {
+      out.bytes += 32;
+      if (n == 0 || !(region_of(c, edge_units(map_)) == region))
+        continue;
+      ++out.blocks;
+      out.voxels += static_cast<uint64_t>(n);
+      uint64_t h = 1;
+      for (auto x : c)
+        h = mix(h + static_cast<uint64_t>(x) + 0x9e3779b97f4a7c15u);
+      out.hash.hi += mix(h + static_cast<uint64_t>(n));
+      out.hash.lo += mix(h ^ (static_cast<uint64_t>(n) * 0x9e3779b97f4a7c15u));
+    }
+    return out;
+  }
+
+private:
+  template <class F>
+  std::exception_ptr attempt(F work) {
+    std::unique_lock lock{by->mutex};
+    try {
+      if (by->broken)
+        throw std::runtime_error("the toy device is broken");
+      by->changed.wait(lock, [&] { return !by->closed; });
+      work();
+      return nullptr;
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+  void tell(std::function<void()> answer) {
+    if (!holds)
+      return answer();
+    const std::lock_guard lock{by->mutex};
+    held_.push_back(std::move(answer));
+  }
+
+  std::vector<ray> made(const keyframe_body& body, const pose& at, ray_counts& counts) {
+    if (by->before)
+      by->before(&body, {});
+    if (auto torn = body.torn(); !torn.empty())
+      throw torn_keyframe(torn);
+    ++by->keyframes;
+    auto out = make(map_, body, at, counts);
+    if (by->shuffles)
+      std::shuffle(out.begin(), out.end(), random_);
+    return out;
+  }
+
+  take_report taken(const take_request& what) {
+    take_report out;
+    by->asked.push_back(what);
+    by->asked.back().body = nullptr;
+    if (by->fail_next > 0) {
+      --by->fail_next;
+      throw std::runtime_error("the toy device failed");
+    }
+    if (!what.body && by->before)
+      by->before(nullptr, *what.rays.rays);
+    const auto rays = what.body ? made(*what.body, what.world_from_camera, out.counts) : *what.rays.rays;
+    out.rays = rays.size();
+    if (what.keep_rays)
+      out.kept = rays;
+    std::map<region_key, std::map<cell, int64_t>> sums;
+    for (const auto& [region, part] : split(map_, rays, what.world_from_camera))
+      if (owner_of(region, what.share) == what.share.index
+          && (what.only.empty() || std::binary_search(what.only.begin(), what.only.end(), region)))
+        for (const auto& r : part)
+          sums[region][cell_of(r, what.world_from_camera)] += what.sign * r.points;
+    uint64_t fresh = 0;
+    for (const auto& [region, cells] : sums)
+      for (const auto& [c, n] : cells)
+        fresh += !fields_[region].contains(c);
+    if (fresh > by->cells_left)
+      throw std::bad_alloc();
+    by->cells_left -= by->cells_left != ~0ull ? fresh : 0;
+    for (const auto& [region, cells] : sums) {
+      for (const auto& [c, n] : cells)
+        fields_[region][c] += n;
+      out.regions.push_back(region);
+      ++by->integrated;
+    }
+    return out;
+  }
+
+  std::shared_ptr<const mesh> mesh_of(region_key region) {
+    ++by->extracted;
     auto out = std::make_shared<mesh>();
     for (const auto& [c, n] : fields_[region]) {
-      if (n == 0 || !(region_of(c, edge_) == region))
+      if (n == 0 || !(region_of(c, edge_units(map_)) == region))
         continue;
       const auto first = static_cast<uint32_t>(out->keys.size());
       for (uint32_t corner = 0; corner < 3; ++corner) {
@@ -147,78 +286,37 @@ public:
     return out;
   }
 
-  field_stats stats(region_key region) const override {
-    guard in{*by_, region};
-    std::lock_guard lock{by_->mutex};
-    field_stats out;
-    auto i = fields_.find(region);
-    if (i == fields_.end())
-      return out;
-    for (const auto& [c, n] : i->second) {
-      out.bytes += 32;
-      if (n == 0 || !(region_of(c, edge_) == region))
-        continue;
-      ++out.blocks;
-      out.voxels += static_cast<uint64_t>(n);
-      uint64_t h = 1;
-      for (auto x : c)
-        h = mix(h + static_cast<uint64_t>(x) + 0x9e3779b97f4a7c15u);
-      out.hash.hi += mix(h + static_cast<uint64_t>(n));
-      out.hash.lo += mix(h ^ (static_cast<uint64_t>(n) * 0x9e3779b97f4a7c15u));
-    }
-    return out;
-  }
-
-  void drop(region_key region) override {
-    guard in{*by_, region};
-    std::lock_guard lock{by_->mutex};
+  void forget(region_key region) {
     auto i = fields_.find(region);
     if (i == fields_.end())
       return;
-    if (by_->cells_left != ~0ull)
-      by_->cells_left += i->second.size();
+    if (by->cells_left != ~0ull)
+      by->cells_left += i->second.size();
     fields_.erase(i);
   }
 
-private:
-  /// Notices when two calls of one region overlap.
-  struct guard {
-    guard(control& c, region_key r) : by{c}, region{r} {
-      std::lock_guard lock{by.mutex};
-      if (++by.running[region] > 1)
-        ++by.overlaps;
-    }
-    ~guard() {
-      std::lock_guard lock{by.mutex};
-      --by.running[region];
-    }
-    control& by;
-    region_key region;
-  };
-
-  int64_t edge_;
-  std::shared_ptr<control> by_;
+  mapping map_;
+  std::string name_;
   std::map<region_key, std::map<cell, int64_t>> fields_;
+  std::vector<std::function<void()>> held_;
+  std::mt19937 random_{5};
 };
 
 /// The hash of a map made without actors.
 inline map_hash truth(const mapping& map, const std::vector<keyframe>& frames) {
   field f{map, std::make_shared<control>()};
-  std::map<region_key, bool> regions;
+  std::set<region_key> regions;
   for (const auto& frame : frames) {
-    ray_counts counts;
-    const auto rays = make(map, *frame.body, frame.world_from_camera, counts);
-    uint64_t beyond = 0;
-    const auto parts = split(map, rays, frame.world_from_camera, beyond);
-    for (const auto& part : parts.parts) {
-      const ray_job job{parts.batch, part.first, part.count, frame.world_from_camera, 1, 0, 0};
-      f.integrate(part.region, std::span{&job, 1});
-      regions[part.region] = true;
-    }
+    take_request what;
+    what.body = frame.body;
+    what.world_from_camera = frame.world_from_camera;
+    f.take(what, [&](const take_report& report, const std::exception_ptr&) {
+      regions.insert(report.regions.begin(), report.regions.end());
+    });
   }
   map_hash out;
-  for (const auto& [region, used] : regions)
-    out += f.stats(region).hash;
+  for (const auto& region : regions)
+    out += f.count(region).hash;
   return out;
 }
 

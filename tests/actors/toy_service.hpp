@@ -58,8 +58,7 @@ inline service_config config_for(const std::shared_ptr<control>& by) {
   out.epoch = "test";
   out.threads = 2;
   out.own_threads = false;
-  out.make_device = [by](const mapping& map, uint64_t) { return std::make_unique<field>(map, by); };
-  out.rays = {make, split};
+  out.make_cpu = [by](const mapping& map, const cpu_options&) { return std::make_shared<field>(map, by); };
   if (std::getenv("TOY_LOG"))
     out.log = [](severity, const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
   return out;

@@ -95,50 +95,18 @@ TEST_CASE("a store that cannot be read leaves retractions and new poses with the
   }
 }
 
-TEST_CASE("a revision whose old place cannot be read is undone whole") {
-  faulty_service f;
-  const auto frames = random_frames(22, 2);
-  for (const auto& frame : frames)
-    f.put(frame);
-  const auto before = f.s->status();
-  // The first read is for the new place, the second for the old one.
-  auto v = f.s->ask<verdict>(f.s->running.ingest.get(), revise_atom::value, frames[0].id, pose{});
-  const auto reads = f.store->reads;
-  std::mt19937 random{1};
-  while (f.store->reads == reads)
-    f.s->run_some(random, 1);
-  f.store->reading = fault::no_memory;
-  f.s->run();
-  CHECK(v->value().what == outcome::not_now);
-  f.store->reading = fault::none;
-  CHECK(f.s->status().field.hash == before.field.hash);
-}
-
-TEST_CASE("a ray maker without memory, or that fails in another way, is no reason to refuse") {
+TEST_CASE("a device without memory is no reason to refuse") {
   std::exception_ptr thrown;
-  const bool in_split = GENERATE(false, true);
-  faulty_service f{[&](service_config& c) {
-    c.rays.make = [&, in_split](const mapping& map, const keyframe_body& body, const pose& at, ray_counts& counts) {
-      if (thrown && !in_split)
-        std::rethrow_exception(thrown);
-      return make(map, body, at, counts);
-    };
-    c.rays.split = [&, in_split](const mapping& map, std::span<const ray> rays, const pose& at, uint64_t& beyond) {
-      if (thrown && in_split)
-        std::rethrow_exception(thrown);
-      return split(map, rays, at, beyond);
-    };
-  }};
+  faulty_service f;
+  f.by->before = [&](const keyframe_body*, const std::vector<ray>&) {
+    if (thrown)
+      std::rethrow_exception(thrown);
+  };
   const auto frames = random_frames(23, 1);
   thrown = std::make_exception_ptr(std::bad_alloc{});
   CHECK(f.put(frames[0]).what == outcome::not_now);
-  CHECK(f.not_now(hindrance::memory) == 1);
+  CHECK(f.not_now(hindrance::room) == 1);
   CHECK(f.numbers().shortage.current());
-  thrown = std::make_exception_ptr(std::runtime_error("a fault of ours"));
-  const auto v = f.put(frames[0]);
-  CHECK(v.what == outcome::not_now);
-  CHECK_THAT(v.reason, Catch::Contains("a fault of ours"));
-  CHECK(f.not_now(hindrance::internal) == 1);
   CHECK(f.numbers().refused == 0);
   CHECK(f.numbers().set_aside.total() == 0);
   thrown = nullptr;
@@ -146,42 +114,34 @@ TEST_CASE("a ray maker without memory, or that fails in another way, is no reaso
   CHECK(f.s->status().field.hash == truth(small_map(), frames));
 }
 
-TEST_CASE("a keyframe whose ray maker died goes to another, and is refused after the third") {
+TEST_CASE("a keyframe over which a device failed goes to its successor, and is refused after the third") {
   for (const int deaths : {2, 3}) {
-    INFO(deaths << " ray makers die");
-    const auto gpus = toy_gpus(1);
+    INFO(deaths << " devices fail");
     auto by = std::make_shared<control>();
-    auto config = config_on(gpus, by);
-    config.threads = 1;
-    stepped_service s{config, by};
-    const auto frames = random_frames(24, 2);
-    gpus[0]->holds = true; // so that each dies with the keyframe in its hands
-    auto v = s.put(frames[0]);
-    caf::actor maker;
-    int killed = 0;
-    while (s.scheduler().has_job()) {
-      if (auto* next = dynamic_cast<caf::scheduled_actor*>(s.scheduler().jobs.front());
-          next && std::string{next->name()} == "ray maker")
-        maker = caf::actor_cast<caf::actor>(next);
-      s.scheduler().run_once();
-      if (killed < deaths && gpus[0]->keyframes > static_cast<uint64_t>(killed)) {
-        ++killed;
-        caf::anon_send_exit(maker, caf::exit_reason::kill);
-      }
-    }
-    maker = nullptr;
-    gpus[0]->holds = false;
-    gpus[0]->release();
+    stepped_service s{config_for(by), by};
+    const auto frames = random_frames(24, 3);
+    s.put(frames[2]);
     s.run();
-    CHECK(killed == deaths);
+    int left = deaths;
+    by->before = [&](const keyframe_body* body, const std::vector<ray>&) {
+      if (body == frames[0].body.get() && left > 0 && left-- > 0)
+        throw std::runtime_error("it divides by zero");
+    };
+    auto v = s.put(frames[0]);
+    s.run();
     REQUIRE(v->has_value());
     CHECK((*v)->what == (deaths == 3 ? outcome::refused : outcome::accepted));
     const auto& n = *s.running.context.numbers;
     CHECK(n.refused_by[static_cast<size_t>(refusal::internal)] == (deaths == 3 ? 1 : 0));
     CHECK(n.set_aside.total() == (deaths == 3 ? 1 : 0));
+    CHECK(n.lost_core == 0);
     auto next = s.put(frames[1]);
     s.run();
     CHECK((*next)->what == outcome::accepted);
+    auto live = frames;
+    if (deaths == 3)
+      live.erase(live.begin());
+    CHECK(s.status().field.hash == truth(small_map(), live));
   }
 }
 
@@ -219,11 +179,8 @@ TEST_CASE("a region that is refilled waits for what cannot be read now, and lack
     const auto frames = random_frames(26, 6);
     for (const auto& frame : frames)
       f.put(frame);
-    const auto regions = f.s->ask<std::vector<region_status>>(f.s->running.partitioner.get(), list_atom::value);
-    f.s->run();
     f.store->reading = how;
-    for (const auto& r : regions->value())
-      f.s->ask<bool>(f.s->running.supervisor.get(), kill_atom::value, r.region);
+    f.s->kill("device");
     f.s->run();
     for (int i = 0; i < 8; ++i)
       f.s->tick(std::chrono::milliseconds{250});

@@ -68,14 +68,7 @@ struct offered {
 
 /// The regions that a keyframe touches.
 inline std::vector<region_key> regions_of(const keyframe& frame) {
-  ray_counts counts;
-  uint64_t beyond = 0;
-  const auto parts
-    = split(small_map(), make(small_map(), *frame.body, frame.world_from_camera, counts), frame.world_from_camera, beyond);
-  std::vector<region_key> out;
-  for (const auto& part : parts.parts)
-    out.push_back(part.region);
-  return out;
+  return regions_of(small_map(), frame);
 }
 
 /// Ends a sink under the test scheduler, where somebody must work off what it sends.

@@ -1,10 +1,11 @@
 // Which voxels a source's map has observed: bench_observed SOURCE VOXEL_M EVERY FILE. Writes their coordinates (x y z, int32
 // each) to FILE and prints the map's hash. tests/bench/quality.py asks it.
 //
-// Backends do not give their voxels away. So the map is made twice: by the CPU backend, and by the plain field that tests compare
+// Devices do not give their voxels away. So the map is made twice: by the CPU's fields, and by the plain field that tests compare
 // it with; where the hashes are equal, the voxels are the same.
 
 #include "gpu/offline_map.hpp"
+#include "gpu/rays.hpp"
 #include "net/sources/source.hpp"
 #include "tests/gpu/plain_field.hpp"
 
@@ -21,7 +22,7 @@ namespace {
 /// Gives each keyframe to both.
 class both_maps final : public keyframe_sink {
 public:
-  explicit both_maps(const mapping& map) : map_{map}, field{map, make_cpu_backend(map), {}}, plain{map} {}
+  explicit both_maps(const mapping& map) : map_{map}, field{map, {make_cpu_fields(map, {.threads = 0})}, {}}, plain{map} {}
   void offer(keyframe frame, completion done) override {
     ray_counts counts;
     plain.add(make_rays(map_, *frame.body, frame.world_from_camera, counts), frame.world_from_camera);
@@ -58,7 +59,7 @@ int main(int argc, char** argv) try {
   maps.field.finish();
   const auto hash = maps.field.stats().hash;
   if (maps.plain.hash() != hash)
-    throw std::runtime_error("the plain field is another one than the backend's");
+    throw std::runtime_error("the plain field is another one than the device's");
   std::ofstream out{argv[4], std::ios::binary};
   for (const auto& [at, words] : maps.plain.voxels())
     if (maps.plain.observed(at))

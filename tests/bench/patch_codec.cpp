@@ -93,7 +93,7 @@ int main(int argc, char** argv) try {
   map.truncation_m = 3 * map.voxel_m;
   map.region_voxels = argc > 3 ? static_cast<uint32_t>(std::atoi(argv[3])) : 64;
   map.validate();
-  offline_map field{map, make_cpu_backend(map), {}};
+  offline_map field{map, {make_cpu_fields(map, {.threads = 0})}, {}};
   source_options input;
   input.limit = 100;
   make_source(uri, input)->run(field, {});

@@ -5,7 +5,8 @@
 
 #include "keeping_sink.hpp"
 
-#include "gpu/cuda/async_fields.hpp"
+#include "gpu/cuda/field_options.hpp"
+#include "gpu/fields.hpp"
 #include "net/sources/source.hpp"
 #ifdef TESSERA_CUDA
 #include "gpu/cuda/cuda_backend.hpp"
@@ -25,8 +26,8 @@ namespace {
 
 using namespace tessera;
 using steady = std::chrono::steady_clock;
-using device = std::shared_ptr<cuda::keyframe_device>;
-using rays_for = std::vector<std::shared_ptr<const cuda::handed_rays>>;
+using device = std::shared_ptr<async_fields>;
+using rays_for = std::vector<std::shared_ptr<const handed_rays>>;
 
 struct plan {
   std::string source;
@@ -53,11 +54,11 @@ device open(const plan& p) {
 class under_way {
 public:
   static constexpr size_t most = 16;
-  cuda::keyframe_device::fused next() {
+  async_fields::take_done next() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return count_ < most; });
     ++count_;
-    return [this](const cuda::fuse_report& report, const std::exception_ptr& failure) {
+    return [this](const take_report& report, const std::exception_ptr& failure) {
       const std::scoped_lock done(mutex_);
       failure_ = failure_ ? failure_ : failure;
       regions_.insert(report.regions.begin(), report.regions.end());
@@ -90,10 +91,9 @@ struct party {
   double rays_handed = 0;              ///< that it takes from others, mean of all keyframes
 
   [[nodiscard]] field_stats stats() const {
-    const auto fields = cuda::make_waiting_backend(std::shared_ptr<cuda::async_fields>(on));
     field_stats out;
     for (const auto region : regions) {
-      const auto one = fields->stats(region);
+      const auto one = stats_and_wait(*on, region);
       out.hash += one.hash;
       out.blocks += one.blocks;
     }
@@ -105,6 +105,24 @@ struct party {
     return sorted[sorted.size() / 2];
   }
 };
+
+/// A keyframe's points, for a device that shares the map with others.
+take_request request_of(const keyframe& frame, bool mesh, region_share share = {}) {
+  take_request out;
+  out.body = frame.body;
+  out.world_from_camera = frame.world_from_camera;
+  out.mesh = mesh;
+  out.share = share;
+  return out;
+}
+
+/// The same for rays that another device made of it.
+take_request request_of(const keyframe& frame, std::shared_ptr<const handed_rays> rays, bool mesh, region_share share) {
+  auto out = request_of(frame, mesh, share);
+  out.body = nullptr;
+  out.handed = std::move(rays);
+  return out;
+}
 
 /// Has a device take each keyframe so many times, and waits. Returns keyframes a second.
 template <class Take>
@@ -119,22 +137,24 @@ double pass(party& by, size_t keyframes, uint32_t rounds, Take take) {
 }
 
 double take_whole(party& by, const std::vector<keyframe>& frames, uint32_t rounds) {
-  return pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
-    by.on->fuse(frames[i].body, frames[i].world_from_camera, {.mesh = true}, std::move(answer));
-  });
+  return pass(by, frames.size(), rounds,
+              [&](size_t i, async_fields::take_done answer) { by.on->take(request_of(frames[i], true), std::move(answer)); });
 }
 
 /// Who makes the rays of keyframe i is number i modulo shares. `handed`: what it hands on, by keyframe; kept in its memory.
 double take_share(party& by, uint32_t share, uint32_t shares, const std::vector<keyframe>& frames,
                   const std::vector<rays_for>& handed, uint32_t rounds) {
-  const cuda::fuse_options how{.mesh = true, .share = share, .shares = shares};
-  return pass(by, frames.size(), rounds, [&](size_t i, cuda::keyframe_device::fused answer) {
-    if (i % shares == share)
-      by.on->fuse(frames[i].body, frames[i].world_from_camera, how, std::move(answer), [](const rays_for&) {});
-    else if (handed[i][share]->size() != 0)
-      by.on->fuse_handed(handed[i][share], frames[i].world_from_camera, how, std::move(answer));
-    else
+  const region_share mine{.index = share, .count = shares};
+  return pass(by, frames.size(), rounds, [&](size_t i, async_fields::take_done answer) {
+    if (i % shares == share) {
+      auto what = request_of(frames[i], true, mine);
+      what.hand_on = [](const rays_for&) {};
+      by.on->take(std::move(what), std::move(answer));
+    } else if (handed[i][share]->size() != 0) {
+      by.on->take(request_of(frames[i], handed[i][share], true, mine), std::move(answer));
+    } else {
       answer({}, nullptr);
+    }
   });
 }
 
@@ -144,9 +164,11 @@ std::vector<rays_for> make_handed(std::vector<party>& parties, const std::vector
   std::vector<rays_for> out(frames.size());
   for (uint32_t share = 0; share < shares; ++share) {
     under_way asked;
-    for (size_t i = share; i < frames.size(); i += shares)
-      parties[share].on->fuse(frames[i].body, frames[i].world_from_camera, {.share = share, .shares = shares}, asked.next(),
-                              [&out, i](rays_for rays) { out[i] = std::move(rays); });
+    for (size_t i = share; i < frames.size(); i += shares) {
+      auto what = request_of(frames[i], false, {.index = share, .count = shares});
+      what.hand_on = [&out, i](rays_for rays) { out[i] = std::move(rays); };
+      parties[share].on->take(std::move(what), asked.next());
+    }
     parties[share].regions.merge(asked.wait());
   }
   for (const auto& rays : out)
@@ -163,8 +185,7 @@ void add_handed(std::vector<party>& parties, const std::vector<keyframe>& frames
     under_way asked;
     for (size_t i = 0; i < frames.size(); ++i)
       if (handed[i][share])
-        parties[share].on->fuse_handed(handed[i][share], frames[i].world_from_camera, {.share = share, .shares = shares},
-                                       asked.next());
+        parties[share].on->take(request_of(frames[i], handed[i][share], false, {.index = share, .count = shares}), asked.next());
     parties[share].regions.merge(asked.wait());
   }
 }
@@ -242,9 +263,7 @@ int main(int argc, char** argv) {
   app.add_option("SOURCE", p.source, "A folder (rgbd:DIR) or a synthetic scene (synthetic:room)")->required();
   app.add_option("--voxel-size", p.map.voxel_m, "Metres")->check(CLI::Range(0.001, 1.0))->capture_default_str();
   app.add_option("--limit", p.limit, "Keyframes, at most; 0: all")->check(CLI::Range(0, 10'000))->capture_default_str();
-  app.add_option("--shares", p.shares, "GPUs that the map is for")
-    ->check(CLI::Range(1u, cuda::most_shares))
-    ->capture_default_str();
+  app.add_option("--shares", p.shares, "GPUs that the map is for")->check(CLI::Range(1u, most_shares))->capture_default_str();
   app.add_option("--repeats", p.repeats, "How often the whole map and the shares are measured, in turns")
     ->check(CLI::Range(1, 1000))
     ->capture_default_str();

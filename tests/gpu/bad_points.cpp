@@ -1,4 +1,6 @@
-#include "gpu/backend.hpp"
+#include "gpu/cpu/region_field.hpp"
+#include "gpu/fields.hpp"
+#include "gpu/rays.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -192,16 +194,18 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
       uint64_t beyond = 0;
       const auto parts = partition_rays(map, rays, camera, beyond);
       CHECK(beyond == 0);
-      const auto whole = std::make_shared<const std::vector<ray>>(rays);
-      auto by_part = make_cpu_backend(map), by_all = make_cpu_backend(map);
+      cpu::block_pool pool(0);
+      const auto by_part = make_cpu_fields(map, {.threads = 0});
+      take_request whole;
+      whole.rays.rays = std::make_shared<const std::vector<ray>>(rays);
+      whole.world_from_camera = camera;
+      take_and_wait(*by_part, whole);
       std::set<region_key> touched;
       uint32_t next = 0;
       for (const auto& part : parts.parts) {
         CHECK(part.first == next);
         next += part.count;
         CHECK(touched.insert(part.region).second);
-        const ray_job job{.batch = parts.batch, .first = part.first, .count = part.count, .world_from_camera = camera};
-        by_part->integrate(part.region, {&job, 1});
       }
       CHECK(next == parts.batch.rays->size());
       const int reach = static_cast<int>(std::ceil(40 / static_cast<float>(edge))) + 1;
@@ -209,16 +213,16 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
         for (int y = -reach; y <= reach; ++y)
           for (int x = -reach; x <= reach; ++x) {
             const region_key key{x, y, z};
-            const ray_job job{
-              .batch = {whole}, .first = 0, .count = static_cast<uint32_t>(rays.size()), .world_from_camera = camera};
-            by_all->integrate(key, {&job, 1});
-            const auto want = by_all->stats(key), have = by_part->stats(key);
-            if (want != have || *by_all->extract(key) != *by_part->extract(key)) {
+            cpu::region_field by_all(map, key, pool);
+            by_all.integrate(
+              {.batch = whole.rays, .first = 0, .count = static_cast<uint32_t>(rays.size()), .world_from_camera = camera});
+            const auto want = by_all.stats(), have = stats_and_wait(*by_part, key);
+            const bool same_surface = *by_all.extract() == *extract_and_wait(*by_part, key);
+            if (want != have || !same_surface) {
               INFO("region " << x << ' ' << y << ' ' << z << " of " << edge << " voxels, truncation " << truncation);
               CHECK(want == have);
-              CHECK(*by_all->extract(key) == *by_part->extract(key));
+              CHECK(same_surface);
             }
-            by_all->drop(key);
           }
     }
 }
@@ -243,7 +247,7 @@ TEST_CASE("a bad mapping is refused by name and value") {
     CHECK(text.find(name) != std::string::npos);
     CHECK(text.find(value) != std::string::npos);
     CHECK(text.find("must be") != std::string::npos);
-    CHECK_THROWS_AS(make_cpu_backend(map), std::invalid_argument);
+    CHECK_THROWS_AS(make_cpu_fields(map, {}), std::invalid_argument);
   };
   mapping map;
   SECTION("voxel size 0") {

@@ -20,11 +20,11 @@ namespace tessera::test {
 
 struct device_under_test {
   std::string name;
-  std::function<std::shared_ptr<cuda::keyframe_device>(const mapping&, const cuda::field_options&)> open;
+  std::function<std::shared_ptr<async_fields>(const mapping&, const cuda::field_options&)> open;
 };
 
-inline std::shared_ptr<cuda::keyframe_device> open_emulated(const mapping& map, const cuda::field_options& options,
-                                                            emulated_device::options how = {}) {
+inline std::shared_ptr<async_fields> open_emulated(const mapping& map, const cuda::field_options& options,
+                                                   emulated_device::options how = {}) {
   return std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
 }
 
@@ -44,14 +44,14 @@ inline std::vector<device_under_test> find_devices() {
     WARN("no CUDA device was found: only the emulated device is tested");
   else
     out.push_back({gpus.front(), [](const mapping& map, const cuda::field_options& o) {
-                     return std::shared_ptr<cuda::keyframe_device>(cuda::open_device(0, map, o));
+                     return std::shared_ptr<async_fields>(cuda::open_device(0, map, o));
                    }});
   // Of several GPUs each call opens the next: what is shared by devices then is shared by different ones.
   if (gpus.size() > 1)
     out.push_back(
       {std::to_string(gpus.size()) + " GPUs in turns",
        [turn = std::make_shared<std::atomic<size_t>>(1), count = gpus.size()](const mapping& map, const cuda::field_options& o) {
-         return std::shared_ptr<cuda::keyframe_device>(cuda::open_device(static_cast<int>((*turn)++ % count), map, o));
+         return std::shared_ptr<async_fields>(cuda::open_device(static_cast<int>((*turn)++ % count), map, o));
        }});
 #endif
   return out;
@@ -74,7 +74,7 @@ inline cuda::field_options small_pool(uint64_t blocks = 4096, uint64_t host_byte
 }
 
 /// Waits for a keyframe's rays.
-inline std::vector<ray> rays_of(cuda::async_fields& device, std::shared_ptr<const keyframe_body> body, const pose& at,
+inline std::vector<ray> rays_of(async_fields& device, std::shared_ptr<const keyframe_body> body, const pose& at,
                                 ray_counts& counts) {
   std::promise<std::vector<ray>> promise;
   auto future = promise.get_future();

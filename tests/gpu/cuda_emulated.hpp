@@ -34,8 +34,9 @@ public:
     uint64_t seed = 1;
     bool guarded = false;                  ///< device memory can only be touched by kernels and copies
     size_t memory_bytes = size_t{1} << 30; ///< more cannot be allocated on the device
-    std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0); ///< so far, of both kinds
-    std::shared_ptr<std::atomic<int>> recordings = std::make_shared<std::atomic<int>>(0);  ///< made so far
+    std::shared_ptr<std::atomic<int>> allocations = std::make_shared<std::atomic<int>>(0);        ///< so far, of both kinds
+    std::shared_ptr<std::atomic<int>> recordings = std::make_shared<std::atomic<int>>(0);         ///< made so far
+    std::shared_ptr<std::atomic<bool>> host_is_full = std::make_shared<std::atomic<bool>>(false); ///< no more pinned memory
     std::shared_ptr<std::atomic<bool>> broken
       = std::make_shared<std::atomic<bool>>(false); ///< all that is asked fails from now on
   };
@@ -84,7 +85,7 @@ public:
   void* allocate_host(size_t bytes) {
     check();
     ++*options_.allocations;
-    void* at = std::malloc(std::max<size_t>(bytes, 1));
+    void* at = *options_.host_is_full ? nullptr : std::malloc(std::max<size_t>(bytes, 1));
     if (at == nullptr)
       throw std::bad_alloc{};
     std::memset(at, 0xa5, bytes);

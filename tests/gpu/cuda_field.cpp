@@ -64,50 +64,55 @@ TEST_CASE("the field of a device equals the CPU's with thin and wide bands, far 
     }
 }
 
-TEST_CASE("a device that runs out of blocks refuses the whole of a region's jobs and changes nothing") {
-  keyframes k(2);
+TEST_CASE("the field is empty again when all was taken away, before or after it was added") {
+  keyframes k(3);
   INFO("seed " << k.seed);
   for (const auto& device : devices()) {
     INFO(device.name);
-    const auto map = map_of(64);
-    world whole(map);
-    whole.add(k.scans[0]);
-    uint64_t held = 0;
-    for (const auto& r : whole.regions)
-      held += whole.field->stats(r).bytes / 12'288;
-    world capped(map);
-    const auto fields = device.open(map, small_pool(held + 8));
-    capped.field = cuda::make_waiting_backend(fields);
-    capped.add(k.scans[0]);
-    const auto before = capped.stats();
-    CHECK(before.hash == whole.stats().hash);
-    uint64_t beyond = 0;
-    const auto cut = partition_rays(map, k.scans[1].rays, k.scans[1].at, beyond);
-    size_t refused = 0;
-    for (const auto& part : cut.parts) {
-      const ray_job job{cut.batch, part.first, part.count, k.scans[1].at, 1, 0, 0};
-      ray_job undo = job;
-      undo.sign = -1;
-      const auto was = capped.field->stats(part.region).hash;
-      try {
-        capped.field->integrate(part.region, std::span(&job, 1));
-        capped.field->integrate(part.region, std::span(&undo, 1));
-      } catch (const std::bad_alloc&) {
-        ++refused;
-      }
-      CHECK(capped.field->stats(part.region).hash == was);
-    }
-    CHECK(refused > 0);
-    CHECK(capped.stats().hash == before.hash);
-    // What is dropped makes room again.
-    for (const auto& r : capped.regions)
-      capped.field->drop(r);
-    for (const auto& part : cut.parts)
-      capped.field->drop(part.region);
-    (void)capped.stats(); // memory() is up to date after it
-    CHECK(fields->memory().regions_here == 0);
-    CHECK(fields->memory().free_blocks == held + 8);
-    capped.add(k.scans[0]);
-    CHECK(capped.stats().hash == before.hash);
+    two_worlds both(device, map_of(32), small_pool());
+    both.add(k.scans[0], -1); // in blocks that there are not yet
+    both.add(k.scans[1]);
+    both.check_fields();
+    CHECK(both.device_stats().hash != map_hash{});
+    both.add(k.scans[2], -1);
+    both.add(k.scans[0]);
+    both.add(k.scans[1], -1);
+    both.check_fields();
+    both.add(k.scans[2]);
+    both.check_fields();
+    CHECK(both.device_stats().hash == map_hash{});
+    CHECK(both.device_stats().voxels == 0);
   }
+}
+
+TEST_CASE("a device that runs out of blocks refuses the whole of a keyframe and changes nothing") {
+  keyframes k(2);
+  INFO("seed " << k.seed);
+  for (const auto& device : devices())
+    for (const int sign : {1, -1}) {
+      INFO(device.name << ", sign " << sign);
+      const auto map = map_of(64);
+      world whole(map);
+      whole.add(k.scans[0]);
+      const auto held = blocks_of(*whole.field, whole.regions);
+      world capped(map, device.open(map, small_pool(held + 8)));
+      capped.add(k.scans[0]);
+      const auto before = capped.stats();
+      CHECK(before.hash == whole.stats().hash);
+      CHECK_THROWS_AS(capped.add(k.scans[1], sign), std::bad_alloc);
+      const auto touched = regions_of(map, k.scans[1]);
+      capped.regions.insert(touched.begin(), touched.end());
+      CHECK(capped.stats() == before);
+      capped.add(k.scans[0], -1);
+      CHECK(capped.stats().hash == map_hash{});
+      capped.add(k.scans[0]);
+      // What is dropped makes room again.
+      for (const auto& r : capped.regions)
+        drop_and_wait(*capped.field, r);
+      (void)capped.stats(); // memory() is up to date after it
+      CHECK(capped.field->memory().regions_here == 0);
+      CHECK(capped.field->memory().free_blocks == held + 8);
+      capped.add(k.scans[0]);
+      CHECK(capped.stats().hash == before.hash);
+    }
 }

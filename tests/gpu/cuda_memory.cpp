@@ -17,17 +17,14 @@ void check_moves(const device_under_test& device, const mapping& map, keyframes&
     whole.add(s);
   const scan moved{k.scans[1].rays, random_pose(k.random)};
   whole.add(moved);
-  uint64_t most = 0, all = 0;
-  for (const auto& r : whole.regions) {
-    const uint64_t blocks = whole.field->stats(r).bytes / 12'288;
-    most = std::max(most, blocks);
-    all += blocks;
-  }
-  REQUIRE(most + 4 < all);
+  uint64_t most = 0;
+  for (const auto& r : whole.regions)
+    most = std::max(most, blocks_of(*whole.field, std::vector{r}));
+  REQUIRE(most + 4 < blocks_of(*whole.field, whole.regions));
   REQUIRE(most >= least_blocks);
   two_worlds both(device, map, small_pool(most + 4, 1 << 30));
   for (const auto& s : k.scans) {
-    both.add(s);
+    CHECK(both.add_apart(s) == 0);
     both.check_fields();
     both.check_meshes();
   }
@@ -36,13 +33,13 @@ void check_moves(const device_under_test& device, const mapping& map, keyframes&
   CHECK(memory.moves_in > 0);
   CHECK(memory.regions_away > 0);
   CHECK(memory.away_bytes > 0);
-  both.add(k.scans[1], -1);
-  both.add(moved);
+  CHECK(both.add_apart(k.scans[1], -1) == 0);
+  CHECK(both.add_apart(moved) == 0);
   both.check_meshes();
   both.check_fields();
   // Dropping regions frees what they hold in host memory.
   for (const auto& r : both.device.regions)
-    both.device.field->drop(r);
+    drop_and_wait(*both.fields, r);
   (void)both.device.stats();
   memory = both.fields->memory();
   CHECK(memory.away_bytes == 0);
@@ -82,7 +79,7 @@ TEST_CASE("more regions than tables: the least recently touched leave") {
     options.most_regions = 3;
     two_worlds both(device, map_of(32), options);
     for (const auto& s : k.scans)
-      both.add(s);
+      CHECK(both.add_apart(s) == 0);
     REQUIRE(both.device.regions.size() > 8);
     both.check_fields();
     both.check_meshes();
@@ -94,21 +91,19 @@ TEST_CASE("of regions, the one that was not touched for longest leaves") {
   keyframes k(1);
   INFO("seed " << k.seed);
   const auto map = map_of(32);
-  uint64_t beyond = 0;
-  const auto cut = partition_rays(map, k.scans[0].rays, k.scans[0].at, beyond);
-  REQUIRE(cut.parts.size() >= 3);
+  const auto regions = regions_of(map, k.scans[0]);
+  REQUIRE(regions.size() >= 3);
   for (const auto& device : devices()) {
     INFO(device.name);
     auto options = small_pool(4096, 1 << 30);
     options.most_regions = 2;
     const auto fields = device.open(map, options);
-    const auto field = cuda::make_waiting_backend(fields);
     const auto touch = [&](size_t part) {
-      const auto& p = cut.parts[part];
-      const ray_job job{cut.batch, p.first, p.count, k.scans[0].at, 1, 0, 0};
-      field->integrate(p.region, std::span(&job, 1));
-      (void)field->stats(p.region); // moves nothing; memory() is up to date after it
-      (void)field->stats(p.region);
+      auto request = request_of(k.scans[0]);
+      request.only = {regions[part]};
+      take_and_wait(*fields, request);
+      (void)stats_and_wait(*fields, regions[part]); // moves nothing; memory() is up to date after it
+      (void)stats_and_wait(*fields, regions[part]);
     };
     for (const size_t part : {0u, 1u, 0u, 2u}) // 1 leaves for 2
       touch(part);
@@ -128,22 +123,8 @@ TEST_CASE("where neither device nor host has room a region is refused, and nothi
     const auto map = map_of(32);
     two_worlds both(device, map, small_pool(80, 100 * 12'288));
     size_t refused = 0;
-    for (const auto& s : k.scans) {
-      uint64_t beyond = 0;
-      const auto cut = partition_rays(map, s.rays, s.at, beyond);
-      for (const auto& part : cut.parts) {
-        const ray_job job{cut.batch, part.first, part.count, s.at, 1, 0, 0};
-        try {
-          both.device.field->integrate(part.region, std::span(&job, 1));
-        } catch (const std::bad_alloc&) {
-          ++refused;
-          continue;
-        }
-        both.cpu.field->integrate(part.region, std::span(&job, 1));
-        both.cpu.regions.insert(part.region);
-        both.device.regions.insert(part.region);
-      }
-    }
+    for (const auto& s : k.scans)
+      refused += both.add_apart(s);
     CHECK(refused > 0);
     CHECK(both.fields->memory().away_bytes > 0);
     CHECK(both.fields->memory().away_bytes <= 100 * 12'288);

@@ -33,15 +33,15 @@ TEST_CASE("a device's meshes are empty for unknown, dropped and empty regions") 
   for (const auto& device : devices()) {
     INFO(device.name);
     two_worlds both(device, map_of(32), small_pool());
-    CHECK(both.device.field->extract({900, 0, 0})->triangles() == 0);
-    CHECK(both.device.field->stats({900, 0, 0}) == field_stats{});
+    CHECK(extract_and_wait(*both.fields, {900, 0, 0})->triangles() == 0);
+    CHECK(stats_and_wait(*both.fields, {900, 0, 0}) == field_stats{});
     both.add(k.scans[0]);
     both.add(k.scans[0], -1);
     both.check_meshes();
     const auto region = *both.device.regions.begin();
-    both.device.field->drop(region);
-    CHECK(both.device.field->extract(region)->vertices() == 0);
-    CHECK(both.device.field->stats(region).bytes == 0);
-    both.device.field->drop(region);
+    drop_and_wait(*both.fields, region);
+    CHECK(extract_and_wait(*both.fields, region)->vertices() == 0);
+    CHECK(stats_and_wait(*both.fields, region).bytes == 0);
+    drop_and_wait(*both.fields, region);
   }
 }

@@ -1,27 +1,18 @@
 // Rays made on a device are the same set, and the same counts, as those of the CPU.
 
-#include "cuda_devices.hpp"
-#include "random_map.hpp"
+#include "cuda_world.hpp"
 
 #include <limits>
-#include <tuple>
 
 using namespace tessera;
 using namespace tessera::test;
 
 namespace {
 
-std::vector<ray> sorted(std::vector<ray> rays) {
-  const auto key = [](const ray& r) { return std::tuple(r.x, r.y, r.z, r.r, r.g, r.b, r.points); };
-  std::sort(rays.begin(), rays.end(), [&](const ray& a, const ray& b) { return key(a) < key(b); });
-  return rays;
-}
-
-void check_same(cuda::async_fields& device, const mapping& map, const std::shared_ptr<const keyframe_body>& body,
-                const pose& at) {
+void check_same(async_fields& device, const mapping& map, const std::shared_ptr<const keyframe_body>& body, const pose& at) {
   ray_counts expected, found;
-  const auto reference = sorted(make_rays(map, *body, at, expected));
-  const auto rays = sorted(rays_of(device, body, at, found));
+  const auto reference = in_order(make_rays(map, *body, at, expected));
+  const auto rays = in_order(rays_of(device, body, at, found));
   CHECK(rays == reference);
   CHECK(found.valid == expected.valid);
   CHECK(found.not_finite == expected.not_finite);

@@ -4,6 +4,11 @@
 #include "cuda_devices.hpp"
 #include "random_map.hpp"
 
+#include "gpu/rays.hpp"
+
+#include <algorithm>
+#include <tuple>
+
 namespace tessera::test {
 
 /// TESSERA_TEST_BATCHES: all regions of a step are asked for at once, not one after another. That is far fewer launches, for
@@ -37,17 +42,90 @@ private:
   std::vector<std::future<Answer>> futures_;
 };
 
+/// The regions that a scan touches, sorted.
+inline std::vector<region_key> regions_of(const mapping& map, const scan& s) {
+  uint64_t beyond = 0;
+  std::vector<region_key> out;
+  for (const auto& part : partition_rays(map, s.rays, s.at, beyond).parts)
+    out.push_back(part.region);
+  return out;
+}
+
+/// Blocks that regions hold.
+template <class Regions>
+uint64_t blocks_of(async_fields& fields, const Regions& regions) {
+  uint64_t blocks = 0;
+  for (const region_key region : regions)
+    blocks += stats_and_wait(fields, region).bytes / 12'288;
+  return blocks;
+}
+
+/// Of these regions the one that holds most: a ray's box may touch regions to which it does not write.
+template <class Regions>
+region_key fullest_of(async_fields& fields, const Regions& regions) {
+  return *std::max_element(regions.begin(), regions.end(), [&](region_key a, region_key b) {
+    return stats_and_wait(fields, a).voxels < stats_and_wait(fields, b).voxels;
+  });
+}
+
+inline std::vector<ray> in_order(std::vector<ray> rays) {
+  const auto key = [](const ray& r) { return std::tuple(r.x, r.y, r.z, r.r, r.g, r.b, r.points); };
+  std::sort(rays.begin(), rays.end(), [&](const ray& a, const ray& b) { return key(a) < key(b); });
+  return rays;
+}
+
+inline void clear_and_wait(async_fields& fields) {
+  std::promise<void> promise;
+  fields.clear([&](const std::exception_ptr& failure) { failure ? promise.set_exception(failure) : promise.set_value(); });
+  promise.get_future().get();
+}
+
+/// Keeps a device from its next requests until it is told to go on, so that they wait together.
+class held_device {
+public:
+  explicit held_device(async_fields& fields) {
+    fields.drop({77, 77, 77}, [this](const std::exception_ptr&) {
+      begun_.set_value();
+      go_on_.get_future().wait();
+    });
+    begun_.get_future().wait();
+  }
+  void go_on() { go_on_.set_value(); }
+
+private:
+  std::promise<void> begun_, go_on_;
+};
+
 struct two_worlds {
   world cpu, device;
-  std::shared_ptr<cuda::keyframe_device> fields;
+  std::shared_ptr<async_fields> fields;
   bool at_once = in_batches(); ///< how large a batch is depends on the threads' race then
   two_worlds(const device_under_test& on, const mapping& map, const cuda::field_options& options)
-    : cpu(map), device(map), fields(on.open(map, options)) {
-    device.field = cuda::make_waiting_backend(fields);
-  }
+    : cpu(map), device(map, on.open(map, options)), fields(device.field) {}
+  /// From rays, as a whole.
   void add(const scan& s, int sign = 1) {
     cpu.add(s, sign);
-    at_once ? add_at_once(s, sign) : device.add(s, sign);
+    device.add(s, sign);
+  }
+  /// From rays, one region after another, as if each came on its own. Returns how many were refused for want of memory.
+  size_t add_apart(const scan& s, int sign = 1) {
+    size_t refused = 0;
+    for (const region_key region : regions_of(cpu.map, s)) {
+      auto request = request_of(s, sign);
+      request.only = {region};
+      take_report report;
+      try {
+        report = take_and_wait(*fields, request);
+      } catch (const std::bad_alloc&) {
+        ++refused;
+        continue;
+      }
+      CHECK(report.regions == std::vector{region});
+      take_and_wait(*cpu.field, request);
+      cpu.regions.insert(region);
+      device.regions.insert(region);
+    }
+    return refused;
   }
   [[nodiscard]] field_stats device_stats() const { return at_once ? stats_at_once() : device.stats(); }
   void check_fields() {
@@ -67,19 +145,18 @@ struct two_worlds {
       CHECK(*b[i].surface == *a[i].surface);
     }
   }
+  [[nodiscard]] std::vector<region_mesh> meshes_at_once() const {
+    answers<std::shared_ptr<const mesh>> of;
+    for (const auto& region : device.regions)
+      fields->extract(region, of.next());
+    const auto surfaces = of.get();
+    std::vector<region_mesh> out;
+    for (const auto& region : device.regions)
+      out.push_back({region, 0, surfaces[out.size()]});
+    return out;
+  }
 
 private:
-  void add_at_once(const scan& s, int sign) {
-    uint64_t beyond = 0;
-    const auto cut = partition_rays(device.map, s.rays, s.at, beyond);
-    answers<int> done;
-    for (const auto& part : cut.parts) {
-      device.regions.insert(part.region);
-      fields->integrate(part.region, {{cut.batch, part.first, part.count, s.at, sign, 0, 0}},
-                        [answer = done.next()](const std::exception_ptr& failure) { answer(0, failure); });
-    }
-    done.get();
-  }
   [[nodiscard]] field_stats stats_at_once() const {
     answers<field_stats> of;
     for (const auto& region : device.regions)
@@ -91,16 +168,6 @@ private:
       sum.voxels += s.voxels;
     }
     return sum;
-  }
-  [[nodiscard]] std::vector<region_mesh> meshes_at_once() const {
-    answers<std::shared_ptr<const mesh>> of;
-    for (const auto& region : device.regions)
-      fields->extract(region, of.next());
-    const auto surfaces = of.get();
-    std::vector<region_mesh> out;
-    for (const auto& region : device.regions)
-      out.push_back({region, 0, surfaces[out.size()]});
-    return out;
   }
 };
 

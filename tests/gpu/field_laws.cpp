@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
+#include <thread>
 
 using namespace tessera;
 using namespace tessera::test;
@@ -70,33 +72,71 @@ TEST_CASE("a single colour changes the hash") {
   CHECK(a.stats().hash != b.stats().hash);
 }
 
-TEST_CASE("running out of memory leaves the field as it was") {
+TEST_CASE("running out of memory leaves all fields as they were, blocks, bytes and meshes included") {
+  const uint32_t threads = GENERATE(0u, 1u, 3u);
+  const bool mesh = GENERATE(false, true);
+  keyframes k(3);
+  INFO("seed " << k.seed << ", " << threads << " threads" << (mesh ? ", meshed" : ""));
+  const auto map = map_of(16);
+  world free(map);
+  free.add(k.scans[0]);
+  if (mesh)
+    (void)free.meshes();
+  const auto whole = free.stats();
+  // Room for a part of what the others touch.
+  world capped(map, make_cpu_fields(map, {.threads = threads, .cap_bytes = whole.bytes + 40 * 12'288}));
+  const auto take = [&](const scan& s, int sign) {
+    auto what = request_of(s, sign);
+    what.mesh = mesh;
+    return capped.add(std::move(what));
+  };
+  take(k.scans[0], 1);
+  const auto before = capped.stats();
+  CHECK(before == whole);
+  const auto held = capped.field->memory();
+  const auto surface = weld(capped.meshes());
+  const auto bytes = capped.stats().bytes;
+  for (size_t i : {1, 2, 1}) {
+    CHECK_THROWS_AS(take(k.scans[i], 1), std::bad_alloc);
+    CHECK_THROWS_AS(take(k.scans[i], -1), std::bad_alloc);
+    uint64_t beyond = 0;
+    for (const auto& part : partition_rays(map, k.scans[i].rays, k.scans[i].at, beyond).parts)
+      capped.regions.insert(part.region);
+    CHECK(capped.stats().hash == before.hash);
+    CHECK(capped.stats().blocks == before.blocks);
+    CHECK(capped.field->memory().blocks == held.blocks);
+    CHECK(capped.field->memory().regions_here == held.regions_here);
+    if (!mesh)
+      CHECK(capped.stats().bytes == bytes);
+    CHECK(weld(capped.meshes()) == surface);
+  }
+  // All of it at once, from several threads.
+  {
+    std::vector<std::jthread> asking;
+    for (size_t t = 0; t < 3; ++t)
+      asking.emplace_back([&, t] {
+        for (int round = 0; round < 4; ++round)
+          try {
+            take_and_wait(*capped.field, request_of(k.scans[1 + (t + static_cast<size_t>(round)) % 2]));
+          } catch (const std::bad_alloc&) {
+          }
+      });
+  }
+  CHECK(capped.stats().hash == before.hash);
+  CHECK(capped.field->memory().blocks == held.blocks);
+  CHECK(weld(capped.meshes()) == surface);
+}
+
+TEST_CASE("what is taken away before it is added leaves nothing either") {
   keyframes k(2);
   INFO("seed " << k.seed);
-  const auto map = map_of(256);
-  world free(map), capped(map);
-  free.add(k.scans[0]);
-  uint64_t held = 0;
-  for (const auto& r : free.regions)
-    held += free.field->stats(r).bytes;
-  capped.field = make_cpu_backend(map, held + 40 * 12'288);
-  capped.add(k.scans[0]);
-  const auto before = capped.stats();
-  uint64_t beyond = 0;
-  const auto cut = partition_rays(map, k.scans[1].rays, k.scans[1].at, beyond);
-  size_t refused = 0;
-  for (const auto& part : cut.parts) {
-    const ray_job job{cut.batch, part.first, part.count, k.scans[1].at, 1, 0, 0};
-    const auto was = capped.field->stats(part.region).hash;
-    try {
-      capped.field->integrate(part.region, std::span(&job, 1));
-      const ray_job undo{cut.batch, part.first, part.count, k.scans[1].at, -1, 0, 0};
-      capped.field->integrate(part.region, std::span(&undo, 1));
-    } catch (const std::bad_alloc&) {
-      ++refused;
-    }
-    CHECK(capped.field->stats(part.region).hash == was);
-  }
-  CHECK(refused > 0);
-  CHECK(capped.stats().hash == before.hash);
+  world calm(map_of(32)), early(map_of(32));
+  calm.add(k.scans[0]);
+  early.add(k.scans[1], -1);
+  CHECK(early.stats().blocks > 0);
+  early.add(k.scans[0]);
+  early.add(k.scans[1]);
+  CHECK(early.stats().hash == calm.stats().hash);
+  CHECK(early.stats().blocks == calm.stats().blocks);
+  CHECK(weld(early.meshes()) == weld(calm.meshes()));
 }

@@ -10,27 +10,18 @@ using namespace tessera::test;
 namespace {
 
 uint64_t bytes_of(const world& w) {
-  uint64_t sum = 0;
-  for (const auto& r : w.regions)
-    sum += w.field->stats(r).bytes;
-  return sum;
+  return w.stats().bytes;
 }
 
-/// How many regions have no room for their part of a scan. What fits is taken out again.
-size_t refusals(const world& w, const scan& s) {
-  uint64_t beyond = 0;
-  const auto cut = partition_rays(w.map, s.rays, s.at, beyond);
-  size_t refused = 0;
-  for (const auto& part : cut.parts)
-    try {
-      for (const int32_t sign : {1, -1}) {
-        const ray_job job{cut.batch, part.first, part.count, s.at, sign, 0, 0};
-        w.field->integrate(part.region, std::span(&job, 1));
-      }
-    } catch (const std::bad_alloc&) {
-      ++refused;
-    }
-  return refused;
+/// Whether there is no room for a scan. If there is, it is taken out again.
+bool refuses(const world& w, const scan& s) {
+  try {
+    for (const int sign : {1, -1})
+      take_and_wait(*w.field, request_of(s, sign));
+    return false;
+  } catch (const std::bad_alloc&) {
+    return true;
+  }
 }
 
 } // namespace
@@ -42,25 +33,25 @@ TEST_CASE("a region's bytes are its blocks, their meshes, and its surface") {
   w.add(k.scans[0]);
   size_t with_surface = 0;
   for (const auto& r : w.regions) {
-    const auto blocks = w.field->stats(r).bytes;
+    const auto blocks = stats_and_wait(*w.field, r).bytes;
     CHECK(blocks % sizeof(cpu::block) == 0);
-    const auto surface = w.field->extract(r);
-    const auto held = w.field->stats(r).bytes - blocks;
+    const auto surface = extract_and_wait(*w.field, r);
+    const auto held = stats_and_wait(*w.field, r).bytes - blocks;
     // Every vertex and every triangle of the region stands in one block and in the surface; some vertices that no triangle needs
     // come on top.
     const auto least = surface->vertices() * (sizeof(cpu::block_mesh::vertex) + 24 + 3 + 8) + surface->indices.size() * (2 + 4);
     CHECK(held >= least);
     CHECK(held <= 2 * least + blocks / sizeof(cpu::block) * (sizeof(cpu::block_mesh) + 4096));
     with_surface += surface->triangles() > 0;
-    w.field->extract(r);
-    CHECK(w.field->stats(r).bytes == blocks + held);
+    extract_and_wait(*w.field, r);
+    CHECK(stats_and_wait(*w.field, r).bytes == blocks + held);
   }
   CHECK(with_surface > 0);
   const auto regions = w.regions;
   w.add(k.scans[0], -1);
   (void)w.meshes();
   for (const auto& r : regions)
-    CHECK(w.field->stats(r).bytes % sizeof(cpu::block) == 0); // blocks stay, meshes do not
+    CHECK(stats_and_wait(*w.field, r).bytes % sizeof(cpu::block) == 0); // blocks stay, meshes do not
 }
 
 TEST_CASE("the memory cap counts meshes, refuses no mesh, and has their room again when regions are dropped") {
@@ -80,25 +71,22 @@ TEST_CASE("the memory cap counts meshes, refuses no mesh, and has their room aga
   one_block.at = {{1, 0, 0, 100.8f, 0, 1, 0, 1.6f, 0, 0, 1, 1.6f, 0, 0, 0, 1}};
 
   for (const uint64_t room : {0, 1}) {
-    world capped(map);
-    capped.field = make_cpu_backend(map, blocks + meshes + room * sizeof(cpu::block));
+    world capped(map, make_cpu_fields(map, {.threads = 0, .cap_bytes = blocks + meshes + room * sizeof(cpu::block)}));
     capped.add(k.scans[0]);
     (void)capped.meshes();
-    CHECK(refusals(capped, one_block) == 1 - room);
+    CHECK(refuses(capped, one_block) == (room == 0));
   }
 
   // No room for meshes at all: they are made, and then there is none for blocks.
-  world capped(map);
-  capped.field = make_cpu_backend(map, blocks + sizeof(cpu::block));
+  world capped(map, make_cpu_fields(map, {.threads = 0, .cap_bytes = blocks + sizeof(cpu::block)}));
   for (int round = 0; round < 2; ++round) {
     capped.add(k.scans[0]);
     CHECK(weld(capped.meshes()) == surface);
     CHECK(bytes_of(capped) == blocks + meshes);
-    CHECK(refusals(capped, elsewhere) > 0);
+    CHECK(refuses(capped, elsewhere));
     for (const auto& r : capped.regions)
-      capped.field->drop(r);
-    uint64_t beyond = 0;
-    for (const auto& part : partition_rays(map, elsewhere.rays, elsewhere.at, beyond).parts)
-      capped.field->drop(part.region);
+      drop_and_wait(*capped.field, r);
+    CHECK(capped.field->memory().blocks == 0);
+    CHECK(capped.field->memory().regions_here == 0);
   }
 }

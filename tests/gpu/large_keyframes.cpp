@@ -117,7 +117,8 @@ TEST_CASE("what is refused before all rays are made would be refused afterwards,
 TEST_CASE("an offline map sets a keyframe aside that touches too many regions, and goes on") {
   const auto threads = GENERATE(1u, 3u);
   const auto map = map_of(64);
-  offline_map with(map, make_cpu_backend(map), kept_rays(threads)), without(map, make_cpu_backend(map), kept_rays(threads));
+  offline_map with(map, {make_cpu_fields(map, {.threads = threads})}, kept_rays(threads)),
+    without(map, {make_cpu_fields(map, {.threads = threads})}, kept_rays(threads));
   std::mt19937 random{1};
   auto good = random_keyframe(random);
   good.id.value = "good";
@@ -150,7 +151,7 @@ TEST_CASE("an offline map whose memory is at its cap says which setting that is,
     const std::lock_guard lock(mutex);
     ++failures;
   };
-  offline_map capped(map, make_cpu_backend(map, 20 << 20), std::move(options));
+  offline_map capped(map, {make_cpu_fields(map, {.threads = threads, .cap_bytes = 20 << 20})}, std::move(options));
   try {
     capped.offer(scattered(5'000), [](const verdict&) {});
     capped.finish();

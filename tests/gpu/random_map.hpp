@@ -1,7 +1,10 @@
 #pragma once
-// Random keyframes, and a whole map over one backend.
+// Random keyframes, and a whole map over one device.
 
-#include "gpu/backend.hpp"
+#include "gpu/fields.hpp"
+#include "gpu/rays.hpp"
+#include "gpu/weld.hpp"
+#include "messages/keyframe.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -62,35 +65,52 @@ inline scan scan_of(const mapping& map, const keyframe& frame) {
   return {make_rays(map, *frame.body, frame.world_from_camera, counts), frame.world_from_camera};
 }
 
-/// A whole map over one backend.
+/// What takes a scan, or takes it away.
+inline take_request request_of(const scan& s, int sign = 1) {
+  take_request out;
+  out.rays.rays = std::make_shared<const std::vector<ray>>(s.rays);
+  out.world_from_camera = s.at;
+  out.sign = sign;
+  return out;
+}
+
+/// The same for a keyframe's points.
+inline take_request request_of(const keyframe& frame, int sign = 1) {
+  take_request out;
+  out.body = frame.body;
+  out.world_from_camera = frame.world_from_camera;
+  out.sign = sign;
+  return out;
+}
+
+/// A whole map over one device; the CPU, if no other is given.
 struct world {
   mapping map;
-  std::unique_ptr<backend> field = make_cpu_backend(map);
+  std::shared_ptr<async_fields> field;
   std::set<region_key> regions;
-  explicit world(const mapping& m) : map(m) {}
-  void add(const scan& s, int sign = 1) {
-    uint64_t beyond = 0;
-    const auto cut = partition_rays(map, s.rays, s.at, beyond);
-    for (const auto& part : cut.parts) {
-      regions.insert(part.region);
-      const ray_job job{cut.batch, part.first, part.count, s.at, sign, 0, 0};
-      field->integrate(part.region, std::span(&job, 1));
-    }
+  explicit world(const mapping& m, std::shared_ptr<async_fields> on = {})
+    : map(m), field(on ? std::move(on) : make_cpu_fields(m, {.threads = 0})) {}
+  take_report add(take_request what) {
+    auto report = take_and_wait(*field, std::move(what));
+    regions.insert(report.regions.begin(), report.regions.end());
+    return report;
   }
+  take_report add(const scan& s, int sign = 1) { return add(request_of(s, sign)); }
   [[nodiscard]] field_stats stats() const {
     field_stats sum;
     for (const auto& r : regions) {
-      const auto s = field->stats(r);
+      const auto s = stats_and_wait(*field, r);
       sum.hash += s.hash;
       sum.blocks += s.blocks;
       sum.voxels += s.voxels;
+      sum.bytes += s.bytes;
     }
     return sum;
   }
   [[nodiscard]] std::vector<region_mesh> meshes() const {
     std::vector<region_mesh> out;
     for (const auto& r : regions)
-      out.push_back({r, 0, field->extract(r)});
+      out.push_back({r, 0, extract_and_wait(*field, r)});
     return out;
   }
 };

@@ -1,97 +1,158 @@
-#include "gpu/region_pool.hpp"
+#include "gpu/cpu/region_pool.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <functional>
+#include <latch>
 #include <map>
-#include <stdexcept>
+#include <memory>
 #include <system_error>
+#include <thread>
+#include <vector>
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 using namespace tessera;
+using cpu::region_pool;
 
 namespace {
 
-ray_job numbered(uint32_t n) {
-  return {.batch = {}, .first = n, .count = 1, .world_from_camera = {}};
+/// Work that counts how often it was run or let go.
+struct work final : region_pool::work {
+  work(region_key of, std::function<void()> does) : region_pool::work(of), what(std::move(does)) {}
+  void run() noexcept override {
+    what();
+    ++ran;
+  }
+  void let_go() noexcept override { ++gone; }
+  std::function<void()> what;
+  std::atomic<int> ran = 0, gone = 0;
+};
+
+/// Jobs for as many regions as chains, in one.
+using chain = std::vector<std::unique_ptr<work>>;
+
+work* linked(chain& all) {
+  for (size_t i = 1; i < all.size(); ++i)
+    all[i - 1]->next = all[i].get();
+  return all.front().get();
 }
 
 } // namespace
 
 TEST_CASE("a region's jobs run one after the other, in their order, and all of them run") {
-  const auto one_at_a_time = GENERATE(false, true);
+  const uint32_t threads = GENERATE(0u, 1u, 4u);
   constexpr int32_t regions = 5;
-  constexpr uint32_t tasks = 200;
+  constexpr uint32_t rounds = 200;
   std::map<int32_t, std::vector<uint32_t>> seen;
   std::map<int32_t, std::atomic<int>> inside;
   for (int32_t r = 0; r < regions; ++r)
     seen[r], inside[r] = 0;
-  std::atomic<bool> overlapped = false, batched = false;
-  {
-    region_pool pool(
-      4,
-      [&](region_key region, std::span<const ray_job> jobs) {
-        if (inside[region.x]++ != 0)
+  std::atomic<bool> overlapped = false;
+  std::vector<chain> chains(rounds);
+  std::latch all(regions * rounds);
+  region_pool pool(threads);
+  for (uint32_t n = 0; n < rounds; ++n) {
+    for (int32_t r = 0; r < regions; ++r)
+      chains[n].push_back(std::make_unique<work>(region_key{r, 0, 0}, [&, n, r] {
+        if (inside[r]++ != 0)
           overlapped = true;
-        if (jobs.size() > 1)
-          batched = true;
-        for (const auto& job : jobs)
-          seen[region.x].push_back(job.first);
-        --inside[region.x];
-      },
-      one_at_a_time);
-    for (uint32_t n = 0; n < tasks; ++n) {
-      std::vector<std::pair<region_key, ray_job>> jobs;
-      for (int32_t r = 0; r < regions; ++r)
-        jobs.emplace_back(region_key{r, 0, 0}, numbered(n));
-      pool.add(std::move(jobs));
-    }
-    pool.wait();
+        seen[r].push_back(n);
+        --inside[r];
+        all.count_down();
+      }));
+    pool.add(linked(chains[n]));
   }
+  all.wait();
   CHECK_FALSE(overlapped);
-  if (one_at_a_time)
-    CHECK_FALSE(batched);
   for (int32_t r = 0; r < regions; ++r) {
-    REQUIRE(seen[r].size() == tasks);
+    REQUIRE(seen[r].size() == rounds);
     CHECK(std::is_sorted(seen[r].begin(), seen[r].end()));
   }
+  CHECK(pool.regions().size() == regions);
 }
 
-TEST_CASE("tasks bring forth jobs, and waiting covers both") {
-  std::atomic<uint32_t> jobs_done = 0, tasks_done = 0;
-  region_pool pool(
-    3, [&](region_key, std::span<const ray_job> jobs) { jobs_done += static_cast<uint32_t>(jobs.size()); }, false);
-  for (int i = 0; i < 100; ++i)
-    pool.run([&] {
-      pool.add({{region_key{}, numbered(0)}, {region_key{1, 0, 0}, numbered(0)}});
-      ++tasks_done;
+TEST_CASE("tasks bring forth jobs, which come before other tasks") {
+  const uint32_t threads = GENERATE(0u, 1u);
+  std::vector<int> order;
+  std::latch begin(1), all(3);
+  region_pool* to = nullptr;
+  const auto note = [&](int which) {
+    order.push_back(which);
+    all.count_down();
+  };
+  work second({}, [&] { note(3); }), job({}, [&] { note(2); });
+  work first({}, [&] {
+    if (threads != 0)
+      begin.wait();
+    else
+      to->run(second);
+    to->add(&job);
+    note(1);
+  });
+  region_pool pool(threads);
+  to = &pool;
+  pool.run(first);
+  if (threads != 0)
+    pool.run(second);
+  begin.count_down();
+  all.wait();
+  CHECK(order == std::vector{1, 2, 3});
+}
+
+TEST_CASE("without threads of its own a pool does what several callers want, one at a time") {
+  std::atomic<int> inside = 0, most = 0, done = 0;
+  region_pool pool(0);
+  {
+    std::vector<std::jthread> callers;
+    for (int32_t t = 0; t < 4; ++t)
+      callers.emplace_back([&, t] {
+        for (int i = 0; i < 100; ++i) {
+          work job({t, 0, 0}, [&] {
+            most = std::max(most.load(), ++inside);
+            --inside;
+            ++done;
+          });
+          pool.add(&job);
+          if (job.ran != 1)
+            most = 99;
+        }
+      });
+  }
+  CHECK(most == 1);
+  CHECK(done == 400);
+}
+
+TEST_CASE("what still waits when a pool goes is let go, also what that brings forth") {
+  std::latch running(1), go_on(1);
+  chain jobs;
+  std::jthread later;
+  work task({}, [] {}), blocking({}, [&] {
+    running.count_down();
+    go_on.wait();
+  });
+  {
+    region_pool pool(1);
+    pool.run(blocking);
+    running.wait();
+    for (int32_t i = 0; i < 3; ++i)
+      jobs.push_back(std::make_unique<work>(region_key{i % 2, 0, 0}, [] {}));
+    pool.add(linked(jobs));
+    pool.run(task);
+    later = std::jthread([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50)); // so that the pool is mostly going by then
+      go_on.count_down();
     });
-  pool.wait();
-  CHECK(tasks_done == 100);
-  CHECK(jobs_done == 200);
-}
-
-TEST_CASE("what a job throws comes out of waiting, once, and the rest of the jobs is let go") {
-  std::atomic<uint32_t> calls = 0;
-  region_pool pool(
-    2,
-    [&](region_key, std::span<const ray_job>) {
-      ++calls;
-      throw std::runtime_error("full");
-    },
-    true);
-  std::vector<std::pair<region_key, ray_job>> jobs;
-  for (int32_t i = 0; i < 50; ++i)
-    jobs.emplace_back(region_key{0, 0, 0}, numbered(0));
-  pool.add(std::move(jobs));
-  CHECK_THROWS_WITH(pool.wait(), "full");
-  CHECK(calls == 1);
-  CHECK_NOTHROW(pool.wait());
+  }
+  CHECK(blocking.ran == 1);
+  CHECK(task.ran + task.gone == 1);
+  for (const auto& job : jobs)
+    CHECK(job->ran + job->gone == 1);
 }
 
 TEST_CASE("a pool whose threads cannot all be started throws, and waits for nobody") {
@@ -107,8 +168,7 @@ TEST_CASE("a pool whose threads cannot all be started throws, and waits for nobo
                       pages * static_cast<uint64_t>(getpagesize()) + (512 << 20)};
     setrlimit(RLIMIT_AS, &room);
     try {
-      region_pool pool(
-        4096, [](region_key, std::span<const ray_job>) {}, false);
+      region_pool pool(4096);
     } catch (const std::system_error&) {
       _exit(0);
     }

@@ -108,20 +108,20 @@ TEST_CASE("every message crosses a real connection and comes back as it was") {
 
 namespace {
 
-mesher_actor::behavior_type remote_mesher(mesher_actor::pointer self, int* jobs) {
+ingest_actor::behavior_type remote_ingest(ingest_actor::pointer self, int* offered) {
   return {
-    [jobs](integrate_atom, const ray_job& job) -> caf::result<void> {
-      ++*jobs;
-      if (job.count == 0)
+    [offered](ingest_atom, const keyframe& frame) -> caf::result<verdict> {
+      ++*offered;
+      if (!frame.body)
         return caf::make_error(ec::out_of_memory, std::string{"no room"});
-      return caf::unit;
+      return verdict{};
     },
-    [](status_atom) { return samples::a_region(); },
-    [](mesh_atom) { return samples::a_mesh(); },
-    [self](refill_atom, bool begins) {
-      if (begins)
-        self->quit();
+    [](retract_atom, const keyframe_id&) {
+      return verdict{outcome::unknown, {}};
     },
+    [](retract_atom, const keyframe_selection&) { return verdict{}; },
+    [](revise_atom, const keyframe_id&, const pose&) { return verdict{}; },
+    [self](aside_atom, const std::string&, const std::string&, const std::string&) { self->quit(); },
   };
 }
 
@@ -130,33 +130,32 @@ mesher_actor::behavior_type remote_mesher(mesher_actor::pointer self, int* jobs)
 TEST_CASE("a typed actor is used from another system like a local one, errors included") {
   networked here_config, there_config;
   caf::actor_system here{here_config}, there{there_config};
-  int jobs = 0;
-  auto port = there.middleman().publish(there.spawn(remote_mesher, &jobs), 0, "127.0.0.1");
+  int offered = 0;
+  auto port = there.middleman().publish(there.spawn(remote_ingest, &offered), 0, "127.0.0.1");
   REQUIRE(port);
-  CHECK_FALSE(here.middleman().remote_actor<device_actor>("127.0.0.1", *port)); // another interface is refused
-  auto remote = here.middleman().remote_actor<mesher_actor>("127.0.0.1", *port);
+  CHECK_FALSE(here.middleman().remote_actor<mesher_actor>("127.0.0.1", *port)); // another interface is refused
+  auto remote = here.middleman().remote_actor<ingest_actor>("127.0.0.1", *port);
   REQUIRE(remote);
   {
     caf::scoped_actor self{here};
-    bool done = false;
-    self->request(*remote, seconds{120}, integrate_atom::value, ray_job{samples::a_batch(), 0, 5, {}, 1, 0, 0})
-      .receive([&] { done = true; }, [](const caf::error&) {});
-    CHECK(done);
+    verdict told{outcome::refused, {}};
+    self->request(*remote, seconds{120}, ingest_atom::value, samples::a_keyframe())
+      .receive([&](const verdict& v) { told = v; }, [](const caf::error&) {});
+    CHECK(told.what == outcome::accepted);
     caf::error refusal;
-    self->request(*remote, seconds{120}, integrate_atom::value, ray_job{})
-      .receive([] {}, [&](const caf::error& err) { refusal = err; });
+    self->request(*remote, seconds{120}, ingest_atom::value, keyframe{})
+      .receive([](const verdict&) {}, [&](const caf::error& err) { refusal = err; });
     CHECK(refusal == ec::out_of_memory);
     CHECK(describe(refusal) == "out of memory: no room");
     CHECK(here.render(refusal) == "out of memory: no room");
-    region_mesh got;
-    self->request(*remote, seconds{120}, mesh_atom::value)
-      .receive([&](const region_mesh& m) { got = m; }, [](const caf::error&) {});
-    CHECK(samples::same(got, samples::a_mesh()));
-    self->send(*remote, refill_atom::value, true);
+    self->request(*remote, seconds{120}, retract_atom::value, keyframe_id{"a"})
+      .receive([&](const verdict& v) { told = v; }, [](const caf::error&) {});
+    CHECK(told.what == outcome::unknown);
+    self->send(*remote, aside_atom::value, std::string{}, std::string{}, std::string{});
   }
-  remote = mesher_actor{};
+  remote = ingest_actor{};
   there.await_all_actors_done();
-  CHECK(jobs == 2);
+  CHECK(offered == 2);
 }
 
 TEST_CASE("a message that ends early is an error") {

@@ -188,4 +188,4 @@ class Service:
 
 
 BAD_INPUT_METRICS = r"tessera_inputs_set_aside_total"
-MAP_MAKERS = ("ingest", "ray maker", "mesher", "device", "device worker", "encoder pool")
+MAP_MAKERS = ("ingest", "partitioner", "mesher", "device", "encoder pool")

@@ -19,7 +19,7 @@ gpu_list machine(size_t count, int full = -1, int faulty = -1) {
     out.names.push_back("GPU of kind " + std::to_string(i));
   if (count == 0)
     out.missing = "no driver is installed";
-  out.open = [=](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<cuda::keyframe_device> {
+  out.open = [=](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<async_fields> {
     if (number == full)
       throw std::bad_alloc{};
     if (number == faulty)
@@ -27,7 +27,7 @@ gpu_list machine(size_t count, int full = -1, int faulty = -1) {
     return std::make_shared<cuda::field_queue<test::emulated_device>>(
       std::make_unique<test::emulated_device>(test::emulated_device::options{}), map, options);
   };
-  out.check = [](cuda::keyframe_device&, const mapping&) {}; // their pools are too small for it
+  out.check = [](async_fields&, const mapping&) {}; // their pools are too small for it
   return out;
 }
 
@@ -99,7 +99,7 @@ TEST_CASE("a pool leaves half of the cap for meshing") {
 TEST_CASE("a GPU that gives other bytes than the CPU is left out, or refused where it was asked for") {
   auto found = machine(2);
   int asked = 0;
-  found.check = [&asked](cuda::keyframe_device&, const mapping&) {
+  found.check = [&asked](async_fields&, const mapping&) {
     if (asked++ % 2 == 0)
       throw std::runtime_error("its rays are not those of the CPU");
   };

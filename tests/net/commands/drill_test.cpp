@@ -14,7 +14,7 @@ namespace {
 
 using names = std::vector<std::string>;
 
-std::shared_ptr<cuda::async_fields> emulated_gpu() {
+std::shared_ptr<async_fields> emulated_gpu() {
   cuda::field_options options;
   options.pool_bytes = 64 * 12'288;
   options.most_regions = 8;
@@ -23,7 +23,7 @@ std::shared_ptr<cuda::async_fields> emulated_gpu() {
     std::make_unique<test::emulated_device>(test::emulated_device::options{}), mapping{}, options);
 }
 
-bool works(cuda::async_fields& gpu) {
+bool works(async_fields& gpu) {
   std::promise<bool> answer;
   auto body = std::make_shared<owned_keyframe_body>();
   body->point_data = {0, 0, 1};

@@ -30,7 +30,7 @@ TEST_CASE("An id that comes again is a repetition or a conflict, as its content 
   offline_options options;
   options.threads = threads;
   options.keep_rays = true;
-  offline_map map(m, make_cpu_backend(m), std::move(options));
+  offline_map map(m, {make_cpu_fields(m, {.threads = threads})}, std::move(options));
   repetition_sink sink(map);
   CHECK(sink.summary().empty());
   const auto offer = [&](keyframe frame) {

@@ -70,7 +70,7 @@ TEST_CASE("GPUs are told apart by number, and the CPU has no pool") {
   with.numbers->devices.remove({});
   for (uint32_t i : {0u, 1u})
     with.numbers->devices.put({i}, "NVIDIA H100", [i] {
-      cuda::memory_status m;
+      memory_status m;
       m.blocks = 100 + i;
       m.free_blocks = 60;
       m.regions_here = 4;
@@ -82,7 +82,7 @@ TEST_CASE("GPUs are told apart by number, and the CPU has no pool") {
       m.kernels = 400;
       return std::optional{m};
     });
-  with.numbers->devices.put({2}, "gone", [] { return std::optional<cuda::memory_status>{}; });
+  with.numbers->devices.put({2}, "gone", [] { return std::optional<memory_status>{}; });
   const auto text = with.text();
   for (const char* line : {
          "tessera_device_info{device=\"1\",name=\"NVIDIA H100\"} 1\n",
@@ -123,7 +123,7 @@ TEST_CASE("promtool has nothing to say") {
   }
   test::scratch_file file{"metrics.txt"};
   counted with;
-  with.numbers->devices.put({1}, "GPU", [] { return std::optional{cuda::memory_status{}}; });
+  with.numbers->devices.put({1}, "GPU", [] { return std::optional{memory_status{}}; });
   auto text = with.text();
   file.write(std::as_bytes(std::span{text}));
   auto done = test::run_program("promtool check metrics < " + file.path().string());

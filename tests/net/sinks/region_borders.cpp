@@ -2,6 +2,7 @@
 // decoded.
 
 #include "gpu/offline_map.hpp"
+#include "gpu/weld.hpp"
 #include "net/sinks/patch_codec.hpp"
 #include "net/sources/synthetic.hpp"
 
@@ -116,7 +117,7 @@ std::vector<region_mesh> meshes_of(const std::vector<keyframe>& frames, uint32_t
   m.voxel_m = voxel_m;
   m.truncation_m = 3 * voxel_m;
   m.region_voxels = region_voxels;
-  offline_map map(m, make_cpu_backend(m), {});
+  offline_map map(m, {make_cpu_fields(m, {.threads = 0})}, {});
   for (const auto& frame : frames)
     map.offer(frame, [](const verdict& v) { REQUIRE(v.what == outcome::accepted); });
   map.finish();

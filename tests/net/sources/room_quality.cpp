@@ -2,6 +2,7 @@
 // it covers, and that the map's laws hold for that scan.
 
 #include "gpu/offline_map.hpp"
+#include "gpu/weld.hpp"
 #include "net/sources/synthetic.hpp"
 #include "tests/support/mesh_distance.hpp"
 
@@ -35,7 +36,7 @@ offline_map make_map(const mapping& map, uint32_t threads, bool keep_rays) {
   offline_options o;
   o.threads = threads;
   o.keep_rays = keep_rays;
-  return {map, make_cpu_backend(map), o};
+  return {map, {make_cpu_fields(map, {.threads = threads})}, o};
 }
 
 mapping map_of(float voxel_m, uint32_t region_voxels = 64) {

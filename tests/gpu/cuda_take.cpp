@@ -1,6 +1,6 @@
 // Keyframes taken whole: the same map as by way of the host, one at a time or many under way, with and without room.
 
-#include "cuda_fusing.hpp"
+#include "cuda_taking.hpp"
 
 #include "gpu/cuda/check_device.hpp"
 
@@ -19,7 +19,7 @@ TEST_CASE("a keyframe taken whole gives the field, the meshes and the counts of 
       two_worlds both(device, map_of(edge), small_pool());
       bool pinned = false;
       for (const auto& frame : some_keyframes(random, 4)) {
-        const auto report = fuse(*both.fields, frame, {.mesh = true, .keep_rays = true, .times = true}, pinned).get();
+        const auto report = take(*both.fields, frame, {.keep_rays = true, .mesh = true, .times = true}, pinned).get();
         pinned = !pinned;
         add_to_cpu(both, frame);
         both.check_fields();
@@ -37,7 +37,7 @@ TEST_CASE("a keyframe taken whole gives the field, the meshes and the counts of 
         uint64_t vertices = 0, triangles = 0;
         for (size_t i = 0; i < cut.parts.size(); ++i) {
           CHECK(report.regions[i] == cut.parts[i].region);
-          const auto surface = both.cpu.field->extract(cut.parts[i].region);
+          const auto surface = extract_and_wait(*both.cpu.field, cut.parts[i].region);
           vertices += surface->vertices();
           triangles += surface->triangles();
         }
@@ -64,17 +64,10 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
     scans.push_back(scan_of(map, frame));
     whole.add(scans.back());
   }
-  uint64_t most = 0, all = 0;
-  const auto blocks_of = [&](region_key region) { return whole.field->stats(region).bytes / 12'288; };
-  for (const auto& s : scans) {
-    uint64_t beyond = 0, blocks = 0;
-    for (const auto& part : partition_rays(map, s.rays, s.at, beyond).parts)
-      blocks += blocks_of(part.region);
-    most = std::max(most, blocks);
-  }
-  for (const auto& region : whole.regions)
-    all += blocks_of(region);
-  REQUIRE(most + 4 < all);
+  uint64_t most = 0;
+  for (const auto& s : scans)
+    most = std::max(most, blocks_of(*whole.field, regions_of(map, s)));
+  REQUIRE(most + 4 < blocks_of(*whole.field, whole.regions));
   for (const auto& device : devices())
     for (const bool tight : {false, true}) {
       INFO(device.name << (tight ? ", little room" : ", room for all"));
@@ -83,7 +76,7 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
       two_worlds both(device, map, options);
       std::vector<report_future> reports;
       for (const auto& frame : frames)
-        reports.push_back(fuse(*both.fields, frame, {.mesh = reports.size() % 2 == 0}));
+        reports.push_back(take(*both.fields, frame, {.mesh = reports.size() % 2 == 0}));
       for (auto& report : reports)
         report.get();
       for (const auto& s : scans)
@@ -93,7 +86,7 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
         CHECK(both.fields->memory().moves_out > 0);
       both.check_fields();
       both.check_meshes();
-      // Undo by way of the host what came in whole.
+      // Undo from rays what came in as points.
       for (size_t i = 0; i < scans.size(); i += 2)
         both.add(scans[i], -1);
       both.check_fields();
@@ -112,13 +105,13 @@ TEST_CASE("keyframes that wait at the same time are meshed together, eight at mo
     two_worlds both(device, map_of(32), options);
     const auto frames = some_keyframes(random, 11);
     for (const auto& frame : frames) { // afterwards none is left out for want of a region
-      fuse(*both.fields, frame).get();
+      take(*both.fields, frame).get();
       add_to_cpu(both, frame);
     }
     held_device held(*both.fields); // until all of them wait
     std::vector<report_future> reports;
     for (size_t i = 0; i < frames.size(); ++i)
-      reports.push_back(fuse(*both.fields, frames[i], {.mesh = i != 9}));
+      reports.push_back(take(*both.fields, frames[i], {.mesh = i != 9}));
     held.go_on();
     // Eight, one that another follows which is not meshed, that one, and the last.
     const std::vector<uint32_t> expected{0, 0, 0, 0, 0, 0, 0, 8, 1, 0, 1};
@@ -130,7 +123,7 @@ TEST_CASE("keyframes that wait at the same time are meshed together, eight at mo
       touched.insert(report.regions.begin(), report.regions.end());
       uint64_t vertices = 0, triangles = 0;
       for (const auto region : touched) {
-        const auto surface = both.cpu.field->extract(region);
+        const auto surface = extract_and_wait(*both.cpu.field, region);
         vertices += surface->vertices();
         triangles += surface->triangles();
       }
@@ -155,8 +148,8 @@ TEST_CASE("where the last of a group cannot be taken, the others are meshed all 
     held_device held(*both.fields);
     auto torn = frames[2];
     torn.body = std::make_shared<torn_body>(torn.body);
-    auto first = fuse(*both.fields, frames[0], {.mesh = true}), second = fuse(*both.fields, frames[1], {.mesh = true}),
-         last = fuse(*both.fields, torn, {.mesh = true});
+    auto first = take(*both.fields, frames[0], {.mesh = true}), second = take(*both.fields, frames[1], {.mesh = true}),
+         last = take(*both.fields, torn, {.mesh = true});
     held.go_on();
     CHECK_THROWS_WITH(last.get(), "its segment shrank");
     CHECK(first.get().meshed == 0);
@@ -169,7 +162,7 @@ TEST_CASE("where the last of a group cannot be taken, the others are meshed all 
       triangles += each.surface->triangles();
     CHECK(report.triangles == triangles);
     both.check_fields();
-    CHECK_NOTHROW(fuse(*both.fields, frames[2], {.mesh = true}).get());
+    CHECK_NOTHROW(take(*both.fields, frames[2], {.mesh = true}).get());
     add_to_cpu(both, frames[2]);
     both.check_fields();
     both.check_meshes();
@@ -187,17 +180,14 @@ TEST_CASE("a keyframe taken whole for which there is no room is refused, and not
     for (const auto& frame : frames) {
       world alone(map_of(32));
       alone.add(scan_of(alone.map, frame));
-      uint64_t bytes = 0;
-      for (const auto& region : alone.regions)
-        bytes += alone.field->stats(region).bytes;
-      most = std::max(most, bytes / 12'288);
+      most = std::max(most, blocks_of(*alone.field, alone.regions));
     }
     auto options = small_pool(most + 4, 0);
     options.ray_lanes = 2;
     two_worlds both(device, map_of(32), options);
     std::vector<report_future> reports;
     for (const auto& frame : frames)
-      reports.push_back(fuse(*both.fields, frame, {.mesh = true}));
+      reports.push_back(take(*both.fields, frame, {.mesh = true}));
     size_t refused = 0;
     for (size_t i = 0; i < frames.size(); ++i) {
       try {
@@ -215,7 +205,29 @@ TEST_CASE("a keyframe taken whole for which there is no room is refused, and not
   }
 }
 
-TEST_CASE("keyframes taken whole and requests of regions take effect in the order they were made") {
+TEST_CASE("a keyframe whose rays the host has no room to keep is refused, and nothing of it stays", "[emulated]") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  std::mt19937 random(seed);
+  const emulated_device::options how;
+  const device_under_test filling{"emulated, filling",
+                                  [&](const mapping& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
+  two_worlds both(filling, map_of(32), small_pool());
+  const auto frame = random_keyframe(random);
+  take(*both.fields, frame).get(); // so that all else has its memory
+  add_to_cpu(both, frame);
+  for (const bool mesh : {false, true})
+    for (const int sign : {1, -1}) {
+      *how.host_is_full = true;
+      CHECK_THROWS_AS(take(*both.fields, frame, {.sign = sign, .keep_rays = true, .mesh = mesh}).get(), std::bad_alloc);
+      *how.host_is_full = false;
+      both.check_fields();
+      both.check_meshes();
+    }
+  CHECK(!take(*both.fields, frame, {.keep_rays = true}).get().kept.empty());
+}
+
+TEST_CASE("what is asked after a keyframe was answered finds it, what is asked before sees all of it or nothing") {
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
   for (const auto& device : devices()) {
@@ -223,28 +235,22 @@ TEST_CASE("keyframes taken whole and requests of regions take effect in the orde
     std::mt19937 random(seed);
     two_worlds both(device, map_of(256), small_pool());
     const auto frames = some_keyframes(random, 2);
-    const auto region = partition_rays(both.cpu.map, scan_of(both.cpu.map, frames[0]).rays, frames[0].world_from_camera,
-                                       *std::make_unique<uint64_t>())
-                          .parts.front()
-                          .region;
-    std::vector<std::future<map_hash>> seen;
-    const auto look = [&] {
-      auto promise = std::make_shared<std::promise<map_hash>>();
-      seen.push_back(promise->get_future());
-      both.fields->stats(region, [promise](const field_stats& s, const std::exception_ptr&) { promise->set_value(s.hash); });
-    };
-    look();
-    auto first = fuse(*both.fields, frames[0]);
-    look();
-    auto second = fuse(*both.fields, frames[1]);
-    look();
-    first.get();
-    second.get();
-    CHECK(seen[0].get() == map_hash{});
-    add_to_cpu(both, frames[0]);
-    CHECK(seen[1].get() == both.cpu.field->stats(region).hash);
-    add_to_cpu(both, frames[1]);
-    CHECK(seen[2].get() == both.cpu.field->stats(region).hash);
+    const auto region = regions_of(both.cpu.map, scan_of(both.cpu.map, frames[0])).front();
+    const auto on_cpu = [&] { return stats_and_wait(*both.cpu.field, region).hash; };
+    answers<field_stats> seen;
+    std::vector<map_hash> may_be{on_cpu()};
+    for (const auto& frame : frames) {
+      both.fields->stats(region, seen.next());
+      auto taken = take(*both.fields, frame);
+      both.fields->stats(region, seen.next());
+      taken.get();
+      add_to_cpu(both, frame);
+      may_be.push_back(on_cpu());
+      CHECK(stats_and_wait(*both.fields, region).hash == may_be.back());
+    }
+    const auto all = seen.get();
+    for (size_t i = 0; i < all.size(); ++i)
+      CHECK((all[i].hash == may_be[i / 2] || all[i].hash == may_be[i / 2 + 1]));
   }
 }
 
@@ -259,7 +265,7 @@ TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes o
   for (int round = 0; round < 4; ++round) {
     std::vector<report_future> reports;
     for (const auto& frame : frames)
-      reports.push_back(fuse(*fields, frame, {.mesh = true}));
+      reports.push_back(take(*fields, frame, {.mesh = true}));
     for (auto& report : reports)
       CHECK((report.get().attempts == 1 || round == 0));
     if (round == 1)
@@ -276,7 +282,7 @@ TEST_CASE("work is recorded once, also if each keyframe's points come in pinned 
   int after_first = 0;
   for (int round = 0; round < 3; ++round) {
     for (const auto& frame : frames)
-      fuse(*fields, frame, {.mesh = true}, true).get();
+      take(*fields, frame, {.mesh = true}, true).get();
     if (round == 0)
       after_first = *how.recordings;
   }
@@ -299,7 +305,7 @@ TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyfr
     for (int i = 0; i < 6; ++i, at.m[3] += step) {
       std::mt19937 same = random; // the same wall before the camera, which moves on
       const auto frame = wall(at, same, 3000, true);
-      const auto report = fuse(*both.fields, frame, {.mesh = true}).get();
+      const auto report = take(*both.fields, frame, {.mesh = true}).get();
       CHECK((report.attempts == 1 || i == 0));
       add_to_cpu(both, frame);
     }
@@ -318,8 +324,8 @@ TEST_CASE("a keyframe whose memory changes while it is copied is refused, and th
     auto frame = random_keyframe(random);
     const auto whole = frame;
     frame.body = std::make_shared<torn_body>(frame.body);
-    CHECK_THROWS_WITH(fuse(*both.fields, frame).get(), "its segment shrank");
-    CHECK_NOTHROW(fuse(*both.fields, whole).get());
+    CHECK_THROWS_WITH(take(*both.fields, frame).get(), "its segment shrank");
+    CHECK_NOTHROW(take(*both.fields, whole).get());
     add_to_cpu(both, whole);
     both.check_fields();
   }
@@ -334,7 +340,7 @@ TEST_CASE("a device that fails says so for every keyframe under way", "[emulated
   *how.broken = true;
   std::vector<report_future> reports;
   for (const auto& frame : some_keyframes(random, 5))
-    reports.push_back(fuse(*fields, frame));
+    reports.push_back(take(*fields, frame));
   for (auto& report : reports)
     CHECK_THROWS_WITH(report.get(), "the emulated device is broken");
 }
@@ -348,7 +354,7 @@ TEST_CASE("a device is compared with the CPU before it is used, and is empty aft
       map.truncation_m = 3 * voxel_m;
       const auto fields = device.open(map, small_pool());
       CHECK_NOTHROW(cuda::check_device(*fields, map));
-      (void)cuda::make_waiting_backend(fields)->stats({0, 0, 0}); // memory() is up to date after it
+      (void)stats_and_wait(*fields, {0, 0, 0}); // memory() is up to date after it
       CHECK(fields->memory().free_blocks == fields->memory().blocks);
       CHECK(fields->memory().regions_here == 0);
     }
@@ -356,39 +362,35 @@ TEST_CASE("a device is compared with the CPU before it is used, and is empty aft
 
 TEST_CASE("a device that gives other bytes than the CPU is found out") {
   // One whose rays end a 256th of a voxel too far, as another rounding would have it.
-  class rounding final : public cuda::keyframe_device {
+  class rounding final : public async_fields {
   public:
-    explicit rounding(std::shared_ptr<cuda::keyframe_device> real) : real_(std::move(real)) {}
+    explicit rounding(std::shared_ptr<async_fields> real) : real_(std::move(real)) {}
     [[nodiscard]] std::string name() const override { return real_->name(); }
+    void take(take_request what, take_done answer) override {
+      real_->take(std::move(what), [this, answer](take_report report, const std::exception_ptr& failure) {
+        if (wrong == "rays" && !report.kept.empty())
+          ++report.kept[report.kept.size() / 2].x;
+        answer(std::move(report), failure);
+      });
+    }
     void rays(std::shared_ptr<const keyframe_body> body, const pose& at, rays_done answer) override {
       real_->rays(std::move(body), at, std::move(answer));
-    }
-    void integrate(region_key region, std::vector<ray_job> jobs, done answer) override {
-      real_->integrate(region, std::move(jobs), std::move(answer));
     }
     void extract(region_key region, mesh_done answer) override { real_->extract(region, std::move(answer)); }
     void stats(region_key region, stats_done answer) override { real_->stats(region, std::move(answer)); }
     void drop(region_key region, done answer) override { real_->drop(region, std::move(answer)); }
-    [[nodiscard]] cuda::memory_status memory() const override { return real_->memory(); }
-    void break_down() override { real_->break_down(); }
-    void fuse(std::shared_ptr<const keyframe_body> body, const pose& at, cuda::fuse_options options, fused answer,
-              handed hand_on) override {
-      const auto changed = [this, answer](cuda::fuse_report report, const std::exception_ptr& failure) {
-        if (wrong == "rays" && !report.kept.empty())
-          ++report.kept[report.kept.size() / 2].x;
-        answer(std::move(report), failure);
-      };
-      real_->fuse(std::move(body), at, options, changed, std::move(hand_on));
+    void clear(done answer) override { real_->clear(std::move(answer)); }
+    void export_region(region_key region, image_done answer) override { real_->export_region(region, std::move(answer)); }
+    void import_region(region_key region, region_image image, done answer) override {
+      real_->import_region(region, std::move(image), std::move(answer));
     }
-    void fuse_handed(std::shared_ptr<const cuda::handed_rays> rays, const pose& at, cuda::fuse_options options,
-                     fused answer) override {
-      real_->fuse_handed(std::move(rays), at, options, std::move(answer));
-    }
+    [[nodiscard]] memory_status memory() const override { return real_->memory(); }
     [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override { return real_->pin(body); }
+    void break_down() override { real_->break_down(); }
     std::string wrong;
 
   private:
-    std::shared_ptr<cuda::keyframe_device> real_;
+    std::shared_ptr<async_fields> real_;
   };
   const auto map = map_of(64);
   auto other = map;
