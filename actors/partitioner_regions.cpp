@@ -89,6 +89,7 @@ void partitioner::succeeded(const region_key& region, const mesher_actor& mesher
     tell(region, entry);
   restart_gathers();
   note_idle(region);
+  try_gathers(); // those that waited for it
 }
 
 bool partitioner::lacks_something(const region_key& region) const {
