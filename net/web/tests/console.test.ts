@@ -30,10 +30,10 @@ test("rates are differences, and a restarted actor has none below zero", () => {
 
 const metrics = (accepted: number, others = 0) =>
   `# HELP tessera_keyframes_total Keyframes\n# TYPE tessera_keyframes_total counter\ntessera_keyframes_total{outcome="accepted"} ${accepted}\ntessera_keyframes_total{outcome="duplicate"} ${others}\n` +
-  `tessera_keyframes_total{outcome="something_new"} 1\ntessera_keyframes_refused_total{reason="pose"} 7\ntessera_rays_total 1.5e+06\ntessera_patches_total 9\nprocess_open_fds 12\nnonsense\n`;
+  `tessera_keyframes_total{outcome="something_new"} 1\ntessera_keyframes_refused_total{reason="pose"} 7\ntessera_stage_duration_seconds_count{stage="rays"} 5\ntessera_stage_duration_seconds_count{stage="extract"} 1.5e+06\ntessera_patches_total 9\nprocess_open_fds 12\nnonsense\n`;
 
 test("counters come from the service's own metrics, not from messages that actors handled", () => {
-  expect(read_counts(metrics(10, 2))).toMatchObject({ accepted: 10, offered: 13, rays: 1_500_000, patches: 9, sent_patches: 0, outcomes: { accepted: 10, duplicate: 2, something_new: 1 } });
+  expect(read_counts(metrics(10, 2))).toMatchObject({ accepted: 10, offered: 13, meshes: 1_500_000, patches: 9, sent_patches: 0, outcomes: { accepted: 10, duplicate: 2, something_new: 1 } });
   expect(read_counts("")).toMatchObject({ accepted: 0, offered: 0 });
 });
 

@@ -7,14 +7,15 @@ export interface service_counts {
   accepted: number;
   /// By outcome: accepted, duplicate, refused, ...
   outcomes: Record<string, number>;
-  rays: number;
+  /// Regions that were meshed.
+  meshes: number;
   patches: number;
   sent_patches: number;
 }
 
 /// Reads the lines of Prometheus' text format that the page shows; what is not there counts as 0.
 export function read_counts(metrics: string): service_counts {
-  const out: service_counts = { offered: 0, accepted: 0, outcomes: {}, rays: 0, patches: 0, sent_patches: 0 };
+  const out: service_counts = { offered: 0, accepted: 0, outcomes: {}, meshes: 0, patches: 0, sent_patches: 0 };
   for (const line of metrics.split("\n")) {
     const found = /^(tessera_\w+?)(?:\{(.*)\})? (\S+)/.exec(line);
     if (!found) continue;
@@ -25,17 +26,18 @@ export function read_counts(metrics: string): service_counts {
       out.outcomes[outcome] = value;
       out.offered += value;
       if (outcome === "accepted") out.accepted = value;
-    } else if (found[1] === "tessera_rays_total") out.rays = value;
-    else if (found[1] === "tessera_patches_total") out.patches = value;
+    } else if (found[1] === "tessera_stage_duration_seconds_count") {
+      if (found[2] === 'stage="extract"') out.meshes = value;
+    } else if (found[1] === "tessera_patches_total") out.patches = value;
     else if (found[1] === "tessera_sent_patches_total") out.sent_patches = value;
   }
   return out;
 }
 
-export type counted = "offered" | "accepted" | "rays" | "patches" | "sent_patches";
+export type counted = "offered" | "accepted" | "meshes" | "patches" | "sent_patches";
 export type count_rates = Record<counted, number>;
 
-const names: counted[] = ["offered", "accepted", "rays", "patches", "sent_patches"];
+const names: counted[] = ["offered", "accepted", "meshes", "patches", "sent_patches"];
 
 /// Rates over the last seconds: long enough that three keyframes a second read as three, and not as two or four.
 export class count_window {

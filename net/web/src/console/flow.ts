@@ -9,7 +9,7 @@ const main_line = ["ingest", "partitioner", "mesher", "broadcaster", "session"];
 const role_names: Record<string, string> = { ingest: "Ingest", partitioner: "Partitioner", mesher: "Meshers", broadcaster: "Broadcaster", session: "Sessions", device: "Devices" };
 /// What comes into each, and which of the service's counters tells how much of it.
 const what_flows: Record<string, [words: string, counter: counted]> = {
-  ingest: ["keyframes", "offered"], partitioner: ["taken", "accepted"], mesher: ["rays", "rays"], broadcaster: ["patches", "patches"], session: ["patches sent", "sent_patches"],
+  ingest: ["keyframes", "offered"], partitioner: ["taken", "accepted"], mesher: ["meshes", "meshes"], broadcaster: ["patches", "patches"], session: ["patches sent", "sent_patches"],
 };
 
 /// A mailbox this deep is worth a look.
