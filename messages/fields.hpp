@@ -106,8 +106,6 @@ TESSERA_FIELDS(region_key, TESSERA_FIELD(x), TESSERA_FIELD(y), TESSERA_FIELD(z))
 TESSERA_FIELDS(device_id, TESSERA_FIELD(value));
 TESSERA_FIELDS(pose, TESSERA_WRAPPED(raw_ref, m));
 TESSERA_FIELDS(ray_batch, TESSERA_WRAPPED(shared_ref, rays));
-TESSERA_FIELDS(ray_job, TESSERA_FIELD(batch), TESSERA_FIELD(first), TESSERA_FIELD(count), TESSERA_FIELD(world_from_camera),
-               TESSERA_FIELD(sign), TESSERA_FIELD(keyframe_ns), TESSERA_FIELD(received_ns));
 TESSERA_FIELDS(keyframe, TESSERA_FIELD(id), TESSERA_FIELD(timestamp_ns), TESSERA_FIELD(received_ns),
                TESSERA_FIELD(world_from_camera), TESSERA_WRAPPED(body_ref, body), TESSERA_FIELD(source), TESSERA_FIELD(group));
 TESSERA_FIELDS(keyframe_selection, TESSERA_WRAPPED(optional_ref, session), TESSERA_WRAPPED(optional_ref, source),

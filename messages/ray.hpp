@@ -1,8 +1,5 @@
 #pragma once
 
-#include "messages/ids.hpp"
-#include "messages/pose.hpp"
-
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -28,18 +25,6 @@ inline constexpr int32_t ray_units_per_voxel = 256;
 /// An immutable batch of rays, shared without copying inside a process.
 struct ray_batch {
   std::shared_ptr<const std::vector<ray>> rays = std::make_shared<const std::vector<ray>>();
-};
-
-/// One keyframe's rays for one region: what a mesher applies to its field.
-struct ray_job {
-  ray_batch batch;
-  /// Which of the batch: rays first .. first + count - 1.
-  uint32_t first = 0, count = 0;
-  pose world_from_camera;
-  /// +1 integrates, -1 retracts.
-  int32_t sign = 1;
-  /// The keyframe's times (see patch); 0 when refilling.
-  uint64_t keyframe_ns = 0, received_ns = 0;
 };
 
 } // namespace tessera

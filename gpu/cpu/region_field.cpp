@@ -201,7 +201,7 @@ inline void fetch(const block& of, int32_t voxel) {
 /// Rays are set up many at once, and samples are added a few rays after they were located.
 TESSERA_CLONES void region_field::apply(const ray_job& job, int32_t sign) {
   const walk_frame frame = make_walk_frame(job.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
-  const auto rays = std::span(*job.batch.rays).subspan(job.first, job.count);
+  const auto rays = job.rays;
   walk_batch batch;
   constexpr size_t lag = 8;
   std::array<walk_samples, lag> samples;
@@ -235,20 +235,16 @@ bool all_zero(const block& of) {
   return true;
 }
 
-int32_t sign_of(const ray_job& job) {
-  return job.sign < 0 ? -1 : 1;
-}
-
 } // namespace
 
 void region_field::integrate(const ray_job& job) {
   fresh_.clear();
   full_ = nullptr;
-  apply(job, sign_of(job));
+  apply(job, job.sign);
   if (!full_)
     return;
   // Out of memory: undo is exact, and what went to the lost block then goes there again.
-  apply(job, -sign_of(job));
+  apply(job, -job.sign);
   for (const size_t s : fresh_)
     field_[s].reset();
   std::rethrow_exception(std::exchange(full_, nullptr));
@@ -258,7 +254,7 @@ void region_field::undo(const ray_job& job) {
   fresh_.clear();
   full_ = nullptr;
   past_the_cap_ = true;
-  apply(job, -sign_of(job));
+  apply(job, -job.sign);
   past_the_cap_ = false;
   // Which of them the job had made does not matter: others that were added meanwhile may have used them, and be gone by now.
   for (size_t s = 0; s < field_.size(); ++s)

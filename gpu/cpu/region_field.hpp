@@ -6,6 +6,7 @@
 #include "gpu/shared/walk.hpp"
 #include "messages/ids.hpp"
 #include "messages/map.hpp"
+#include "messages/pose.hpp"
 #include "messages/ray.hpp"
 
 #include <array>
@@ -35,6 +36,13 @@ struct block_mesh {
   [[nodiscard]] uint64_t bytes() const {
     return sizeof(block_mesh) + vertices.capacity() * sizeof(vertex) + corners.capacity() * sizeof(uint16_t);
   }
+};
+
+/// One keyframe's rays for one region.
+struct ray_job {
+  std::span<const ray> rays;
+  pose world_from_camera;
+  int32_t sign = 1; ///< +1 adds them, -1 takes them away
 };
 
 /// The field of one region on the CPU, with the meshes of its blocks. Not thread-safe.

@@ -174,11 +174,7 @@ void taking::prepare_to_hand_on() {
 }
 
 ray_job taking::job_of(const part& one) const {
-  return {.batch = cut_->by_region.batch,
-          .first = one.first,
-          .count = one.count,
-          .world_from_camera = what_.world_from_camera,
-          .sign = what_.sign};
+  return {std::span(*cut_->by_region.batch.rays).subspan(one.first, one.count), what_.world_from_camera, what_.sign};
 }
 
 void taking::run(part& one) noexcept {

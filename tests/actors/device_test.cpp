@@ -1,5 +1,6 @@
 // Regions on several GPUs: whichever of them fail, and whenever, the map is that of the live keyframes.
 
+#include "tests/support/torn_body.hpp"
 #include "toy_gpu.hpp"
 #include "wanted_map.hpp"
 
@@ -300,22 +301,13 @@ TEST_CASE("of devices that share a map each region has one, also when some are l
 }
 
 TEST_CASE("points that changed while a GPU read them are not taken") {
-  struct torn_body final : keyframe_body {
-    std::vector<float> point_data = std::vector<float>(30, 1.f);
-    std::vector<uint8_t> colour_data = std::vector<uint8_t>(30);
-    std::span<const float> points() const override { return point_data; }
-    std::span<const uint8_t> colours() const override { return colour_data; }
-    uint32_t channels() const override { return 3; }
-    std::span<const float> confidence() const override { return {}; }
-    std::string torn() const override { return "the segment shrank"; }
-  };
   const auto gpus = toy_gpus(1);
   auto by = std::make_shared<control>();
   stepped_service s{config_on(gpus, by), by};
   keyframe frame;
   frame.id.value = "torn";
   frame.timestamp_ns = frame.received_ns = 1;
-  frame.body = std::make_shared<torn_body>();
+  frame.body = std::make_shared<test::torn_body>(random_frames(2, 1)[0].body);
   auto v = s.put(frame);
   s.run();
   CHECK(v->value().what == outcome::not_now);

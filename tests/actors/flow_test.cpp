@@ -1,5 +1,6 @@
 // Credit from the mesher back to the source, and what is refused on the way.
 
+#include "tests/support/torn_body.hpp"
 #include "toy_service.hpp"
 
 #include <catch2/catch.hpp>
@@ -84,19 +85,10 @@ TEST_CASE("ingest refuses bad keyframes with a reason, counts them and goes on")
 }
 
 TEST_CASE("points that changed while they were read are not taken, leave no trace, and are not set aside") {
-  struct torn_body final : keyframe_body {
-    std::vector<float> p = std::vector<float>(30, 1.f);
-    std::vector<uint8_t> c = std::vector<uint8_t>(30);
-    std::span<const float> points() const override { return p; }
-    std::span<const uint8_t> colours() const override { return c; }
-    uint32_t channels() const override { return 3; }
-    std::span<const float> confidence() const override { return {}; }
-    std::string torn() const override { return "the segment shrank"; }
-  };
   auto s = start();
   keyframe frame;
   frame.id.value = "torn";
-  frame.body = std::make_shared<torn_body>();
+  frame.body = std::make_shared<test::torn_body>(random_frames(2, 1)[0].body);
   auto v = s->put(frame);
   s->run();
   CHECK((*v)->what == outcome::not_now);

@@ -213,6 +213,27 @@ TEST_CASE("a region that a new broadcaster called gone is shown again when its m
   CHECK(fresh->value().version > old.version + 1); // the version under which it is called gone
 }
 
+TEST_CASE("a question under which a mesher dies is answered when its successor comes, and needs nothing else to happen") {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    INFO("seed " << seed);
+    auto by = std::make_shared<control>();
+    stepped_service s{config_for(by), by};
+    const auto frames = random_frames(8, 2);
+    for (const auto& f : frames)
+      s.put(f);
+    s.run();
+    std::mt19937 random{seed};
+    auto answer = s.ask<map_status>(s.running.partitioner.get(), status_atom::value);
+    s.run_some(random, random() % 40);
+    for (const auto& region : regions_of(frames[0]))
+      if (random() % 3 == 0)
+        s.ask<bool>(s.running.supervisor.get(), kill_atom::value, region);
+    s.run(); // no time passes
+    REQUIRE(answer->has_value());
+    CHECK(to_hex((*answer)->field.hash) == to_hex(truth(small_map(), frames)));
+  }
+}
+
 TEST_CASE("an actor that cannot be started again ends the service, once, with the reason") {
   std::vector<std::string> reasons;
   auto by = std::make_shared<control>();

@@ -3,6 +3,7 @@
 #include "random_map.hpp"
 
 #include "gpu/bounds.hpp"
+#include "tests/support/torn_body.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -23,20 +24,6 @@ void check_same(const world& a, const world& b) {
   CHECK(a.stats().blocks == b.stats().blocks);
   CHECK(weld(a.meshes()) == weld(b.meshes()));
 }
-
-/// Points whose memory changes while they are read.
-class torn_body final : public keyframe_body {
-public:
-  explicit torn_body(std::shared_ptr<const keyframe_body> from) : from_(std::move(from)) {}
-  [[nodiscard]] std::span<const float> points() const override { return from_->points(); }
-  [[nodiscard]] std::span<const uint8_t> colours() const override { return from_->colours(); }
-  [[nodiscard]] uint32_t channels() const override { return from_->channels(); }
-  [[nodiscard]] std::span<const float> confidence() const override { return {}; }
-  [[nodiscard]] std::string torn() const override { return "its segment shrank"; }
-
-private:
-  std::shared_ptr<const keyframe_body> from_;
-};
 
 class rays_of_another final : public handed_rays {
 public:
@@ -265,7 +252,7 @@ TEST_CASE("what cannot be taken says why, changes nothing, and is not handed on"
                     w.body = body;
                   }),
                   std::invalid_argument);
-  CHECK_THROWS_WITH(refuses([](take_request& w) { w.body = std::make_shared<torn_body>(w.body); }), "its segment shrank");
+  CHECK_THROWS_WITH(refuses([](take_request& w) { w.body = std::make_shared<torn_body>(w.body); }), "the segment shrank");
   CHECK_THROWS_AS(refuses([](take_request& w) { w.body = std::make_shared<torn_body>(w.body); }), torn_keyframe);
   const auto scattered = [&](size_t points) {
     std::uniform_real_distribution<float> far(-55.f, 55.f);

@@ -151,7 +151,7 @@ TEST_CASE("where the last of a group cannot be taken, the others are meshed all 
     auto first = take(*both.fields, frames[0], {.mesh = true}), second = take(*both.fields, frames[1], {.mesh = true}),
          last = take(*both.fields, torn, {.mesh = true});
     held.go_on();
-    CHECK_THROWS_WITH(last.get(), "its segment shrank");
+    CHECK_THROWS_WITH(last.get(), "the segment shrank");
     CHECK(first.get().meshed == 0);
     const auto report = second.get();
     CHECK(report.meshed == 2);
@@ -324,7 +324,7 @@ TEST_CASE("a keyframe whose memory changes while it is copied is refused, and th
     auto frame = random_keyframe(random);
     const auto whole = frame;
     frame.body = std::make_shared<torn_body>(frame.body);
-    CHECK_THROWS_WITH(take(*both.fields, frame).get(), "its segment shrank");
+    CHECK_THROWS_WITH(take(*both.fields, frame).get(), "the segment shrank");
     CHECK_NOTHROW(take(*both.fields, whole).get());
     add_to_cpu(both, whole);
     both.check_fields();

@@ -2,6 +2,7 @@
 // Keyframes taken whole from their points, as tests ask for them.
 
 #include "cuda_world.hpp"
+#include "tests/support/torn_body.hpp"
 
 namespace tessera::test {
 
@@ -30,20 +31,6 @@ inline std::vector<keyframe> some_keyframes(std::mt19937& random, size_t count) 
     out.push_back(random_keyframe(random));
   return out;
 }
-
-/// A keyframe whose memory changes while it is copied.
-class torn_body final : public keyframe_body {
-public:
-  explicit torn_body(std::shared_ptr<const keyframe_body> from) : from_(std::move(from)) {}
-  [[nodiscard]] std::span<const float> points() const override { return from_->points(); }
-  [[nodiscard]] std::span<const uint8_t> colours() const override { return from_->colours(); }
-  [[nodiscard]] uint32_t channels() const override { return from_->channels(); }
-  [[nodiscard]] std::span<const float> confidence() const override { return from_->confidence(); }
-  [[nodiscard]] std::string torn() const override { return "its segment shrank"; }
-
-private:
-  std::shared_ptr<const keyframe_body> from_;
-};
 
 /// The map of the CPU takes a keyframe; the device's is told which regions there are.
 inline void add_to_cpu(two_worlds& both, const keyframe& frame, int sign = 1) {

@@ -1,5 +1,6 @@
 #include "gpu/offline_map.hpp"
 #include "random_map.hpp"
+#include "tests/support/torn_body.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -93,20 +94,6 @@ content content_of(offline_map& map) {
   const auto stats = map.stats();
   return {stats.hash, stats.blocks, stats.voxels, map.counts().keyframes, weld(map.meshes())};
 }
-
-/// Points that another process took away while they were read.
-class torn_body final : public keyframe_body {
-public:
-  explicit torn_body(std::shared_ptr<const keyframe_body> whole) : whole_(std::move(whole)) {}
-  [[nodiscard]] std::span<const float> points() const override { return whole_->points(); }
-  [[nodiscard]] std::span<const uint8_t> colours() const override { return whole_->colours(); }
-  [[nodiscard]] uint32_t channels() const override { return whole_->channels(); }
-  [[nodiscard]] std::span<const float> confidence() const override { return {}; }
-  [[nodiscard]] std::string torn() const override { return "the segment shrank"; }
-
-private:
-  std::shared_ptr<const keyframe_body> whole_;
-};
 
 struct fresh_frames {
   unsigned seed = std::random_device{}();
@@ -338,17 +325,12 @@ TEST_CASE("a keyframe that finds no room under a new pose stays where it was, an
 namespace {
 
 /// Points that are whole for the first who asks, and torn for the others.
-class soon_torn_body final : public keyframe_body {
+class soon_torn_body final : public torn_body {
 public:
-  explicit soon_torn_body(std::shared_ptr<const keyframe_body> whole) : whole_(std::move(whole)) {}
-  [[nodiscard]] std::span<const float> points() const override { return whole_->points(); }
-  [[nodiscard]] std::span<const uint8_t> colours() const override { return whole_->colours(); }
-  [[nodiscard]] uint32_t channels() const override { return whole_->channels(); }
-  [[nodiscard]] std::span<const float> confidence() const override { return {}; }
-  [[nodiscard]] std::string torn() const override { return asked_++ == 0 ? "" : "the segment shrank"; }
+  using torn_body::torn_body;
+  [[nodiscard]] std::string torn() const override { return asked_++ == 0 ? "" : torn_body::torn(); }
 
 private:
-  std::shared_ptr<const keyframe_body> whole_;
   mutable std::atomic<int> asked_ = 0;
 };
 

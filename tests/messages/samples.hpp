@@ -76,7 +76,6 @@ void for_each_message(F f) {
   f(device_id{3});
   f(a_pose());
   f(a_batch());
-  f(ray_job{a_batch(), 10, 20, a_pose(), -1, 5, 6});
   f(a_keyframe());
   f(verdict{outcome::refused, "pose[0][0] is nan, not finite"});
   f(map_hash{~0ull, 0x0123456789abcdefull});

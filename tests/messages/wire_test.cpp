@@ -35,8 +35,6 @@ caf::behavior echo() {
     [](const device_id& x) { return x; },
     [](const pose& x) { return x; },
     [](const ray_batch& x) { return x; },
-    [](const ray_job& x) { return x; },
-    [](const std::vector<ray_job>& x) { return x; },
     [](const keyframe& x) { return x; },
     [](const verdict& x) { return x; },
     [](const map_hash& x) { return x; },
@@ -95,7 +93,6 @@ TEST_CASE("every message crosses a real connection and comes back as it was") {
       INFO(message_fields<std::decay_t<decltype(x)>>::name);
       round_trip(x);
     });
-    round_trip(std::vector<ray_job>{{samples::a_batch(), 1, 2, samples::a_pose(), 1, 2, 3}, {}});
     round_trip(std::vector<region_mesh>{samples::a_mesh(), {}});
     round_trip(std::vector<patch>{samples::a_patch(), {}});
     round_trip(std::vector<region_status>{samples::a_region(), {}});
