@@ -214,8 +214,7 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
           for (int x = -reach; x <= reach; ++x) {
             const region_key key{x, y, z};
             cpu::region_field by_all(map, key, pool);
-            by_all.integrate(
-              {.batch = whole.rays, .first = 0, .count = static_cast<uint32_t>(rays.size()), .world_from_camera = camera});
+            by_all.integrate({.rays = rays, .world_from_camera = camera});
             const auto want = by_all.stats(), have = stats_and_wait(*by_part, key);
             const bool same_surface = *by_all.extract() == *extract_and_wait(*by_part, key);
             if (want != have || !same_surface) {
