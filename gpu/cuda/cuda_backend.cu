@@ -49,6 +49,30 @@ std::vector<std::string> list_devices(std::string* why) {
   return names;
 }
 
+namespace {
+
+/// An error is none of whoever asks: what cannot be locked is copied.
+class driver_locks final : public page_locks {
+public:
+  [[nodiscard]] bool lock(std::span<std::byte> memory) noexcept override {
+    return succeeded(cudaHostRegister(memory.data(), memory.size(), cudaHostRegisterPortable));
+  }
+  void unlock(std::span<std::byte> memory) noexcept override { (void)succeeded(cudaHostUnregister(memory.data())); }
+
+private:
+  static bool succeeded(cudaError_t result) noexcept {
+    if (result != cudaSuccess)
+      (void)cudaGetLastError(); // else the next one who asks for it would be told
+    return result == cudaSuccess;
+  }
+};
+
+} // namespace
+
+std::shared_ptr<page_locks> make_page_locks() {
+  return std::make_shared<driver_locks>();
+}
+
 std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options) {
   const auto names = list_devices();
   if (number < 0 || static_cast<size_t>(number) >= names.size())

@@ -2,6 +2,7 @@
 
 #include "gpu/cuda/keyframe_batch.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
+#include "gpu/cuda/pinned_body.hpp"
 #include "gpu/cuda/ray_lane.hpp"
 #include "gpu/cuda/stats_batch.hpp"
 #include "gpu/fields.hpp"

@@ -2,9 +2,9 @@
 
 #include "gpu/cuda/field_kernels.hpp"
 #include "gpu/cuda/lent_rays.hpp"
-#include "gpu/cuda/pinned_body.hpp"
 #include "gpu/cuda/ray_lane.hpp"
 #include "gpu/fields.hpp"
+#include "gpu/host_memory.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -121,9 +121,11 @@ struct keyframe_lane {
 
 private:
   typename ray_lane<Device>::copied_bytes bring_rays(const take_request& what, mark* begun_at, mark* uploaded_at) {
-    if (what.body)
-      return rays.add(*what.body, what.world_from_camera, dynamic_cast<const pinned_body<Device>*>(what.body.get()) != nullptr,
-                      &on_device()->totals, begun_at, uploaded_at);
+    if (what.body) {
+      const auto* locked = dynamic_cast<const page_locked_body*>(what.body.get());
+      return rays.add(*what.body, what.world_from_camera, locked != nullptr && locked->page_locked(), &on_device()->totals,
+                      begun_at, uploaded_at);
+    }
     if (!what.handed)
       return rays.give(*what.rays.rays, begun_at, uploaded_at);
     const auto& from = dynamic_cast<const lent_rays<Device>&>(*what.handed); // take() has seen to it

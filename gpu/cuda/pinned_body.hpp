@@ -2,7 +2,7 @@
 
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
-#include "messages/keyframe.hpp"
+#include "gpu/host_memory.hpp"
 
 #include <algorithm>
 
@@ -10,7 +10,7 @@ namespace tessera::cuda {
 
 /// A keyframe's points in pinned memory.
 template <device_like Device>
-class pinned_body final : public keyframe_body {
+class pinned_body final : public page_locked_body {
 public:
   pinned_body(Device& device, const keyframe_body& from)
     : points_(device, from.points().size()), colours_(device, from.colours().size()),
@@ -20,6 +20,7 @@ public:
     std::copy(from.colours().begin(), from.colours().end(), colours_.data());
     std::copy(from.confidence().begin(), from.confidence().end(), confidence_.data());
   }
+  [[nodiscard]] bool page_locked() const override { return true; }
   [[nodiscard]] std::span<const float> points() const override { return {points_.data(), 3 * size_}; }
   [[nodiscard]] std::span<const uint8_t> colours() const override { return {colours_.data(), channels_ * size_}; }
   [[nodiscard]] uint32_t channels() const override { return channels_; }

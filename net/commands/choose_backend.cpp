@@ -61,6 +61,8 @@ gpu_list find_gpus() {
   out.names = cuda::list_devices(&out.missing);
   if (out.names.empty())
     out.missing = "no GPU was found: " + out.missing;
+  else
+    out.locks = cuda::make_page_locks();
   out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<async_fields> {
     return cuda::open_device(number, map, options);
   };

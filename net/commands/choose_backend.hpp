@@ -3,6 +3,7 @@
 #include "gpu/cuda/check_device.hpp"
 #include "gpu/cuda/field_options.hpp"
 #include "gpu/fields.hpp"
+#include "gpu/host_memory.hpp"
 
 #include <functional>
 #include <memory>
@@ -29,6 +30,8 @@ struct gpu_list {
   std::string missing;            ///< why there is none
   /// Opens one; see cuda::open_device().
   std::function<std::shared_ptr<async_fields>(int number, const mapping&, const cuda::field_options&)> open;
+  /// Has them read memory of the host by themselves; null where there is none.
+  std::shared_ptr<page_locks> locks;
   /// Throws if one cannot be trusted.
   std::function<void(async_fields&, const mapping&)> check = cuda::check_device;
 };

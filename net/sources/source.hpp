@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/host_memory.hpp"
 #include "messages/keyframe_sink.hpp"
 #include "net/sources/amqp_url.hpp"
 #include "net/sources/segment_header.hpp"
@@ -84,6 +85,11 @@ struct source_options {
   uint16_t heartbeat_s = 10;
   /// AMQP: for amqps://, where the address does not say it.
   amqp_tls amqp;
+
+  /// Segments are read into it, for GPUs; null: they are mapped, and read where their producer wrote them.
+  std::shared_ptr<host_memory> memory;
+  /// Segments that are read at once.
+  uint32_t segment_readers = 1;
 
   synthetic_options synthetic;
 };
