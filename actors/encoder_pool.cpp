@@ -1,6 +1,7 @@
 #include "actors/encoder_pool.hpp"
 
 #include "actors/cycle_clock.hpp"
+#include "messages/thread_name.hpp"
 
 namespace tessera {
 
@@ -12,7 +13,10 @@ encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const acto
   try {
     threads_.reserve(threads);
     for (uint32_t i = 0; i < threads; ++i)
-      threads_.emplace_back([this] { run(); });
+      threads_.emplace_back([this] {
+        name_thread("encoder");
+        run();
+      });
   } catch (...) {
     stop(); // those that run
     throw;

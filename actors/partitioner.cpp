@@ -1,6 +1,7 @@
 #include "actors/partitioner.hpp"
 
 #include "actors/partitioner_class.hpp"
+#include "messages/thread_name.hpp"
 
 namespace tessera {
 
@@ -43,6 +44,8 @@ void partitioner::on_exit() {
 }
 
 partitioner::behavior_type partitioner::make_behavior() {
+  if (config_.own_thread)
+    name_thread("partitioner");
   devices_ = std::move(config_.devices);
   if (config_.successor)
     recover();

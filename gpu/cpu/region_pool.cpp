@@ -1,5 +1,7 @@
 #include "gpu/cpu/region_pool.hpp"
 
+#include "messages/thread_name.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -8,7 +10,10 @@ namespace tessera::cpu {
 region_pool::region_pool(uint32_t threads) : own_threads_(threads != 0), runnable_(std::max(threads, 1u)) {
   try {
     for (uint32_t i = 0; i < threads; ++i)
-      threads_.emplace_back([this, i] { work_until_stopped(i); });
+      threads_.emplace_back([this, i] {
+        name_thread("cpu fields");
+        work_until_stopped(i);
+      });
   } catch (...) {
     stop(); // those that run are joined, and would wait for work for ever
     throw;

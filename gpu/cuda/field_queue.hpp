@@ -8,6 +8,7 @@
 #include "gpu/fields.hpp"
 #include "gpu/region_image.hpp"
 #include "gpu/spin.hpp"
+#include "messages/thread_name.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -200,6 +201,7 @@ private:
   }
 
   void work() {
+    name_thread("gpu fields");
     device_->bind();
     std::exception_ptr failure;
     for (;;) {
@@ -336,6 +338,7 @@ private:
   }
 
   void make_rays(ray_lane<Device>& lane) {
+    name_thread("gpu rays");
     device_->bind();
     for (;;) {
       ray_request r;

@@ -1,6 +1,7 @@
 #include "net/commands/serve_command.hpp"
 
 #include "actors/supervisor.hpp"
+#include "messages/thread_name.hpp"
 #include "messages/types.hpp"
 #include "net/commands/drill.hpp"
 #include "net/commands/input_sinks.hpp"
@@ -14,6 +15,7 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
+#include <caf/thread_hook.hpp>
 #include <spdlog/spdlog.h>
 
 #include <sys/stat.h>
@@ -123,6 +125,14 @@ void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus
   stop.wait();
 }
 
+/// Names the threads that actors run in, those that an actor has to itself included.
+class actor_thread_namer final : public caf::thread_hook {
+public:
+  void init(caf::actor_system&) override {}
+  void thread_started() override { name_thread("actors"); }
+  void thread_terminates() override {}
+};
+
 /// Ends the wait of whoever offers a keyframe, at the gate or for credit.
 struct let_offers_go {
   stop_signal& stop;
@@ -178,6 +188,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   // may wait what a busy one has queued; and those that are awake keep looking, which was a third of all processor time at 20
   // keyframes/s on two cores.
   actor_config.set("scheduler.policy", caf::atom("sharing"));
+  actor_config.add_thread_hook<actor_thread_namer>();
   caf::actor_system system(actor_config);
 
   setup.service.log = write_log;

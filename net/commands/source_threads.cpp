@@ -1,5 +1,7 @@
 #include "net/commands/source_threads.hpp"
 
+#include "messages/thread_name.hpp"
+
 #include <spdlog/spdlog.h>
 
 namespace tessera {
@@ -43,6 +45,7 @@ void source_threads::start(std::unique_ptr<source> input, keyframe_sink& sink, s
 
 void source_threads::run(running& one, keyframe_sink& sink, const std::function<void()>& failed, const std::stop_token& stop) {
   const auto name = "source " + one.input->where();
+  name_thread(one.input->kind().c_str());
   spdlog::info("{}: taking keyframes", name);
   try {
     insist(one, stop, [&] { one.input->run(sink, stop); });

@@ -1,5 +1,6 @@
 #include "net/sinks/server.hpp"
 
+#include "messages/thread_name.hpp"
 #include "net/sinks/listener.hpp"
 #include "net/sinks/process_numbers.hpp"
 
@@ -57,6 +58,7 @@ server::server(caf::actor_system& system, const service& running, keyframe_sink&
     parts_->threads.reserve(core->config.threads);
     for (uint32_t i = 0; i < core->config.threads; ++i)
       parts_->threads.emplace_back([io = core->io, log = running.context.log, main = parts_->main, metrics = parts_->metrics] {
+        name_thread("http");
         serve(*io, {main.get(), metrics.get()}, log);
       });
   } catch (...) {

@@ -78,6 +78,8 @@ public:
     return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
   }
 
+  [[nodiscard]] pid_t process() const { return pid_; }
+
   [[nodiscard]] uint64_t resident_bytes() const {
     std::ifstream in("/proc/" + std::to_string(pid_) + "/statm");
     uint64_t all = 0, resident = 0;

@@ -1,13 +1,11 @@
 // The running service, end to end, with programs of our own alone: starts `tessera serve` on this machine, publishes keyframes
 // through shared memory at a fixed rate, and notes when the patches that show them arrive at a viewer. No broker, no Python.
 
+#include "bench_support.hpp"
 #include "child_service.hpp"
-#include "histogram_text.hpp"
-#include "keeping_sink.hpp"
 #include "patch_watcher.hpp"
 
 #include "net/producer.hpp"
-#include "net/sources/source.hpp"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -33,20 +31,6 @@ struct plan {
   std::vector<std::string> more;
   [[nodiscard]] uint64_t total() const { return std::max<uint64_t>(1, static_cast<uint64_t>(rate_hz * seconds)); }
 };
-
-std::vector<keyframe> load(const plan& p) {
-  source_options input;
-  input.limit = std::min<uint64_t>(p.distinct, p.total());
-  input.prefetch_threads = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
-  input.synthetic.width = static_cast<uint32_t>(std::sqrt(static_cast<double>(p.points)));
-  input.synthetic.height = p.points / input.synthetic.width;
-  input.synthetic.noise_m = 0.003f;
-  keeping_sink kept("bench_latency");
-  make_source(p.source, input)->run(kept, {});
-  if (kept.frames.empty())
-    throw std::runtime_error(p.source + " has no usable keyframe");
-  return std::move(kept.frames);
-}
 
 /// What the producer noted.
 struct published {
@@ -109,26 +93,6 @@ double quantile(std::vector<double> values, double share) {
   return values[static_cast<size_t>(share * static_cast<double>(values.size() - 1) + 0.5)];
 }
 
-/// To three places, as nobody needs more.
-double rounded(double value) {
-  return std::round(value * 1000) / 1000;
-}
-
-nlohmann::ordered_json stages_between(const std::string& before, const std::string& after) {
-  const auto earlier = histograms_of(before);
-  nlohmann::ordered_json result = nlohmann::ordered_json::object();
-  for (const auto& [name, whole] : histograms_of(after)) {
-    const auto found = earlier.find(name);
-    const auto part = found == earlier.end() ? whole : whole.since(found->second);
-    if (part.count > 0 && name.rfind("tessera_http", 0) != 0)
-      result[name] = {{"count", part.count},
-                      {"mean_ms", rounded(part.sum_s / part.count * 1e3)},
-                      {"p50_ms", rounded(part.quantile_s(0.5) * 1e3)},
-                      {"p99_ms", rounded(part.quantile_s(0.99) * 1e3)}};
-  }
-  return result;
-}
-
 /// Waits until the map holds so many keyframes; returns how long it took, or nothing if that was not within a minute.
 std::optional<double> drain(child_service& running, uint64_t wanted) {
   const auto begin = steady::now();
@@ -154,25 +118,8 @@ void wait_for_patches(patch_watcher& viewer, uint64_t last_ns) {
   std::this_thread::sleep_for(std::chrono::milliseconds{500});
 }
 
-/// Removes segments that were not taken.
-class segment_cleaner {
-public:
-  explicit segment_cleaner(std::string prefix) : prefix_(std::move(prefix)) {}
-  segment_cleaner(const segment_cleaner&) = delete;
-  segment_cleaner& operator=(const segment_cleaner&) = delete;
-  ~segment_cleaner() {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", ignored))
-      if (('/' + entry.path().filename().string()).rfind(prefix_, 0) == 0)
-        std::filesystem::remove(entry.path(), ignored);
-  }
-
-private:
-  std::string prefix_;
-};
-
 nlohmann::ordered_json measure(const plan& p) {
-  const auto frames = load(p);
+  const auto frames = load_frames("bench_latency", p.source, p.points, std::min<uint64_t>(p.distinct, p.total()));
   const auto prefix = "/tessera_bench_" + std::to_string(::getpid()) + "_";
   const segment_cleaner cleaner(prefix);
   std::vector<std::string> arguments{"shm:" + prefix, "--shm-prefix", prefix, "--voxel-size", p.voxel, "--backend", p.backend};
@@ -182,11 +129,13 @@ nlohmann::ordered_json measure(const plan& p) {
   const auto idle_bytes = running.resident_bytes();
   const auto page = fetch(running.metrics_port(), "/metrics");
   const double cpu_s = running.cpu_s();
+  const auto threads = cpu_by_thread(running.process());
   const auto begin = steady::now();
   const auto sent = publish(p, frames, prefix, running);
   const auto drained_s = drain(running, sent.at_ns.size());
   const double wall_s = std::chrono::duration<double>(steady::now() - begin).count();
   const double used_s = running.cpu_s() - cpu_s;
+  const auto cores = cores_between(threads, cpu_by_thread(running.process()), wall_s);
   if (!sent.at_ns.empty())
     wait_for_patches(viewer, sent.at_ns.back());
   if (!running.alive())
@@ -233,6 +182,7 @@ nlohmann::ordered_json measure(const plan& p) {
     {"patch_age_p99_ms", rounded(quantile(ages, 0.99))},
     {"viewer_bytes_per_s", std::round(static_cast<double>(bytes) / wall_s)},
     {"cpu_cores", rounded(used_s / wall_s)},
+    {"cores_by_thread", cores},
     {"resident_bytes_idle", idle_bytes},
     {"resident_bytes_end", running.resident_bytes()},
     {"regions", map.at("regions")},
@@ -243,18 +193,6 @@ nlohmann::ordered_json measure(const plan& p) {
   if (running.end() != 0)
     throw std::runtime_error("the service did not end cleanly:\n" + running.last_words());
   return report;
-}
-
-/// TESSERA_BIN; or the program beside this one, as in a bundle; or above it, as in a build.
-std::string find_program() {
-  if (const char* named = std::getenv("TESSERA_BIN"))
-    return named;
-  std::error_code failed;
-  const auto here = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
-  for (const auto& path : {here / "tessera", here.parent_path() / "tessera"})
-    if (std::filesystem::is_regular_file(path, failed))
-      return path;
-  return {};
 }
 
 } // namespace

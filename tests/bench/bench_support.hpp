@@ -1,0 +1,127 @@
+#pragma once
+// What benchmarks of the running service share.
+
+#include "histogram_text.hpp"
+#include "keeping_sink.hpp"
+
+#include "net/sources/source.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tessera::bench {
+
+/// So many keyframes of a source, in memory; a synthetic one has about so many points. Throws std::runtime_error if there is
+/// none.
+inline std::vector<keyframe> load_frames(const std::string& program, const std::string& source, uint32_t points,
+                                         uint64_t distinct) {
+  source_options input;
+  input.limit = distinct;
+  input.prefetch_threads = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
+  input.synthetic.width = static_cast<uint32_t>(std::sqrt(static_cast<double>(points)));
+  input.synthetic.height = points / input.synthetic.width;
+  input.synthetic.noise_m = 0.003f;
+  keeping_sink kept(program);
+  make_source(source, input)->run(kept, {});
+  if (kept.frames.empty())
+    throw std::runtime_error(source + " has no usable keyframe");
+  return std::move(kept.frames);
+}
+
+/// To three places, as nobody needs more.
+inline double rounded(double value) {
+  return std::round(value * 1000) / 1000;
+}
+
+inline nlohmann::ordered_json stages_between(const std::string& before, const std::string& after) {
+  const auto earlier = histograms_of(before);
+  nlohmann::ordered_json result = nlohmann::ordered_json::object();
+  for (const auto& [name, whole] : histograms_of(after)) {
+    const auto found = earlier.find(name);
+    const auto part = found == earlier.end() ? whole : whole.since(found->second);
+    if (part.count > 0 && name.rfind("tessera_http", 0) != 0)
+      result[name] = {{"count", part.count},
+                      {"mean_ms", rounded(part.sum_s / part.count * 1e3)},
+                      {"p50_ms", rounded(part.quantile_s(0.5) * 1e3)},
+                      {"p99_ms", rounded(part.quantile_s(0.99) * 1e3)}};
+  }
+  return result;
+}
+
+/// Processor seconds so far of a process, by the name of the thread.
+inline std::map<std::string, double> cpu_by_thread(pid_t process) {
+  std::map<std::string, double> out;
+  std::error_code ignored;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task", ignored)) {
+    std::ifstream in(task.path() / "stat");
+    const std::string text((std::istreambuf_iterator<char>(in)), {});
+    const auto begin = text.find('('), end = text.rfind(')');
+    if (begin == std::string::npos || end == std::string::npos)
+      continue;
+    std::istringstream fields(text.substr(end + 1));
+    std::string skipped;
+    for (int i = 0; i < 11; ++i)
+      fields >> skipped;
+    double user = 0, system = 0;
+    fields >> user >> system;
+    out[text.substr(begin + 1, end - begin - 1)] += (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  }
+  return out;
+}
+
+/// Processors that threads of each name kept busy meanwhile.
+inline nlohmann::ordered_json cores_between(const std::map<std::string, double>& first, const std::map<std::string, double>& last,
+                                            double wall_s) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const auto& [name, s] : last) {
+    const auto before = first.find(name);
+    const double used = (s - (before == first.end() ? 0 : before->second)) / wall_s;
+    if (used >= 0.005)
+      out[name] = rounded(used);
+  }
+  return out;
+}
+
+/// Removes segments that were not taken.
+class segment_cleaner {
+public:
+  explicit segment_cleaner(std::string prefix) : prefix_(std::move(prefix)) {}
+  segment_cleaner(const segment_cleaner&) = delete;
+  segment_cleaner& operator=(const segment_cleaner&) = delete;
+  ~segment_cleaner() {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", ignored))
+      if (('/' + entry.path().filename().string()).rfind(prefix_, 0) == 0)
+        std::filesystem::remove(entry.path(), ignored);
+  }
+
+private:
+  std::string prefix_;
+};
+
+/// TESSERA_BIN; or the program beside this one, as in a bundle; or above it, as in a build.
+inline std::string find_program() {
+  if (const char* named = std::getenv("TESSERA_BIN"))
+    return named;
+  std::error_code failed;
+  const auto here = std::filesystem::read_symlink("/proc/self/exe", failed).parent_path();
+  for (const auto& path : {here / "tessera", here.parent_path() / "tessera"})
+    if (std::filesystem::is_regular_file(path, failed))
+      return path;
+  return {};
+}
+
+} // namespace tessera::bench

@@ -1,0 +1,242 @@
+// How many keyframes a second the running service takes, with programs of our own alone: starts `tessera serve` on this machine,
+// has several producers write segments of shared memory as fast as they are taken, and counts what is accepted.
+
+#include "bench_support.hpp"
+#include "child_service.hpp"
+#include "patch_watcher.hpp"
+
+#include "net/producer.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <deque>
+#include <iostream>
+#include <map>
+#include <memory>
+
+namespace {
+
+using namespace tessera;
+using namespace tessera::bench;
+using steady = std::chrono::steady_clock;
+
+struct plan {
+  std::string binary, source = "synthetic:room", voxel = "0.05", backend = "auto";
+  uint32_t points = 273'000, producers = 4, distinct = 200, waiting = 32;
+  double seconds = 5, warm_up_s = 2;
+  bool viewer = false, json = false, prewritten = false;
+  std::vector<std::string> more;
+};
+
+producer::keyframe frame_of(const keyframe& from, const std::string& id) {
+  producer::keyframe frame;
+  frame.id = id;
+  frame.pose = from.world_from_camera.m;
+  frame.points = from.body->points().data();
+  frame.colours = from.body->colours().data();
+  frame.channels = from.body->channels();
+  frame.count = from.body->size();
+  frame.confidence = from.body->confidence().empty() ? nullptr : from.body->confidence().data();
+  frame.timestamp_ns = system_ns();
+  return frame;
+}
+
+/// Producers that write as fast as their segments are taken, `waiting` of them at most lying there at once.
+class producers {
+public:
+  producers(const plan& p, const std::vector<keyframe>& frames, const std::string& prefix) {
+    for (uint32_t k = 0; k < p.producers; ++k)
+      threads_.emplace_back([&p, &frames, prefix, k, this](const std::stop_token& stop) {
+        producer::segment_options options;
+        options.prefix = prefix;
+        const size_t bytes = 16 * frames.front().body->size();
+        options.max_pending_bytes = std::max<size_t>(1, p.waiting / p.producers) * bytes;
+        producer::segment_writer writer(options);
+        for (uint64_t i = 0; !stop.stop_requested(); ++i) {
+          const auto id = std::to_string(k) + "-" + std::to_string(i);
+          const auto frame = frame_of(frames[(i * p.producers + k) % frames.size()], id);
+          const producer::layout layout(frame);
+          while (!stop.stop_requested())
+            try {
+              writer.write(id, layout);
+              break;
+            } catch (const producer::backlog_error&) {
+              waits_.fetch_add(1, std::memory_order_relaxed);
+              std::this_thread::sleep_for(std::chrono::microseconds{100});
+            }
+        }
+      });
+  }
+  [[nodiscard]] uint64_t waits() const { return waits_.load(); }
+
+private:
+  std::atomic<uint64_t> waits_ = 0;
+  std::vector<std::jthread> threads_;
+};
+
+/// Segments that were written before, under names that nobody looks at, and are given their names as fast as they are taken: what
+/// their producers' work costs the machine is out of the picture.
+class written_before {
+public:
+  written_before(const std::vector<keyframe>& frames, const std::string& prefix, uint32_t threads, uint64_t count)
+    : prefix_(prefix), hidden_("/tessera_hidden_" + std::to_string(::getpid()) + "_"), count_(count), cleaner_(hidden_) {
+    std::vector<std::jthread> writers;
+    for (uint32_t k = 0; k < threads; ++k)
+      writers.emplace_back([&, k] {
+        producer::segment_options options;
+        options.prefix = hidden_;
+        options.max_pending_bytes = 0;
+        producer::segment_writer writer(options);
+        for (uint64_t i = k; i < count_; i += threads) {
+          const auto frame = frame_of(frames[i % frames.size()], std::to_string(i));
+          writer.write(frame.id, producer::layout(frame), "");
+        }
+      });
+  }
+  /// Gives names until all are given or it is told to stop.
+  void publish(uint32_t waiting, const std::stop_token& stop) {
+    std::deque<std::string> given;
+    for (uint64_t i = 0; i < count_ && !stop.stop_requested(); ++i) {
+      const auto to = "/dev/shm" + prefix_ + std::to_string(i);
+      std::filesystem::rename("/dev/shm" + hidden_ + std::to_string(i), to);
+      given.push_back(to);
+      struct stat s {};
+      while (given.size() >= waiting && !stop.stop_requested())
+        if (::stat(given.front().c_str(), &s) != 0)
+          given.pop_front();
+        else
+          std::this_thread::sleep_for(std::chrono::microseconds{20});
+    }
+  }
+
+private:
+  std::string prefix_, hidden_;
+  uint64_t count_;
+  segment_cleaner cleaner_;
+};
+
+double counted(const std::string& page, const std::string& name) {
+  const auto at = page.find("\n" + name + " ");
+  return at == std::string::npos ? 0 : std::strtod(page.c_str() + at + 1 + name.size(), nullptr);
+}
+
+double sum_counted(const std::string& page, const std::string& family) {
+  double sum = 0;
+  std::istringstream lines(page);
+  for (std::string line; std::getline(lines, line);)
+    if (line.rfind(family, 0) == 0 && (line[family.size()] == '{' || line[family.size()] == ' '))
+      sum += std::strtod(line.c_str() + line.rfind(' '), nullptr);
+  return sum;
+}
+
+nlohmann::ordered_json measure(const plan& p) {
+  const auto frames = load_frames("bench_throughput", p.source, p.points, p.distinct);
+  const auto prefix = "/tessera_bench_" + std::to_string(::getpid()) + "_";
+  const segment_cleaner cleaner(prefix);
+  std::unique_ptr<written_before> before;
+  if (p.prewritten)
+    before
+      = std::make_unique<written_before>(frames, prefix, p.producers, static_cast<uint64_t>(4000 * (p.seconds + p.warm_up_s)));
+  std::vector<std::string> arguments{"shm:" + prefix, "--shm-prefix", prefix, "--voxel-size", p.voxel, "--backend", p.backend};
+  arguments.insert(arguments.end(), p.more.begin(), p.more.end());
+  child_service running(p.binary, arguments);
+  std::unique_ptr<patch_watcher> viewer;
+  if (p.viewer)
+    viewer = std::make_unique<patch_watcher>(running.port());
+  struct reading {
+    steady::time_point at = steady::now();
+    std::string page;
+    std::map<std::string, double> threads;
+    double cpu_s;
+  };
+  const auto read = [&] {
+    reading r;
+    r.page = fetch(running.metrics_port(), "/metrics");
+    r.at = steady::now();
+    r.threads = cpu_by_thread(running.process());
+    r.cpu_s = running.cpu_s();
+    return r;
+  };
+  std::unique_ptr<producers> writers;
+  std::jthread namer;
+  if (before)
+    namer = std::jthread([&](const std::stop_token& stop) { before->publish(p.waiting, stop); });
+  else
+    writers = std::make_unique<producers>(p, frames, prefix);
+  std::this_thread::sleep_for(std::chrono::duration<double>(p.warm_up_s));
+  const auto first = read();
+  std::this_thread::sleep_for(std::chrono::duration<double>(p.seconds));
+  const auto last = read();
+  const auto waits = writers ? writers->waits() : 0;
+  writers.reset();
+  namer = {};
+  if (!running.alive())
+    throw std::runtime_error("the service ended by itself:\n" + running.last_words());
+  const double wall_s = std::chrono::duration<double>(last.at - first.at).count();
+  const auto since = [&](const char* name) { return sum_counted(last.page, name) - sum_counted(first.page, name); };
+  const double accepted = counted(last.page, "tessera_keyframes_total{outcome=\"accepted\"}")
+                          - counted(first.page, "tessera_keyframes_total{outcome=\"accepted\"}");
+  nlohmann::ordered_json report{
+    {"source", p.source},
+    {"points", frames.front().body->size()},
+    {"voxel_m", p.voxel},
+    {"producers", p.producers},
+    {"prewritten", p.prewritten},
+    {"viewer", p.viewer},
+    {"accepted_per_s", rounded(accepted / wall_s)},
+    {"kernels_each", rounded(since("tessera_keyframe_kernels_total") / std::max(1.0, accepted))},
+    {"copies_each", rounded(since("tessera_keyframe_copies_total") / std::max(1.0, accepted))},
+    {"producers_waited", waits},
+    {"cpu_cores", rounded((last.cpu_s - first.cpu_s) / wall_s)},
+    {"cores_by_thread", cores_between(first.threads, last.threads, wall_s)},
+    {"stages", stages_between(first.page, last.page)},
+  };
+  if (running.end() != 0)
+    throw std::runtime_error("the service did not end cleanly:\n" + running.last_words());
+  return report;
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+  plan p;
+  p.binary = find_program();
+  CLI::App app{"Measures how many keyframes a second the service takes. It is started for it, on this machine alone."};
+  app.option_defaults()->always_capture_default();
+  app.add_option("--binary", p.binary, "The program; default: $TESSERA_BIN, or the tessera of this folder or the one above");
+  app.add_option("--source", p.source, "What is published: synthetic:room, synthetic:building or rgbd:DIR");
+  app.add_option("--points", p.points, "Points of a synthetic keyframe")->check(CLI::Range(64, 4'000'000));
+  app.add_option("--producers", p.producers, "Threads that write")->check(CLI::Range(1, 64));
+  app.add_option("--waiting", p.waiting, "So many segments lie there at once")->check(CLI::Range(1, 4096));
+  app.add_option("--seconds", p.seconds, "How long it counts")->check(CLI::Range(0.1, 3'600.0));
+  app.add_option("--warm-up", p.warm_up_s, "How long it goes on before that, s")->check(CLI::Range(0.0, 3'600.0));
+  app.add_option("--distinct", p.distinct, "So many different keyframes, in turn")->check(CLI::Range(1, 100'000));
+  app.add_option("--voxel-size", p.voxel, "As for tessera serve");
+  app.add_option("--backend", p.backend, "As for tessera serve");
+  app.add_flag("--viewer", p.viewer, "With one viewer");
+  app.add_flag("--prewritten", p.prewritten,
+               "All segments are written before, and only given their names: 4,000 for each second, in shared memory");
+  app.add_flag("--json", p.json, "Print one line of JSON");
+  app.add_option("more", p.more, "After --: more options for tessera serve");
+  CLI11_PARSE(app, argc, argv);
+  if (p.binary.empty())
+    throw std::runtime_error("there is no tessera beside this program: give --binary or set TESSERA_BIN");
+  const auto report = measure(p);
+  if (p.json) {
+    std::cout << report.dump() << std::endl;
+    return 0;
+  }
+  for (const auto& [name, value] : report.items())
+    if (name != "stages" && name != "cores_by_thread")
+      std::cout << std::string(name.size() < 24 ? 24 - name.size() : 0, ' ') << name << "  " << value << '\n';
+  for (const char* list : {"cores_by_thread", "stages"})
+    for (const auto& [name, value] : report[list].items())
+      std::cout << "  " << name << ": " << value.dump() << '\n';
+  return 0;
+} catch (const std::exception& e) {
+  std::cerr << "bench_throughput: " << e.what() << '\n';
+  return 1;
+}
