@@ -10,45 +10,57 @@ namespace tessera {
 
 namespace {
 
-/// Leaves out what `is_flat(a, b, c)` says, and what has a corner twice.
-template <class IsFlat>
-mended_triangles without(std::vector<uint32_t> indices, size_t vertices, IsFlat is_flat) {
-  size_t written = 0;
-  for (size_t i = 0; i < indices.size(); i += 3) {
-    const auto a = indices[i], b = indices[i + 1], c = indices[i + 2];
-    if (a == b || b == c || c == a || is_flat(a, b, c))
-      continue;
-    indices[written++] = a;
-    indices[written++] = b;
-    indices[written++] = c;
-  }
-  indices.resize(written);
-  std::vector<uint32_t> to(vertices, 0), from;
-  for (auto i : indices)
-    to[i] = 1;
-  for (uint32_t v = 0; v < vertices; ++v)
-    if (to[v] != 0) {
-      to[v] = static_cast<uint32_t>(from.size());
-      from.push_back(v);
-    }
-  for (auto& i : indices)
-    i = to[i];
-  return {std::move(indices), std::move(from)};
+double squared(const std::array<double, 3>& v) {
+  return v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
 }
 
-template <class T>
-void take(std::vector<T>& values, size_t each, const std::vector<uint32_t>& from, size_t vertices) {
-  if (values.size() != each * vertices)
-    return; // a mesh may lack what its format does not show
-  for (size_t v = 0; v < from.size(); ++v)
-    std::copy_n(values.begin() + static_cast<ptrdiff_t>(each * from[v]), each, values.begin() + static_cast<ptrdiff_t>(each * v));
-  values.resize(each * from.size());
+std::array<double, 3> way(const auto& places, uint32_t from, uint32_t to) {
+  std::array<double, 3> out{};
+  for (size_t i = 0; i < 3; ++i)
+    out[i] = static_cast<double>(places[3 * size_t{to} + i]) - static_cast<double>(places[3 * size_t{from} + i]);
+  return out;
 }
+
+/// Whole numbers tell exactly what is flat.
+struct on_a_grid {
+  const std::vector<int32_t>& places;
+  static constexpr double together = 0; ///< corners whose distance, squared, is no more are in one place
+
+  [[nodiscard]] bool is_flat(uint32_t a, uint32_t b, uint32_t c) const {
+    const auto *p = &places[3 * size_t{a}], *q = &places[3 * size_t{b}], *r = &places[3 * size_t{c}];
+    const int64_t ux = int64_t{q[0]} - p[0], uy = int64_t{q[1]} - p[1], uz = int64_t{q[2]} - p[2];
+    const int64_t vx = int64_t{r[0]} - p[0], vy = int64_t{r[1]} - p[1], vz = int64_t{r[2]} - p[2];
+    return uy * vz == uz * vy && uz * vx == ux * vz && ux * vy == uy * vx;
+  }
+};
+
+/// Floats know no height below the step between those near the largest.
+struct in_floats {
+  const std::vector<float>& places;
+  double together;
+
+  explicit in_floats(const std::vector<float>& all) : places(all), together(0) {
+    double largest = 0;
+    for (const auto x : places)
+      largest = std::max(largest, std::abs(static_cast<double>(x)));
+    const auto step = largest * 0x1p-24;
+    together = step * step;
+  }
+  [[nodiscard]] bool is_flat(uint32_t a, uint32_t b, uint32_t c) const {
+    const auto u = way(places, a, b), v = way(places, a, c);
+    const auto longest = std::max({squared(u), squared(v), squared(way(places, b, c))});
+    const auto area
+      = squared({u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]}); // twice, squared
+    // Twice the area is the longest side times the height over it.
+    return !(area > longest * together);
+  }
+};
 
 /// Mends around flat triangles alone: there are few, and only what touches them is looked at.
+template <class Vertices>
 class mender {
 public:
-  mender(const std::vector<int32_t>& places, std::vector<uint32_t>& indices) : places_(places), indices_(indices) {
+  mender(const Vertices& vertices, std::vector<uint32_t>& indices) : vertices_(vertices), indices_(indices) {
     for (uint32_t t = 0; t < indices_.size(); t += 3)
       if (is_flat(t))
         flat_.push_back(t);
@@ -75,6 +87,13 @@ public:
     for (const auto t : flat_)
       if (is_flat(t))
         leave_out(t);
+    size_t written = 0;
+    for (uint32_t t = 0; t < indices_.size(); t += 3)
+      if (!is_gone(t)) {
+        std::copy_n(indices_.begin() + t, 3, indices_.begin() + static_cast<std::ptrdiff_t>(written));
+        written += 3;
+      }
+    indices_.resize(written);
   }
 
 private:
@@ -88,26 +107,14 @@ private:
   void leave_out(uint32_t t) { indices_[t + 1] = indices_[t + 2] = indices_[t]; }
 
   [[nodiscard]] bool is_flat(uint32_t a, uint32_t b, uint32_t c) const {
-    if (a == b || b == c || c == a)
-      return true;
-    const auto *p = &places_[3 * size_t{a}], *q = &places_[3 * size_t{b}], *r = &places_[3 * size_t{c}];
-    const int64_t ux = int64_t{q[0]} - p[0], uy = int64_t{q[1]} - p[1], uz = int64_t{q[2]} - p[2];
-    const int64_t vx = int64_t{r[0]} - p[0], vy = int64_t{r[1]} - p[1], vz = int64_t{r[2]} - p[2];
-    return uy * vz == uz * vy && uz * vx == ux * vz && ux * vy == uy * vx;
+    return a == b || b == c || c == a || vertices_.is_flat(a, b, c);
   }
   [[nodiscard]] bool is_flat(uint32_t t) const { return is_flat(corner(t, 0), corner(t, 1), corner(t, 2)); }
 
-  [[nodiscard]] double squared_distance(uint32_t a, uint32_t b) const {
-    double sum = 0;
-    for (size_t i = 0; i < 3; ++i) {
-      const auto d = static_cast<double>(places_[3 * size_t{a} + i]) - static_cast<double>(places_[3 * size_t{b} + i]);
-      sum += d * d;
-    }
-    return sum;
-  }
+  [[nodiscard]] double squared_distance(uint32_t a, uint32_t b) const { return squared(way(vertices_.places, a, b)); }
 
   void find_neighbours() {
-    slot_.assign(places_.size() / 3, 0);
+    slot_.assign(vertices_.places.size() / 3, 0);
     uint32_t slots = 0;
     for (const auto t : flat_)
       for (uint32_t k = 0; k < 3; ++k)
@@ -144,7 +151,7 @@ private:
     bool changed = false;
     for (uint32_t k = 0; k < 3; ++k) {
       const auto a = corner(t, k), b = corner(t, k + 1);
-      if (a != b && squared_distance(a, b) == 0 && may_join(a, b)) {
+      if (a != b && squared_distance(a, b) <= vertices_.together && may_join(a, b)) {
         join(a, b);
         changed = true;
       }
@@ -164,7 +171,19 @@ private:
       = [](const ring& r) { return std::any_of(r.begin(), r.end(), [](const auto& x) { return x.second != 2; }); };
     const auto shared = shared_with(at_a, b);
     const auto common = std::count_if(at_a.begin(), at_a.end(), [&](const auto& x) { return shared_with(at_b, x.first) != 0; });
-    return (shared == 1 || shared == 2) && common == shared && !(shared == 2 && is_rim(at_a) && is_rim(at_b));
+    return (shared == 1 || shared == 2) && common == shared && !(shared == 2 && is_rim(at_a) && is_rim(at_b)) && !flattens(a, b);
+  }
+
+  /// Whether a triangle of b alone that has an area would have none with a in its place, which may be a little away.
+  bool flattens(uint32_t a, uint32_t b) {
+    const auto& all = around(b);
+    return vertices_.together > 0 && std::any_of(all.begin(), all.end(), [&](uint32_t t) {
+             std::array<uint32_t, 3> c{corner(t, 0), corner(t, 1), corner(t, 2)};
+             if (std::find(c.begin(), c.end(), a) != c.end() || is_flat(t))
+               return false;
+             std::replace(c.begin(), c.end(), b, a);
+             return is_flat(c[0], c[1], c[2]);
+           });
   }
 
   void join(uint32_t a, uint32_t b) {
@@ -172,11 +191,29 @@ private:
       std::replace(indices_.begin() + t, indices_.begin() + t + 3, b, a);
       if (corner(t, 0) == corner(t, 1) || corner(t, 1) == corner(t, 2) || corner(t, 2) == corner(t, 0))
         leave_out(t);
-      else
+      else if (const auto same = between(t); same != t) { // a bubble of which no more is left than its two sides
+        leave_out(same);
+        leave_out(t);
+      } else
         around(a).push_back(t);
     }
     around(b).clear();
     std::erase_if(around(a), [this](uint32_t t) { return is_gone(t); });
+  }
+
+  /// The triangle at a corner of `t` that has the same three, or `t`.
+  uint32_t between(uint32_t t) {
+    const auto corners_of = [this](uint32_t of) {
+      std::array<uint32_t, 3> c{corner(of, 0), corner(of, 1), corner(of, 2)};
+      std::sort(c.begin(), c.end());
+      return c;
+    };
+    for (uint32_t k = 0; k < 3; ++k)
+      if (const auto v = corner(t, k); slot_[v] != 0)
+        for (const auto other : around(v))
+          if (other != t && !is_gone(other) && corners_of(other) == corners_of(t))
+            return other;
+    return t;
   }
 
   /// Of a triangle a b c with b between the others and the one beyond, c a d, makes a b d and b c d.
@@ -187,7 +224,7 @@ private:
     double longest = 0;
     for (uint32_t i = 0; i < 3; ++i) {
       const auto side = squared_distance(corner(t, i), corner(t, i + 1));
-      if (side == 0)
+      if (side <= vertices_.together)
         return false;
       if (side > longest) {
         longest = side;
@@ -226,7 +263,7 @@ private:
         all.push_back(t);
   }
 
-  const std::vector<int32_t>& places_;
+  const Vertices& vertices_;
   std::vector<uint32_t>& indices_;
   triangles flat_;
   std::vector<uint32_t> slot_; ///< of a vertex in `around_`; 0: it is no corner of a flat triangle
@@ -235,41 +272,12 @@ private:
 
 } // namespace
 
-void drop_flat_triangles(mesh& m) {
-  double largest = 0;
-  for (auto x : m.positions)
-    largest = std::max(largest, std::abs(static_cast<double>(x)));
-  const auto step = largest * 0x1p-24; // of floats near the largest position
-  const auto vertices = m.positions.size() / 3;
-  take_vertices(m, without(std::move(m.indices), vertices, [&](uint32_t a, uint32_t b, uint32_t c) {
-                  const auto side = [&](uint32_t from, uint32_t to) {
-                    std::array<double, 3> out{};
-                    for (size_t i = 0; i < 3; ++i)
-                      out[i] = static_cast<double>(m.positions[3 * to + i]) - static_cast<double>(m.positions[3 * from + i]);
-                    return out;
-                  };
-                  const auto squared = [](const std::array<double, 3>& v) { return v[0] * v[0] + v[1] * v[1] + v[2] * v[2]; };
-                  const auto u = side(a, b), v = side(a, c);
-                  const auto longest = std::max({squared(u), squared(v), squared(side(b, c))});
-                  const auto area = squared(
-                    {u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]}); // twice it, squared
-                  // Twice the area is the longest side times the height over it.
-                  return !(area > longest * step * step);
-                }));
+void mend_flat_triangles(const std::vector<int32_t>& places, std::vector<uint32_t>& indices) {
+  mender(on_a_grid{places}, indices).mend();
 }
 
-mended_triangles mend_flat_triangles(const std::vector<int32_t>& places, std::vector<uint32_t> indices) {
-  mender(places, indices).mend();
-  return without(std::move(indices), places.size() / 3, [](uint32_t, uint32_t, uint32_t) { return false; });
-}
-
-void take_vertices(mesh& m, mended_triangles&& mended) {
-  const auto vertices = m.positions.size() / 3;
-  m.indices = std::move(mended.indices);
-  take(m.positions, 3, mended.from, vertices);
-  take(m.normals, 3, mended.from, vertices);
-  take(m.colours, 3, mended.from, vertices);
-  take(m.keys, 1, mended.from, vertices);
+void mend_flat_triangles(const std::vector<float>& places, std::vector<uint32_t>& indices) {
+  mender(in_floats(places), indices).mend();
 }
 
 } // namespace tessera

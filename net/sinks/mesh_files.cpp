@@ -1,8 +1,8 @@
 #include "net/sinks/mesh_files.hpp"
 
-#include "net/sinks/flat_triangles.hpp"
 #include "net/sinks/json_text.hpp"
 #include "net/sinks/patch_codec.hpp"
+#include "net/sinks/sound_triangles.hpp"
 
 #include <algorithm>
 #include <array>
@@ -223,11 +223,11 @@ mesh_counts write_mesh(std::ostream& out, mesh m, mesh_format format, const mesh
   }
   switch (format) {
   case mesh_format::ply:
-    drop_flat_triangles(m);
+    take_vertices(m, sound_triangles(m.positions, m.indices));
     write_ply(out, m, setup);
     break;
   case mesh_format::glb:
-    drop_flat_triangles(m);
+    take_vertices(m, sound_triangles(m.positions, m.indices));
     write_glb(out, m, setup);
     break;
   case mesh_format::drc: {

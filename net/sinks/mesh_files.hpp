@@ -37,7 +37,7 @@ struct mesh_counts {
   size_t vertices = 0, triangles = 0;
 };
 
-/// Writes a mesh; triangles without area at the file's precision, and vertices of theirs alone, are left out.
+/// Writes a mesh, sound at the file's precision (sound_triangles).
 ///
 /// PLY: binary, little-endian: float positions and normals, uchar colours (sRGB), triangles; unit, voxel size and epoch as
 /// comments. GLB: glTF 2.0 in metres. COLOR_0 is linear light, as glTF asks, in 16 bits so that dark colours survive; the

@@ -1,6 +1,6 @@
 #include "net/sinks/patch_codec.hpp"
 
-#include "net/sinks/flat_triangles.hpp"
+#include "net/sinks/sound_triangles.hpp"
 
 #include <draco/compression/decode.h>
 #include <draco/compression/encode.h>
@@ -198,23 +198,24 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
              + " m from the origin");
     places[i] = static_cast<int32_t>(steps + std::copysign(0.5, steps)); // std::round is a call for each
   }
-  const auto [indices, vertices] = mend_flat_triangles(places, m.indices);
+  const auto [indices, vertices] = sound_triangles(places, m.indices, fans::kept);
   draco::EncoderBuffer payload;
   if (indices.empty()) {
     header.kind = patch_header::patch_kind::empty;
   } else {
     draco::Mesh out;
-    header.vertices = static_cast<uint32_t>(vertices.size());
-    header.triangles = static_cast<uint32_t>(indices.size() / 3);
-    out.set_num_points(header.vertices);
+    const auto points = static_cast<uint32_t>(vertices.size());
+    out.set_num_points(points);
     set_faces(out, indices);
-    auto* to = static_cast<int32_t*>(
-      add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_INT32, false, 12, header.vertices));
+    auto* to = static_cast<int32_t*>(add_attribute(out, draco::GeometryAttribute::POSITION, draco::DT_INT32, false, 12, points));
     for (size_t v = 0; v < vertices.size(); ++v)
       std::copy_n(&places[3 * size_t{vertices[v]}], 3, to + 3 * v);
     add_colours(out, m.colours, vertices);
     draco::Encoder encoder;
+    encoder.SetTrackEncodedProperties(true);
     encode(encoder, out, payload);
+    header.vertices = static_cast<uint32_t>(encoder.num_encoded_points()); // where sheets touch it makes a vertex for each
+    header.triangles = static_cast<uint32_t>(indices.size() / 3);
     if (payload.size() > UINT32_MAX - patch_header_bytes)
       refuse("mesh: its patch would be larger than 4 GiB");
     header.payload_bytes = static_cast<uint32_t>(payload.size());
@@ -248,6 +249,9 @@ decoded_patch decode_patch(std::span<const std::byte> frame) {
   if (m.num_faces() != result.header.triangles)
     refuse("payload: " + std::to_string(m.num_faces()) + " triangles, but the header says "
            + std::to_string(result.header.triangles));
+  if (m.num_points() != result.header.vertices)
+    refuse("payload: " + std::to_string(m.num_points()) + " vertices, but the header says "
+           + std::to_string(result.header.vertices));
   result.positions = attribute_values<int32_t>(m, draco::GeometryAttribute::POSITION, draco::DT_INT32, "POSITION of 3 x int32");
   result.colours = attribute_values<uint8_t>(m, draco::GeometryAttribute::COLOR, draco::DT_UINT8, "COLOR of 3 x uint8");
   result.indices.reserve(3 * size_t{m.num_faces()});
@@ -281,7 +285,7 @@ std::vector<std::byte> encode_drc(mesh&& m, float quantum_m) {
   for (size_t i = 0; i < places.size(); ++i)
     places[i]
       = static_cast<int32_t>(std::round((static_cast<double>(m.positions[i]) - static_cast<double>(origin[i % 3])) / step));
-  auto mended = mend_flat_triangles(places, std::move(m.indices));
+  auto mended = sound_triangles(places, std::move(m.indices));
   draco::Mesh out;
   const auto points = static_cast<uint32_t>(mended.from.size());
   out.set_num_points(points);

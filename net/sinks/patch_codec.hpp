@@ -48,7 +48,7 @@ patch_header parse_patch_header(std::span<const std::byte> frame);
 std::span<const std::byte> patch_payload(std::span<const std::byte> frame);
 
 /// Encodes a region's surface. Vertices that are equal in two regions get equal grid positions, so that
-/// borders stay closed. Triangles that the grid makes flat are mended (mend_flat_triangles): none is sent. Throws
+/// borders stay closed. What the grid makes unsound is mended (sound_triangles), so that a patch may be empty. Throws
 /// std::invalid_argument if the mesh is not a mesh (an index beyond its vertices, a position that is not
 /// finite or off the grid). Threads: any.
 patch encode_patch(const region_mesh& mesh, float quantum_m, uint64_t keyframe_ns, uint64_t received_ns);
@@ -65,7 +65,7 @@ struct decoded_patch {
 decoded_patch decode_patch(std::span<const std::byte> frame);
 
 /// Encodes a whole mesh as a .drc file: positions in metres (on the same grid, as far as 30 bits reach),
-/// colours; normals are left to the reader, and triangles that the grid makes flat are mended, as in patches: also in `surface`,
+/// colours; normals are left to the reader, and what the grid makes unsound is mended, as in patches: also in `surface`,
 /// which then is what was written. Throws std::invalid_argument as encode_patch does.
 std::vector<std::byte> encode_drc(mesh&& surface, float quantum_m);
 

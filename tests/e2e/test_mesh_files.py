@@ -75,6 +75,27 @@ def check_triangles(positions, triangles):
     assert ((triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2]) & (triangles[:, 2] != triangles[:, 0])).all()
     assert (numpy.linalg.norm(numpy.cross(b - a, c - a), axis=1) > 0).all()
     assert len(numpy.unique(triangles)) == len(positions), "a vertex that no triangle uses"
+    places = numpy.unique(positions + 0.0, axis=0, return_inverse=True)[1].reshape(-1)[triangles]
+    assert len(numpy.unique(numpy.sort(places, 1), axis=0)) == len(triangles), "two triangles between the same places"
+    check_fans(triangles, len(positions))
+
+
+def check_fans(triangles, vertices):
+    """That the triangles at each vertex are one fan, as CGAL's is_polygon_soup_a_polygon_mesh asks: no edge has three triangles, none
+    two that run along it in the same direction, and surfaces that touch in a point have a vertex each."""
+    sides = numpy.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(numpy.int64)
+    one_way = sides[:, 0] * vertices + sides[:, 1]
+    assert len(numpy.unique(one_way)) == len(one_way), "two triangles run along an edge in the same direction"
+    is_open = ~numpy.isin(one_way, sides[:, 1] * vertices + sides[:, 0])
+    after = {}
+    for a, b, c in triangles.tolist():
+        after[a, b], after[b, c], after[c, a] = c, a, b
+    begin = dict(sides.tolist()) | dict(sides[is_open].tolist())  # the rim, where there is one
+    for v, size in enumerate(numpy.bincount(triangles.reshape(-1)).tolist()):
+        seen, at = 0, begin[v]
+        while (v, at) in after and seen < size:
+            seen, at = seen + 1, after[v, at]
+        assert seen == size, f"vertex {v} has {size} triangles, of which {seen} are one fan"
 
 
 def rotated(quaternion, vectors):

@@ -141,7 +141,8 @@ TEST_CASE("the surface closes at every border between regions, also in what clie
     const bool same_mesh = weld(parts) == weld(uncut);
     CHECK(same_mesh);
     outline after;
-    size_t triangles = 0, alone = 0, flat = 0;
+    std::map<std::array<point, 3>, int> between; // triangles, by their places
+    size_t triangles = 0, alone = 0, flat = 0, twice = 0;
     for (const auto& part : parts) {
       alone += outline_of(*part.surface).on_faces(cut);
       const auto decoded = decode_patch(*encode_patch(part, quantum, 0, 0).frame);
@@ -150,11 +151,19 @@ TEST_CASE("the surface closes at every border between regions, also in what clie
         return point{decoded.positions[3 * v], decoded.positions[3 * v + 1], decoded.positions[3 * v + 2]};
       };
       add_triangles(after, decoded.indices, point_of);
+      for (size_t i = 0; i < decoded.indices.size(); i += 3) {
+        std::array<point, 3> places{};
+        for (size_t k = 0; k < 3; ++k)
+          places[k] = point_of(decoded.indices[i + k]);
+        std::sort(places.begin(), places.end());
+        twice += ++between[places] > 1;
+      }
       for (size_t i = 0; i < decoded.indices.size(); i += 3)
         flat += has_no_area(point_of(decoded.indices[i]), point_of(decoded.indices[i + 1]), point_of(decoded.indices[i + 2]));
     }
     CHECK(triangles <= uncut[0].surface->triangles());
     CHECK(flat == 0);
+    CHECK(twice == 0);
     CHECK(alone > 500); // each region by itself does end at its borders
     CHECK(after.on_faces(cut) == want.on_faces(cut));
     const bool same_outline = after == want;
