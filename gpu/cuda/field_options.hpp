@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 namespace tessera::cuda {
@@ -17,6 +18,8 @@ struct field_options {
   uint32_t most_regions = 262144;
   /// Keyframes whose rays are made at once; each has a stream and a thread.
   uint32_t ray_lanes = 4;
+  /// How long extract_soon() lets keyframes go first; at most most_extract_wait.
+  std::chrono::milliseconds extract_wait{20};
   /// Threads that help to copy a keyframe's points into pinned memory.
   uint32_t copy_helpers = 0;
   /// Fills new device memory with garbage, so that what is read before it is written shows; for tests.

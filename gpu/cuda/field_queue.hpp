@@ -29,7 +29,8 @@ public:
   field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
     : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
       stats_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), crew_(options.copy_helpers),
-      keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes), memory_(store_.status()) {
+      keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes), memory_(store_.status()),
+      extract_wait_(options.extract_wait) {
     for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
       lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map, crew_));
     for (auto& lane : lanes_)
@@ -47,6 +48,8 @@ public:
     const auto closing = std::make_exception_ptr(std::runtime_error("the device is being closed"));
     for (auto& r : waiting_)
       fail(r, closing);
+    for (auto& r : soon_)
+      r.answer(nullptr, closing);
     for (auto& r : waiting_rays_)
       r.answer({}, {}, closing);
   }
@@ -72,6 +75,14 @@ public:
     add({task::take, {}, asked_keyframe{std::move(what), std::move(answer)}});
   }
   void extract(region_key region, mesh_done answer) override { add({task::extract, region, std::move(answer)}); }
+  void extract_soon(region_key region, mesh_done answer) override {
+    {
+      const std::scoped_lock lock(mutex_);
+      soon_.push_back({region, std::move(answer), steady::now()});
+      asked_.fetch_add(1, std::memory_order_release);
+    }
+    work_.notify_one();
+  }
   void stats(region_key region, stats_done answer) override { add({task::stats, region, std::move(answer)}); }
   void drop(region_key region, done answer) override { add({task::drop, region, std::move(answer)}); }
   void clear(done answer) override { add({task::clear, {}, std::move(answer)}); }
@@ -94,12 +105,19 @@ public:
   void break_down() override { device_->break_down(); }
 
 private:
+  using steady = std::chrono::steady_clock;
   enum class task : uint8_t { take, extract, stats, drop, clear, export_image, import_image };
   struct request {
     task what;
     region_key region; ///< none of take and clear
     std::variant<done, mesh_done, stats_done, image_done, asked_keyframe> answer;
     region_image image{}; ///< to be imported
+  };
+  /// An extraction that lets keyframes go first.
+  struct patient_request {
+    region_key region;
+    mesh_done answer;
+    steady::time_point since;
   };
   struct ray_request {
     std::shared_ptr<const keyframe_body> body;
@@ -167,10 +185,47 @@ private:
         return;
       seen = asked_.load(std::memory_order_relaxed);
     }
-    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
-    while (asked_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < until)
-      spin_pause();
+    (void)hear_of_more(seen, steady::now() + std::chrono::microseconds(100));
   }
+
+  /// Whether something was asked for after `seen`, at the latest then.
+  [[nodiscard]] bool hear_of_more(uint64_t seen, steady::time_point until) const {
+    while (asked_.load(std::memory_order_acquire) == seen) {
+      if (steady::now() >= until)
+        return false;
+      spin_pause();
+    }
+    return true;
+  }
+
+  /// The regions that a keyframe changed are asked for one by one, a moment apart: those that are there are meshed when there
+  /// were no more for such a moment, so that they take one batch.
+  void await_other_extractions() {
+    uint64_t seen = 0;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (soon_.empty() || !waiting_.empty() || !keyframes_.is_idle())
+        return;
+      seen = asked_.load(std::memory_order_relaxed);
+    }
+    const auto last = steady::now() + std::chrono::microseconds(200);
+    while (hear_of_more(seen, std::min(last, steady::now() + std::chrono::microseconds(40))))
+      seen = asked_.load(std::memory_order_acquire);
+  }
+
+  /// Takes those that were asked for first, of each region once.
+  std::vector<request> take_patient() {
+    std::vector<request> batch;
+    std::set<region_key> there;
+    const size_t most = most_at_once(task::extract);
+    while (!soon_.empty() && batch.size() < most && there.insert(soon_.front().region).second) {
+      batch.push_back({task::extract, soon_.front().region, std::move(soon_.front().answer)});
+      soon_.pop_front();
+    }
+    return batch;
+  }
+  /// Whether keyframes went first for long enough.
+  [[nodiscard]] bool patience_is_over() const { return !soon_.empty() && steady::now() - soon_.front().since >= extract_wait_; }
 
   /// Takes the first request, which is no keyframe, and all of its kind that do not pass another one of their region. Keyframes
   /// may be passed: they take effect when they are answered.
@@ -208,21 +263,23 @@ private:
       std::vector<request> batch;
       bool more = false;
       await_next();
+      await_other_extractions();
       {
         std::unique_lock lock(mutex_);
         memory_ = store_.status();
         memory_.batches = batches_;
         memory_.kernels = stream_.kernels();
-        work_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !keyframes_.is_idle(); });
+        work_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !soon_.empty() || !keyframes_.is_idle(); });
         if (stopping_)
           break;
-        if (!waiting_.empty() && waiting_.front().what == task::take && keyframes_.has_room()) {
+        const bool patient_first = waiting_.empty() || patience_is_over();
+        if (!waiting_.empty() && waiting_.front().what == task::take && keyframes_.has_room() && !patient_first) {
           batch.push_back(std::move(waiting_.front()));
           waiting_.pop_front();
           more = !waiting_.empty() && waiting_.front().what == task::take
                  && std::get<asked_keyframe>(waiting_.front().answer).what.mesh;
         } else if (keyframes_.is_idle()) {
-          batch = take_batch();
+          batch = patient_first ? take_patient() : take_batch();
         }
       }
       if (batch.empty()) {
@@ -378,8 +435,10 @@ private:
   mutable std::mutex mutex_;
   std::condition_variable work_, ray_work_; ///< for the fields' thread; for those that make rays
   std::deque<request> waiting_;
+  std::deque<patient_request> soon_; ///< by time
   std::deque<ray_request> waiting_rays_;
   memory_status memory_;
+  steady::duration extract_wait_;
   bool stopping_ = false;
   std::vector<std::jthread> threads_; ///< last: they use all of the above
 };
