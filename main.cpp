@@ -290,17 +290,18 @@ int run(int argc, char** argv) {
     ->required()
     ->type_name("URL");
 
-  auto* bench = add("bench", "Measures how long a source's keyframes take, stage by stage", {"map", "work", "input", "log"}, [&] {
-    auto settings = line.settings();
-    if (!settings.threads)
-      settings.threads = 1;
-    auto setup = startable_offline_of(settings, line.source);
-    setup.times_file = line.times;
-    setup.input.seconds = seconds_of(line.seconds);
-    if (line.json)
-      setup.progress = progress_style::none;
-    return told(bench_command(setup, line.json, std::cout));
-  });
+  auto* bench = add("bench", std::string("Measures how long a source's keyframes take, stage by stage") + end_help,
+                    {"map", "work", "input", "log"}, [&] {
+                      auto settings = line.settings();
+                      if (!settings.threads)
+                        settings.threads = 1;
+                      auto setup = startable_offline_of(settings, line.source);
+                      setup.times_file = line.times;
+                      setup.input.seconds = seconds_of(line.seconds);
+                      if (line.json)
+                        setup.progress = progress_style::none;
+                      return told(bench_command(setup, line.json, std::cout));
+                    });
   bench->add_option("SOURCE", line.source, source_help)->required();
   bench->add_flag("--json", line.json, "Print one JSON object");
   bench

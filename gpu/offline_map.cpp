@@ -1,6 +1,7 @@
 #include "gpu/offline_map.hpp"
 
 #include "gpu/bounds.hpp"
+#include "gpu/ray_digest.hpp"
 #include "gpu/shared_fields.hpp"
 #include "gpu/spin.hpp"
 
@@ -29,7 +30,8 @@ double seconds_since(clock::time_point start) {
 /// A live keyframe, or one that is to become it.
 struct live_keyframe {
   ray_batch batch; ///< without rays unless they are kept
-  pose world_from_camera;
+  pose world_from_camera, came_with;
+  ray_digest digest;   ///< if ids repeat
   bool in_map = false; ///< else it is under way
 };
 
@@ -88,10 +90,16 @@ public:
     {
       std::unique_lock lock(mutex_);
       // The id is taken before the keyframe is, so that a second delivery meanwhile counts as one.
-      if (!live_.try_emplace(frame.id).second) {
-        ++counts_.duplicates;
-        lock.unlock();
-        return done({outcome::duplicate, {}});
+      while (!live_.try_emplace(frame.id).second) {
+        if (!options_.ids_repeat) {
+          ++counts_.duplicates;
+          lock.unlock();
+          return done({outcome::duplicate, {}});
+        }
+        if (const auto live = wait_for(frame.id, lock)) {
+          lock.unlock();
+          return done(compare(frame, *live));
+        }
       }
       changed_.wait(lock, [this] { return under_way_ < most_under_way_; });
       if (failure_) {
@@ -105,7 +113,7 @@ public:
     take_request what;
     what.body = frame.body;
     what.world_from_camera = frame.world_from_camera;
-    what.keep_rays = options_.keep_rays;
+    what.keep_rays = options_.keep_rays || options_.ids_repeat;
     what.mesh = options_.extract_each;
     what.times = options_.threads == 1;
     const auto start = clock::now();
@@ -136,8 +144,7 @@ public:
 
   void refuse(const std::string& reason) {
     const std::lock_guard lock(mutex_);
-    ++counts_.set_aside;
-    counts_.last_reason = reason;
+    refused(reason);
   }
 
   void finish() {
@@ -186,32 +193,87 @@ public:
   }
 
 private:
+  /// The keyframe of an id, once it is in the map; nothing if it is not taken.
+  std::optional<live_keyframe> wait_for(const keyframe_id& id, std::unique_lock<std::mutex>& lock) {
+    auto at = live_.find(id);
+    changed_.wait(lock, [&] { return (at = live_.find(id)) == live_.end() || at->second.in_map; });
+    return at == live_.end() ? std::nullopt : std::optional{at->second};
+  }
+
+  /// The verdict on a keyframe whose id is live.
+  verdict compare(const keyframe& frame, const live_keyframe& live) {
+    struct made {
+      ray_digest digest;
+      ray_counts counts;
+      std::exception_ptr failure;
+    };
+    const auto answer = std::make_shared<std::promise<made>>(); // a device may still be in it when the waiting is over
+    auto future = answer->get_future();
+    devices_.of({}).rays(frame.body, frame.world_from_camera,
+                         [answer](const std::vector<ray>& rays, const ray_counts& counts, const std::exception_ptr& why) {
+                           answer->set_value({digest_of(rays), counts, why});
+                         });
+    const auto [digest, counts, failure] = future.get();
+    const std::lock_guard lock(mutex_);
+    if (failure)
+      return not_taken(failure, false);
+    if (digest.rays == 0 && options_.why_empty)
+      return refused(options_.why_empty(counts, 0));
+    const char* other = nullptr;
+    if (frame.world_from_camera != live.came_with && frame.world_from_camera != live.world_from_camera)
+      other = "another pose";
+    else if (digest != live.digest)
+      other = "other points";
+    if (other == nullptr) {
+      ++counts_.duplicates;
+      return {outcome::duplicate, {}};
+    }
+    ++counts_.conflicts;
+    return {outcome::conflict, "keyframe_id " + shown(frame.id) + " came before, with " + other + "; the first one stays"};
+  }
+
   /// The verdict on a keyframe whose id is its own by now.
   verdict answer_to(const keyframe& frame, shared_report report, double total_s) {
     const std::lock_guard lock(mutex_);
     auto& [whole, failure, in_part] = report;
+    if (!failure && whole.regions.empty() && options_.why_empty) {
+      live_.erase(frame.id);
+      return refused(options_.why_empty(whole.counts, whole.beyond));
+    }
     if (!failure) {
       note_regions(whole);
       ++counts_.keyframes;
       counts_.points += frame.body->size();
       counts_.rays += whole.rays;
-      live_[frame.id]
-        = {{std::make_shared<const std::vector<ray>>(std::move(whole.kept))}, frame.world_from_camera, /*in_map=*/true};
+      auto& live = live_[frame.id];
+      live.came_with = live.world_from_camera = frame.world_from_camera;
+      if (options_.ids_repeat)
+        live.digest = digest_of(whole.kept);
+      if (options_.keep_rays)
+        live.batch.rays = std::make_shared<const std::vector<ray>>(std::move(whole.kept));
+      live.in_map = true;
       if (options_.threads == 1)
         times_.push_back({whole.upload_ms / 1e3, whole.rays_ms / 1e3, whole.integrate_ms / 1e3, whole.extract_ms / 1e3, total_s,
                           whole.kernels, whole.copies, whole.attempts, whole.bytes_up, whole.bytes_down});
       return {};
     }
     live_.erase(frame.id);
-    const auto kind = kind_of(failure);
+    return not_taken(failure, in_part);
+  }
+
+  verdict not_taken(const std::exception_ptr& why, bool in_part) {
+    const auto kind = kind_of(why);
     if (!in_part && kind == lack::whole_points)
-      return {outcome::not_now, text_of(failure)};
-    if (!in_part && kind == lack::merit) {
-      ++counts_.set_aside;
-      counts_.last_reason = text_of(failure);
-      return {outcome::refused, counts_.last_reason};
-    }
-    return ended_by(failure, in_part);
+      return {outcome::not_now, text_of(why)};
+    if (!in_part && kind == lack::merit)
+      return refused(text_of(why));
+    return ended_by(why, in_part);
+  }
+
+  verdict refused(const std::string& reason) {
+    ++counts_.set_aside;
+    counts_.last_reason = reason;
+    return {outcome::refused, reason};
   }
 
   /// The map ends here; finish() throws why.
@@ -232,10 +294,8 @@ private:
       return std::nullopt;
     }
     std::unique_lock lock(mutex_);
-    auto at = live_.find(id);
-    changed_.wait(lock, [&] { return (at = live_.find(id)) == live_.end() || at->second.in_map; });
-    if (at != live_.end())
-      return at->second;
+    if (auto live = wait_for(id, lock))
+      return live;
     lock.unlock();
     done({outcome::unknown, {}});
     return std::nullopt;

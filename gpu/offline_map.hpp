@@ -19,8 +19,14 @@ struct offline_options {
   bool extract_each = false;
   /// Keeps every keyframe's rays, which retracting and revising need: 16 bytes a ray.
   bool keep_rays = false;
+  /// Keyframes may come again: one whose id is live is compared with the live one as a service does, by its rays and the pose
+  /// that it comes with. Costs 40 bytes a keyframe, and a GPU the way of its rays to the host. Off: it is a repetition, whatever
+  /// it brings.
+  bool ids_repeat = false;
   /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
   std::function<std::string(const keyframe&)> check;
+  /// Says why a keyframe is not taken that writes nothing. Empty: it is taken.
+  std::function<std::string(const ray_counts&, uint64_t beyond)> why_empty;
   /// Called when the work fails, and every keyframe from now on is refused: finish() throws what it was. From any thread.
   std::function<void()> on_failure;
 };
@@ -40,7 +46,9 @@ struct offline_counts {
   uint64_t keyframes = 0; ///< live ones
   uint64_t points = 0;    ///< points of all keyframes that were taken
   uint64_t rays = 0;
-  uint64_t duplicates = 0, set_aside = 0;
+  uint64_t duplicates = 0; ///< that came again
+  uint64_t conflicts = 0;  ///< that had the id of a live one, and other rays or another pose
+  uint64_t set_aside = 0;
   std::string last_reason; ///< why the last one was set aside
 };
 

@@ -2,7 +2,6 @@
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
-#include "net/commands/repetition_sink.hpp"
 #include "net/commands/times_file.hpp"
 
 #include <nlohmann/json.hpp>
@@ -192,10 +191,13 @@ void print(const nlohmann::ordered_json& result, std::ostream& out) {
 } // namespace
 
 int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
-  const auto map = mapping_for(setup);
+  const ending end(setup, "bench");
+  const auto map = mapping_for(setup, end.token());
   std::stop_source stop; // when a map can take no more
+  const std::stop_callback when_told(end.token(), [&stop] { stop.request_stop(); });
   const auto make = [&](const offline_devices& devices, uint32_t threads) {
-    auto options = checked_options(threads);
+    auto options = checked_options(map, threads);
+    options.ids_repeat = end.is_needed();
     options.extract_each = true;
     options.on_failure = [stop]() mutable { stop.request_stop(); };
     return std::make_unique<offline_map>(map, devices.all, std::move(options));
@@ -209,20 +211,14 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto source = make_source(setup.source, input);
   const auto one = make(devices, 1);
   nlohmann::ordered_json throughput;
-  uint64_t repetitions = 0, conflicts = 0;
   const auto run = [&](keyframe_sink& sink) {
-    repetition_sink told_apart(sink);
-    progress_sink shown(told_apart, "bench", source->total(), setup.progress);
+    progress_sink shown(sink, "bench", source->total(), setup.progress);
     if (gpu) {
       pinning_sink pinning(shown, *devices.all.front());
       source->run(pinning, stop.get_token());
     } else {
       source->run(shown, stop.get_token());
     }
-    repetitions = told_apart.repetitions();
-    conflicts = told_apart.conflicts();
-    if (const auto again = told_apart.summary(); !again.empty())
-      std::cerr << "tessera: bench: " << again << std::endl;
   };
   if (setup.threads > 1) {
     const auto many = make(open_offline_devices(setup.backend, map, setup.threads), setup.threads);
@@ -244,6 +240,8 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   }
   one->finish(); // throws what the work threw
   const auto counts = one->counts();
+  if (const auto again = repetitions_text(counts); !again.empty())
+    std::cerr << "tessera: bench: " << again << std::endl;
   if (counts.keyframes == 0)
     throw std::runtime_error(setup.source + " has no usable keyframe"
                              + (counts.last_reason.empty() ? "" : "; the last one: " + counts.last_reason));
@@ -259,8 +257,8 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     {"voxel_m", static_cast<double>(map.voxel_m)},
     {"truncation_m", static_cast<double>(map.truncation_m)},
     {"keyframes", counts.keyframes},
-    {"repetitions", repetitions},
-    {"conflicts", conflicts},
+    {"repetitions", counts.duplicates},
+    {"conflicts", counts.conflicts},
     {"points", counts.points},
     {"rays", counts.rays},
     {"stages", stages_of(times, gpu)},

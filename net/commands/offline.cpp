@@ -1,11 +1,10 @@
 #include "net/commands/offline.hpp"
 
 #include "actors/keyframe_check.hpp"
+#include "actors/no_points.hpp"
 #include "gpu/weld.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
-#include "net/commands/repetition_sink.hpp"
-#include "net/commands/stop_signal.hpp"
 #include "net/sinks/mesh_files.hpp"
 #include "net/sinks/patch_codec.hpp"
 
@@ -82,27 +81,21 @@ struct made_map {
   direction up = camera_up;
 };
 
-/// Runs the source into a new map. A source without an end ends when SIGINT or SIGTERM comes, and the map is of what came until
-/// then. Throws std::runtime_error if not one keyframe came.
-made_map make_map(const offline_setup& setup, const mapping& map, const std::string& what) {
+std::string keyframes(uint64_t count) {
+  return std::to_string(count) + (count == 1 ? " keyframe" : " keyframes");
+}
+
+/// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
+made_map make_map(const offline_setup& setup, const mapping& map, const std::string& what, const ending& end) {
   const auto input = make_source(setup.source, setup.input); // what it cannot be is told before a GPU is opened
-  std::optional<stop_signal> told; // of what has an end, a part is no result: there a signal ends the process
-  if (!input->total())
-    told.emplace();
   auto devices = open_offline_devices(setup.backend, map, setup.threads);
-  auto options = checked_options(devices.are_gpus ? std::max(2u, setup.threads) : setup.threads); // GPUs: several under way
+  auto options = checked_options(map, devices.are_gpus ? std::max(2u, setup.threads) : setup.threads); // GPUs: several under way
+  options.ids_repeat = end.is_needed();
   std::stop_source stop; // when the map can take no more: what else the source has would be refused
   options.on_failure = [stop]() mutable { stop.request_stop(); };
-  const std::stop_callback when_told(told ? told->token() : std::stop_token{}, [&stop] { stop.request_stop(); });
+  const std::stop_callback when_told(end.token(), [&stop] { stop.request_stop(); });
   auto result = std::make_unique<offline_map>(map, std::move(devices.all), std::move(options));
-  if (setup.progress != progress_style::none && told)
-    std::cerr
-      << "tessera: " << what << ": " << input->where()
-      << " has no end: Ctrl+C (SIGINT or SIGTERM) ends it, and the result is of what came until then; a second one ends it "
-         "without a result"
-      << std::endl;
-  repetition_sink told_apart(*result);
-  camera_list cameras(told_apart);
+  camera_list cameras(*result);
   {
     progress_sink sink(cameras, what, input->total(), setup.progress);
     try {
@@ -113,7 +106,7 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
       throw;
     }
   }
-  if (const auto again = told_apart.summary(); !again.empty())
+  if (const auto again = repetitions_text(result->counts()); !again.empty())
     std::cerr << "tessera: " << what << ": " << again << std::endl;
   if (result->counts().keyframes == 0)
     throw std::runtime_error(setup.source + " has no usable keyframe");
@@ -122,18 +115,44 @@ made_map make_map(const offline_setup& setup, const mapping& map, const std::str
 
 } // namespace
 
-offline_options checked_options(uint32_t threads) {
+ending::ending(const offline_setup& setup, const std::string& what) {
+  const auto input = make_source(setup.source, setup.input);
+  if (input->total())
+    return;
+  told_.emplace();
+  if (setup.progress != progress_style::none)
+    std::cerr
+      << "tessera: " << what << ": " << input->where()
+      << " has no end: Ctrl+C (SIGINT or SIGTERM) ends it, and the result is of what came until then; a second one ends it "
+         "without a result"
+      << std::endl;
+}
+
+std::string repetitions_text(const offline_counts& counts) {
+  std::string text;
+  if (counts.duplicates > 0)
+    text = keyframes(counts.duplicates) + " came again with the same content, and "
+           + (counts.duplicates == 1 ? "counts" : "count") + " once";
+  if (counts.conflicts > 0)
+    text += (text.empty() ? "" : "; ") + keyframes(counts.conflicts) + " had the id of an earlier one with other content, and "
+            + (counts.conflicts == 1 ? "was" : "were") + " left out";
+  return text;
+}
+
+offline_options checked_options(const mapping& map, uint32_t threads) {
   offline_options options;
   options.threads = threads;
   options.check = [](const keyframe& frame) {
     const auto fault = check_keyframe(frame, keyframe_limits{});
     return fault ? fault->text : std::string{};
   };
+  options.why_empty = [map](const ray_counts& counts, uint64_t beyond) { return no_points_text(map, counts, beyond); };
   return options;
 }
 
 int hash_command(const offline_setup& setup, std::ostream& out) {
-  const auto [result, up] = make_map(setup, mapping_for(setup), "hash");
+  const ending end(setup, "hash");
+  const auto [result, up] = make_map(setup, mapping_for(setup, end.token()), "hash", end);
   const auto stats = result->stats();
   out << to_hex(stats.hash) << " keyframes=" << result->counts().keyframes << " regions=" << result->regions()
       << " blocks=" << stats.blocks << " voxels=" << stats.voxels << std::endl;
@@ -151,8 +170,9 @@ int mesh_command(const offline_setup& setup, const std::string& file, const std:
     throw std::invalid_argument("up is '" + up + "', which is not x, -x, y, -y, z, -z or auto");
   if (const auto folder = std::filesystem::absolute(file).parent_path(); ::access(folder.c_str(), W_OK) != 0)
     throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
-  const auto map = mapping_for(setup);
-  const auto made = make_map(setup, map, "mesh");
+  const ending end(setup, "mesh");
+  const auto map = mapping_for(setup, end.token());
+  const auto made = make_map(setup, map, "mesh", end);
   if (setup.progress != progress_style::none)
     std::cerr << "tessera: mesh: making the surface and writing " << file << std::endl;
   mesh_file_setup about;

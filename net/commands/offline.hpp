@@ -5,10 +5,12 @@
 #include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
+#include "net/commands/stop_signal.hpp"
 #include "net/sources/source.hpp"
 
 #include <iosfwd>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 namespace tessera {
@@ -30,12 +32,29 @@ struct offline_setup {
   progress_style progress = progress_style::none;
 };
 
+/// What ends a source that has no end: SIGINT or SIGTERM, and the result is of what came until then. Of what has an end a part is
+/// no result: there a signal ends the process. Make it before any thread, and before anything is waited for.
+class ending {
+public:
+  /// Says so on standard error, if progress is shown. Throws as make_source().
+  ending(const offline_setup& setup, const std::string& what);
+  [[nodiscard]] std::stop_token token() const { return told_ ? told_->token() : std::stop_token{}; }
+  /// Whether there is none of the source's own. Only then may a keyframe come again under an id.
+  [[nodiscard]] bool is_needed() const { return told_.has_value(); }
+
+private:
+  std::optional<stop_signal> told_;
+};
+
 /// Returns the mapping to use: the given one, or one derived from the first keyframe of the source that a map would take. Throws
-/// std::runtime_error if there is none.
-mapping mapping_for(const offline_setup& setup);
+/// std::runtime_error if there is none, or none comes before the stop.
+mapping mapping_for(const offline_setup& setup, std::stop_token stop = {});
 
 /// Options of an offline map that refuses what a service would refuse.
-offline_options checked_options(uint32_t threads);
+offline_options checked_options(const mapping& map, uint32_t threads);
+
+/// "2 keyframes came again with the same content, and count once; 1 keyframe had ...", or nothing if there were none.
+std::string repetitions_text(const offline_counts& counts);
 
 /// Prints the map's hash and counts. Answers the exit code.
 int hash_command(const offline_setup& setup, std::ostream& out);

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <stop_token>
+#include <utility>
 
 namespace tessera {
 
@@ -30,6 +31,8 @@ public:
       return done(only_looked);
     }
     const auto& why = choice.fault ? choice.fault->text : choice.torn;
+    if (choice.fault && !std::exchange(told_, true))
+      spdlog::warn("keyframe {} tells no voxel size: {}; waiting for one that does", shown(frame.id), why);
     reason = "keyframe " + shown(frame.id) + ": " + why;
     done(choice.fault ? verdict{outcome::refused, why} : only_looked);
   }
@@ -41,11 +44,12 @@ private:
   const verdict only_looked{outcome::not_now, "it was only looked at"};
   const mapping& base_;
   const auto_voxel& how_;
+  bool told_ = false; ///< that one does not say
 };
 
 } // namespace
 
-mapping mapping_for(const offline_setup& setup) {
+mapping mapping_for(const offline_setup& setup, std::stop_token stop) {
   if (!setup.voxel)
     return setup.map;
   // In the source's own order, so that the voxel size does not depend on the order of the keyframes.
@@ -54,6 +58,7 @@ mapping mapping_for(const offline_setup& setup) {
   input.rate = 0;
   input.seconds = 0;
   choosing_sink sink(setup.map, *setup.voxel);
+  const std::stop_callback told(std::move(stop), [&sink] { sink.stop.request_stop(); });
   make_source(setup.source, input)->run(sink, sink.stop.get_token());
   if (!sink.map)
     throw std::runtime_error("there is no keyframe to derive the voxel size from"

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -165,3 +168,30 @@ def test_ranges_that_are_set_hold(tessera, recording):
 def test_it_ends_at_once_while_it_waits(tessera, names):
     running = auto(tessera, f"shm:{names.prefix}", options=names.options)
     assert running.stop() == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("bad", [False, True], ids=["nothing", "only bad ones"])
+def test_a_hash_that_waits_for_its_first_keyframe_ends_when_it_is_told_to(tessera, recording, names, how, bad):
+    process = subprocess.Popen(
+        [tessera, "hash", f"shm:{names.prefix}", "--voxel-size", "auto", "--backend", "cpu"], env=service.clean_environment(),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    watchdog = threading.Timer(service.PATIENCE_S, process.kill)
+    watchdog.start()
+    try:
+        while (line := process.stderr.readline()) and "has no end" not in line:
+            pass
+        if bad:
+            for frame in bad_ones(recording[0]):
+                stock.write_segment(names.prefix + frame.id, stock.segment_bytes(frame))
+            while (line := process.stderr.readline()) and "tells no voxel size" not in line:
+                pass
+        process.send_signal(how)
+        out, err = process.communicate()
+    finally:
+        watchdog.cancel()
+        process.kill()
+    assert process.returncode == 1, (out, err)
+    assert out == "" and "no keyframe to derive the voxel size from" in err
+    assert ("the last one" in err) == bad
