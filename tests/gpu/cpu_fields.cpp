@@ -92,7 +92,11 @@ TEST_CASE("`only` fills a region that was dropped, and writes to no other") {
     whole.add(request_of(frame));
     refilled.add(request_of(frame));
   }
-  const std::vector<region_key> lost{*refilled.regions.begin(), *std::next(refilled.regions.begin(), 5)};
+  std::vector<region_key> lost; // whose loss the hash tells: others have no more than a share of their neighbours' blocks
+  for (const auto region : refilled.regions)
+    if (lost.size() < 2 && stats_and_wait(*refilled.field, region).blocks > 0)
+      lost.push_back(region);
+  REQUIRE(lost.size() == 2);
   for (const auto region : lost)
     drop_and_wait(*refilled.field, region);
   CHECK(refilled.stats().hash != whole.stats().hash);
@@ -361,31 +365,36 @@ TEST_CASE("an answer may ask for more, with and without threads") {
 
 TEST_CASE("requests that wait when the fields go are answered, each once") {
   some_keyframes k(4);
-  std::atomic<int> answers = 0, asked = 0;
   const auto map = map_of(16);
-  std::latch held(1), go_on(1);
-  std::jthread later;
-  {
-    const auto fields = make_cpu_fields(map, {.threads = 1});
-    fields->stats({}, [&](const field_stats&, const std::exception_ptr&) {
-      held.count_down();
-      go_on.wait();
-    });
-    held.wait();
-    for (const auto& frame : k.frames) {
-      fields->take(request_of(frame), [&](const take_report&, const std::exception_ptr&) { ++answers; });
-      fields->rays(frame.body, frame.world_from_camera,
-                   [&](const std::vector<ray>&, const ray_counts&, const std::exception_ptr&) { ++answers; });
-      asked += 2;
-    }
-    for (int32_t x = 0; x < 3; ++x, asked += 2) {
-      fields->extract({x, 0, 0}, [&](const std::shared_ptr<const mesh>&, const std::exception_ptr&) { ++answers; });
-      fields->drop({x, 0, 0}, [&](const std::exception_ptr&) { ++answers; });
-    }
-    later = std::jthread([&] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20)); // so that the fields are going by then
+  // Until the fields are quicker than their thread to all that waits, which they are as good as always.
+  for (bool quicker = false; !quicker;) {
+    std::atomic<int> answers = 0, errors = 0;
+    int asked = 0;
+    const auto count = [&](const std::exception_ptr& why) {
+      ++answers;
+      errors += why ? 1 : 0;
+    };
+    std::latch held(1), go_on(1);
+    {
+      const auto fields = make_cpu_fields(map, {.threads = 1});
+      fields->stats({}, [&](const field_stats&, const std::exception_ptr&) {
+        held.count_down();
+        go_on.wait();
+      });
+      held.wait();
+      for (const auto& frame : k.frames) {
+        fields->take(request_of(frame), [&](const take_report&, const std::exception_ptr& why) { count(why); });
+        fields->rays(frame.body, frame.world_from_camera,
+                     [&](const std::vector<ray>&, const ray_counts&, const std::exception_ptr& why) { count(why); });
+        asked += 2;
+      }
+      for (int32_t x = 0; x < 3; ++x, asked += 2) {
+        fields->extract({x, 0, 0}, [&](const std::shared_ptr<const mesh>&, const std::exception_ptr& why) { count(why); });
+        fields->drop({x, 0, 0}, [&](const std::exception_ptr& why) { count(why); });
+      }
       go_on.count_down();
-    });
+    }
+    CHECK(answers == asked);
+    quicker = errors == asked;
   }
-  CHECK(answers == asked);
 }
