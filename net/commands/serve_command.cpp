@@ -29,6 +29,7 @@
 #include <new>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 
 namespace tessera {
 
@@ -65,14 +66,27 @@ bool takes_segments_of_a_broker(const std::string& uri, const std::vector<std::s
          && std::any_of(all.begin(), all.end(), [](const auto& one) { return is_amqp_url(one); });
 }
 
-std::vector<input> make_inputs(const serve_setup& setup, const shortage_listener& on_shortage) {
+/// How segments are read: GPUs, which lock pages of memory, are given copies that they read by themselves, made by several
+/// threads, since one is slower than they are; the CPU reads the segments themselves.
+void suit_segments(source_options& options, const std::shared_ptr<page_locks>& locks) {
+  if (!locks)
+    return;
+  options.memory = std::make_shared<host_memory>(locks);
+  options.segment_readers = std::clamp(std::thread::hardware_concurrency() / 4, 1u, 4u);
+}
+
+/// `locks`: of the GPUs that do the work; null if the CPU does.
+std::vector<input> make_inputs(const serve_setup& setup, const shortage_listener& on_shortage,
+                               const std::shared_ptr<page_locks>& locks) {
   auto wanted = setup.sources;
   if (wanted.empty() && !setup.amqp_url.empty())
     wanted.push_back(setup.amqp_url); // its notifications tell of the segments, and know more than their headers
   std::vector<input> inputs;
+  auto common = setup.input;
+  common.on_shortage = on_shortage;
+  suit_segments(common, locks);
   for (const auto& uri : wanted) {
-    auto options = setup.input;
-    options.on_shortage = on_shortage;
+    auto options = common;
     if (takes_segments_of_a_broker(uri, wanted, options.shm_prefix))
       options.unlink = false; // the notification unlinks
     const auto endless = is_synthetic(uri) && options.limit == 0 && options.every == 1 && !options.shuffle;
@@ -177,9 +191,10 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   const shortage_listener on_shortage = [&numbers](const std::string& what) {
     (void)numbers->count_not_now({hindrance::input, what});
   };
-  auto inputs = make_inputs(setup, on_shortage);
   const auto found = find_gpus();
-  planned.check_gpus(choose_gpus(setup.backend, found).size());
+  const auto chosen_gpus = choose_gpus(setup.backend, found);
+  auto inputs = make_inputs(setup, on_shortage, chosen_gpus.empty() ? nullptr : found.locks);
+  planned.check_gpus(chosen_gpus.size());
 
   caf::actor_system_config actor_config;
   register_messages(actor_config);

@@ -34,11 +34,11 @@ struct errand {
   /// What the message says; for a keyframe that came inside of it, no more than its id.
   notification note;
   bool understood = false;
-  bool spent = false;                         ///< its body was given away, and nothing came of it: the broker must give it again
-  size_t mark = 0;                            ///< of the message's bytes
-  std::optional<keyframe> whole;              ///< the keyframe that came inside
-  std::string segment_name;                   ///< else where the keyframe is
-  std::shared_ptr<const shm_segment> segment; ///< ... as it was opened last
+  bool spent = false;                   ///< its body was given away, and nothing came of it: the broker must give it again
+  size_t mark = 0;                      ///< of the message's bytes
+  std::optional<keyframe> whole;        ///< the keyframe that came inside
+  std::string segment_name;             ///< else where the keyframe is
+  std::shared_ptr<shm_segment> segment; ///< ... as it was opened last
 
   unsigned tries = 0;
   clock::time_point due; ///< when it is tried again
@@ -61,6 +61,7 @@ struct errand_result {
   errand_ptr what;
   verdict said;                       ///< with an obstacle, why
   obstacle hindered = obstacle::none; ///< then it is not over
+  bool cleared = false;               ///< it is, its segment has gone, and only the broker does not know
 };
 
 /// What the connection's thread, the reader's thread and the sink's threads share. Completions keep it alive.

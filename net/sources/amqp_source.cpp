@@ -6,6 +6,7 @@
 #include "net/sources/backoff.hpp"
 #include "net/sources/bad_input.hpp"
 #include "net/sources/not_now_error.hpp"
+#include "net/sources/segment_crew.hpp"
 #include "net/sources/segment_keyframe.hpp"
 #include "net/sources/shortage.hpp"
 #include "net/sources/side_call.hpp"
@@ -105,7 +106,14 @@ public:
     sink_ = &sink;
     stop_ = stop;
     desk_ = std::make_shared<errand_desk>();
+    clearing_ = 0;
+    leaving_ = false;
     std::stop_callback wake(stop, [desk = desk_] { desk->ring.ring(); });
+    const struct dismiss {
+      std::optional<segment_crew>& crew;
+      ~dismiss() { crew.reset(); }
+    } at_the_end{crew_}; // after the reader
+    crew_.emplace(options_.segment_readers, [] {});
     std::jthread reader([this](const std::stop_token& enough) {
       while (auto e = queue_.take(enough))
         work(e);
@@ -259,12 +267,14 @@ private:
   /// After a stop: what the sink still answers is still acknowledged, so that it need not come again.
   void say_farewell() {
     try {
-      for (auto until = steady::now() + farewell; desk_->offered > 0 && steady::now() < until;) {
+      for (auto until = steady::now() + farewell; (desk_->offered > 0 || clearing_ > 0) && steady::now() < until;) {
         wait(link_ ? link_->socket() : -1, milliseconds(50));
         settle();
         while (link_ && link_->next())
           ; // not ours any more
       }
+      crew_->clear_all();
+      leaving_ = true;
       settle();
     } catch (const amqp_error& e) {
       spdlog::warn("amqp: {}; messages not yet acknowledged will come again", e.what());
@@ -275,6 +285,15 @@ private:
   void settle() {
     std::exception_ptr failure;
     for (auto& r : desk_->take()) {
+      if (r.cleared) {
+        --clearing_;
+        try {
+          answer(r);
+        } catch (const amqp_error&) {
+          failure = std::current_exception();
+        }
+        continue;
+      }
       // A sink that closes takes nothing: that is no verdict. The stop comes before the closing, so it is known by now.
       const bool no_verdict = r.hindered != obstacle::none || r.said.what == outcome::not_now || r.said.what == outcome::refused;
       if (no_verdict && stop_.stop_requested())
@@ -315,6 +334,9 @@ private:
   }
 
   /// An errand is over: its segment goes, and its message.
+  ///
+  /// The broker hears of it only when the segment is gone. If this process dies in between, the message comes again: another one
+  /// finds no segment, and says so. The other way round the segment would stay for ever: nobody would know of it any more.
   void finish(const errand_result& r) {
     const auto& e = r.what;
     const auto taken = r.said.what == outcome::accepted || r.said.what == outcome::duplicate;
@@ -322,8 +344,34 @@ private:
       desk_->remember(*e); // before its segment goes: see open()
     if (e->understood && e->note.what == notification::type::retract && taken)
       desk_->forget(e->note.id);
-    if (e->segment && options_.unlink)
-      e->segment->unlink();
+    if (!e->segment)
+      return answer(r);
+    const auto clear = [e, unlink = options_.unlink] {
+      if (unlink)
+        e->segment->unlink();
+      e->segment->let_go();
+      e->segment.reset();
+    };
+    if (leaving_) { // nobody waits for anything else
+      clear();
+      return answer(r);
+    }
+    ++clearing_;
+    crew_->clear_away([clear, desk = desk_, r] {
+      try {
+        clear();
+        auto over = r;
+        over.cleared = true;
+        desk->post(std::move(over));
+      } catch (const std::exception& err) {
+        desk->fail(text_of(err));
+      }
+    });
+  }
+
+  /// What is left of an errand whose segment is gone.
+  void answer(const errand_result& r) {
+    const auto& e = r.what;
     release(e);
     if (!link_ || e->link != link_number_)
       return;
@@ -345,6 +393,8 @@ private:
   /// An errand is to be tried again, a little later.
   void keep(errand_result& r) {
     const auto& e = r.what;
+    if (e->segment && !e->segment->mapped())
+      e->segment.reset(); // so many copies may wait that they would be all our memory; it is read again
     if (!link_ || e->link != link_number_)
       return release(e); // the broker gives it again
     e->due = steady::now() + pause_after(e->tries, r.hindered);
@@ -435,6 +485,8 @@ private:
         return desk_->post({e, {outcome::duplicate, {}}});
       }
       return hindered(obstacle::doubt, err.what());
+    } catch (const segment_torn& err) {
+      return hindered(obstacle::doubt, err.what());
     } catch (const bad_input& err) {
       sink_->set_aside(kind(), name_of(*e), err.what());
       return desk_->post({e, {outcome::refused, err.what()}});
@@ -489,13 +541,16 @@ private:
   }
 
   /// The keyframe that a message brings or tells of. Throws what shm_segment throws.
-  keyframe open(errand& e) const {
+  keyframe open(errand& e) {
     if (e.whole)
       return *e.whole;
     if (!e.segment || !e.segment->torn().empty()) {
       e.segment.reset();
       try {
-        e.segment = std::make_shared<const shm_segment>(e.segment_name);
+        const auto segment = std::make_shared<shm_segment>(e.segment_name, options_.memory.get());
+        if (!segment->mapped()) // else who uses it reads it
+          crew_->read(segment);
+        e.segment = segment;
       } catch (const no_such_segment&) {
         throw;
       } catch (const bad_input&) {
@@ -538,11 +593,14 @@ private:
   std::shared_ptr<errand_desk> desk_;
   errand_queue queue_;
   errand_lanes lanes_;
+  std::optional<segment_crew> crew_;
 
   // Of the connection's thread.
   std::unique_ptr<amqp_link> link_;
   uint64_t link_number_ = 0;
   std::vector<errand_result> held_; ///< to be tried again
+  size_t clearing_ = 0;             ///< errands whose segment is on its way out
+  bool leaving_ = false;            ///< what is over is over at once
   std::string denied_;              ///< what the broker would not do with exchange or queue
   steady::time_point told_{};       ///< when it was last logged that something must wait
 

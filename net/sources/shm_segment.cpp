@@ -1,25 +1,15 @@
 #include "net/sources/shm_segment.hpp"
 
-#include "net/sources/bad_input.hpp"
 #include "net/sources/shortage.hpp"
 #include "net/sources/utf8.hpp"
 
-#include <spdlog/spdlog.h>
-
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <mutex>
-#include <random>
-#include <set>
-#include <system_error>
+#include <utility>
 
 #define XXH_INLINE_ALL // its one function that is used here, and nothing to link
 #include <xxhash.h>
@@ -28,246 +18,40 @@ namespace tessera {
 
 namespace {
 
-constexpr size_t longest_name = 255;
+/// A piece is still in the cache of the core that read it when its digest is made.
+constexpr uint64_t piece_bytes = 128 << 10;
+constexpr size_t time_bytes = 8; // in front, in both forms
 
-std::string system_text(int error) {
-  return std::generic_category().message(error);
+size_t pieces_of(uint64_t bytes) {
+  return (bytes + piece_bytes - 1) / piece_bytes;
 }
 
-struct stat stat_of(const descriptor& file) {
-  struct stat s {};
-  if (fstat(file.get(), &s) != 0)
-    throw_not_now("cannot stat a shared memory segment", errno);
-  return s;
-}
-
-/// Reads up to `bytes` at `offset` through the descriptor, which no truncation can turn into a signal.
-size_t read_some(const descriptor& file, std::byte* to, size_t bytes, off_t offset) {
-  size_t got = 0;
-  while (got < bytes) {
-    auto n = pread(file.get(), to + got, bytes - got, offset + static_cast<off_t>(got));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      throw_not_now("cannot read a shared memory segment", errno);
-    if (n == 0)
-      break;
-    got += static_cast<size_t>(n);
-  }
-  return got;
-}
-
-/// Whose the file is, and who we are: what somebody needs to know who wants to put that right.
-std::string whose(const struct stat& s) {
-  std::array<char, 8> mode{};
-  std::snprintf(mode.data(), mode.size(), "%03o", static_cast<unsigned>(s.st_mode & 07777));
-  return "it belongs to uid " + std::to_string(s.st_uid) + ", gid " + std::to_string(s.st_gid) + ", has mode " + mode.data()
-         + ", and this service runs as uid " + std::to_string(geteuid()) + ", gid " + std::to_string(getegid());
-}
-
-/// Said once for each owner: the next segment of the same producer has the same fault.
-void warn_of_unlinking(const std::string& name, int error) {
-  struct stat s {};
-  const bool known = lstat((shm_folder + name).c_str(), &s) == 0;
-  static std::mutex mutex;
-  static std::set<uid_t> told;
-  {
-    std::lock_guard lock(mutex);
-    if (known && !told.insert(s.st_uid).second)
-      return;
-  }
-  spdlog::warn("segment {} cannot be unlinked, and stays: {}{}", printable(name, 300), system_text(error),
-               known
-                 ? "; " + whose(s) + ". " + shm_folder
-                     + " is sticky: only the owner of a segment, or root, takes it away. Run both as the same user, or have the "
-                       "producer remove them (said once for each owner)"
-                 : "");
-}
-
-/// Its content changed a moment ago, by the file system's clock. A time in the future says nothing.
-bool just_written(const struct stat& s) {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  auto age = std::chrono::seconds(now.tv_sec - s.st_mtim.tv_sec) + std::chrono::nanoseconds(now.tv_nsec - s.st_mtim.tv_nsec);
-  return age < settle_time && age > -settle_time;
-}
-
-/// Takes a name away if what lies under it `is_it_asked`. Returns false if something else lies there.
-///
-/// POSIX has no "unlink if". To look and then to unlink would lose whatever is renamed into the place in between, and for good:
-/// nobody else has it, and its producer believes that it is delivered. So whatever has the name is first moved aside, to a name
-/// of our own that nobody else writes, looked at there, and put back if it is another's. Meanwhile, for some microseconds, its
-/// name is missing: a consumer who asks for it just then finds nothing and asks again, and a producer who comes with something
-/// newer takes the place, which then replaces what we hold, as its own rename would have. What stays open is a writer who has the
-/// old segment mapped and changes it between the look and the unlink; it was announced, and should not be written to.
-template <class F>
-bool take_away(const std::string& name, F is_it_asked) {
-  auto is_it = [&](const struct stat& s) {
-    try {
-      return is_it_asked(s);
-    } catch (const std::exception&) {
-      return false; // what cannot be looked at may be another's
-    }
-  };
-  static const std::string run = std::to_string(getpid()) + "-" + std::to_string(std::random_device{}());
-  static std::atomic<uint64_t> number = 0;
-  const auto path = shm_folder + name;
-  struct stat s {};
-  if (::lstat(path.c_str(), &s) != 0)
-    return true;
-  if (!is_it(s))
-    return false;
-  const auto aside = std::string(shm_folder) + "/" + aside_prefix + run + "-" + std::to_string(number++);
-  if (::rename(path.c_str(), aside.c_str()) != 0) {
-    if (errno != ENOENT)
-      warn_of_unlinking(name, errno);
-    return true;
-  }
-  if (::lstat(aside.c_str(), &s) != 0)
-    return true;
-  if (is_it(s)) {
-    ::unlink(aside.c_str());
-    return true;
-  }
-  // Neither way replaces what lies there by now; where renameat2 has no flags, link is as good.
-  if (::renameat2(AT_FDCWD, aside.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
-    if (errno != EEXIST && ::link(aside.c_str(), path.c_str()) != 0 && errno != EEXIST)
-      spdlog::error("segment {} could not be put back, and is lost: {}", printable(name, 300), system_text(errno));
-    ::unlink(aside.c_str());
-  }
-  return false;
-}
-
-uint64_t mix(uint64_t h, uint64_t word) {
-  h = (h ^ word) * 0x9e3779b97f4a7c15u;
-  return h ^ (h >> 32);
+descriptor open_existing(const std::string& name) {
+  auto file = open_segment(name);
+  if (!file.valid())
+    throw no_such_segment("segment " + printable(name, 300) + " does not exist");
+  return file;
 }
 
 } // namespace
 
-std::string checked_segment_name(std::string_view name, std::string_view prefix) {
-  std::string full = name.starts_with('/') ? std::string(name) : "/" + std::string(name);
-  std::string wanted = prefix.starts_with('/') ? std::string(prefix) : "/" + std::string(prefix);
-  auto refuse = [&](const std::string& why) { throw bad_input("shm_key '" + printable(name) + "' " + why); };
-  if (full.size() - 1 > longest_name)
-    refuse("has " + std::to_string(full.size() - 1) + " bytes, at most " + std::to_string(longest_name) + " are allowed");
-  if (full.find('/', 1) != std::string::npos)
-    refuse("has a slash after its first byte");
-  if (full.find("..") != std::string::npos)
-    refuse("holds '..'");
-  for (char c : full)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      refuse("holds a control character");
-  if (!full.starts_with(wanted) || full.size() == wanted.size())
-    refuse("does not begin with the prefix '" + wanted + "' and go on after it");
-  return full;
-}
+shm_segment::shm_segment(const std::string& name, host_memory* memory) : shm_segment(name, open_existing(name), memory) {}
 
-descriptor open_segment(const std::string& name) {
-  // shm_open itself asks for O_NOFOLLOW and O_CLOEXEC; O_NONBLOCK keeps a planted pipe from holding us up.
-  descriptor file(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
-  const int error = errno;
-  const auto said = "segment " + printable(name, 300);
-  if (!file.valid()) {
-    const auto why = said + " cannot be opened: " + system_text(error);
-    struct stat s {};
-    switch (error) {
-    case ENOENT:
-      return file;
-    case EACCES:
-    case EPERM:
-      throw no_permission(::lstat((shm_folder + name).c_str(), &s) != 0
-                            ? why
-                            : why + "; " + whose(s)
-                                + ". Run both as the same user, or have the producer write segments that others may read "
-                                  "(its mode, 0644; umask 022), or chmod this one; it is tried again");
-    case ELOOP: // a symbolic link
-    case EINVAL:
-    case ENAMETOOLONG:
-    case EISDIR:
-    case ENOTDIR:
-    case ENXIO: // a socket
-    case ENODEV:
-      throw bad_input(why);
-    default:
-      throw_not_now(said + " cannot be opened", error);
-    }
-  }
-  if (!S_ISREG(stat_of(file).st_mode))
-    throw bad_input(said + " is not a plain shared memory segment");
-  return file;
-}
-
-void discard_segment(const std::string& name) {
-  try {
-    auto file = open_segment(name);
-    if (!file.valid())
-      return;
-    auto bad = identify_segment(file);
-    try {
-      (void)read_segment_header(file);
-      return;
-    } catch (const bad_input&) {
-      take_away(name, [&](const struct stat& s) {
-        return s.st_ino == bad.inode && s.st_dev == bad.device && identify_segment(file).same_content(bad) && !just_written(s);
-      });
-    }
-  } catch (const bad_input&) { // a pipe, a folder, a link: there is nothing to be read
-    take_away(name, [](const struct stat& s) { return !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode); });
-  } catch (const std::exception&) {
-    return; // what cannot be looked at is not known to be bad
+shm_segment::shm_segment(std::string name, descriptor file, host_memory* memory)
+  : name_(std::move(name)), read_(memory != nullptr), file_(std::move(file)),
+    identity_(read_ ? state_of_segment(file_) : identify_segment(file_)), header_(read_settled_header(file_, name_)) {
+  const uint64_t front = header_.has_confidence ? header_.confidence_offset : header_.total_bytes;
+  front_pieces_ = pieces_of(front);
+  digests_.resize(front_pieces_ + pieces_of(header_.total_bytes - front));
+  if (read_) {
+    block_ = memory->take(place_of(header_.total_bytes));
+    data_ = block_.data.get();
+  } else {
+    map();
   }
 }
 
-segment_identity identify_segment(const descriptor& file) {
-  auto s = stat_of(file);
-  segment_identity id;
-  id.device = s.st_dev;
-  id.inode = s.st_ino;
-  id.bytes = s.st_size;
-  id.modified = s.st_mtim;
-  id.whole = s.st_blocks * 512 >= s.st_size;
-  constexpr int samples = 32;
-  std::array<std::byte, 128> piece{};
-  id.digest = mix(1, read_some(file, piece.data(), long_header_bytes, 0));
-  auto add = [&](size_t bytes) {
-    for (size_t i = 0; i + 8 <= bytes; i += 8) {
-      uint64_t word = 0;
-      std::memcpy(&word, piece.data() + i, 8);
-      id.digest = mix(id.digest, word);
-    }
-  };
-  add(piece.size());
-  if (s.st_size > static_cast<off_t>(long_header_bytes)) {
-    // The last sample ends with the segment.
-    off_t span = s.st_size - static_cast<off_t>(long_header_bytes);
-    for (int k = 1; k <= samples; ++k) {
-      piece.fill(std::byte{});
-      off_t at = static_cast<off_t>(long_header_bytes) + span * k / samples - 16;
-      read_some(file, piece.data(), 16, std::max<off_t>(at, 0));
-      add(16);
-    }
-  }
-  return id;
-}
-
-segment_header read_segment_header(const descriptor& file) {
-  std::array<std::byte, long_header_bytes> begin{};
-  size_t got = read_some(file, begin.data(), begin.size(), 0);
-  return parse_segment_header(std::span(begin).first(got), static_cast<uint64_t>(stat_of(file).st_size));
-}
-
-shm_segment::shm_segment(std::string name) : name_(std::move(name)), file_(open_segment(name_)) {
-  if (!file_.valid())
-    throw no_such_segment("segment " + printable(name_, 300) + " does not exist");
-  identity_ = identify_segment(file_);
-  try {
-    header_ = read_segment_header(file_);
-  } catch (const bad_input& e) {
-    if (just_written(stat_of(file_)))
-      throw not_now_error("segment " + printable(name_, 300) + " is being written: " + e.what());
-    throw;
-  }
+void shm_segment::map() {
   void* where = mmap(nullptr, header_.total_bytes, PROT_READ, MAP_SHARED, file_.get(), 0);
   if (where == MAP_FAILED)
     throw_not_now("cannot map segment " + printable(name_, 300) + " of " + std::to_string(header_.total_bytes) + " bytes", errno);
@@ -286,8 +70,69 @@ shm_segment::shm_segment(std::string name) : name_(std::move(name)), file_(open_
 }
 
 shm_segment::~shm_segment() {
+  if (!guard_)
+    return;
   guard_.reset();
   munmap(const_cast<std::byte*>(data_), header_.total_bytes);
+}
+
+// Confidence is read to where it is aligned, up to three bytes behind its place in the file.
+uint64_t shm_segment::place_of(uint64_t offset) const {
+  constexpr uint64_t unit = alignof(float);
+  return read_ && header_.has_confidence && offset >= header_.confidence_offset
+           ? offset + (unit - header_.confidence_offset % unit) % unit
+           : offset;
+}
+
+shm_segment::part shm_segment::part_of(size_t piece) const {
+  const bool in_front = piece < front_pieces_;
+  const uint64_t from = in_front ? 0 : header_.confidence_offset;
+  const uint64_t to = in_front && header_.has_confidence ? header_.confidence_offset : header_.total_bytes;
+  const uint64_t offset = from + (in_front ? piece : piece - front_pieces_) * piece_bytes;
+  return {offset, std::min(piece_bytes, to - offset), place_of(offset)};
+}
+
+uint64_t shm_segment::digest_of(size_t piece, std::span<const std::byte> bytes) const {
+  const auto counted = bytes.subspan(piece == 0 ? time_bytes : 0);
+  return XXH3_64bits(counted.data(), counted.size());
+}
+
+void shm_segment::read_piece(size_t piece) {
+  const auto lies = part_of(piece);
+  if (read_ && read_segment(file_, {block_.data.get() + lies.place, lies.bytes}, lies.offset) < lies.bytes)
+    throw segment_torn("segment " + name_ + " was cut short while it was read");
+  digests_[piece] = digest_of(piece, {data_ + lies.place, lies.bytes});
+}
+
+void shm_segment::finish() {
+  if (read_) {
+    identity_.digest = sample_digest(header_.total_bytes, [&](std::span<std::byte> to, uint64_t offset) {
+      for (auto& each : to) // one by one, since confidence may begin in between
+        each = data_[place_of(offset++)];
+    });
+    if (!identify_segment(file_).same_content(identity_) || !takes_its_header())
+      throw segment_torn("segment " + name_ + " was written to while it was read");
+  }
+  digest_ = XXH3_64bits(digests_.data(), digests_.size() * sizeof(uint64_t));
+}
+
+bool shm_segment::takes_its_header() {
+  try {
+    const auto now = parse_segment_header({data_, long_header_bytes}, header_.total_bytes);
+    const bool same = now.point_count == header_.point_count && now.channels == header_.channels
+                      && now.header_bytes == header_.header_bytes && now.has_confidence == header_.has_confidence;
+    if (same)
+      header_ = now;
+    return same;
+  } catch (const bad_input&) {
+    return false;
+  }
+}
+
+void shm_segment::read_all() {
+  for (size_t piece = 0; piece < pieces(); ++piece)
+    read_piece(piece);
+  finish();
 }
 
 std::span<const float> shm_segment::points() const {
@@ -303,11 +148,13 @@ std::span<const float> shm_segment::confidence() const {
     return {};
   if (!confidence_.empty())
     return confidence_;
-  return {reinterpret_cast<const float*>(data_ + header_.confidence_offset), header_.point_count};
+  return {reinterpret_cast<const float*>(data_ + place_of(header_.confidence_offset)), header_.point_count};
 }
 
 std::string shm_segment::torn() const {
-  auto now = identify_segment(file_);
+  if (read_)
+    return {};
+  const auto now = identify_segment(file_);
   if (now.bytes != identity_.bytes)
     return "segment " + name_ + " changed its size from " + std::to_string(identity_.bytes) + " to " + std::to_string(now.bytes)
            + " bytes while it was read";
@@ -319,16 +166,52 @@ std::string shm_segment::torn() const {
 }
 
 uint64_t shm_segment::content_digest() const {
-  constexpr size_t time_bytes = 8; // in front, in both forms
-  return XXH3_64bits(data_ + time_bytes, header_.total_bytes - time_bytes);
+  if (digest_)
+    return *digest_;
+  std::vector<uint64_t> digests(pieces());
+  for (size_t piece = 0; piece < pieces(); ++piece) {
+    const auto lies = part_of(piece);
+    digests[piece] = digest_of(piece, {data_ + lies.place, lies.bytes});
+  }
+  return XXH3_64bits(digests.data(), digests.size() * sizeof(uint64_t));
+}
+
+bool shm_segment::holds_all_of_it() const {
+  // Some processors copy several times slower to where a page does not begin.
+  struct alignas(4096) room_for_one {
+    std::array<std::byte, piece_bytes> bytes;
+  };
+  const auto room = read_ ? std::make_unique<room_for_one>() : nullptr;
+  for (size_t piece = 0; piece < pieces(); ++piece) {
+    const auto lies = part_of(piece);
+    std::span<const std::byte> bytes(data_ + lies.place, lies.bytes);
+    if (read_) {
+      const auto now = std::span(room->bytes).first(lies.bytes);
+      if (read_segment(file_, now, lies.offset) < lies.bytes)
+        return false;
+      bytes = now;
+    }
+    if (digest_of(piece, bytes) != digests_[piece])
+      return false;
+  }
+  return true;
 }
 
 bool shm_segment::unlink() const {
   // Through the descriptor that was read from: no other file can have its inode while it is open, and none is needed when
   // descriptors are short.
-  return take_away(name_, [&](const struct stat& s) {
+  const auto is_it = [&](const struct stat& s) {
     return s.st_ino == identity_.inode && s.st_dev == identity_.device && identify_segment(file_).same_content(identity_);
-  });
+  };
+  // Who writes through a mapping that is still there leaves no other trace than the content.
+  const auto all_of_it
+    = [&](const struct stat& s) { return is_it(s) && (!digest_ || !may_be_written(file_) || holds_all_of_it()); };
+  return take_segment_away(name_, all_of_it, is_it);
+}
+
+void shm_segment::let_go() {
+  if (read_)
+    file_ = {};
 }
 
 } // namespace tessera

@@ -4,6 +4,9 @@
 #include "net/sources/abandoned_segments.hpp"
 #include "net/sources/backoff.hpp"
 #include "net/sources/bell.hpp"
+#include "net/sources/segment_agenda.hpp"
+#include "net/sources/segment_crew.hpp"
+#include "net/sources/segment_folder.hpp"
 #include "net/sources/segment_keyframe.hpp"
 #include "net/sources/segment_name.hpp"
 #include "net/sources/shortage.hpp"
@@ -11,23 +14,15 @@
 
 #include <spdlog/spdlog.h>
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
-#include <climits>
-#include <cstring>
 #include <deque>
-#include <map>
 #include <mutex>
 #include <stdexcept>
 #include <tuple>
+#include <unordered_map>
 
 namespace tessera {
 
@@ -43,93 +38,45 @@ constexpr auto first_pause = std::chrono::milliseconds(200), longest_pause = std
 /// A producer that lets go of a file that it was writing has renamed it by then, or is gone.
 constexpr auto grace = std::chrono::seconds(1);
 
-/// A folder under inotify. Its descriptors are open from the start: what uses up the others later does not stop it.
-class folder_watch {
-public:
-  folder_watch() : file_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
-    constexpr uint32_t events = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB;
-    if (file_.valid())
-      folder_.reset(opendir(shm_folder));
-    if (folder_ && inotify_add_watch(file_.get(), shm_folder, events | IN_ONLYDIR) >= 0)
-      return;
-    const auto error = errno;
-    const auto text = std::string("cannot watch ") + shm_folder + ": " + std::strerror(error);
-    if (is_shortage(error))
-      throw shortage_error(text
-                           + "; are descriptors left (ulimit -n), and are fs.inotify.max_user_instances and max_user_watches "
-                             "large enough?");
-    throw std::runtime_error(text + "; is it mounted?");
-  }
-  [[nodiscard]] int fd() const { return file_.get(); }
-
-  /// Calls on_event(name, mask) for each event that is there; returns false if events were lost.
-  template <class F>
-  bool read(F on_event) {
-    alignas(inotify_event) std::array<char, 64 * (sizeof(inotify_event) + NAME_MAX + 1)> buffer;
-    bool whole = true;
-    for (;;) {
-      auto n = ::read(file_.get(), buffer.data(), buffer.size());
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        return whole;
-      for (char* at = buffer.data(); at < buffer.data() + n;) {
-        const auto* event = reinterpret_cast<const inotify_event*>(at);
-        if (event->mask & IN_Q_OVERFLOW)
-          whole = false;
-        else if (event->len > 0)
-          on_event(std::string_view(event->name), event->mask);
-        at += sizeof(inotify_event) + event->len;
-      }
-    }
-  }
-
-  /// Calls on_file(name, state) for each file that is there.
-  template <class F>
-  void list(F on_file) {
-    rewinddir(folder_.get());
-    while (const auto* entry = readdir(folder_.get())) {
-      struct stat s {};
-      if (fstatat(dirfd(folder_.get()), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0)
-        on_file(std::string_view(entry->d_name), s);
-    }
-  }
-
-private:
-  struct closer {
-    void operator()(DIR* d) const { closedir(d); }
-  };
-  descriptor file_;
-  std::unique_ptr<DIR, closer> folder_;
-};
-
-/// Segments that a sink has given its verdict on, from its threads to ours.
+/// What the sink's threads and those that clear segments away have for ours.
 class verdict_desk {
 public:
   struct entry {
-    std::shared_ptr<const shm_segment> segment;
+    std::shared_ptr<shm_segment> segment;
     uint64_t digest = 0;
     bool plain = false; // it was offered under its name alone
     verdict what;
   };
+  /// What has come since it was looked at last.
+  struct post_box {
+    std::vector<entry> verdicts;
+    std::vector<std::string> kept; // names that something else has by now than what was read
+  };
   void post(entry e) {
     {
       std::lock_guard lock(mutex_);
-      entries_.push_back(std::move(e));
+      box_.verdicts.push_back(std::move(e));
     }
     ring.ring();
   }
-  std::vector<entry> take() {
+  void keep(const std::string& name) {
+    {
+      std::lock_guard lock(mutex_);
+      box_.kept.push_back(name);
+    }
+    ring.ring();
+  }
+  post_box take() {
     ring.quiet();
     std::lock_guard lock(mutex_);
-    return std::exchange(entries_, {});
+    return std::exchange(box_, {});
   }
 
   bell ring;
 
 private:
   std::mutex mutex_;
-  std::vector<entry> entries_;
+  post_box box_;
 };
 
 class shm_watch final : public source {
@@ -151,6 +98,13 @@ public:
       desk_ = std::make_shared<verdict_desk>();
     const auto desk = desk_;
     folder_watch folder; // before the first look: nothing falls between
+    agenda_ = {};
+    ahead_.clear();
+    const struct dismiss {
+      std::optional<segment_crew>& crew;
+      ~dismiss() { crew.reset(); } // what is to go has gone then
+    } at_the_end{crew_};
+    crew_.emplace(options_.segment_readers, [desk] { desk->ring.ring(); });
     std::stop_callback wake(stop, [desk] { desk->ring.ring(); });
     clear();
     look_around(folder);
@@ -160,25 +114,18 @@ public:
         look_around(folder); // many segments at once: some events were lost
       if (clear_at_ && steady::now() >= *clear_at_)
         clear();
-      settle(*desk, stop);
-      take_ready(sink, desk, stop);
+      settle(stop);
       if (stop.stop_requested())
-        return; // its ring may be quiet already: settle() has heard it
+        break; // its ring may be quiet already: settle() has heard it
+      if (go_on(sink))
+        continue;
       pollfd files[2] = {{folder.fd(), POLLIN, 0}, {desk->ring.fd(), POLLIN, 0}};
       ::poll(files, 2, milliseconds_to_sleep());
     }
+    settle(stop);
   }
 
 private:
-  /// A segment that may become a keyframe.
-  struct candidate {
-    bool closed = false;           // its writer let go of it
-    bool written = false;          // perhaps through a mapping, which leaves no other trace
-    steady::time_point since;      // when it was first seen or last changed
-    steady::time_point not_before; // it could not be taken: when to try again
-    uint64_t order = 0;
-    std::optional<segment_identity> last;
-  };
   /// A segment as it was taken or set aside.
   struct taken {
     segment_identity what;
@@ -188,6 +135,13 @@ private:
     /// Digest of the first keyframe of this name, and whether it got its verdict.
     std::optional<uint64_t> first_digest;
     bool first_settled = false;
+  };
+  /// A segment that is being read, or has been and is not offered yet.
+  struct read_ahead {
+    std::string name;
+    segment_candidate what;
+    std::shared_ptr<segment_reading> reading;
+    bool gone = false; // its name
   };
 
   [[nodiscard]] bool ours(std::string_view file) const {
@@ -202,39 +156,33 @@ private:
       return;
     auto name = "/" + std::string(file);
     if (mask & (IN_DELETE | IN_MOVED_FROM)) {
-      waiting_.erase(name);
+      agenda_.erase(name);
       forget(name);
+      if (auto* one = find_ahead(name))
+        one->gone = true;
     } else if (mask & IN_ATTRIB) { // what could not be read may be readable now
-      if (auto at = waiting_.find(name); at != waiting_.end())
-        at->second.not_before = {};
+      agenda_.hurry(name);
     } else if (mask & IN_MOVED_TO) {
-      note(name, true);
+      agenda_.note(name, true);
     } else if (mask & IN_CLOSE_WRITE) {
       // Its writer may have let go of what it renamed; or another wrote through a mapping. Only the content tells.
-      note(name, true).written = true;
+      agenda_.note(name, true).written = true;
     } else {
-      note(name, false);
+      agenda_.note(name, false);
     }
   }
 
-  /// The segment is new or has changed, and is looked at from now on.
-  candidate& note(const std::string& name, bool closed) {
-    auto [at, fresh] = waiting_.try_emplace(name);
-    auto& c = at->second;
-    if (fresh)
-      c.order = next_order_++;
-    c.closed = closed;
-    c.since = steady::now();
-    c.not_before = {};
-    return c;
+  [[nodiscard]] read_ahead* find_ahead(const std::string& name) {
+    const auto found = std::find_if(ahead_.begin(), ahead_.end(), [&](const auto& one) { return one.name == name; });
+    return found == ahead_.end() ? nullptr : &*found;
   }
 
-  /// The segment cannot be taken now, and is tried again after a pause.
-  void put_off(const std::string& name, candidate& c) {
+  /// When a segment that cannot be taken now is tried again.
+  steady::time_point after_a_pause(const std::string& name) {
     auto& pause = taken_[name].pause;
     if (!pause)
       pause.emplace(first_pause, longest_pause);
-    c.not_before = steady::now() + pause->next();
+    return steady::now() + pause->next();
   }
 
   /// Something is short, most likely for the others, too: none is tried for a while. Says so once, until one is taken again.
@@ -243,13 +191,19 @@ private:
     if (waits_++ == 0)
       spdlog::warn("shm: segment {} cannot be taken now; it stays where it is, and is tried again: {}", printable(name, 300),
                    why);
+    // What was read ahead would be old by then, and is memory.
+    crew_->leave_all();
+    for (const auto& one : ahead_)
+      agenda_.put_back(one.name, one.what, {});
+    ahead_.clear();
   }
 
   [[nodiscard]] int milliseconds_to_sleep() const {
-    std::optional<steady::time_point> next = clear_at_;
-    auto now = steady::now();
-    for (const auto& [name, c] : waiting_) {
-      auto look = std::max({c.not_before, hold_until_, now + recheck});
+    auto next = clear_at_;
+    const auto now = steady::now();
+    // While something is being read, its end is what is waited for.
+    if (const auto due = agenda_.next_due(); due && (ahead_.empty() || *due > now)) {
+      const auto look = std::max(*due, hold_until_);
       next = next ? std::min(*next, look) : look;
     }
     if (!next)
@@ -274,8 +228,8 @@ private:
     });
     // Whether somebody still writes to one of them cannot be seen: each must hold still for a while.
     for (const auto& [time, name] : found)
-      if (!waiting_.contains(name))
-        note(name, false);
+      if (agenda_.find(name) == nullptr)
+        agenda_.note(name, false);
   }
 
   /// A name that is gone may come back, with the same content or with other: what it was first is remembered,
@@ -295,32 +249,42 @@ private:
     }
   }
 
-  /// Takes every candidate that is whole by now.
-  void take_ready(keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk, const std::stop_token& stop) {
-    std::vector<std::pair<uint64_t, std::string>> names;
-    auto now = steady::now();
-    for (const auto& [name, c] : waiting_)
-      if (c.not_before <= now)
-        names.emplace_back(c.order, name);
-    std::sort(names.begin(), names.end());
-    for (const auto& [order, name] : names) {
-      settle(*desk, stop);
-      if (stop.stop_requested() || steady::now() < hold_until_)
-        return;
-      if (decide(name, waiting_.at(name), sink, desk))
-        waiting_.erase(name);
+  /// Begins to read what is due, and offers what has been read, in their order. Returns false if there is nothing to do but to
+  /// wait.
+  bool go_on(keyframe_sink& sink) {
+    // Who reads alone reads nothing ahead.
+    const size_t most_ahead = std::max(options_.segment_readers, 1u);
+    while (ahead_.size() < most_ahead && steady::now() >= hold_until_) {
+      const auto* name = agenda_.first(steady::now());
+      if (name == nullptr || find_ahead(*name) != nullptr) // one after another of the same name
+        break;
+      auto [taken_out, what] = agenda_.take_first();
+      attempt(sink, taken_out, what, [&] { begin(taken_out, what); });
     }
+    if (ahead_.empty())
+      return agenda_.first(steady::now()) != nullptr && steady::now() >= hold_until_;
+    while (!ahead_.front().reading->done())
+      if (!crew_->help())
+        return false;
+    auto one = std::move(ahead_.front());
+    ahead_.pop_front();
+    attempt(sink, one.name, one.what, [&] { offer(one, sink); });
+    return true;
   }
 
-  /// Returns false if it must be looked at again.
-  bool decide(const std::string& name, candidate& c, keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk) {
+  /// Does something with a segment that is not on the agenda any more, and puts it back there if it must be tried again.
+  template <class F>
+  void attempt(keyframe_sink& sink, const std::string& name, segment_candidate& c, F work) {
     try {
-      return take(name, c, sink, desk);
+      return work();
     } catch (const no_such_segment&) {
-      return true;
+      return;
+    } catch (const segment_torn&) { // it is read again as soon as it holds still
+      c.closed = false;
+      c.since = steady::now();
+      return agenda_.put_back(name, c, c.since + recheck);
     } catch (const bad_input& e) {
-      report(name, e.what(), sink);
-      return true;
+      return report(name, e.what(), sink);
     } catch (const no_permission& e) {
       report(name, e.what(), sink);
     } catch (const std::exception& e) {
@@ -328,67 +292,99 @@ private:
       if (options_.on_shortage && is_shortage(e))
         options_.on_shortage("segment " + printable(name, 300) + ": " + text_of(e));
     }
-    put_off(name, c);
-    return false;
+    agenda_.put_back(name, c, after_a_pause(name));
   }
 
-  bool take(const std::string& name, candidate& c, keyframe_sink& sink, const std::shared_ptr<verdict_desk>& desk) {
+  /// Looks at a segment, and begins to read it if it is whole by now and not what was taken before.
+  void begin(const std::string& name, segment_candidate& c) {
     auto key = checked_segment_name(name, prefix_);
     auto file = open_segment(key);
     if (!file.valid())
-      return true;
-    auto now = identify_segment(file);
+      return;
     auto& before = taken_[name];
+    // Mostly it is new and whole: then what it holds is not looked at twice.
+    const bool fresh = before.what.inode == 0 && c.closed && !c.last;
+    const auto now = fresh ? state_of_segment(file) : identify_segment(file);
     if (before.what.inode != 0 && now.same_content(before.what)
         && !(c.written && shm_segment(key).content_digest() != before.digest))
-      return true; // touched, not changed
+      return; // touched, not changed
     if (c.last && !now.same_content(*c.last)) {
       c.since = steady::now();
       c.closed = false;
     }
-    c.last = now;
-    auto age = steady::now() - c.since;
+    if (!fresh)
+      c.last = now;
+    const auto age = steady::now() - c.since;
+    const auto look_again = [&] { agenda_.put_back(name, c, steady::now() + recheck); };
     try {
       (void)read_segment_header(file);
     } catch (const bad_input&) {
       // Perhaps it is not written yet; a writer may also let go of the file and still write through its
       // mapping.
       c.closed = false;
-      if (now.bytes == 0)
-        return age >= patience;
       if (age < patience)
-        return false;
+        return look_again();
+      if (now.bytes == 0)
+        return;
       throw;
     }
     c.closed = c.closed && now.whole;
     if (!c.closed && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
-      return false;
-    auto segment = std::make_shared<const shm_segment>(key);
+      return look_again();
+    ahead_.push_back({name, c, {}, false});
+    try {
+      ahead_.back().reading = crew_->begin(std::make_shared<shm_segment>(std::move(key), std::move(file), options_.memory.get()));
+    } catch (...) {
+      ahead_.pop_back();
+      throw;
+    }
+  }
+
+  void offer(const read_ahead& one, keyframe_sink& sink) {
+    const auto& segment = one.reading->result();
+    const auto& name = one.name;
+    auto& before = taken_[name];
     auto id = id_of_segment(name, prefix_);
-    auto digest = segment->content_digest();
+    const auto digest = segment->content_digest();
     const bool plain = digest == before.first_digest.value_or(digest);
     if (!plain)
       id.value = id_with_digest(id.value, digest);
+    const auto note = [&] {
+      before.what = segment->identity();
+      before.digest = digest;
+      before.reported = false;
+      if (one.gone)
+        forget(name);
+    };
     keyframe frame;
     try {
       check_keyframe_id(id);
       frame = keyframe_of_segment(segment, std::move(id), options_.layout);
     } catch (const bad_input&) {
-      before.what = segment->identity();
-      before.digest = digest;
-      before.reported = false;
-      if (options_.unlink)
-        segment->unlink();
+      note();
+      let_go(segment);
       throw;
     }
     frame.source = kind();
-    sink.offer(std::move(frame), [desk, segment, digest, plain](const verdict& v) { desk->post({segment, digest, plain, v}); });
-    before.what = segment->identity(); // only now: what could not be offered comes again
-    before.digest = digest;
-    before.reported = false;
+    sink.offer(std::move(frame), [desk = desk_, segment, digest, plain](const verdict& v) {
+      desk->post({segment, digest, plain, v});
+    });
+    note(); // only now: what could not be offered comes again
     if (plain)
       before.first_digest = digest;
-    return true;
+  }
+
+  /// A segment is done with: its name goes, if so set, and its memory.
+  void let_go(const std::shared_ptr<shm_segment>& segment) {
+    crew_->clear_away([desk = desk_, segment, unlink = options_.unlink] {
+      try {
+        if (unlink && !segment->unlink())
+          desk->keep(segment->name());
+        segment->let_go();
+      } catch (const std::exception& e) {
+        spdlog::error("shm: segment {} stays where it is: {}", printable(segment->name(), 300), text_of(e));
+      }
+    });
   }
 
   /// Sets a segment aside once for each content.
@@ -408,9 +404,14 @@ private:
     sink.set_aside(kind(), name, reason);
   }
 
-  /// Acts on the verdicts that have come in.
-  void settle(verdict_desk& desk, const std::stop_token& stop) {
-    for (const auto& [segment, digest, plain, v] : desk.take()) {
+  /// Acts on the verdicts that have come in, and on the names that stayed.
+  void settle(const std::stop_token& stop) {
+    const auto [verdicts, kept] = desk_->take();
+    for (const auto& name : kept) { // what lies there now is a later keyframe, of which there may be no other trace
+      auto* known = agenda_.find(name);
+      (known != nullptr ? *known : agenda_.note(name, false)).written = true;
+    }
+    for (const auto& [segment, digest, plain, v] : verdicts) {
       const bool taken_in = v.what != outcome::refused && v.what != outcome::not_now;
       if (!taken_in && stop.stop_requested())
         continue; // a sink that closes says nothing about the keyframe
@@ -424,10 +425,10 @@ private:
       const bool torn = !taken_in && !segment->torn().empty();
       if (torn || v.what == outcome::not_now) {
         t.what = {};
-        auto& c = note(name, false);
+        agenda_.note(name, false);
         if (!torn) { // one that was written to while it was read is read again as soon as it holds still
           pause_all(name, v.reason);
-          put_off(name, c);
+          agenda_.put_off(name, after_a_pause(name));
         }
         continue;
       }
@@ -435,16 +436,17 @@ private:
       hold_.reset();
       if (auto tries = std::exchange(waits_, 0); tries > 0)
         spdlog::info("shm: segments are taken again, after {} tries in vain", tries);
-      if (options_.unlink && !segment->unlink())
-        note(name, false); // what lies there now is a later keyframe
+      let_go(segment);
     }
   }
 
   std::string prefix_;
   source_options options_;
   std::shared_ptr<verdict_desk> desk_;
-  std::map<std::string, candidate> waiting_;
-  std::map<std::string, taken> taken_;
+  std::optional<segment_crew> crew_;
+  segment_agenda agenda_;
+  std::deque<read_ahead> ahead_; // in the order in which they are offered
+  std::unordered_map<std::string, taken> taken_;
   std::deque<std::string> gone_;
   std::optional<steady::time_point> clear_at_;
   uint64_t next_order_ = 0;

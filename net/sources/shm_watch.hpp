@@ -12,7 +12,9 @@ namespace tessera {
 /// its name after the prefix. When a name comes back with other content than it had first, that is another
 /// keyframe: its id has `@` and 16 hex digits of the content's digest after the name. The same content under
 /// the same name is the same keyframe again. A writer that changes a segment in place through a mapping which
-/// it never closes is not noticed: it should write anew and rename.
+/// it never closes is not noticed, unless it does so before the name is unlinked: it should write anew and rename.
+///
+/// Segments are read by `segment_readers` threads, ahead if it is more than one, and offered in the order in which they came.
 ///
 /// With the option `unlink` a segment is taken away when its keyframe is safe or refused. One that fits no
 /// header is set aside and stays.

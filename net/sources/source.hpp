@@ -88,7 +88,8 @@ struct source_options {
 
   /// Segments are read into it, for GPUs; null: they are mapped, and read where their producer wrote them.
   std::shared_ptr<host_memory> memory;
-  /// Segments that are read at once.
+  /// Threads that read segments beside the source's own, which may share one; as many segments are open at a time. With one the
+  /// source reads alone, one after another.
   uint32_t segment_readers = 1;
 
   synthetic_options synthetic;

@@ -1,63 +1,60 @@
 #include "net/sources/shm_segment.hpp"
 
 #include "net/sources/segment_keyframe.hpp"
-#include "segment_bytes.hpp"
-#include "shm_name.hpp"
+#include "taken_segment.hpp"
 #include "want.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <atomic>
 #include <csignal>
-#include <numeric>
+#include <memory>
 #include <thread>
 
 using namespace tessera;
+using testing::large;
 using testing::no_descriptors;
 using testing::other_user;
 using testing::segment_bytes;
 using testing::shm_name;
+using testing::sum;
+using testing::take;
 
-namespace {
-
-/// A segment of several pages.
-segment_bytes large() {
-  segment_bytes s;
-  s.point_count = s.real_points = 20'000;
-  s.has_confidence = 1;
-  return s;
-}
-
-double sum(const keyframe_body& b) {
-  auto p = b.points();
-  auto c = b.confidence();
-  return std::accumulate(p.begin(), p.end(), 0.0) + std::accumulate(c.begin(), c.end(), 0.0);
-}
-
-} // namespace
-
-TEST_CASE("a segment is read where it lies") {
+TEST_CASE("a segment is used where it lies, or read into memory for GPUs") {
   shm_name name;
-  for (bool long_form : {false, true})
-    for (uint32_t confidence : {0u, 1u})
-      for (uint32_t channels : {3u, 4u}) {
-        segment_bytes s;
-        s.long_form = long_form;
-        s.has_confidence = long_form ? confidence : 0;
-        s.channels = channels;
-        name.write(s.bytes());
-        shm_segment segment(name.key());
-        REQUIRE(segment.size() == 10);
-        CHECK(segment.channels() == channels);
-        CHECK(segment.points()[0] == 1.5f);
-        CHECK(segment.points()[29] == 30.5f);
-        CHECK(segment.colours().size() == 10 * channels);
-        CHECK(segment.colours()[9] == 9);
-        REQUIRE(segment.confidence().size() == (s.has_confidence ? 10 : 0));
-        if (s.has_confidence)
-          CHECK(segment.confidence()[3] == 3.25f);
-        CHECK(segment.torn().empty());
-      }
+  host_memory memory(nullptr);
+  for (auto* into : {static_cast<host_memory*>(nullptr), &memory})
+    for (uint32_t points : {10u, 11u, 40'001u}) // with 11 and 40,001 confidence is not aligned
+      for (bool long_form : {false, true})
+        for (uint32_t confidence : {0u, 1u})
+          for (uint32_t channels : {3u, 4u}) {
+            segment_bytes s;
+            s.point_count = s.real_points = points;
+            s.long_form = long_form;
+            s.has_confidence = long_form ? confidence : 0;
+            s.channels = channels;
+            name.write(s.bytes());
+            const auto taken = take(name, into);
+            const auto& segment = *taken;
+            REQUIRE(segment.mapped() == (into == nullptr));
+            REQUIRE(segment.size() == points);
+            CHECK(segment.channels() == channels);
+            CHECK(segment.points().front() == 1.5f);
+            CHECK(segment.points().back() == 0.5f + 3 * static_cast<float>(points));
+            CHECK(segment.colours().size() == points * channels);
+            CHECK(segment.colours()[9] == 9);
+            CHECK(segment.colours().back() == static_cast<uint8_t>(points * channels - 1));
+            REQUIRE(segment.confidence().size() == (s.has_confidence ? points : 0));
+            CHECK(reinterpret_cast<uintptr_t>(segment.confidence().data()) % alignof(float) == 0);
+            if (s.has_confidence) {
+              CHECK(segment.confidence()[3] == 3.25f);
+              CHECK(segment.confidence().back() == static_cast<float>(points) - 0.75f);
+            }
+            CHECK(segment.torn().empty());
+            CHECK(segment.content_digest() == shm_segment(name.key()).content_digest());
+            CHECK(segment.unlink());
+            CHECK_FALSE(name.exists());
+          }
 }
 
 TEST_CASE("names outside of the prefix are never opened") {

@@ -2,10 +2,7 @@
 
 #include "net/sources/segment_name.hpp"
 #include "net/sources/utf8.hpp"
-#include "recording_sink.hpp"
-#include "segment_bytes.hpp"
-#include "shm_name.hpp"
-#include "want.hpp"
+#include "watching.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -13,58 +10,16 @@
 #include <atomic>
 #include <deque>
 #include <new>
-#include <optional>
 #include <set>
 #include <thread>
 
 using namespace tessera;
 using testing::no_descriptors;
 using testing::other_user;
-using testing::recording_sink;
 using testing::segment_bytes;
 using testing::shm_name;
-
-namespace {
-
-/// A watch at work in a thread of its own.
-struct watching {
-  explicit watching(source_options o = {}, std::string p = shm_name::own_prefix()) : prefix(std::move(p)), options(std::move(o)) {
-    options.settle_ms = 30;
-  }
-  ~watching() { stop(); }
-  void start() {
-    worker = std::jthread([this](std::stop_token token) {
-      std::optional<other_user> nobody;
-      if (as_other_user)
-        nobody.emplace();
-      make_source("shm:" + prefix, options)->run(sink, token);
-    });
-  }
-  void stop() {
-    worker.request_stop();
-    if (worker.joinable())
-      worker.join();
-  }
-  std::multiset<std::string> ids() {
-    std::multiset<std::string> out;
-    for (const auto& k : sink.frames())
-      out.insert(k.id.value);
-    return out;
-  }
-  std::string prefix;
-  source_options options;
-  bool as_other_user = false;
-  recording_sink sink;
-  std::jthread worker;
-};
-
-segment_bytes with_value(float v) {
-  segment_bytes s;
-  s.value = v;
-  return s;
-}
-
-} // namespace
+using testing::watching;
+using testing::with_value;
 
 TEST_CASE("segments that are there and segments that come are taken, and left in place if so set") {
   source_options o;
