@@ -1,5 +1,7 @@
 #include "net/sources/segment_crew.hpp"
 
+#include "messages/thread_name.hpp"
+
 #include <algorithm>
 #include <new>
 #include <utility>
@@ -126,6 +128,7 @@ void segment_crew::clear_one(lock& held) {
 }
 
 void segment_crew::work(const std::stop_token& stop) {
+  name_thread("segments");
   lock held(mutex_);
   const auto can_read = [&] { return reads_ && !readings_.empty(); };
   while (wanted_.wait(held, stop, [&] { return can_read() || !to_clear_.empty(); })) {
