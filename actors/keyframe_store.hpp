@@ -4,6 +4,7 @@
 #include "messages/ray.hpp"
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string>
@@ -30,27 +31,41 @@ struct store_usage {
   uint64_t disk_bytes = 0;
 };
 
-/// Keeps the live keyframes. Today's keeps them for the life of the process; a durable journal is another implementation.
+/// Keeps the live keyframes, asked without waiting. Today's keeps them for the life of the process; a durable journal is another
+/// implementation.
 ///
-/// Errors: std::system_error when the disk fails, std::bad_alloc; what was stored before is still there, and what was being
-/// stored is not. Threads: one at a time.
+/// Each request is answered once, in a thread of the store, or before the call returns: answers must be short, must not throw and
+/// must not wait for another request. An answer's exception is null if all is well: std::system_error when the disk fails,
+/// std::bad_alloc; what was stored before is still there then, and what was being stored is not.
+///
+/// Order: what is asked about one id is done, and answered, in the order in which it was asked. What is asked about others may be
+/// done meanwhile. So whoever did not hear an answer, since it died, need not: its successor asks anew.
+///
+/// Threads: any.
 class keyframe_store {
 public:
+  using done = std::function<void(bool, std::exception_ptr)>;
+  using got = std::function<void(std::optional<stored_keyframe>, std::exception_ptr)>;
+
   virtual ~keyframe_store() = default;
   /// Adds a keyframe; false, changing nothing, if its id is there already.
-  virtual bool put(stored_keyframe frame) = 0;
-  /// Returns the keyframe, with its rays; nothing if it is not there.
-  [[nodiscard]] virtual std::optional<stored_keyframe> get(const keyframe_id& id) const = 0;
-  [[nodiscard]] virtual bool contains(const keyframe_id& id) const = 0;
+  virtual void put(stored_keyframe frame, done answer) = 0;
+  /// The keyframe, with its rays; nothing if it is not there.
+  virtual void get(const keyframe_id& id, got answer) = 0;
   /// Forgets a keyframe; false if it is not there.
-  virtual bool erase(const keyframe_id& id) = 0;
+  virtual void erase(const keyframe_id& id, done answer) = 0;
   /// Gives a keyframe another pose; false if it is not there.
-  virtual bool set_pose(const keyframe_id& id, const pose& world_from_camera) = 0;
-  /// All ids, oldest first.
+  virtual void set_pose(const keyframe_id& id, const pose& world_from_camera, done answer) = 0;
+
+  /// All ids, oldest first, and then those about which something is being done or waits: whether these are there, get() tells.
+  /// Does not wait for the disk.
   [[nodiscard]] virtual std::vector<keyframe_id> ids() const = 0;
-  /// Visits all keyframes, oldest first; their rays are read one keyframe at a time.
-  virtual void for_each(const std::function<void(const stored_keyframe&)>& visit) const = 0;
+  /// As of a moment ago. Does not wait for the disk.
   [[nodiscard]] virtual store_usage usage() const = 0;
+
+  /// Ends the threads when all that was asked is done, and waits for that; never from an answer. What is asked from now on is
+  /// answered with an error.
+  virtual void stop() = 0;
 };
 
 } // namespace tessera

@@ -31,6 +31,8 @@ void partitioner::on_exit() {
   with_others_.clear();
   later_.clear();
   after_refill_.clear();
+  asked_of_store_.clear(); // the store goes on, and answers nobody
+  store_ = nullptr;        // whose last owner waits for its thread
   regions_.clear();
   devices_ = {};
   fresh_.reset();
@@ -87,16 +89,8 @@ partitioner::behavior_type partitioner::make_behavior() {
         refill_step();
     },
     [this](caf::idle_atom) { end_idle(); },
+    [this](caf::ok_atom, store_answer& answer) { store_answered(answer); },
   };
-}
-
-hindered partitioner::store_failed(const std::exception_ptr& thrown) {
-  auto by = hindered_by(thrown);
-  if (by.why == hindrance::store)
-    numbers().store_errors.fetch_add(1, std::memory_order_relaxed);
-  record().set_error(by.text);
-  shared().write(severity::error, "partitioner: " + by.text);
-  return by;
 }
 
 void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, const pose& world_from_camera, bool gone) {
@@ -106,23 +100,9 @@ void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, cons
 void partitioner::tell_all_cameras() {
   std::vector<camera> all;
   for (const auto& id : store_->ids())
-    if (auto i = live_.find(id); i != live_.end())
+    if (auto i = live_.find(id); i != live_.end() && i->second.stored)
       all.push_back({id, i->second.timestamp_ns, i->second.placements.front().world_from_camera, false});
   send(broadcaster_, camera_atom::value, std::move(all));
-}
-
-void partitioner::count_store() {
-  const auto usage = store_->usage();
-  auto& n = numbers();
-  n.live_keyframes.store(static_cast<int64_t>(usage.keyframes), std::memory_order_relaxed);
-  n.live_rays.store(static_cast<int64_t>(usage.rays), std::memory_order_relaxed);
-  n.store_memory_bytes.store(static_cast<int64_t>(usage.memory_bytes), std::memory_order_relaxed);
-  n.store_disk_bytes.store(static_cast<int64_t>(usage.disk_bytes), std::memory_order_relaxed);
-  record().set_detail(
-    std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
-    + std::to_string(open_.size()) + " changes under way, " + std::to_string(taking_) + " being taken, "
-    + std::to_string(book_.regions().size()) + " regions being refilled"
-    + (recovering() ? ", " + std::to_string(unrecovered_.size() + recovering_now_) + " keyframes to take again" : ""));
 }
 
 } // namespace detail

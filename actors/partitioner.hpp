@@ -13,7 +13,7 @@ namespace tessera {
 struct partitioner_config {
   mapping map;
   device_table devices;
-  /// Keyframes that are taken at once to fill fields again, and changes of a request that takes out many.
+  /// Keyframes that are read or taken at once to fill fields again, and changes of a request that takes out many.
   uint32_t refill_credit = 8;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;
@@ -22,7 +22,7 @@ struct partitioner_config {
   std::chrono::milliseconds idle_after{5'000};
   /// The store holds what another partitioner left: make the map again from it.
   bool successor = false;
-  /// Runs in a thread of its own, because the store may touch the disk.
+  /// Runs in a thread of its own: everything goes through it, and it shall not wait behind jobs of others.
   bool own_thread = true;
 };
 

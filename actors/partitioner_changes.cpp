@@ -119,32 +119,46 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
     return refuse(c, refusal::empty, no_points_text(config_.map, report.counts, report.beyond));
   const ray_batch rays{std::make_shared<const std::vector<ray>>(std::move(report.kept))};
   const auto& at = c->frame.world_from_camera;
-  auto& entry = live_[c->id];
-  entry = {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group, {}};
-  const auto& where = place(c->id, at, std::move(report.regions));
-  try {
-    store_->put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group});
-  } catch (...) {
-    auto by = store_failed(std::current_exception());
-    by.text.insert(0, "the keyframe could not be stored: ");
-    return take_out(c->id, where.serial, rays, true, [this, c, by] {
-      live_.erase(c->id);
-      not_now(c, by);
-    });
-  }
+  live_[c->id] = {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group};
+  const auto serial = place(c->id, at, std::move(report.regions)).serial;
+  ask_to_put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group},
+             [this, c, serial, rays, points](store_answer& a) {
+               if (!a.failure && !a.done)
+                 a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id)));
+               if (a.failure)
+                 not_stored(c, serial, rays, a.failure);
+               else
+                 stored(c, points);
+             });
+}
+
+void partitioner::stored(const change_ptr& c, size_t points) {
+  auto& entry = live_.at(c->id);
+  entry.stored = true;
+  const auto& where = entry.placements.front();
   numbers().points.fetch_add(points, std::memory_order_relaxed);
   numbers().rays.fetch_add(entry.rays, std::memory_order_relaxed);
   touch(where.regions, entry.timestamp_ns, entry.received_ns);
-  tell_camera(c->id, entry.timestamp_ns, at, false);
+  tell_camera(c->id, entry.timestamp_ns, where.world_from_camera, false);
   count_store();
   finish(c, {});
+}
+
+void partitioner::not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown) {
+  auto by = store_failed(thrown);
+  by.text.insert(0, "the keyframe could not be stored: ");
+  // Not as the rest of the change: that it could not be stored may be known much later, and nothing waits for that.
+  take_out(c->id, serial, rays, false, [this, c, by] {
+    live_.erase(c->id);
+    not_now(c, by);
+  });
 }
 
 void partitioner::start_compare(const change_ptr& c) {
   const auto handle = devices_.devices.at(turn_++ % devices_.devices.size()).handle;
   request(handle, caf::infinite, rays_atom::value, c->frame)
     .then(
-      [this, c](const made_rays& made) {
+      [this, c](made_rays& made) {
         c->frame.body.reset();
         compare(c, made);
       },
@@ -155,23 +169,23 @@ void partitioner::start_compare(const change_ptr& c) {
       });
 }
 
-void partitioner::compare(const change_ptr& c, const made_rays& made) {
+void partitioner::compare(const change_ptr& c, made_rays& made) {
   const auto& live = live_.at(c->id);
   if (made.rays.empty())
     return refuse(c, refusal::empty, no_points_text(config_.map, made.counts, 0));
   const auto& at = c->frame.world_from_camera;
-  const char* other = nullptr;
-  hindered by;
   if (at != live.came_with && at != live.placements.front().world_from_camera)
-    other = "another pose";
-  else if (made.rays.size() != live.rays)
-    other = "other points";
-  else if (const auto rays = read(c->id, by); !rays)
-    return not_now(c, std::move(by));
-  else if (!same_rays(made.rays, *rays->rays))
-    other = "other points";
-  if (other == nullptr)
-    return finish(c, {outcome::duplicate, {}});
+    return conflict(c, "another pose");
+  if (made.rays.size() != live.rays)
+    return conflict(c, "other points");
+  read(c, [this, c, rays = std::make_shared<const std::vector<ray>>(std::move(made.rays))](const ray_batch& live_rays) {
+    if (!same_rays(*rays, *live_rays.rays))
+      return conflict(c, "other points");
+    finish(c, {outcome::duplicate, {}});
+  });
+}
+
+void partitioner::conflict(const change_ptr& c, const char* other) {
   auto reason = "keyframe_id " + shown(c->id) + " is live already, with " + other
                 + ": give this keyframe another id or another session, or take the live one out first";
   numbers().set_aside.add("map", shown(c->id), reason);
@@ -179,28 +193,20 @@ void partitioner::compare(const change_ptr& c, const made_rays& made) {
 }
 
 void partitioner::start_retract(const change_ptr& c) {
-  auto i = live_.find(c->id);
-  if (i == live_.end())
+  if (!live_.contains(c->id))
     return finish(c, {outcome::unknown, {}});
-  hindered by;
-  const auto rays = read(c->id, by);
-  if (!rays)
-    return not_now(c, std::move(by));
-  take_out(c->id, i->second.placements.front().serial, *rays, false, [this, c] {
-    live_.erase(c->id);
-    forget(c->id);
-    tell_camera(c->id, 0, {}, true);
-    finish(c, {});
+  read(c, [this, c](const ray_batch& rays) {
+    take_out(c->id, live_.at(c->id).placements.front().serial, rays, false, [this, c] {
+      live_.erase(c->id);
+      tell_camera(c->id, 0, {}, true);
+      ask_to_erase(c->id, [this, c](store_answer& a) {
+        if (a.failure)
+          store_failed(a.failure); // it is not live; at worst its room is not used again
+        count_store();
+        finish(c, {});
+      });
+    });
   });
-}
-
-void partitioner::forget(const keyframe_id& id) {
-  try {
-    store_->erase(id);
-  } catch (...) {
-    store_failed(std::current_exception()); // it is not live; at worst its room is not used again
-  }
-  count_store();
 }
 
 void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_batch& rays, bool continues,
@@ -249,31 +255,30 @@ void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_bat
     const auto regions = place_of(serial).regions;
     displace(id, serial);
     touch(regions, 0, 0);
-    end_refills();
+    for (const auto& region : regions)
+      end_refill(region); // it may have been all that was lacking
     next();
   };
   ask(t);
 }
 
 void partitioner::start_revise(const change_ptr& c) {
-  auto i = live_.find(c->id);
+  const auto i = live_.find(c->id);
   if (i == live_.end())
     return finish(c, {outcome::unknown, {}});
   if (i->second.placements.front().world_from_camera == c->target)
     return finish(c, {});
-  hindered by;
-  const auto rays = read(c->id, by);
-  if (!rays)
-    return not_now(c, std::move(by));
-  const auto t = std::make_shared<take>();
-  t->make = [c, rays = *rays] {
-    take_request what;
-    what.rays = rays;
-    what.world_from_camera = c->target;
-    return std::optional{what};
-  };
-  t->done = [this, c, rays = *rays](taken& all) { revised(c, all, rays); };
-  ask(t);
+  read(c, [this, c](const ray_batch& rays) {
+    const auto t = std::make_shared<take>();
+    t->make = [c, rays] {
+      take_request what;
+      what.rays = rays;
+      what.world_from_camera = c->target;
+      return std::optional{what};
+    };
+    t->done = [this, c, rays](taken& all) { revised(c, all, rays); };
+    ask(t);
+  });
 }
 
 void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) {
@@ -286,23 +291,15 @@ void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) 
   auto& entry = live_.at(c->id);
   touch(place(c->id, c->target, std::move(t.report.regions)).regions, entry.timestamp_ns, entry.received_ns);
   take_out(c->id, entry.placements.front().serial, rays, true, [this, c] {
-    store_->set_pose(c->id, c->target);
-    tell_camera(c->id, live_.at(c->id).timestamp_ns, c->target, false);
-    finish(c, {});
+    ask_to_set_pose(c->id, c->target, [this, c](store_answer& a) {
+      if (a.failure) {
+        const auto by = store_failed(a.failure);
+        return quit(caf::make_error(ec::store_failed, by.text)); // a successor has all under the old pose again
+      }
+      tell_camera(c->id, live_.at(c->id).timestamp_ns, c->target, false);
+      finish(c, {});
+    });
   });
-}
-
-std::optional<ray_batch> partitioner::read(const keyframe_id& id, hindered& by) {
-  try {
-    auto stored = store_->get(id);
-    if (!stored)
-      throw std::logic_error("keyframe " + shown(id) + " is live but not in the store");
-    return stored->rays;
-  } catch (...) {
-    by = store_failed(std::current_exception());
-    by.text.insert(0, "the keyframe's rays could not be read: ");
-    return {};
-  }
 }
 
 } // namespace tessera::detail

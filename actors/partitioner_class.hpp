@@ -1,6 +1,6 @@
 #pragma once
 // The partitioner itself. Each of its subjects has a file of its own: changes of keyframes, many that go together, what devices
-// are asked to take, regions and their meshers, refills, sums over regions.
+// are asked to take, what the store is asked, regions and their meshers, refills, sums over regions.
 
 #include "actors/instrumented.hpp"
 #include "actors/partitioner.hpp"
@@ -17,9 +17,24 @@
 
 namespace tessera::detail {
 
+/// What a request to the store came to. Stays in the process.
+struct store_answer {
+  std::exception_ptr failure;
+  bool done = false;                      ///< of what changes something: whether it did
+  std::optional<stored_keyframe> frame{}; ///< of what reads
+  uint64_t request = 0;
+};
+
+} // namespace tessera::detail
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::detail::store_answer)
+
+namespace tessera::detail {
+
 /// tick: the next step of a recovery or of a refill, or of what there was no memory for; idle: some regions may have held nothing
-/// for long enough.
-using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>>;
+/// for long enough; ok: the store's answers.
+using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>,
+                                                   caf::reacts_to<caf::ok_atom, store_answer>>;
 
 /// Pause before something is gone on with for which there was no memory.
 inline constexpr std::chrono::milliseconds memory_pause{200};
@@ -49,7 +64,8 @@ private:
     uint64_t timestamp_ns = 0, received_ns = 0, rays = 0;
     pose came_with;
     std::string source, group;
-    std::vector<placement> placements; ///< one; while it is revised, two
+    bool stored = false;                 ///< the store has it; until then nobody is told of it
+    std::vector<placement> placements{}; ///< one; while it is revised, two
   };
 
   placement& place_of(uint64_t serial);
@@ -141,14 +157,16 @@ private:
   void integrated(const change_ptr& c, taken& t);
   /// A device could not take it, or make its rays.
   void not_integrated(const change_ptr& c, const caf::error& err);
-  void store(const change_ptr& c, taken& t);
+  void stored(const change_ptr& c, size_t points);
+  /// It goes again, since it could not be stored.
+  void not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown);
   /// Its id is live: is it the same keyframe again?
   void start_compare(const change_ptr& c);
-  void compare(const change_ptr& c, const made_rays& made);
+  void compare(const change_ptr& c, made_rays& made);
+  void conflict(const change_ptr& c, const char* other);
 
   // -- a keyframe goes ------------------------------------------------------------
   void start_retract(const change_ptr& c);
-  void forget(const keyframe_id& id);
   /// Takes a placement out of all regions that have it, and goes on then. That is never refused, only tried again.
   void take_out(const keyframe_id& id, uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next);
 
@@ -157,10 +175,22 @@ private:
   void start_revise(const change_ptr& c);
   void revised(const change_ptr& c, taken& t, const ray_batch& rays);
 
-  /// Reads a live keyframe's rays; nothing if they cannot be, and then says why.
-  std::optional<ray_batch> read(const keyframe_id& id, hindered& by);
+  // -- what the store is asked (partitioner_store.cpp) ----------------------------
+  using store_done = std::function<void(store_answer&)>;
+
+  void ask_to_put(stored_keyframe frame, store_done then);
+  void ask_to_get(const keyframe_id& id, store_done then);
+  void ask_to_erase(const keyframe_id& id, store_done then);
+  void ask_to_set_pose(const keyframe_id& id, const pose& world_from_camera, store_done then);
+  /// `start(tell)` asks. `then` is done in this actor: at once if the answer comes at once.
+  template <class Start>
+  void ask_store(store_done then, Start start);
+  void store_answered(store_answer& answer);
+  /// Reads the rays of the live keyframe that a change is about, and goes on; if they cannot be read, the change is not done now.
+  void read(const change_ptr& c, std::function<void(const ray_batch&)> next);
   /// Counts and logs what the store threw, and says what it means.
   hindered store_failed(const std::exception_ptr& thrown);
+  void count_store();
 
   // -- many keyframes that go together (partitioner_clearing.cpp) -----------------
   caf::typed_response_promise<verdict> clear(keyframe_selection which);
@@ -180,7 +210,7 @@ private:
     bool dirty = false; ///< the mesher that is to come is told so
     uint64_t keyframe_ns = 0, received_ns = 0;
     std::vector<uint64_t> placements; ///< of live keyframes that are in it, ascending
-    uint64_t refills = 0;             ///< under way
+    uint64_t refills = 0;             ///< being taken
     uint64_t questions = 0;           ///< asked of this mesher and not answered
     uint64_t idle = 0;                ///< since when it holds nothing: a number in idle_; 0: it holds something
   };
@@ -213,7 +243,8 @@ private:
   void refill_later(std::chrono::milliseconds pause);
   /// Sends the next keyframes that regions lack: a few at a time, so that changes come in between.
   void refill_step();
-  bool refill(const refill_book::due& due);
+  /// A keyframe's rays were read, or not, for the regions that lack it.
+  void refill(uint64_t serial, store_answer& stored);
   void refilled(const keyframe_id& id, const refill_book::due& due, taken& t);
   /// Tells the region's mesher when it has all.
   void end_refill(const region_key& region);
@@ -223,7 +254,7 @@ private:
   /// few at a time. Until that is done changes wait, and meshers show what they did.
   void recover();
   void recover_step();
-  bool recover(const keyframe_id& id);
+  void recover(const keyframe_id& id, store_answer& answer);
   void end_recovery();
   [[nodiscard]] bool recovering() const { return recovering_; }
   [[nodiscard]] caf::error being_made_again() const;
@@ -272,12 +303,12 @@ private:
 
   /// In the order in which they came, since a broadcaster keeps the newest.
   void tell_all_cameras();
-  void count_store();
 
   // -- state --------------------------------------------------------------------------
   supervisor_actor supervisor_;
   broadcaster_actor broadcaster_;
   std::shared_ptr<keyframe_store> store_;
+  std::unordered_map<uint64_t, store_done> asked_of_store_; ///< and not answered
   partitioner_config config_;
 
   device_table devices_;              ///< in use
@@ -310,19 +341,20 @@ private:
   std::deque<idle_region> idle_; ///< by time
   bool idle_tick_ = false;
   refill_book book_;
-  uint64_t refills_ = 0;                                                ///< under way
-  std::map<uint64_t, uint64_t> refilling_;                              ///< by placement, likewise
+  uint64_t refills_ = 0;                                                ///< under way: being read, or taken
+  std::set<uint64_t> being_read_;                                       ///< for a refill, by placement
+  std::map<uint64_t, uint64_t> refilling_;                              ///< being taken, by placement
   std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by placement, what waits for those
   bool tick_ = false;
   std::vector<keyframe_id> unrecovered_; ///< newest first: what a successor has not looked at yet
-  size_t recovering_now_ = 0;            ///< keyframes of those that are being taken
+  size_t recovering_now_ = 0;            ///< keyframes of those that are being read or taken
   bool recovering_ = false;              ///< until all of them are there
   bool made_again_ = true;               ///< no longer while a successor has not filled all regions
   bool cameras_due_ = false;             ///< a broadcaster came meanwhile
   std::vector<gather_ptr> gathers_;      ///< wait for their time
   std::vector<gather_ptr> running_;      ///< wait for answers
 
-  uint64_t changes_seen_ = 0, serials_ = 0, idles_ = 0;
+  uint64_t changes_seen_ = 0, serials_ = 0, idles_ = 0, asked_ = 0;
 };
 
 } // namespace tessera::detail

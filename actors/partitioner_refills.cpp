@@ -47,31 +47,40 @@ void partitioner::refill_later(std::chrono::milliseconds pause) {
 }
 
 void partitioner::refill_step() {
-  while (!recovering() && refills_ < config_.refill_credit) {
-    const auto due = book_.take([this](uint64_t serial) { return id_of_.contains(serial) && !place_of(serial).leaving; });
-    if (!due)
+  while (!recovering() && !tick_ && refills_ < config_.refill_credit) {
+    const auto serial
+      = book_.next([this](uint64_t its) { return !being_read_.contains(its) && id_of_.contains(its) && !place_of(its).leaving; });
+    if (!serial)
       return;
-    if (!refill(*due))
-      return refill_later(memory_pause);
+    ++refills_;
+    being_read_.insert(*serial);
+    ask_to_get(id_of_.at(*serial), [this, serial = *serial](store_answer& stored) { refill(serial, stored); });
   }
 }
 
-bool partitioner::refill(const refill_book::due& due) {
-  const auto id = id_of_.at(due.placement);
-  hindered by;
-  const auto rays = read(id, by);
-  if (!rays) { // a region without it must be neither shown nor summed up
-    for (const auto& region : due.regions)
-      book_.add(region, due.placement);
-    return false;
+void partitioner::refill(uint64_t serial, store_answer& stored) {
+  being_read_.erase(serial);
+  --refills_;
+  const auto known = id_of_.find(serial);
+  if (known == id_of_.end() || place_of(serial).leaving)
+    return refill_later(std::chrono::milliseconds{0}); // it was, or is being, taken out meanwhile
+  const auto id = known->second;
+  if (!stored.failure && !stored.frame)
+    stored.failure = std::make_exception_ptr(std::logic_error("keyframe " + shown(id) + " is live but not in the store"));
+  if (stored.failure) { // a region without it must be neither shown nor summed up
+    store_failed(stored.failure);
+    return refill_later(memory_pause);
   }
+  refill_book::due due{serial, book_.take(serial, place_of(serial).regions)};
+  if (due.regions.empty())
+    return refill_later(std::chrono::milliseconds{0});
   ++refills_;
-  ++refilling_[due.placement];
+  ++refilling_[serial];
   for (const auto& region : due.regions)
     ++regions_[region].refills;
   const auto t = std::make_shared<take>();
   t->again = false;
-  t->make = [this, rays = *rays, due] {
+  t->make = [this, rays = stored.frame->rays, due] {
     take_request what;
     what.rays = rays;
     what.world_from_camera = place_of(due.placement).world_from_camera;
@@ -80,7 +89,6 @@ bool partitioner::refill(const refill_book::due& due) {
   };
   t->done = [this, id, due](taken& all) { refilled(id, due, all); };
   ask(t);
-  return true;
 }
 
 void partitioner::refilled(const keyframe_id& id, const refill_book::due& due, taken& t) {
@@ -137,15 +145,11 @@ void partitioner::recover() {
 }
 
 void partitioner::recover_step() {
-  while (!unrecovered_.empty() && recovering_now_ < config_.refill_credit) {
+  while (!unrecovered_.empty() && !tick_ && recovering_now_ < config_.refill_credit) {
     const auto id = unrecovered_.back();
     unrecovered_.pop_back();
     ++recovering_now_;
-    if (recover(id))
-      continue;
-    --recovering_now_;
-    unrecovered_.push_back(id);
-    return refill_later(memory_pause);
+    ask_to_get(id, [this, id](store_answer& answer) { recover(id, answer); });
   }
   count_store();
   if (!unrecovered_.empty() || recovering_now_ > 0)
@@ -154,41 +158,42 @@ void partitioner::recover_step() {
   end_recovery();
 }
 
-bool partitioner::recover(const keyframe_id& id) {
-  stored_keyframe stored;
-  try {
-    stored = store_->get(id).value();
-  } catch (...) {
-    if (store_failed(std::current_exception()).why == hindrance::memory)
-      return false;
-    shared().write(severity::error, "keyframe " + shown(id) + " is lost: its rays could not be read");
-    store_->erase(id);
+void partitioner::recover(const keyframe_id& id, store_answer& answer) {
+  const auto again = [this, id] {
     --recovering_now_;
-    return true;
+    unrecovered_.push_back(id);
+    refill_later(memory_pause);
+  };
+  if (answer.failure) {
+    if (store_failed(answer.failure).why == hindrance::memory)
+      return again();
+    shared().write(severity::error, "keyframe " + shown(id) + " is lost: its rays could not be read");
+    ask_to_erase(id, [](store_answer&) {});
+  }
+  if (!answer.frame) { // or what the dead partitioner had asked came before: it was erased, or could not be stored
+    --recovering_now_;
+    return refill_later(std::chrono::milliseconds{0});
   }
   const auto t = std::make_shared<take>();
-  t->make = [rays = stored.rays, at = stored.world_from_camera] {
+  t->make = [rays = answer.frame->rays, at = answer.frame->world_from_camera] {
     take_request what;
     what.rays = rays;
     what.world_from_camera = at;
     return std::optional{what};
   };
-  t->done = [this, id, stored](taken& all) {
-    --recovering_now_;
+  t->done = [this, id, again, stored = std::move(*answer.frame)](taken& all) {
     if (all.failure) {
       record().set_error("keyframe " + shown(id) + " cannot be taken again yet: " + describe(all.failure));
-      unrecovered_.push_back(id);
-      return refill_later(memory_pause);
+      return again();
     }
-    auto& frame = live_[id];
-    frame
-      = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source, stored.group, {}};
+    --recovering_now_;
+    live_[id]
+      = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source, stored.group, true};
     const auto regions = place(id, stored.world_from_camera, std::move(all.report.regions)).regions;
     touch(regions, stored.timestamp_ns, 0);
     refill_later(std::chrono::milliseconds{0});
   };
   ask(t);
-  return true;
 }
 
 void partitioner::end_recovery() {
@@ -225,7 +230,7 @@ caf::error partitioner::being_made_again() const {
   if (left > 0)
     text += std::to_string(left) + " of " + std::to_string(left + live_.size()) + " keyframes are to be taken again";
   else
-    text += std::to_string(book_.regions().size()) + " regions do not have all keyframes yet";
+    text += std::to_string(book_.size()) + " regions do not have all keyframes yet";
   return caf::make_error(ec::restarting, std::move(text));
 }
 

@@ -3,6 +3,7 @@
 #include "messages/ids.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -16,12 +17,6 @@ class refill_book {
 public:
   using serial = uint64_t;
 
-  /// A part that is due: one placement, and all regions that wait for it.
-  struct due {
-    serial placement;
-    std::vector<region_key> regions;
-  };
-
   /// Begins a region's refill, in place of an earlier one that was not complete.
   void start(const region_key& region, std::set<serial> placements) { waiting_[region] = std::move(placements); }
 
@@ -32,20 +27,27 @@ public:
     return i != waiting_.end() && i->second.erase(placement) > 0;
   }
 
-  /// Returns the next part to send of a placement that `wanted(serial)` holds for, and takes it out. Its regions are sorted.
+  /// A part to be sent: of one placement, to some regions.
+  struct due {
+    serial placement;
+    std::vector<region_key> regions;
+  };
+
+  /// The next placement of which a part is due, of those that `wanted(serial)` holds for.
   template <class Wanted>
-  std::optional<due> take(Wanted wanted) {
-    for (auto& [region, placements] : waiting_) {
-      const auto first = std::find_if(placements.begin(), placements.end(), wanted);
-      if (first == placements.end())
-        continue;
-      due out{*first, {}};
-      for (auto& [other, lacking] : waiting_)
-        if (lacking.erase(out.placement) > 0)
-          out.regions.push_back(other);
-      return out;
-    }
+  [[nodiscard]] std::optional<serial> next(Wanted wanted) const {
+    for (const auto& [region, placements] : waiting_)
+      if (const auto first = std::find_if(placements.begin(), placements.end(), wanted); first != placements.end())
+        return *first;
     return {};
+  }
+
+  /// Those of a placement's regions that wait for it now: takes these parts out, to be sent. In the order given.
+  std::vector<region_key> take(serial placement, const std::vector<region_key>& regions) {
+    std::vector<region_key> out;
+    std::copy_if(regions.begin(), regions.end(), std::back_inserter(out),
+                 [&](const region_key& region) { return cancel(region, placement); });
+    return out;
   }
 
   /// One more part is due, or due again because it did not fit into memory.
@@ -62,6 +64,7 @@ public:
   void finish(const region_key& region) { waiting_.erase(region); }
 
   [[nodiscard]] bool empty() const { return waiting_.empty(); }
+  [[nodiscard]] size_t size() const { return waiting_.size(); }
   [[nodiscard]] std::vector<region_key> regions() const {
     std::vector<region_key> out;
     for (const auto& [region, placements] : waiting_)

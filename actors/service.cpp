@@ -39,6 +39,16 @@ void check(const service_config& config) {
     throw std::invalid_argument("the service has no encoder for patches");
 }
 
+std::shared_ptr<keyframe_store> store_for(const service_config& config) {
+  if (config.make_store)
+    return config.make_store();
+  spilling_options how;
+  how.cap_bytes = config.store_bytes;
+  how.folder = config.store_folder;
+  how.own_thread = config.own_threads;
+  return std::make_shared<spilling_store>(std::move(how));
+}
+
 template <class Handle>
 caf::strong_actor_ptr strong(const Handle& handle) {
   return caf::actor_cast<caf::strong_actor_ptr>(handle);
@@ -46,12 +56,7 @@ caf::strong_actor_ptr strong(const Handle& handle) {
 
 /// How each actor is started, the first time and again.
 core_recipes recipes_for(caf::actor_system& system, const actor_context& context, const service_config& config,
-                         const std::string& epoch) {
-  std::shared_ptr<keyframe_store> store;
-  if (config.make_store)
-    store = config.make_store();
-  else
-    store = std::make_shared<spilling_store>(config.store_bytes, config.store_folder);
+                         const std::string& epoch, const std::shared_ptr<keyframe_store>& store) {
   partitioner_config parts;
   parts.map = config.map;
   parts.request_timeout = config.request_timeout;
@@ -125,6 +130,7 @@ service start_service(caf::actor_system& system, const service_config& config, s
   out.session.region_m = config.map.voxel_m * static_cast<float>(config.map.region_voxels);
   out.session.request_timeout = config.request_timeout;
 
+  out.store = store_for(config);
   out.encoders
     = std::make_shared<encoder_pool>(config.encode, config.own_threads ? config.threads : 0, out.context, system.next_actor_id());
 
@@ -134,7 +140,7 @@ service start_service(caf::actor_system& system, const service_config& config, s
   supervision.meshers.encoders = out.encoders;
   supervision.on_lost = config.on_lost;
   supervision.seats = {out.ingest, out.partitioner, out.broadcaster, out.placement, out.devices, out.inspector};
-  supervision.recipes = recipes_for(system, out.context, config, out.epoch);
+  supervision.recipes = recipes_for(system, out.context, config, out.epoch, out.store);
   const auto recipes = supervision.recipes;
 
   device_table devices;
@@ -200,6 +206,8 @@ bool stop_service(caf::actor_system& system, service& running, std::chrono::mill
   ended = end(running.actors()) && ended;
   if (const auto pool = std::exchange(running.encoders, nullptr))
     pool->stop(); // a server may have a copy of the service
+  if (const auto store = std::exchange(running.store, nullptr))
+    store->stop();
   running.forget();
   return ended;
 }

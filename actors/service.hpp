@@ -49,8 +49,8 @@ struct service_config {
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;
   /// must not block.
   std::function<void(const std::string&)> on_lost;
-  /// Runs the partitioner, which may touch the disk, the CPU's fields and the encoders in threads of their own. Off under a test
-  /// scheduler: then surfaces wait in `service::encoders` until the test has them encoded.
+  /// Runs the partitioner, through which everything goes, the keyframe store's disk work, the CPU's fields and the encoders in
+  /// threads of their own. Off under a test scheduler: then surfaces wait in `service::encoders` until the test has them encoded.
   bool own_threads = true;
 };
 
@@ -69,7 +69,8 @@ struct service {
   std::string epoch;
   /// Ended by stop_service(). Its last owner waits for its threads: let no actor be that.
   std::shared_ptr<encoder_pool> encoders;
-  session_config session; ///< what sessions of this map are started with
+  std::shared_ptr<keyframe_store> store; ///< likewise
+  session_config session;                ///< what sessions of this map are started with
   /// All but the supervisor that must end with the service, in the order in which they are told to. Ask when the supervisor has
   /// ended.
   [[nodiscard]] std::vector<caf::strong_actor_ptr> actors() const;
@@ -88,8 +89,8 @@ inline service start_service(caf::actor_system& system, const service_config& co
   return start_service(system, config, announce_service(config));
 }
 
-/// Ends all actors of the service and waits until they are gone, `timeout` at most; then ends the encoders. Answers whether the
-/// actors are gone.
+/// Ends all actors of the service and waits until they are gone, `timeout` at most; then ends the encoders, and
+/// the store when it has done what it was asked, however slow the disk is. Answers whether the actors are gone.
 bool stop_service(caf::actor_system& system, service& running, std::chrono::milliseconds timeout = std::chrono::seconds{10});
 
 /// Where sources put their keyframes: hands them to ingest, blocks while `credit` of them are unanswered. Threads: any.

@@ -1,6 +1,6 @@
 // Many keyframes are taken out at once: exactly those that are meant and came before, whatever dies meanwhile.
 
-#include "faulty_store.hpp"
+#include "faulty_disk.hpp"
 #include "toy_service.hpp"
 
 #include <catch2/catch.hpp>
@@ -217,26 +217,26 @@ TEST_CASE("a partitioner's successor still knows of each keyframe what it can be
 TEST_CASE("if some cannot be taken out now, the others are, and the answer says to ask again") {
   auto by = std::make_shared<control>();
   auto config = config_for(by);
-  auto store = std::make_shared<faulty_store>();
-  config.make_store = [store] { return store; };
+  auto disk = std::make_shared<faulty_disk>();
+  config.make_store = [disk] { return disk->make_store(0, false); };
   stepped_service s{config, by};
   const auto frames = random_frames(45, 12);
   for (const auto& f : frames)
     s.put(f);
   s.run();
   auto v = clear(s);
-  const auto reads = store->reads;
+  const uint64_t reads = disk->reads;
   std::mt19937 random{2};
-  while (store->reads < reads + 9) // the first eight, and one of the rest
+  while (disk->reads < reads + 9) // the first eight, and one of the rest
     s.run_some(random, 1);
-  store->reading = faulty_store::fault::unreadable;
+  disk->reading = faulty_disk::fault::unreadable;
   s.run();
   REQUIRE(v->has_value());
   CHECK((*v)->what == outcome::not_now);
   CHECK((*v)->keyframes >= 9);
   CHECK((*v)->keyframes < 12);
   CHECK(s.status().keyframes == 12 - (*v)->keyframes);
-  store->reading = faulty_store::fault::none;
+  disk->reading = faulty_disk::fault::none;
   auto again = clear(s);
   s.run();
   CHECK(again->value() == verdict{outcome::accepted, {}, 12 - (*v)->keyframes});

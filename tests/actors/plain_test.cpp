@@ -39,16 +39,20 @@ TEST_CASE("a refill sends each part once, to all regions that wait for it, and n
   CHECK_FALSE(book.cancel(a, 3));
   CHECK_FALSE(book.cancel(b, 1));
   std::map<uint64_t, size_t> sent;
+  const std::vector both{a, b};
   const auto any = [](uint64_t) { return true; };
-  CHECK(book.take([](uint64_t serial) { return serial == 4; })->regions == std::vector{b});
+  CHECK(book.next([](uint64_t serial) { return serial == 4; }) == 4);
+  CHECK_FALSE(book.next([](uint64_t serial) { return serial == 5; }));
+  CHECK(book.take(4, both) == std::vector{b});
+  CHECK(book.take(4, both).empty());
   book.add(b, 4);
-  while (auto due = book.take(any))
-    sent[due->placement] += due->regions.size();
+  while (const auto serial = book.next(any))
+    sent[*serial] += book.take(*serial, both).size();
   CHECK(sent == std::map<uint64_t, size_t>{{1, 1}, {2, 2}, {4, 1}});
   CHECK(book.all_sent(a));
   book.add(a, 1);
   CHECK_FALSE(book.all_sent(a));
-  CHECK(book.take(any)->placement == 1);
+  CHECK(book.take(1, both) == std::vector{a});
   book.finish(a);
   CHECK_FALSE(book.empty());
   book.finish(b);

@@ -1,5 +1,4 @@
-#include "actors/page_file.hpp"
-#include "actors/spilling_store.hpp"
+#include "faulty_disk.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -17,20 +16,16 @@
 #include <unistd.h>
 
 using namespace tessera;
+using namespace tessera::toy;
 
 namespace {
 
-stored_keyframe a_frame(const std::string& id, size_t rays, uint32_t seed) {
-  std::mt19937 random{seed};
-  std::vector<ray> out(rays);
-  for (auto& r : out)
-    r = {static_cast<int32_t>(random()), static_cast<int32_t>(random()), static_cast<int32_t>(random()), 1, 2, 3, 4};
-  stored_keyframe frame;
-  frame.id.value = id;
-  frame.timestamp_ns = seed;
-  frame.world_from_camera.m[3] = static_cast<float>(seed);
-  frame.rays.rays = std::make_shared<const std::vector<ray>>(std::move(out));
-  return frame;
+spilling_options options(uint64_t cap_bytes, std::string folder, bool own_thread = true) {
+  spilling_options out;
+  out.cap_bytes = cap_bytes;
+  out.folder = std::move(folder);
+  out.own_thread = own_thread;
+  return out;
 }
 
 std::string temporary_folder() {
@@ -68,18 +63,15 @@ int in_a_child(const std::function<int()>& test) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 102;
 }
 
-bool same(const std::optional<stored_keyframe>& found, const stored_keyframe& wanted) {
-  return found && *found->rays.rays == *wanted.rays.rays;
-}
-
 constexpr int cannot_mount = 77;
 
 } // namespace
 
 TEST_CASE("a store gives back what was put in, from memory and from its file") {
+  const bool own_thread = GENERATE(false, true);
   for (uint64_t cap : {uint64_t{0}, uint64_t{50'000}, uint64_t{1} << 30}) {
-    INFO("cap " << cap);
-    spilling_store store{cap, temporary_folder()};
+    INFO("cap " << cap << ", own thread " << own_thread);
+    spilling_store store{options(cap, temporary_folder(), own_thread)};
     std::map<std::string, stored_keyframe> model;
     std::mt19937 random{3};
     for (uint32_t step = 0; step < 600; ++step) {
@@ -88,87 +80,90 @@ TEST_CASE("a store gives back what was put in, from memory and from its file") {
       case 0:
       case 1: {
         auto frame = a_frame(id, random() % 3 == 0 ? 0 : random() % 3000, step);
-        CHECK(store.put(frame) == model.emplace(id, frame).second);
+        CHECK(put(store, frame) == model.emplace(id, frame).second);
         break;
       }
       case 2:
-        CHECK(store.erase({id}) == (model.erase(id) > 0));
+        CHECK(erase(store, {id}) == (model.erase(id) > 0));
         break;
       default: {
         pose moved;
         moved.m[7] = static_cast<float>(step);
         const auto known = model.find(id);
-        CHECK(store.set_pose({id}, moved) == (known != model.end()));
+        CHECK(set_pose(store, {id}, moved) == (known != model.end()));
         if (known != model.end())
           known->second.world_from_camera = moved;
       }
       }
-      CHECK(store.contains({id}) == model.contains(id));
+      CHECK(get(store, {id}).has_value() == model.contains(id));
     }
-    CHECK(store.ids().size() == model.size());
     size_t visited = 0;
     uint64_t rays = 0;
-    store.for_each([&](const stored_keyframe& frame) {
+    for (const auto& id : store.ids()) {
+      const auto found = get(store, id);
+      if (!found)
+        continue; // one that was asked for last
       ++visited;
-      const auto& expected = model.at(frame.id.value);
+      const auto& frame = *found;
+      const auto& expected = model.at(id.value);
       rays += frame.rays.rays->size();
       CHECK(*frame.rays.rays == *expected.rays.rays);
       CHECK(frame.world_from_camera == expected.world_from_camera);
       CHECK(frame.timestamp_ns == expected.timestamp_ns);
-    });
+    }
     CHECK(visited == model.size());
     const auto usage = store.usage();
     CHECK(usage.keyframes == model.size());
     CHECK(usage.rays == rays);
     CHECK(usage.memory_bytes <= cap + model.size() * 300);
-    CHECK_FALSE(store.get({"never seen"}));
+    CHECK_FALSE(get(store, {"never seen"}));
   }
 }
 
 TEST_CASE("the file is no larger than what lives in it, however often keyframes come and go") {
-  spilling_store store{0, ""};
+  spilling_store store{options(0, "")};
   for (uint32_t i = 0; i < 10; ++i)
-    store.put(a_frame("kf" + std::to_string(i), 5000, i));
+    put(store, a_frame("kf" + std::to_string(i), 5000, i));
   const auto full = store.usage().disk_bytes;
   CHECK(full >= 10 * 5000 * sizeof(ray));
   CHECK(full <= 10 * (5000 * sizeof(ray) + page_file::page_bytes));
   for (uint32_t round = 0; round < 50; ++round) {
     const auto id = "kf" + std::to_string(round % 10);
-    store.erase({id});
-    store.put(a_frame(id, 5000, round));
+    erase(store, {id});
+    put(store, a_frame(id, 5000, round));
     CHECK(store.usage().disk_bytes <= full);
   }
   for (const auto& id : store.ids())
-    store.erase(id);
+    erase(store, id);
   CHECK(store.usage().disk_bytes == 0);
   CHECK(store.usage().rays == 0);
 }
 
 TEST_CASE("the oldest keyframes leave memory first") {
-  spilling_store store{3 * 1000 * sizeof(ray), ""};
+  spilling_store store{options(3 * 1000 * sizeof(ray), "")};
   for (uint32_t i = 0; i < 3; ++i)
-    store.put(a_frame("kf" + std::to_string(i), 1000, i));
+    put(store, a_frame("kf" + std::to_string(i), 1000, i));
   CHECK(store.usage().disk_bytes == 0);
-  store.put(a_frame("kf3", 1000, 3));
+  put(store, a_frame("kf3", 1000, 3));
   CHECK(store.usage().disk_bytes == page_file::page_bytes);
   CHECK(store.ids() == std::vector<keyframe_id>{{"kf0"}, {"kf1"}, {"kf2"}, {"kf3"}});
 }
 
 TEST_CASE("a folder that cannot be written is an error at the start") {
-  CHECK_THROWS_AS(spilling_store(0, "/no/such/folder"), std::system_error);
+  CHECK_THROWS_AS(spilling_store(options(0, "/no/such/folder")), std::system_error);
 }
 
 TEST_CASE("a store keeps what tells keyframes apart, also when their rays are in the file") {
-  spilling_store store{0, ""};
+  spilling_store store{options(0, "")};
   auto frame = a_frame("kf", 100, 1);
   frame.id.session = "monday";
   frame.came_with.m[3] = 7;
   frame.source = "shm";
   frame.group = "upstairs";
-  store.put(frame);
-  CHECK_FALSE(store.get({"kf"})); // of another session
-  store.set_pose(frame.id, {});
-  const auto found = store.get(frame.id);
+  put(store, frame);
+  CHECK_FALSE(get(store, {"kf"})); // of another session
+  set_pose(store, frame.id, {});
+  const auto found = get(store, frame.id);
   REQUIRE(found);
   CHECK(found->came_with == frame.came_with);
   CHECK(found->world_from_camera == pose{});
@@ -178,46 +173,46 @@ TEST_CASE("a store keeps what tells keyframes apart, also when their rays are in
 
 TEST_CASE("what is freed in the middle of the file is the file system's again, and the numbers say what is held") {
   const auto before = space_held();
-  spilling_store store{0, temporary_folder()};
+  spilling_store store{options(0, temporary_folder())};
   constexpr uint32_t count = 16;
   for (uint32_t i = 0; i < count; ++i)
-    store.put(a_frame("kf" + std::to_string(i), 4 * page_file::page_bytes / sizeof(ray), i));
+    put(store, a_frame("kf" + std::to_string(i), 4 * page_file::page_bytes / sizeof(ray), i));
   const auto full = store.usage().disk_bytes;
   CHECK(full == count * 4 * page_file::page_bytes);
   CHECK(space_held() - before >= full);
   for (uint32_t i = 0; i + 1 < count; ++i) // all but the last one in the file
-    store.erase({"kf" + std::to_string(i)});
+    erase(store, {"kf" + std::to_string(i)});
   CHECK(store.usage().disk_bytes == 4 * page_file::page_bytes);
   CHECK(space_held() - before <= 8 * page_file::page_bytes); // file systems round
-  CHECK(same(store.get({"kf15"}), a_frame("kf15", 4 * page_file::page_bytes / sizeof(ray), 15)));
+  CHECK(same(get(store, {"kf15"}), a_frame("kf15", 4 * page_file::page_bytes / sizeof(ray), 15)));
   for (uint32_t i = 0; i < 4; ++i) // holes are filled again
-    store.put(a_frame("new" + std::to_string(i), 100, 50 + i));
+    put(store, a_frame("new" + std::to_string(i), 100, 50 + i));
   CHECK(store.usage().disk_bytes == 8 * page_file::page_bytes);
   for (uint32_t i = 0; i < 4; ++i)
-    CHECK(same(store.get({"new" + std::to_string(i)}), a_frame("new" + std::to_string(i), 100, 50 + i)));
+    CHECK(same(get(store, {"new" + std::to_string(i)}), a_frame("new" + std::to_string(i), 100, 50 + i)));
 }
 
 TEST_CASE("a disk that fails is an error, and nothing that was stored is lost") {
   // A file size limit makes writes fail as a full disk would; the limit of the process cannot be raised again without rights, so
   // a child tests it.
   CHECK(in_a_child([] {
-          spilling_store store{0, ""};
+          spilling_store store{options(0, "")};
           const auto small = a_frame("small", 100, 1);
-          store.put(small);
+          put(store, small);
           const auto held = space_held();
           ::signal(SIGXFSZ, SIG_IGN);
           const rlimit limit{256 * 1024, 256 * 1024};
           ::setrlimit(RLIMIT_FSIZE, &limit);
           try {
-            store.put(a_frame("large", 100'000, 2));
+            put(store, a_frame("large", 100'000, 2));
             return 1;
           } catch (const std::system_error&) {
           }
-          if (store.contains({"large"}) || !same(store.get({"small"}), small))
+          if (get(store, {"large"}) || !same(get(store, {"small"}), small))
             return 2;
           if (store.usage().disk_bytes != page_file::page_bytes || space_held() != held)
             return 3; // what was written of it is still there
-          return store.put(a_frame("next", 100, 3)) ? 0 : 4;
+          return put(store, a_frame("next", 100, 3)) ? 0 : 4;
         })
         == 0);
 }
@@ -231,10 +226,10 @@ TEST_CASE("a store whose disk was full takes keyframes as soon as there is space
       return cannot_mount;
     constexpr size_t rays = 12 * page_file::page_bytes / sizeof(ray); // five fit, and a part of the sixth
     const auto available = [&] { return std::filesystem::space(folder).available; };
-    spilling_store store{0, folder};
+    spilling_store store{options(0, folder)};
     const auto put = [&](const std::string& id, uint32_t seed) {
       try {
-        return store.put(a_frame(id, rays, seed));
+        return toy::put(store, a_frame(id, rays, seed));
       } catch (const std::system_error& e) {
         if (e.code().value() != ENOSPC)
           throw;
@@ -252,17 +247,17 @@ TEST_CASE("a store whose disk was full takes keyframes as soon as there is space
       return 3; // what failed holds space
     if (store.usage().disk_bytes != 5 * rays * sizeof(ray))
       return 4;
-    if (!store.erase({"kf1"}) || available() <= left || !put("next", 6)) // one in the middle makes room for another
+    if (!erase(store, {"kf1"}) || available() <= left || !put("next", 6)) // one in the middle makes room for another
       return 5;
-    if (!store.erase({"kf0"}) || !store.erase({"kf2"}))
+    if (!erase(store, {"kf0"}) || !erase(store, {"kf2"}))
       return 6;
     std::filesystem::create_directory(folder + "/others");
     if (available() < left + 2 * rays * sizeof(ray) - 64 * 1024)
       return 7; // what was freed can be others'
     for (uint32_t i : {3u, 4u})
-      if (!same(store.get({"kf" + std::to_string(i)}), a_frame("kf" + std::to_string(i), rays, i)))
+      if (!same(get(store, {"kf" + std::to_string(i)}), a_frame("kf" + std::to_string(i), rays, i)))
         return 8;
-    return same(store.get({"next"}), a_frame("next", rays, 6)) ? 0 : 9;
+    return same(get(store, {"next"}), a_frame("next", rays, 6)) ? 0 : 9;
   });
   std::filesystem::remove_all(folder);
   if (status == cannot_mount)

@@ -1,6 +1,6 @@
 // Bad, or not now: what is wrong with a keyframe is its producer's trouble, what is wrong with us is ours.
 
-#include "faulty_store.hpp"
+#include "faulty_disk.hpp"
 #include "toy_gpu.hpp"
 #include "toy_service.hpp"
 
@@ -11,12 +11,12 @@ using namespace tessera::toy;
 
 namespace {
 
-using fault = faulty_store::fault;
+using fault = faulty_disk::fault;
 
 struct faulty_service {
   explicit faulty_service(const std::function<void(service_config&)>& change = {}) {
     auto config = config_for(by);
-    config.make_store = [this] { return store; };
+    config.make_store = [this] { return disk->make_store(0, false); };
     if (change)
       change(config);
     s = std::make_unique<stepped_service>(config, by);
@@ -34,7 +34,7 @@ struct faulty_service {
   [[nodiscard]] const telemetry& numbers() const { return *s->running.context.numbers; }
 
   std::shared_ptr<control> by = std::make_shared<control>();
-  std::shared_ptr<faulty_store> store = std::make_shared<faulty_store>();
+  std::shared_ptr<faulty_disk> disk = std::make_shared<faulty_disk>();
   std::unique_ptr<stepped_service> s;
 
 private:
@@ -48,12 +48,12 @@ private:
 } // namespace
 
 TEST_CASE("a store that cannot be written leaves keyframes with their senders, says so, and takes them afterwards") {
-  for (const auto& [how, why, says] : {std::tuple{fault::disk_full, hindrance::store, "No space left"},
-                                       std::tuple{fault::no_memory, hindrance::memory, "memory"}}) {
+  for (const auto& [how, why, says] :
+       {std::tuple{fault::full, hindrance::store, "No space left"}, std::tuple{fault::no_memory, hindrance::memory, "memory"}}) {
     faulty_service f;
     const auto frames = random_frames(20, 3);
     CHECK(f.put(frames[0]).what == outcome::accepted);
-    f.store->putting = how;
+    f.disk->writing = how;
     for (int i = 0; i < 3; ++i) {
       const auto v = f.put(frames[1]);
       CHECK(v.what == outcome::not_now);
@@ -65,7 +65,7 @@ TEST_CASE("a store that cannot be written leaves keyframes with their senders, s
     REQUIRE(f.numbers().shortage.current());
     CHECK_THAT(f.numbers().shortage.current()->text, Catch::Contains(says));
     CHECK(f.s->status().field.hash == truth(small_map(), {frames[0]}));
-    f.store->putting = fault::none;
+    f.disk->writing = fault::none;
     CHECK(f.put(frames[0]).what == outcome::duplicate);
     CHECK(f.numbers().shortage.current()); // a repetition needs no room: it says nothing
     CHECK(f.put(frames[1]).what == outcome::accepted);
@@ -81,14 +81,14 @@ TEST_CASE("a store that cannot be read leaves retractions and new poses with the
     for (const auto& frame : frames)
       f.put(frame);
     const auto before = f.s->status();
-    f.store->reading = how;
+    f.disk->reading = how;
     CHECK(f.retract(frames[1]).what == outcome::not_now);
     CHECK(f.revise(frames[2], 7).what == outcome::not_now);
     CHECK(f.put(frames[0]).what == outcome::not_now); // nobody can tell whether it is the same
     CHECK(f.not_now(how == fault::unreadable ? hindrance::store : hindrance::memory) == 3);
     CHECK(f.s->status().field.hash == before.field.hash);
     CHECK(f.numbers().refused == 0);
-    f.store->reading = fault::none;
+    f.disk->reading = fault::none;
     CHECK(f.retract(frames[1]).what == outcome::accepted);
     CHECK(f.put(frames[0]).what == outcome::duplicate);
     CHECK(f.s->status().field.hash == truth(small_map(), {frames[0], frames[2]}));
@@ -179,12 +179,12 @@ TEST_CASE("a region that is refilled waits for what cannot be read now, and lack
     const auto frames = random_frames(26, 6);
     for (const auto& frame : frames)
       f.put(frame);
-    f.store->reading = how;
+    f.disk->reading = how;
     f.s->kill("device");
     f.s->run();
     for (int i = 0; i < 8; ++i)
       f.s->tick(std::chrono::milliseconds{250});
-    f.store->reading = fault::none;
+    f.disk->reading = fault::none;
     CHECK(f.s->status().field.hash == truth(small_map(), frames));
   }
 }
@@ -194,12 +194,12 @@ TEST_CASE("a partitioner's successor that has no memory for a while loses no key
   const auto frames = random_frames(27, 9);
   for (const auto& frame : frames)
     f.put(frame);
-  f.store->reading = fault::no_memory;
+  f.disk->reading = fault::no_memory;
   f.s->kill("partitioner");
   f.s->run();
   for (int i = 0; i < 8; ++i)
     f.s->tick(std::chrono::milliseconds{250});
-  f.store->reading = fault::none;
+  f.disk->reading = fault::none;
   for (int i = 0; i < 8; ++i)
     f.s->tick(std::chrono::milliseconds{250});
   CHECK(f.s->status().keyframes == frames.size());
