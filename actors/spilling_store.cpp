@@ -1,5 +1,7 @@
 #include "actors/spilling_store.hpp"
 
+#include "messages/thread_name.hpp"
+
 #include <stdexcept>
 
 namespace tessera {
@@ -13,7 +15,10 @@ constexpr uint64_t index_bytes = 300; // a list node, a hash node, an id: near e
 spilling_store::spilling_store(spilling_options how) : how_{std::move(how)}, oldest_in_memory_{order_.end()} {
   how_.open(how_.folder); // a folder that cannot be written is told at the start, not in the middle of a scan
   if (how_.own_thread)
-    thread_ = std::jthread{[this] { run(); }};
+    thread_ = std::jthread{[this] {
+      name_thread("store");
+      run();
+    }};
 }
 
 spilling_store::~spilling_store() {

@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <deque>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -16,35 +18,66 @@ namespace {
 
 constexpr uint64_t size_of_one = 40 * sizeof(ray); // of random_frames
 
-/// Counts the reads that are under way.
-class counting_store final : public keyframe_store {
+/// Counts the reads that are under way, and has the test give the answers of the store's thread: a test scheduler is not for
+/// other threads.
+class stepped_store final : public keyframe_store {
 public:
-  explicit counting_store(std::shared_ptr<keyframe_store> its) : its_{std::move(its)} {}
-  std::atomic<int> now{0}, most{0};
+  explicit stepped_store(std::shared_ptr<keyframe_store> its) : its_{std::move(its)} {}
+  int now = 0, most = 0;
 
-  void put(stored_keyframe frame, done answer) override { its_->put(std::move(frame), std::move(answer)); }
-  void get(const keyframe_id& id, got answer) override {
-    most = std::max(most.load(), ++now);
-    its_->get(id, [this, answer](std::optional<stored_keyframe> frame, std::exception_ptr failure) {
-      --now;
-      answer(std::move(frame), std::move(failure));
-    });
+  /// Gives the answers that have come; answers whether there were any.
+  bool release() {
+    std::unique_lock lock{mutex_};
+    const auto any = !held_.empty();
+    while (!held_.empty()) {
+      const auto answer = std::move(held_.front());
+      held_.pop_front();
+      lock.unlock();
+      answer();
+      lock.lock();
+    }
+    return any;
   }
-  void erase(const keyframe_id& id, done answer) override { its_->erase(id, std::move(answer)); }
-  void set_pose(const keyframe_id& id, const pose& to, done answer) override { its_->set_pose(id, to, std::move(answer)); }
+
+  void put(stored_keyframe frame, done answer) override { its_->put(std::move(frame), later(std::move(answer))); }
+  void get(const keyframe_id& id, got answer) override {
+    most = std::max(most, ++now);
+    its_->get(id, later(got{[this, answer](std::optional<stored_keyframe> frame, std::exception_ptr failure) {
+                --now;
+                answer(std::move(frame), std::move(failure));
+              }}));
+  }
+  void erase(const keyframe_id& id, done answer) override { its_->erase(id, later(std::move(answer))); }
+  void set_pose(const keyframe_id& id, const pose& to, done answer) override { its_->set_pose(id, to, later(std::move(answer))); }
   [[nodiscard]] std::vector<keyframe_id> ids() const override { return its_->ids(); }
   [[nodiscard]] store_usage usage() const override { return its_->usage(); }
   void stop() override { its_->stop(); }
 
 private:
-  std::shared_ptr<keyframe_store> its_;
+  template <class Result>
+  std::function<void(Result, std::exception_ptr)> later(std::function<void(Result, std::exception_ptr)> answer) {
+    return [this, answer = std::move(answer)](Result result, std::exception_ptr failure) {
+      std::unique_lock lock{mutex_};
+      if (std::this_thread::get_id() == test_ && held_.empty()) {
+        lock.unlock();
+        answer(std::move(result), std::move(failure));
+      } else {
+        held_.push_back([answer, result, failure] { answer(result, failure); });
+      }
+    };
+  }
+
+  const std::thread::id test_ = std::this_thread::get_id();
+  std::mutex mutex_;
+  std::deque<std::function<void()>> held_;
+  std::shared_ptr<keyframe_store> its_; // whose thread ends first
 };
 
-/// Every step is the test's, but for those of the store's own thread.
+/// Every step is the test's, but for those of the store's own thread, which takes none of an actor.
 struct slow_service {
   explicit slow_service(uint64_t cap_bytes) {
     auto config = config_for(by);
-    config.make_store = [this, cap_bytes] { return store = std::make_shared<counting_store>(disk->make_store(cap_bytes, true)); };
+    config.make_store = [this, cap_bytes] { return store = std::make_shared<stepped_store>(disk->make_store(cap_bytes, true)); };
     s = std::make_unique<stepped_service>(config, by);
   }
   ~slow_service() { disk->open(); }
@@ -54,6 +87,8 @@ struct slow_service {
   void until(F is_so) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60};
     for (s->run(); !is_so(); s->tick(std::chrono::milliseconds{20})) {
+      if (store->release())
+        continue;
       if (std::chrono::steady_clock::now() > end)
         FAIL("it never came");
       std::this_thread::sleep_for(std::chrono::milliseconds{1});
@@ -84,7 +119,7 @@ struct slow_service {
   }
 
   std::shared_ptr<faulty_disk> disk = std::make_shared<faulty_disk>();
-  std::shared_ptr<counting_store> store;
+  std::shared_ptr<stepped_store> store;
   std::shared_ptr<control> by = std::make_shared<control>();
   std::unique_ptr<stepped_service> s;
 };
@@ -276,6 +311,7 @@ TEST_CASE("core actors that are killed at random over a disk that is slow at ran
       in.put(frames[i]);
       live.insert(i);
       s.run_some(random, random() % 150);
+      f.store->release();
       if (i % 3 == 2) {
         const auto victim = random() % (i + 1);
         in.retract(frames[victim]);
