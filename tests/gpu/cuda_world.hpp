@@ -60,14 +60,6 @@ uint64_t blocks_of(async_fields& fields, const Regions& regions) {
   return blocks;
 }
 
-/// Of these regions the one that holds most: a ray's box may touch regions to which it does not write.
-template <class Regions>
-region_key fullest_of(async_fields& fields, const Regions& regions) {
-  return *std::max_element(regions.begin(), regions.end(), [&](region_key a, region_key b) {
-    return stats_and_wait(fields, a).voxels < stats_and_wait(fields, b).voxels;
-  });
-}
-
 inline std::vector<ray> in_order(std::vector<ray> rays) {
   const auto key = [](const ray& r) { return std::tuple(r.x, r.y, r.z, r.r, r.g, r.b, r.points); };
   std::sort(rays.begin(), rays.end(), [&](const ray& a, const ray& b) { return key(a) < key(b); });

@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <set>
@@ -114,6 +115,14 @@ struct world {
     return out;
   }
 };
+
+/// Of these regions the one that holds most: a ray's box may touch regions to which it does not write.
+template <class Regions>
+region_key fullest_of(async_fields& fields, const Regions& regions) {
+  return *std::max_element(regions.begin(), regions.end(), [&](region_key a, region_key b) {
+    return stats_and_wait(fields, a).voxels < stats_and_wait(fields, b).voxels;
+  });
+}
 
 inline mapping map_of(uint32_t region_voxels) {
   mapping m;
