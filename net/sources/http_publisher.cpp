@@ -204,10 +204,12 @@ private:
       asio::io_context io;
       return asio::ip::tcp::resolver(io).resolve(host, port);
     });
+    const auto begin = patience::clock::now();
     while (!call.wait_for(step, stop_)) {
       if (left.over())
         throw boost::system::system_error(asio::error::host_not_found_try_again);
-      left.note("looking for the host " + address_.host);
+      if (patience::clock::now() - begin >= std::chrono::seconds(1)) // else why the last try failed tells more
+        left.note("looking for the host " + address_.host);
     }
     return call.take();
   }
