@@ -3,7 +3,20 @@
 #include "actors/cycle_clock.hpp"
 #include "messages/thread_name.hpp"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 namespace tessera {
+
+namespace {
+
+/// Encoding takes most of the processor. Where it is short of it, keyframes come first, and so does whoever makes them: patches
+/// may come later, and there are fewer of them then.
+void yield_to_others() {
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 5); // of this thread alone
+}
+
+} // namespace
 
 encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id)
   : encode_{std::move(encode)}, numbers_{context.numbers}, record_{context.registry->enlist("encoder pool")} {
@@ -15,6 +28,7 @@ encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const acto
     for (uint32_t i = 0; i < threads; ++i)
       threads_.emplace_back([this] {
         name_thread("encoder");
+        yield_to_others();
         run();
       });
   } catch (...) {

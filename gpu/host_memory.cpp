@@ -25,11 +25,11 @@ public:
     std::vector<piece> old;
     {
       const std::scoped_lock lock(mutex_);
-      // The smallest that is large enough, unless most of it would lie idle.
+      // The smallest that is large enough, unless most of it would lie idle; of equals the one that was used last.
       auto best = idle_.end();
       for (auto i = idle_.begin(); i != idle_.end(); ++i)
         if (i->memory.bytes >= bytes && i->memory.bytes / 4 <= bytes
-            && (best == idle_.end() || i->memory.bytes < best->memory.bytes))
+            && (best == idle_.end() || i->memory.bytes <= best->memory.bytes))
           best = i;
       if (best != idle_.end()) {
         found = best->memory;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "gpu/fields.hpp"
+
 #include <chrono>
 #include <cstdint>
 
@@ -19,7 +21,7 @@ struct field_options {
   /// Keyframes whose rays are made at once; each has a stream and a thread.
   uint32_t ray_lanes = 4;
   /// How long extract_soon() lets keyframes go first; at most most_extract_wait.
-  std::chrono::milliseconds extract_wait{20};
+  std::chrono::milliseconds extract_wait{most_extract_wait};
   /// Threads that help to copy a keyframe's points into pinned memory.
   uint32_t copy_helpers = 0;
   /// Fills new device memory with garbage, so that what is read before it is written shows; for tests.

@@ -204,7 +204,7 @@ private:
     uint64_t seen = 0;
     {
       const std::scoped_lock lock(mutex_);
-      if (soon_.empty() || !waiting_.empty() || !keyframes_.is_idle())
+      if (soon_.empty() || !waiting_.empty() || !keyframes_.is_idle() || steady::now() < patient_turn())
         return;
       seen = asked_.load(std::memory_order_relaxed);
     }
@@ -224,8 +224,20 @@ private:
     }
     return batch;
   }
-  /// Whether keyframes went first for long enough.
-  [[nodiscard]] bool patience_is_over() const { return !soon_.empty() && steady::now() - soon_.front().since >= extract_wait_; }
+  /// When patient extractions have their turn: if no other request waits, from `soon_from_` on; else when keyframes went first
+  /// for long enough.
+  [[nodiscard]] steady::time_point patient_turn() const {
+    const auto patience_ends = soon_.front().since + extract_wait_;
+    return waiting_.empty() ? std::min(soon_from_, patience_ends) : patience_ends;
+  }
+  /// So that keyframes that come faster than they are taken have most of the time, however long it takes to mesh what they
+  /// change.
+  void note_patient_batch(steady::time_point begun) {
+    const auto now = steady::now();
+    const std::scoped_lock lock(mutex_);
+    const bool pressed = waiting_.size() > 1;
+    soon_from_ = pressed ? now + 3 * (now - begun) : now;
+  }
 
   /// Takes the first request, which is no keyframe, and all of its kind that do not pass another one of their region. Keyframes
   /// may be passed: they take effect when they are answered.
@@ -261,7 +273,7 @@ private:
     std::exception_ptr failure;
     for (;;) {
       std::vector<request> batch;
-      bool more = false;
+      bool more = false, patient_first = false;
       await_next();
       await_other_extractions();
       {
@@ -269,10 +281,17 @@ private:
         memory_ = store_.status();
         memory_.batches = batches_;
         memory_.kernels = stream_.kernels();
-        work_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !soon_.empty() || !keyframes_.is_idle(); });
+        const auto has_work = [&] {
+          return stopping_ || !waiting_.empty() || !keyframes_.is_idle() || (!soon_.empty() && steady::now() >= patient_turn());
+        };
+        while (!has_work())
+          if (soon_.empty())
+            work_.wait(lock);
+          else
+            work_.wait_until(lock, patient_turn());
         if (stopping_)
           break;
-        const bool patient_first = waiting_.empty() || patience_is_over();
+        patient_first = !soon_.empty() && steady::now() >= patient_turn();
         if (!waiting_.empty() && waiting_.front().what == task::take && keyframes_.has_room() && !patient_first) {
           batch.push_back(std::move(waiting_.front()));
           waiting_.pop_front();
@@ -291,7 +310,10 @@ private:
         continue;
       }
       ++batches_;
+      const auto begun = steady::now();
       run(batch, failure);
+      if (patient_first)
+        note_patient_batch(begun);
     }
     while (!keyframes_.is_idle())
       finish_keyframe(failure);
@@ -436,6 +458,7 @@ private:
   std::condition_variable work_, ray_work_; ///< for the fields' thread; for those that make rays
   std::deque<request> waiting_;
   std::deque<patient_request> soon_; ///< by time
+  steady::time_point soon_from_{};   ///< their turn, if nothing else waits
   std::deque<ray_request> waiting_rays_;
   memory_status memory_;
   steady::duration extract_wait_;

@@ -69,7 +69,7 @@ public:
       on.begin_rays(what, lending_, 2 * lanes_.size());
       begin_split(on, what);
       join_group(on, what.mesh, more);
-      begin_fields(on, what.times);
+      begin_fields(on, what);
     } catch (...) {
       on.rays.abandon();
       throw;
@@ -187,7 +187,8 @@ private:
   }
 
   /// Integrates, and has the group meshed if the keyframe is the last of it. `again`: the host sees to the mesh.
-  void begin_fields(lane& on, bool times, bool again = false) {
+  void begin_fields(lane& on, const take_request& what, bool again = false) {
+    const bool times = what.times;
     stream_.after(on.split);
     report_download(on);
     if (on.meshes_group && !again) {
@@ -206,6 +207,11 @@ private:
       integrate(on, times, on.group != 0 && !again);
       if (!times)
         stream_.set(on.integrated);
+      if (what.body && what.keep_rays && !again) {
+        const auto down = on.rays.download_ahead(); // while others are integrated
+        on.report.copies += down.copies;
+        on.report.bytes_down += down.bytes;
+      }
       on.rays.work().after(on.integrated); // the next keyframe need not wait for this one's download
       download_status(on, on.rays.work());
       on.rays.work().set(on.all_done);
@@ -343,7 +349,7 @@ private:
   void repeat(lane& on) {
     const auto kernels = kernel_count(on);
     begin_split(on, on.asked.what, true);
-    begin_fields(on, on.asked.what.times, true);
+    begin_fields(on, on.asked.what, true);
     on.all_done.wait();
     on.counted = false;
     on.report.kernels += static_cast<uint32_t>(kernel_count(on) - kernels);

@@ -6,10 +6,12 @@
 #include "gpu/cuda/ray_kernels.hpp"
 #include "gpu/fields.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera::cuda {
@@ -57,6 +59,7 @@ public:
   copied_bytes add(const keyframe_body& body, const pose& world_from_camera, bool pinned, ray_totals* totals,
                    mark* begun = nullptr, mark* uploaded = nullptr) {
     points_here_ = body.size();
+    ahead_ = 0;
     check_size(points_here_);
     prepare(points_here_);
     const bool with_confidence = !body.confidence().empty();
@@ -145,11 +148,22 @@ public:
     counts.valid = points - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
     return counts;
   }
-  /// The rays made last. Waits.
+  /// Begins to bring down as many of the rays that are being made as there will be, most likely: about as many as last time.
+  copied_bytes download_ahead() {
+    ahead_ = std::min({points_here_, expected_, rays_out_.size()}); // never more room, which there may not be
+    if (ahead_ == 0)
+      return {};
+    stream_.download(rays_out_.data(), rays_.data(), ahead_ * sizeof(ray));
+    return {ahead_ * sizeof(ray), 1};
+  }
+  /// The rays made last. Waits, unless they were brought down ahead, and the stream has been waited for since.
   std::vector<ray> download(size_t count) {
-    rays_out_.ensure(count);
-    stream_.download(rays_out_.data(), rays_.data(), count * sizeof(ray));
-    stream_.wait();
+    expected_ = count + count / 4 + 1024;
+    if (count > std::exchange(ahead_, 0)) {
+      rays_out_.ensure(count);
+      stream_.download(rays_out_.data(), rays_.data(), count * sizeof(ray));
+      stream_.wait();
+    }
     return {rays_out_.data(), rays_out_.data() + count};
   }
   /// Something threw in between: what the stream was told is waited for, and the table, perhaps half full, is made anew.
@@ -173,7 +187,10 @@ private:
   /// Room for a keyframe; of cells a quarter more than points, at least: probing ends, and mostly soon.
   void prepare(size_t points) {
     used_.ensure(points);
-    rays_.ensure(points);
+    if (points > rays_.size()) {
+      rays_.ensure(points);
+      stream_.fill(rays_.data(), rays_.size() * sizeof(ray), 0); // more may be brought down than were made
+    }
     const size_t want = std::bit_ceil(points + points / 4 + 1);
     if (want <= cells_)
       return;
@@ -208,6 +225,7 @@ private:
   device_buffer<Device, ray_totals> totals_;
   pinned_buffer<Device, ray_totals> totals_out_;
   size_t cells_ = 0, points_here_ = 0;
+  size_t expected_ = 0, ahead_ = 0; ///< rays: that there will be next time; that are on their way down
 };
 
 } // namespace tessera::cuda

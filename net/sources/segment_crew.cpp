@@ -10,8 +10,8 @@ namespace tessera {
 
 namespace {
 
-/// So few pieces are read before another thread is awake.
-constexpr size_t few_pieces = 2;
+/// A thread is woken for so many pieces: fewer are read before it is awake.
+constexpr size_t pieces_each = 8;
 
 } // namespace
 
@@ -33,8 +33,10 @@ std::shared_ptr<segment_reading> segment_crew::begin(std::shared_ptr<shm_segment
     readings_.push_back(reading);
     unread = unread_ += reading->segment_->pieces();
   }
-  if (reads_ && unread > few_pieces)
-    wanted_.notify_all();
+  // No more threads than have something to do when they are awake.
+  if (reads_)
+    for (size_t i = 0; i < std::min(threads_.size(), unread / pieces_each); ++i)
+      wanted_.notify_one();
   return reading;
 }
 

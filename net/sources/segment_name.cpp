@@ -1,7 +1,6 @@
 #include "net/sources/segment_name.hpp"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "messages/xxh3.hpp"
 
 namespace tessera {
 

@@ -1,5 +1,6 @@
 #include "net/sources/shm_segment.hpp"
 
+#include "messages/xxh3.hpp"
 #include "net/sources/shortage.hpp"
 #include "net/sources/utf8.hpp"
 
@@ -10,9 +11,6 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
-
-#define XXH_INLINE_ALL // its one function that is used here, and nothing to link
-#include <xxhash.h>
 
 namespace tessera {
 
@@ -206,7 +204,11 @@ bool shm_segment::unlink() const {
   // Who writes through a mapping that is still there leaves no other trace than the content.
   const auto all_of_it
     = [&](const struct stat& s) { return is_it(s) && (!digest_ || !may_be_written(file_) || holds_all_of_it()); };
-  return take_segment_away(name_, all_of_it, is_it);
+  // Once it has no name, only what was written to it in that moment matters.
+  const auto still = [&](const struct stat& s) {
+    return s.st_ino == identity_.inode && s.st_dev == identity_.device && state_of_segment(file_).same_state(identity_);
+  };
+  return take_segment_away(name_, all_of_it, still);
 }
 
 void shm_segment::let_go() {

@@ -20,9 +20,14 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
       const auto map = map_of(in_batches() ? 64 : 32);
       const auto frames = some_keyframes(random, 5);
       const auto make = [&](std::vector<std::shared_ptr<async_fields>> fields) {
-        return std::make_unique<offline_map>(
-          map, std::move(fields),
-          offline_options{.threads = threads, .extract_each = true, .keep_rays = true, .check = {}, .on_failure = {}});
+        return std::make_unique<offline_map>(map, std::move(fields),
+                                             offline_options{.threads = threads,
+                                                             .extract_each = true,
+                                                             .keep_rays = true,
+                                                             .ids_repeat = false,
+                                                             .check = {},
+                                                             .why_empty = {},
+                                                             .on_failure = {}});
       };
       const auto open = [&] { return device.open(map, small_pool()); };
       const auto cpu = make({make_cpu_fields(map, {.threads = 0})});
