@@ -4,7 +4,8 @@
 #include "messages/thread_name.hpp"
 
 #include <sys/resource.h>
-#include <unistd.h>
+
+#include <algorithm>
 
 namespace tessera {
 
@@ -13,7 +14,7 @@ namespace {
 /// Encoding takes most of the processor. Where it is short of it, keyframes come first, and so does whoever makes them: patches
 /// may come later, and there are fewer of them then.
 void yield_to_others() {
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 5); // of this thread alone
+  ::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + 5, 19)); // on Linux, of this thread alone
 }
 
 } // namespace

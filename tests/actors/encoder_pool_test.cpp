@@ -2,8 +2,11 @@
 
 #include "actors/encoder_pool.hpp"
 
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <future>
@@ -104,6 +107,20 @@ TEST_CASE("an encoder that throws, whatever it throws, is an answer, and the poo
   CHECK(failed[1].get_future().get());
   CHECK_FALSE(failed[2].get_future().get());
   CHECK(context.numbers->encode_time.count() == 1);
+}
+
+TEST_CASE("threads that encode leave the processor to others, and to nobody else's loss") {
+  const actor_context context;
+  const int ours = ::getpriority(PRIO_PROCESS, 0);
+  std::promise<int> theirs;
+  encoder_pool pool{[&](const region_mesh& surface, uint64_t keyframe_ns, uint64_t received_ns) {
+                      theirs.set_value(::getpriority(PRIO_PROCESS, 0));
+                      return encode(surface, keyframe_ns, received_ns);
+                    },
+                    1, context, 7};
+  pool.encode(surface_of(0), 0, 0, [](const patch&, const std::exception_ptr&) {});
+  CHECK(theirs.get_future().get() == std::min(ours + 5, 19));
+  CHECK(::getpriority(PRIO_PROCESS, 0) == ours);
 }
 
 TEST_CASE("as many surfaces are encoded side by side as there are threads, and what is done is told") {
