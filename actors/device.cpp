@@ -59,14 +59,13 @@ public:
     return {
       [this](take_atom, take_request& what) {
         auto promise = make_response_promise<caf::typed_response_promise<take_report>>();
-        what.times = is_to_be_timed();
+        what.times = true;
         ask({nullptr,
-             [this, promise, timed = what.times](field_answer& a) mutable {
+             [this, promise](field_answer& a) mutable {
                const auto& report = *a.taken;
-               if (timed && report.counts.valid > 0)
+               if (report.counts.valid > 0)
                  numbers().rays_time.record(to_ns(report.upload_ms + report.rays_ms));
-               if (timed)
-                 numbers().integrate_time.record(to_ns(report.integrate_ms));
+               numbers().integrate_time.record(to_ns(report.integrate_ms));
                numbers().device_kernels.fetch_add(report.kernels, std::memory_order_relaxed);
                numbers().device_copies.fetch_add(report.copies, std::memory_order_relaxed);
                promise.deliver(std::move(*a.taken));
@@ -137,12 +136,6 @@ private:
     }
   };
 
-  /// To time a keyframe's stages costs a GPU's thread a tenth of what it does for it: where many are under way, some are enough.
-  bool is_to_be_timed() {
-    untimed_ = asked_.size() < 4 || untimed_ == 7 ? 0 : untimed_ + 1;
-    return untimed_ == 0;
-  }
-
   static uint64_t to_ns(double ms) { return static_cast<uint64_t>(ms * 1e6); }
 
   template <class Start>
@@ -206,7 +199,6 @@ private:
   std::shared_ptr<async_fields> fields_;
   std::unordered_map<uint64_t, request> asked_; ///< and not answered
   uint64_t requests_ = 0;
-  uint32_t untimed_ = 0; ///< keyframes in a row
 };
 
 } // namespace
