@@ -114,3 +114,23 @@ def test_latency_without_a_program_says_what_to_do(tessera, tmp_path):
         pytest.skip("the benchmarks are not built")
     done = subprocess.run([program, "--binary", tmp_path / "none", "--seconds", "1"], capture_output=True, text=True, timeout=service.PATIENCE_S)
     assert done.returncode == 1 and str(tmp_path / "none") in done.stderr
+
+
+@pytest.mark.parametrize("written_before", [False, True])
+def test_throughput_counts_what_is_accepted(tessera, written_before):
+    program = os.path.join(os.path.dirname(tessera), "tests", "bench_throughput")
+    if not os.access(program, os.X_OK):
+        pytest.skip("the benchmarks are not built")
+    running = subprocess.Popen(
+        [program, "--binary", tessera, "--points", "1000", "--producers", "2", "--seconds", "2", "--warm-up", "0.5", "--distinct", "10",
+         "--backend", "cpu", "--json", *(["--prewritten"] if written_before else [])],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    out, err = running.communicate(timeout=service.PATIENCE_S)
+    assert running.returncode == 0, err
+    result = json.loads(out)
+    assert 900 <= result["points"] <= 1000 and result["producers"] == 2
+    assert result["accepted_per_s"] > 0
+    assert result["cpu_cores"] > 0
+    left = ("tessera_bench_", "tessera_hidden_")
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(tuple(f"{one}{running.pid}_" for one in left))]
