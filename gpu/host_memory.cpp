@@ -1,20 +1,23 @@
 #include "gpu/host_memory.hpp"
 
+#include "messages/thread_name.hpp"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <list>
 #include <mutex>
 #include <new>
 #include <optional>
-#include <vector>
+#include <utility>
 
 namespace tessera {
 
 class host_memory::pool : public std::enable_shared_from_this<host_memory::pool> {
 public:
-  explicit pool(std::shared_ptr<page_locks> locks) : locks_(std::move(locks)) {}
+  pool(std::shared_ptr<page_locks> locks, std::chrono::milliseconds kept_for) : locks_(std::move(locks)), kept_for_(kept_for) {}
   ~pool() {
     for (const auto& one : idle_)
       release(one.memory);
@@ -22,7 +25,6 @@ public:
 
   host_block take(size_t bytes) {
     std::optional<piece> found;
-    std::vector<piece> old;
     {
       const std::scoped_lock lock(mutex_);
       // The smallest that is large enough, unless most of it would lie idle; of equals the one that was used last.
@@ -35,10 +37,7 @@ public:
         found = best->memory;
         idle_.erase(best);
       }
-      old = take_old();
     }
-    for (const auto& one : old)
-      release(one);
     if (!found)
       found = make(bytes);
     try {
@@ -54,6 +53,28 @@ public:
   [[nodiscard]] size_t bytes() const {
     const std::scoped_lock lock(mutex_);
     return bytes_;
+  }
+
+  /// Gives the system what nobody wanted for long enough, until told to stop.
+  void tidy(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (!stop.stop_requested()) {
+      if (idle_.empty()) {
+        changed_.wait(lock, stop, [this] { return !idle_.empty(); });
+        continue;
+      }
+      const auto until = idle_.front().since + kept_for_; // they are by time
+      if (clock::now() < until) {
+        changed_.wait_until(lock, stop, until,
+                            [this, until] { return idle_.empty() || idle_.front().since + kept_for_ != until; });
+        continue;
+      }
+      const auto old = idle_.front().memory;
+      idle_.pop_front();
+      lock.unlock();
+      release(old);
+      lock.lock();
+    }
   }
 
 private:
@@ -91,28 +112,11 @@ private:
     } catch (...) {
       return release(one);
     }
-    std::vector<piece> old;
     {
       const std::scoped_lock lock(mutex_);
       idle_.splice(idle_.end(), node);
-      old = take_old();
     }
-    for (const auto& each : old)
-      release(each);
-  }
-
-  /// Takes out those that waited too long; idle_ is by time.
-  std::vector<piece> take_old() noexcept {
-    std::vector<piece> old;
-    const auto limit = clock::now() - kept_for;
-    try {
-      while (!idle_.empty() && idle_.front().since < limit) {
-        old.push_back(idle_.front().memory);
-        idle_.pop_front();
-      }
-    } catch (...) { // they go another time
-    }
-    return old;
+    changed_.notify_one();
   }
 
   void release(const piece& one) noexcept {
@@ -124,12 +128,18 @@ private:
   }
 
   std::shared_ptr<page_locks> locks_;
+  std::chrono::milliseconds kept_for_;
   mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
   std::list<idle_piece> idle_;
   size_t bytes_ = 0;
 };
 
-host_memory::host_memory(std::shared_ptr<page_locks> locks) : pool_(std::make_shared<pool>(std::move(locks))) {}
+host_memory::host_memory(std::shared_ptr<page_locks> locks, std::chrono::milliseconds kept_for)
+  : pool_(std::make_shared<pool>(std::move(locks), kept_for)), tidying_([its = pool_](const std::stop_token& stop) {
+      name_thread("host memory");
+      its->tidy(stop);
+    }) {}
 host_memory::~host_memory() = default;
 
 host_block host_memory::take(size_t bytes) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <thread>
 
 namespace tessera {
 
@@ -31,10 +32,8 @@ struct host_block {
 /// It is the process's own memory all the time: whatever becomes of a GPU, it can be read. Threads: any.
 class host_memory {
 public:
-  /// What is given back is kept for so long, as seen when something else is taken or given back.
-  static constexpr std::chrono::seconds kept_for{5};
-
-  explicit host_memory(std::shared_ptr<page_locks> locks);
+  /// What is given back is kept for so long. Throws std::system_error if there can be no thread that sees to it.
+  explicit host_memory(std::shared_ptr<page_locks> locks, std::chrono::milliseconds kept_for = std::chrono::seconds(5));
   ~host_memory();
   host_memory(const host_memory&) = delete;
   host_memory& operator=(const host_memory&) = delete;
@@ -47,6 +46,7 @@ public:
 private:
   class pool;
   std::shared_ptr<pool> pool_;
+  std::jthread tidying_;
 };
 
 /// A keyframe's points in memory that may be page-locked.

@@ -38,7 +38,7 @@ private:
 
 TEST_CASE("host memory that was given back is used again, unless most of it would lie idle") {
   const auto locks = std::make_shared<counted_locks>();
-  host_memory memory(locks);
+  host_memory memory(locks, std::chrono::hours(1));
   const std::byte* at = nullptr;
   {
     const auto first = memory.take(100'000);
@@ -55,6 +55,20 @@ TEST_CASE("host memory that was given back is used again, unless most of it woul
   CHECK(small.bytes < 50'000);
   CHECK(locks->held() == 3);
   CHECK(memory.bytes() >= 201'000);
+}
+
+TEST_CASE("host memory that nobody wants any more goes back to the system by itself") {
+  const auto locks = std::make_shared<counted_locks>();
+  host_memory memory(locks, std::chrono::milliseconds(1));
+  const auto kept = memory.take(10'000);
+  for (size_t bytes : {100'000, 200'000, 3'000'000})
+    (void)memory.take(bytes);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (locks->held() != 1 && std::chrono::steady_clock::now() < until)
+    std::this_thread::yield();
+  CHECK(locks->held() == 1);
+  CHECK(memory.bytes() == kept.bytes);
+  CHECK_FALSE(locks->wrong);
 }
 
 TEST_CASE("host memory that cannot be locked is good all the same") {
