@@ -1,9 +1,12 @@
 #pragma once
 // What benchmarks of the running service share.
 
+#include "child_service.hpp"
 #include "histogram_text.hpp"
 #include "keeping_sink.hpp"
+#include "patch_watcher.hpp"
 
+#include "net/producer.hpp"
 #include "net/sources/source.hpp"
 
 #include <nlohmann/json.hpp>
@@ -66,18 +69,9 @@ inline std::map<std::string, double> cpu_by_thread(pid_t process) {
   std::map<std::string, double> out;
   std::error_code ignored;
   for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task", ignored)) {
-    std::ifstream in(task.path() / "stat");
-    const std::string text((std::istreambuf_iterator<char>(in)), {});
-    const auto begin = text.find('('), end = text.rfind(')');
-    if (begin == std::string::npos || end == std::string::npos)
-      continue;
-    std::istringstream fields(text.substr(end + 1));
-    std::string skipped;
-    for (int i = 0; i < 11; ++i)
-      fields >> skipped;
-    double user = 0, system = 0;
-    fields >> user >> system;
-    out[text.substr(begin + 1, end - begin - 1)] += (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+    const auto used = cpu_of(task.path() / "stat");
+    if (!used.name.empty())
+      out[used.name] += used.seconds;
   }
   return out;
 }
@@ -93,6 +87,20 @@ inline nlohmann::ordered_json cores_between(const std::map<std::string, double>&
       out[name] = rounded(used);
   }
   return out;
+}
+
+/// The keyframe as a producer of now gives it; its body must stay.
+inline producer::keyframe frame_of(const keyframe& from, const std::string& id) {
+  producer::keyframe frame;
+  frame.id = id;
+  frame.pose = from.world_from_camera.m;
+  frame.points = from.body->points().data();
+  frame.colours = from.body->colours().data();
+  frame.channels = from.body->channels();
+  frame.count = from.body->size();
+  frame.confidence = from.body->confidence().empty() ? nullptr : from.body->confidence().data();
+  frame.timestamp_ns = system_ns();
+  return frame;
 }
 
 /// Removes segments that were not taken.

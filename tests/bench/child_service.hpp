@@ -25,6 +25,28 @@
 
 namespace tessera::bench {
 
+/// Processor time so far, and whose it is.
+struct cpu_time {
+  std::string name;
+  double seconds = 0;
+};
+
+/// Of a process or a thread, as its file `stat` tells.
+inline cpu_time cpu_of(const std::string& stat) {
+  std::ifstream in(stat);
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  const auto begin = text.find('('), end = text.rfind(')'); // the name between may hold anything
+  if (begin == std::string::npos || end == std::string::npos)
+    return {};
+  std::istringstream fields(text.substr(end + 1));
+  std::string skipped;
+  for (int i = 0; i < 11; ++i)
+    fields >> skipped;
+  double user = 0, system = 0;
+  fields >> user >> system;
+  return {text.substr(begin + 1, end - begin - 1), (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK))};
+}
+
 /// A running service on free ports of 127.0.0.1. It ends with this object, and with this process, however that ends.
 class child_service {
 public:
@@ -63,20 +85,7 @@ public:
   }
 
   /// Processor time that it took so far, of all its threads.
-  [[nodiscard]] double cpu_s() const {
-    std::ifstream in("/proc/" + std::to_string(pid_) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(in)), {});
-    const auto name_end = text.rfind(')'); // the name before it may hold anything
-    if (name_end == std::string::npos)
-      return 0;
-    std::istringstream fields(text.substr(name_end + 1));
-    std::string skipped;
-    for (int i = 0; i < 11; ++i)
-      fields >> skipped;
-    double user = 0, system = 0;
-    fields >> user >> system;
-    return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-  }
+  [[nodiscard]] double cpu_s() const { return cpu_of("/proc/" + std::to_string(pid_) + "/stat").seconds; }
 
   [[nodiscard]] pid_t process() const { return pid_; }
 

@@ -2,10 +2,6 @@
 // through shared memory at a fixed rate, and notes when the patches that show them arrive at a viewer. No broker, no Python.
 
 #include "bench_support.hpp"
-#include "child_service.hpp"
-#include "patch_watcher.hpp"
-
-#include "net/producer.hpp"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -52,16 +48,7 @@ published publish(const plan& p, const std::vector<keyframe>& frames, const std:
     std::this_thread::sleep_until(due);
     const auto start = steady::now();
     done.late += start - due > interval;
-    const auto& from = frames[i % frames.size()];
-    producer::keyframe frame;
-    frame.id = std::to_string(i);
-    frame.pose = from.world_from_camera.m;
-    frame.points = from.body->points().data();
-    frame.colours = from.body->colours().data();
-    frame.channels = from.body->channels();
-    frame.count = from.body->size();
-    frame.confidence = from.body->confidence().empty() ? nullptr : from.body->confidence().data();
-    frame.timestamp_ns = system_ns();
+    const auto frame = frame_of(frames[i % frames.size()], std::to_string(i));
     try {
       writer.write(frame.id, producer::layout(frame));
     } catch (const producer::backlog_error& e) {

@@ -2,10 +2,6 @@
 // has several producers write segments of shared memory as fast as they are taken, and counts what is accepted.
 
 #include "bench_support.hpp"
-#include "child_service.hpp"
-#include "patch_watcher.hpp"
-
-#include "net/producer.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -30,19 +26,6 @@ struct plan {
   bool viewer = false, json = false, prewritten = false;
   std::vector<std::string> more;
 };
-
-producer::keyframe frame_of(const keyframe& from, const std::string& id) {
-  producer::keyframe frame;
-  frame.id = id;
-  frame.pose = from.world_from_camera.m;
-  frame.points = from.body->points().data();
-  frame.colours = from.body->colours().data();
-  frame.channels = from.body->channels();
-  frame.count = from.body->size();
-  frame.confidence = from.body->confidence().empty() ? nullptr : from.body->confidence().data();
-  frame.timestamp_ns = system_ns();
-  return frame;
-}
 
 /// Producers that write as fast as their segments are taken, `waiting` of them at most lying there at once.
 class producers {
