@@ -9,6 +9,7 @@
 #include "net/producer.hpp"
 #include "net/sources/source.hpp"
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <unistd.h>
@@ -18,7 +19,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <map>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -130,6 +133,45 @@ inline std::string find_program() {
     if (std::filesystem::is_regular_file(path, failed))
       return path;
   return {};
+}
+
+/// What benchmarks that start the service have in common.
+struct service_plan {
+  std::string binary = find_program(), source = "synthetic:room", voxel = "0.05", backend = "auto";
+  uint32_t points = 50'000, distinct = 200;
+  double seconds = 10, warm_up_s = 1;
+  bool json = false;
+  std::vector<std::string> more;
+};
+
+inline void add_options(CLI::App& app, service_plan& p) {
+  app.option_defaults()->always_capture_default();
+  app.add_option("--binary", p.binary, "The program; default: $TESSERA_BIN, or the tessera of this folder or the one above");
+  app.add_option("--source", p.source, "What is published: synthetic:room, synthetic:building or rgbd:DIR");
+  app.add_option("--points", p.points, "Points of a synthetic keyframe")->check(CLI::Range(64, 4'000'000));
+  app.add_option("--seconds", p.seconds, "How long it measures")->check(CLI::Range(0.1, 3'600.0));
+  app.add_option("--warm-up", p.warm_up_s, "What comes for so long at the beginning does not count, s")
+    ->check(CLI::Range(0.0, 3'600.0));
+  app.add_option("--distinct", p.distinct, "So many different keyframes are held in memory and published in turn")
+    ->check(CLI::Range(1, 100'000));
+  app.add_option("--voxel-size", p.voxel, "As for tessera serve");
+  app.add_option("--backend", p.backend, "As for tessera serve");
+  app.add_flag("--json", p.json, "Print one line of JSON");
+  app.add_option("more", p.more, "After --: more options for tessera serve");
+}
+
+/// Prints a report; `lists` are its entries that hold several of a kind, and come last.
+inline void print(const nlohmann::ordered_json& report, bool json, const std::set<std::string>& lists) {
+  if (json) {
+    std::cout << report.dump() << std::endl;
+    return;
+  }
+  for (const auto& [name, value] : report.items())
+    if (!lists.contains(name))
+      std::cout << std::string(name.size() < 24 ? 24 - name.size() : 0, ' ') << name << "  " << value << '\n';
+  for (const auto& list : lists)
+    for (const auto& [name, value] : report[list].items())
+      std::cout << "  " << name << ": " << value.dump() << '\n';
 }
 
 } // namespace tessera::bench

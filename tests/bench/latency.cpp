@@ -18,13 +18,8 @@ using namespace tessera;
 using namespace tessera::bench;
 using steady = std::chrono::steady_clock;
 
-struct plan {
-  std::string binary, source = "synthetic:room", voxel = "0.05", backend = "auto";
-  uint32_t points = 50'000;
-  double rate_hz = 100, seconds = 10, warm_up_s = 1;
-  uint32_t distinct = 200;
-  bool json = false;
-  std::vector<std::string> more;
+struct plan : service_plan {
+  double rate_hz = 100;
   [[nodiscard]] uint64_t total() const { return std::max<uint64_t>(1, static_cast<uint64_t>(rate_hz * seconds)); }
 };
 
@@ -186,36 +181,14 @@ nlohmann::ordered_json measure(const plan& p) {
 
 int main(int argc, char** argv) try {
   plan p;
-  p.binary = find_program();
   CLI::App app{
     "Measures from publishing a keyframe to its patch at a viewer. The service is started for it, on this machine alone."};
-  app.option_defaults()->always_capture_default();
-  app.add_option("--binary", p.binary, "The program; default: $TESSERA_BIN, or the tessera of this folder or the one above");
-  app.add_option("--source", p.source, "What is published: synthetic:room, synthetic:building or rgbd:DIR");
-  app.add_option("--points", p.points, "Points of a synthetic keyframe")->check(CLI::Range(64, 4'000'000));
+  add_options(app, p);
   app.add_option("--rate", p.rate_hz, "Keyframes per second")->check(CLI::Range(0.1, 10'000.0));
-  app.add_option("--seconds", p.seconds, "How long it publishes")->check(CLI::Range(0.1, 3'600.0));
-  app.add_option("--warm-up", p.warm_up_s, "Keyframes of so many seconds at the beginning do not count, s")
-    ->check(CLI::Range(0.0, 3'600.0));
-  app.add_option("--distinct", p.distinct, "So many different keyframes are held in memory and published in turn")
-    ->check(CLI::Range(1, 100'000));
-  app.add_option("--voxel-size", p.voxel, "As for tessera serve");
-  app.add_option("--backend", p.backend, "As for tessera serve");
-  app.add_flag("--json", p.json, "Print one line of JSON");
-  app.add_option("more", p.more, "After --: more options for tessera serve");
   CLI11_PARSE(app, argc, argv);
   if (p.binary.empty())
     throw std::runtime_error("there is no tessera beside this program: give --binary or set TESSERA_BIN");
-  const auto report = measure(p);
-  if (p.json) {
-    std::cout << report.dump() << std::endl;
-    return 0;
-  }
-  for (const auto& [name, value] : report.items())
-    if (name != "stages")
-      std::cout << std::string(name.size() < 24 ? 24 - name.size() : 0, ' ') << name << "  " << value << '\n';
-  for (const auto& [name, value] : report["stages"].items())
-    std::cout << "  " << name << ": " << value.dump() << '\n';
+  print(measure(p), p.json, {"stages"});
   return 0;
 } catch (const std::exception& e) {
   std::cerr << "bench_latency: " << e.what() << '\n';

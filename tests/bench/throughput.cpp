@@ -19,12 +19,14 @@ using namespace tessera;
 using namespace tessera::bench;
 using steady = std::chrono::steady_clock;
 
-struct plan {
-  std::string binary, source = "synthetic:room", voxel = "0.05", backend = "auto";
-  uint32_t points = 273'000, producers = 4, distinct = 200, waiting = 32;
-  double seconds = 5, warm_up_s = 2;
-  bool viewer = false, json = false, prewritten = false;
-  std::vector<std::string> more;
+struct plan : service_plan {
+  uint32_t producers = 4, waiting = 32;
+  bool viewer = false, prewritten = false;
+  plan() {
+    points = 273'000;
+    seconds = 5;
+    warm_up_s = 2;
+  }
 };
 
 /// Producers that write as fast as their segments are taken, `waiting` of them at most lying there at once.
@@ -186,38 +188,17 @@ nlohmann::ordered_json measure(const plan& p) {
 
 int main(int argc, char** argv) try {
   plan p;
-  p.binary = find_program();
   CLI::App app{"Measures how many keyframes a second the service takes. It is started for it, on this machine alone."};
-  app.option_defaults()->always_capture_default();
-  app.add_option("--binary", p.binary, "The program; default: $TESSERA_BIN, or the tessera of this folder or the one above");
-  app.add_option("--source", p.source, "What is published: synthetic:room, synthetic:building or rgbd:DIR");
-  app.add_option("--points", p.points, "Points of a synthetic keyframe")->check(CLI::Range(64, 4'000'000));
+  add_options(app, p);
   app.add_option("--producers", p.producers, "Threads that write")->check(CLI::Range(1, 64));
   app.add_option("--waiting", p.waiting, "So many segments lie there at once")->check(CLI::Range(1, 4096));
-  app.add_option("--seconds", p.seconds, "How long it counts")->check(CLI::Range(0.1, 3'600.0));
-  app.add_option("--warm-up", p.warm_up_s, "How long it goes on before that, s")->check(CLI::Range(0.0, 3'600.0));
-  app.add_option("--distinct", p.distinct, "So many different keyframes, in turn")->check(CLI::Range(1, 100'000));
-  app.add_option("--voxel-size", p.voxel, "As for tessera serve");
-  app.add_option("--backend", p.backend, "As for tessera serve");
   app.add_flag("--viewer", p.viewer, "With one viewer");
   app.add_flag("--prewritten", p.prewritten,
                "All segments are written before, and only given their names: 4,000 for each second, in shared memory");
-  app.add_flag("--json", p.json, "Print one line of JSON");
-  app.add_option("more", p.more, "After --: more options for tessera serve");
   CLI11_PARSE(app, argc, argv);
   if (p.binary.empty())
     throw std::runtime_error("there is no tessera beside this program: give --binary or set TESSERA_BIN");
-  const auto report = measure(p);
-  if (p.json) {
-    std::cout << report.dump() << std::endl;
-    return 0;
-  }
-  for (const auto& [name, value] : report.items())
-    if (name != "stages" && name != "cores_by_thread")
-      std::cout << std::string(name.size() < 24 ? 24 - name.size() : 0, ' ') << name << "  " << value << '\n';
-  for (const char* list : {"cores_by_thread", "stages"})
-    for (const auto& [name, value] : report[list].items())
-      std::cout << "  " << name << ": " << value.dump() << '\n';
+  print(measure(p), p.json, {"cores_by_thread", "stages"});
   return 0;
 } catch (const std::exception& e) {
   std::cerr << "bench_throughput: " << e.what() << '\n';
