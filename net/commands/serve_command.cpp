@@ -200,8 +200,8 @@ int serve_command(serve_setup setup, stop_signal& stop) {
 
   caf::actor_system_config actor_config;
   register_messages(actor_config);
-  // Actors only pass things on: fields and encoders have threads of their own. Few threads that are awake do that sooner than
-  // many of which each is woken for a moment (measured with 16 and 4: 0.16 and 0.10 of a core at 100 keyframes/s).
+  // Actors only pass things on: fields and encoders have threads of their own, and each worker that is woken for a moment costs
+  // (with 16 and 4: 0.16 and 0.10 of a core at 100 keyframes/s).
   actor_config.set("scheduler.max-threads", static_cast<size_t>(std::min(setup.threads, most_actor_threads)));
   // One queue for all threads. By default each has its own, and one that is asleep looks into the others' every 10 ms: so long
   // may wait what a busy one has queued; and those that are awake keep looking, which was a third of all processor time at 20
