@@ -1,8 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
+#include <memory>
 #include <utility>
+#include <vector>
 
 namespace tessera::cuda {
 
@@ -55,5 +58,31 @@ template <class Device, class T>
 using device_buffer = buffer<Device, T, false>;
 template <class Device, class T>
 using pinned_buffer = buffer<Device, T, true>;
+
+/// Buffers that others hold for a while. What nobody holds any more is used again. Threads: one; who lets go may be in another.
+template <class Buffer, class Device>
+class buffer_pool {
+public:
+  explicit buffer_pool(Device& device) : device_(device) {}
+
+  /// One with room for so many elements. The first call makes `at_first` of them: allocating later would hold up what is under
+  /// way. Throws std::bad_alloc.
+  std::shared_ptr<Buffer> take(size_t size, size_t at_first) {
+    while (buffers_.size() < at_first)
+      buffers_.push_back(std::make_shared<Buffer>(device_, size));
+    for (auto& each : buffers_)
+      if (each.use_count() == 1) {
+        std::atomic_thread_fence(std::memory_order_acquire); // after whatever the last one did that let go of it
+        each->ensure(size);
+        return each;
+      }
+    buffers_.push_back(std::make_shared<Buffer>(device_, size));
+    return buffers_.back();
+  }
+
+private:
+  Device& device_;
+  std::vector<std::shared_ptr<Buffer>> buffers_;
+};
 
 } // namespace tessera::cuda

@@ -31,7 +31,7 @@ concept device_like = requires(D d, void* p, size_t n) {
   d.release_host(p);
   d.break_down();                                 // a drill: all that is asked of the device after this fails, as do waits
   typename D::stream;
-  typename D::mark;                               // a point in a stream's work; made from a device
+  typename D::mark;                               // a point in a stream's work; made from a device, and whether it notes the time
   typename D::recording;                          // work that is done again and again; made from a device
 } && requires(D d, typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n, const uint32_t* in,
               const uint64_t* terms, uint64_t* sums) {
@@ -49,7 +49,8 @@ concept device_like = requires(D d, void* p, size_t n) {
   s.set(m);                  // the point after all of the above; one that is set in a recording cannot be waited for
   s.after(m);                // what follows waits, on the device, for a point of another stream
   m.wait();                  // until the device has come to it; blocks this thread only
-  { m.ms_since(m) } -> std::convertible_to<double>; // between two points that the device has come to
+  { m.reached() } -> std::same_as<bool>;            // whether it has; does not wait
+  { m.ms_since(m) } -> std::convertible_to<double>; // between two points that note the time and that the device has come to
   { s.kernels() } -> std::convertible_to<uint64_t>; // launched so far; a scan counts as one
 };
 // clang-format on

@@ -273,7 +273,8 @@ private:
     std::exception_ptr failure;
     for (;;) {
       std::vector<request> batch;
-      bool more = false, patient_first = false;
+      bool more = false, busy = false, patient_first = false, may_start = false;
+      uint64_t seen = 0;
       await_next();
       await_other_extractions();
       {
@@ -292,21 +293,24 @@ private:
         if (stopping_)
           break;
         patient_first = !soon_.empty() && steady::now() >= patient_turn();
+        seen = asked_.load(std::memory_order_relaxed);
+        may_start = waiting_.empty() && keyframes_.has_room();
         if (!waiting_.empty() && waiting_.front().what == task::take && keyframes_.has_room() && !patient_first) {
           batch.push_back(std::move(waiting_.front()));
           waiting_.pop_front();
-          more = !waiting_.empty() && waiting_.front().what == task::take
-                 && std::get<asked_keyframe>(waiting_.front().answer).what.mesh;
+          busy = !waiting_.empty();
+          more = busy && waiting_.front().what == task::take && std::get<asked_keyframe>(waiting_.front().answer).what.mesh;
         } else if (keyframes_.is_idle()) {
           batch = patient_first ? take_patient() : take_batch();
         }
       }
       if (batch.empty()) {
-        finish_keyframe(failure);
+        if (!may_start || first_is_done_before_more_comes(seen, failure))
+          finish_keyframe(failure);
         continue;
       }
       if (batch[0].what == task::take) {
-        start_keyframe(batch[0], more, failure);
+        start_keyframe(batch[0], more, busy, failure);
         continue;
       }
       ++batches_;
@@ -319,12 +323,12 @@ private:
       finish_keyframe(failure);
   }
 
-  void start_keyframe(request& r, bool more, std::exception_ptr& failure) {
+  void start_keyframe(request& r, bool more, bool busy, std::exception_ptr& failure) {
     if (failure)
       return fail(r, failure);
     auto& asked = std::get<asked_keyframe>(r.answer);
     try {
-      keyframes_.start(asked, more);
+      keyframes_.start(asked, more, busy);
       return;
     } catch (const std::bad_alloc&) {
       return asked.answer({}, std::current_exception());
@@ -337,6 +341,24 @@ private:
     }
     fail(r, failure);
     keyframes_.fail(failure);
+  }
+
+  /// Looks for the end of the keyframe that was begun first, and for another one that can be begun meanwhile: false if that comes
+  /// first, or if the device failed. True after a moment, too: to wait for the device is less work than to go on looking.
+  [[nodiscard]] bool first_is_done_before_more_comes(uint64_t seen, std::exception_ptr& failure) {
+    const auto until = steady::now() + std::chrono::microseconds(500);
+    try {
+      while (!keyframes_.first_is_done() && steady::now() < until) {
+        if (asked_.load(std::memory_order_acquire) != seen)
+          return false;
+        spin_pause();
+      }
+    } catch (...) {
+      failure = std::current_exception();
+      keyframes_.fail(failure);
+      return false;
+    }
+    return true;
   }
 
   void finish_keyframe(std::exception_ptr& failure) {

@@ -3,12 +3,15 @@
 #include "gpu/bounds.hpp"
 #include "gpu/cuda/keyframe_lane.hpp"
 #include "gpu/cuda/mesh_batch.hpp"
+#include "gpu/cuda/take_answers.hpp"
 
 #include <algorithm>
 #include <deque>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <stdexcept>
+#include <utility>
 
 namespace tessera::cuda {
 
@@ -57,16 +60,18 @@ public:
   [[nodiscard]] bool is_idle() const { return under_way_.empty() && integrated_.empty(); }
 
   /// Begins with a keyframe; there must be room. `more`: another one that is to be meshed follows at once, so that the mesh can
-  /// wait for it. Throws std::bad_alloc, torn_keyframe or std::invalid_argument if it cannot be taken: all is as before then.
-  void start(asked_keyframe& asked, bool more) {
+  /// wait for it. `busy`: others wait. Throws std::bad_alloc, torn_keyframe or std::invalid_argument if it cannot be taken: all
+  /// is as before then.
+  void start(asked_keyframe& asked, bool more, bool busy) {
     lane& on = *idle_.back();
+    busy_ = busy || !under_way_.empty();
     const take_request& what = asked.what;
     const auto kernels = kernel_count(on);
     on.report = {};
     on.counted = false;
     on.frame = make_walk_frame(what.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
     try {
-      on.begin_rays(what, lending_, 2 * lanes_.size());
+      on.begin_rays(what, lending_, 2 * lanes_.size(), busy_);
       begin_split(on, what);
       join_group(on, what.mesh, more);
       begin_fields(on, what);
@@ -82,6 +87,9 @@ public:
     under_way_.push_back(&on);
   }
 
+  /// Whether the keyframe that was begun first is done, so that finish() need not wait.
+  [[nodiscard]] bool first_is_done() const { return under_way_.empty() || under_way_.front()->at->all_done.reached(); }
+
   /// Waits for the keyframe that was begun first, and answers it, or all of its group if it was the last of it. Throws if the
   /// device failed. `batch` numbers what is done to regions.
   void finish(uint64_t& batch) {
@@ -90,7 +98,7 @@ public:
     lane& on = *under_way_.front();
     std::exception_ptr refusal;
     try {
-      on.all_done.wait();
+      on.at->all_done.wait();
       settle(on, batch);
     } catch (const std::bad_alloc&) {
       refusal = std::current_exception();
@@ -99,13 +107,13 @@ public:
     }
     under_way_.pop_front();
     idle_.push_back(&on);
-    integrated done{std::move(on.asked), std::move(on.report)};
+    taken_keyframe<Device> done{std::move(on.asked), std::move(on.report), std::exchange(on.brought, {})};
     on.asked = {};
     done.asked.what.handed.reset(); // so that their memory can be used again
     if (refusal)
       done.asked.answer({}, refusal);
     else if (on.group == 0)
-      done.asked.answer(std::move(done.report), nullptr);
+      answer(std::move(done));
     else
       integrated_.push_back(std::move(done));
     if (on.meshes_group)
@@ -128,11 +136,13 @@ private:
   static constexpr size_t slots_at_once = 1024; ///< of touched regions, that come down unasked; more are rare
   static constexpr uint32_t most_together = 8;  ///< keyframes of a group
 
-  /// A keyframe that is in the fields and waits for the mesh of its group.
-  struct integrated {
-    asked_keyframe asked;
-    take_report report;
-  };
+  /// At once if it is alone; else in another thread, since there may be rays to copy.
+  void answer(taken_keyframe<Device> done) {
+    if (busy_ && done.brought.count != 0)
+      answers_.add(std::move(done));
+    else
+      done.answer();
+  }
 
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
 
@@ -142,11 +152,15 @@ private:
     on.touches.ensure(std::max(2 * on.given.value_or(on.rays.points()) + 1024, most_touches_));
     stream& work = on.rays.work();
     // What is under way comes before news on the stream of the fields, and whoever looks regions up from now on after them.
+    on.departures = store_.departures();
     const bool news = store_.has_news();
     const field_view field = store_.view();
-    if (news)
+    if (news) {
       stream_.set(published_);
-    work.after(published_);
+      ++news_;
+    }
+    if (std::exchange(on.knows_of, news_) != news_)
+      work.after(published_);
     if (++on.keyframe_number == 0) {
       work.fill(on.touched_by.data(), on.touched_by.size() * sizeof(uint32_t), 0);
       on.keyframe_number = 1;
@@ -172,7 +186,7 @@ private:
       work.launch_each(rays, 1, split);
     else
       work.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
-    work.set(on.split);
+    work.set(on.at->split);
   }
   /// The last of a group is one that none follows, or with which it is full.
   void join_group(lane& on, bool mesh, bool more) {
@@ -188,37 +202,47 @@ private:
 
   /// Integrates, and has the group meshed if the keyframe is the last of it. `again`: the host sees to the mesh.
   void begin_fields(lane& on, const take_request& what, bool again = false) {
-    const bool times = what.times;
-    stream_.after(on.split);
+    stream_.after(on.at->split);
     report_download(on);
+    const auto integrate_it = [&] { integrate(on, on.group != 0 && !again); };
     if (on.meshes_group && !again) {
       make_room_for_meshes();
-      if (const typename lane::work_key key{device_.allocations(), times}; on.rest_for != key) {
-        on.rest_for.reset();
-        stream_.record(on.rest, [&] {
-          integrate(on, times, true);
-          mesh_changed(on);
-        });
-        on.rest_for = key;
-      }
-      stream_.play(on.rest);
-      stream_.set(on.all_done);
-    } else {
-      integrate(on, times, on.group != 0 && !again);
-      if (!times)
-        stream_.set(on.integrated);
-      if (what.body && what.keep_rays && !again) {
-        const auto down = on.rays.download_ahead(); // while others are integrated
-        on.report.copies += down.copies;
-        on.report.bytes_down += down.bytes;
-      }
-      on.rays.work().after(on.integrated); // the next keyframe need not wait for this one's download
-      download_status(on, on.rays.work());
-      on.rays.work().set(on.all_done);
+      play(on.rest, on.rest_for, {device_.allocations(), what.times, true}, [&] {
+        integrate_it();
+        if (what.times)
+          stream_.set(on.at->integrated);
+        mesh_changed(on);
+      });
+      stream_.set(on.at->all_done);
+      return;
     }
+    if (again)
+      integrate_it();
+    else
+      play(on.fused, on.fused_for, {device_.allocations(), false, on.group != 0}, integrate_it);
+    stream_.set(on.at->integrated);
+    if (what.body && what.keep_rays && !again) {
+      const auto down = on.rays.download_ahead(); // while others are integrated
+      on.report.copies += down.copies;
+      on.report.bytes_down += down.bytes;
+    }
+    on.rays.work().after(on.at->integrated); // the next keyframe need not wait for this one's download
+    download_status(on, on.rays.work());
+    on.rays.work().set(on.at->all_done);
+  }
+  /// Work that is the same for each keyframe of a lane: recorded if that was not done, or buffers moved since.
+  template <class Work>
+  void play(typename Device::recording& recording, std::optional<typename lane::work_key>& made_for,
+            const typename lane::work_key& key, Work work) {
+    if (made_for != key) {
+      made_for.reset();
+      stream_.record(recording, work);
+      made_for = key;
+    }
+    stream_.play(recording);
   }
   /// `note`: the regions that change are to be meshed.
-  void integrate(lane& on, bool times, bool note) {
+  void integrate(lane& on, bool note) {
     const field_view field = store_.view();
     batch_state* state = on.state_on_device();
     const touch_list touches = on.touch_room();
@@ -226,8 +250,6 @@ private:
     stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
     stream_.launch_each(&state->touches, touch_lanes,
                         add_touches{field, any_frame_, touches, on.rays.rays(), state, changed, on.slots_on_device()});
-    if (times)
-      stream_.set(on.integrated);
   }
 
   [[nodiscard]] size_t status_bytes() const {
@@ -286,7 +308,7 @@ private:
           + static_cast<size_t>(std::count_if(std::begin(missing), std::end(missing), [](uint64_t name) { return name != 0; }));
       if (regions > most_keyframe_regions)
         throw keyframe_too_large(map_, regions, on.state().missing != 0);
-      make_room_for(on.state(), on.touched, ++batch);
+      make_room_for(on, ++batch);
       repeat(on);
     }
     on.report.beyond = on.state().beyond;
@@ -303,11 +325,13 @@ private:
   void keep_rays(lane& on) {
     take_request& what = on.asked.what;
     try {
-      if (what.body)
-        on.report.kept = on.rays.download(on.report.rays);
-      else if (!what.handed)
+      if (what.body) {
+        on.report.kept.reserve(on.report.rays);
+        on.brought = on.rays.download(on.report.rays);
+      } else if (!what.handed)
         on.report.kept = *what.rays.rays;
     } catch (const std::bad_alloc&) {
+      on.report.kept = {};
       outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
       what.sign = -what.sign;
       repeat(on); // nothing is wanting: all of it is there
@@ -343,27 +367,28 @@ private:
   /// Waits for all that is under way, without looking at it.
   void drain() {
     for (lane* on : under_way_)
-      on->all_done.wait();
+      on->at->all_done.wait();
   }
 
   void repeat(lane& on) {
     const auto kernels = kernel_count(on);
     begin_split(on, on.asked.what, true);
     begin_fields(on, on.asked.what, true);
-    on.all_done.wait();
+    on.at->all_done.wait();
     on.counted = false;
     on.report.kernels += static_cast<uint32_t>(kernel_count(on) - kernels);
     ++on.report.attempts;
   }
 
-  void make_room_for(const batch_state& state, const std::vector<region_key>& touched, uint64_t batch) {
-    std::vector<region_key> wanted = touched;
+  void make_room_for(const lane& on, uint64_t batch) {
+    const batch_state& state = on.state();
+    std::vector<region_key> wanted = on.touched;
     for (const uint64_t name : state.missing_names)
       if (name != 0)
         wanted.push_back(key_from(name));
     store_.bring(wanted, batch);
-    if (state.wanting != 0)
-      store_.make_more_room(state.fresh, {wanted.begin(), wanted.end()});
+    if (state.wanting != 0) // at the time: those before it in the queue may have made room since
+      store_.make_more_room(state.fresh, {wanted.begin(), wanted.end()}, store_.departures() != on.departures);
   }
   static region_key key_from(uint64_t name) {
     const auto part = [name](int axis) { return static_cast<int32_t>(name >> 21 * axis & 0x1fffff) - (1 << 20); };
@@ -406,7 +431,10 @@ private:
   }
   void answer_integrated(const std::exception_ptr& failure) {
     for (auto& each : std::exchange(integrated_, {}))
-      each.asked.answer(failure ? take_report{} : std::move(each.report), failure);
+      if (failure)
+        each.asked.answer({}, failure);
+      else
+        answer(std::move(each));
   }
   /// The last of a group could not be begun.
   void mesh_left_over() {
@@ -444,8 +472,8 @@ private:
     stream_.upload(on.state_on_device(), &state, sizeof(batch_state));
     mesh_regions(on, on.slots_on_device(), &on.state_on_device()->regions);
     download_status(on, stream_);
-    stream_.set(on.all_done);
-    on.all_done.wait();
+    stream_.set(on.at->all_done);
+    on.at->all_done.wait();
     if (!integrated_.empty())
       ++integrated_.back().report.attempts;
   }
@@ -459,11 +487,13 @@ private:
   std::vector<std::unique_ptr<lane>> lanes_;
   std::vector<lane*> idle_;
   std::deque<lane*> under_way_;
-  std::deque<integrated> integrated_;
-  uint32_t group_ = 0;              ///< that is being gathered, or was last
-  uint32_t gathered_ = 0;           ///< keyframes of it; 0: none is being gathered
+  std::deque<taken_keyframe<Device>> integrated_; ///< and wait for the mesh of their group
+  uint32_t group_ = 0;                            ///< that is being gathered, or was last
+  uint32_t gathered_ = 0;                         ///< keyframes of it; 0: none is being gathered
   std::set<uint32_t> outdated_;     ///< groups of which the mesh on the device is not all: the host has it made again
   typename Device::mark published_; ///< after the last news of regions
+  uint64_t news_ = 0;               ///< so far
+  bool busy_ = false;
   device_buffer<Device, uint32_t> noted_, changed_slots_, changed_count_; ///< changed_regions
   lending_pool<Device> lending_;
   device_buffer<Device, listed_block> listed_;
@@ -472,6 +502,7 @@ private:
   // Room for meshes. To begin with, what a keyframe touches at 1 cm, or less if the pool is small: growing takes milliseconds.
   size_t most_blocks_ = std::min<size_t>(16384, store_.blocks()), most_regions_ = 256, most_vertices_ = 64 * most_blocks_,
          most_corners_ = 6 * most_vertices_;
+  take_answers<Device> answers_;
 };
 
 } // namespace tessera::cuda

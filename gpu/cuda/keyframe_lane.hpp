@@ -27,6 +27,9 @@ struct keyframe_status {
 };
 static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
 
+template <device_like Device>
+using lending_pool = buffer_pool<typename lent_rays<Device>::memory, Device>;
+
 /// A keyframe under way, and what a device needs for it.
 template <device_like Device>
 struct keyframe_lane {
@@ -35,8 +38,14 @@ struct keyframe_lane {
   /// is asked for.
   struct work_key {
     uint64_t allocations;
-    bool times;
+    bool times, note;
     bool operator==(const work_key&) const = default;
+  };
+  /// Where a keyframe has come to.
+  struct marks {
+    mark begun, uploaded, split, integrated, all_done;
+    marks(Device& device, bool timed)
+      : begun(device, timed), uploaded(device, timed), split(device, timed), integrated(device, timed), all_done(device, timed) {}
   };
 
   ray_lane<Device> rays;
@@ -46,26 +55,31 @@ struct keyframe_lane {
   uint32_t keyframe_number = 0;               ///< no two that touched_by knows have the same
   device_buffer<Device, uint8_t> status;      ///< keyframe_status, and after it the slots of all regions that are touched
   pinned_buffer<Device, uint8_t> status_down;
-  mark begun, uploaded, split, integrated, all_done;
-  typename Device::recording rest; ///< what is done to the fields for the last of a group, once the touches are known
-  std::optional<work_key> rest_for;
+  marks untimed, timed;
+  marks* at = &untimed;             ///< those of this keyframe
+  uint64_t departures = 0;          ///< regions that had left the device when it was begun
+  uint64_t knows_of = 0;            ///< the last news of regions that its stream comes after
+  typename Device::recording fused; ///< what is done to the fields, once the touches are known; and for the last of a group
+  typename Device::recording rest;  ///< with the meshes, too
+  std::optional<work_key> fused_for, rest_for;
   walk_frame frame;
   std::optional<size_t> given; ///< rays that were made already; none: they are made here
   bool counted = false;        ///< the store knows what it took and touched
   uint32_t group = 0;          ///< of keyframes that are meshed together; 0: it is not meshed
   bool meshes_group = false;   ///< it is the last of its group
   std::vector<region_key> touched;
-  std::shared_ptr<typename lending_pool<Device>::memory> lent; ///< rays for other devices
-  uint32_t most_lent = 0;                                      ///< to each of them
-  device_buffer<Device, uint64_t> only;                        ///< names of the regions that it is to be written to, ascending
+  std::shared_ptr<typename lent_rays<Device>::memory> lent; ///< rays for other devices
+  uint32_t most_lent = 0;                                   ///< to each of them
+  device_buffer<Device, uint64_t> only;                     ///< names of the regions that it is to be written to, ascending
   pinned_buffer<Device, uint64_t> only_up;
   asked_keyframe asked;
   take_report report;
+  typename ray_lane<Device>::brought_rays brought; ///< for the report
 
   keyframe_lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
     : rays(device, map, crew), walks(device), touches(device), touched_by(device, slot_count),
-      status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), status_down(device, status.size()), begun(device),
-      uploaded(device), split(device), integrated(device), all_done(device), rest(device), only(device), only_up(device) {}
+      status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), status_down(device, status.size()),
+      untimed(device, false), timed(device, true), fused(device), rest(device), only(device), only_up(device) {}
   [[nodiscard]] keyframe_status* on_device() const { return reinterpret_cast<keyframe_status*>(status.data()); }
   [[nodiscard]] batch_state* state_on_device() const { return &on_device()->state; }
   [[nodiscard]] uint32_t* slots_on_device() const { return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status)); }
@@ -74,8 +88,10 @@ struct keyframe_lane {
   [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
 
   /// Begins to bring a keyframe's points to the device and to add them to their cells, or to bring its rays. `lending`: where
-  /// rays for other devices go, `lent_at_once` of them at first. Throws as ray_lane::add().
-  void begin_rays(const take_request& what, lending_pool<Device>& lending, size_t lent_at_once) {
+  /// rays for other devices go, `lent_at_once` of them at first. `busy`: the device has other keyframes to do meanwhile. Throws
+  /// as ray_lane::add().
+  void begin_rays(const take_request& what, lending_pool<Device>& lending, size_t lent_at_once, bool busy) {
+    at = what.times ? &timed : &untimed;
     rays.work().fill(status.data(), sizeof(keyframe_status), 0);
     given = what.body ? std::nullopt : std::optional(what.handed ? what.handed->size() : what.rays.rays->size());
     const size_t most = given.value_or(what.body ? what.body->size() : 0);
@@ -86,7 +102,7 @@ struct keyframe_lane {
       most_lent = static_cast<uint32_t>(most);
       lent = lending.take(most * others, lent_at_once);
     }
-    const auto copied = bring_rays(what, what.times ? &begun : nullptr, what.times ? &uploaded : nullptr);
+    const auto copied = bring_rays(what, busy, what.times ? &at->begun : nullptr, what.times ? &at->uploaded : nullptr);
     report.copies = copied.copies;
     report.bytes_up = copied.bytes;
     bring_only(what.only);
@@ -113,23 +129,23 @@ struct keyframe_lane {
   }
 
   void read_times() {
-    report.upload_ms = uploaded.ms_since(begun);
-    report.rays_ms = split.ms_since(uploaded);
-    report.integrate_ms = integrated.ms_since(split);
-    report.extract_ms = all_done.ms_since(integrated);
+    report.upload_ms = timed.uploaded.ms_since(timed.begun);
+    report.rays_ms = timed.split.ms_since(timed.uploaded);
+    report.integrate_ms = timed.integrated.ms_since(timed.split);
+    report.extract_ms = timed.all_done.ms_since(timed.integrated);
   }
 
 private:
-  typename ray_lane<Device>::copied_bytes bring_rays(const take_request& what, mark* begun_at, mark* uploaded_at) {
+  typename ray_lane<Device>::copied_bytes bring_rays(const take_request& what, bool busy, mark* begun, mark* uploaded) {
     if (what.body) {
       const auto* locked = dynamic_cast<const page_locked_body*>(what.body.get());
-      return rays.add(*what.body, what.world_from_camera, locked != nullptr && locked->page_locked(), &on_device()->totals,
-                      begun_at, uploaded_at);
+      return rays.add(*what.body, what.world_from_camera, &on_device()->totals,
+                      {locked != nullptr && locked->page_locked(), busy, begun, uploaded});
     }
     if (!what.handed)
-      return rays.give(*what.rays.rays, begun_at, uploaded_at);
+      return rays.give(*what.rays.rays, begun, uploaded);
     const auto& from = dynamic_cast<const lent_rays<Device>&>(*what.handed); // take() has seen to it
-    return rays.fetch(from.owner(), from.rays(), begun_at, uploaded_at);
+    return rays.fetch(from.owner(), from.rays(), begun, uploaded);
   }
   void bring_only(const std::vector<region_key>& regions) {
     if (regions.empty())

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -30,8 +31,8 @@ public:
   /// `crew`: copies points that are not in pinned memory there.
   ray_lane(Device& device, const mapping& map, copy_crew& crew)
     : map_(map), crew_(crew), copies_(device), stream_(device), copied_{mark(device), mark(device)}, staged_(device),
-      points_(device), confidence_(device), colours_(device), table_(device), used_(device), rays_(device), rays_out_(device),
-      totals_(device, 1), totals_out_(device, 1) {}
+      points_(device), confidence_(device), table_(device), used_(device), rays_(device), out_(device), totals_(device, 1),
+      totals_out_(device, 1) {}
 
   /// The same set of rays as tessera::make_rays, in another order. Waits.
   std::vector<ray> make_and_wait(const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
@@ -40,35 +41,40 @@ public:
       return {};
     try {
       stream_.fill(totals_.data(), sizeof(ray_totals), 0);
-      add(body, world_from_camera, false, totals_.data());
+      add(body, world_from_camera, totals_.data(), {});
       stream_.launch_each(&totals_.data()->cells, 1, maker());
       stream_.download(totals_out_.data(), totals_.data(), sizeof(ray_totals));
       stream_.wait();
       counts = counts_of(totals_out_[0], body.size());
-      return download(totals_out_[0].cells);
+      const auto brought = download(totals_out_[0].cells);
+      return {brought.rays().begin(), brought.rays().end()};
     } catch (...) {
       abandon();
       throw;
     }
   }
 
-  /// Begins to copy a keyframe's points to the device and to add them to their cells, in parts, so that one part is worked while
-  /// the next is copied; maker() makes rays of the cells. `totals` is on the device, all zero when the stream comes to it.
-  /// `pinned`: without a copy in between, from where they are, which must stay. `begun` and `uploaded`, if given, are set before
-  /// and after the copies. Throws torn_keyframe, std::invalid_argument for too many points; abandon() then.
-  copied_bytes add(const keyframe_body& body, const pose& world_from_camera, bool pinned, ray_totals* totals,
-                   mark* begun = nullptr, mark* uploaded = nullptr) {
+  /// How a keyframe's points come to the device.
+  struct manner {
+    bool pinned = false;      ///< without a copy in between, from where they are, which must stay
+    bool whole = false;       ///< in one piece; else in parts, if it is large, so that one is worked while the next is copied
+    mark* begun = nullptr;    ///< if given, is set before the copies
+    mark* uploaded = nullptr; ///< likewise after them
+  };
+
+  /// Begins to copy a keyframe's points to the device and to add them to their cells; maker() makes rays of these. `totals` is on
+  /// the device, all zero when the stream comes to it. Throws torn_keyframe, std::invalid_argument for too many points;
+  /// abandon() then.
+  copied_bytes add(const keyframe_body& body, const pose& world_from_camera, ray_totals* totals, const manner& how) {
     points_here_ = body.size();
     ahead_ = 0;
     check_size(points_here_);
     prepare(points_here_);
     const bool with_confidence = !body.confidence().empty();
-    const size_t channels = body.channels();
-    points_.ensure(3 * points_here_);
-    colours_.ensure(channels * points_here_);
+    const size_t channels = body.channels(), colours_at = 12 * points_here_, confidence_at = colours_at + channels * points_here_;
+    points_.ensure(confidence_at);
     confidence_.ensure(with_confidence ? points_here_ : 0);
-    const size_t colours_at = 12 * points_here_, confidence_at = colours_at + channels * points_here_;
-    if (!pinned)
+    if (!how.pinned)
       staged_.ensure(confidence_at + (with_confidence ? 4 * points_here_ : 0));
     const auto& m = world_from_camera.m;
     const point_rules rules{{m[0], m[4], m[8], m[1], m[5], m[9], m[2], m[6], m[10]},
@@ -77,43 +83,55 @@ public:
                             map_.min_range_m * map_.min_range_m,
                             map_.max_range_m * map_.max_range_m,
                             map_.min_confidence};
+    const bool whole = how.whole || points_here_ < least_split;
+    stream& copies = whole ? stream_ : copies_;
     copied_bytes out;
     const auto copy = [&](void* to, const void* from, size_t staged_at, size_t bytes) {
       if (bytes == 0)
         return;
-      if (!pinned) {
+      if (!how.pinned) {
         crew_.copy(staged_.data() + staged_at, from, bytes);
         from = staged_.data() + staged_at;
       }
-      copies_.upload(to, from, bytes);
+      copies.upload(to, from, bytes);
       out.bytes += bytes;
       ++out.copies;
     };
-    if (begun != nullptr)
-      copies_.set(*begun);
-    // The last part is small: it is worked when the copies are over. More parts, or colours in parts too, cost more than they
-    // hide: each copy takes 4 us beside its bytes.
-    copy(colours_.data(), body.colours().data(), colours_at, channels * points_here_);
-    copy(confidence_.data(), body.confidence().data(), confidence_at, 4 * body.confidence().size());
-    constexpr size_t ends[most_parts] = {80, 100}; // of a hundred
-    const bool whole = points_here_ < least_split;
-    for (size_t part = whole ? most_parts - 1 : 0; part < most_parts; ++part) {
-      const size_t first = whole || part == 0 ? 0 : points_here_ * ends[part - 1] / 100,
-                   count = points_here_ * ends[part] / 100 - first;
-      if (count == 0)
-        continue;
-      copy(points_.data() + 3 * first, body.points().data() + 3 * first, 12 * first, 12 * count);
-      copies_.set(copied_[part]);
-      stream_.after(copied_[part]);
-      stream_.launch(count, add_points{rules, points_.data() + 3 * first, colours_.data() + channels * first,
+    const auto add_part = [&](size_t first, size_t count) {
+      const auto* points = reinterpret_cast<const float*>(points_.data());
+      stream_.launch(count, add_points{rules, points + 3 * first, points_.data() + colours_at + channels * first,
                                        with_confidence ? confidence_.data() + first : nullptr, body.channels(), table_.data(),
                                        static_cast<uint32_t>(cells_ - 1), used_.data(), totals});
+    };
+    const auto* const points = reinterpret_cast<const uint8_t*>(body.points().data());
+    const uint8_t* const colours = body.colours().data();
+    if (how.begun != nullptr)
+      copies.set(*how.begun);
+    copy(confidence_.data(), body.confidence().data(), confidence_at, 4 * body.confidence().size());
+    const bool together = whole && colours == points + colours_at; // each copy takes the host and the bus 2 to 4 us
+    if (!together)
+      copy(points_.data() + colours_at, colours, colours_at, channels * points_here_);
+    if (whole) {
+      copy(points_.data(), points, 0, together ? confidence_at : colours_at);
+      if (how.uploaded != nullptr)
+        stream_.set(*how.uploaded);
+      add_part(0, points_here_);
+    } else {
+      // The last part is small: it is worked when the copies are over. More parts, or colours in parts too, cost more than they
+      // hide.
+      const size_t ends[most_parts] = {points_here_ * 80 / 100, points_here_};
+      for (size_t part = 0, first = 0; part < most_parts; first = ends[part++]) {
+        copy(points_.data() + 12 * first, points + 12 * first, 12 * first, 12 * (ends[part] - first));
+        copies_.set(copied_[part]);
+        stream_.after(copied_[part]);
+        add_part(first, ends[part] - first);
+      }
+      if (how.uploaded != nullptr) {
+        copies_.set(*how.uploaded);
+        stream_.after(*how.uploaded);
+      }
     }
-    if (uploaded != nullptr) {
-      copies_.set(*uploaded);
-      stream_.after(*uploaded);
-    }
-    if (!pinned)
+    if (!how.pinned)
       if (auto torn = body.torn(); !torn.empty())
         throw torn_keyframe(torn);
     return out;
@@ -148,23 +166,37 @@ public:
     counts.valid = points - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
     return counts;
   }
+  /// Rays in pinned memory, which whoever holds them may read.
+  struct brought_rays {
+    std::shared_ptr<const pinned_buffer<Device, ray>> memory;
+    size_t count = 0;
+    [[nodiscard]] std::span<const ray> rays() const { return {memory->data(), count}; }
+  };
   /// Begins to bring down as many of the rays that are being made as there will be, most likely: about as many as last time.
   copied_bytes download_ahead() {
-    ahead_ = std::min({points_here_, expected_, rays_out_.size()}); // never more room, which there may not be
+    ahead_ = rays_out_ == nullptr ? 0 : std::min({points_here_, expected_, rays_out_->size()});
     if (ahead_ == 0)
       return {};
-    stream_.download(rays_out_.data(), rays_.data(), ahead_ * sizeof(ray));
+    try {
+      leave_rays_to_others();
+    } catch (const std::bad_alloc&) { // whoever needs them is told
+      ahead_ = 0;
+      return {};
+    }
+    stream_.download(rays_out_->data(), rays_.data(), ahead_ * sizeof(ray));
     return {ahead_ * sizeof(ray), 1};
   }
-  /// The rays made last. Waits, unless they were brought down ahead, and the stream has been waited for since.
-  std::vector<ray> download(size_t count) {
+  /// The rays made last. Waits, unless they were brought down ahead, and the stream has been waited for since. Throws
+  /// std::bad_alloc.
+  brought_rays download(size_t count) {
     expected_ = count + count / 4 + 1024;
     if (count > std::exchange(ahead_, 0)) {
-      rays_out_.ensure(count);
-      stream_.download(rays_out_.data(), rays_.data(), count * sizeof(ray));
+      leave_rays_to_others();
+      rays_out_->ensure(count);
+      stream_.download(rays_out_->data(), rays_.data(), count * sizeof(ray));
       stream_.wait();
     }
-    return {rays_out_.data(), rays_out_.data() + count};
+    return {rays_out_, count};
   }
   /// Something threw in between: what the stream was told is waited for, and the table, perhaps half full, is made anew.
   void abandon() noexcept {
@@ -199,6 +231,12 @@ private:
     cells_ = want;
   }
 
+  /// Those brought down before may still be held: then other memory is used from now on, of the same size.
+  void leave_rays_to_others() {
+    if (rays_out_ == nullptr || rays_out_.use_count() > 2) // the pool and this object
+      rays_out_ = out_.take(rays_out_ == nullptr ? 0 : rays_out_->size(), 1);
+  }
+
   template <class Copy>
   copied_bytes take_over(size_t count, mark* begun, mark* uploaded, Copy copy) {
     points_here_ = 0;
@@ -216,12 +254,13 @@ private:
   stream copies_, stream_;
   mark copied_[most_parts];
   pinned_buffer<Device, uint8_t> staged_;
-  device_buffer<Device, float> points_, confidence_;
-  device_buffer<Device, uint8_t> colours_;
+  device_buffer<Device, uint8_t> points_; ///< and behind them the colours
+  device_buffer<Device, float> confidence_;
   device_buffer<Device, cell> table_; ///< of which the first cells_ are empty between keyframes
   device_buffer<Device, uint32_t> used_;
   device_buffer<Device, ray> rays_;
-  pinned_buffer<Device, ray> rays_out_;
+  buffer_pool<pinned_buffer<Device, ray>, Device> out_;
+  std::shared_ptr<pinned_buffer<Device, ray>> rays_out_; ///< the last of the pool
   device_buffer<Device, ray_totals> totals_;
   pinned_buffer<Device, ray_totals> totals_out_;
   size_t cells_ = 0, points_here_ = 0;

@@ -136,10 +136,12 @@ public:
     }
   }
 
+  /// How many regions have left the device so far.
+  [[nodiscard]] uint64_t departures() const { return departures_; }
   /// A batch made `made` blocks and then found none left. Sends regions away, the least recently touched first, until there are
-  /// as many and some more. Throws std::bad_alloc if not one can leave; then takes the blocks back that were made for nothing.
-  void make_more_room(uint64_t made, const std::set<region_key>& keep) {
-    bool some = false;
+  /// as many and some more. `some`: others have left since, so that there may be more room already. Throws std::bad_alloc if none
+  /// has, and not one can leave; then takes the blocks back that were made for nothing.
+  void make_more_room(uint64_t made, const std::set<region_key>& keep, bool some) {
     for (const uint64_t blocks = made / 2 + 16; free_blocks_ < blocks || !some; some = true)
       if (!send_one_away(keep))
         break;
@@ -333,6 +335,7 @@ private:
     const auto oldest = regions_.find(*found);
     if (oldest->second.touched == 0) {
       forget(oldest);
+      ++departures_;
       return true;
     }
     auto& [key, region] = *oldest;
@@ -348,6 +351,7 @@ private:
     release_listed(blocks, region);
     away_bytes_ += bytes;
     ++moves_out_;
+    ++departures_;
     return true;
   }
 
@@ -427,7 +431,7 @@ private:
   std::list<region_key> order_; ///< on the device, the least recently used first
   size_t foreseen_ = 0;         ///< of them, that no batch has used
   std::vector<uint32_t> free_slots_;
-  uint64_t away_bytes_ = 0, moves_out_ = 0, moves_in_ = 0;
+  uint64_t away_bytes_ = 0, moves_out_ = 0, moves_in_ = 0, departures_ = 0; ///< departures: those without blocks included
 };
 
 } // namespace tessera::cuda

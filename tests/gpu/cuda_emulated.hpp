@@ -108,7 +108,15 @@ public:
   /// A point in a stream's work.
   class mark {
   public:
-    explicit mark(emulated_device& device) : device_(device) { device.check(); }
+    explicit mark(emulated_device& device, bool timed = false) : device_(device), timed_(timed) { device.check(); }
+    /// Who looks often enough finds that it is: mostly the device has come so far by itself.
+    [[nodiscard]] bool reached() {
+      device_.check();
+      if (++looks_ % 3 != 0)
+        return stream_ == nullptr || stream_->has_come_to(position_);
+      wait();
+      return true;
+    }
     void wait() {
       device_.check();
       device_.begin();
@@ -118,6 +126,8 @@ public:
       device_.check();
     }
     [[nodiscard]] double ms_since(const mark& earlier) const {
+      if (!timed_ || !earlier.timed_)
+        std::abort();
       return std::chrono::duration<double, std::milli>(when_ - earlier.when_).count();
     }
 
@@ -126,6 +136,8 @@ public:
     emulated_device& device_;
     stream* stream_ = nullptr;
     uint64_t position_ = 0;
+    bool timed_;
+    uint32_t looks_ = 0;
     std::chrono::steady_clock::time_point when_;
   };
 
@@ -204,6 +216,7 @@ public:
       device_.check();
     }
     [[nodiscard]] uint64_t kernels() const { return kernels_; }
+    [[nodiscard]] bool has_come_to(uint64_t position) const { return done_ >= position; }
 
   private:
     friend class mark;

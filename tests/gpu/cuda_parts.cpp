@@ -45,7 +45,8 @@ TEST_CASE("a keyframe taken from its rays is the same as from its points, in any
 }
 
 TEST_CASE("adding and taking away, many under way at once, come to the same in any order") {
-  const unsigned seed = std::random_device{}();
+  // With the second seed, a keyframe finds room in the end that others made which wait before it.
+  const unsigned seed = GENERATE(std::random_device{}(), 2073751509u);
   INFO("seed " << seed);
   for (const auto& device : devices())
     for (const bool tight : {false, true}) {
