@@ -15,8 +15,9 @@ namespace tessera {
 
 namespace {
 
-/// Reads one JPEG from memory. libjpeg reports errors by a call that must not return: it jumps to step(),
-/// above which no frame of ours owns anything.
+/// Reads one JPEG from memory. TurboJPEG's short calls will not do: they tell the first warning alone, so that a file that was
+/// padded hides that it was cut, and in version 2 they know few ways of sampling colours. libjpeg reports errors by a call that
+/// must not return: it jumps to step(), above which no frame of ours owns anything.
 class jpeg_reader {
 public:
   explicit jpeg_reader(std::span<const std::byte> file) : file_(file) {

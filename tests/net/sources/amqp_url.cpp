@@ -24,16 +24,20 @@ TEST_CASE("a broker's address is read with all that may be missing") {
   a = parse_amqp_url("amqp://a%40b:p%3Aw%2f%25@h/");
   CHECK(a.user == "a@b");
   CHECK(a.password == "p:w/%");
+  a = parse_amqp_url("amqp://us%C3%A9r:p%c3%a4ss@h/k%C3%A4rte");
+  CHECK(a.user == "us\xc3\xa9r");
+  CHECK(a.password == "p\xc3\xa4ss");
+  CHECK(a.vhost == "k\xc3\xa4rte");
   a = parse_amqp_url("amqp://[::1]:99/x");
   CHECK(a.host == "::1");
   CHECK(a.port == 99);
 }
 
 TEST_CASE("a bad address is refused, and the password never shown") {
-  for (const char* bad :
-       {"", "http://h", "amqp://", "amqps://", "amqp://u:hunter2@", "amqp://u:hunter2@h:0", "amqp://u:hunter2@h:70000",
-        "amqp://u:hunter2@h:12x", "amqp://u:hunter2@h:", "amqp://u:hunter2@h/a/b", "amqp://u:hunter2%@h", "amqp://u:hunter2%zz@h",
-        "amqp://u:hunter2%00@h", "amqp://u:hunter2@[::1", "amqp://u:hunter2@[::1]x"}) {
+  for (const char* bad : {"", "http://h", "amqp://", "amqps://", "amqp://u:hunter2@", "amqp://u:hunter2@h:0",
+                          "amqp://u:hunter2@h:70000", "amqp://u:hunter2@h:12x", "amqp://u:hunter2@h:", "amqp://u:hunter2@h/a/b",
+                          "amqp://u:hunter2%@h", "amqp://u:hunter2%zz@h", "amqp://u:hunter2% 5@h", "amqp://u:hunter2@h:+5",
+                          "amqp://u:hunter2%00@h", "amqp://u:hunter2@[::1", "amqp://u:hunter2@[::1]x"}) {
     INFO(bad);
     try {
       parse_amqp_url(bad);

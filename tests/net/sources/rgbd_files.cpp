@@ -109,7 +109,7 @@ std::vector<std::byte> rgbd_files::halved_png(uint32_t width, uint32_t height, c
   return encode_png(width, height, 8, PNG_COLOR_TYPE_RGB, rows);
 }
 
-std::vector<std::byte> rgbd_files::colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel) {
+std::vector<std::byte> rgbd_files::colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel, int sampling) {
   jpeg_compress_struct jpeg{};
   jpeg_error_mgr errors{};
   jpeg.err = jpeg_std_error(&errors);
@@ -119,9 +119,11 @@ std::vector<std::byte> rgbd_files::colour_jpeg(uint32_t width, uint32_t height, 
   jpeg_mem_dest(&jpeg, &data, &size);
   jpeg.image_width = width;
   jpeg.image_height = height;
-  jpeg.input_components = 3;
-  jpeg.in_color_space = JCS_RGB;
+  jpeg.input_components = static_cast<int>(pixel.size());
+  jpeg.in_color_space = pixel.size() == 1 ? JCS_GRAYSCALE : pixel.size() == 3 ? JCS_RGB : JCS_CMYK;
   jpeg_set_defaults(&jpeg);
+  jpeg.comp_info[0].h_samp_factor = sampling;
+  jpeg.comp_info[0].v_samp_factor = 2;
   jpeg_start_compress(&jpeg, TRUE);
   auto row = repeated(width, pixel);
   for (uint32_t y = 0; y < height; ++y) {

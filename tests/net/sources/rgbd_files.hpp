@@ -30,7 +30,9 @@ public:
   /// 8 bits, three channels: one colour left, another right.
   static std::vector<std::byte> halved_png(uint32_t width, uint32_t height, const std::vector<uint8_t>& left,
                                            const std::vector<uint8_t>& right);
-  static std::vector<std::byte> colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel);
+  /// One channel (grey), three (RGB) or four (CMYK), all pixels equal. Of the first channel so many samples lie side by side
+  /// where the others have one, and twice as many in all.
+  static std::vector<std::byte> colour_jpeg(uint32_t width, uint32_t height, const std::vector<uint8_t>& pixel, int sampling = 2);
 
 private:
   std::filesystem::path path_;

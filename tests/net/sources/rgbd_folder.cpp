@@ -47,6 +47,21 @@ TEST_CASE("images survive a round trip") {
   CHECK(std::abs(c.rgb[1] - 100) < 4);
 }
 
+TEST_CASE("a JPEG may be grey, sampled in any way, and padded between its markers") {
+  CHECK(decode_colour(rgbd_files::colour_jpeg(2, 2, {77})).rgb == std::vector<uint8_t>(12, 77));
+  for (int sampling : {1, 2, 3, 4}) {
+    auto c = decode_colour(rgbd_files::colour_jpeg(16, 16, {200, 100, 50}, sampling));
+    REQUIRE(c.rgb.size() == 3 * 256);
+    CHECK(std::abs(c.rgb[3] - 200) < 4);
+  }
+  CHECK_THROWS_WITH(decode_colour(rgbd_files::colour_jpeg(2, 2, {1, 2, 3, 4})), Catch::Contains("the JPEG cannot be read"));
+  auto padded = rgbd_files::colour_jpeg(32, 32, {200, 100, 50});
+  const auto plain = decode_colour(padded).rgb;
+  padded.insert(padded.begin() + 20, 40, std::byte{0}); // behind the first two markers
+  CHECK(decode_colour(padded).rgb == plain);
+  CHECK_THROWS_WITH(decode_colour(cut(padded, padded.size() - 6)), Catch::Contains("the JPEG is damaged"));
+}
+
 TEST_CASE("damaged images are refused at every cut") {
   auto png = rgbd_files::depth_png(16, 16, [](uint32_t u, uint32_t v) { return static_cast<uint16_t>(u * v); });
   auto jpeg = rgbd_files::colour_jpeg(32, 32, {1, 2, 3});
