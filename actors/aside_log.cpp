@@ -1,6 +1,6 @@
 #include "actors/aside_log.hpp"
 
-#include <chrono>
+#include "messages/clock.hpp"
 
 namespace tessera {
 
@@ -12,9 +12,7 @@ void aside_log::add(std::string source, std::string what, std::string reason) {
   cut(source);
   cut(what);
   cut(reason);
-  auto now = std::chrono::system_clock::now().time_since_epoch();
-  auto now_ns = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-  const aside_entry entry{now_ns, std::move(source), std::move(what), std::move(reason)};
+  const aside_entry entry{system_ns(), std::move(source), std::move(what), std::move(reason)};
   std::optional<uint64_t> held_back;
   {
     std::lock_guard lock{mutex_};

@@ -2,6 +2,7 @@
 
 #include "actors/instrumented.hpp"
 #include "actors/peer_loss.hpp"
+#include "messages/clock.hpp"
 
 #include <deque>
 #include <map>
@@ -12,11 +13,6 @@ namespace tessera {
 namespace {
 
 using verdict_promise = caf::typed_response_promise<verdict>;
-
-uint64_t system_ns() {
-  return static_cast<uint64_t>(
-    std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
-}
 
 class ingest final : public instrumented<ingest_setup> {
 public:

@@ -2,6 +2,7 @@
 
 #include "actors/instrumented.hpp"
 #include "actors/mesh_digest.hpp"
+#include "messages/clock.hpp"
 
 #include <optional>
 
@@ -28,11 +29,6 @@ using mesher_self = mesher_setup::extend<caf::reacts_to<caf::tick_atom>, caf::re
 
 /// Pause before something is tried again for which there was no memory.
 constexpr std::chrono::milliseconds memory_pause{100};
-
-uint64_t system_ns() {
-  return static_cast<uint64_t>(
-    std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
-}
 
 class mesher final : public instrumented<mesher_self> {
 public:

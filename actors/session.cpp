@@ -4,6 +4,7 @@
 #include "actors/catch_up.hpp"
 #include "actors/instrumented.hpp"
 #include "actors/token_bucket.hpp"
+#include "messages/clock.hpp"
 
 namespace tessera {
 
@@ -15,11 +16,6 @@ using session_self
 
 /// Between two pieces of what a viewer lacks: whatever else there is to do comes first, also if many viewers join at once.
 constexpr std::chrono::milliseconds between_pieces{1};
-
-uint64_t system_ns() {
-  return static_cast<uint64_t>(
-    std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
-}
 
 class session final : public instrumented<session_self> {
 public:

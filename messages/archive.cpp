@@ -21,28 +21,6 @@ constexpr auto values = make_values();
 
 } // namespace
 
-void check_json_depth(std::string_view text) {
-  constexpr int deepest = 32;
-  int depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > deepest)
-        throw archive_error("JSON is nested more than " + std::to_string(deepest) + " deep");
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-}
-
 std::string to_base64(std::span<const std::byte> bytes) {
   std::string out;
   out.reserve((bytes.size() + 2) / 3 * 4);

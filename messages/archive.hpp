@@ -4,6 +4,7 @@
 // archive_error.
 
 #include "messages/fields.hpp"
+#include "messages/json_depth.hpp"
 
 #include <cereal/archives/json.hpp>
 #include <cereal/archives/portable_binary.hpp>
@@ -30,8 +31,8 @@ namespace detail {
 /// Longest list in an archive, bytes in memory.
 inline constexpr uint64_t max_archive_list = uint64_t{1} << 30;
 
-/// Checks that no bracket opens more than 32 deep: a parser that recurses must not be led further. Throws archive_error.
-void check_json_depth(std::string_view text);
+/// Deepest JSON that the parser, which recurses, is given.
+inline constexpr int max_json_depth = 32;
 
 std::string to_base64(std::span<const std::byte> bytes);
 /// Throws archive_error for anything that is not whole base64.
@@ -372,7 +373,8 @@ requires has_fields<T> T from_binary(std::span<const std::byte> bytes) {
 /// Reads what to_json() wrote. Throws archive_error.
 template <class T>
 requires has_fields<T> T from_json(std::string_view text) {
-  detail::check_json_depth(text);
+  if (nests_deeper(text, detail::max_json_depth))
+    throw archive_error("JSON is nested more than " + std::to_string(detail::max_json_depth) + " deep");
   detail::memory_buffer buffer{std::as_bytes(std::span{text})};
   std::istream in{&buffer};
   T out;

@@ -12,7 +12,7 @@ namespace tessera {
 /// Which actors are to be killed, and GPUs to be broken, on purpose, and when.
 class drill {
 public:
-  /// The role that is no actor's.
+  /// The role that stands for a GPU, not for an actor.
   static constexpr const char* gpu_role = "gpu";
 
   /// Reads "ROLE@KEYFRAMES,ROLE@KEYFRAMES"; empty: none. Throws std::invalid_argument that names what is wrong.

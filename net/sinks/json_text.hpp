@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace tessera {
 
@@ -31,29 +30,6 @@ inline nlohmann::json number(float value) {
   if (failed != std::errc{} || std::from_chars(text, end, shortest).ec != std::errc{})
     return static_cast<double>(value);
   return shortest;
-}
-
-/// Tells whether brackets nest deeper than `limit`, without parsing: what is inside strings does not count.
-inline bool nests_deeper(std::string_view text, int limit) {
-  int depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    auto c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > limit)
-        return true;
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return false;
 }
 
 } // namespace tessera

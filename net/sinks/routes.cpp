@@ -1,5 +1,6 @@
 #include "net/sinks/routes.hpp"
 
+#include "messages/json_depth.hpp"
 #include "messages/names.hpp"
 #include "net/sinks/assets.hpp"
 #include "net/sinks/before_map.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "net/sinks/server_core.hpp"
-#include "net/sinks/talk.hpp"
 #include "net/sinks/talk_allowance.hpp"
+#include "net/sinks/text_frames.hpp"
 
 #include <boost/beast/websocket.hpp>
 

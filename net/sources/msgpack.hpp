@@ -12,7 +12,7 @@ inline constexpr size_t max_msgpack_depth = 33;
 /// Reads a buffer that holds one MessagePack value and nothing after it. Integers of 0 and more come as unsigned ones, of
 /// whatever kind they were; extensions as binary with a subtype; texts as they are, UTF-8 or not. Time and memory are in
 /// proportion to the bytes, never to what they claim, and the stack holds `max_msgpack_depth` levels. Throws bad_input, which
-/// names the key of the outermost map that it was at; keys that are no text are bad input, too.
+/// names the key of the outermost map that it was at; keys that are not text are bad input, too.
 nlohmann::json read_msgpack(std::span<const std::byte> bytes);
 
 } // namespace tessera

@@ -1,7 +1,7 @@
 #include "net/sources/rgbd_folder.hpp"
 
+#include "messages/clock.hpp"
 #include "net/sources/bad_input.hpp"
-#include "net/sources/clock.hpp"
 #include "net/sources/frame_order.hpp"
 #include "net/sources/image.hpp"
 #include "net/sources/number_file.hpp"
@@ -210,7 +210,7 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m, float dep
   body->colour_data.resize(points);
   result.id.value = frame.name;
   result.timestamp_ns = (frame.number + 1) * frame_interval_ns; // 0 would mean that it has none
-  result.received_ns = system_now_ns();
+  result.received_ns = system_ns();
   result.body = std::move(body);
   return result;
 }
@@ -270,7 +270,7 @@ public:
       }
       if (!ticks.wait(stop))
         break;
-      next->frame.received_ns = system_now_ns();
+      next->frame.received_ns = system_ns();
       next->frame.source = kind();
       sink.offer(std::move(next->frame), [](const verdict&) {}); // The sink counts and tells what it refuses.
       ++offered;

@@ -1,8 +1,8 @@
 #include "net/sources/segment_header.hpp"
 
+#include "messages/clock.hpp"
 #include "messages/names.hpp"
 #include "net/sources/bad_input.hpp"
-#include "net/sources/clock.hpp"
 
 #include <bit>
 #include <cmath>
@@ -139,7 +139,7 @@ keyframe keyframe_of_message(std::vector<std::byte> bytes, keyframe_id id, pose_
   keyframe frame;
   frame.id = std::move(id);
   frame.timestamp_ns = header.timestamp_ns;
-  frame.received_ns = system_now_ns();
+  frame.received_ns = system_ns();
   frame.world_from_camera = pose_of(header.pose_matrix, preferred);
   frame.body = std::make_shared<const message_body>(std::move(bytes), header);
   return frame;

@@ -1,6 +1,6 @@
 #include "net/sources/segment_keyframe.hpp"
 
-#include "net/sources/clock.hpp"
+#include "messages/clock.hpp"
 
 namespace tessera {
 
@@ -8,7 +8,7 @@ keyframe keyframe_of_segment(std::shared_ptr<const shm_segment> segment, keyfram
   keyframe frame;
   frame.id = std::move(id);
   frame.timestamp_ns = segment->header().timestamp_ns;
-  frame.received_ns = system_now_ns();
+  frame.received_ns = system_ns();
   frame.world_from_camera = pose_of(segment->header().pose_matrix, preferred);
   frame.body = std::move(segment);
   return frame;
@@ -22,7 +22,7 @@ keyframe keyframe_of_segment(std::shared_ptr<const shm_segment> segment, const n
   keyframe frame;
   frame.id = note.id;
   frame.timestamp_ns = note.timestamp_ns.value_or(header.timestamp_ns);
-  frame.received_ns = system_now_ns();
+  frame.received_ns = system_ns();
   frame.world_from_camera = note.world_from_camera ? *note.world_from_camera : pose_of(header.pose_matrix, preferred);
   frame.body = std::move(segment);
   return frame;

@@ -42,7 +42,7 @@ public:
 struct source_options {
   /// At most so many keyframes; 0: no limit. Folders and synthetic scans.
   uint64_t limit = 0;
-  /// Only every so-manieth frame, counted before `limit`. Folders and synthetic scans.
+  /// Only every n-th frame, counted before `limit`; 1: all. Folders and synthetic scans.
   uint32_t every = 1;
   /// Offers the chosen keyframes in an order drawn from this seed. Which ones are chosen does not change.
   std::optional<uint64_t> shuffle;

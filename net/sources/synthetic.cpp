@@ -1,6 +1,6 @@
 #include "net/sources/synthetic.hpp"
 
-#include "net/sources/clock.hpp"
+#include "messages/clock.hpp"
 #include "net/sources/frame_order.hpp"
 #include "net/sources/ordered_prefetch.hpp"
 #include "net/sources/pace.hpp"
@@ -178,7 +178,7 @@ keyframe synthetic_scan::make(uint64_t index) const {
   auto number = std::to_string(index);
   frame.id.value = scene_ + "-" + std::string(number.size() < 6 ? 6 - number.size() : 0, '0') + number;
   frame.timestamp_ns = (index + 1) * frame_interval_ns; // 0 would mean that it has none
-  frame.received_ns = system_now_ns();
+  frame.received_ns = system_ns();
   frame.world_from_camera = camera(index);
   frame.body = std::move(body);
   return frame;
@@ -204,7 +204,7 @@ public:
     while (auto frame = frames.next()) {
       if (!ticks.wait(stop))
         return;
-      frame->received_ns = system_now_ns();
+      frame->received_ns = system_ns();
       frame->source = kind();
       sink.offer(std::move(*frame), [](const verdict&) {}); // The sink counts and tells what it refuses.
     }

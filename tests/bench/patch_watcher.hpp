@@ -1,6 +1,7 @@
 #pragma once
 // A viewer that draws nothing: it notes when each patch was there.
 
+#include "messages/clock.hpp"
 #include "net/sinks/patch_codec.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -19,11 +20,6 @@
 #include <vector>
 
 namespace tessera::bench {
-
-inline uint64_t system_ns() {
-  return static_cast<uint64_t>(
-    std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
-}
 
 /// The body of a GET from a service on this machine. Throws boost::system::system_error.
 inline std::string fetch(uint16_t port, const std::string& path) {

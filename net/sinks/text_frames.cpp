@@ -1,5 +1,6 @@
-#include "net/sinks/talk.hpp"
+#include "net/sinks/text_frames.hpp"
 
+#include "messages/json_depth.hpp"
 #include "net/sinks/json_text.hpp"
 
 #include <limits>

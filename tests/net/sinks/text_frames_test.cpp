@@ -1,4 +1,4 @@
-#include "net/sinks/talk.hpp"
+#include "net/sinks/text_frames.hpp"
 #include "net/sinks/talk_allowance.hpp"
 
 #include <catch2/catch.hpp>
