@@ -1,6 +1,7 @@
 #include "net/sinks/access.hpp"
 
 #include "net/sinks/http_rules.hpp"
+#include "net/sinks/route_table.hpp"
 
 #include <boost/asio/ip/address.hpp>
 #include <openssl/crypto.h>
@@ -29,8 +30,8 @@ std::string_view authority_of(std::string_view origin) {
 }
 
 bool is_open(const http_target& target) {
-  return target.what == resource::asset || target.what == resource::health || target.what == resource::readiness
-         || target.what == resource::nothing;
+  const auto* row = find_route(target.what);
+  return row == nullptr || row->open;
 }
 
 // Without a token, only this machine may ask: then a name that is not this machine's was pointed here by

@@ -10,37 +10,32 @@ namespace {
 
 constexpr const char* wanted = "waiting for the first keyframe, to choose the voxel size";
 
-/// There is no voxel yet, and nothing in the map: that is known.
-std::string empty_map(const server_core& core) {
+} // namespace
+
+http_reply ready_for_first(const server_core& core) {
+  return readiness(core, std::string("ready: ") + wanted); // producers may send: they are what is waited for
+}
+
+http_reply empty_map(const server_core& core) {
   map_status nothing;
   nothing.epoch = core.running.epoch;
   auto out = to_json(nothing);
   for (const char* unknown : {"voxel_m", "truncation_m", "region_voxels"})
     out[unknown] = nullptr;
   out["waiting"] = wanted;
-  return to_text(out);
+  return json_reply(to_text(out));
 }
 
-} // namespace
+http_reply empty_list(const server_core&) {
+  return json_reply("[]");
+}
 
-std::optional<http_reply> answer_before_map(const server_core& core, const http_target& target) {
-  switch (target.what) {
-  case resource::readiness: // producers may send: they are what is waited for
-    return readiness(core, std::string("ready: ") + wanted);
-  case resource::map:
-    return json_reply(empty_map(core));
-  case resource::regions:
-  case resource::cameras:
-  case resource::actors:
-    return json_reply("[]");
-  case resource::region:
-    return error_reply(http::status::not_found, "not_found", "the map is empty, and is waiting for its first keyframe");
-  case resource::mesh:
-  case resource::stream:
-    return error_reply(http::status::service_unavailable, "waiting", std::string("there is no map yet: ") + wanted);
-  default:
-    return std::nullopt;
-  }
+http_reply no_region_yet(const server_core&) {
+  return error_reply(http::status::not_found, "not_found", "the map is empty, and is waiting for its first keyframe");
+}
+
+http_reply no_map_yet(const server_core&) {
+  return error_reply(http::status::service_unavailable, "waiting", std::string("there is no map yet: ") + wanted);
 }
 
 } // namespace tessera

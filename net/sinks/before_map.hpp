@@ -4,11 +4,13 @@
 
 #include "net/sinks/server_core.hpp"
 
-#include <optional>
-
 namespace tessera {
 
-/// The answer to what asks about the map, as long as there is none. Nothing: it is answered as ever.
-std::optional<http_reply> answer_before_map(const server_core& core, const http_target& target);
+http_reply ready_for_first(const server_core& core);
+/// There is no voxel yet, and nothing in the map: that is known.
+http_reply empty_map(const server_core& core);
+http_reply empty_list(const server_core& core);
+http_reply no_region_yet(const server_core& core);
+http_reply no_map_yet(const server_core& core);
 
 } // namespace tessera

@@ -1,6 +1,5 @@
 #include "net/sinks/http_session.hpp"
 
-#include "net/sinks/before_map.hpp"
 #include "net/sinks/http_rules.hpp"
 #include "net/sinks/ws_session.hpp"
 
@@ -279,9 +278,8 @@ void http_session::upgrade() {
   if (!ws_session::speaks_our_protocol(request[http::field::sec_websocket_protocol]))
     return respond(
       error_reply(http::status::bad_request, "bad_request", "the subprotocol must be tessera.v1", "Sec-WebSocket-Protocol"));
-  if (!core_->map_known)
-    if (auto early = answer_before_map(*core_, head_.target))
-      return respond(std::move(*early));
+  if (auto early = answer_before_map(*core_, head_.target.what))
+    return respond(std::move(*early));
   core_->counts->count(resource::stream, 101);
   stream_.expires_never();
   http::request<http::empty_body> handshake{head_.header};

@@ -1,6 +1,7 @@
 #include "net/sinks/http_target.hpp"
 
 #include "messages/names.hpp"
+#include "net/sinks/route_table.hpp"
 
 #include <algorithm>
 #include <array>
@@ -66,67 +67,6 @@ std::optional<std::string> token_in(std::string_view query) {
   return out;
 }
 
-struct fixed_path {
-  std::string_view path;
-  resource what;
-};
-
-constexpr std::array fixed_paths{
-  fixed_path{"/healthz", resource::health},     fixed_path{"/readyz", resource::readiness},
-  fixed_path{"/metrics", resource::metrics},    fixed_path{"/v1/map", resource::map},
-  fixed_path{"/v1/regions", resource::regions}, fixed_path{"/v1/keyframes", resource::keyframes},
-  fixed_path{"/v1/actors", resource::actors},   fixed_path{"/v1/aside", resource::aside},
-  fixed_path{"/v1/cameras", resource::cameras}, fixed_path{"/v1/stream", resource::stream},
-};
-
-void resolve(std::string_view path, http_target& out) {
-  for (const auto& fixed : fixed_paths)
-    if (path == fixed.path) {
-      out.what = fixed.what;
-      return;
-    }
-  constexpr std::string_view regions = "/v1/regions/", keyframes = "/v1/keyframes/", mesh = "/v1/mesh.", pose = "/pose";
-  if (path.starts_with(regions)) {
-    // Browsers may escape the commas.
-    if (auto name = percent_decoded(path.substr(regions.size())))
-      if (auto region = region_file(*name)) {
-        out.what = resource::region;
-        out.region = *region;
-      }
-    return;
-  }
-  if (path.starts_with(keyframes)) {
-    auto rest = path.substr(keyframes.size());
-    auto what = resource::keyframe;
-    if (rest.ends_with(pose)) {
-      what = resource::keyframe_pose;
-      rest.remove_suffix(pose.size());
-    }
-    // An id's own slashes are escaped.
-    if (rest.find('/') != rest.npos)
-      return;
-    if (auto id = percent_decoded(rest); id && !id->empty()) {
-      out.what = what;
-      out.id = std::move(*id);
-    }
-    return;
-  }
-  if (path.starts_with(mesh)) {
-    if (auto format = mesh_format_of(std::string(path));
-        format && path.find('/', mesh.size()) == path.npos && path.size() == mesh.size() + 3) {
-      out.what = resource::mesh;
-      out.format = *format;
-    }
-    return;
-  }
-  if (path.starts_with("/v1/"))
-    return;
-  if (auto decoded = percent_decoded(path)) {
-    out.what = resource::asset;
-    out.path = std::move(*decoded);
-  }
-}
-
 } // namespace
 
 std::optional<std::string> percent_decoded(std::string_view text) {
@@ -176,42 +116,35 @@ std::optional<keyframe_selection> read_selection(std::string_view query, std::in
   return why.empty() ? std::optional{std::move(out)} : std::nullopt;
 }
 
-const char* to_string(resource what) {
-  switch (what) {
-  case resource::asset:
-    return "asset";
-  case resource::health:
-    return "healthz";
-  case resource::readiness:
-    return "readyz";
-  case resource::metrics:
-    return "metrics";
-  case resource::map:
-    return "map";
-  case resource::regions:
-    return "regions";
-  case resource::region:
-    return "region";
-  case resource::mesh:
-    return "mesh";
-  case resource::keyframes:
-    return "keyframes";
-  case resource::keyframe:
-    return "keyframe";
-  case resource::keyframe_pose:
-    return "keyframe_pose";
-  case resource::actors:
-    return "actors";
-  case resource::aside:
-    return "aside";
-  case resource::cameras:
-    return "cameras";
-  case resource::stream:
-    return "stream";
-  case resource::nothing:
-    break;
-  }
-  return "nothing";
+bool read_region_file(std::string_view name, http_target& into) {
+  const auto decoded = percent_decoded(name); // browsers may escape the commas
+  const auto region = decoded ? region_file(*decoded) : std::nullopt;
+  if (region)
+    into.region = *region;
+  return region.has_value();
+}
+
+bool read_mesh_format(std::string_view extension, http_target& into) {
+  const auto format = extension.size() == 3 ? mesh_format_of("mesh." + std::string(extension)) : std::nullopt;
+  if (format)
+    into.format = *format;
+  return format.has_value();
+}
+
+bool read_keyframe_id(std::string_view id, http_target& into) {
+  auto decoded = id.find('/') == id.npos ? percent_decoded(id) : std::nullopt;
+  if (!decoded || decoded->empty())
+    return false;
+  into.id = std::move(*decoded);
+  return true;
+}
+
+bool read_page(std::string_view path, http_target& into) {
+  auto decoded = path.starts_with("v1/") ? std::nullopt : percent_decoded(path);
+  if (!decoded)
+    return false;
+  into.path = "/" + *decoded;
+  return true;
 }
 
 http_target parse_target(std::string_view target) {

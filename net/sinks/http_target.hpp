@@ -15,9 +15,8 @@ namespace tessera {
 /// Decodes %XX; nothing if an escape is broken. `+` stays what it is.
 std::optional<std::string> percent_decoded(std::string_view text);
 
-/// What a path names, whatever the method.
+/// What a path names, whatever the method. What is known of each stands in route_table.cpp, in this order.
 enum class resource : uint8_t {
-  asset, ///< anything that is not below: perhaps a page or a file of the viewer
   health,
   readiness,
   metrics,
@@ -32,6 +31,7 @@ enum class resource : uint8_t {
   aside,
   cameras,
   stream,
+  asset,   ///< anything that is not above: perhaps a page or a file of the viewer
   nothing, ///< certainly not there
 };
 
@@ -60,6 +60,13 @@ struct http_target {
 /// nothing, and `why` says what is wrong with which `field`.
 std::optional<keyframe_selection> read_selection(std::string_view query, std::initializer_list<std::string_view> allowed,
                                                  std::string& why, std::string& field);
+
+/// What may stand in a path: each reads its part of one, and answers whether it is good. The region of "x,y,z.drc"; the format
+/// "ply", "glb" or "drc"; an id, whose own slashes are escaped; the rest of the path of a page or a file.
+bool read_region_file(std::string_view name, http_target& into);
+bool read_mesh_format(std::string_view extension, http_target& into);
+bool read_keyframe_id(std::string_view id, http_target& into);
+bool read_page(std::string_view path, http_target& into);
 
 /// Takes a target apart ("/path?query", or an absolute http:// form). Never throws for what it holds.
 http_target parse_target(std::string_view target);

@@ -1,5 +1,5 @@
 #pragma once
-// What each request is answered.
+// From a request to its answer, by the table of routes.
 
 #include "net/sinks/server_core.hpp"
 
@@ -33,6 +33,10 @@ uint64_t body_limit_of(const server_core& core, resource what, http::verb method
 /// Answers what can be answered without the body: what is not there, not allowed or too large. Nothing: read
 /// on.
 std::optional<http_reply> refuse_early(const server_core& core, entrance by, const request_head& head);
+
+/// The answer to what asks about the map, as long as there is none: a service may choose its voxel size from the first keyframe,
+/// and listens all the while. Nothing: it is answered as ever.
+std::optional<http_reply> answer_before_map(const server_core& core, resource what);
 
 /// Answers a request that was not refused; `reply` is called once, on `back`'s executor. Anything but the
 /// stream.

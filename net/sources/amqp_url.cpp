@@ -1,6 +1,6 @@
 // https://www.rabbitmq.com/uri-spec.html and uri-query-parameters.html, but that an empty vhost means "/", as people expect of
-// amqp://host/. rabbitmq-c's amqp_parse_url() will not do: it refuses %80 to %FF, thus all but ASCII in a password, and all that has
-// a ?; it ends a text at %00, takes a missing host for localhost and 0 for a port, and never says why it refuses.
+// amqp://host/. rabbitmq-c's amqp_parse_url() will not do: it refuses %80 to %FF, thus all but ASCII in a password, and all that
+// has a ?; it ends a text at %00, takes a missing host for localhost and 0 for a port, and never says why it refuses.
 
 #include "net/sources/amqp_url.hpp"
 
