@@ -14,6 +14,8 @@ caf::error device_error(const std::exception_ptr& thrown) {
     std::rethrow_exception(thrown);
   } catch (const torn_keyframe& e) {
     return caf::make_error(ec::torn, std::string{e.what()});
+  } catch (const lost_rays& e) {
+    return caf::make_error(ec::rays_lost, std::string{e.what()});
   } catch (const keyframe_too_large& e) {
     return caf::make_error(ec::bad_keyframe, std::string{e.what()});
   } catch (const std::invalid_argument& e) {
@@ -30,7 +32,7 @@ caf::error device_error(const std::exception_ptr& thrown) {
 }
 
 bool leaves_fields_whole(const caf::error& err) {
-  return err == ec::out_of_memory || err == ec::torn || err == ec::bad_keyframe;
+  return err == ec::out_of_memory || err == ec::torn || err == ec::rays_lost || err == ec::bad_keyframe;
 }
 
 } // namespace tessera

@@ -37,7 +37,7 @@ hindered hindered_by(const caf::error& err) {
   const auto why = err == caf::sec::request_timeout || err == ec::timeout ? hindrance::slow
                    : err == ec::out_of_memory                             ? hindrance::room
                    : err == ec::store_failed                              ? hindrance::store
-                   : err == ec::restarting                                ? hindrance::restarting
+                   : err == ec::restarting || err == ec::rays_lost        ? hindrance::restarting
                    : err == ec::closing                                   ? hindrance::closing
                                                                           : hindrance::internal;
   return {why, err == caf::sec::request_timeout ? to_string(ec::timeout) : describe(err)};

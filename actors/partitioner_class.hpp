@@ -77,6 +77,9 @@ private:
     caf::error failure{};
   };
 
+  /// Rays for each of the devices, by index.
+  using rays_for_each = std::vector<std::shared_ptr<const handed_rays>>;
+
   /// A keyframe that is to be taken by all devices, or by none.
   struct take {
     std::function<std::optional<take_request>()> make; ///< asked whenever it is sent; nothing: there is nothing to do any more
@@ -84,7 +87,8 @@ private:
     bool again = true;      ///< when there are other devices, if one was lost over it; else that is its failure
     bool continues = false; ///< a change of which half is done: nothing comes in between
 
-    take_request sent{}; ///< without the body
+    take_request sent{};
+    std::shared_ptr<rays_for_each> handed{}; ///< while one device makes the rays for all: where it puts those of the others
     taken result{};
     size_t waits_for = 0;
     std::vector<std::pair<device_actor, std::vector<region_key>>> by; ///< devices that took it, and where
@@ -100,6 +104,13 @@ private:
   void ask(const take_ptr& t);
   void send_takes();
   void send_take(const take_ptr& t);
+  /// Each device gets it whole.
+  void send_whole(const take_ptr& t);
+  /// One device in turn makes the rays, takes what is its own, and hands on the rest.
+  void send_in_turn(const take_ptr& t);
+  /// Gives each of the other devices its rays.
+  void hand_on(const take_ptr& t);
+  void give(const take_ptr& t, const placed_device& to, take_request what);
   void took(const take_ptr& t, const device_actor& device, take_report& report);
   void not_taken(const take_ptr& t, const device_actor& device, caf::error& err);
   void taken_by_all(const take_ptr& t);
@@ -320,7 +331,7 @@ private:
   std::vector<std::pair<device_actor, std::function<void()>>> with_others_;
   bool going_on_ = false;
   std::vector<std::function<void()>> later_; ///< when the tick comes
-  size_t turn_ = 0;                          ///< of devices that make rays alone
+  size_t turn_ = 0;                          ///< of devices that do something for all of them
 
   std::unordered_map<keyframe_id, live_keyframe> live_;
   std::unordered_map<uint64_t, keyframe_id> id_of_; ///< by placement

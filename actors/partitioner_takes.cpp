@@ -1,4 +1,4 @@
-// What devices are asked to take: by all of them, or by none.
+// What devices are asked to take: by all of them, or by none. docs/architecture.md, "Devices".
 
 #include "actors/device_error.hpp"
 #include "actors/partitioner_class.hpp"
@@ -29,34 +29,75 @@ void partitioner::send_takes() {
 
 void partitioner::send_take(const take_ptr& t) {
   ++taking_;
+  t->handed = nullptr;
   t->result = {};
   t->by.clear();
   t->lost.clear();
   t->failed = false;
   auto what = t->make();
-  std::vector<placed_device> by;
-  if (what)
-    for (const auto& d : devices_.devices)
-      if (what->only.empty() || std::any_of(what->only.begin(), what->only.end(), [&](const region_key& region) {
-            return devices_.owner(region)->index == d.index;
-          }))
-        by.push_back(d);
-  t->waits_for = by.size();
-  if (by.empty())
+  if (!what)
     return end_take(t);
-  t->sent = *what;
-  t->sent.body = nullptr;
-  what->keep_rays = what->keep_rays || by.size() > 1; // to take it back from those that took it
-  for (const auto& d : by) {
-    auto its = *what;
-    its.share = devices_.share_of(d);
-    request(d.handle, caf::infinite, take_atom::value, std::move(its))
-      .then([this, t, device = d.handle](take_report& report) { took(t, device, report); },
-            [this, t, device = d.handle](caf::error& err) { not_taken(t, device, err); });
+  t->sent = std::move(*what);
+  // As long as the devices have nothing else to do, it is over sooner if all of them make all rays than if one does and hands
+  // them on. When anything else is under way or waits, what each of them does for itself is time that the next one waits for.
+  const bool pressed = taking_ > 1 || !takes_.empty();
+  if (t->sent.body && pressed && devices_.devices.size() > 1)
+    send_in_turn(t);
+  else
+    send_whole(t);
+}
+
+void partitioner::send_whole(const take_ptr& t) {
+  std::vector<const placed_device*> to;
+  for (const auto& d : devices_.devices)
+    if (t->sent.only.empty() || std::any_of(t->sent.only.begin(), t->sent.only.end(), [&](const region_key& region) {
+          return devices_.owner(region)->index == d.index;
+        }))
+      to.push_back(&d);
+  if (to.empty())
+    return end_take(t);
+  t->waits_for = to.size();
+  const auto* keeper = to[turn_++ % to.size()]; // all would bring down the same rays
+  for (const auto* d : to) {
+    auto its = t->sent;
+    its.keep_rays = its.keep_rays && d == keeper;
+    give(t, *d, std::move(its));
   }
 }
 
+void partitioner::send_in_turn(const take_ptr& t) {
+  t->waits_for = 1;
+  t->handed = std::make_shared<rays_for_each>();
+  auto its = t->sent;
+  its.hand_on = [to = t->handed](rays_for_each rays) { *to = std::move(rays); }; // before the answer, after which it is read
+  give(t, devices_.devices[turn_++ % devices_.devices.size()], std::move(its));
+}
+
+void partitioner::hand_on(const take_ptr& t) {
+  // Nobody else holds on to them: they must be gone when the fields are closed.
+  auto rays = std::move(*std::exchange(t->handed, nullptr));
+  for (const auto& d : devices_.devices) { // the same still: others are taken into use when nothing is being taken
+    auto its = t->sent;
+    its.body = nullptr;
+    its.keep_rays = false;
+    its.handed = std::move(rays.at(d.index));
+    if (its.handed == nullptr || its.handed->size() == 0)
+      continue; // it made them, or has nothing to take
+    ++t->waits_for;
+    give(t, d, std::move(its));
+  }
+}
+
+void partitioner::give(const take_ptr& t, const placed_device& to, take_request what) {
+  what.share = devices_.share_of(to);
+  request(to.handle, caf::infinite, take_atom::value, std::move(what))
+    .then([this, t, device = to.handle](take_report& report) { took(t, device, report); },
+          [this, t, device = to.handle](caf::error& err) { not_taken(t, device, err); });
+}
+
 void partitioner::took(const take_ptr& t, const device_actor& device, take_report& report) {
+  if (t->handed)
+    hand_on(t);
   t->by.emplace_back(device, report.regions);
   auto& all = t->result.report;
   const auto first = t->by.size() == 1;
@@ -72,6 +113,8 @@ void partitioner::took(const take_ptr& t, const device_actor& device, take_repor
 }
 
 void partitioner::not_taken(const take_ptr& t, const device_actor& device, caf::error& err) {
+  if (std::exchange(t->handed, nullptr) && err == ec::out_of_memory)
+    return send_whole(t); // rays for others need room, too
   t->failed = t->failed || err == ec::device_failed;
   if (is_device_loss(err))
     t->lost.push_back(device);
@@ -86,8 +129,10 @@ void partitioner::taken_by_all(const take_ptr& t) {
   std::sort(report.regions.begin(), report.regions.end());
   if ((!t->result.failure && t->lost.empty()) || t->by.empty())
     return end_take(t);
-  if (t->sent.rays.rays->empty())
+  if (!report.kept.empty()) { // else the device that kept the rays did not take it: they are made of the points again
+    t->sent.body = nullptr;
     t->sent.rays.rays = std::make_shared<const std::vector<ray>>(std::move(report.kept));
+  }
   t->waits_for = t->by.size();
   for (const auto& [device, regions] : std::exchange(t->by, {}))
     take_back(t, device, regions);
@@ -103,6 +148,7 @@ void partitioner::take_back(const take_ptr& t, const device_actor& device, const
   auto what = t->sent;
   what.sign = -what.sign;
   what.only = regions;
+  what.keep_rays = false;
   request(device, caf::infinite, take_atom::value, std::move(what))
     .then([one_less](take_report&) { one_less(); },
           [this, t, device, regions, one_less](caf::error& err) {
@@ -123,6 +169,7 @@ void partitioner::end_take(const take_ptr& t) {
   } else {
     if (!t->lost.empty())
       t->result.failure = caf::make_error(ec::device_failed, std::string{"devices failed over it"});
+    t->sent = {};
     t->done(t->result); // what it continues with is sent before this counts as done
     if (t->continues)
       --unfinished_;

@@ -9,6 +9,7 @@
 #include "actors/spilling_store.hpp"
 #include "actors/supervisor.hpp"
 
+#include <algorithm>
 #include <random>
 #include <stdexcept>
 
@@ -80,7 +81,7 @@ core_recipes recipes_for(caf::actor_system& system, const actor_context& context
     how.successor = successor;
     return spawn_partitioner(system, context, supervisor, broadcaster, store, std::move(how));
   };
-  out.ingest = [&system, context, how = ingest_config{config.limits, config.credit, config.policy, config.request_timeout}](
+  out.ingest = [&system, context, how = ingest_config{config.limits, credit_of(config), config.policy, config.request_timeout}](
                  const partitioner_actor& partitioner) { return spawn_ingest(system, context, partitioner, how); };
   out.inspector = [&system, context] { return spawn_inspector(system, context); };
   return out;
@@ -113,6 +114,10 @@ void service::forget() {
   inspector.clear();
   placement.clear();
   devices.clear();
+}
+
+uint32_t credit_of(const service_config& config) {
+  return config.credit * static_cast<uint32_t>(std::max<size_t>(1, config.gpus.size()));
 }
 
 service announce_service(const service_config& config) {

@@ -31,7 +31,7 @@ struct service_config {
   /// files).
   uint64_t store_bytes = uint64_t{256} << 20;
   std::string store_folder;
-  /// Keyframes under way at once.
+  /// Keyframes under way at once, for each device that holds the map.
   uint32_t credit = 8;
   input_policy policy = input_policy::block;
   keyframe_limits limits;
@@ -53,6 +53,9 @@ struct service_config {
   /// threads of their own. Off under a test scheduler: then surfaces wait in `service::encoders` until the test has them encoded.
   bool own_threads = true;
 };
+
+/// Keyframes that a service has under way at once.
+uint32_t credit_of(const service_config& config);
 
 /// A running service: where the actors are found that the outside talks to (an actor that died has a successor), and what they
 /// measure.

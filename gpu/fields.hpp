@@ -41,6 +41,11 @@ struct torn_keyframe : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Rays that another device handed over cannot be read: that one failed. This one did not.
+struct lost_rays : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// Which regions a device has that shares a map with others.
 struct region_share {
   uint32_t index = 0; ///< of this device
@@ -54,7 +59,7 @@ inline constexpr uint32_t most_shares = 64;
 uint32_t owner_of(region_key region, const region_share& share);
 
 /// Rays of a keyframe that one of several devices that share a map made, and that touch regions of another. They lie in the
-/// memory of the device that made them, and must not outlive it.
+/// memory of the device that made them, and must not outlive its fields: see close_together().
 class handed_rays {
 public:
   virtual ~handed_rays() = default;
@@ -65,7 +70,7 @@ public:
 struct take_request {
   std::shared_ptr<const keyframe_body> body{}; ///< its points; held until the answer
   ray_batch rays{};                            ///< if there is no body: all its rays, in any order
-  std::shared_ptr<const handed_rays> handed{}; ///< if there is neither
+  std::shared_ptr<const handed_rays> handed{}; ///< if there is neither; let go of before the answer
   pose world_from_camera{};                    ///< m
   int32_t sign = 1;                            ///< +1 adds it; -1 takes away what was added under the same pose
   std::vector<region_key> only{};              ///< sorted; not empty: writes to these regions alone
@@ -133,8 +138,8 @@ public:
   [[nodiscard]] virtual std::string name() const = 0;
   /// Adds a keyframe to all regions that it touches, or takes it away from them, as one; or changes nothing. Several are under
   /// way at once, and they may take effect in any order. The answer's exception may be torn_keyframe: its points changed while
-  /// they were read; keyframe_too_large (gpu/bounds.hpp); std::invalid_argument: the request makes no sense, or the keyframe has
-  /// more points than this device takes.
+  /// they were read; keyframe_too_large (gpu/bounds.hpp); lost_rays; std::invalid_argument: the request makes no sense, or the
+  /// keyframe has more points than this device takes.
   virtual void take(take_request what, take_done answer) = 0;
   /// Makes a keyframe's rays alone. Exceptions as take(). The body is held until the answer.
   virtual void rays(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, rays_done answer) = 0;
@@ -147,7 +152,8 @@ public:
   virtual void stats(region_key region, stats_done answer) = 0;
   /// Forgets a region.
   virtual void drop(region_key region, done answer) = 0;
-  /// Forgets all regions.
+  /// Forgets all regions. Keyframes that were asked for before are answered first, if rays that are handed lie in memory of the
+  /// device that made them.
   virtual void clear(done answer) = 0;
   /// A region's field as it is; without blocks if it holds none.
   virtual void export_region(region_key region, image_done answer) = 0;
@@ -170,6 +176,10 @@ field_stats stats_and_wait(async_fields& fields, region_key region);
 void drop_and_wait(async_fields& fields, region_key region);
 region_image export_and_wait(async_fields& fields, region_key region);
 void import_and_wait(async_fields& fields, region_key region, region_image image);
+
+/// Lets go of devices that shared a map, of which nobody will ask anything any more. What one of them handed another lies in its
+/// memory: so all have done what they were asked, and are empty, before the first is closed.
+void close_together(std::vector<std::shared_ptr<async_fields>>& devices) noexcept;
 
 /// How the CPU's fields work.
 struct cpu_options {

@@ -19,6 +19,8 @@ std::string to_string(ec code) {
     return "the device failed";
   case ec::torn:
     return "the points changed while they were read";
+  case ec::rays_lost:
+    return "what another device made cannot be read any more";
   case ec::restarting:
     return "restarting";
   case ec::closing:

@@ -17,6 +17,7 @@ enum class ec : uint8_t {
   out_of_memory, ///< the device's memory cap is reached
   device_failed, ///< the device reported an error
   torn,          ///< a keyframe's points changed while they were read
+  rays_lost,     ///< what a device made for another one cannot be read any more: the one that made it failed
   restarting,    ///< the actor that was asked is being restarted; ask again
   closing,       ///< the service is shutting down
   timeout,       ///< an actor did not answer in time

@@ -149,6 +149,12 @@ public:
   void thread_terminates() override {}
 };
 
+/// What GPUs handed each other lies in their memory.
+struct closing_together {
+  std::vector<std::shared_ptr<async_fields>>& gpus;
+  ~closing_together() { close_together(gpus); }
+};
+
 /// Ends the wait of whoever offers a keyframe, at the gate or for credit.
 struct let_offers_go {
   stop_signal& stop;
@@ -217,6 +223,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   };
   // After the actors' system, and so closed before it goes: their threads send messages.
   std::vector<std::shared_ptr<async_fields>> gpus;
+  const closing_together after_the_actors{gpus};
   auto running = announce_service(setup.service);
   numbers = running.context.numbers;
   std::unique_ptr<ingest_sink> sink;
@@ -249,9 +256,10 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     } catch (const std::exception& e) {
       give_up(e); // some actors may be there, and the system would wait for them
     }
-    setup.service.gpus.clear();
     // Under the policy `newest` sources must be able to offer more than is taken, or there would never be an older one to drop.
-    const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * setup.service.credit : setup.service.credit;
+    const auto taken = credit_of(setup.service);
+    const uint32_t offered = setup.service.policy == input_policy::newest ? 2 * taken : taken;
+    setup.service.gpus.clear();
     sink = make_ingest_sink(system, running, offered);
   };
 

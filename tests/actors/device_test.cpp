@@ -64,13 +64,15 @@ TEST_CASE("GPUs share the map, and the CPU has nothing to do") {
     CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), frames)));
     CHECK(shown(s) == wanted(s));
     CHECK(devices_in_use(s).size() == count);
+    uint64_t read = 0;
     for (const auto& g : gpus) {
-      CHECK(g->by->asked.size() == frames.size()); // each is taken whole
       CHECK(g->by->integrated > 0);
+      read += g->by->keyframes;
     }
+    CHECK(read >= frames.size());
     CHECK(by->integrated == 0);
     const auto& n = *s.running.context.numbers;
-    CHECK(n.rays_time.count() == frames.size() * count);
+    CHECK(n.rays_time.count() == read);
     CHECK(n.integrate_time.count() > 0);
     CHECK(n.extract_time.count() > 0);
   }

@@ -64,7 +64,10 @@ struct live_service {
   ~live_service() {
     sink.reset();
     CHECK(stop_service(system, running));
-    gpus.clear();
+    std::vector<std::shared_ptr<async_fields>> fields;
+    for (auto& g : gpus)
+      fields.push_back(std::move(g.fields));
+    close_together(fields);
   }
 
   void offer(const keyframe& frame) {
@@ -137,7 +140,8 @@ TEST_CASE("with one and with two GPUs the map is the CPU's") {
     CHECK(status.field.blocks == truth.field.blocks);
     CHECK(status.rays == truth.rays);
     CHECK(s.devices().size() == count);
-    CHECK(s.numbers().rays_time.count() == 10 * count);
+    CHECK(s.numbers().rays_time.count() >= 10); // of one that comes alone each GPU makes the rays
+    CHECK(s.numbers().rays_time.count() <= 10 * count);
     for (const auto& d : s.numbers().devices.list())
       CHECK(d.memory->free_blocks < d.memory->blocks);
   }

@@ -99,8 +99,30 @@ struct control {
   std::vector<take_request> asked;        ///< without bodies
   /// Called before a keyframe is taken, or its rays made; what it throws is the answer.
   std::function<void(const keyframe_body*, const std::vector<ray>&)> before;
-  bool shuffles = false; ///< rays come in another order each time
-  bool broken = false;   ///< everything that is asked fails from now on
+  int lent = 0;             ///< batches of rays that are handed over and not let go of
+  uint64_t handed = 0;      ///< keyframes whose rays another field made
+  bool may_lend = true;     ///< else there is no memory for rays of others
+  bool closed_lent = false; ///< the field went before what it had handed over
+  bool shuffles = false;    ///< rays come in another order each time
+  bool broken = false;      ///< everything that is asked fails from now on
+};
+
+/// Rays that touch regions of another field. Their maker must not be broken when they are read.
+class handed final : public handed_rays {
+public:
+  handed(std::shared_ptr<control> maker, std::vector<ray> what) : rays{std::move(what)}, maker_{std::move(maker)} {
+    ++maker_->lent; // whose mutex is held
+  }
+  ~handed() override {
+    const std::lock_guard lock{maker_->mutex};
+    --maker_->lent;
+  }
+  [[nodiscard]] size_t size() const override { return rays.size(); }
+  [[nodiscard]] bool lost() const { return maker_->broken; }
+  const std::vector<ray> rays;
+
+private:
+  std::shared_ptr<control> maker_;
 };
 
 /// The fields of a device. It does what it is asked at once, and answers at once or when the test says so, in whatever thread.
@@ -108,6 +130,11 @@ class field final : public async_fields {
 public:
   field(const mapping& map, std::shared_ptr<control> steered, std::string name = "toy")
     : by{std::move(steered)}, map_{map}, name_{std::move(name)} {}
+
+  ~field() override {
+    const std::lock_guard lock{by->mutex};
+    by->closed_lent = by->lent != 0;
+  }
 
   const std::shared_ptr<control> by;
   std::atomic<bool> holds{false}; ///< answers wait for release()
@@ -127,8 +154,15 @@ public:
   [[nodiscard]] std::string name() const override { return name_; }
   void take(take_request what, take_done answer) override {
     take_report out;
-    const auto failure = attempt([&] { out = taken(what); });
-    tell([out, failure, answer = std::move(answer)] { answer(out, failure); });
+    std::vector<std::shared_ptr<const handed_rays>> for_others;
+    const auto failure = attempt([&] { out = taken(what, for_others); });
+    what.handed = nullptr;
+    tell([=, hand_on = failure ? nullptr : std::move(what.hand_on), for_others = std::move(for_others),
+          answer = std::move(answer)]() mutable {
+      if (hand_on)
+        hand_on(std::move(for_others));
+      answer(out, failure);
+    });
   }
   void rays(std::shared_ptr<const keyframe_body> body, const pose& at, rays_done answer) override {
     std::vector<ray> out;
@@ -230,18 +264,26 @@ private:
     return out;
   }
 
-  take_report taken(const take_request& what) {
+  take_report taken(const take_request& what, std::vector<std::shared_ptr<const handed_rays>>& for_others) {
     take_report out;
     by->asked.push_back(what);
     by->asked.back().body = nullptr;
+    by->asked.back().handed = nullptr;
+    by->asked.back().hand_on = nullptr;
     if (by->fail_next > 0) {
       --by->fail_next;
       throw std::runtime_error("the toy device failed");
     }
+    const auto* from = dynamic_cast<const handed*>(what.handed.get());
+    if (from != nullptr && from->lost())
+      throw lost_rays("the toy device that made the rays is broken");
+    by->handed += from != nullptr;
     if (!what.body && by->before)
-      by->before(nullptr, *what.rays.rays);
-    const auto rays = what.body ? made(*what.body, what.world_from_camera, out.counts) : *what.rays.rays;
-    out.rays = rays.size();
+      by->before(nullptr, from != nullptr ? from->rays : *what.rays.rays);
+    const auto rays = what.body         ? made(*what.body, what.world_from_camera, out.counts)
+                      : from != nullptr ? from->rays
+                                        : *what.rays.rays;
+    out.rays = from != nullptr ? 0 : rays.size();
     if (what.keep_rays)
       out.kept = rays;
     std::map<region_key, std::map<cell, int64_t>> sums;
@@ -250,6 +292,8 @@ private:
           && (what.only.empty() || std::binary_search(what.only.begin(), what.only.end(), region)))
         for (const auto& r : part)
           sums[region][cell_of(r, what.world_from_camera)] += what.sign * r.points;
+    if (what.hand_on)
+      for_others = for_each_other(rays, what);
     uint64_t fresh = 0;
     for (const auto& [region, cells] : sums)
       for (const auto& [c, n] : cells)
@@ -263,6 +307,24 @@ private:
       out.regions.push_back(region);
       ++by->integrated;
     }
+    return out;
+  }
+
+  std::vector<std::shared_ptr<const handed_rays>> for_each_other(const std::vector<ray>& rays, const take_request& what) {
+    if (!by->may_lend)
+      throw std::bad_alloc();
+    std::vector<std::vector<ray>> theirs(what.share.count);
+    for (const auto& r : rays) {
+      std::set<uint32_t> owners;
+      for (const auto& [region, part] : split(map_, {r}, what.world_from_camera))
+        owners.insert(owner_of(region, what.share));
+      for (const auto i : owners)
+        theirs[i].push_back(r);
+    }
+    std::vector<std::shared_ptr<const handed_rays>> out(what.share.count);
+    for (uint32_t i = 0; i < out.size(); ++i)
+      if (i != what.share.index && (what.share.lost >> i & 1) == 0)
+        out[i] = std::make_shared<handed>(by, std::move(theirs[i]));
     return out;
   }
 
