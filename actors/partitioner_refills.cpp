@@ -100,7 +100,8 @@ void partitioner::refilled(const keyframe_id& id, const refill_book::due& due, t
     if (t.failure)
       book_.add(region, due.placement);
   }
-  if (t.failure && !is_device_loss(t.failure)) {
+  const auto lost = t.failure && is_device_loss(t.failure);
+  if (t.failure && !lost) {
     record().set_error("keyframe " + shown(id) + " cannot be filled in again yet: " + describe(t.failure));
     refill_later(memory_pause);
   }
@@ -111,7 +112,7 @@ void partitioner::refilled(const keyframe_id& id, const refill_book::due& due, t
     after_refill_.insert(std::move(waiting));
   for (const auto& region : due.regions)
     end_refill(region);
-  if (!tick_)
+  if (!tick_ && !lost) // else there will be other devices, and until then this would fail again and again
     refill_later(std::chrono::milliseconds{0}); // with other messages in between
 }
 

@@ -314,6 +314,21 @@ TEST_CASE("whoever is killed while rays are handed on, the map is whole and noth
   }
 }
 
+TEST_CASE("a refill whose GPU's actor dies, too, waits for the next one") {
+  held_gpus on{2};
+  const auto frames = random_frames(50, 8);
+  on.put(frames);
+  on.let_go();
+  for (const auto& g : on.gpus)
+    g->holds = true;
+  for (int i = 0; i < 2; ++i) { // the second time refills are under way
+    caf::anon_send_exit(on.s.running.devices.get().devices[0].handle, caf::exit_reason::kill);
+    on.s.run(); // ends, although the partitioner hears of it before the supervisor
+  }
+  on.check_map_of(frames);
+  check_shown(on.s);
+}
+
 TEST_CASE("nothing that was handed on outlives the service, however it ends") {
   const auto gpus = toy_gpus(3);
   std::vector<std::shared_ptr<control>> controls;
