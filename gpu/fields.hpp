@@ -152,8 +152,8 @@ public:
   virtual void stats(region_key region, stats_done answer) = 0;
   /// Forgets a region.
   virtual void drop(region_key region, done answer) = 0;
-  /// Forgets all regions. Keyframes that were asked for before are answered first, if rays that are handed lie in memory of the
-  /// device that made them.
+  /// Forgets all regions. Where rays that are handed lie in memory of the device that made them: after the keyframes that were
+  /// asked for before, which hold on to none by then.
   virtual void clear(done answer) = 0;
   /// A region's field as it is; without blocks if it holds none.
   virtual void export_region(region_key region, image_done answer) = 0;
