@@ -124,6 +124,7 @@ public:
   void fail(const std::exception_ptr& why) {
     answer_integrated(why);
     for (lane* on : under_way_) {
+      on->asked.what.handed.reset(); // before the answer, as ever
       on->asked.answer({}, why);
       on->asked = {};
       idle_.push_back(on);

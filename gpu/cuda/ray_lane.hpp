@@ -174,15 +174,17 @@ public:
   };
   /// Begins to bring down as many of the rays that are being made as there will be, most likely: about as many as last time.
   copied_bytes download_ahead() {
-    ahead_ = rays_out_ == nullptr ? 0 : std::min({points_here_, expected_, rays_out_->size()});
-    if (ahead_ == 0)
+    ahead_ = 0;
+    if (rays_out_ == nullptr)
       return {};
     try {
-      leave_rays_to_others();
+      leave_rays_to_others(std::min(expected_, rays_out_->size()));
     } catch (const std::bad_alloc&) { // whoever needs them is told
-      ahead_ = 0;
       return {};
     }
+    ahead_ = std::min({points_here_, expected_, rays_out_->size()}); // never more room, which there may not be
+    if (ahead_ == 0)
+      return {};
     stream_.download(rays_out_->data(), rays_.data(), ahead_ * sizeof(ray));
     return {ahead_ * sizeof(ray), 1};
   }
@@ -191,7 +193,7 @@ public:
   brought_rays download(size_t count) {
     expected_ = count + count / 4 + 1024;
     if (count > std::exchange(ahead_, 0)) {
-      leave_rays_to_others();
+      leave_rays_to_others(count);
       rays_out_->ensure(count);
       stream_.download(rays_out_->data(), rays_.data(), count * sizeof(ray));
       stream_.wait();
@@ -231,10 +233,10 @@ private:
     cells_ = want;
   }
 
-  /// Those brought down before may still be held: then other memory is used from now on, of the same size.
-  void leave_rays_to_others() {
+  /// Those brought down before may still be held: then other memory is used from now on, with room for so many.
+  void leave_rays_to_others(size_t room) {
     if (rays_out_ == nullptr || rays_out_.use_count() > 2) // the pool and this object
-      rays_out_ = out_.take(rays_out_ == nullptr ? 0 : rays_out_->size(), 1);
+      rays_out_ = out_.take(room, 1);
   }
 
   template <class Copy>

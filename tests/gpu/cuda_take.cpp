@@ -274,6 +274,26 @@ TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes o
   CHECK(*how.allocations == after_second);
 }
 
+TEST_CASE("rays that wait to be copied take so much memory as are held, and no more with time", "[emulated]") {
+  const emulated_device::options how;
+  auto options = small_pool();
+  options.ray_lanes = 2;
+  const auto fields = open_emulated(map_of(32), options, how);
+  std::mt19937 random(7);
+  const auto frames = some_keyframes(random, 5);
+  int after_some = 0;
+  for (int round = 0; round < 40; ++round) {
+    std::vector<report_future> reports;
+    for (const auto& frame : frames)
+      reports.push_back(take(*fields, frame, {.keep_rays = true}));
+    for (auto& report : reports)
+      CHECK(!report.get().kept.empty());
+    if (round == 4)
+      after_some = *how.allocations;
+  }
+  CHECK(*how.allocations <= after_some + 10); // two lanes may each hold what five keyframes wait with
+}
+
 TEST_CASE("work is recorded once, also if each keyframe's points come in pinned memory of their own", "[emulated]") {
   const emulated_device::options how;
   const auto fields = open_emulated(map_of(32), small_pool(), how);
