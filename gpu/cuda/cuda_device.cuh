@@ -11,9 +11,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <mutex>
 #include <new>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -103,15 +103,22 @@ public:
   }
   void release_host(void* at) noexcept { (void)cudaFreeHost(at); }
 
-  /// From now on copies from that one go straight from GPU to GPU, if they can. The calling thread must be bound to this one.
-  void meet(const cuda_device& other) {
+  /// Whether this one's kernels can read that one's memory. From now on copies from there go straight from GPU to GPU then; else
+  /// the driver makes them by way of the host. The calling thread must be bound to this one.
+  [[nodiscard]] bool reaches(const cuda_device& other) {
+    if (other.number_ == number_)
+      return true;
     const std::scoped_lock lock(meeting_);
-    if (other.number_ == number_ || !met_.insert(other.number_).second)
-      return;
-    int can = 0;
-    if (cudaDeviceCanAccessPeer(&can, number_, other.number_) == cudaSuccess && can != 0)
-      (void)cudaDeviceEnablePeerAccess(other.number_, 0);
-    (void)cudaGetLastError(); // where that is not so, or another object of this GPU did: the driver copies, if by way of the host
+    const auto [at, fresh] = reached_.try_emplace(other.number_, false);
+    if (fresh) {
+      int can = 0;
+      if (cudaDeviceCanAccessPeer(&can, number_, other.number_) == cudaSuccess && can != 0) {
+        const auto result = cudaDeviceEnablePeerAccess(other.number_, 0);
+        at->second = result == cudaSuccess || result == cudaErrorPeerAccessAlreadyEnabled; // by another object of this GPU
+      }
+      (void)cudaGetLastError();
+    }
+    return at->second;
   }
 
   [[nodiscard]] uint64_t allocations() const { return allocations_.load(std::memory_order_relaxed); }
@@ -191,10 +198,10 @@ public:
       if (bytes != 0)
         TESSERA_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_));
     }
+    [[nodiscard]] bool reaches(const cuda_device& owner) { return device_.reaches(owner); }
     void fetch(void* to, const cuda_device& owner, const void* from, size_t bytes) {
       if (bytes == 0)
         return;
-      device_.meet(owner);
       TESSERA_CUDA(cudaMemcpyPeerAsync(to, device_.number_, from, owner.number_, bytes, stream_));
     }
     void fill(void* to, size_t bytes, uint8_t value) {
@@ -308,7 +315,7 @@ private:
   std::atomic<uint64_t> allocations_{0};
   memory_account memory_;
   std::mutex meeting_;
-  std::set<int> met_;
+  std::map<int, bool> reached_; ///< others, by number
 };
 
 } // namespace tessera::cuda

@@ -38,6 +38,7 @@ concept device_like = requires(D d, void* p, size_t n) {
   s.upload(to, from, n);     // pinned host memory to the device
   s.download(to, from, n);   // and back
   s.fetch(to, d, from, n);   // memory of another device, or of this one, to this one
+  { s.reaches(d) } -> std::same_as<bool>; // kernels of this stream can read that device's memory
   s.fill(to, n, uint8_t{});  // sets bytes
   s.launch(n, any_kernel{});                // items 0 .. n - 1
   s.launch_each(in, n, any_kernel{});       // items 0 .. *in * n - 1; *in is read on the device when the kernel starts

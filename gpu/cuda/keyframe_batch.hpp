@@ -25,6 +25,16 @@ struct make_and_split {
   }
 };
 
+/// Item: a ray that another device made. Brings it here, and finds the regions that it touches.
+struct bring_and_split {
+  bring_ray bring;
+  split_rays split;
+  TESSERA_HD void operator()(uint64_t i) const {
+    bring(i);
+    split(i);
+  }
+};
+
 /// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates on the stream of
 /// the fields, one after another. Keyframes that come close together are a group: the regions that they touch are meshed once,
 /// after the last of them. The host only looks at what came out. Threads: one.
@@ -181,7 +191,9 @@ private:
     const uint32_t* rays = &on.on_device()->totals.cells;
     if (again)
       work.fill(state, sizeof(batch_state), 0);
-    if (on.given)
+    if (on.given && on.bring.from != nullptr && !again)
+      work.launch(*on.given, bring_and_split{on.bring, split});
+    else if (on.given)
       work.launch(*on.given, split);
     else if (again)
       work.launch_each(rays, 1, split);

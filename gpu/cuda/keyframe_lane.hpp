@@ -30,6 +30,13 @@ static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
 template <device_like Device>
 using lending_pool = buffer_pool<typename lent_rays<Device>::memory, Device>;
 
+/// Item: a ray. Reads it where it lies, perhaps on another device, and puts it where the kernels of this one look for it.
+struct bring_ray {
+  const ray* from = nullptr; ///< null: it is there
+  ray* to = nullptr;
+  TESSERA_HD void operator()(uint64_t i) const { to[i] = from[i]; }
+};
+
 /// A keyframe under way, and what a device needs for it.
 template <device_like Device>
 struct keyframe_lane {
@@ -63,6 +70,7 @@ struct keyframe_lane {
   typename Device::recording rest;  ///< with the meshes, too
   std::optional<work_key> fused_for, rest_for;
   walk_frame frame;
+  bring_ray bring;             ///< if they are to be read from another device's memory
   std::optional<size_t> given; ///< rays that were made already; none: they are made here
   bool counted = false;        ///< the store knows what it took and touched
   uint32_t group = 0;          ///< of keyframes that are meshed together; 0: it is not meshed
@@ -92,6 +100,7 @@ struct keyframe_lane {
   /// as ray_lane::add().
   void begin_rays(const take_request& what, lending_pool<Device>& lending, size_t lent_at_once, bool busy) {
     at = what.times ? &timed : &untimed;
+    bring = {};
     rays.work().fill(status.data(), sizeof(keyframe_status), 0);
     given = what.body ? std::nullopt : std::optional(what.handed ? what.handed->size() : what.rays.rays->size());
     const size_t most = given.value_or(what.body ? what.body->size() : 0);
@@ -145,7 +154,10 @@ private:
     if (!what.handed)
       return rays.give(*what.rays.rays, begun, uploaded);
     const auto& from = dynamic_cast<const lent_rays<Device>&>(*what.handed); // take() has seen to it
-    return rays.fetch(from.owner(), from.rays(), begun, uploaded);
+    if (!rays.work().reaches(from.owner()))
+      return rays.fetch(from.owner(), from.rays(), begun, uploaded);
+    bring = {from.rays().data(), rays.room_for(from.size(), begun, uploaded)};
+    return {};
   }
   void bring_only(const std::vector<region_key>& regions) {
     if (regions.empty())

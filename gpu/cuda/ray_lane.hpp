@@ -148,6 +148,11 @@ public:
     return take_over(rays.size(), begun, uploaded,
                      [&] { stream_.fetch(rays_.data(), owner, rays.data(), rays.size() * sizeof(ray)); });
   }
+  /// Room for rays that a kernel of work() is to put there.
+  ray* room_for(size_t rays, mark* begun = nullptr, mark* uploaded = nullptr) {
+    (void)take_over(rays, begun, uploaded, [] {});
+    return rays_.data();
+  }
   /// Throws std::invalid_argument if a keyframe has too many points, or rays.
   static void check_size(size_t points) {
     if (points > most_points)

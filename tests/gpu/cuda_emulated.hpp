@@ -146,6 +146,7 @@ public:
     explicit stream(emulated_device& device) : device_(device), random_(device.options_.seed) { device.check(); }
     void upload(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
     void download(void* to, const void* from, size_t bytes) { copy(to, from, bytes); }
+    [[nodiscard]] bool reaches(const emulated_device& owner) const { return &owner == &device_; }
     void fetch(void* to, emulated_device& owner, const void* from, size_t bytes) {
       later([=, &owner] {
         owner.begin();
