@@ -20,7 +20,9 @@ caf::error device_error(const std::exception_ptr& thrown) {
     return caf::make_error(ec::bad_keyframe, std::string{e.what()});
   } catch (const std::invalid_argument& e) {
     return caf::make_error(ec::bad_keyframe, std::string{e.what()});
-  } catch (const memory_cap_reached& e) {
+  } catch (const pool_too_small& e) {
+    return caf::make_error(ec::bad_keyframe, std::string{e.what()});
+  } catch (const no_room& e) {
     return caf::make_error(ec::out_of_memory, std::string{e.what()});
   } catch (const std::bad_alloc&) {
     return caf::make_error(ec::out_of_memory, std::string{"the device's memory cap is reached"});

@@ -280,7 +280,9 @@ private:
     const auto regions = std::count_if(meshers_.begin(), meshers_.end(), [&](const auto& one) { return one.second.id == id; });
     const auto text = "device " + std::to_string(id.value) + " (" + name + ") is not used any more: " + reason;
     record().set_error(text);
-    shared().write(severity::error, text + "; " + std::to_string(regions) + " regions are filled again elsewhere");
+    shared().write(severity::error,
+                   text + "; " + std::to_string(regions)
+                     + " regions are filled again elsewhere. When the service is started again, it is tried again");
     if (devices_.empty()) {
       try {
         watch_device(recipes_.spare, recipes_.device(recipes_.spare));

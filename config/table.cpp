@@ -360,7 +360,8 @@ const std::vector<setting> rows{
    .help
    = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so "
      "many keyframes have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor; "
-     "and gpu, which breaks the first GPU in use by an error that stays, the second time the next one"},
+     "launch, after which the driver refuses what the first GPU in use is to do, the second time the next one; and gpu, likewise "
+     "a kernel that traps, after which all GPUs are lost to this process and the CPU takes over"},
 
   {.name = "log-level",
    .group = "log",

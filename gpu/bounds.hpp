@@ -8,6 +8,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace tessera {
 
@@ -23,14 +24,26 @@ public:
   keyframe_too_large(const mapping& map, uint64_t regions, bool at_least);
 };
 
-/// The cap of the CPU's fields is reached, and not that of the machine.
-class memory_cap_reached : public std::bad_alloc {
+/// Want of memory under a setting of ours, not of the machine's: the text names it.
+class no_room : public std::bad_alloc {
 public:
-  explicit memory_cap_reached(uint64_t cap_bytes);
+  explicit no_room(std::string text) : text_(std::make_shared<const std::string>(std::move(text))) {}
   [[nodiscard]] const char* what() const noexcept override { return text_->c_str(); }
 
 private:
   std::shared_ptr<const std::string> text_; ///< an exception that is copied must not throw
+};
+
+/// The cap of the CPU's fields is reached.
+class memory_cap_reached : public no_room {
+public:
+  explicit memory_cap_reached(uint64_t cap_bytes);
+};
+
+/// A GPU's pool cannot hold at once what one keyframe writes to, though it holds nothing else: it would be refused again.
+class pool_too_small : public no_room {
+public:
+  using no_room::no_room;
 };
 
 } // namespace tessera

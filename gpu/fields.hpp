@@ -1,6 +1,7 @@
 #pragma once
 // What computes: the fields of all regions on one device, the CPU or a GPU. docs/gpu.md tells how a GPU does it.
 
+#include "gpu/breakage.hpp"
 #include "gpu/mapping.hpp"
 #include "gpu/shared/voxel.hpp"
 #include "messages/ids.hpp"
@@ -139,7 +140,7 @@ public:
   /// Adds a keyframe to all regions that it touches, or takes it away from them, as one; or changes nothing. Several are under
   /// way at once, and they may take effect in any order. The answer's exception may be torn_keyframe: its points changed while
   /// they were read; keyframe_too_large (gpu/bounds.hpp); lost_rays; std::invalid_argument: the request makes no sense, or the
-  /// keyframe has more points than this device takes.
+  /// keyframe has more points than this device takes; among std::bad_alloc pool_too_small: it would be refused again.
   virtual void take(take_request what, take_done answer) = 0;
   /// Makes a keyframe's rays alone. Exceptions as take(). The body is held until the answer.
   virtual void rays(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, rays_done answer) = 0;
@@ -164,9 +165,10 @@ public:
   /// A copy of a keyframe's points in memory from which this device reads by itself; others are copied there for each take().
   /// Must not outlive the object. Throws std::bad_alloc.
   [[nodiscard]] virtual std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) = 0;
-  /// Breaks the device on purpose, for drills and tests: an error is provoked after which all that is asked of it fails, as if it
-  /// had broken by itself. Does not wait. Throws std::runtime_error if it is broken already, std::logic_error if it cannot break.
-  virtual void break_down() = 0;
+  /// Breaks the device on purpose, for drills and tests: an error is provoked, at once or by what is asked next, after which all
+  /// that is asked of it fails, as if it had broken by itself. Does not wait. Throws std::runtime_error if it is broken already,
+  /// std::logic_error if it cannot break.
+  virtual void break_down(breakage how) = 0;
 };
 
 /// Calls that wait for the answer, and throw what it says. Never from an answer.

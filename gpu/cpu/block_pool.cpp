@@ -11,8 +11,8 @@
 namespace tessera {
 
 memory_cap_reached::memory_cap_reached(uint64_t cap_bytes)
-  : text_{std::make_shared<const std::string>("the map's memory has reached its cap, memory-cap, of " + std::to_string(cap_bytes)
-                                              + " bytes (" + std::to_string(cap_bytes >> 20) + " MiB)")} {}
+  : no_room("the map's memory has reached its cap, memory-cap, of " + std::to_string(cap_bytes) + " bytes ("
+            + std::to_string(cap_bytes >> 20) + " MiB)") {}
 
 } // namespace tessera
 

@@ -180,7 +180,7 @@ public:
     return out;
   }
 
-  void break_down() override { throw std::logic_error("the CPU cannot be broken on purpose"); }
+  void break_down(breakage) override { throw std::logic_error("the CPU cannot be broken on purpose"); }
 
 private:
   /// Null if there is no memory for it: it has been answered then.

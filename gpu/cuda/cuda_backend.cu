@@ -18,9 +18,17 @@ __global__ void trap() {
 
 } // namespace
 
-/// The error sticks: every later call on this GPU returns it, in whatever thread, until the process ends.
-void cuda_device::break_down() {
+/// After a trap every later call of this process returns its error, in whatever thread and on whichever GPU, until it ends;
+/// another process can use the GPUs at once. A launch that cannot be leaves no trace.
+void cuda_device::break_down(breakage how) {
   bind();
+  TESSERA_CUDA(cudaFree(nullptr)); // it may be broken already
+  if (refuses_launches_)
+    throw std::runtime_error("its launches are refused already");
+  if (how == breakage::refused_launch) {
+    refuses_launches_ = true;
+    return;
+  }
   trap<<<1, 1>>>(); // on the default stream, for which ours do not wait
   TESSERA_CUDA(cudaGetLastError());
 }

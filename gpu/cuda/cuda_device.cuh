@@ -22,15 +22,19 @@
 namespace tessera::cuda {
 
 /// Throws if a call failed, after clearing the error where it can be cleared: std::bad_alloc for want of memory, else
-/// std::runtime_error that tells the call, its place and the reason.
+/// std::runtime_error that tells the call, its place and the reason, and whether the error stays.
 inline void check_cuda(cudaError_t result, const char* call, const char* file, int line) {
   if (result == cudaSuccess)
     return;
-  (void)cudaGetLastError(); // a sticky error stays, and comes back with the next call
+  (void)cudaGetLastError();
   if (result == cudaErrorMemoryAllocation)
     throw std::bad_alloc{};
+  // One that stays comes back with every call of this process, on whichever GPU; also with this one, which does nothing.
+  const bool stays = cudaFree(nullptr) == result;
+  (void)cudaGetLastError();
   throw std::runtime_error(std::string(file) + ':' + std::to_string(line) + ": " + call + ": " + cudaGetErrorName(result) + " ("
-                           + cudaGetErrorString(result) + ')');
+                           + cudaGetErrorString(result) + ')'
+                           + (stays ? "; the driver answers nothing more to this process, so that all its GPUs are lost" : ""));
 }
 #define TESSERA_CUDA(call) ::tessera::cuda::check_cuda((call), #call, __FILE__, __LINE__)
 
@@ -43,6 +47,11 @@ __device__ inline void await_kernel_before() {
   cudaTriggerProgrammaticLaunchCompletion();
 #endif
 }
+
+/// A kernel for launches that are refused.
+struct never_run {
+  __device__ void operator()(uint64_t) const {}
+};
 
 /// Items from the thread's own on, by the size of the grid.
 template <class Kernel>
@@ -76,7 +85,8 @@ public:
 
   [[nodiscard]] std::string name() const { return name_; }
   void bind() { TESSERA_CUDA(cudaSetDevice(number_)); }
-  void break_down(); // in cuda_backend.cu
+  /// In cuda_backend.cu.
+  void break_down(breakage how);
 
   void* allocate(size_t bytes) {
     bind();
@@ -266,6 +276,8 @@ public:
       TESSERA_CUDA(result);
     }
     void play(recording& what) {
+      if (device_.refuses_launches_)
+        launch_blocks(1, run_items<never_run>, uint64_t{0}, never_run{});
       TESSERA_CUDA(cudaGraphLaunch(what.graph_, stream_));
       kernels_ += what.kernels_;
     }
@@ -287,7 +299,7 @@ public:
       dependent.val.programmaticStreamSerializationAllowed = 1;
       cudaLaunchConfig_t how{};
       how.gridDim = dim3(blocks);
-      how.blockDim = dim3(256);
+      how.blockDim = dim3(device_.refuses_launches_ ? 4096 : 256); // more than any GPU takes
       how.stream = stream_;
       how.attrs = &dependent;
       how.numAttrs = device_.dependent_launches_ ? 1 : 0;
@@ -312,6 +324,7 @@ private:
   std::string name_;
   uint32_t blocks_at_once_ = 0; ///< of a grid: enough to fill the device
   bool dependent_launches_ = false;
+  std::atomic<bool> refuses_launches_ = false; ///< a drill
   std::atomic<uint64_t> allocations_{0};
   memory_account memory_;
   std::mutex meeting_;

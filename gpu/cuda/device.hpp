@@ -5,6 +5,8 @@
 // A kernel is a trivially copyable function object, called once for each item with the item's number, in any order and side by
 // side. Kernels of a stream run one after another. Pointers in a kernel are device pointers; the host never follows one.
 
+#include "gpu/breakage.hpp"
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +31,7 @@ concept device_like = requires(D d, void* p, size_t n) {
   { d.allocations() } -> std::same_as<uint64_t>;  // so far, on the device; any thread
   d.release(p);
   d.release_host(p);
-  d.break_down();                                 // a drill: all that is asked of the device after this fails, as do waits
+  d.break_down(breakage::trap);                   // a drill: what is asked of the device after this fails, as do waits after a trap
   typename D::stream;
   typename D::mark;                               // a point in a stream's work; made from a device, and whether it notes the time
   typename D::recording;                          // work that is done again and again; made from a device

@@ -102,7 +102,7 @@ public:
     const std::scoped_lock lock(mutex_);
     return memory_;
   }
-  void break_down() override { device_->break_down(); }
+  void break_down(breakage how) override { device_->break_down(how); }
 
 private:
   using steady = std::chrono::steady_clock;

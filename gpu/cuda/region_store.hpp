@@ -1,5 +1,6 @@
 #pragma once
 
+#include "gpu/bounds.hpp"
 #include "gpu/cuda/block_kernels.hpp"
 #include "gpu/cuda/buffer.hpp"
 #include "gpu/cuda/device.hpp"
@@ -14,6 +15,7 @@
 #include <numeric>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -90,9 +92,13 @@ public:
     return at != regions_.end() ? &at->second : nullptr;
   }
   /// Has all these regions on the device, those that there are not yet as empty ones; others may leave for it. Throws
-  /// std::bad_alloc if they do not all fit: then some may have moved, but none has changed.
+  /// std::bad_alloc if they do not all fit: then some may have moved, but none has changed. pool_too_small: they never will.
   void bring(const keys& wanted, uint64_t batch) {
     const std::set<region_key> keep(wanted.begin(), wanted.end());
+    if (keep.size() > slots_)
+      throw pool_too_small("at least " + std::to_string(keep.size())
+                           + " regions are written to at once, and the pool (memory-pool, " + bytes_text(options_.pool_bytes)
+                           + ") has tables for " + std::to_string(slots_));
     for (const region_key key : keep) {
       auto [at, fresh] = regions_.try_emplace(key);
       region_record& region = at->second;
@@ -138,17 +144,25 @@ public:
 
   /// How many regions have left the device so far.
   [[nodiscard]] uint64_t departures() const { return departures_; }
-  /// A batch made `made` blocks and then found none left. Sends regions away, the least recently touched first, until there are
-  /// as many and some more. `some`: others have left since, so that there may be more room already. Throws std::bad_alloc if none
-  /// has, and not one can leave; then takes the blocks back that were made for nothing.
+  /// A batch, which is about the regions `keep`, made `made` blocks and then found none left. Sends other regions away, the least
+  /// recently touched first, until there are as many and some more. `some`: others have left since, so that there may be more
+  /// room already. If none has, and not one can leave, takes the blocks back that are all zero, those that were made for the
+  /// batch and others. Throws std::bad_alloc if these are no more than it made: doing it again would find none left again.
+  /// pool_too_small: although it had all that there are.
   void make_more_room(uint64_t made, const std::set<region_key>& keep, bool some) {
     for (const uint64_t blocks = made / 2 + 16; free_blocks_ < blocks || !some; some = true)
       if (!send_one_away(keep))
         break;
     if (some)
       return;
-    release_unused({keep.begin(), keep.end()});
-    throw std::bad_alloc{};
+    (void)release_unused({keep.begin(), keep.end()});
+    if (free_blocks_ > made)
+      return;
+    if (free_blocks_ == blocks_)
+      throw pool_too_small("more than " + std::to_string(blocks_)
+                           + " blocks of 12288 bytes are written to at once, which is all that " + "the pool (memory-pool, "
+                           + bytes_text(options_.pool_bytes) + ") holds");
+    throw full();
   }
 
   void drop(region_key key) {
@@ -254,12 +268,22 @@ private:
     return static_cast<uint32_t>(std::clamp<uint64_t>(fit, std::min(64u, o.most_regions), o.most_regions));
   }
 
+  static std::string bytes_text(uint64_t bytes) {
+    return std::to_string(bytes) + " bytes, " + std::to_string(bytes >> 20) + " MiB";
+  }
+  /// No region that need not stay can leave.
+  [[nodiscard]] no_room full() const {
+    return no_room("what is written to at once needs more than is free of the GPU's pool (memory-pool, "
+                   + bytes_text(options_.pool_bytes) + "), and nothing else can leave it: " + std::to_string(away_bytes_)
+                   + " bytes of regions are in host memory (host-memory, " + bytes_text(options_.host_bytes) + ')');
+  }
+
   /// Gives a region a slot, and the blocks of an image.
   void settle(region_key key, region_record& region, const region_image& image, const std::set<region_key>& keep) {
     const auto blocks = static_cast<uint32_t>(image.blocks.size());
     while (free_slots_.empty() || free_blocks_ < blocks)
-      if (!send_one_away(keep))
-        throw std::bad_alloc{};
+      if (!send_one_away(keep) && (free_slots_.empty() || release_unused({keep.begin(), keep.end()}) == 0))
+        throw full();
     if (blocks != 0)
       copy_in_blocks(image, free_slots_.back());
     place_region(key, region, order_.end());
@@ -388,8 +412,8 @@ private:
     free_blocks_ += blocks;
     displace(region);
   }
-  /// Blocks of these regions that are all zero become unused.
-  void release_unused(const keys& which) {
+  /// Blocks of these regions that are all zero become unused. Returns how many.
+  uint32_t release_unused(const keys& which) {
     keys here;
     for (const region_key key : which)
       if (const region_record* region = find(key); region != nullptr && region->slot != region_record::nowhere)
@@ -402,7 +426,7 @@ private:
     stream_.launch(size_t{blocks} * 512, release_blocks{view(), listing(), entries_.data()});
     stream_.download(entries_up_.data(), free_count_.data(), sizeof(uint32_t));
     stream_.wait();
-    free_blocks_ = entries_up_[0];
+    return entries_up_[0] - std::exchange(free_blocks_, entries_up_[0]);
   }
   void tell_free_count() { stream_.launch(1, set_free_count{free_count_.data(), free_blocks_}); }
 

@@ -13,10 +13,18 @@ namespace tessera {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> roles{"ingest", "partitioner", "broadcaster", "placement",
-                                                "device", "inspector",   "supervisor",  drill::gpu_role};
+constexpr std::array<std::string_view, 9> roles{"ingest",    "partitioner", "broadcaster", "placement", "device",
+                                                "inspector", "supervisor",  "gpu",         "launch"};
 
 } // namespace
+
+std::optional<breakage> drill::breakage_of(const std::string& role) {
+  if (role == "gpu")
+    return breakage::trap;
+  if (role == "launch")
+    return breakage::refused_launch;
+  return {};
+}
 
 drill::drill(const std::string& text) {
   std::istringstream parts{text};
@@ -26,7 +34,7 @@ drill::drill(const std::string& text) {
     if (std::find(roles.begin(), roles.end(), one.role) == roles.end())
       throw std::invalid_argument("drill has \"" + part.substr(0, 100)
                                   + "\", whose role is none of ingest, partitioner, broadcaster, "
-                                  + "placement, device, inspector, supervisor, gpu");
+                                  + "placement, device, inspector, supervisor, gpu, launch");
     const auto* end = part.data() + part.size();
     const auto* begin = at == std::string::npos ? end : part.data() + at + 1;
     const auto [read_to, failed] = std::from_chars(begin, end, one.keyframes);
@@ -37,9 +45,11 @@ drill::drill(const std::string& text) {
 }
 
 void drill::check_gpus(size_t there) const {
-  const auto wanted = std::count_if(entries_.begin(), entries_.end(), [](const entry& one) { return one.role == gpu_role; });
+  const auto wanted
+    = std::count_if(entries_.begin(), entries_.end(), [](const entry& one) { return breakage_of(one.role).has_value(); });
   if (static_cast<size_t>(wanted) > there)
-    throw std::invalid_argument("drill has gpu " + std::to_string(wanted) + " times, but GPUs in use: " + std::to_string(there));
+    throw std::invalid_argument("drill breaks GPUs (gpu, launch) " + std::to_string(wanted)
+                                + " times, but GPUs in use: " + std::to_string(there));
 }
 
 std::vector<std::string> drill::due(uint64_t accepted) {
@@ -53,14 +63,14 @@ std::vector<std::string> drill::due(uint64_t accepted) {
   return out;
 }
 
-void gpu_breaker::break_next() {
+void gpu_breaker::break_next(breakage how) {
   if (broken_ == gpus_.size())
     return;
   auto& gpu = *gpus_[broken_++];
   const auto which = std::to_string(broken_) + " of " + std::to_string(gpus_.size()) + " (" + gpu.name() + ')';
   try {
-    gpu.break_down();
-    spdlog::warn("drill: breaking GPU {}", which);
+    gpu.break_down(how);
+    spdlog::warn("drill: breaking GPU {}: {}", which, how == breakage::trap ? "a kernel traps" : "its launches are refused");
   } catch (const std::exception& e) {
     spdlog::warn("drill: GPU {} is broken already: {}", which, e.what());
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,8 @@ namespace tessera {
 /// Which actors are to be killed, and GPUs to be broken, on purpose, and when.
 class drill {
 public:
-  /// The role that stands for a GPU, not for an actor.
-  static constexpr const char* gpu_role = "gpu";
+  /// How a role that stands for a GPU, not for an actor, breaks it: gpu, a kernel traps; launch, the driver refuses a launch.
+  static std::optional<breakage> breakage_of(const std::string& role);
 
   /// Reads "ROLE@KEYFRAMES,ROLE@KEYFRAMES"; empty: none. Throws std::invalid_argument that names what is wrong.
   explicit drill(const std::string& text);
@@ -41,7 +42,7 @@ class gpu_breaker {
 public:
   explicit gpu_breaker(std::vector<std::shared_ptr<async_fields>> gpus) : gpus_{std::move(gpus)} {}
   /// Tells the log. Does not wait, and does not throw if the GPU is broken already.
-  void break_next();
+  void break_next(breakage how);
 
 private:
   std::vector<std::shared_ptr<async_fields>> gpus_;

@@ -130,8 +130,8 @@ void drill_until_stopped(const service& running, drill planned, gpu_breaker gpus
   const auto& n = *running.context.numbers;
   while (!planned.over() && !stop.wait_for(std::chrono::milliseconds{5})) {
     for (const auto& role : planned.due(n.accepted.load(std::memory_order_relaxed))) {
-      if (role == drill::gpu_role) {
-        gpus.break_next();
+      if (const auto how = drill::breakage_of(role)) {
+        gpus.break_next(*how);
         continue;
       }
       spdlog::warn("drill: killing the {}", role);

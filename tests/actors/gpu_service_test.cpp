@@ -19,7 +19,9 @@ namespace {
 
 struct emulated_gpu {
   std::shared_ptr<async_fields> fields;
-  explicit emulated_gpu(const mapping& map, uint64_t blocks = 4096, uint64_t host_bytes = 0) {
+  /// `broken`: GPUs of a process share it, since a kernel that traps on one takes all of them.
+  explicit emulated_gpu(const mapping& map, uint64_t blocks = 4096, uint64_t host_bytes = 0,
+                        std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false)) {
     cuda::field_options options;
     options.pool_bytes = blocks * 12'288;
     options.host_bytes = host_bytes;
@@ -27,6 +29,7 @@ struct emulated_gpu {
     options.ray_lanes = 2;
     emulated_device::options how;
     how.threads = 2;
+    how.broken = std::move(broken);
     fields = std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
   }
 };
@@ -109,8 +112,9 @@ struct live_service {
 
 std::vector<emulated_gpu> emulated(size_t count) {
   std::vector<emulated_gpu> out;
+  const auto broken = std::make_shared<std::atomic<bool>>(false);
   for (size_t i = 0; i < count; ++i)
-    out.emplace_back(field_map());
+    out.emplace_back(field_map(), 4096, 0, broken);
   return out;
 }
 
@@ -155,9 +159,9 @@ TEST_CASE("GPUs that break while keyframes come lose nothing of the map") {
     live_service s{emulated(2)};
     for (size_t i = 0; i < frames.size(); ++i) {
       if (i == 6)
-        s.gpus[0].fields->break_down();
+        s.gpus[0].fields->break_down(breakage::refused_launch);
       if (i == 11 && broken == 2)
-        s.gpus[1].fields->break_down();
+        s.gpus[1].fields->break_down(breakage::refused_launch);
       s.offer(frames[i]);
     }
     s.drain();
@@ -170,6 +174,28 @@ TEST_CASE("GPUs that break while keyframes come lose nothing of the map") {
   }
 }
 
+TEST_CASE("a kernel that traps on one of several GPUs takes all of them, and the CPU takes over without a loss") {
+  const auto frames = walls(12);
+  const auto truth = on_the_cpu(frames);
+  const size_t when = GENERATE(6u, 12u); // while keyframes come, and after the last
+  INFO("after " << when);
+  live_service s{emulated(2)};
+  for (size_t i = 0; i < frames.size(); ++i) {
+    if (i == when)
+      s.gpus[1].fields->break_down(breakage::trap);
+    s.offer(frames[i]);
+  }
+  s.drain();
+  if (when == frames.size())
+    s.gpus[1].fields->break_down(breakage::trap);
+  CHECK(s.accepted == 12);
+  CHECK(to_hex(s.status().field.hash) == to_hex(truth.field.hash));
+  CHECK(s.devices() == std::set<uint32_t>{2});
+  CHECK(s.numbers().device_failures == 2);
+  CHECK(s.numbers().devices.names() == "cpu");
+  CHECK(s.numbers().lost_core == 0);
+}
+
 TEST_CASE("GPUs that break when all keyframes are there are found out by the next who asks, and the map is whole again") {
   const auto frames = walls(8);
   const auto truth = on_the_cpu(frames);
@@ -179,9 +205,9 @@ TEST_CASE("GPUs that break when all keyframes are there are found out by the nex
     for (const auto& f : frames)
       s.offer(f);
     s.drain();
-    s.gpus[1].fields->break_down();
+    s.gpus[1].fields->break_down(breakage::refused_launch);
     if (all)
-      s.gpus[0].fields->break_down();
+      s.gpus[0].fields->break_down(breakage::refused_launch);
     CHECK(to_hex(s.status().field.hash) == to_hex(truth.field.hash));
     CHECK(s.devices() == (all ? std::set<uint32_t>{2} : std::set<uint32_t>{0}));
     CHECK(s.numbers().device_failures == (all ? 2 : 1));
@@ -221,6 +247,24 @@ TEST_CASE("a GPU with too little memory takes no more keyframes now; with host m
   const auto memory = s.numbers().devices.list()[0].memory.value();
   CHECK(memory.moves_out > 0);
   CHECK(memory.moves_in > 0);
+}
+
+TEST_CASE("a keyframe that a GPU's whole pool cannot hold is set aside, and what comes after it is taken") {
+  std::vector<emulated_gpu> gpus;
+  gpus.emplace_back(field_map(), 40, uint64_t{64} << 20);
+  live_service s{std::move(gpus)};
+  auto large = walls(1)[0];
+  std::mt19937 random{3};
+  auto small = test::wall({}, random, 3, false);
+  small.id.value = "small";
+  for (const auto* each : {&large, &small})
+    s.offer(*each);
+  s.drain();
+  CHECK(s.refused == 1);
+  CHECK(s.accepted == 1);
+  const auto aside = s.numbers().set_aside.newest();
+  REQUIRE(aside.size() == 1);
+  CHECK_THAT(aside[0].reason, Catch::Contains("memory-pool"));
 }
 
 TEST_CASE("a service that ends while its GPUs are busy leaves nothing waiting") {

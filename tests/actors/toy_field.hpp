@@ -208,7 +208,7 @@ public:
     return out;
   }
   [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body&) override { throw std::bad_alloc(); }
-  void break_down() override { by->broken = true; }
+  void break_down(breakage) override { by->broken = true; }
 
   /// Hash and counts of a region, by the test itself.
   [[nodiscard]] field_stats count(region_key region) const {

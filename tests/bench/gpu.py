@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same under
-compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, two GPUs against one,
-drills in which a GPU breaks or runs out of memory, and if asked for the time of each kernel and the cost of a keyframe in a growing map.
+compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, two GPUs against one, the
+service's keyframes/s, drills in which a GPU breaks or runs out of memory, and if asked for the time of each kernel and the cost of a keyframe in a growing map.
 What fails is reported, and the rest still runs.
 
 Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and report.md
@@ -26,16 +26,16 @@ import time
 import traceback
 
 from gpu_parts import (bounded, checks, drills, figure, growth_of, kernels, latency, machine, report, sanitizers, spread, stages,
-                       upload)
+                       throughput, upload)
 
 HERE = pathlib.Path(__file__).resolve().parent
 # In this order: what says most for its time first, so that a short time for everything cuts the least.
 PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure, "upload": upload.measure,
-         "latency": latency.measure, "spread": spread.measure, "drills": drills.measure, "ncu": kernels.measure,
-         "growth": growth_of.measure, "sanitizers": sanitizers.measure}
-GPU_ONLY = ("tests", "hash", "upload", "spread", "ncu", "sanitizers")
-LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "upload": 60, "latency": None, "spread": 120, "drills": 120,
-            "ncu": 180, "growth": 1200, "sanitizers": 120}
+         "latency": latency.measure, "spread": spread.measure, "throughput": throughput.measure, "drills": drills.measure,
+         "ncu": kernels.measure, "growth": growth_of.measure, "sanitizers": sanitizers.measure}
+GPU_ONLY = ("tests", "hash", "upload", "spread", "throughput", "ncu", "sanitizers")
+LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "upload": 60, "latency": None, "spread": 120, "throughput": 120,
+            "drills": 120, "ncu": 180, "growth": 1200, "sanitizers": 120}
 
 
 class Job:
@@ -115,6 +115,9 @@ def arguments():
     add("--voxels", type=amount, nargs="+", metavar="M", default=[0.05, 0.02, 0.01], help="voxel sizes (%(default)s)")
     add("--rounds", type=count, default=3, help="of tessera bench (%(default)s)")
     add("--spread-rounds", type=count, default=2, help="of tessera bench on two GPUs and on one (%(default)s)")
+    add("--throughput-rounds", type=count, default=2, help="of the service on each GPU and on both (%(default)s)")
+    add("--throughput-seconds", type=amount, default=3, help="how long each is measured (%(default)s)")
+    add("--throughput-voxels", type=amount, nargs="+", metavar="M", default=[0.05], help="voxel sizes for it (%(default)s)")
     add("--threads", type=count, default=2, help="of tessera bench for its keyframes/s (%(default)s)")
     add("--repeats", type=count, default=2, help="of the tests, each with a fresh seed (%(default)s)")
     add("--sanitizers", nargs="+", choices=tuple(sanitizers.TOOLS), default=list(sanitizers.TOOLS), help="tools to run (all)")

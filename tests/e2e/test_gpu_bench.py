@@ -18,7 +18,7 @@ def test_it_measures_where_no_gpu_is(tessera, tmp_path):
     assert status == 0, text
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES | {"growth_5cm.svg"}
     parts = report["parts"]
-    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "upload", "spread", "sanitizers"))
+    assert all(parts[name]["left_out"] == "needs a GPU" for name in ("tests", "hash", "upload", "spread", "throughput", "sanitizers"))
     assert [row["voxel_m"] for row in parts["bench"]["voxels"]] == [0.1, 0.05]
     for row in parts["bench"]["voxels"]:
         assert row["backend"] == "cpu" and row["keyframes"] == 3 and "goals" not in row
@@ -57,8 +57,8 @@ def test_it_holds_a_gpu_against_its_goals(pretended):
     assert ("| registered for reading, copy | 900 (1800) | 600 (1200) | 6.8 | 900 (1800) | 600 (1200) | 6.8 | "
             "register 520 (1040), copy 80 (160), unregister 380 (760) |") in text
     assert "| mapped for writing | cudaHostRegister: not supported |  |  |" in text
-    assert "| 25.00; **missed**, 1.25 of 20 | 8.00 | 75.00 | yes |" in text  # a keyframe's first patch, then every patch
-    assert "| 2 cm | 0.120 |" in text and "**missed**, 2.00 of 0.3" in text and "Failed" not in text
+    assert "| 25.0, goal 20: **missed** | 8.00 | 75.00 | yes |" in text  # a keyframe's first patch, then every patch
+    assert "| 2 cm | 0.120 |" in text and "0.600, goal 0.3: **missed**" in text and "Failed" not in text
     assert "goal" in words_of(pretended.out / "where_time_goes.svg")
     assert {path.name for path in pretended.out.iterdir()} == FILES
     calls = pretended.calls()

@@ -14,23 +14,23 @@ def drilled(report):
 
 
 def test_drills_are_survived(pretended):
-    status, report, text = pretended("--only", "drills", "hash", faults=[
-        ["--memory-pool 29MiB --memory-cap 0 --host-memory 16GiB --json", {"err": "tessera: out of memory\n", "status": 1}]])
+    status, report, text = pretended("--only", "drills", "hash")
     rows = drilled(report)
     assert status == 0, text
     assert [row["reason"] for row in rows.values()] == [""] * len(rows)
-    assert rows["failure: one GPU, breaks after the last keyframe"]["error"].endswith("cudaErrorLaunchFailure (unspecified)")
+    assert rows["failure: one GPU, a kernel traps after the last keyframe"]["error"].endswith("cudaErrorLaunchFailure (unspecified)")
+    assert rows["failure: one GPU, a launch is refused while keyframes come"]["error"].endswith("cudaErrorInvalidValue (invalid argument)")
     pools = [row.get("pool_mib") for name, row in rows.items() if name.startswith("eviction")]
-    assert pools == [182, 29, 16]  # the second did not fit: nothing smaller is tried but by the service
-    assert rows["eviction: the service, whose regions come one by one"]["moves_in"] == 12
+    assert pools == [628, 141, 70, 35, 35]
+    assert rows["eviction: the service, a pool of 1/8"]["moves_in"] == 12
     walls = rows["refusal: 20 walls, 64MiB, no host memory"]
     assert (walls["accepted"], walls["refused"], walls["room_after_retracting"]) == (4, 16, True)
     capped = rows["memory cap: a cap of 1024 MiB"]
     assert (capped["peak_mib"], capped["context_mib"]) == (1500, 500)
-    assert "| failure | one GPU, breaks while keyframes come | passed |" in text and "peak 1500 MiB" in text
+    assert "| failure | one GPU, a kernel traps while keyframes come | passed |" in text and "peak 1500 MiB" in text
     calls = pretended.calls()
     assert sum("hash SOURCE --voxel-size 0.01 --backend cpu" in call for call in calls) == 1  # what is known is not asked again
-    assert not any(word in call for call in calls for word in ("--gpus 2", "gpu@50,"))
+    assert not any("--gpus 2" in call for call in calls)
 
 
 def test_drills_of_two_gpus(pretended):
@@ -38,12 +38,17 @@ def test_drills_of_two_gpus(pretended):
     faults = [["tessera hash synthetic:room --limit 1", two]]
     status, report, _ = pretended("--only", "drills", faults=faults)
     rows = drilled(report)
-    assert status == 0 and sum("two GPUs" in name for name in rows) == 3
-    assert rows["failure: one of two GPUs breaks while keyframes come"]["gpus_left"] == 1
-    # Where the other GPU goes with the first, the map is whole and the law broken.
-    status, report, text = pretended("--only", "drills", faults=[*faults, ["--drill gpu@50 --gpus 2", {"serve": pretend_gpu.broken(2, 0)}]])
+    left = {name.partition(": ")[2]: row["gpus_left"] for name, row in rows.items() if "two GPUs" in name}
+    assert status == 0 and left == {
+        "two GPUs, a launch is refused on one while keyframes come": 1, "two GPUs, a launch is refused on one after the last keyframe": 1,
+        "two GPUs, launches are refused on one, then on the other": 0,
+        "two GPUs, a kernel traps on one while keyframes come, which takes both": 0,
+        "two GPUs, a kernel traps on one after the last keyframe, which takes both": 0}
+    # Where the other GPU goes with one whose launch is refused, the map is whole and the law broken.
+    status, report, text = pretended("--only", "drills", faults=[*faults, ["--drill launch@50 --gpus 2", {"serve": pretend_gpu.broken(2, 0)}]])
     assert status == 1 and "not every broken GPU is taken out" not in text
-    assert report["parts"]["drills"]["failures"] == ["failure, one of two GPUs breaks while keyframes come: 0 GPUs are in use, not 1"]
+    assert report["parts"]["drills"]["failures"] == [
+        "failure, two GPUs, a launch is refused on one while keyframes come: 0 GPUs are in use, not 1"]
 
 
 def broken_gpu(**more):
@@ -54,20 +59,26 @@ def moving(**more):
     return {"serve": {"map": {"keyframes": 100, "hash": pretend_gpu.hash_at(0.01)}, "metrics": pretend_gpu.on_gpus(1), **more}}
 
 
+def building(**more):
+    return {"serve": {"map": {"keyframes": 400, "hash": pretend_gpu.hash_at(0.05)}, "metrics": pretend_gpu.on_gpus(1, keyframes=400),
+                      "refused": 0, **more}}
+
+
 # In each run one drill of each kind goes wrong: {kind: (fault, what is said of it)}.
 @pytest.mark.parametrize("wrong", [
     {"failure": (["--drill gpu@50", broken_gpu(map={"keyframes": 100, "hash": "f00d"})], "the map's hash is f00d"),
-     "eviction": (["--region-size 32 --memory-pool 29MiB", {"out": pretend_gpu.bench(0.02, 1, 1)}],
+     "eviction": (["bench synthetic:building", {"out": pretend_gpu.bench(0.02, 1, 1)}],
                   f"the map's hash is {pretend_gpu.hash_at(0.02)}"),
      "refusal": (["--host-memory 0", {"serve": {"room": 4, "reason": "it is too late"}}], "does not say that memory is wanting"),
      "memory cap": (["--memory-cap 1024MiB", moving(memory=1700)], "1697 MiB are used, more than the cap of 1024 and the context's 500")},
     {"failure": (["--drill gpu@50", broken_gpu(status=139)], "ended with 139 at SIGTERM"),
-     "eviction": (["--region-size 32 --memory-pool 29MiB", {"err": "tessera: lost\n", "status": 1}], "ended with 1: tessera: lost"),
+     "eviction": (["--region-size 32 --memory-pool 70MiB", {"err": "tessera: lost\n", "status": 1}], "ended with 1: tessera: lost"),
      "refusal": (["--host-memory 0", {"serve": {"room": 4, "refused": 3}}], "16 were refused, and /metrics counts 3")},
     {"failure": (["--drill gpu@50", broken_gpu(health=500)], "/healthz"),
-     "eviction": (["--rate 0 --gpus 1 --region-size 32 --memory-pool 16MiB", moving()], "no region moved out"),
+     "eviction": (["--rate 0 --gpus 1 --region-size 32 --memory-pool 35MiB", building()], "no region moved out"),
      "refusal": (["--host-memory 0", {"serve": {}}], "none was refused")},
     {"failure": (["--drill gpu@50", broken_gpu(refused=2)], "2 keyframes were refused"),
+     "eviction": (["--rate 0 --gpus 1 --region-size 32 --memory-pool 35MiB", building(refused=3)], "3 keyframes were not taken"),
      "refusal": (["--host-memory 0", {"serve": {"room": 4, "retract": 503}}], "retracting wall 0 is answered 503")},
     {"failure": (["--drill gpu@50", {"err": "tessera: no\n", "status": 1}], "the service ended with 1: tessera: no")},
 ])

@@ -100,8 +100,8 @@ def test_a_service_without_descriptors_loses_nothing(serve, recording, wanted, n
     running.fetch("/v1/keyframes", method="DELETE")
     running.wait_for_keyframes(0)
     soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
-    # A limit below what is open already: nothing more can be opened.
-    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (10, hard))
+    # The numbers below it are the standard streams': nothing more can be opened.
+    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (3, hard))
     try:
         with tessera_client.connect(f"shm:{names.prefix}") as publisher:
             for frame in recording:

@@ -79,7 +79,7 @@ def test_the_loss_of_the_supervisor_ends_the_program_with_the_reason(tessera, fo
 
 
 @pytest.mark.parametrize("text, told", [("mesher@5", "mesher@5"), ("ingest", "ROLE@KEYFRAMES"), ("device@x", "device@x"),
-                                        ("device@1,gpu@2", "gpu 1 times, but GPUs in use: 0")])
+                                        ("device@1,launch@2", "1 times, but GPUs in use: 0")])
 def test_a_drill_that_cannot_be_is_an_error(tessera, text, told):
     status, _, err = service.run(tessera, "serve", "--backend", "cpu", "--drill", text)
     assert status == 2 and "drill" in err and told in err

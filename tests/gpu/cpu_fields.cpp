@@ -274,7 +274,7 @@ TEST_CASE("what cannot be taken says why, changes nothing, and is not handed on"
     CHECK_THROWS_AS(refuses([&](take_request& w) { w.body = std::make_shared<torn_body>(body); }), torn_keyframe);
   }
   CHECK(fields->memory().regions_here == 0);
-  CHECK_THROWS_AS(fields->break_down(), std::logic_error);
+  CHECK_THROWS_AS(fields->break_down(breakage::trap), std::logic_error);
   CHECK_NOTHROW(take_and_wait(*fields, {})); // no rays at all
 }
 

@@ -38,7 +38,7 @@ public:
     std::shared_ptr<std::atomic<int>> recordings = std::make_shared<std::atomic<int>>(0);         ///< made so far
     std::shared_ptr<std::atomic<bool>> host_is_full = std::make_shared<std::atomic<bool>>(false); ///< no more pinned memory
     std::shared_ptr<std::atomic<bool>> broken
-      = std::make_shared<std::atomic<bool>>(false); ///< all that is asked fails from now on
+      = std::make_shared<std::atomic<bool>>(false); ///< all that is asked fails from now on; GPUs of a process share it
   };
   explicit emulated_device(options o) : options_(o) {}
   ~emulated_device() {
@@ -50,9 +50,11 @@ public:
 
   [[nodiscard]] std::string name() const { return "emulated device"; }
   void bind() {}
-  void break_down() {
+  void break_down(breakage how) {
     check();
-    *options_.broken = true;
+    if (refuses_launches_)
+      throw std::runtime_error(no_launches);
+    (how == breakage::trap ? *options_.broken : refuses_launches_) = true;
   }
 
   void* allocate(size_t bytes) {
@@ -164,12 +166,14 @@ public:
     template <class Kernel>
     void launch(uint64_t items, Kernel kernel) {
       static_assert(std::is_trivially_copyable_v<Kernel>);
+      device_.check_launch();
       ++kernels_;
       later([=, this] { run(items, kernel); });
     }
     template <class Kernel>
     void launch_each(const uint32_t* count, uint64_t items, Kernel kernel) {
       static_assert(std::is_trivially_copyable_v<Kernel>);
+      device_.check_launch();
       ++kernels_;
       later([=, this] { run(*count * items, kernel); });
     }
@@ -195,6 +199,7 @@ public:
       to.kernels_ = std::exchange(kernels_, kernels) - kernels;
     }
     void play(const recording& what) {
+      device_.check_launch();
       for (const auto& each : what.work_)
         later(each);
       kernels_ += what.kernels_;
@@ -274,9 +279,14 @@ public:
   };
 
 private:
+  static constexpr const char* no_launches = "the emulated device takes no launches";
   void check() const {
     if (*options_.broken)
       throw std::runtime_error("the emulated device is broken");
+  }
+  void check_launch() const {
+    if (refuses_launches_)
+      throw std::runtime_error(no_launches);
   }
   void begin() {
     const std::scoped_lock lock(mutex_);
@@ -298,6 +308,7 @@ private:
   std::map<void*, size_t> memory_;
   size_t used_ = 0;
   std::atomic<uint64_t> on_device_ = 0; ///< allocations
+  std::atomic<bool> refuses_launches_ = false;
   int running_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include "cuda_world.hpp"
 
+#include "gpu/bounds.hpp"
 #include "gpu/cuda/memory_account.hpp"
 
 using namespace tessera;
@@ -129,6 +130,97 @@ TEST_CASE("where neither device nor host has room a region is refused, and nothi
     CHECK(both.fields->memory().away_bytes > 0);
     CHECK(both.fields->memory().away_bytes <= 100 * 12'288);
     both.check_fields();
+  }
+}
+
+namespace {
+
+/// What is wrong with a request.
+enum class verdict_on { taken, no_room_now, too_large };
+
+verdict_on try_to_take(async_fields& fields, const take_request& what) {
+  try {
+    take_and_wait(fields, what);
+    return verdict_on::taken;
+  } catch (const pool_too_small& e) {
+    CHECK_THAT(e.what(), Catch::Contains("memory-pool"));
+    return verdict_on::too_large;
+  } catch (const no_room& e) {
+    CHECK_THAT(e.what(), Catch::Contains("memory-pool") && Catch::Contains("host-memory"));
+    return verdict_on::no_room_now;
+  }
+}
+
+} // namespace
+
+TEST_CASE("a keyframe that the whole pool cannot hold would be refused again; one beside which there is too much is not now") {
+  keyframes k(1);
+  INFO("seed " << k.seed);
+  const auto map = map_of(32);
+  world whole(map);
+  whole.add(k.scans[0]);
+  const auto blocks = blocks_of(*whole.field, whole.regions);
+  const auto all = request_of(k.scans[0]);
+  auto part = all, undone = request_of(k.scans[0], -1);
+  part.only = undone.only = {*whole.regions.begin()};
+  for (const auto& device : devices())
+    for (const uint64_t host_bytes : {0, 1 << 30}) {
+      INFO(device.name << ", host memory " << host_bytes);
+      const auto small = device.open(map, small_pool(blocks - 1, host_bytes));
+      CHECK(try_to_take(*small, all) == verdict_on::too_large);
+      CHECK(try_to_take(*small, part) == verdict_on::taken);
+      CHECK(try_to_take(*small, all) == verdict_on::no_room_now);
+      CHECK(try_to_take(*small, undone) == verdict_on::taken);
+      CHECK(try_to_take(*small, all) == verdict_on::too_large); // what is left of the part is not in the way
+      for (int again = 0; again < 2; ++again)
+        (void)stats_and_wait(*small, part.only[0]); // memory() is up to date after it
+      CHECK(small->memory().free_blocks == blocks - 1);
+      CHECK(try_to_take(*device.open(map, small_pool(blocks, host_bytes)), all) == verdict_on::taken);
+    }
+}
+
+TEST_CASE("blocks that hold nothing any more are in nobody's way") {
+  keyframes k(2);
+  INFO("seed " << k.seed);
+  const auto map = map_of(256); // everything is in a few regions
+  world first(map), second(map);
+  first.add(k.scans[0]);
+  second.add(k.scans[1]);
+  std::set<region_key> both;
+  for (const auto* one : {&first, &second})
+    both.insert(one->regions.begin(), one->regions.end());
+  const region_key region = *std::max_element(both.begin(), both.end(), [&](region_key a, region_key b) {
+    return blocks_of(*second.field, std::vector{a}) < blocks_of(*second.field, std::vector{b});
+  });
+  const auto blocks = std::max(blocks_of(*first.field, std::vector{region}), blocks_of(*second.field, std::vector{region}));
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    const auto fields = device.open(map, small_pool(blocks));
+    for (const int sign : {1, -1}) {
+      auto come_and_gone = request_of(k.scans[0], sign);
+      come_and_gone.only = {region};
+      CHECK(try_to_take(*fields, come_and_gone) == verdict_on::taken);
+    }
+    auto next = request_of(k.scans[1]);
+    next.only = {region};
+    CHECK(try_to_take(*fields, next) == verdict_on::taken);
+  }
+}
+
+TEST_CASE("a keyframe that touches more regions than the pool has tables would be refused again") {
+  keyframes k(1);
+  INFO("seed " << k.seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    auto options = small_pool(4096, 1 << 30);
+    options.most_regions = 3;
+    const auto fields = device.open(map_of(32), options);
+    auto request = request_of(k.scans[0]);
+    CHECK(try_to_take(*fields, request) == verdict_on::too_large);
+    request.only = regions_of(map_of(32), k.scans[0]);
+    REQUIRE(request.only.size() > 3);
+    request.only.resize(3);
+    CHECK(try_to_take(*fields, request) == verdict_on::taken);
   }
 }
 

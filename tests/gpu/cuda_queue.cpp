@@ -264,7 +264,8 @@ TEST_CASE("a device that is broken on purpose fails in all that it does, and clo
   ray_counts counts;
   const auto region = take_and_wait(*fields, request_of(k.scans[0])).regions.front();
   CHECK(!rays_of(*fields, frame.body, frame.world_from_camera, counts).empty());
-  fields->break_down();
+  const auto how = GENERATE(breakage::trap, breakage::refused_launch);
+  fields->break_down(how);
   for (int again = 0; again < 3; ++again) {
     for (int lane = 0; lane < 4; ++lane)
       CHECK_THROWS_AS(rays_of(*fields, frame.body, frame.world_from_camera, counts), std::runtime_error);
@@ -273,7 +274,7 @@ TEST_CASE("a device that is broken on purpose fails in all that it does, and clo
     CHECK_THROWS_AS(extract_and_wait(*fields, region), std::runtime_error);
     CHECK_THROWS_AS(stats_and_wait(*fields, region), std::runtime_error);
     CHECK_THROWS_AS(drop_and_wait(*fields, region), std::runtime_error);
-    CHECK_THROWS_AS(fields->break_down(), std::runtime_error);
+    CHECK_THROWS_AS(fields->break_down(how), std::runtime_error);
   }
   CHECK(fields->memory().blocks == 4096);
 }

@@ -406,7 +406,7 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     }
     [[nodiscard]] memory_status memory() const override { return real_->memory(); }
     [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override { return real_->pin(body); }
-    void break_down() override { real_->break_down(); }
+    void break_down(breakage how) override { real_->break_down(how); }
     std::string wrong;
 
   private:

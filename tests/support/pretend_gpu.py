@@ -3,7 +3,7 @@
 import json
 import sys
 
-NAMES = ("tessera", "test_gpu_cuda", "bench_latency", "bench_upload", "bench_share", "nvidia-smi", "compute-sanitizer", "ncu")
+NAMES = ("tessera", "test_gpu_cuda", "bench_latency", "bench_upload", "bench_share", "bench_throughput", "nvidia-smi", "compute-sanitizer", "ncu")
 
 PROGRAM = r'''
 import json, os, pathlib, subprocess, sys, time
@@ -136,6 +136,12 @@ def latency(p50_ms, p99_ms, rate_hz=100.0):
     }) + "\n"
 
 
+def throughput(per_s, points=50_000):
+    """As `bench_throughput --json` prints."""
+    return json.dumps({"points": points, "producers": 8, "accepted_per_s": per_s, "kernels_each": 14.25, "copies_each": 5.5,
+                       "cpu_cores": 7.5}) + "\n"
+
+
 def upload(populated=True):
     """As `bench_upload --json` prints."""
     def took(us):
@@ -160,21 +166,23 @@ def share(voxel_m, whole, shares, digits=None, add_up=True):
         "ratio": min(per_s for per_s, _ in shares) / whole, "hashes_add_up": add_up}) + "\n"
 
 
-def on_gpus(count, moves=0):
+def on_gpus(count, moves=0, keyframes=100):
     """/metrics of a service on so many GPUs."""
     lines = [f'tessera_device_info{{device="{i}",name="NVIDIA H100 80GB HBM3"}} 1' for i in range(count)]
     lines += [f'tessera_device_region_moves_total{{device="0",direction="{way}"}} {moves}' for way in ("out", "in")]
     lines += ['tessera_device_regions{device="0",place="host"} 7', 'tessera_device_host_bytes{device="0"} 1048576',
-              "tessera_live_keyframes 100", "tessera_lost_actors_total 0"]
+              f"tessera_live_keyframes {keyframes}", "tessera_lost_actors_total 0"]
     return "\n".join(lines) + "\n"
 
 
-def broken(gpus, left):
-    """A service of which some GPUs were broken on purpose."""
+def broken(gpus, left, trap=True):
+    """A service of which some GPUs were broken on purpose; by a trap all at once."""
+    error = ("cudaEventQuery(event_): cudaErrorLaunchFailure (unspecified); the driver answers nothing more" if trap else
+             "cudaLaunchKernelEx(&how, kernel, arguments...): cudaErrorInvalidValue (invalid argument)")
     log = "".join(
         f"warning drill: breaking GPU {i + 1} of {gpus} (NVIDIA)\n"
-        f"error device {i} (NVIDIA) is not used any more: device failed: a.cu:7: cudaEventQuery(event_): cudaErrorLaunchFailure "
-        "(unspecified); 9 regions are filled again elsewhere\n" for i in range(gpus - left))
+        f"error device {i} (NVIDIA) is not used any more: device failed: a.cu:7: {error}; 9 regions are filled again elsewhere\n"
+        for i in range(gpus - left))
     log += "" if left else "warning no device is left: cpu takes over\n"
     return {"map": {"keyframes": 100, "hash": hash_at(0.05)}, "log": log,
             "metrics": on_gpus(left) + f"tessera_device_failures_total {gpus - left}\n"}
@@ -194,6 +202,7 @@ def usual():
             launch("tessera::run_each<tessera::split_rays>(const unsigned int *, unsigned long, T1)", "37.34"),
             launch("tessera::run_each<tessera::split_rays>(const unsigned int *, unsigned long, T1)", "30.00")])}],
         ["bench_latency", {"out": latency(4.0, 25.0)}],
+        ["bench_throughput", {"out": throughput(1500)}],
         ["--no-populate", {"out": upload(False)}],
         ["bench_upload", {"out": upload()}],
         ["test_gpu_cuda", {"out": PASSED}],
@@ -204,15 +213,21 @@ def usual():
         said.append([f"tessera bench SOURCE --voxel-size {voxel_m}", {"out": bench(voxel_m, total_ms, per_s)}])
     whole = {"map": {"keyframes": 100, "hash": hash_at(0.01)}, "metrics": on_gpus(1, moves=12)}
     said += [
-        ["--drill gpu@50,gpu@100 --gpus 2", {"serve": broken(2, 0)}],
-        ["--gpus 2", {"serve": broken(2, 1)}],
+        ["--drill launch@50,launch@100 --gpus 2", {"serve": broken(2, 0, trap=False)}],
+        ["--drill launch@50 --gpus 1", {"serve": broken(1, 0, trap=False)}],
+        ["--drill launch@", {"serve": broken(2, 1, trap=False)}],
+        ["--drill gpu@50 --gpus 2", {"serve": broken(2, 0)}],
+        ["--drill gpu@100 --gpus 2", {"serve": broken(2, 0)}],
         ["--drill gpu@", {"serve": broken(1, 0)}],
+        ["hash synthetic:building --voxel-size 0.05 --limit 400", {"out": f"{hash_at(0.05)} keyframes=400 blocks=24000\n"}],
+        ["bench synthetic:building", {"out": bench(0.05, 1.0, 1000.0)}],
+        ["serve synthetic:building", {"serve": {"map": {"keyframes": 400, "hash": hash_at(0.05)},
+                                                "metrics": on_gpus(1, moves=12, keyframes=400)}}],
         ["--voxel-size 0.05 --backend cuda --gpus 1 --memory-pool 64MiB --host-memory 0 --port", {"serve": {"room": 4}}],
         ["--backend cpu --port", {"serve": {}}],
         ["--gpus 1 --memory-pool 64MiB --memory-cap 0 --port", {"serve": {"memory": 567}}],  # at rest
         ["--memory-cap 1024MiB", {"serve": {**whole, "memory": 1503}}],
         ["--memory-cap 4096MiB", {"serve": {**whole, "memory": 2900}}],
-        ["tessera serve SOURCE --voxel-size 0.01 --backend cuda --rate 0 --gpus 1 --region-size 32 --memory-pool", {"serve": whole}],
     ]
     return said
 

@@ -49,29 +49,36 @@ def require(condition, words):
 
 # -- a GPU that breaks ------------------------------------------------------------------
 
+# What breaks, as --drill names it: a kernel that traps takes all GPUs of its process; a launch that the driver refuses, one GPU.
+TRAP, LAUNCH, KILLED = "gpu", "launch", "device"
+MIDDLE, LAST = "while keyframes come", "after the last keyframe"
+
 
 def failure(job):
-    """Every check: keyframes come, one or more GPUs break, the map is that of the CPU and the service answers and ends as ever."""
-    def case(gpus, breaks):
-        return lambda: _survive(job, gpus, breaks)
+    """Every check: keyframes come, GPUs break, the map is that of the CPU and the service answers and ends as ever."""
+    def case(gpus, lost, *breaks):
+        return lambda: _survive(job, gpus, lost, breaks)
 
     if not job.gpu:
-        yield "the CPU's device is killed", case(0, ["middle"])
+        yield "the CPU's device is killed", case(0, 0, (KILLED, MIDDLE))
         return
-    yield "one GPU, breaks while keyframes come", case(1, ["middle"])
-    yield "one GPU, breaks after the last keyframe", case(1, ["last"])
+    for when in (MIDDLE, LAST):
+        yield f"one GPU, a kernel traps {when}", case(1, 1, (TRAP, when))
+    yield f"one GPU, a launch is refused {MIDDLE}", case(1, 1, (LAUNCH, MIDDLE))
     if _gpus(job) > 1:
-        yield "one of two GPUs breaks while keyframes come", case(2, ["middle"])
-        yield "one of two GPUs breaks after the last keyframe", case(2, ["last"])
-        yield "both of two GPUs break", case(2, ["middle", "last"])
+        for when in (MIDDLE, LAST):
+            yield f"two GPUs, a launch is refused on one {when}", case(2, 1, (LAUNCH, when))
+        yield "two GPUs, launches are refused on one, then on the other", case(2, 2, (LAUNCH, MIDDLE), (LAUNCH, LAST))
+        for when in (MIDDLE, LAST):
+            yield f"two GPUs, a kernel traps on one {when}, which takes both", case(2, 2, (TRAP, when))
 
 
-def _survive(job, gpus, breaks):
+def _survive(job, gpus, lost, breaks):
+    """`lost`: GPUs that are out of use at the end; `breaks`: what breaks, and when."""
     voxel_m = job.options.voxels[0]
     truth = _truth(job, voxel_m)
-    role = "gpu" if gpus else "device"
-    when = {"middle": max(1, truth["keyframes"] // 2), "last": truth["keyframes"]}
-    words = [*job.input(voxel_m), "--backend", job.backend, "--rate", RATE, "--drill", ",".join(f"{role}@{when[at]}" for at in breaks)]
+    at = {MIDDLE: max(1, truth["keyframes"] // 2), LAST: truth["keyframes"]}
+    words = [*job.input(voxel_m), "--backend", job.backend, "--rate", RATE, "--drill", ",".join(f"{role}@{at[when]}" for role, when in breaks)]
     if gpus:
         words += ["--gpus", gpus]
     with served.serve(job.runner, job.tessera, *words) as service:
@@ -80,7 +87,7 @@ def _survive(job, gpus, breaks):
         def noticed():  # a drill after the last keyframe comes a moment later, and is noticed by who asks next
             log = service.log()
             return (log.count("drill: ") >= len(breaks) and service.map() is not None
-                    and len(TAKEN_OUT.findall(service.log())) >= (len(breaks) if gpus else 0))
+                    and len(TAKEN_OUT.findall(service.log())) >= lost)
 
         begin = time.monotonic()
         service.wait(noticed, "not every broken GPU is taken out" if gpus else "no device is killed", QUIET_S)
@@ -96,8 +103,8 @@ def _survive(job, gpus, breaks):
         out = {"hash": now["hash"], "whole_again_s": round(whole_s, 2), "gpus_left": int(left)}
         if gpus:
             failed = served.total(counts, "tessera_device_failures_total")
-            require(left == gpus - len(breaks), f"{left:g} GPUs are in use, not {gpus - len(breaks)}")
-            require(failed == len(breaks), f"tessera_device_failures_total is {failed:g}, not {len(breaks)}")
+            require(left == gpus - lost, f"{left:g} GPUs are in use, not {gpus - lost}")
+            require(failed == lost, f"tessera_device_failures_total is {failed:g}, not {lost}")
             require(("takes over" in service.log()) == (left == 0),
                     "the CPU took over while a GPU was left" if left else "no device took over")
             out["error"] = TAKEN_OUT.search(service.log())[1].split(";")[0][-200:]
@@ -109,72 +116,59 @@ def _survive(job, gpus, breaks):
 # -- more map than memory --------------------------------------------------------------------
 
 
-# Small ones: a keyframe taken whole needs all that it touches on the GPU at once.
+# The map must be much larger than what one keyframe touches, which a GPU needs at once: 25 rooms of the building, 280 MiB of blocks, of
+# which a keyframe writes to 1. The real room is seen as a whole by many keyframes.
+LARGE_MAP = ("synthetic:building", "--voxel-size", 0.05, "--limit", 400)
 SMALL_REGIONS = ("--region-size", 32)
-LEAST_POOL_MIB = 16  # a GPU is tried out before it is used, which takes 12
+MOVING_S = 50  # it takes some seconds
 
 
 def eviction(job):
-    """Pools of half the map, a quarter and so on, as long as what one keyframe touches fits, and the service with an eighth: the same
-    map, and what it costs."""
+    """Pools of half the map, a quarter and an eighth, and the service with an eighth: the same map, and what it costs."""
     if not job.gpu:
         return
-    voxel_m = min(job.options.voxels)
     try:
-        truth = _truth(job, voxel_m)
+        truth = _hash_on_cpu(job, LARGE_MAP)
     except served.Failed as e:
         reason = str(e)
         yield "the CPU's map", lambda: require(False, reason)
         return
     whole = -(-truth["blocks"] * BLOCK_BYTES // MIB)
-    fits = []
 
     def with_pool(pool_mib):
-        def do():
-            found = _bench(job, voxel_m, pool_mib)
-            if found is None:
-                return {"pool_mib": pool_mib, "note": "one keyframe needs more at once"}
-            require(found["hash"] == truth["hash"], f"the map's hash is {found['hash']}, and the CPU's {truth['hash']}")
-            fits.append(pool_mib)
-            return found
-
-        return do
+        return lambda: _bench(job, truth, pool_mib)
 
     yield "room for all", with_pool(2 * whole + 64)
     for part in (2, 4, 8):
-        if len(fits) == part.bit_length() - 1 and whole // part >= LEAST_POOL_MIB:
-            yield f"a pool of 1/{part} of the map's blocks", with_pool(whole // part)
-
-    def moved():
-        pool_mib = max(LEAST_POOL_MIB, whole // 8)
-        require(pool_mib < whole, f"the map of {whole} MiB fits into the smallest pool: nothing can move")
-        return _serve_moving(job, voxel_m, truth, pool_mib)
-
-    yield "the service, whose regions come one by one", moved
+        yield f"a pool of 1/{part} of the map's blocks", with_pool(whole // part)
+    yield "the service, a pool of 1/8", lambda: _serve_moving(job, truth, whole // 8)
 
 
 def _memory_words(pool_mib):
     return ["--gpus", 1, *SMALL_REGIONS, "--memory-pool", f"{pool_mib}MiB", "--memory-cap", 0, "--host-memory", "16GiB"]
 
 
-def _bench(job, voxel_m, pool_mib):
-    """None if there is too little memory."""
-    command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, "--threads", 1, *_memory_words(pool_mib), "--json"]
-    ended = job.runner.run(command, job.limit_s("drills"))
-    if ended.reason:
-        if not ended.late and FULL.search(ended.err):
-            return None
-        raise served.Failed(ended.complaint())
+def _bench(job, truth, pool_mib):
+    command = [job.tessera, "bench", *LARGE_MAP, "--backend", job.backend, "--threads", 1, *_memory_words(pool_mib), "--json"]
+    ended = job.runner.run(command, MOVING_S)
+    require(not ended.reason, ended.complaint())
     report = json.loads(ended.out.strip().splitlines()[-1])
     stages = report["stages"]["total"]
+    require(report["map_hash"] == truth["hash"], f"the map's hash is {report['map_hash']}, and the CPU's {truth['hash']}")
     return {"pool_mib": pool_mib, "hash": report["map_hash"], "median_ms": stages["median_ms"], "p99_ms": stages["p99_ms"],
             **{f"moves_{way}": report["devices"][0][f"moves_{way}"] for way in ("out", "in")}}
 
 
-def _serve_moving(job, voxel_m, truth, pool_mib):
-    with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--rate", 0,
-                      *_memory_words(pool_mib)) as service:
-        now = service.wait_for_map(truth["keyframes"], job.limit_s("drills"))
+def _serve_moving(job, truth, pool_mib):
+    with served.serve(job.runner, job.tessera, *LARGE_MAP, "--backend", job.backend, "--rate", 0, *_memory_words(pool_mib)) as service:
+        def all_taken():
+            counts = service.metrics()
+            not_taken = served.total(counts, "tessera_keyframes_refused_total") + served.total(counts, "tessera_keyframes_not_now_total")
+            require(not_taken == 0, f"{not_taken:g} keyframes were not taken: {service.fetch('/readyz')[1].strip()[-300:]}")
+            return served.total(counts, "tessera_live_keyframes") == truth["keyframes"]
+
+        service.wait(all_taken, f"there are not {truth['keyframes']} live keyframes", MOVING_S)
+        now = service.wait_for_map(truth["keyframes"], QUIET_S)
         require(now["hash"] == truth["hash"], f"the map's hash is {now['hash']}, and the CPU's {truth['hash']}")
         counts = service.metrics()
         out = {"pool_mib": pool_mib, "hash": now["hash"],
@@ -334,9 +328,16 @@ def _truth(job, voxel_m):
     """Hash and counts of the source's map on the CPU."""
     known = job.parts.get("hash", {}).get("voxels", [])
     found = next((f"{row['cpu']} {row['cpu_counts']}" for row in known if row["voxel_m"] == voxel_m and "cpu" in row), None)
-    if found is None:
-        ended = job.runner.run([job.tessera, "hash", *job.input(voxel_m), "--backend", "cpu"], job.limit_s("drills"))
-        require(not ended.reason and ended.out.strip(), ended.complaint())
-        found = ended.out.strip()
-    digits, *counts = found.split()
+    return _counted(found) if found else _hash_on_cpu(job, job.input(voxel_m))
+
+
+def _hash_on_cpu(job, source):
+    """Likewise, of a source and its settings as the commands of tessera take them."""
+    ended = job.runner.run([job.tessera, "hash", *source, "--backend", "cpu"], job.limit_s("drills"))
+    require(not ended.reason and ended.out.strip(), ended.complaint())
+    return _counted(ended.out)
+
+
+def _counted(printed):
+    digits, *counts = printed.split()
     return {"hash": digits, **{name: int(value) for name, _, value in (count.partition("=") for count in counts)}}

@@ -28,5 +28,7 @@ def _verdict(value, goal, met):
 
 
 def in_words(verdict):
-    """As a table's cell; the ratio is the value over the goal."""
-    return f"{'met' if verdict['met'] else '**missed**'}, {verdict['ratio']:.2f} of {verdict['goal']:g}"
+    """As a table's cell: the value, the goal."""
+    value = verdict["value"]
+    places = 0 if value >= 1000 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:,.{places}f}, goal {verdict['goal']:,g}: {'met' if verdict['met'] else '**missed**'}"

@@ -45,9 +45,10 @@ def verdicts(report):
 
 
 def remove_segments(pid):
-    """What bench_latency leaves in shared memory when it is ended from outside."""
+    """What bench_latency and bench_throughput leave in shared memory when they are ended from outside."""
     if pid is None:
         return
-    for path in pathlib.Path("/dev/shm").glob(f"tessera_bench_{pid}_*"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+    for prefix in ("bench", "hidden"):
+        for path in pathlib.Path("/dev/shm").glob(f"tessera_{prefix}_{pid}_*"):
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -26,7 +26,7 @@ def markdown(report):
     parts = report["parts"]
     blocks = [f"## {heading(report)}", _machine(report)]
     for name, make in (("bench", _stages), ("hash", _hashes), ("tests", _tests), ("sanitizers", _sanitizers), ("upload", _upload),
-                       ("latency", _latency), ("spread", _spread), ("drills", _drills), ("growth", _growth), ("ncu", _kernels)):
+                       ("latency", _latency), ("spread", _spread), ("throughput", _throughput), ("drills", _drills), ("growth", _growth), ("ncu", _kernels)):
         if parts.get(name):
             blocks += make(parts[name])
     missing = [f"- {name}: left out, {part['left_out']}" for name, part in parts.items() if "left_out" in part]
@@ -178,8 +178,7 @@ def _latency(part):
     stages = dict.fromkeys(name for case in part.get("cases", []) for name in case["report"]["stages"])
     for case in part.get("cases", []):
         report, found = case["report"], case.get("goals", {})
-        times = (f"{report[f'latency_{name}_ms']:.2f}" + (f"; {goals.in_words(found[name])}" if name in found else "")
-                 for name in ("p50", "p99"))
+        times = (goals.in_words(found[name]) if name in found else f"{report[f'latency_{name}_ms']:.2f}" for name in ("p50", "p99"))
         ages = (f"{report[f'patch_age_{name}_ms']:.2f}" for name in ("p50", "p99"))
         table.append([case["name"], f"{report['rate_hz']:g}/s", *times, *ages, "yes" if report["kept_up"] else "**no**",
                       f"{report['cpu_cores']:.2f}"])
@@ -211,6 +210,18 @@ def _spread(part):
              "if the host feeds both:")
     return ["### Two GPUs: keyframes/s, many under way", about,
             _table(["voxel", *ways, "two over one", "blocks", "regions", "map is the CPU's"], rows)]
+
+
+def _throughput(part):
+    rows = [[_cm(row), "written before" if row["prewritten"] else "written meanwhile", row["way"], f"{row['accepted_per_s']:,.0f}",
+             ", ".join(f"{per_s:,.0f}" for per_s in row["rounds"]), f"{row['over_better']:.2f}" if "over_better" in row else "",
+             f"{row['kernels_each']:.1f}", f"{row['copies_each']:.1f}", f"{row['cpu_cores']:.1f}"] for row in part.get("cases", [])]
+    if not rows:
+        return []
+    about = f"Keyframes of {part['cases'][0]['points']:,.0f} points, eight producers, medians. {part.get('note', '')}".strip()
+    return ["### Keyframes/s of the whole service", about,
+            _table(["voxel", "segments", "on", "accepted/s", "rounds", "over the better one", "kernels each", "copies each", "cores used"],
+                   rows)]
 
 
 DRILL_FIGURES = {"note": "{}", "whole_again_s": "whole again after {:g} s", "gpus_left": "GPUs left: {}", "error": "`{}`",

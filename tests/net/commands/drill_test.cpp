@@ -37,9 +37,9 @@ bool works(async_fields& gpu) {
 } // namespace
 
 TEST_CASE("a drill is due once its keyframes are there, each entry once, in the order of the text") {
-  drill planned("device@5,gpu@3,gpu@7,ingest@3");
+  drill planned("device@5,launch@3,gpu@7,ingest@3");
   CHECK(planned.due(2).empty());
-  CHECK(planned.due(4) == names{"gpu", "ingest"});
+  CHECK(planned.due(4) == names{"launch", "ingest"});
   CHECK(planned.due(4).empty());
   CHECK(!planned.over());
   CHECK(planned.due(100) == names{"device", "gpu"});
@@ -47,27 +47,33 @@ TEST_CASE("a drill is due once its keyframes are there, each entry once, in the 
   CHECK(drill("").over());
 }
 
+TEST_CASE("which roles break a GPU, and how") {
+  CHECK(drill::breakage_of("gpu") == breakage::trap);
+  CHECK(drill::breakage_of("launch") == breakage::refused_launch);
+  CHECK(!drill::breakage_of("device"));
+}
+
 TEST_CASE("a drill that cannot be is refused") {
   for (const char* text : {"gpu", "gpu@", "gpu@-1", "gpu@1x", "gpu0@1", "GPU@1", "@1", "mesher@1"})
     CHECK_THROWS_AS(drill(text), std::invalid_argument);
-  const drill planned("gpu@1,device@1,gpu@2");
+  const drill planned("gpu@1,device@1,launch@2");
   CHECK_NOTHROW(planned.check_gpus(2));
   CHECK_NOTHROW(drill("device@1").check_gpus(0));
-  CHECK_THROWS_WITH(planned.check_gpus(1), "drill has gpu 2 times, but GPUs in use: 1");
+  CHECK_THROWS_WITH(planned.check_gpus(1), "drill breaks GPUs (gpu, launch) 2 times, but GPUs in use: 1");
 }
 
 TEST_CASE("GPUs are broken one after the other, for good") {
   const std::vector gpus{emulated_gpu(), emulated_gpu(), emulated_gpu()};
   gpu_breaker breaker(gpus);
-  gpus[1]->break_down(); // by itself, before its turn
+  gpus[1]->break_down(breakage::trap); // by itself, before its turn
   CHECK(works(*gpus[0]));
-  breaker.break_next();
+  breaker.break_next(breakage::refused_launch);
   CHECK(!works(*gpus[0]));
   CHECK(works(*gpus[2]));
-  breaker.break_next();
+  breaker.break_next(breakage::refused_launch);
   CHECK(works(*gpus[2]));
-  breaker.break_next();
+  breaker.break_next(breakage::trap);
   for (const auto& gpu : gpus)
     CHECK(!works(*gpu));
-  breaker.break_next(); // there is none left
+  breaker.break_next(breakage::trap); // there is none left
 }
