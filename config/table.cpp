@@ -108,7 +108,9 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 1024.0 * 1024.0,
    .max = 1024 * gib,
-   .help = "Memory that each GPU takes at the start for voxels, half of memory-cap at most: the rest is for meshing",
+   .help
+   = "Memory that each GPU takes at the start for voxels, half of memory-cap at most: the rest is for meshing. All that one "
+     "keyframe writes to must fit in",
    .aliases = {"MESH_MEMORY_POOL_SIZE"}},
   {.name = "host-memory",
    .group = "work",
