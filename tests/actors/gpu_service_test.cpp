@@ -225,7 +225,7 @@ TEST_CASE("a GPU with too little memory takes no more keyframes now; with host m
   const auto truth = on_the_cpu(frames);
   {
     std::vector<emulated_gpu> gpus;
-    gpus.emplace_back(field_map(), 200);
+    gpus.emplace_back(field_map(), 600);
     live_service s{std::move(gpus)};
     for (const auto& f : frames)
       s.offer(f);
