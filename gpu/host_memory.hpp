@@ -49,7 +49,8 @@ private:
   std::jthread tidying_;
 };
 
-/// A keyframe's points in memory that may be page-locked.
+/// A keyframe's points in memory that may be page-locked. If the colours begin where the points end, both are of one piece: a GPU
+/// does not copy across two that only lie side by side.
 class page_locked_body : public keyframe_body {
 public:
   /// Whether GPUs read it by themselves. It must not be written to any more then.

@@ -108,7 +108,7 @@ public:
     if (how.begun != nullptr)
       copies.set(*how.begun);
     copy(confidence_.data(), body.confidence().data(), confidence_at, 4 * body.confidence().size());
-    const bool together = whole && colours == points + colours_at; // each copy takes the host and the bus 2 to 4 us
+    const bool together = whole && colours == points + colours_at; // each copy takes the host 2 to 4 us, and the bus
     if (!together)
       copy(points_.data() + colours_at, colours, colours_at, channels * points_here_);
     if (whole) {

@@ -274,6 +274,18 @@ TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes o
   CHECK(*how.allocations == after_second);
 }
 
+TEST_CASE("points and colours in pinned memory are one piece, and one copy", "[emulated]") {
+  const auto fields = open_emulated(map_of(32), small_pool());
+  std::mt19937 random(7);
+  for (const auto& frame : some_keyframes(random, 2)) {
+    const auto pinned = fields->pin(*frame.body);
+    CHECK(std::equal(pinned->points().begin(), pinned->points().end(), frame.body->points().begin()));
+    CHECK(std::equal(pinned->colours().begin(), pinned->colours().end(), frame.body->colours().begin()));
+    CHECK(static_cast<const void*>(pinned->points().data() + pinned->points().size()) == pinned->colours().data());
+    CHECK(take(*fields, frame, {}, true).get().copies == (frame.body->confidence().empty() ? 2 : 3)); // with what comes down
+  }
+}
+
 TEST_CASE("rays that wait to be copied take so much memory as are held, and no more with time", "[emulated]") {
   const emulated_device::options how;
   auto options = small_pool();
