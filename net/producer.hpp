@@ -28,6 +28,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -692,6 +693,21 @@ struct amqp_options {
   std::chrono::milliseconds timeout{10'000};
 };
 
+namespace detail {
+
+/// Puts the byte in the place of %80 to %FF, which rabbitmq-c's parser of addresses refuses, though a password in UTF-8 is
+/// written so.
+inline void decode_beyond_ascii(std::string& url) {
+  for (std::size_t at = 0; (at = url.find('%', at)) != std::string::npos; ++at) {
+    unsigned byte = 0;
+    const char* digits = url.data() + at + 1;
+    if (at + 2 < url.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2 && byte >= 0x80)
+      url.replace(at, 3, 1, static_cast<char>(byte));
+  }
+}
+
+} // namespace detail
+
 /// The broker or the way to it would not do it.
 class broker_error : public std::runtime_error {
 public:
@@ -714,6 +730,9 @@ public:
   /// Does not connect yet. Throws std::invalid_argument for a URL or prefix that will not do.
   explicit amqp_publisher(amqp_options options)
     : options_(std::move(options)), writer_(options_.segments), url_text_(options_.url) {
+    if (url_text_.find('?') != std::string::npos)
+      detail::refuse("the broker's address has a ?, and nothing may follow its vhost here (a ? in a password is written %3F)");
+    detail::decode_beyond_ascii(url_text_);
     amqp_default_connection_info(&url_);
     if (amqp_parse_url(url_text_.data(), &url_) != AMQP_STATUS_OK || url_.ssl != 0)
       detail::refuse("the broker's address must be like amqp://USER:PASSWORD@HOST:PORT/VHOST");

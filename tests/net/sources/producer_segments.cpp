@@ -428,3 +428,18 @@ TEST_CASE("prefixes that are no segment names are refused", "[producer]") {
     CHECK_THROWS_AS(producer::segment_writer(options), std::invalid_argument);
   }
 }
+
+TEST_CASE("a broker's address may have a password beyond ASCII, and says what will not do", "[producer]") {
+  std::string url = "amqp://us%C3%A9r:p%C3%A4%24%2fs%zz%@host/%E2%82%AC%";
+  producer::detail::decode_beyond_ascii(url);
+  CHECK(url == "amqp://us\xc3\xa9r:p\xc3\xa4%24%2fs%zz%@host/\xe2\x82\xac%");
+  const auto publisher_of = [](const char* address) {
+    producer::amqp_options options;
+    options.url = address;
+    return std::make_unique<producer::amqp_publisher>(options);
+  };
+  for (const char* good : {"amqp://host", "amqp://host/", "amqp://us%C3%A9r:p%C3%A4ss%21@host:5673/%E2%82%AC"})
+    CHECK_NOTHROW(publisher_of(good));
+  CHECK_THROWS_WITH(publisher_of("amqp://host/v?heartbeat=30"), Catch::Contains("has a ?"));
+  CHECK_THROWS_WITH(publisher_of("http://host"), Catch::Contains("must be like amqp://"));
+}
