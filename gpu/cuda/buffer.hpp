@@ -1,9 +1,9 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -59,7 +59,7 @@ using device_buffer = buffer<Device, T, false>;
 template <class Device, class T>
 using pinned_buffer = buffer<Device, T, true>;
 
-/// Buffers that others hold for a while. What nobody holds any more is used again. Threads: one; who lets go may be in another.
+/// Buffers that others hold for a while. What the last one lets go of is used again. Threads: one takes; any lets go.
 template <class Buffer, class Device>
 class buffer_pool {
 public:
@@ -68,21 +68,50 @@ public:
   /// One with room for so many elements. The first call makes `at_first` of them: allocating later would hold up what is under
   /// way. Throws std::bad_alloc.
   std::shared_ptr<Buffer> take(size_t size, size_t at_first) {
-    while (buffers_.size() < at_first)
-      buffers_.push_back(std::make_shared<Buffer>(device_, size));
-    for (auto& each : buffers_)
-      if (each.use_count() == 1) {
-        std::atomic_thread_fence(std::memory_order_acquire); // after whatever the last one did that let go of it
-        each->ensure(size);
-        return each;
-      }
-    buffers_.push_back(std::make_shared<Buffer>(device_, size));
-    return buffers_.back();
+    while (made_ < at_first)
+      idle_->put(make(size));
+    auto next = idle_->take();
+    if (next == nullptr)
+      next = make(size);
+    std::shared_ptr<Buffer> out(next.release(), [idle = idle_](Buffer* back) { idle->put(std::unique_ptr<Buffer>(back)); });
+    out->ensure(size);
+    return out;
   }
 
 private:
+  class idle_buffers {
+  public:
+    void expect(size_t count) {
+      const std::lock_guard lock(mutex_);
+      buffers_.reserve(count);
+    }
+    void put(std::unique_ptr<Buffer> one) noexcept { // there is room: see expect()
+      const std::lock_guard lock(mutex_);
+      buffers_.push_back(std::move(one));
+    }
+    std::unique_ptr<Buffer> take() {
+      const std::lock_guard lock(mutex_);
+      if (buffers_.empty())
+        return nullptr;
+      auto one = std::move(buffers_.back());
+      buffers_.pop_back();
+      return one;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Buffer>> buffers_;
+  };
+
+  std::unique_ptr<Buffer> make(size_t size) {
+    auto one = std::make_unique<Buffer>(device_, size);
+    idle_->expect(++made_);
+    return one;
+  }
+
   Device& device_;
-  std::vector<std::shared_ptr<Buffer>> buffers_;
+  size_t made_ = 0;
+  std::shared_ptr<idle_buffers> idle_ = std::make_shared<idle_buffers>();
 };
 
 } // namespace tessera::cuda

@@ -240,8 +240,8 @@ private:
 
   /// Those brought down before may still be held: then other memory is used from now on, with room for so many.
   void leave_rays_to_others(size_t room) {
-    if (rays_out_ == nullptr || rays_out_.use_count() > 2) // the pool and this object
-      rays_out_ = out_.take(room, 1);
+    rays_out_ = nullptr;
+    rays_out_ = out_.take(room, 1);
   }
 
   template <class Copy>

@@ -26,8 +26,9 @@ def held(running):
 
 
 def as_before(now, first):
-    """Blocks' meshes keep the room of larger ones that they were, and which ones those were depends on when the region was meshed."""
-    assert now["field"] == pytest.approx(first["field"], rel=0.01)
+    """Blocks' meshes keep the room of larger ones that they were, and which ones those were depends on when the region was meshed: on a
+    busy machine that was 1.2 %. A keyframe's blocks that stayed would be 12 %."""
+    assert now["field"] == pytest.approx(first["field"], rel=0.05)
     assert now | {"field": 0} == first | {"field": 0}
 
 
