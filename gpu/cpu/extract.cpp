@@ -89,6 +89,16 @@ constexpr auto edge_owners = make_edge_owners();
 
 using float4 = float __attribute__((vector_size(16)));
 
+/// Room for so many and no more: what is held then follows from the mesh, not from larger ones that it was. The contents are
+/// unknown.
+template <class T>
+void resize_exactly(std::vector<T>& v, size_t size) {
+  if (v.capacity() == size)
+    v.resize(size);
+  else
+    v = std::vector<T>(size);
+}
+
 /// Memory that a mesh holds.
 uint64_t bytes_of(const mesh& m) {
   return (m.positions.capacity() + m.normals.capacity()) * sizeof(float) + m.colours.capacity()
@@ -251,8 +261,9 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
     held->before[i] = before;
     before = static_cast<uint16_t>(before + std::popcount(bits[i]));
   }
-  held->vertices.assign(scratch.vertices.data(), scratch.vertices.data() + vertices);
-  held->corners.resize(corners);
+  resize_exactly(held->vertices, vertices);
+  std::copy_n(scratch.vertices.data(), vertices, held->vertices.data());
+  resize_exactly(held->corners, corners);
   for (size_t i = 0; i < corners; ++i)
     held->corners[i] = scratch.names[scratch.corners[i]];
 }

@@ -61,7 +61,7 @@ private:
       auto next = std::move(waiting_.front());
       waiting_.pop_front();
       lock.unlock();
-      next.answer();
+      taken_keyframe<Device>(std::move(next)).answer(); // and is gone: to free its points may take long
       lock.lock();
     }
   }

@@ -255,23 +255,31 @@ TEST_CASE("what is asked after a keyframe was answered finds it, what is asked b
   }
 }
 
-TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes one attempt", "[emulated]") {
-  const emulated_device::options how;
+/// Takes the same keyframes round after round, all of a round at once. `each` sees every report, `after` comes after every round;
+/// both get the round's number.
+template <class Each, class After>
+void take_rounds(const emulated_device::options& how, int rounds, const take_request& request, Each each, After after) {
   auto options = small_pool();
   options.ray_lanes = 2;
   const auto fields = open_emulated(map_of(32), options, how);
   std::mt19937 random(7);
   const auto frames = some_keyframes(random, 5);
-  int after_second = 0;
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     std::vector<report_future> reports;
     for (const auto& frame : frames)
-      reports.push_back(take(*fields, frame, {.mesh = true}));
+      reports.push_back(take(*fields, frame, request));
     for (auto& report : reports)
-      CHECK((report.get().attempts == 1 || round == 0));
-    if (round == 1)
-      after_second = *how.allocations;
+      each(round, report.get());
+    after(round);
   }
+}
+
+TEST_CASE("in steady state taking keyframes whole allocates nothing, and takes one attempt", "[emulated]") {
+  const emulated_device::options how;
+  int after_second = 0;
+  take_rounds(
+    how, 4, {.mesh = true}, [](int round, const take_report& report) { CHECK((report.attempts == 1 || round == 0)); },
+    [&](int round) { after_second = round == 1 ? how.allocations->load() : after_second; });
   CHECK(*how.allocations == after_second);
 }
 
@@ -294,21 +302,10 @@ TEST_CASE("points and colours in pinned memory are one piece, and one copy", "[e
 
 TEST_CASE("rays that wait to be copied take so much memory as are held, and no more with time", "[emulated]") {
   const emulated_device::options how;
-  auto options = small_pool();
-  options.ray_lanes = 2;
-  const auto fields = open_emulated(map_of(32), options, how);
-  std::mt19937 random(7);
-  const auto frames = some_keyframes(random, 5);
   int after_some = 0;
-  for (int round = 0; round < 40; ++round) {
-    std::vector<report_future> reports;
-    for (const auto& frame : frames)
-      reports.push_back(take(*fields, frame, {.keep_rays = true}));
-    for (auto& report : reports)
-      CHECK(!report.get().kept.empty());
-    if (round == 4)
-      after_some = *how.allocations;
-  }
+  take_rounds(
+    how, 40, {.keep_rays = true}, [](int, const take_report& report) { CHECK(!report.kept.empty()); },
+    [&](int round) { after_some = round == 4 ? how.allocations->load() : after_some; });
   CHECK(*how.allocations <= after_some + 10); // two lanes may each hold what five keyframes wait with
 }
 
