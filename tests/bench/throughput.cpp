@@ -20,7 +20,7 @@ using namespace tessera::bench;
 using steady = std::chrono::steady_clock;
 
 struct plan : service_plan {
-  uint32_t producers = 4, waiting = 32;
+  uint32_t sources = 1, producers = 4, waiting = 32;
   bool viewer = false, prewritten = false;
   plan() {
     points = 273'000;
@@ -29,14 +29,20 @@ struct plan : service_plan {
   }
 };
 
-/// Producers that write as fast as their segments are taken, `waiting` of them at most lying there at once.
+/// What the names of the segments of one source begin with.
+std::string prefix_of(const std::string& all, uint32_t source) {
+  return all + std::to_string(source) + "_";
+}
+
+/// Producers that write as fast as their segments are taken, `waiting` of them at most lying there at once. The sources get
+/// theirs in turn.
 class producers {
 public:
   producers(const plan& p, const std::vector<keyframe>& frames, const std::string& prefix) {
     for (uint32_t k = 0; k < p.producers; ++k)
       threads_.emplace_back([&p, &frames, prefix, k, this](const std::stop_token& stop) {
         producer::segment_options options;
-        options.prefix = prefix;
+        options.prefix = prefix_of(prefix, k % p.sources);
         const size_t bytes = 16 * frames.front().body->size();
         options.max_pending_bytes = std::max<size_t>(1, p.waiting / p.producers) * bytes;
         producer::segment_writer writer(options);
@@ -82,14 +88,14 @@ public:
       });
   }
   /// Gives names until all are given or it is told to stop.
-  void publish(uint32_t waiting, const std::stop_token& stop) {
+  void publish(const plan& p, const std::stop_token& stop) {
     std::deque<std::string> given;
     for (uint64_t i = 0; i < count_ && !stop.stop_requested(); ++i) {
-      const auto to = "/dev/shm" + prefix_ + std::to_string(i);
+      const auto to = "/dev/shm" + prefix_of(prefix_, static_cast<uint32_t>(i % p.sources)) + std::to_string(i);
       std::filesystem::rename("/dev/shm" + hidden_ + std::to_string(i), to);
       given.push_back(to);
       struct stat s {};
-      while (given.size() >= waiting && !stop.stop_requested())
+      while (given.size() >= p.waiting && !stop.stop_requested())
         if (::stat(given.front().c_str(), &s) != 0)
           given.pop_front();
         else
@@ -125,7 +131,9 @@ nlohmann::ordered_json measure(const plan& p) {
   if (p.prewritten)
     before
       = std::make_unique<written_before>(frames, prefix, p.producers, static_cast<uint64_t>(4000 * (p.seconds + p.warm_up_s)));
-  std::vector<std::string> arguments{"shm:" + prefix, "--shm-prefix", prefix, "--voxel-size", p.voxel, "--backend", p.backend};
+  std::vector<std::string> arguments{"--shm-prefix", prefix, "--voxel-size", p.voxel, "--backend", p.backend};
+  for (uint32_t k = 0; k < p.sources; ++k)
+    arguments.push_back("shm:" + prefix_of(prefix, k));
   arguments.insert(arguments.end(), p.more.begin(), p.more.end());
   child_service running(p.binary, arguments);
   std::unique_ptr<patch_watcher> viewer;
@@ -148,7 +156,7 @@ nlohmann::ordered_json measure(const plan& p) {
   std::unique_ptr<producers> writers;
   std::jthread namer;
   if (before)
-    namer = std::jthread([&](const std::stop_token& stop) { before->publish(p.waiting, stop); });
+    namer = std::jthread([&](const std::stop_token& stop) { before->publish(p, stop); });
   else
     writers = std::make_unique<producers>(p, frames, prefix);
   std::this_thread::sleep_for(std::chrono::duration<double>(p.warm_up_s));
@@ -168,6 +176,7 @@ nlohmann::ordered_json measure(const plan& p) {
     {"source", p.source},
     {"points", frames.front().body->size()},
     {"voxel_m", p.voxel},
+    {"sources", p.sources},
     {"producers", p.producers},
     {"prewritten", p.prewritten},
     {"viewer", p.viewer},
@@ -190,12 +199,14 @@ int main(int argc, char** argv) try {
   plan p;
   CLI::App app{"Measures how many keyframes a second the service takes. It is started for it, on this machine alone."};
   add_options(app, p);
+  app.add_option("--sources", p.sources, "Sources of the service; producers write for them in turn")->check(CLI::Range(1, 16));
   app.add_option("--producers", p.producers, "Threads that write")->check(CLI::Range(1, 64));
   app.add_option("--waiting", p.waiting, "So many segments lie there at once")->check(CLI::Range(1, 4096));
   app.add_flag("--viewer", p.viewer, "With one viewer");
   app.add_flag("--prewritten", p.prewritten,
                "All segments are written before, and only given their names: 4,000 for each second, in shared memory");
   CLI11_PARSE(app, argc, argv);
+  p.producers = std::max(p.producers, p.sources);
   if (p.binary.empty())
     throw std::runtime_error("there is no tessera beside this program: give --binary or set TESSERA_BIN");
   print(measure(p), p.json, {"cores_by_thread", "stages"});
