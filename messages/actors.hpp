@@ -1,6 +1,6 @@
 #pragma once
 // The actors' interfaces, in the order data flows: source, ingest, partitioner, mesher, broadcaster, session. Those of devices
-// and of placement, which speak of fields, are in actors/device.hpp and actors/placement.hpp.
+// and of placement, which speak of fields, are in actors/map/device.hpp and actors/map/placement.hpp.
 
 #include "messages/types.hpp" // type ids and inspectors of everything below
 

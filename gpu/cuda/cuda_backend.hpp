@@ -1,9 +1,9 @@
 #pragma once
 // The CUDA backend's entry, for code that no CUDA compiler sees.
 
-#include "gpu/cuda/field_options.hpp"
+#include "gpu/cuda/fields/field_options.hpp"
 #include "gpu/fields.hpp"
-#include "gpu/host_memory.hpp"
+#include "gpu/host/host_memory.hpp"
 
 #include <memory>
 #include <string>

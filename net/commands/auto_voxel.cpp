@@ -1,7 +1,7 @@
 #include "net/commands/auto_voxel.hpp"
 
-#include "actors/no_points.hpp"
-#include "actors/voxel_size.hpp"
+#include "actors/intake/no_points.hpp"
+#include "actors/intake/voxel_size.hpp"
 #include "gpu/rays.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/keyframe_check.hpp"
+#include "actors/intake/keyframe_check.hpp"
 #include "gpu/mapping.hpp"
 #include "messages/keyframe.hpp"
 

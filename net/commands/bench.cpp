@@ -1,4 +1,4 @@
-#include "gpu/weld.hpp"
+#include "gpu/map/weld.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"

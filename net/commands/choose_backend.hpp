@@ -1,9 +1,9 @@
 #pragma once
 
-#include "gpu/cuda/check_device.hpp"
-#include "gpu/cuda/field_options.hpp"
+#include "gpu/cuda/device/check_device.hpp"
+#include "gpu/cuda/fields/field_options.hpp"
 #include "gpu/fields.hpp"
-#include "gpu/host_memory.hpp"
+#include "gpu/host/host_memory.hpp"
 
 #include <functional>
 #include <memory>

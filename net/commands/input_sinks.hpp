@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/telemetry.hpp"
+#include "actors/base/telemetry.hpp"
 #include "messages/keyframe_sink.hpp"
 
 #include <condition_variable>

@@ -1,12 +1,12 @@
 #include "net/commands/offline.hpp"
 
-#include "actors/keyframe_check.hpp"
-#include "actors/no_points.hpp"
-#include "gpu/weld.hpp"
+#include "actors/intake/keyframe_check.hpp"
+#include "actors/intake/no_points.hpp"
+#include "gpu/map/weld.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
-#include "net/sinks/mesh_files.hpp"
-#include "net/sinks/patch_codec.hpp"
+#include "net/formats/mesh_files.hpp"
+#include "net/formats/patch_codec.hpp"
 
 #include <unistd.h>
 

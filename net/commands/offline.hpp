@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu/mapping.hpp"
-#include "gpu/offline_map.hpp"
+#include "gpu/map/offline_map.hpp"
 #include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"

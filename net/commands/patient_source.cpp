@@ -1,6 +1,6 @@
 #include "net/commands/patient_source.hpp"
 
-#include "net/sources/backoff.hpp"
+#include "net/base/backoff.hpp"
 
 #include <condition_variable>
 #include <deque>

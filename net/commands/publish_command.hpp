@@ -1,7 +1,7 @@
 #pragma once
 
 #include "net/commands/progress.hpp"
-#include "net/sources/publish.hpp"
+#include "net/publishers/publish.hpp"
 #include "net/sources/source.hpp"
 
 #include <string>

@@ -1,6 +1,6 @@
 #include "net/commands/serve_command.hpp"
 
-#include "actors/supervisor.hpp"
+#include "actors/supervision/supervisor.hpp"
 #include "messages/thread_name.hpp"
 #include "messages/types.hpp"
 #include "net/commands/drill.hpp"
@@ -10,8 +10,8 @@
 #include "net/commands/rehearsal.hpp"
 #include "net/commands/source_threads.hpp"
 #include "net/commands/stop_signal.hpp"
-#include "net/sinks/access.hpp"
-#include "net/sinks/patch_codec.hpp"
+#include "net/server/access.hpp"
+#include "net/formats/patch_codec.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "actors/service.hpp"
+#include "actors/supervision/service.hpp"
 #include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
-#include "net/sinks/server.hpp"
+#include "net/server/server.hpp"
 #include "net/sources/source.hpp"
 
 #include <optional>

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "messages/keyframe_sink.hpp"
-#include "net/sources/shortage.hpp"
+#include "net/base/shortage.hpp"
 #include "net/sources/source.hpp"
 
 #include <atomic>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "gpu/offline_map.hpp"
+#include "gpu/map/offline_map.hpp"
 
 #include <fstream>
 #include <string>

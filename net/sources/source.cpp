@@ -1,10 +1,10 @@
 #include "net/sources/source.hpp"
 
-#include "net/sources/amqp_source.hpp"
-#include "net/sources/rgbd_folder.hpp"
-#include "net/sources/shm_watch.hpp"
-#include "net/sources/synthetic.hpp"
-#include "net/sources/utf8.hpp"
+#include "net/sources/amqp/amqp_source.hpp"
+#include "net/sources/rgbd/rgbd_folder.hpp"
+#include "net/sources/shm/shm_watch.hpp"
+#include "net/sources/synthetic/synthetic.hpp"
+#include "net/base/utf8.hpp"
 
 #include <stdexcept>
 

@@ -1,11 +1,11 @@
 #pragma once
 
-#include "gpu/host_memory.hpp"
+#include "gpu/host/host_memory.hpp"
 #include "messages/keyframe_sink.hpp"
-#include "net/sources/amqp_url.hpp"
-#include "net/sources/segment_header.hpp"
-#include "net/sources/shortage.hpp"
-#include "net/sources/synthetic_options.hpp"
+#include "net/sources/amqp/amqp_url.hpp"
+#include "net/formats/segment_header.hpp"
+#include "net/base/shortage.hpp"
+#include "net/sources/synthetic/synthetic_options.hpp"
 
 #include <cstdint>
 #include <memory>

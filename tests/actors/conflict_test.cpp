@@ -1,6 +1,6 @@
 // The same id again: a repetition counts once, other content is a conflict, and another session is another keyframe.
 
-#include "actors/same_rays.hpp"
+#include "actors/map/same_rays.hpp"
 #include "toy_service.hpp"
 
 #include <catch2/catch.hpp>

@@ -1,6 +1,6 @@
 // Encoding beside the actors, without CAF.
 
-#include "actors/encoder_pool.hpp"
+#include "actors/regions/encoder_pool.hpp"
 
 #include <sys/resource.h>
 

@@ -2,7 +2,7 @@
 // A disk under the keyframe store that fails as a full one, a broken one, or a process without memory would; or that is slow:
 // then it does nothing before the test lets it. And calls of a store that wait.
 
-#include "actors/spilling_store.hpp"
+#include "actors/store/spilling_store.hpp"
 
 #include <atomic>
 #include <chrono>

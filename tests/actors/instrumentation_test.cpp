@@ -1,6 +1,6 @@
 // What every actor tells of itself.
 
-#include "actors/instrumented.hpp"
+#include "actors/base/instrumented.hpp"
 #include "toy_service.hpp"
 
 #include <catch2/catch.hpp>

@@ -1,8 +1,8 @@
 // What can be told of a keyframe before it is in the map.
 
-#include "actors/keyframe_check.hpp"
-#include "actors/no_points.hpp"
-#include "actors/voxel_size.hpp"
+#include "actors/intake/keyframe_check.hpp"
+#include "actors/intake/no_points.hpp"
+#include "actors/intake/voxel_size.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,6 +1,6 @@
 // What is done with leaves nothing behind.
 
-#include "actors/instrumented.hpp"
+#include "actors/base/instrumented.hpp"
 #include "toy_service.hpp"
 
 #include <caf/detail/test_actor_clock.hpp>

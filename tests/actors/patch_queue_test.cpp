@@ -1,9 +1,9 @@
 // What a viewer lacks, and in which order it is sent.
 
-#include "actors/catch_up.hpp"
-#include "actors/patch_board.hpp"
-#include "actors/patch_queue.hpp"
-#include "actors/token_bucket.hpp"
+#include "actors/viewers/catch_up.hpp"
+#include "actors/viewers/patch_board.hpp"
+#include "actors/viewers/patch_queue.hpp"
+#include "actors/viewers/token_bucket.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,10 +1,10 @@
 // The small plain classes that actors are made of.
 
-#include "actors/log_limit.hpp"
-#include "actors/mesh_digest.hpp"
-#include "actors/refill_book.hpp"
-#include "actors/service.hpp"
-#include "actors/time_histogram.hpp"
+#include "actors/base/log_limit.hpp"
+#include "actors/regions/mesh_digest.hpp"
+#include "actors/map/refill_book.hpp"
+#include "actors/supervision/service.hpp"
+#include "actors/base/time_histogram.hpp"
 
 #include <catch2/catch.hpp>
 

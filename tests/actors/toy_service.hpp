@@ -1,8 +1,8 @@
 #pragma once
 // A service on the toy field, either under CAF's test scheduler (every step is the test's) or with real threads.
 
-#include "actors/service.hpp"
-#include "actors/supervisor.hpp"
+#include "actors/supervision/service.hpp"
+#include "actors/supervision/supervisor.hpp"
 #include "tests/support/script_actor.hpp"
 #include "toy_field.hpp"
 

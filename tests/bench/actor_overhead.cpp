@@ -4,7 +4,7 @@
 // the lightest real message (one keyframe's part for one region at 5 cm). The bound of 1 % is for the second, and for a message
 // of the service as a whole; what the first says is the cost in nanoseconds.
 
-#include "actors/instrumented.hpp"
+#include "actors/base/instrumented.hpp"
 #include "messages/actors.hpp"
 
 #include <algorithm>

@@ -6,7 +6,7 @@
 #include "keeping_sink.hpp"
 #include "patch_watcher.hpp"
 
-#include "net/producer.hpp"
+#include "net/clients/cpp/producer.hpp"
 #include "net/sources/source.hpp"
 
 #include <CLI/CLI.hpp>

@@ -19,7 +19,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "net" / "python")]
+sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "net" / "clients" / "python")]
 
 from support import service  # noqa: E402
 from support.viewer import Viewer  # noqa: E402

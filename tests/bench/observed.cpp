@@ -4,7 +4,7 @@
 // Devices do not give their voxels away. So the map is made twice: by the CPU's fields, and by the plain field that tests compare
 // it with; where the hashes are equal, the voxels are the same.
 
-#include "gpu/offline_map.hpp"
+#include "gpu/map/offline_map.hpp"
 #include "gpu/rays.hpp"
 #include "net/sources/source.hpp"
 #include "tests/gpu/plain_field.hpp"

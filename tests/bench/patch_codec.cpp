@@ -2,8 +2,8 @@
 // of the grid; with THREADS, one for as many threads that encode all regions side by side, as a service's do. Memory is that
 // of a service, from jemalloc; with MALLOC_CONF=... it has other settings.
 
-#include "net/sinks/patch_codec.hpp"
-#include "gpu/offline_map.hpp"
+#include "net/formats/patch_codec.hpp"
+#include "gpu/map/offline_map.hpp"
 #include "net/sources/source.hpp"
 
 #include <sys/resource.h>

@@ -1,6 +1,6 @@
 // What it costs a session to find the patch that its viewer wants most, while many wait: bench_patch_queue [REGIONS...]
 
-#include "actors/patch_queue.hpp"
+#include "actors/viewers/patch_queue.hpp"
 
 #include <algorithm>
 #include <chrono>

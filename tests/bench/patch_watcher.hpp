@@ -2,7 +2,7 @@
 // A viewer that draws nothing: it notes when each patch was there.
 
 #include "messages/clock.hpp"
-#include "net/sinks/patch_codec.hpp"
+#include "net/formats/patch_codec.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>

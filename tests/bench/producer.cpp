@@ -1,6 +1,6 @@
 // What a keyframe costs its producer in C++: writing the segment and making the notification, the consumer's unlink not counted.
 
-#include "net/producer.hpp"
+#include "net/clients/cpp/producer.hpp"
 
 #include <algorithm>
 #include <cmath>

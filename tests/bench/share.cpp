@@ -5,7 +5,7 @@
 
 #include "keeping_sink.hpp"
 
-#include "gpu/cuda/field_options.hpp"
+#include "gpu/cuda/fields/field_options.hpp"
 #include "gpu/fields.hpp"
 #include "net/sources/source.hpp"
 #ifdef TESSERA_CUDA

@@ -1,7 +1,7 @@
 #pragma once
 // Keyframes in POSIX shared memory: written as producers write them, mapped as the service maps them.
 
-#include "net/producer.hpp"
+#include "net/clients/cpp/producer.hpp"
 #include "upload_clock.hpp"
 
 #include <fcntl.h>
@@ -67,7 +67,7 @@ private:
   int number_ = 0;
 };
 
-/// A segment, mapped as net/sources/shm_segment.cpp does, and unlinked at once.
+/// A segment, mapped as net/sources/shm/shm_segment.cpp does, and unlinked at once.
 class segment {
 public:
   segment(const std::string& name, bool populate, bool writable) {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "net" / "python")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "net" / "clients" / "python")]
 
 import tessera_client  # noqa: E402
 from support import rabbitmq, scene, service, stock  # noqa: E402

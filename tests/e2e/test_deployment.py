@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docker").glob("*.md"),
-        ROOT / "net" / "python" / "README.md", ROOT / "net" / "web" / "README.md"]
+        ROOT / "net" / "clients" / "python" / "README.md", ROOT / "net" / "web" / "README.md"]
 
 
 def test_prometheus_of_the_compose_file_asks_a_service_of_it():

@@ -1,6 +1,6 @@
 // A whole HTTP request: Beast takes it apart, and its target is ours.
 
-#include "net/sinks/http_target.hpp"
+#include "net/server/http_target.hpp"
 
 #include "require.hpp"
 

@@ -1,8 +1,8 @@
 // A file of an RGB-D folder that claims to be an image.
 
-#include "net/sources/image.hpp"
+#include "net/formats/image.hpp"
 
-#include "net/sources/bad_input.hpp"
+#include "net/base/bad_input.hpp"
 #include "require.hpp"
 
 using namespace tessera;

@@ -1,8 +1,8 @@
 // A notification as it comes from the broker.
 
-#include "net/sources/notification.hpp"
+#include "net/formats/notification.hpp"
 
-#include "net/sources/bad_input.hpp"
+#include "net/base/bad_input.hpp"
 #include "require.hpp"
 
 using namespace tessera;

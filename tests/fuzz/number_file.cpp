@@ -1,8 +1,8 @@
 // The text of an RGB-D folder's pose and intrinsics.
 
-#include "net/sources/number_file.hpp"
+#include "net/formats/number_file.hpp"
 
-#include "net/sources/bad_input.hpp"
+#include "net/base/bad_input.hpp"
 #include "require.hpp"
 
 using namespace tessera;

@@ -1,6 +1,6 @@
 // A patch frame as a client reads it.
 
-#include "net/sinks/patch_codec.hpp"
+#include "net/formats/patch_codec.hpp"
 
 #include "require.hpp"
 

@@ -1,8 +1,8 @@
 // A segment's or message's bytes: the first eight say how large the whole claims to be, the rest is what is
 // there.
 
-#include "net/sources/segment_header.hpp"
-#include "net/sources/bad_input.hpp"
+#include "net/formats/segment_header.hpp"
+#include "net/base/bad_input.hpp"
 #include "require.hpp"
 
 #include <cstring>

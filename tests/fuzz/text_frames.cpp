@@ -1,6 +1,6 @@
 // A viewer's text frame on the WebSocket.
 
-#include "net/sinks/text_frames.hpp"
+#include "net/server/text_frames.hpp"
 
 #include "require.hpp"
 

@@ -1,4 +1,4 @@
-#include "gpu/copy_crew.hpp"
+#include "gpu/host/copy_crew.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -3,7 +3,7 @@
 #include "cuda_world.hpp"
 
 #include "gpu/bounds.hpp"
-#include "gpu/cuda/memory_account.hpp"
+#include "gpu/cuda/device/memory_account.hpp"
 
 using namespace tessera;
 using namespace tessera::test;

@@ -2,7 +2,7 @@
 
 #include "cuda_taking.hpp"
 
-#include "gpu/offline_map.hpp"
+#include "gpu/map/offline_map.hpp"
 
 #include <atomic>
 #include <set>

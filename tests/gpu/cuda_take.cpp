@@ -2,7 +2,7 @@
 
 #include "cuda_taking.hpp"
 
-#include "gpu/cuda/check_device.hpp"
+#include "gpu/cuda/device/check_device.hpp"
 
 #include <cstring>
 #include <set>

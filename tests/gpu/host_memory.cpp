@@ -1,4 +1,4 @@
-#include "gpu/host_memory.hpp"
+#include "gpu/host/host_memory.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -2,7 +2,7 @@
 
 #include "gpu/bounds.hpp"
 #include "gpu/cpu/block_pool.hpp"
-#include "gpu/offline_map.hpp"
+#include "gpu/map/offline_map.hpp"
 #include "random_map.hpp"
 
 #include <algorithm>

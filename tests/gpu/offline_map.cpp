@@ -1,4 +1,4 @@
-#include "gpu/offline_map.hpp"
+#include "gpu/map/offline_map.hpp"
 #include "random_map.hpp"
 #include "tests/support/torn_body.hpp"
 

@@ -3,7 +3,7 @@
 
 #include "gpu/fields.hpp"
 #include "gpu/rays.hpp"
-#include "gpu/weld.hpp"
+#include "gpu/map/weld.hpp"
 #include "messages/keyframe.hpp"
 
 #include <catch2/catch.hpp>

@@ -1,6 +1,6 @@
 // Keyframes whose id is live in an offline map: told apart as tests/actors/conflict_test.cpp says of a service.
 
-#include "gpu/offline_map.hpp"
+#include "gpu/map/offline_map.hpp"
 #include "tests/support/torn_body.hpp"
 
 #include <catch2/catch.hpp>

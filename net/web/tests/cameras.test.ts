@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { camera_set } from "../src/cameras";
-import { eigen_symmetric, up_estimate, type vector } from "../src/orientation";
+import { camera_set } from "../src/scene/cameras";
+import { eigen_symmetric, up_estimate, type vector } from "../src/scene/orientation";
 
 const cross = (a: vector, b: vector): vector => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 const unit = (a: vector): vector => a.map((v) => v / Math.hypot(...a)) as vector;

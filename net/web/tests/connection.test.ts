@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { connection, type connection_events, type connection_state, service_address_of } from "../src/connection";
-import { ledger } from "../src/ledger";
+import { connection, type connection_events, type connection_state, service_address_of } from "../src/stream/connection";
+import { ledger } from "../src/stream/ledger";
 import { patch_frame } from "./frames";
 
 /// A socket that the test speaks for.

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { border_table } from "../src/border_table";
-import { to_glb } from "../src/export_glb";
-import { join_regions, type whole_mesh } from "../src/export_mesh";
-import { to_ply } from "../src/export_ply";
-import { mend } from "../src/mending";
-import { border_flags, decode_octahedral, type decoded_mesh, encode_octahedral, fault_of, normal_sums, place_hash, shape } from "../src/shaping";
+import { border_table } from "../src/stream/border_table";
+import { to_glb } from "../src/save/export_glb";
+import { join_regions, type whole_mesh } from "../src/save/export_mesh";
+import { to_ply } from "../src/save/export_ply";
+import { mend } from "../src/save/mending";
+import { border_flags, decode_octahedral, type decoded_mesh, encode_octahedral, fault_of, normal_sums, place_hash, shape } from "../src/stream/shaping";
 
 /// A bumpy sheet over [from, to) x [0, n): neighbours share the vertices of their common edge exactly.
 function sheet(from: number, to: number, n = 8): decoded_mesh {

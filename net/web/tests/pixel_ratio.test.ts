@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { pixel_ratio } from "../src/pixel_ratio";
+import { pixel_ratio } from "../src/scene/pixel_ratio";
 
 test("slow frames step down to one pixel, fast ones leave it, and a hitch does nothing", () => {
   const p = new pixel_ratio(3);

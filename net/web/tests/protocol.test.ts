@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ack_frames, parse_patch, parse_talk, patch_header_bytes, protocol_error, subscribe_frame } from "../src/protocol";
+import { ack_frames, parse_patch, parse_talk, patch_header_bytes, protocol_error, subscribe_frame } from "../src/stream/protocol";
 import { patch_frame } from "./frames";
 
 describe("patch frames", () => {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { clock_offset } from "../src/clock";
-import { ledger } from "../src/ledger";
-import { percentile_meter, rate_meter } from "../src/meter";
-import { pipeline, type pipeline_events, type pipeline_parts, type ready_patch } from "../src/pipeline";
-import { parse_patch, type patch } from "../src/protocol";
-import { upload_queue } from "../src/uploads";
-import type { shaper_answer, shaper_request } from "../src/shaper.worker";
+import { clock_offset } from "../src/stream/clock";
+import { ledger } from "../src/stream/ledger";
+import { percentile_meter, rate_meter } from "../src/stream/meter";
+import { pipeline, type pipeline_events, type pipeline_parts, type ready_patch } from "../src/stream/pipeline";
+import { parse_patch, type patch } from "../src/stream/protocol";
+import { upload_queue } from "../src/stream/uploads";
+import type { shaper_answer, shaper_request } from "../src/stream/shaper.worker";
 import { patch_frame } from "./frames";
 
 const surface = (version: bigint, region: [number, number, number] = [0, 0, 0]): patch => parse_patch(patch_frame({ version, region }));

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { action_list } from "../src/actions";
-import { floor_up } from "../src/floor";
-import { frame_points } from "../src/framing";
-import { angle_between, dot, type quaternion, unit, up_estimate, upright_of, type vector } from "../src/orientation";
-import { read_page_state, write_page_state } from "../src/page_state";
-import { encode_octahedral, type shaped_mesh } from "../src/shaping";
+import { action_list } from "../src/ui/actions";
+import { floor_up } from "../src/scene/floor";
+import { frame_points } from "../src/scene/framing";
+import { angle_between, dot, type quaternion, unit, up_estimate, upright_of, type vector } from "../src/scene/orientation";
+import { read_page_state, write_page_state } from "../src/ui/page_state";
+import { encode_octahedral, type shaped_mesh } from "../src/stream/shaping";
 
 const turned = ([x, y, z, w]: quaternion, v: vector): vector => {
   const t: vector = [2 * (y * v[2] - z * v[1]), 2 * (z * v[0] - x * v[2]), 2 * (x * v[1] - y * v[0])];

@@ -1,4 +1,4 @@
-#include "net/sources/amqp_errands.hpp"
+#include "net/sources/amqp/amqp_errands.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "net/sources/amqp_url.hpp"
+#include "net/sources/amqp/amqp_url.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,9 +1,9 @@
-#include "net/producer.hpp"
+#include "net/clients/cpp/producer.hpp"
 
-#include "net/sources/notification.hpp"
-#include "net/sources/segment_header.hpp"
-#include "net/sources/segment_name.hpp"
-#include "net/sources/shm_segment.hpp"
+#include "net/formats/notification.hpp"
+#include "net/formats/segment_header.hpp"
+#include "net/sources/shm/segment_name.hpp"
+#include "net/sources/shm/shm_segment.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,6 @@
-#include "net/sources/publish.hpp"
+#include "net/publishers/publish.hpp"
 
-#include "net/sources/segment_header.hpp"
+#include "net/formats/segment_header.hpp"
 #include "net/sources/source.hpp"
 #include "recording_sink.hpp"
 #include "shm_name.hpp"

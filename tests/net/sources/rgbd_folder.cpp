@@ -1,8 +1,8 @@
-#include "net/sources/rgbd_folder.hpp"
+#include "net/sources/rgbd/rgbd_folder.hpp"
 
-#include "net/sources/bad_input.hpp"
-#include "net/sources/image.hpp"
-#include "net/sources/number_file.hpp"
+#include "net/base/bad_input.hpp"
+#include "net/formats/image.hpp"
+#include "net/formats/number_file.hpp"
 #include "recording_sink.hpp"
 #include "rgbd_files.hpp"
 

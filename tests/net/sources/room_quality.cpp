@@ -1,9 +1,9 @@
 // How near the mesh of a scan of the built-in room is to the room's exact surface, how much of what was seen
 // it covers, and that the map's laws hold for that scan.
 
-#include "gpu/offline_map.hpp"
-#include "gpu/weld.hpp"
-#include "net/sources/synthetic.hpp"
+#include "gpu/map/offline_map.hpp"
+#include "gpu/map/weld.hpp"
+#include "net/sources/synthetic/synthetic.hpp"
 #include "tests/support/mesh_distance.hpp"
 
 #include <catch2/catch.hpp>

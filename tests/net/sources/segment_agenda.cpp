@@ -1,4 +1,4 @@
-#include "net/sources/segment_agenda.hpp"
+#include "net/sources/shm/segment_agenda.hpp"
 
 #include <catch2/catch.hpp>
 

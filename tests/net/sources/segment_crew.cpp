@@ -1,4 +1,4 @@
-#include "net/sources/segment_crew.hpp"
+#include "net/sources/shm/segment_crew.hpp"
 
 #include "segment_bytes.hpp"
 #include "shm_name.hpp"

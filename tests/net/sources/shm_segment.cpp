@@ -1,6 +1,6 @@
-#include "net/sources/shm_segment.hpp"
+#include "net/sources/shm/shm_segment.hpp"
 
-#include "net/sources/segment_keyframe.hpp"
+#include "net/sources/shm/segment_keyframe.hpp"
 #include "taken_segment.hpp"
 #include "want.hpp"
 

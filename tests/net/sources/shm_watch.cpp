@@ -1,7 +1,7 @@
-#include "net/sources/shm_watch.hpp"
+#include "net/sources/shm/shm_watch.hpp"
 
-#include "net/sources/segment_name.hpp"
-#include "net/sources/utf8.hpp"
+#include "net/sources/shm/segment_name.hpp"
+#include "net/base/utf8.hpp"
 #include "watching.hpp"
 
 #include <catch2/catch.hpp>

@@ -1,4 +1,4 @@
-#include "net/sources/descriptor.hpp"
+#include "net/base/descriptor.hpp"
 #include "watching.hpp"
 
 #include <catch2/catch.hpp>

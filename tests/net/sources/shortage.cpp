@@ -1,8 +1,8 @@
-#include "net/sources/shortage.hpp"
+#include "net/base/shortage.hpp"
 
-#include "net/sources/bad_input.hpp"
-#include "net/sources/descriptor.hpp"
-#include "net/sources/number_file.hpp"
+#include "net/base/bad_input.hpp"
+#include "net/base/descriptor.hpp"
+#include "net/formats/number_file.hpp"
 #include "net/sources/source.hpp"
 #include "recording_sink.hpp"
 #include "rgbd_files.hpp"

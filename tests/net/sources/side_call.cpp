@@ -1,4 +1,4 @@
-#include "net/sources/side_call.hpp"
+#include "net/base/side_call.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "net/sources/synthetic.hpp"
+#include "net/sources/synthetic/synthetic.hpp"
 
 #include "recording_sink.hpp"
 

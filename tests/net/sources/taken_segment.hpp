@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/sources/shm_segment.hpp"
+#include "net/sources/shm/shm_segment.hpp"
 #include "segment_bytes.hpp"
 #include "shm_name.hpp"
 

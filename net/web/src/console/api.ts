@@ -1,6 +1,6 @@
 // What the console asks the service: shapes of the answers, and one poll of all of them.
 
-import type { service_address } from "../connection";
+import type { service_address } from "../stream/connection";
 import { read_counts, type service_counts } from "./counters";
 
 export interface handler_status {

@@ -1,6 +1,6 @@
 // The console page: asks the service once a second while it is looked at, and shows what every actor is, does and waits for.
 
-import { service_address_of } from "../connection";
+import { service_address_of } from "../stream/connection";
 import { bytes_text, brief, h, icon, icons } from "../ui/dom";
 import { notice_area } from "../ui/notice";
 import { actor_table } from "./actor_table";
@@ -12,7 +12,7 @@ import { heat_map } from "./heat_map";
 import { handled_by, rates_between } from "./rates";
 import { time_series } from "./series";
 import { map_summary } from "./summary";
-import { token_notice } from "../words";
+import { token_notice } from "../ui/words";
 import "../style.css";
 import "./console.css";
 

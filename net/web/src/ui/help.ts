@@ -1,6 +1,6 @@
 // The help sheet, made from the list of actions.
 
-import { type action_group, type action_list, key_name } from "../actions";
+import { type action_group, type action_list, key_name } from "./actions";
 import { h, icon, icons } from "./dom";
 
 const gestures: [string, string][] = [

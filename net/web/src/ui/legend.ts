@@ -1,7 +1,7 @@
 // What the colours on screen mean, for the shadings whose colours are not the surface's own.
 
-import type { shading } from "../settings";
-import { age_colours, height_colours, oldest_s } from "../surface_material";
+import type { shading } from "./settings";
+import { age_colours, height_colours, oldest_s } from "../scene/surface_material";
 import { h, length_text } from "./dom";
 
 type mark = readonly [percent: number, label: string];

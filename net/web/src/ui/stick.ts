@@ -1,6 +1,6 @@
 // A stick and two buttons to fly with on a touch screen; dragging anywhere else looks around.
 
-import type { push } from "../controls";
+import type { push } from "../scene/controls";
 import { h } from "./dom";
 
 const reach_px = 40;

@@ -1,6 +1,6 @@
 // The bar of things to do, made from the list of actions.
 
-import { type action, type action_list, key_name } from "../actions";
+import { type action, type action_list, key_name } from "./actions";
 import { h, icon, icons } from "./dom";
 
 export class toolbar {

@@ -1,8 +1,8 @@
 // The panel of choices: shading, what is drawn, tools, up, bandwidth, saving. Its buttons and switches come from the list of actions.
 
-import { type action, type action_list, key_name } from "../actions";
-import { type up_choice, up_choices } from "../orientation";
-import { bandwidths, type settings } from "../settings";
+import { type action, type action_list, key_name } from "./actions";
+import { type up_choice, up_choices } from "../scene/orientation";
+import { bandwidths, type settings } from "./settings";
 import { h, icon, icons } from "./dom";
 
 const up_names: Record<up_choice, string> = { auto: "Automatic", "-y": "−Y", "+y": "+Y", "+z": "+Z", "-z": "−Z", "+x": "+X", "-x": "−X" };

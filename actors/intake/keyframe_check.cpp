@@ -1,0 +1,94 @@
+#include "actors/intake/keyframe_check.hpp"
+
+#include "messages/names.hpp"
+
+#include <cmath>
+#include <cstdio>
+
+namespace tessera {
+
+namespace {
+
+std::string number(double x) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%g", x);
+  return text;
+}
+
+std::string element(size_t i) {
+  return "pose[" + std::to_string(i / 4) + "][" + std::to_string(i % 4) + "]";
+}
+
+} // namespace
+
+std::optional<keyframe_fault> check_id(const keyframe_id& id) {
+  if (auto fault = fault_of_id(id))
+    return keyframe_fault{refusal::id, std::move(*fault)};
+  return {};
+}
+
+std::optional<keyframe_fault> check_pose(const pose& world_from_camera) {
+  const auto& m = world_from_camera.m;
+  auto fault = [](std::string text) { return keyframe_fault{refusal::pose, std::move(text)}; };
+  bool all_zero = true;
+  for (size_t i = 0; i < m.size(); ++i) {
+    if (!std::isfinite(m[i]))
+      return fault(element(i) + " is " + number(m[i]) + ", not finite");
+    all_zero = all_zero && m[i] == 0.f;
+  }
+  if (all_zero)
+    return fault("pose is all zeros");
+  const std::array<float, 4> last{0, 0, 0, 1};
+  for (size_t c = 0; c < 4; ++c)
+    if (std::abs(m[12 + c] - last[c]) > pose_tolerance)
+      return fault(element(12 + c) + " is " + number(m[12 + c]) + ", not " + number(last[c])
+                   + ": the last row must be 0 0 0 1 within " + number(static_cast<double>(pose_tolerance))
+                   + " (row-major, world_from_camera)");
+  const double tolerance = pose_tolerance;
+  auto r = [&m](size_t row, size_t col) { return static_cast<double>(m[4 * row + col]); };
+  for (size_t i = 0; i < 3; ++i)
+    for (size_t j = 0; j < 3; ++j) {
+      auto dot = r(0, i) * r(0, j) + r(1, i) * r(1, j) + r(2, i) * r(2, j);
+      if (std::abs(dot - (i == j ? 1.0 : 0.0)) > tolerance)
+        return fault("pose is not rigid: columns " + std::to_string(i) + " and " + std::to_string(j) + " have the product "
+                     + number(dot) + ", not " + (i == j ? "1" : "0") + " within " + number(tolerance));
+    }
+  auto det = r(0, 0) * (r(1, 1) * r(2, 2) - r(1, 2) * r(2, 1)) - r(0, 1) * (r(1, 0) * r(2, 2) - r(1, 2) * r(2, 0))
+             + r(0, 2) * (r(1, 0) * r(2, 1) - r(1, 1) * r(2, 0));
+  if (std::abs(det - 1) > 3 * tolerance)
+    return fault("pose is a reflection: its determinant is " + number(det) + ", not 1");
+  return {};
+}
+
+std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyframe_limits& limits) {
+  if (auto fault = check_id(frame.id))
+    return fault;
+  if (auto fault = fault_of_group(frame.group))
+    return keyframe_fault{refusal::id, std::move(*fault)};
+  if (auto fault = check_pose(frame.world_from_camera))
+    return fault;
+  if (!frame.body)
+    return keyframe_fault{refusal::points, "the keyframe has no points"};
+  const auto floats = frame.body->points().size();
+  const auto points = floats / 3;
+  if (floats % 3 != 0)
+    return keyframe_fault{refusal::points, "points has " + std::to_string(floats) + " numbers, not a multiple of 3"};
+  if (points == 0 || points > limits.max_points)
+    return keyframe_fault{refusal::points,
+                          "point_count is " + std::to_string(points) + ", not 1 to " + std::to_string(limits.max_points)};
+  const auto channels = frame.body->channels();
+  if (channels != 3 && channels != 4)
+    return keyframe_fault{refusal::colours, "colour channels is " + std::to_string(channels) + ", not 3 or 4"};
+  const auto colours = frame.body->colours().size();
+  if (colours != points * channels)
+    return keyframe_fault{refusal::colours, "colours has " + std::to_string(colours) + " bytes, not "
+                                              + std::to_string(points * channels) + " (" + std::to_string(points) + " points of "
+                                              + std::to_string(channels) + " channels)"};
+  const auto confidence = frame.body->confidence().size();
+  if (confidence != 0 && confidence != points)
+    return keyframe_fault{refusal::confidence,
+                          "confidence has " + std::to_string(confidence) + " values, not 0 or " + std::to_string(points)};
+  return {};
+}
+
+} // namespace tessera

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "actors/base/telemetry.hpp"
+#include "messages/keyframe.hpp"
+
+#include <optional>
+#include <string>
+
+namespace tessera {
+
+/// What a keyframe may be at most.
+struct keyframe_limits {
+  static constexpr uint32_t most_points = 1u << 24;
+  /// 1 to 2^24.
+  uint32_t max_points = 1u << 22;
+};
+
+/// Why a keyframe is not taken.
+struct keyframe_fault {
+  refusal why = refusal::internal;
+  std::string text; ///< the field, the value and the bound
+};
+
+/// Checks an id and its session: fault_of_id() of messages/names.hpp.
+std::optional<keyframe_fault> check_id(const keyframe_id& id);
+
+/// Checks a pose: finite; rigid and with 0 0 0 1 as its last row, within pose_tolerance.
+std::optional<keyframe_fault> check_pose(const pose& world_from_camera);
+
+/// Checks all that can be told without reading the points. Points that are not finite are not a fault: rays leave them out.
+std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyframe_limits& limits);
+
+} // namespace tessera

@@ -1,0 +1,55 @@
+#include "actors/intake/voxel_size.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace tessera {
+
+namespace {
+
+/// Distances from the camera of every so-manieth point that may say something.
+std::vector<double> distances_of(const keyframe& frame, const voxel_size_limits& limits, size_t step) {
+  const auto points = frame.body->points();
+  const auto confidence = frame.body->confidence();
+  const auto& m = frame.world_from_camera.m;
+  std::vector<double> out;
+  for (size_t i = 0; i < points.size() / 3; i += step) {
+    double d2 = 0;
+    for (size_t a = 0; a < 3; ++a) {
+      const auto d = static_cast<double>(points[3 * i + a]) - static_cast<double>(m[4 * a + 3]);
+      d2 += d * d;
+    }
+    const auto d = std::sqrt(d2);
+    if (!(d > 0 && d < 1e9 && d >= static_cast<double>(limits.min_range_m) && d <= static_cast<double>(limits.max_range_m)))
+      continue;
+    if (!confidence.empty() && !(confidence[i] >= limits.min_confidence))
+      continue;
+    out.push_back(d);
+  }
+  return out;
+}
+
+} // namespace
+
+float auto_voxel_m(const keyframe& frame, const voxel_size_limits& limits) {
+  if (!frame.body)
+    return 0;
+  // Every so many points are enough for a median, unless hardly any is of use.
+  auto distances = distances_of(frame, limits, std::max<size_t>(1, frame.body->size() / 10'000));
+  if (distances.empty())
+    distances = distances_of(frame, limits, 1);
+  if (distances.empty())
+    return 0;
+  auto middle = distances.begin() + static_cast<std::ptrdiff_t>(distances.size() / 2);
+  std::nth_element(distances.begin(), middle, distances.end());
+  const auto wanted = *middle / 100;
+  const auto decade = std::pow(10.0, std::floor(std::log10(wanted)));
+  double best = decade;
+  for (auto candidate : {1.0, 2.0, 5.0, 10.0})
+    if (std::abs(std::log(candidate * decade / wanted)) < std::abs(std::log(best / wanted)))
+      best = candidate * decade;
+  return static_cast<float>(best);
+}
+
+} // namespace tessera

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "actors/base/actor_context.hpp"
+#include "actors/store/keyframe_store.hpp"
+#include "actors/map/placement.hpp"
+#include "messages/actors.hpp"
+
+#include <chrono>
+
+namespace tessera {
+
+/// What a partitioner is told when it starts.
+struct partitioner_config {
+  mapping map;
+  device_table devices;
+  /// Keyframes that are read or taken at once to fill fields again, and changes of a request that takes out many.
+  uint32_t refill_credit = 8;
+  std::chrono::milliseconds request_timeout{120'000};
+  std::string epoch;
+  /// How long a region may hold no keyframe before its mesher ends: so long that a keyframe that is sent again, or one that
+  /// follows, finds it.
+  std::chrono::milliseconds idle_after{5'000};
+  /// The store holds what another partitioner left: make the map again from it.
+  bool successor = false;
+  /// Runs in a thread of its own: everything goes through it, and it shall not wait behind jobs of others.
+  bool own_thread = true;
+};
+
+/// The supervisor as the partitioner sees it.
+using mesher_keeper = supervisor_actor::extend<
+  /// The region holds nothing, and nothing more is sent to this mesher: it may end. Who asks for the region's mesher from now on
+  /// gets another, when this one is gone.
+  caf::reacts_to<leave_atom, region_key, mesher_actor>>;
+
+/// A partitioner as the supervisor sees it.
+using partitioner_setup = partitioner_actor::extend<
+  /// There is a new broadcaster: tells it of all cameras.
+  caf::reacts_to<caf::put_atom, broadcaster_actor>,
+  /// These are the devices from now on. Those that were not there before have unknown fields.
+  caf::reacts_to<caf::put_atom, device_table>>;
+
+partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
+                                    broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,
+                                    partitioner_config config);
+
+} // namespace tessera

@@ -1,0 +1,305 @@
+// Keyframes that come, go and move: what is live, and what each change has devices take.
+
+#include "actors/intake/no_points.hpp"
+#include "actors/map/partitioner_class.hpp"
+#include "actors/map/same_rays.hpp"
+
+namespace tessera::detail {
+
+partitioner::change_ptr partitioner::make_change(kind what, keyframe_id id) {
+  auto c = std::make_shared<change>();
+  c->what = what;
+  c->id = std::move(id);
+  c->number = ++changes_seen_;
+  return c;
+}
+
+caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
+  c->promise = make_response_promise<caf::typed_response_promise<verdict>>();
+  open_.insert(c->number);
+  auto& waiting = changes_[c->id];
+  waiting.push_back(c);
+  if (waiting.size() == 1 && !recovering())
+    start(c);
+  return c->promise;
+}
+
+void partitioner::start(const change_ptr& c) {
+  if (c->part_of) {
+    to_clear_.push_back(c);
+    return clear_on();
+  }
+  switch (c->what) {
+  case kind::integrate:
+    return start_integrate(c);
+  case kind::retract:
+    return start_retract(c);
+  case kind::revise:
+    return start_revise(c);
+  }
+}
+
+void partitioner::refuse(const change_ptr& c, refusal why, const std::string& reason) {
+  numbers().count_refused(why);
+  numbers().set_aside.add("map", shown(c->id), reason);
+  finish(c, {outcome::refused, reason});
+}
+
+void partitioner::not_now(const change_ptr& c, hindered by) {
+  finish(c, numbers().count_not_now(std::move(by)));
+}
+
+void partitioner::finish(const change_ptr& c, verdict v) {
+  auto& n = numbers();
+  auto count = [](telemetry::counter& x) { x.fetch_add(1, std::memory_order_relaxed); };
+  if (v.what == outcome::accepted) {
+    count(c->what == kind::integrate ? n.accepted : c->what == kind::retract ? n.retracted : n.revised);
+    if (c->what == kind::integrate)
+      n.shortage.clear();
+  } else if (v.what == outcome::duplicate) {
+    count(n.duplicate);
+  } else if (v.what == outcome::conflict) {
+    count(n.conflicts);
+  } else if (v.what == outcome::unknown && !c->part_of) {
+    count(n.unknown);
+  }
+  open_.erase(c->number);
+  auto i = changes_.find(c->id);
+  i->second.pop_front();
+  const auto next = i->second.empty() ? nullptr : i->second.front();
+  if (!next)
+    changes_.erase(i);
+  if (c->part_of)
+    finish_part(c->part_of, v);
+  else
+    c->promise.deliver(std::move(v));
+  if (next)
+    start(next);
+  try_gathers();
+}
+
+void partitioner::start_integrate(const change_ptr& c) {
+  if (live_.contains(c->id))
+    return start_compare(c);
+  const auto t = std::make_shared<take>();
+  t->make = [c] {
+    take_request what;
+    what.body = c->frame.body;
+    what.world_from_camera = c->frame.world_from_camera;
+    what.keep_rays = true;
+    return std::optional{what};
+  };
+  t->done = [this, c](taken& all) { integrated(c, all); };
+  ask(t);
+}
+
+void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
+  c->frame.body.reset();
+  if (err == ec::torn)
+    return not_now(c, {hindrance::torn, describe(err)});
+  if (err == ec::bad_keyframe)
+    return refuse(c, refusal::points, context_of(err));
+  if (is_device_loss(err))
+    return refuse(c, refusal::internal, std::to_string(most_losses) + " devices in a row failed over it");
+  auto by = hindered_by(err);
+  by.text.insert(0, by.why == hindrance::room ? "the map is full: there is no room for the keyframe: "
+                                              : "the keyframe cannot be taken: ");
+  not_now(c, std::move(by));
+}
+
+void partitioner::integrated(const change_ptr& c, taken& t) {
+  if (t.failure == ec::out_of_memory && !emptied_.empty() && !std::exchange(c->made_room, true))
+    return when_quiet([this, c] { start_integrate(c); }); // by then what holds nothing has been given back
+  if (t.failure)
+    return not_integrated(c, t.failure);
+  const auto points = c->frame.body->size();
+  c->frame.body.reset();
+  auto& report = t.report;
+  if (report.regions.empty())
+    return refuse(c, refusal::empty, no_points_text(config_.map, report.counts, report.beyond));
+  const ray_batch rays{std::make_shared<const std::vector<ray>>(std::move(report.kept))};
+  const auto& at = c->frame.world_from_camera;
+  live_[c->id] = {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group};
+  const auto serial = place(c->id, at, std::move(report.regions)).serial;
+  ask_to_put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group},
+             [this, c, serial, rays, points](store_answer& a) {
+               if (!a.failure && !a.done)
+                 a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id)));
+               if (a.failure)
+                 not_stored(c, serial, rays, a.failure);
+               else
+                 stored(c, points);
+             });
+}
+
+void partitioner::stored(const change_ptr& c, size_t points) {
+  auto& entry = live_.at(c->id);
+  entry.stored = true;
+  const auto& where = entry.placements.front();
+  numbers().points.fetch_add(points, std::memory_order_relaxed);
+  numbers().rays.fetch_add(entry.rays, std::memory_order_relaxed);
+  touch(where.regions, entry.timestamp_ns, entry.received_ns);
+  tell_camera(c->id, entry.timestamp_ns, where.world_from_camera, false);
+  count_store();
+  finish(c, {});
+}
+
+void partitioner::not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown) {
+  auto by = store_failed(thrown);
+  by.text.insert(0, "the keyframe could not be stored: ");
+  // Not as the rest of the change: that it could not be stored may be known much later, and nothing waits for that.
+  take_out(c->id, serial, rays, false, [this, c, by] {
+    live_.erase(c->id);
+    not_now(c, by);
+  });
+}
+
+void partitioner::start_compare(const change_ptr& c) {
+  const auto handle = devices_.devices.at(turn_++ % devices_.devices.size()).handle;
+  request(handle, caf::infinite, rays_atom::value, c->frame)
+    .then(
+      [this, c](made_rays& made) {
+        c->frame.body.reset();
+        compare(c, made);
+      },
+      [this, c, handle](caf::error& err) {
+        if (is_device_loss(err))
+          return with_others(handle, [this, c] { start_compare(c); });
+        not_integrated(c, err);
+      });
+}
+
+void partitioner::compare(const change_ptr& c, made_rays& made) {
+  const auto& live = live_.at(c->id);
+  if (made.rays.empty())
+    return refuse(c, refusal::empty, no_points_text(config_.map, made.counts, 0));
+  const auto& at = c->frame.world_from_camera;
+  if (at != live.came_with && at != live.placements.front().world_from_camera)
+    return conflict(c, "another pose");
+  if (made.rays.size() != live.rays)
+    return conflict(c, "other points");
+  read(c, [this, c, rays = std::make_shared<const std::vector<ray>>(std::move(made.rays))](const ray_batch& live_rays) {
+    if (!same_rays(*rays, *live_rays.rays))
+      return conflict(c, "other points");
+    finish(c, {outcome::duplicate, {}});
+  });
+}
+
+void partitioner::conflict(const change_ptr& c, const char* other) {
+  auto reason = "keyframe_id " + shown(c->id) + " is live already, with " + other
+                + ": give this keyframe another id or another session, or take the live one out first";
+  numbers().set_aside.add("map", shown(c->id), reason);
+  finish(c, {outcome::conflict, std::move(reason)});
+}
+
+void partitioner::start_retract(const change_ptr& c) {
+  if (!live_.contains(c->id))
+    return finish(c, {outcome::unknown, {}});
+  read(c, [this, c](const ray_batch& rays) {
+    take_out(c->id, live_.at(c->id).placements.front().serial, rays, false, [this, c] {
+      live_.erase(c->id);
+      tell_camera(c->id, 0, {}, true);
+      ask_to_erase(c->id, [this, c](store_answer& a) {
+        if (a.failure)
+          store_failed(a.failure); // it is not live; at worst its room is not used again
+        count_store();
+        finish(c, {});
+      });
+    });
+  });
+}
+
+void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_batch& rays, bool continues,
+                           std::function<void()> next) {
+  auto& where = place_of(serial);
+  where.leaving = true;
+  if (refilling_.contains(serial)) {
+    unfinished_ += continues ? 1 : 0;
+    after_refill_[serial].push_back([this, id, serial, rays, continues, next] {
+      unfinished_ -= continues ? 1 : 0;
+      take_out(id, serial, rays, continues, next);
+    });
+    return;
+  }
+  const auto t = std::make_shared<take>();
+  t->continues = continues;
+  t->make = [this, serial, rays, lacking = std::set<region_key>{}]() mutable -> std::optional<take_request> {
+    const auto& place = place_of(serial);
+    take_request what;
+    for (const auto& region : place.regions) {
+      if (book_.cancel(region, serial))
+        lacking.insert(region); // its field was lost, and did not get this again
+      if (!lacking.contains(region))
+        what.only.push_back(region);
+    }
+    if (what.only.empty())
+      return {};
+    if (lacking.empty())
+      what.only.clear(); // all that it touches
+    what.rays = rays;
+    what.world_from_camera = place.world_from_camera;
+    what.sign = -1;
+    return what;
+  };
+  t->done = [this, id, serial, weak = std::weak_ptr{t}, next](taken& all) {
+    if (all.failure == ec::out_of_memory) {
+      const auto same = weak.lock();
+      unfinished_ += same->continues ? 1 : 0;
+      return later(memory_pause, [this, same] {
+        unfinished_ -= same->continues ? 1 : 0;
+        ask(same);
+      });
+    }
+    if (all.failure)
+      return quit(all.failure); // a successor has all fields filled again
+    const auto regions = place_of(serial).regions;
+    displace(id, serial);
+    touch(regions, 0, 0);
+    for (const auto& region : regions)
+      end_refill(region); // it may have been all that was lacking
+    next();
+  };
+  ask(t);
+}
+
+void partitioner::start_revise(const change_ptr& c) {
+  const auto i = live_.find(c->id);
+  if (i == live_.end())
+    return finish(c, {outcome::unknown, {}});
+  if (i->second.placements.front().world_from_camera == c->target)
+    return finish(c, {});
+  read(c, [this, c](const ray_batch& rays) {
+    const auto t = std::make_shared<take>();
+    t->make = [c, rays] {
+      take_request what;
+      what.rays = rays;
+      what.world_from_camera = c->target;
+      return std::optional{what};
+    };
+    t->done = [this, c, rays](taken& all) { revised(c, all, rays); };
+    ask(t);
+  });
+}
+
+void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) {
+  if (t.failure == ec::bad_keyframe)
+    return refuse(c, refusal::pose, "under the new pose " + context_of(t.failure));
+  if (t.failure)
+    return not_integrated(c, t.failure);
+  if (t.report.regions.empty())
+    return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
+  auto& entry = live_.at(c->id);
+  touch(place(c->id, c->target, std::move(t.report.regions)).regions, entry.timestamp_ns, entry.received_ns);
+  take_out(c->id, entry.placements.front().serial, rays, true, [this, c] {
+    ask_to_set_pose(c->id, c->target, [this, c](store_answer& a) {
+      if (a.failure) {
+        const auto by = store_failed(a.failure);
+        return quit(caf::make_error(ec::store_failed, by.text)); // a successor has all under the old pose again
+      }
+      tell_camera(c->id, live_.at(c->id).timestamp_ns, c->target, false);
+      finish(c, {});
+    });
+  });
+}
+
+} // namespace tessera::detail

@@ -1,0 +1,238 @@
+// Fields that are filled again from the store: those of devices that come or were started again, and all of them for a
+// partitioner's successor.
+
+#include "actors/map/partitioner_class.hpp"
+
+#include <iterator>
+
+namespace tessera::detail {
+
+void partitioner::use_fresh() {
+  // Until the end of this nothing is sent, since there are fresh ones. Refills that were not sent yet are entered anew.
+  const auto waiting = std::exchange(takes_, {});
+  std::copy_if(waiting.begin(), waiting.end(), std::back_inserter(takes_), [](const take_ptr& t) { return t->again; });
+  for (const auto& t : waiting)
+    if (!t->again) {
+      t->result.failure = caf::make_error(ec::device_failed);
+      t->done(t->result);
+    }
+  const auto before = std::exchange(devices_, *fresh_);
+  for (const auto& d : devices_.devices)
+    if (!before.has(d.handle))
+      send(d.handle, clear_atom::value);
+  for (const auto& [region, entry] : regions_) {
+    const auto *was = before.owner(region), *is = devices_.owner(region);
+    if (was != nullptr && is != nullptr && was->handle == is->handle)
+      continue;
+    book_.start(region, {entry.placements.begin(), entry.placements.end()}); // with nothing to get, too: its mesher is told
+  }
+  for (auto& [lost, again] : std::exchange(with_others_, {}))
+    if (devices_.has(lost))
+      with_others_.emplace_back(lost, std::move(again)); // of one that is not known to be lost yet
+    else
+      again();
+  fresh_.reset();
+  end_refills(); // of those that have nothing to get
+  refill_step();
+  send_takes();
+}
+
+void partitioner::refill_later(std::chrono::milliseconds pause) {
+  if (std::exchange(tick_, true))
+    return;
+  if (pause.count() > 0)
+    delayed_send(partitioner_self{this}, pause, caf::tick_atom::value);
+  else
+    send(partitioner_self{this}, caf::tick_atom::value);
+}
+
+void partitioner::refill_step() {
+  while (!recovering() && !tick_ && refills_ < config_.refill_credit) {
+    const auto serial
+      = book_.next([this](uint64_t its) { return !being_read_.contains(its) && id_of_.contains(its) && !place_of(its).leaving; });
+    if (!serial)
+      return;
+    ++refills_;
+    being_read_.insert(*serial);
+    ask_to_get(id_of_.at(*serial), [this, serial = *serial](store_answer& stored) { refill(serial, stored); });
+  }
+}
+
+void partitioner::refill(uint64_t serial, store_answer& stored) {
+  being_read_.erase(serial);
+  --refills_;
+  const auto known = id_of_.find(serial);
+  if (known == id_of_.end() || place_of(serial).leaving)
+    return refill_later(std::chrono::milliseconds{0}); // it was, or is being, taken out meanwhile
+  const auto id = known->second;
+  if (!stored.failure && !stored.frame)
+    stored.failure = std::make_exception_ptr(std::logic_error("keyframe " + shown(id) + " is live but not in the store"));
+  if (stored.failure) { // a region without it must be neither shown nor summed up
+    store_failed(stored.failure);
+    return refill_later(memory_pause);
+  }
+  refill_book::due due{serial, book_.take(serial, place_of(serial).regions)};
+  if (due.regions.empty())
+    return refill_later(std::chrono::milliseconds{0});
+  ++refills_;
+  ++refilling_[serial];
+  for (const auto& region : due.regions)
+    ++regions_[region].refills;
+  const auto t = std::make_shared<take>();
+  t->again = false;
+  t->make = [this, rays = stored.frame->rays, due] {
+    take_request what;
+    what.rays = rays;
+    what.world_from_camera = place_of(due.placement).world_from_camera;
+    what.only = due.regions;
+    return std::optional{what};
+  };
+  t->done = [this, id, due](taken& all) { refilled(id, due, all); };
+  ask(t);
+}
+
+void partitioner::refilled(const keyframe_id& id, const refill_book::due& due, taken& t) {
+  --refills_;
+  if (--refilling_.at(due.placement) == 0)
+    refilling_.erase(due.placement);
+  for (const auto& region : due.regions) {
+    --regions_[region].refills;
+    if (t.failure)
+      book_.add(region, due.placement);
+  }
+  const auto lost = t.failure && is_device_loss(t.failure);
+  if (t.failure && !lost) {
+    record().set_error("keyframe " + shown(id) + " cannot be filled in again yet: " + describe(t.failure));
+    refill_later(memory_pause);
+  }
+  if (auto waiting = after_refill_.extract(due.placement); waiting && !refilling_.contains(due.placement))
+    for (const auto& go : waiting.mapped())
+      go();
+  else if (waiting)
+    after_refill_.insert(std::move(waiting));
+  for (const auto& region : due.regions)
+    end_refill(region);
+  if (!tick_ && !lost) // else there will be other devices, and until then this would fail again and again
+    refill_later(std::chrono::milliseconds{0}); // with other messages in between
+}
+
+void partitioner::end_refill(const region_key& region) {
+  if (recovering() || !book_.active(region) || !book_.all_sent(region))
+    return;
+  const auto i = regions_.find(region);
+  if (i != regions_.end() && i->second.refills > 0)
+    return;
+  book_.finish(region);
+  if (i != regions_.end() && i->second.mesher && !lacks_something(region)) // else one that starts whole, or is told later
+    send(i->second.mesher, refill_atom::value, false);
+  note_idle(region);
+  try_gathers();
+}
+
+void partitioner::end_refills() {
+  for (const auto& region : book_.regions())
+    end_refill(region);
+}
+
+void partitioner::recover() {
+  for (const auto& d : devices_.devices)
+    send(d.handle, clear_atom::value);
+  unrecovered_ = store_->ids();
+  std::reverse(unrecovered_.begin(), unrecovered_.end());
+  recovering_ = !unrecovered_.empty();
+  made_again_ = !recovering_;
+  if (recovering_)
+    refill_later(std::chrono::milliseconds{0});
+}
+
+void partitioner::recover_step() {
+  while (!unrecovered_.empty() && !tick_ && recovering_now_ < config_.refill_credit) {
+    const auto id = unrecovered_.back();
+    unrecovered_.pop_back();
+    ++recovering_now_;
+    ask_to_get(id, [this, id](store_answer& answer) { recover(id, answer); });
+  }
+  count_store();
+  if (!unrecovered_.empty() || recovering_now_ > 0)
+    return;
+  recovering_ = false;
+  end_recovery();
+}
+
+void partitioner::recover(const keyframe_id& id, store_answer& answer) {
+  const auto again = [this, id] {
+    --recovering_now_;
+    unrecovered_.push_back(id);
+    refill_later(memory_pause);
+  };
+  if (answer.failure) {
+    if (store_failed(answer.failure).why == hindrance::memory)
+      return again();
+    shared().write(severity::error, "keyframe " + shown(id) + " is lost: its rays could not be read");
+    ask_to_erase(id, [](store_answer&) {});
+  }
+  if (!answer.frame) { // or what the dead partitioner had asked came before: it was erased, or could not be stored
+    --recovering_now_;
+    return refill_later(std::chrono::milliseconds{0});
+  }
+  const auto t = std::make_shared<take>();
+  t->make = [rays = answer.frame->rays, at = answer.frame->world_from_camera] {
+    take_request what;
+    what.rays = rays;
+    what.world_from_camera = at;
+    return std::optional{what};
+  };
+  t->done = [this, id, again, stored = std::move(*answer.frame)](taken& all) {
+    if (all.failure) {
+      record().set_error("keyframe " + shown(id) + " cannot be taken again yet: " + describe(all.failure));
+      return again();
+    }
+    --recovering_now_;
+    live_[id]
+      = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source, stored.group, true};
+    const auto regions = place(id, stored.world_from_camera, std::move(all.report.regions)).regions;
+    touch(regions, stored.timestamp_ns, 0);
+    refill_later(std::chrono::milliseconds{0});
+  };
+  ask(t);
+}
+
+void partitioner::end_recovery() {
+  if (std::exchange(cameras_due_, false))
+    tell_all_cameras();
+  for (const auto& all : std::vector<clearing_ptr>{clearings_}) {
+    queue(all);
+    settle(all);
+  }
+  std::map<uint64_t, change_ptr> first; // of each id, in the order in which they came
+  for (const auto& [id, waiting] : changes_)
+    first.emplace(waiting.front()->number, waiting.front());
+  std::vector<region_key> regions;
+  for (const auto& [region, entry] : regions_)
+    regions.push_back(region);
+  for (const auto& region : regions) {
+    auto& entry = regions_[region];
+    if (entry.mesher && !lacks_something(region))
+      send(entry.mesher, refill_atom::value, false);
+    if (entry.dirty)
+      tell(region, entry);
+    note_idle(region);
+  }
+  end_refills();
+  refill_step();
+  try_gathers();
+  for (const auto& [number, c] : first)
+    start(c);
+}
+
+caf::error partitioner::being_made_again() const {
+  auto text = std::string{"the map is being made again after the partitioner ended: "};
+  const auto left = unrecovered_.size() + recovering_now_;
+  if (left > 0)
+    text += std::to_string(left) + " of " + std::to_string(left + live_.size()) + " keyframes are to be taken again";
+  else
+    text += std::to_string(book_.size()) + " regions do not have all keyframes yet";
+  return caf::make_error(ec::restarting, std::move(text));
+}
+
+} // namespace tessera::detail

@@ -1,0 +1,132 @@
+#include "actors/regions/encoder_pool.hpp"
+
+#include "actors/base/cycle_clock.hpp"
+#include "messages/thread_name.hpp"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace tessera {
+
+namespace {
+
+/// Encoding takes most of the processor. Where it is short of it, keyframes come first, and so does whoever makes them: patches
+/// may come later, and there are fewer of them then.
+void yield_to_others() {
+  ::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + 5, 19)); // on Linux, of this thread alone
+}
+
+} // namespace
+
+encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id)
+  : encode_{std::move(encode)}, numbers_{context.numbers}, record_{context.registry->enlist("encoder pool")} {
+  record_->set_id(id);
+  record_->set_detail(std::to_string(threads) + " threads");
+  record_->add(0, "encode");
+  try {
+    threads_.reserve(threads);
+    for (uint32_t i = 0; i < threads; ++i)
+      threads_.emplace_back([this] {
+        name_thread("encoder");
+        yield_to_others();
+        run();
+      });
+  } catch (...) {
+    stop(); // those that run
+    throw;
+  }
+}
+
+encoder_pool::~encoder_pool() {
+  stop();
+}
+
+void encoder_pool::encode(region_mesh surface, uint64_t keyframe_ns, uint64_t received_ns, done answer) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (stopped_)
+      return;
+    waiting_.push_back({std::move(surface), keyframe_ns, received_ns, std::move(answer), cycle_clock::ticks()});
+    record_->enqueued();
+    tell();
+  }
+  changed_.notify_one();
+}
+
+bool encoder_pool::work() {
+  std::unique_lock lock{mutex_};
+  if (waiting_.empty())
+    return false;
+  auto next = take();
+  lock.unlock();
+  perform(std::move(next));
+  return true;
+}
+
+void encoder_pool::stop() {
+  std::vector<std::jthread> ended;
+  std::deque<task> forgotten; // what they hold is let go of without the lock
+  {
+    const std::lock_guard lock{mutex_};
+    stopped_ = true;
+    ended.swap(threads_);
+    forgotten.swap(waiting_);
+    for (size_t i = 0; i < forgotten.size(); ++i)
+      record_->dequeued();
+    record_->set_down();
+    tell();
+  }
+  changed_.notify_all();
+}
+
+void encoder_pool::run() {
+  for (std::unique_lock lock{mutex_};;) {
+    changed_.wait(lock, [this] { return stopped_ || !waiting_.empty(); });
+    if (stopped_)
+      return;
+    auto next = take();
+    lock.unlock();
+    perform(std::move(next));
+    lock.lock();
+  }
+}
+
+/// Under the lock.
+encoder_pool::task encoder_pool::take() {
+  auto next = std::move(waiting_.front());
+  waiting_.pop_front();
+  ++under_way_;
+  record_->dequeued();
+  tell();
+  return next;
+}
+
+void encoder_pool::perform(task next) {
+  const auto begin = cycle_clock::ticks();
+  numbers_->encode_wait_time.record(cycle_clock::to_ns(begin - next.since));
+  patch encoded;
+  std::exception_ptr failure;
+  try {
+    encoded = encode_(next.surface, next.keyframe_ns, next.received_ns);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const auto took_ns = cycle_clock::to_ns(cycle_clock::ticks() - begin);
+  if (!failure)
+    numbers_->encode_time.record(took_ns);
+  next.answer(std::move(encoded), std::move(failure));
+  const std::lock_guard lock{mutex_}; // after the answer: whoever sees that nothing is under way finds it in a mailbox
+  --under_way_;
+  record_->find(0)->times.record_alone(took_ns);
+  tell();
+}
+
+/// Under the lock.
+void encoder_pool::tell() {
+  numbers_->encodes_waiting.store(static_cast<int64_t>(waiting_.size()), std::memory_order_relaxed);
+  numbers_->encodes_under_way.store(under_way_, std::memory_order_relaxed);
+  record_->set_busy(under_way_ > 0);
+}
+
+} // namespace tessera

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "actors/base/actor_context.hpp"
+#include "actors/map/device.hpp"
+#include "actors/regions/encoder_pool.hpp"
+#include "messages/actors.hpp"
+
+#include <chrono>
+
+namespace tessera {
+
+/// What a mesher is told when it starts.
+struct mesher_config {
+  region_key region;
+  device_id device;
+  /// How often this region's mesher died: how many successors it had.
+  uint64_t generation = 0;
+  /// Its versions are larger than this one, which is at least that of all meshers before it.
+  uint64_t version = 0;
+  /// Least time between two patches.
+  std::chrono::milliseconds patch_interval{0};
+  /// Where surfaces are encoded. The actor must not be what keeps the pool: its last reference may be let go of there.
+  std::weak_ptr<encoder_pool> encoders;
+};
+
+/// A mesher as the supervisor sees it.
+using mesher_setup = mesher_actor::extend<
+  /// There is a new broadcaster: gives it the newest patch.
+  caf::reacts_to<caf::put_atom, broadcaster_actor>,
+  /// Nobody sends anything more: ends when viewers have been told of all that was done.
+  caf::reacts_to<leave_atom>>;
+
+/// Starts a region's mesher. One of a later generation holds its patches back until it is told that its field is whole.
+mesher_setup spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
+                          mesher_config config);
+
+} // namespace tessera

@@ -1,0 +1,55 @@
+#pragma once
+
+#include "actors/viewers/camera_list.hpp"
+#include "messages/map.hpp"
+#include "messages/talk.hpp"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace tessera {
+
+/// The newest patch of each region that has a surface, and the newest cameras: all that a viewer can need. A region that became
+/// empty is forgotten: who comes back with it is told that it is gone, as of any other that is not here.
+class patch_board {
+public:
+  static constexpr size_t max_cameras = 2000;
+
+  /// Regions are dealt out to so many shards. A picture of the whole costs a pointer for each, and the first change of a shard
+  /// afterwards a copy of it: a thousandth of the map.
+  static constexpr size_t shards = 1024;
+  using shard = std::map<region_key, patch>;
+  /// What was here at a moment, by shard; null: nothing. Threads: any.
+  using picture = std::vector<std::shared_ptr<const shard>>;
+  [[nodiscard]] static size_t shard_of(const region_key& region) { return std::hash<region_key>{}(region) % shards; }
+
+  /// Takes a newer patch; false, changing nothing, if it is not newer, or empties a region that is not here.
+  bool put(const patch& newest);
+
+  [[nodiscard]] picture now() const { return {shards_.begin(), shards_.end()}; }
+
+  /// A region's newest patch, or an empty one.
+  [[nodiscard]] patch get(const region_key& region) const;
+  /// In the order of their keys.
+  [[nodiscard]] std::vector<patch> all() const;
+
+  /// Remembers changes of cameras, newest last, `max_cameras` at most.
+  void put(const std::vector<camera>& changed);
+  [[nodiscard]] std::vector<camera> cameras() const { return cameras_.all(); }
+
+  [[nodiscard]] uint64_t regions() const { return regions_; }
+  [[nodiscard]] uint64_t vertices() const { return vertices_; }
+  [[nodiscard]] uint64_t triangles() const { return triangles_; }
+  [[nodiscard]] uint64_t bytes() const { return bytes_; }
+
+private:
+  [[nodiscard]] const patch* find(const region_key& region) const;
+
+  std::array<std::shared_ptr<shard>, shards> shards_; ///< null: empty
+  camera_list cameras_{max_cameras};
+  uint64_t regions_ = 0, vertices_ = 0, triangles_ = 0, bytes_ = 0;
+};
+
+} // namespace tessera

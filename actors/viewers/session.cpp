@@ -1,0 +1,206 @@
+#include "actors/viewers/session.hpp"
+
+#include "actors/viewers/broadcaster.hpp"
+#include "actors/viewers/catch_up.hpp"
+#include "actors/base/instrumented.hpp"
+#include "actors/viewers/token_bucket.hpp"
+#include "messages/clock.hpp"
+
+namespace tessera {
+
+namespace {
+
+/// tick: the stream may go on; update: it is time for statistics; ok: the next piece of what the viewer lacks.
+using session_self
+  = joining_session::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::update_atom>, caf::reacts_to<caf::ok_atom>>;
+
+/// Between two pieces of what a viewer lacks: whatever else there is to do comes first, also if many viewers join at once.
+constexpr std::chrono::milliseconds between_pieces{1};
+
+class session final : public instrumented<session_self> {
+public:
+  session(caf::actor_config& cfg, actor_context context, broadcaster_actor broadcaster, session_config config,
+          socket_function socket)
+    : instrumented(cfg, std::move(context), {"session", {}, {}, on_throw::die}), broadcaster_{std::move(broadcaster)},
+      config_{config}, socket_{std::move(socket)}, queue_{config.region_m}, window_{config.window_bytes} {}
+
+  void on_exit() override {
+    if (joined_) {
+      send(broadcaster_, leave_atom::value, session_actor{this});
+      numbers().sessions.fetch_sub(1, std::memory_order_relaxed);
+    }
+    broadcaster_ = nullptr;
+    socket_ = nullptr;
+  }
+
+  behavior_type make_behavior() override {
+    monitor(broadcaster_);
+    set_down_handler([this](const caf::down_msg& down) { quit(down.reason ? down.reason : caf::exit_reason::user_shutdown); });
+    return {
+      [this](patch_atom, const patch& newest) {
+        lacks_.heard(newest.region);
+        queue_.put(newest);
+        pump();
+      },
+      [this](board_picture& now) {
+        if (now.epoch != wished_epoch_)
+          have_.clear(); // of another run
+        lacks_ = catch_up{std::move(now.patches), std::exchange(have_, {})};
+        encode_ = std::move(now.encode);
+        go_on();
+      },
+      [this](caf::ok_atom) { go_on(); },
+      [this](camera_atom, const std::vector<camera>& changed) {
+        for (const auto& c : changed)
+          cameras_.put(c);
+        pump();
+      },
+      [this](subscribe& wish) { start(wish); },
+      [this](const view& from) { queue_.look(from); },
+      [this](const ack& seen) {
+        queue_.acknowledge(seen);
+        pump();
+      },
+      [this](sent_atom) {
+        in_flight_ = false;
+        pump();
+      },
+      [this](caf::tick_atom) {
+        tick_set_ = false;
+        pump();
+      },
+      [this](caf::update_atom) {
+        stats_due_ = true;
+        delayed_send(session_self{this}, config_.stats_interval, caf::update_atom::value);
+        pump();
+      },
+    };
+  }
+
+private:
+  void start(subscribe& wish) {
+    const auto bytes_per_s = wish.max_bits_per_s / 8;
+    bucket_ = token_bucket{wish.max_bits_per_s == 0 ? 0 : std::max<uint64_t>(1, bytes_per_s), now()};
+    window_ = wish.max_bits_per_s == 0 ? config_.window_bytes : std::max<uint64_t>(1, bytes_per_s);
+    if (joined_)
+      return pump(); // a second subscribe only changes the rate
+    joined_ = true;
+    numbers().sessions.fetch_add(1, std::memory_order_relaxed);
+    last_accepted_ = numbers().accepted.load(std::memory_order_relaxed);
+    last_stats_ = now();
+    have_ = std::move(wish.have);
+    wished_epoch_ = wish.epoch;
+    request(broadcaster_, config_.request_timeout, join_atom::value, session_actor{this}, subscribe{wish.epoch, {}, 0})
+      .then([](const std::string&) {},
+            [this](caf::error& err) {
+              record().set_error(describe(err));
+              quit(err);
+            });
+    send(session_self{this}, caf::update_atom::value);
+  }
+
+  /// Finds out more of what the viewer lacks.
+  void go_on() {
+    lacks_.step(queue_);
+    if (!lacks_.done())
+      delayed_send(session_self{this}, between_pieces, caf::ok_atom::value);
+    pump();
+  }
+
+  /// The patch that tells of a region that is gone.
+  [[nodiscard]] patch emptied(const patch& gone) const {
+    region_mesh empty;
+    empty.region = gone.region;
+    empty.version = gone.version;
+    auto out = encode_(empty, 0, 0);
+    out.region = gone.region;
+    out.version = gone.version;
+    out.vertices = out.triangles = 0;
+    return out;
+  }
+
+  /// Puts the next frame on the socket, if it takes one: cameras and statistics first, they are small.
+  void pump() {
+    if (in_flight_ || !joined_)
+      return;
+    if (!cameras_.empty())
+      return put(cameras_.take());
+    if (stats_due_) {
+      stats_due_ = false;
+      return put(stats());
+    }
+    if (queue_.pending() == 0 || (queue_.unacknowledged() > 0 && queue_.unacknowledged() >= window_))
+      return;
+    if (const auto wait = bucket_.wait(now()); wait > wait.zero()) {
+      if (!tick_set_) {
+        tick_set_ = true;
+        delayed_send(session_self{this}, wait, caf::tick_atom::value);
+      }
+      return;
+    }
+    auto next = queue_.take();
+    if (!next)
+      return; // regions that were gone came back
+    if (!next->frame)
+      next = emptied(*next);
+    const auto bytes = next->frame ? next->frame->size() : 0;
+    bucket_.take(bytes);
+    numbers().sent_patches.fetch_add(1, std::memory_order_relaxed);
+    numbers().sent_bytes.fetch_add(bytes, std::memory_order_relaxed);
+    put(std::move(*next));
+  }
+
+  void put(session_output frame) {
+    in_flight_ = true;
+    socket_(std::move(frame));
+  }
+
+  session_stats stats() {
+    record().set_detail(std::to_string(queue_.pending()) + " regions to send, " + std::to_string(queue_.unacknowledged())
+                        + " bytes unacknowledged");
+    const auto& n = numbers();
+    auto gauge
+      = [](const telemetry::gauge& g) { return static_cast<uint64_t>(std::max<int64_t>(0, g.load(std::memory_order_relaxed))); };
+    const auto accepted = n.accepted.load(std::memory_order_relaxed);
+    const auto elapsed_s = std::chrono::duration<double>(now() - last_stats_).count();
+    session_stats out;
+    out.keyframes = gauge(n.live_keyframes);
+    out.keyframes_per_s = elapsed_s > 0 ? static_cast<double>(accepted - last_accepted_) / elapsed_s : 0;
+    out.regions = gauge(n.regions);
+    out.triangles = gauge(n.triangles);
+    out.viewers = gauge(n.sessions);
+    out.pending = queue_.pending();
+    out.set_aside = n.set_aside.total();
+    out.time_ns = system_ns();
+    if (auto wanting = n.shortage.current())
+      out.shortage = std::move(wanting->text);
+    last_accepted_ = accepted;
+    last_stats_ = now();
+    return out;
+  }
+
+  broadcaster_actor broadcaster_;
+  session_config config_;
+  socket_function socket_;
+  patch_queue queue_;
+  catch_up lacks_;
+  std::vector<held_patch> have_; ///< until the broadcaster has told what there is
+  std::string wished_epoch_;
+  encoder_function encode_;
+  token_bucket bucket_;
+  uint64_t window_;
+  /// Cameras that came or went since the last frame of them.
+  camera_list cameras_{2 * patch_board::max_cameras};
+  bool joined_ = false, in_flight_ = false, tick_set_ = false, stats_due_ = false;
+  uint64_t last_accepted_ = 0;
+  caf::actor_clock::time_point last_stats_{};
+};
+
+} // namespace
+
+session_actor spawn_session(caf::actor_system& system, actor_context context, const broadcaster_actor& broadcaster,
+                            session_config config, socket_function socket) {
+  return system.spawn<session>(std::move(context), broadcaster, config, std::move(socket));
+}
+
+} // namespace tessera

@@ -1,0 +1,521 @@
+#pragma once
+
+#include "gpu/bounds.hpp"
+#include "gpu/cuda/keyframes/keyframe_lane.hpp"
+#include "gpu/cuda/mesh/mesh_batch.hpp"
+#include "gpu/cuda/keyframes/take_answers.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <iterator>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+namespace tessera::cuda {
+
+/// Item: a cell that has points. Makes its ray, and finds the regions that it touches.
+struct make_and_split {
+  make_ray make;
+  split_rays split;
+  TESSERA_HD void operator()(uint64_t i) const {
+    make(i);
+    split(i);
+  }
+};
+
+/// Item: a ray that another device made. Brings it here, and finds the regions that it touches.
+struct bring_and_split {
+  bring_ray bring;
+  split_rays split;
+  TESSERA_HD void operator()(uint64_t i) const {
+    bring(i);
+    split(i);
+  }
+};
+
+/// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates on the stream of
+/// the fields, one after another. Keyframes that come close together are a group: the regions that they touch are meshed once,
+/// after the last of them. The host only looks at what came out. Threads: one.
+///
+/// When a region is not on the device yet, or blocks are wanting, the device leaves the keyframe out of the fields; the host then
+/// makes room and has it integrated once more. Those behind it may come before it: the order does not matter.
+template <device_like Device>
+class keyframe_batch {
+public:
+  using stream = typename Device::stream;
+  using lane = keyframe_lane<Device>;
+  keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
+                 copy_crew& crew, uint32_t lanes)
+    : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
+      store_(store), meshes_(meshes), published_(device), noted_(device, store.slots()), changed_slots_(device, store.slots()),
+      changed_count_(device, 1), lending_(device), listed_(device), place_(device) {
+    stream_.fill(noted_.data(), store_.slots() * sizeof(uint32_t), 0);
+    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
+    (void)store_.view();
+    stream_.set(published_);
+    for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
+      lanes_.push_back(std::make_unique<lane>(device, map, crew, store.slots()));
+    for (auto& each : lanes_) {
+      // More slots come down than are in use: the download has one size.
+      stream_.fill(each->status.data(), each->status.size(), 0);
+      stream_.fill(each->touched_by.data(), each->touched_by.size() * sizeof(uint32_t), 0);
+      idle_.push_back(each.get());
+    }
+    stream_.wait();
+  }
+
+  [[nodiscard]] bool has_room() const { return !idle_.empty(); }
+  [[nodiscard]] bool is_idle() const { return under_way_.empty() && integrated_.empty(); }
+
+  /// Begins with a keyframe; there must be room. `more`: another one that is to be meshed follows at once, so that the mesh can
+  /// wait for it. `busy`: others wait. Throws std::bad_alloc, torn_keyframe or std::invalid_argument if it cannot be taken: all
+  /// is as before then.
+  void start(asked_keyframe& asked, bool more, bool busy) {
+    lane& on = *idle_.back();
+    busy_ = busy || !under_way_.empty();
+    const take_request& what = asked.what;
+    const auto kernels = kernel_count(on);
+    on.report = {};
+    on.counted = false;
+    on.frame = make_walk_frame(what.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
+    try {
+      on.begin_rays(what, lending_, 2 * lanes_.size(), busy_);
+      begin_split(on, what);
+      join_group(on, what.mesh, more);
+      begin_fields(on, what);
+    } catch (...) {
+      on.rays.abandon();
+      throw;
+    }
+    if (on.group != 0)
+      gathered_ = on.meshes_group ? 0 : gathered_ + 1;
+    on.report.kernels = static_cast<uint32_t>(kernel_count(on) - kernels);
+    on.asked = std::move(asked);
+    idle_.pop_back();
+    under_way_.push_back(&on);
+  }
+
+  /// Whether the keyframe that was begun first is done, so that finish() need not wait.
+  [[nodiscard]] bool first_is_done() const { return under_way_.empty() || under_way_.front()->at->all_done.reached(); }
+
+  /// Waits for the keyframe that was begun first, and answers it, or all of its group if it was the last of it. Throws if the
+  /// device failed. `batch` numbers what is done to regions.
+  void finish(uint64_t& batch) {
+    if (under_way_.empty())
+      return mesh_left_over();
+    lane& on = *under_way_.front();
+    std::exception_ptr refusal;
+    try {
+      on.at->all_done.wait();
+      settle(on, batch);
+    } catch (const std::bad_alloc&) {
+      refusal = std::current_exception();
+    } catch (const keyframe_too_large&) {
+      refusal = std::current_exception();
+    }
+    under_way_.pop_front();
+    idle_.push_back(&on);
+    taken_keyframe<Device> done{std::move(on.asked), std::move(on.report), std::exchange(on.brought, {})};
+    on.asked = {};
+    done.asked.what.handed.reset(); // so that their memory can be used again
+    if (refusal)
+      done.asked.answer({}, refusal);
+    else if (on.group == 0)
+      answer(std::move(done));
+    else
+      integrated_.push_back(std::move(done));
+    if (on.meshes_group)
+      settle_mesh(on);
+  }
+
+  /// Answers all that is under way with an error.
+  void fail(const std::exception_ptr& why) {
+    answer_integrated(why);
+    for (lane* on : under_way_) {
+      on->asked.what.handed.reset(); // before the answer, as ever
+      on->asked.answer({}, why);
+      on->asked = {};
+      idle_.push_back(on);
+    }
+    under_way_.clear();
+    gathered_ = 0;
+  }
+
+private:
+  static constexpr size_t slots_at_once = 1024; ///< of touched regions, that come down unasked; more are rare
+  static constexpr uint32_t most_together = 8;  ///< keyframes of a group
+
+  /// At once if it is alone; else in another thread, since there may be rays to copy.
+  void answer(taken_keyframe<Device> done) {
+    if (busy_ && done.brought.count != 0)
+      answers_.add(std::move(done));
+    else
+      done.answer();
+  }
+
+  [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
+
+  /// Finds the regions that the rays touch, on the stream of the rays, so that it is done while others are integrated. `again`:
+  /// the rays were made, and handed over, before.
+  void begin_split(lane& on, const take_request& what, bool again = false) {
+    on.touches.ensure(std::max(2 * on.given.value_or(on.rays.points()) + 1024, most_touches_));
+    stream& work = on.rays.work();
+    // What is under way comes before news on the stream of the fields, and whoever looks regions up from now on after them.
+    on.departures = store_.departures();
+    const bool news = store_.has_news();
+    const field_view field = store_.view();
+    if (news) {
+      stream_.set(published_);
+      ++news_;
+    }
+    if (std::exchange(on.knows_of, news_) != news_)
+      work.after(published_);
+    if (++on.keyframe_number == 0) {
+      work.fill(on.touched_by.data(), on.touched_by.size() * sizeof(uint32_t), 0);
+      on.keyframe_number = 1;
+    }
+    batch_state* state = on.state_on_device();
+    const split_rays split{field,
+                           on.touch_room(),
+                           on.frame,
+                           on.rays.rays(),
+                           on.touched_by.data(),
+                           on.keyframe_number,
+                           on.slots_on_device(),
+                           again ? hand_over{} : on.lists_for_others(),
+                           state,
+                           on.chosen(what),
+                           what.sign < 0 ? taken_away : 0};
+    const uint32_t* rays = &on.on_device()->totals.cells;
+    if (again)
+      work.fill(state, sizeof(batch_state), 0);
+    if (on.given && on.bring.from != nullptr && !again)
+      work.launch(*on.given, bring_and_split{on.bring, split});
+    else if (on.given)
+      work.launch(*on.given, split);
+    else if (again)
+      work.launch_each(rays, 1, split);
+    else
+      work.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
+    work.set(on.at->split);
+  }
+  /// The last of a group is one that none follows, or with which it is full.
+  void join_group(lane& on, bool mesh, bool more) {
+    on.group = 0;
+    on.meshes_group = false;
+    if (!mesh)
+      return;
+    if (gathered_ == 0)
+      group_ = group_ + 1 == 0 ? 1 : group_ + 1;
+    on.group = group_;
+    on.meshes_group = !more || gathered_ + 1 >= most_together;
+  }
+
+  /// Integrates, and has the group meshed if the keyframe is the last of it. `again`: the host sees to the mesh.
+  void begin_fields(lane& on, const take_request& what, bool again = false) {
+    stream_.after(on.at->split);
+    report_download(on);
+    const auto integrate_it = [&] { integrate(on, on.group != 0 && !again); };
+    if (on.meshes_group && !again) {
+      make_room_for_meshes();
+      play(on.rest, on.rest_for, {device_.allocations(), what.times, true}, [&] {
+        integrate_it();
+        if (what.times)
+          stream_.set(on.at->integrated);
+        mesh_changed(on);
+      });
+      stream_.set(on.at->all_done);
+      return;
+    }
+    if (again)
+      integrate_it();
+    else
+      play(on.fused, on.fused_for, {device_.allocations(), false, on.group != 0}, integrate_it);
+    stream_.set(on.at->integrated);
+    if (what.body && what.keep_rays && !again) {
+      const auto down = on.rays.download_ahead(); // while others are integrated
+      on.report.copies += down.copies;
+      on.report.bytes_down += down.bytes;
+    }
+    on.rays.work().after(on.at->integrated); // the next keyframe need not wait for this one's download
+    download_status(on, on.rays.work());
+    on.rays.work().set(on.at->all_done);
+  }
+  /// Work that is the same for each keyframe of a lane: recorded if that was not done, or buffers moved since.
+  template <class Work>
+  void play(typename Device::recording& recording, std::optional<typename lane::work_key>& made_for,
+            const typename lane::work_key& key, Work work) {
+    if (made_for != key) {
+      made_for.reset();
+      stream_.record(recording, work);
+      made_for = key;
+    }
+    stream_.play(recording);
+  }
+  /// `note`: the regions that change are to be meshed.
+  void integrate(lane& on, bool note) {
+    const field_view field = store_.view();
+    batch_state* state = on.state_on_device();
+    const touch_list touches = on.touch_room();
+    const changed_regions changed{noted_.data(), changed_slots_.data(), note ? changed_count_.data() : nullptr};
+    stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
+    stream_.launch_each(&state->touches, touch_lanes,
+                        add_touches{field, any_frame_, touches, on.rays.rays(), state, changed, on.slots_on_device()});
+  }
+
+  [[nodiscard]] size_t status_bytes() const {
+    return sizeof(keyframe_status) + std::min<size_t>(slots_at_once, store_.slots()) * sizeof(uint32_t);
+  }
+  void download_status(lane& on, stream& by) const { by.download(on.status_down.data(), on.status.data(), status_bytes()); }
+  void report_download(lane& on) const {
+    ++on.report.copies;
+    on.report.bytes_down += status_bytes();
+  }
+
+  /// Buffers that grow are in use by what is under way.
+  void make_room_for_meshes() {
+    const size_t blocks = most_blocks_, regions = most_regions_, vertices = most_vertices_, corners = most_corners_;
+    if (blocks > meshes_.blocks() || regions > meshes_.regions() || vertices > meshes_.vertices()
+        || corners > meshes_.corners()) {
+      drain();
+      meshes_.make_room(blocks, regions, vertices, corners);
+    }
+    if (meshes_.regions() * store_.table_size() > place_.size() || meshes_.blocks() > listed_.size()) {
+      drain();
+      place_.ensure(meshes_.regions() * store_.table_size());
+      listed_.ensure(meshes_.blocks());
+    }
+  }
+
+  /// Meshes what was noted.
+  void mesh_changed(lane& on) {
+    mesh_regions(on, changed_slots_.data(), changed_count_.data(), noted_.data());
+    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
+    download_status(on, stream_);
+  }
+  void mesh_regions(lane& on, const uint32_t* slots, const uint32_t* count, uint32_t* noted = nullptr) {
+    const block_list list{slots, listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), on.state_on_device()};
+    meshes_.mesh_regions(list, count, meshes_.regions(), noted);
+  }
+
+  /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
+  /// if there is no room, keyframe_too_large if it touches more regions than it may.
+  void settle(lane& on, uint64_t& batch) {
+    const take_request& what = on.asked.what;
+    on.report.counts = ray_lane<Device>::counts_of(on.on_host().totals, on.rays.points());
+    on.report.rays = what.body ? on.on_host().totals.cells : what.handed ? 0 : *on.given;
+    for (;;) {
+      count(on, ++batch);
+      if (on.state().goes_ahead(static_cast<uint32_t>(on.touches.size())))
+        break;
+      drain();
+      for (lane* other : under_way_)
+        count(*other, ++batch);
+      most_touches_ = std::max<size_t>(most_touches_, on.state().touches);
+      outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
+      const auto& missing = on.state().missing_names; // some of them, if there are many
+      const auto regions
+        = on.touched.size()
+          + static_cast<size_t>(std::count_if(std::begin(missing), std::end(missing), [](uint64_t name) { return name != 0; }));
+      if (regions > most_keyframe_regions)
+        throw keyframe_too_large(map_, regions, on.state().missing != 0);
+      make_room_for(on, ++batch);
+      repeat(on);
+    }
+    on.report.beyond = on.state().beyond;
+    on.report.regions = std::move(on.touched);
+    if (what.times)
+      on.read_times();
+    if (what.keep_rays)
+      keep_rays(on);
+    if (what.hand_on)
+      on.hand_on(device_);
+  }
+
+  /// Puts the rays into the report of a keyframe that is in the fields. Takes it out again if there is no room for them.
+  void keep_rays(lane& on) {
+    take_request& what = on.asked.what;
+    try {
+      if (what.body) {
+        on.report.kept.reserve(on.report.rays);
+        on.brought = on.rays.download(on.report.rays);
+      } else if (!what.handed)
+        on.report.kept = *what.rays.rays;
+    } catch (const std::bad_alloc&) {
+      on.report.kept = {};
+      outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
+      what.sign = -what.sign;
+      repeat(on); // nothing is wanting: all of it is there
+      throw;
+    }
+  }
+
+  /// Tells the store what a keyframe that is done took and touched, before anything else moves.
+  void count(lane& on, uint64_t batch) {
+    if (std::exchange(on.counted, true))
+      return;
+    const batch_state& state = on.state();
+    if (state.touches != 0)
+      store_.set_free_blocks(state.free_left);
+    if (state.regions > slots_at_once) {
+      stream_.download(on.slots(), on.slots_on_device(), state.regions * sizeof(uint32_t));
+      stream_.wait();
+    }
+    on.touched.clear();
+    for (uint32_t i = 0; i < state.regions; ++i) {
+      const region_key key = store_.key_of(on.slots()[i]);
+      on.touched.push_back(key);
+      region_record& region = *store_.find(key);
+      store_.touch(region, batch);
+      region.changed = true;
+      store_.foresee_around(key, region, [&share = on.asked.what.share](region_key next) {
+        return owner_of(next.x, next.y, next.z, share.count, share.lost) == share.index;
+      });
+    }
+    std::sort(on.touched.begin(), on.touched.end());
+  }
+
+  /// Waits for all that is under way, without looking at it.
+  void drain() {
+    for (lane* on : under_way_)
+      on->at->all_done.wait();
+  }
+
+  void repeat(lane& on) {
+    const auto kernels = kernel_count(on);
+    begin_split(on, on.asked.what, true);
+    begin_fields(on, on.asked.what, true);
+    on.at->all_done.wait();
+    on.counted = false;
+    on.report.kernels += static_cast<uint32_t>(kernel_count(on) - kernels);
+    ++on.report.attempts;
+  }
+
+  void make_room_for(const lane& on, uint64_t batch) {
+    const batch_state& state = on.state();
+    std::vector<region_key> wanted = on.touched;
+    for (const uint64_t name : state.missing_names)
+      if (name != 0)
+        wanted.push_back(key_from(name));
+    store_.bring(wanted, batch);
+    if (state.wanting != 0) // at the time: those before it in the queue may have made room since
+      store_.make_more_room(state.fresh, {wanted.begin(), wanted.end()}, store_.departures() != on.departures);
+  }
+  static region_key key_from(uint64_t name) {
+    const auto part = [name](int axis) { return static_cast<int32_t>(name >> 21 * axis & 0x1fffff) - (1 << 20); };
+    return {part(0), part(1), part(2)};
+  }
+
+  /// Sees what came of the mesh of a group, of which this keyframe was the last, and answers all of it. Meshes again if there was
+  /// not enough room.
+  void settle_mesh(lane& on) {
+    std::exception_ptr refusal;
+    try {
+      const auto regions = touched_by_group();
+      if (outdated_.erase(on.group) != 0)
+        mesh_again(on, regions);
+      for (;;) {
+        const batch_state& state = on.state();
+        const bool listed = state.wanted <= meshes_.blocks() && regions.size() <= meshes_.regions();
+        if (listed && state.vertices <= meshes_.vertices() && state.corners <= meshes_.corners())
+          break;
+        // Twice what is needed: the next keyframe will want more.
+        const auto more = [](size_t& most, size_t needed) { most = needed > most ? 2 * needed : most; };
+        more(most_blocks_, state.wanted);
+        more(most_regions_, regions.size());
+        if (listed) {
+          more(most_vertices_, state.vertices);
+          more(most_corners_, state.corners);
+        }
+        mesh_again(on, regions);
+      }
+      if (!integrated_.empty()) {
+        take_report& last = integrated_.back().report;
+        last.meshed = static_cast<uint32_t>(integrated_.size());
+        last.vertices = on.state().vertices;
+        last.triangles = on.state().corners / 3;
+      }
+    } catch (const std::bad_alloc&) {
+      refusal = std::current_exception();
+    }
+    answer_integrated(refusal);
+  }
+  void answer_integrated(const std::exception_ptr& failure) {
+    for (auto& each : std::exchange(integrated_, {}))
+      if (failure)
+        each.asked.answer({}, failure);
+      else
+        answer(std::move(each));
+  }
+  /// The last of a group could not be begun.
+  void mesh_left_over() {
+    lane& on = *idle_.back();
+    on.group = group_;
+    gathered_ = 0;
+    try {
+      make_room_for_meshes();
+    } catch (const std::bad_alloc&) {
+      return answer_integrated(std::current_exception());
+    }
+    stream_.fill(on.status.data(), sizeof(keyframe_status), 0);
+    mesh_changed(on);
+    stream_.wait();
+    settle_mesh(on);
+  }
+  [[nodiscard]] std::vector<region_key> touched_by_group() const {
+    std::vector<region_key> out;
+    for (const auto& each : integrated_)
+      out.insert(out.end(), each.report.regions.begin(), each.report.regions.end());
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+  /// Waits for the mesh. What the keyframe's own status says besides is lost.
+  void mesh_again(lane& on, const std::vector<region_key>& regions) {
+    drain();
+    make_room_for_meshes();
+    batch_state& state = on.state();
+    state = {};
+    for (const region_key key : regions) // one that has left since then is not what anybody waits for
+      if (const uint32_t slot = store_.slot_of(key); slot != region_record::nowhere)
+        on.slots()[state.regions++] = slot;
+    stream_.upload(on.slots_on_device(), on.slots(), state.regions * sizeof(uint32_t));
+    stream_.upload(on.state_on_device(), &state, sizeof(batch_state));
+    mesh_regions(on, on.slots_on_device(), &on.state_on_device()->regions);
+    download_status(on, stream_);
+    stream_.set(on.at->all_done);
+    on.at->all_done.wait();
+    if (!integrated_.empty())
+      ++integrated_.back().report.attempts;
+  }
+
+  Device& device_;
+  mapping map_;
+  walk_frame any_frame_; ///< of any pose, for what only asks it what the mapping says
+  stream& stream_;
+  region_store<Device>& store_;
+  mesh_batch<Device>& meshes_;
+  std::vector<std::unique_ptr<lane>> lanes_;
+  std::vector<lane*> idle_;
+  std::deque<lane*> under_way_;
+  std::deque<taken_keyframe<Device>> integrated_; ///< and wait for the mesh of their group
+  uint32_t group_ = 0;                            ///< that is being gathered, or was last
+  uint32_t gathered_ = 0;                         ///< keyframes of it; 0: none is being gathered
+  std::set<uint32_t> outdated_;     ///< groups of which the mesh on the device is not all: the host has it made again
+  typename Device::mark published_; ///< after the last news of regions
+  uint64_t news_ = 0;               ///< so far
+  bool busy_ = false;
+  device_buffer<Device, uint32_t> noted_, changed_slots_, changed_count_; ///< changed_regions
+  lending_pool<Device> lending_;
+  device_buffer<Device, listed_block> listed_;
+  device_buffer<Device, uint32_t> place_;
+  size_t most_touches_ = 0;
+  // Room for meshes. To begin with, what a keyframe touches at 1 cm, or less if the pool is small: growing takes milliseconds.
+  size_t most_blocks_ = std::min<size_t>(16384, store_.blocks()), most_regions_ = 256, most_vertices_ = 64 * most_blocks_,
+         most_corners_ = 6 * most_vertices_;
+  take_answers<Device> answers_;
+};
+
+} // namespace tessera::cuda

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "gpu/cuda/device/buffer.hpp"
+#include "gpu/cuda/device.hpp"
+#include "gpu/fields.hpp"
+#include "messages/ray.hpp"
+
+#include <memory>
+#include <span>
+#include <utility>
+
+namespace tessera::cuda {
+
+/// Rays in a device's memory, lent to another one.
+template <device_like Device>
+class lent_rays final : public handed_rays {
+public:
+  using memory = device_buffer<Device, ray>;
+  lent_rays(Device& owner, std::shared_ptr<const memory> held, const ray* rays, size_t count)
+    : owner_(owner), held_(std::move(held)), rays_(rays), count_(count) {}
+  [[nodiscard]] size_t size() const override { return count_; }
+  [[nodiscard]] Device& owner() const { return owner_; }
+  [[nodiscard]] std::span<const ray> rays() const { return {rays_, count_}; } ///< in the owner's memory
+
+private:
+  Device& owner_;
+  std::shared_ptr<const memory> held_;
+  const ray* rays_;
+  size_t count_;
+};
+
+} // namespace tessera::cuda

@@ -1,0 +1,140 @@
+#include "net/formats/image_png.hpp"
+
+#include "net/base/bad_input.hpp"
+
+#include <png.h>
+
+#include <csetjmp>
+#include <cstring>
+#include <string>
+
+namespace tessera {
+
+namespace {
+
+/// Reads one PNG from memory. libpng reports errors by a jump: it lands in step(), above which no frame of
+/// ours owns anything.
+class png_reader {
+public:
+  explicit png_reader(std::span<const std::byte> file) : rest_(file) {
+    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    if (png_ == nullptr)
+      throw std::bad_alloc();
+    info_ = png_create_info_struct(png_);
+    if (info_ == nullptr) {
+      png_destroy_read_struct(&png_, nullptr, nullptr);
+      throw std::bad_alloc();
+    }
+    png_set_read_fn(png_, this, on_read);
+    png_set_user_limits(png_, max_image_edge, max_image_edge);
+    png_set_chunk_malloc_max(png_, 8 << 20);
+  }
+  ~png_reader() { png_destroy_read_struct(&png_, &info_, nullptr); }
+  png_reader(const png_reader&) = delete;
+  png_reader& operator=(const png_reader&) = delete;
+
+  void read_info() {
+    step([](png_reader& r) { png_read_info(r.png_, r.info_); });
+    width = png_get_image_width(png_, info_);
+    height = png_get_image_height(png_, info_);
+    bits = png_get_bit_depth(png_, info_);
+    colour_type = png_get_color_type(png_, info_);
+    if (uint64_t{width} * height > max_image_pixels)
+      throw bad_input("the image has " + std::to_string(width) + " x " + std::to_string(height) + " pixels, at most "
+                      + std::to_string(max_image_pixels) + " are read");
+  }
+
+  void ask_for_rgb() {
+    step([](png_reader& r) {
+      png_set_expand(r.png_);
+      png_set_scale_16(r.png_);
+      png_set_strip_alpha(r.png_);
+      if ((r.colour_type & PNG_COLOR_MASK_COLOR) == 0)
+        png_set_gray_to_rgb(r.png_);
+    });
+  }
+
+  void ask_for_host_order() {
+    step([](png_reader& r) { png_set_swap(r.png_); }); // PNG is big-endian, we are not
+  }
+
+  /// `rows` points to height rows of row_bytes each.
+  void read_rows(uint8_t* rows, size_t row_bytes) {
+    rows_ = rows;
+    row_bytes_ = row_bytes;
+    step([](png_reader& r) {
+      int passes = png_set_interlace_handling(r.png_);
+      png_read_update_info(r.png_, r.info_);
+      if (png_get_rowbytes(r.png_, r.info_) != r.row_bytes_)
+        png_error(r.png_, "rows of an unexpected size");
+      for (int pass = 0; pass < passes; ++pass)
+        for (uint32_t y = 0; y < r.height; ++y)
+          png_read_row(r.png_, r.rows_ + y * r.row_bytes_, nullptr);
+      png_read_end(r.png_, nullptr);
+    });
+  }
+
+  uint32_t width = 0, height = 0;
+  int bits = 0, colour_type = 0;
+
+private:
+  void step(void (*action)(png_reader&)) {
+    if (setjmp(jump_) != 0)
+      throw bad_input(std::string("the PNG cannot be read: ") + message_);
+    action(*this);
+  }
+
+  static void on_error(png_structp png, png_const_charp message) {
+    auto& self = *static_cast<png_reader*>(png_get_error_ptr(png));
+    std::strncpy(self.message_, message, sizeof self.message_ - 1);
+    longjmp(self.jump_, 1);
+  }
+  static void on_warning(png_structp, png_const_charp) {} // The pixels are whole: nothing to tell.
+  static void on_read(png_structp png, png_bytep to, size_t bytes) {
+    auto& self = *static_cast<png_reader*>(png_get_io_ptr(png));
+    if (bytes > self.rest_.size())
+      png_error(png, "the file ends too early");
+    std::memcpy(to, self.rest_.data(), bytes);
+    self.rest_ = self.rest_.subspan(bytes);
+  }
+
+  std::span<const std::byte> rest_;
+  png_structp png_ = nullptr;
+  png_infop info_ = nullptr;
+  std::jmp_buf jump_{};
+  char message_[128] = {};
+  uint8_t* rows_ = nullptr;
+  size_t row_bytes_ = 0;
+};
+
+} // namespace
+
+bool is_png(std::span<const std::byte> file) {
+  return file.size() >= 8 && png_sig_cmp(reinterpret_cast<png_const_bytep>(file.data()), 0, 8) == 0;
+}
+
+colour_image decode_png_colour(std::span<const std::byte> file) {
+  png_reader reader(file);
+  reader.read_info();
+  reader.ask_for_rgb();
+  colour_image image{reader.width, reader.height, {}};
+  image.rgb.resize(size_t{3} * image.width * image.height);
+  reader.read_rows(image.rgb.data(), size_t{3} * image.width);
+  return image;
+}
+
+depth_image decode_png_depth(std::span<const std::byte> file) {
+  png_reader reader(file);
+  reader.read_info();
+  if (reader.colour_type != PNG_COLOR_TYPE_GRAY || reader.bits != 16)
+    throw bad_input("a depth image must have one channel of 16 bits, this PNG has "
+                    + std::string(reader.colour_type == PNG_COLOR_TYPE_GRAY ? "one" : "several or a palette") + " of "
+                    + std::to_string(reader.bits));
+  reader.ask_for_host_order();
+  depth_image image{reader.width, reader.height, {}};
+  image.values.resize(size_t{image.width} * image.height);
+  reader.read_rows(reinterpret_cast<uint8_t*>(image.values.data()), size_t{2} * image.width);
+  return image;
+}
+
+} // namespace tessera

@@ -1,0 +1,338 @@
+#include "net/server/answers.hpp"
+
+#include "messages/json_depth.hpp"
+#include "messages/names.hpp"
+#include "net/server/assets.hpp"
+#include "net/server/json_status.hpp"
+#include "net/formats/json_text.hpp"
+#include "net/formats/patch_codec.hpp"
+#include "net/server/readiness.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+namespace tessera {
+
+namespace {
+
+using http::status;
+
+// What waits for a slot blocks nobody, but holds a body each.
+constexpr int max_waiting_offers = 64;
+
+http_reply asset_reply(const request_head& head) {
+  // The page's own links are relative to it: only without the slash do they lead where they should.
+  if (head.target.path == "/console/") {
+    const auto whole = std::string(head.header.target().data(), head.header.target().size());
+    const auto query = whole.find('?');
+    return text_reply(status::permanent_redirect, "")
+      .with("Location", "../console" + (query == whole.npos ? "" : whole.substr(query)));
+  }
+  const auto* file = find_asset(head.target.path);
+  if (file == nullptr)
+    return error_reply(status::not_found, "not_found", "there is no such page");
+  http_reply out;
+  out.content_type = file->content_type;
+  out.with("ETag", file->etag).with("Vary", "Accept-Encoding");
+  out.with("Cache-Control", file->immutable ? "public, max-age=31536000, immutable" : "no-cache");
+  if (file->content_type.starts_with("text/html"))
+    out
+      .with("Content-Security-Policy", "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; "
+                                       "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
+                                       "img-src 'self' data: blob:; connect-src 'self' ws: wss: http: "
+                                       "https: data: blob:; object-src 'none'; base-uri 'none'; "
+                                       "frame-ancestors 'none'")
+      .with("Referrer-Policy", "no-referrer");
+  auto packed = !file->gzip.empty() && head.field(http::field::accept_encoding).find("gzip") != std::string_view::npos;
+  if (packed)
+    out.with("Content-Encoding", "gzip");
+  out.body = shared_bytes{packed ? file->gzip : file->plain};
+  return out;
+}
+
+template <class T>
+http_reply in_json(const T& value) {
+  return json_reply(to_text(to_json(value)));
+}
+
+// Either spelling of the headers that go with a keyframe.
+std::string_view keyframe_field(const request_head& head, const char* name) {
+  auto value = head.field((std::string("X-") + name).c_str());
+  return value.empty() ? head.field((std::string("Tessera-") + name).c_str()) : value;
+}
+
+http_reply unavailable(std::string_view whom, const std::string& why) {
+  return error_reply(status::service_unavailable, "unavailable", std::string(whom) + " did not answer: " + why);
+}
+
+http_reply verdict_reply(const verdict& v) {
+  switch (v.what) {
+  case outcome::accepted:
+  case outcome::duplicate:
+  case outcome::dropped:
+    return json_reply(to_text({{"outcome", to_string(v.what)}}));
+  case outcome::unknown:
+    return error_reply(status::not_found, "unknown", "there is no live keyframe of that id", "id");
+  case outcome::not_now:
+    return error_reply(status::service_unavailable, "not_now", v.reason);
+  case outcome::conflict:
+    return error_reply(status::conflict, "conflict", v.reason, "id");
+  case outcome::refused:
+    break;
+  }
+  return error_reply(status::unprocessable_entity, "refused", v.reason);
+}
+
+http_reply not_now(const server_core& core, hindered by) {
+  return verdict_reply(core.running.context.numbers->count_not_now(std::move(by)));
+}
+
+template <class Answer, class Handle, class Write, class... Ts>
+void ask_and_write(http_call& call, const char* name, const Handle& whom, Write write, Ts... message) {
+  ask<Answer>(
+    call.core->system, call.back, call.core->config.timeouts.ask, whom,
+    [name, write, reply = std::move(call.reply)](std::optional<Answer> answer, const std::string& why) {
+      reply(answer ? write(std::move(*answer)) : unavailable(name, why));
+    },
+    message...);
+}
+
+std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& why) {
+  std::string_view text{reinterpret_cast<const char*>(body.data()), body.size()};
+  auto in
+    = nests_deeper(text, 4) ? nlohmann::json(nlohmann::json::value_t::discarded) : nlohmann::json::parse(text, nullptr, false);
+  if (in.is_discarded()) {
+    why = "the body is not JSON";
+    return std::nullopt;
+  }
+  auto list = in.is_object() && in.contains("pose") ? in["pose"] : in;
+  pose out;
+  if (!list.is_array() || list.size() != out.m.size()) {
+    why = "pose is not a list of 16 numbers";
+    return std::nullopt;
+  }
+  for (size_t i = 0; i < out.m.size(); ++i) {
+    auto x = list[i].is_number() ? list[i].get<double>() : NAN;
+    if (!(std::abs(x) <= static_cast<double>(std::numeric_limits<float>::max()))) {
+      why = "pose[" + std::to_string(i) + "] is not a finite number";
+      return std::nullopt;
+    }
+    out.m[i] = static_cast<float>(x);
+  }
+  return out;
+}
+
+// One of the places in front of the thread that offers; given back when it goes, also if nothing could be posted there.
+class offer_place {
+public:
+  explicit offer_place(const std::shared_ptr<server_core>& core)
+    : core_{core}, is_there_{core->waiting_offers.fetch_add(1) < max_waiting_offers} {}
+  offer_place(offer_place&&) = default;
+  offer_place& operator=(offer_place&&) = delete;
+  ~offer_place() {
+    if (core_)
+      core_->waiting_offers.fetch_sub(1);
+  }
+  explicit operator bool() const { return is_there_; }
+
+private:
+  std::shared_ptr<server_core> core_;
+  bool is_there_;
+};
+
+// Calls the sink from the thread that may block. `act` gets the completion to hand on.
+template <class F>
+void offer(http_call& call, F act) {
+  const auto& core = call.core;
+  if (core->stopping)
+    return call.reply(error_reply(status::service_unavailable, "closing", "the service is shutting down"));
+  offer_place place{core};
+  if (!place)
+    return call.reply(
+      error_reply(status::service_unavailable, "busy", "more keyframes wait than can be taken now; send this one again"));
+  asio::post(core->offers,
+             [core, place = std::move(place), back = call.back, reply = std::move(call.reply), act = std::move(act)]() mutable {
+               auto respond = [back, reply = std::move(reply)](http_reply out) {
+                 back.post([reply, out = std::move(out)]() mutable { reply(std::move(out)); });
+               };
+               try {
+                 if (core->stopping)
+                   respond(error_reply(status::service_unavailable, "closing", "the service is shutting down"));
+                 else
+                   act(respond, [respond](const verdict& v) { respond(verdict_reply(v)); });
+               } catch (const std::bad_alloc&) {
+                 respond(not_now(*core, {hindrance::memory, "the process has no memory for this request"}));
+               } catch (const std::exception& e) {
+                 respond(not_now(*core, {hindrance::internal, e.what()}));
+               }
+             });
+}
+
+http_reply bad_query(std::string_view why, std::string_view field) {
+  return error_reply(status::bad_request, "bad_request", why, field);
+}
+
+// The keyframe that path and query name; nothing if the query is no good, which is answered then.
+std::optional<keyframe_id> named_keyframe(const http_call& call) {
+  std::string why, field;
+  auto which = read_selection(call.head.target.query, {"session"}, why, field);
+  if (!which) {
+    call.reply(bad_query(why, field));
+    return std::nullopt;
+  }
+  return keyframe_id{call.head.target.id, which->session.value_or("")};
+}
+
+} // namespace
+
+void answer_asset(http_call& call) {
+  call.reply(asset_reply(call.head));
+}
+
+void answer_health(http_call& call) {
+  call.reply(call.core->running.context.numbers->lost_core.load() == 0
+               ? text_reply(status::ok, "ok\n")
+               : text_reply(status::service_unavailable, "an actor is lost and cannot be started again: restart the service\n"));
+}
+
+void answer_readiness(http_call& call) {
+  ask_and_write<std::vector<actor_status>>(
+    call, "the inspector", call.core->running.inspector.get(),
+    [core = call.core](const std::vector<actor_status>&) { return readiness(*core); }, status_atom::value);
+}
+
+void answer_metrics(http_call& call) {
+  http_reply out;
+  out.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  out.body = shared_bytes{call.core->numbers.text()};
+  call.reply(std::move(out).with("Cache-Control", "no-store"));
+}
+
+void answer_map(http_call& call) {
+  ask_and_write<map_status>(call, "the partitioner", call.core->running.partitioner.get(), in_json<map_status>,
+                            status_atom::value);
+}
+
+void answer_regions(http_call& call) {
+  using answer = std::vector<region_status>;
+  ask_and_write<answer>(call, "the partitioner", call.core->running.partitioner.get(), in_json<answer>, list_atom::value);
+}
+
+void answer_actors(http_call& call) {
+  using answer = std::vector<actor_status>;
+  ask_and_write<answer>(call, "the inspector", call.core->running.inspector.get(), in_json<answer>, status_atom::value);
+}
+
+void answer_cameras(http_call& call) {
+  using answer = std::vector<camera>;
+  ask_and_write<answer>(call, "the broadcaster", call.core->running.broadcaster.get(), in_json<answer>, camera_atom::value);
+}
+
+void answer_aside(http_call& call) {
+  call.reply(in_json(call.core->running.context.numbers->set_aside.newest()));
+}
+
+void answer_mesh(http_call& call) {
+  call.core->meshes.ask_for(call.core, call.head.target.format, call.back, std::move(call.reply));
+}
+
+void answer_region(http_call& call) {
+  ask_and_write<patch>(
+    call, "the broadcaster", call.core->running.broadcaster.get(),
+    [epoch = call.core->running.epoch](const patch& newest) {
+      auto payload = newest.frame ? patch_payload(*newest.frame) : std::span<const std::byte>{};
+      if (payload.empty())
+        return error_reply(status::not_found, "not_found", "that region has no surface", "region");
+      http_reply out;
+      out.content_type = content_type(mesh_format::drc);
+      out.body = shared_bytes{newest.frame, payload};
+      return std::move(out)
+        .with("ETag", '"' + epoch + '-' + std::to_string(newest.version) + '"')
+        .with("Cache-Control", "no-cache")
+        .with("Tessera-Version", std::to_string(newest.version));
+    },
+    patch_atom::value, call.head.target.region);
+}
+
+void answer_keyframe(http_call& call) {
+  const auto& head = call.head;
+  auto refuse = [&call](std::string_view why, std::string_view field) {
+    call.reply(error_reply(status::bad_request, "bad_request", why, field));
+  };
+  auto id = percent_decoded(keyframe_field(head, "Keyframe-Id"));
+  if (!id || id->empty() || id->size() > keyframe_id::max_bytes)
+    return refuse(!id           ? "the keyframe's id has a broken escape: %XX"
+                  : id->empty() ? "the keyframe has no id"
+                                : "the keyframe's id has " + std::to_string(id->size()) + " bytes, at most "
+                                    + std::to_string(keyframe_id::max_bytes) + " can be",
+                  "X-Keyframe-Id");
+  auto stamp = keyframe_field(head, "Timestamp-Ns");
+  uint64_t timestamp_ns = 0;
+  if (!stamp.empty()) {
+    auto [end, failed] = std::from_chars(stamp.data(), stamp.data() + stamp.size(), timestamp_ns);
+    if (failed != std::errc{} || end != stamp.data() + stamp.size())
+      return refuse("the timestamp is not a whole number of nanoseconds", "X-Timestamp-Ns");
+  }
+  const auto session = percent_decoded(keyframe_field(head, "Session")), group = percent_decoded(keyframe_field(head, "Group"));
+  if (auto fault = session ? fault_of_session(*session) : std::optional<std::string>{"session has a broken escape: %XX"})
+    return refuse(*fault, "Tessera-Session");
+  if (auto fault = group ? fault_of_group(*group) : std::optional<std::string>{"group has a broken escape: %XX"})
+    return refuse(*fault, "Tessera-Group");
+  offer(call, [core = call.core, id = std::move(*id), session = *session, group = *group, timestamp_ns,
+               body = std::move(call.body)](const auto& respond, keyframe_sink::completion done) mutable {
+    keyframe frame;
+    try {
+      if (!core->config.parse_keyframe)
+        throw std::invalid_argument("this service takes no keyframes over HTTP");
+      frame = core->config.parse_keyframe(id, timestamp_ns, std::move(body));
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& e) {
+      core->sink.set_aside("http", shown({id, session}), e.what());
+      return respond(error_reply(status::bad_request, "bad_keyframe", e.what()));
+    }
+    frame.id.session = std::move(session);
+    frame.source = "http";
+    frame.group = std::move(group);
+    core->sink.offer(std::move(frame), std::move(done));
+  });
+}
+
+void answer_clearing(http_call& call) {
+  std::string why, field;
+  auto which = read_selection(call.head.target.query, {"session", "source", "group"}, why, field);
+  if (!which)
+    return call.reply(bad_query(why, field));
+  offer(call, [core = call.core, which = std::move(*which)](const auto& respond, const auto&) mutable {
+    core->sink.retract_all(std::move(which), [respond](const verdict& v) {
+      respond(v.what == outcome::accepted ? json_reply(to_text({{"outcome", to_string(v.what)}, {"keyframes", v.keyframes}}))
+                                          : verdict_reply(v));
+    });
+  });
+}
+
+void answer_retraction(http_call& call) {
+  const auto id = named_keyframe(call);
+  if (!id)
+    return;
+  offer(call,
+        [core = call.core, id = *id](const auto&, keyframe_sink::completion done) { core->sink.retract(id, std::move(done)); });
+}
+
+void answer_revision(http_call& call) {
+  const auto id = named_keyframe(call);
+  if (!id)
+    return;
+  std::string why;
+  const auto wanted = read_pose(call.body, why);
+  if (!wanted)
+    return call.reply(error_reply(status::bad_request, "bad_request", why, "pose"));
+  offer(call, [core = call.core, id = *id, to = *wanted](const auto&, keyframe_sink::completion done) {
+    core->sink.revise(id, to, std::move(done));
+  });
+}
+
+} // namespace tessera

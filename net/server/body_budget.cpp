@@ -1,0 +1,136 @@
+#include "net/server/body_budget.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace tessera {
+
+namespace {
+
+/// Who can have one address of IPv6 mostly has the other 2^64 of its network, too.
+boost::asio::ip::address client_of(const boost::asio::ip::address& from) {
+  if (!from.is_v6())
+    return from;
+  auto v6 = from.to_v6();
+  if (v6.is_v4_mapped())
+    return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, v6);
+  auto bytes = v6.to_bytes();
+  for (size_t i = 8; i < bytes.size(); ++i)
+    bytes[i] = 0;
+  return boost::asio::ip::address_v6(bytes);
+}
+
+} // namespace
+
+bool body_budget::take(body_share& by, uint64_t bytes) {
+  std::vector<std::function<void()>> to_tell;
+  bool taken = false;
+  {
+    std::lock_guard lock{mutex_};
+    if (!by.ended_) {
+      const auto has_room = [&] {
+        const auto found = of_.find(by.client_);
+        return bytes <= all_ - held_ && bytes <= all_ / 2 - (found == of_.end() ? 0 : found->second.held);
+      };
+      if (!has_room())
+        make_room(by, bytes, to_tell);
+      taken = has_room();
+    }
+    if (taken) {
+      auto& of = of_[by.client_];
+      of.coming.insert(&by);
+      of.held += bytes;
+      by.held_ += bytes;
+      held_ += bytes;
+    }
+  }
+  for (const auto& tell : to_tell) // without the lock: what they wake may be the end of a share
+    tell();
+  return taken;
+}
+
+void body_budget::make_room(const body_share& for_whom, uint64_t bytes, std::vector<std::function<void()>>& to_tell) {
+  const auto now = body_share::clock::now();
+  std::vector<std::pair<double, body_share*>> slow; // by what came a second
+  const auto add = [&](const client& of) {
+    for (auto* one : of.coming) {
+      const auto age_s = std::chrono::duration<double>(now - one->began_).count();
+      const auto rate = static_cast<double>(one->came_) / std::max(age_s, 1e-3);
+      if (one != &for_whom && one->coming_ && now - one->began_ >= least_.after && rate < static_cast<double>(least_.bytes_per_s))
+        slow.emplace_back(rate, one);
+    }
+  };
+  const auto own = of_.find(for_whom.client_);
+  const auto own_held = own == of_.end() ? 0 : own->second.held;
+  const bool own_is_short = bytes > all_ / 2 - own_held;
+  if (!own_is_short)
+    for (const auto& [address, one] : of_)
+      add(one);
+  else if (own != of_.end())
+    add(own->second);
+  std::sort(slow.begin(), slow.end());
+  uint64_t freed = 0;
+  const auto had = held_;
+  for (const auto& [rate, one] : slow) {
+    freed = had - held_;
+    if (bytes <= all_ - held_ && (!own_is_short || bytes <= all_ / 2 - own_held + freed))
+      break;
+    to_tell.push_back(std::move(one->tell_));
+    one->ended_ = true;
+    let_go(*one);
+  }
+}
+
+void body_budget::let_go(body_share& one) {
+  one.coming_ = false;
+  if (one.held_ == 0)
+    return;
+  const auto found = of_.find(one.client_);
+  held_ -= one.held_;
+  found->second.held -= one.held_;
+  found->second.coming.erase(&one);
+  one.held_ = 0;
+  if (found->second.held == 0)
+    of_.erase(found);
+}
+
+void body_budget::give_back(body_share& by) {
+  std::function<void()> nobody; // whatever it holds goes without the lock
+  std::lock_guard lock{mutex_};
+  let_go(by);
+  nobody.swap(by.tell_);
+}
+
+uint64_t body_budget::held() const {
+  std::lock_guard lock{mutex_};
+  return held_;
+}
+
+body_share::body_share(body_budget& budget, const boost::asio::ip::address& from) : budget_{budget}, client_{client_of(from)} {}
+
+void body_share::begin(std::function<void()> ended) {
+  std::lock_guard lock{budget_.mutex_};
+  tell_ = std::move(ended);
+  began_ = clock::now();
+  came_ = 0;
+  coming_ = true;
+  ended_ = false;
+}
+
+void body_share::came(uint64_t bytes) {
+  std::lock_guard lock{budget_.mutex_};
+  came_ = bytes;
+}
+
+bool body_share::whole() {
+  std::lock_guard lock{budget_.mutex_};
+  coming_ = false;
+  return !ended_;
+}
+
+bool body_share::ended() const {
+  std::lock_guard lock{budget_.mutex_};
+  return ended_;
+}
+
+} // namespace tessera

@@ -1,0 +1,38 @@
+#pragma once
+// What RFC 9110 and 9112 ask of a server and Beast leaves to its user. Pure functions of text from outside.
+
+#include "net/server/asio_types.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tessera {
+
+/// Why a request cannot be trusted: where its body ends, or for whom it is meant, can be read in more than one way. The
+/// connection must end with the answer, so that no byte after the header is taken for another request.
+struct header_fault {
+  http::status status = http::status::bad_request;
+  std::string reason;
+  const char* field = ""; ///< the header at fault
+};
+
+/// Looks at Transfer-Encoding, Content-Length and Host: at most one way to tell the body's end, and that one understood; exactly
+/// one host (HTTP/1.0 may do without), well-formed, and the same that an absolute target names.
+std::optional<header_fault> find_fault(const http::request_header<>& header);
+
+/// Tells whether a line of a header goes on in the next one (obs-fold), which is read differently by different programs.
+/// `text` is what came of the header so far.
+bool has_folded_line(std::string_view text);
+
+/// Returns the host of `host[:port]` (RFC 3986; without the brackets of an IPv6 address), or nothing if the text is anything
+/// else.
+std::optional<std::string_view> host_of(std::string_view authority);
+
+/// Tells whether the value of If-None-Match names an entity tag (with its quotes), by weak comparison: `*`, or a list.
+bool names_tag(std::string_view if_none_match, std::string_view tag);
+
+/// Compares ASCII text without case.
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+
+} // namespace tessera

@@ -1,0 +1,33 @@
+#pragma once
+// The JSON answers of docs/protocol.md about the map and the service.
+
+#include "actors/intake/aside_log.hpp"
+#include "messages/keyframe.hpp"
+#include "messages/map.hpp"
+#include "messages/status.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+nlohmann::json to_json(const map_status& map);
+nlohmann::json to_json(const region_status& region);
+nlohmann::json to_json(const actor_status& actor);
+nlohmann::json to_json(const aside_entry& entry);
+nlohmann::json to_json(const camera& one);
+
+template <class T>
+nlohmann::json to_json(const std::vector<T>& list) {
+  auto out = nlohmann::json::array();
+  for (const auto& x : list)
+    out.push_back(to_json(x));
+  return out;
+}
+
+/// The name of an outcome, as answers and metrics show it.
+const char* to_string(outcome what);
+
+} // namespace tessera

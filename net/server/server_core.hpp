@@ -1,0 +1,82 @@
+#pragma once
+
+#include "net/server/access.hpp"
+#include "net/server/ask.hpp"
+#include "net/server/body_budget.hpp"
+#include "net/server/http_reply.hpp"
+#include "net/server/mesh_shelf.hpp"
+#include "net/server/metrics.hpp"
+#include "net/server/server.hpp"
+#include "net/server/traffic.hpp"
+
+#include <boost/asio/thread_pool.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+namespace tessera {
+
+/// A connection, as the server sees it when it stops. Threads: any.
+class connection {
+public:
+  virtual ~connection() = default;
+  /// Ends it as soon as what is under way is done.
+  virtual void leave() = 0;
+  /// Ends it now.
+  virtual void abort() = 0;
+};
+
+/// The open connections.
+class connection_list {
+public:
+  void add(const std::shared_ptr<connection>& one);
+  void remove(const connection* one);
+  [[nodiscard]] std::vector<std::shared_ptr<connection>> all() const;
+  [[nodiscard]] size_t size() const;
+
+private:
+  mutable std::mutex mutex_;
+  std::unordered_map<const connection*, std::weak_ptr<connection>> open_;
+};
+
+/// Which port a connection came in by.
+enum class entrance : uint8_t { main, metrics };
+
+/// What all connections of a server share.
+struct server_core {
+  static constexpr uint64_t least_body_budget = uint64_t{16} << 20;
+
+  server_core(caf::actor_system& system_, const service& running_, keyframe_sink& sink_, server_config config_)
+    : system{system_}, running{running_}, sink{sink_}, config{std::move(config_)}, rules{config.token, config.insecure},
+      metrics_rules{{}, config.insecure || !config.token.empty()},
+      io{std::make_shared<asio::io_context>(static_cast<int>(config.threads))}, numbers{running.context.numbers, counts} {}
+
+  caf::actor_system& system;
+  service running;
+  keyframe_sink& sink;
+  server_config config; ///< its map: once map_known says so
+  const access_rules rules;
+  /// Of the metrics port, which asks for no token: who may reach it may read it.
+  const access_rules metrics_rules;
+  std::shared_ptr<asio::io_context> io;
+  std::shared_ptr<traffic> counts = std::make_shared<traffic>();
+  metrics numbers;
+  connection_list connections;
+  body_budget bodies{std::max(4 * config.body_limit, least_body_budget)};
+  std::atomic<bool> stopping{false};
+  /// Set after the map and the sessions' settings, which do not change any more.
+  std::atomic<bool> map_known{false};
+  /// Offers block until there is credit: one thread that may. What waits for it is bounded.
+  asio::thread_pool offers{1};
+  std::atomic<int> waiting_offers{0};
+  /// Meshes of the whole map take a while to write.
+  asio::thread_pool files{1};
+  mesh_shelf meshes;
+  /// Reading a viewer's list of all that it holds takes some ten milliseconds. At most one frame of a viewer waits.
+  asio::thread_pool talks{1};
+};
+
+} // namespace tessera

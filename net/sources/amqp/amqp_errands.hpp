@@ -1,0 +1,204 @@
+#pragma once
+
+#include "messages/keyframe.hpp"
+#include "net/sources/amqp/amqp_link.hpp"
+#include "net/base/bell.hpp"
+#include "net/formats/notification.hpp"
+#include "net/sources/amqp/recent_ids.hpp"
+#include "net/sources/shm/shm_segment.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace tessera {
+
+/// One message from the broker, from its delivery to its acknowledgement. It is with one thread at a time.
+struct errand {
+  using clock = std::chrono::steady_clock;
+
+  uint64_t link = 0; ///< number of the connection it came by: its tag means nothing on another
+  amqp_delivery message;
+  clock::time_point received = clock::now();
+
+  /// What the message says; for a keyframe that came inside of it, no more than its id.
+  notification note;
+  bool understood = false;
+  bool spent = false;                   ///< its body was given away, and nothing came of it: the broker must give it again
+  size_t mark = 0;                      ///< of the message's bytes
+  std::optional<keyframe> whole;        ///< the keyframe that came inside
+  std::string segment_name;             ///< else where the keyframe is
+  std::shared_ptr<shm_segment> segment; ///< ... as it was opened last
+
+  unsigned tries = 0;
+  clock::time_point due; ///< when it is tried again
+  /// Since when it is unclear whether its segment is of use: it is missing, or is being written.
+  std::optional<clock::time_point> in_doubt;
+  bool last_try = false; ///< there is no more room for doubt
+};
+using errand_ptr = std::shared_ptr<errand>;
+
+/// What keeps an errand from being done now.
+enum class obstacle : uint8_t {
+  none,
+  shortage,   ///< ours: no descriptors, no memory, no disk, no time
+  permission, ///< the segment may not be read
+  doubt,      ///< the segment is missing, or was written to while it was read
+};
+
+/// How an attempt at an errand ended.
+struct errand_result {
+  errand_ptr what;
+  verdict said;                       ///< with an obstacle, why
+  obstacle hindered = obstacle::none; ///< then it is not over
+  bool cleared = false;               ///< it is, its segment has gone, and only the broker does not know
+};
+
+/// What the connection's thread, the reader's thread and the sink's threads share. Completions keep it alive.
+class errand_desk {
+public:
+  /// From a completion, or instead of one.
+  void post(errand_result r) {
+    {
+      std::lock_guard lock(mutex_);
+      results_.push_back(std::move(r));
+    }
+    ring.ring();
+  }
+  /// The sink is of no use any more.
+  void fail(std::string why) {
+    {
+      std::lock_guard lock(mutex_);
+      failure_ = std::move(why);
+    }
+    ring.ring();
+  }
+  /// Throws std::runtime_error if fail() was called.
+  std::vector<errand_result> take() {
+    ring.quiet();
+    std::lock_guard lock(mutex_);
+    if (failure_)
+      throw std::runtime_error(*failure_);
+    return std::exchange(results_, {});
+  }
+
+  // Messages whose keyframes went in lately, and were not taken out by a later message.
+  void remember(const errand& e) {
+    std::lock_guard lock(mutex_);
+    recent_.add(e.note.id, e.mark);
+  }
+  void forget(const keyframe_id& id) {
+    std::lock_guard lock(mutex_);
+    recent_.remove(id);
+  }
+  [[nodiscard]] bool remembers(const errand& e) {
+    std::lock_guard lock(mutex_);
+    return recent_.contains(e.note.id, e.mark);
+  }
+
+  bell ring;
+  std::atomic<int> offered = 0; ///< errands that the sink has
+
+private:
+  static constexpr size_t remembered_ids = 4096;
+  std::mutex mutex_;
+  std::vector<errand_result> results_;
+  std::optional<std::string> failure_;
+  recent_ids recent_{remembered_ids};
+};
+
+/// Errands from the connection's thread to the reader's; the broker's prefetch bounds how many there are.
+class errand_queue {
+public:
+  void put(errand_ptr e) {
+    {
+      std::lock_guard lock(mutex_);
+      waiting_.push_back(std::move(e));
+    }
+    filled_.notify_one();
+  }
+  /// Waits for one; null after a stop.
+  errand_ptr take(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    if (!filled_.wait(lock, stop, [&] { return !waiting_.empty(); }) || stop.stop_requested())
+      return nullptr;
+    auto e = std::move(waiting_.front());
+    waiting_.pop_front();
+    return e;
+  }
+  std::deque<errand_ptr> take_all() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(waiting_, {});
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable_any filled_;
+  std::deque<errand_ptr> waiting_;
+};
+
+/// Keeps the messages of one id in their order: a revision does not overtake the keyframe that is still being tried.
+///
+/// Threads: any.
+class errand_lanes {
+public:
+  /// Lets the first of its id pass, and returns true; others wait behind it. Also passes behind one that was dropped.
+  bool enter(const errand_ptr& e) {
+    std::lock_guard lock(mutex_);
+    auto& lane = lanes_[e->note.id];
+    if (!lane.first.expired()) {
+      lane.behind.push_back(e);
+      return false;
+    }
+    lane.first = e;
+    return true;
+  }
+  /// The first of its id is done: returns the next, which has passed now, or null.
+  errand_ptr leave(const errand_ptr& e) {
+    std::lock_guard lock(mutex_);
+    auto lane = lanes_.find(e->note.id);
+    if (lane == lanes_.end() || lane->second.first.lock() != e)
+      return nullptr;
+    if (lane->second.behind.empty()) {
+      lanes_.erase(lane);
+      return nullptr;
+    }
+    auto next = std::move(lane->second.behind.front());
+    lane->second.behind.pop_front();
+    lane->second.first = next;
+    return next;
+  }
+  /// Takes out those that wait behind the first of an id.
+  std::deque<errand_ptr> clear(const keyframe_id& id) {
+    std::lock_guard lock(mutex_);
+    auto lane = lanes_.find(id);
+    return lane == lanes_.end() ? std::deque<errand_ptr>{} : std::exchange(lane->second.behind, {});
+  }
+  /// Lets go of all that wait, and of those that were dropped.
+  void clear() {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, lane] : lanes_)
+      lane.behind.clear();
+    std::erase_if(lanes_, [](const auto& each) { return each.second.first.expired(); });
+  }
+
+private:
+  struct one_lane {
+    std::weak_ptr<errand> first; ///< under way
+    std::deque<errand_ptr> behind;
+  };
+  std::mutex mutex_;
+  std::unordered_map<keyframe_id, one_lane> lanes_;
+};
+
+} // namespace tessera

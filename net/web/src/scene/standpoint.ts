@@ -1,0 +1,118 @@
+// Where the page looks from before the user takes over, and what is up: from behind the newest camera with everything in view, level,
+// and never turned under a view that the user holds.
+
+import { Quaternion } from "three";
+import type { camera_set } from "./cameras";
+import type { outlook, travel_controls } from "./controls";
+import type { insets } from "./framing";
+import type { gestures } from "./gestures";
+import { level } from "./level";
+import { upright_of, type vector } from "./orientation";
+import type { kept_address, page_state } from "../ui/page_state";
+import type { map_scene } from "./scene";
+import type { settings } from "../ui/settings";
+
+/// A new upright is taken while the user looks only if it differs by so much, and no hand is on the view.
+const worth_turning = (2 * Math.PI) / 180;
+const hands_off_ms = 1500;
+const framed_points = 6000;
+
+export interface standpoint_parts {
+  scene: map_scene;
+  cameras: camera_set;
+  controls: travel_controls;
+  gestures: gestures;
+  settings: settings;
+  kept: kept_address;
+  /// What panels cover of the picture.
+  insets(): insets;
+  /// The map was turned: what lies in world space must follow.
+  turned(): void;
+}
+
+export class standpoint {
+  readonly level: level;
+  private framed_radius_ = 0;
+  private faced_ = false;
+
+  constructor(private readonly with_: standpoint_parts) {
+    this.level = new level(with_.cameras, with_.scene.surfaces);
+  }
+
+  /// Another map began.
+  forget(): void {
+    this.level.clear();
+    this.framed_radius_ = 0;
+    this.faced_ = false;
+  }
+
+  /// The newest camera.
+  get leader(): outlook | undefined {
+    const newest = this.with_.cameras.newest;
+    return newest && this.with_.scene.outlook_of(newest.pose);
+  }
+
+  /// Puts what is shown into view.
+  fit(): void {
+    this.with_.controls.follow(false);
+    this.frame_(false);
+  }
+
+  /// The view that the page begins with.
+  begin(jump: boolean): void {
+    const leader = this.leader;
+    if (leader) this.with_.controls.face(leader.forward, jump);
+    this.frame_(jump);
+  }
+
+  /// The map changed: until the user takes over, the whole of it stays in view.
+  grown(): void {
+    const { scene, controls, cameras } = this.with_;
+    const radius = scene.world_sphere()?.radius;
+    if (radius === undefined) return;
+    controls.set_radius(radius);
+    const first = this.framed_radius_ === 0;
+    if (controls.touched || (!first && radius < this.framed_radius_ * 1.04 && radius > this.framed_radius_ * 0.7)) return;
+    if (first || !this.faced_) this.orient();
+    this.framed_radius_ = radius;
+    if (this.faced_) this.frame_(first);
+    else {
+      this.faced_ = cameras.newest !== undefined;
+      this.begin(true);
+    }
+  }
+
+  /// Turns the map upright. While the user looks, only for a difference that is worth it (or `now`, when he chose it); the eye turns
+  /// with the map, so that his view stays.
+  orient(now = false): void {
+    const { scene, controls, gestures, settings, kept } = this.with_;
+    const held = controls.touched && !now;
+    if (held && gestures.idle_ms(performance.now()) < hands_off_ms) return;
+    const next = new Quaternion(...upright_of(this.level.up(settings.up)));
+    if (next.angleTo(scene.upright) <= (held ? worth_turning : 1e-4)) return;
+    const turn = scene.set_upright(next);
+    if (kept.restored) this.restore(kept.restored);
+    else controls.turn_with(turn);
+    this.framed_radius_ = 0;
+    this.with_.turned();
+  }
+
+  /// Takes the view that the page's address kept.
+  restore(view: NonNullable<page_state["view"]>): void {
+    const { scene, controls } = this.with_;
+    controls.touched = true;
+    controls.set_view({ position: scene.to_world(view.eye), forward: scene.to_world(view.forward), distance: view.distance }, view.mode);
+  }
+
+  /// What to keep of the view, once the user has made it his own.
+  get kept(): page_state["view"] {
+    const { scene, controls } = this.with_;
+    if (!controls.touched) return undefined;
+    const v = controls.view, at = (p: typeof v.position): vector => scene.to_map(p);
+    return { eye: at(v.position), forward: at(v.forward), distance: v.distance, mode: controls.mode };
+  }
+
+  private frame_(jump: boolean): void {
+    this.with_.controls.frame(this.with_.scene.world_points(framed_points), this.with_.insets(), jump);
+  }
+}
