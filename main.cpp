@@ -44,8 +44,8 @@ uint32_t threads_of(const config::settings& s) {
   return s.threads.value_or(std::min(usable_cores(), 1024u));
 }
 
-mapping mapping_of(const config::settings& s) {
-  mapping map;
+map_settings map_settings_of(const config::settings& s) {
+  map_settings map;
   map.voxel_m = s.voxel_m.value_or(map.voxel_m);
   map.truncation_m = s.truncation_m.value_or(3 * map.voxel_m);
   map.region_voxels = s.region_voxels;
@@ -117,7 +117,7 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   setup.input.rate = 0; // there is nobody to watch
   if (source.starts_with("shm:"))
     setup.input.unlink = false; // a look takes nothing away
-  setup.map = mapping_of(s);
+  setup.map = map_settings_of(s);
   setup.voxel = voxel_of(s);
   setup.threads = threads_of(s);
   setup.backend = backend_of(s);
@@ -157,7 +157,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.threads = threads_of(s);
   setup.backend = backend_of(s);
   setup.drill = s.drill;
-  setup.service.map = mapping_of(s);
+  setup.service.map = map_settings_of(s);
   setup.service.threads = setup.threads;
   setup.service.device_bytes = s.memory_cap_bytes;
   setup.service.store_bytes = s.store_memory_bytes;

@@ -1,7 +1,7 @@
 #pragma once
 // What is refused because it would cost too much.
 
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -21,7 +21,7 @@ inline constexpr uint32_t most_keyframe_regions = 8192;
 class keyframe_too_large : public std::runtime_error {
 public:
   /// It touches so many regions, or `at_least` so many.
-  keyframe_too_large(const mapping& map, uint64_t regions, bool at_least);
+  keyframe_too_large(const map_settings& map, uint64_t regions, bool at_least);
 };
 
 /// Want of memory under a setting of ours, not of the machine's: the text names it.

@@ -2,7 +2,7 @@
 // What computes: the fields of all regions on one device, the CPU or a GPU. docs/gpu.md tells how a GPU does it.
 
 #include "gpu/breakage.hpp"
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "gpu/shared/voxel.hpp"
 #include "messages/ids.hpp"
 #include "messages/keyframe.hpp"
@@ -190,7 +190,7 @@ struct cpu_options {
 };
 
 /// The fields of the CPU: the reference. With threads of its own, keyframes' rays are made side by side, and regions are worked
-/// side by side. Throws std::invalid_argument for a bad mapping, std::system_error if a thread cannot be started.
-std::shared_ptr<async_fields> make_cpu_fields(const mapping& map, const cpu_options& options);
+/// side by side. Throws std::invalid_argument for bad settings, std::system_error if a thread cannot be started.
+std::shared_ptr<async_fields> make_cpu_fields(const map_settings& map, const cpu_options& options);
 
 } // namespace tessera

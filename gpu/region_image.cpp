@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-void check_image(const mapping& map, region_key region, const region_image& image) {
+void check_image(const map_settings& map, region_key region, const region_image& image) {
   const auto edge = static_cast<int32_t>(map.region_voxels);
   const int32_t first = lattice::floor_div(-lattice::map_limit, edge), last = lattice::floor_div(lattice::map_limit - 1, edge);
   for (const int32_t at : {region.x, region.y, region.z})

@@ -4,7 +4,7 @@
 
 namespace tessera {
 
-std::string no_points_text(const mapping& map, const ray_counts& counts, uint64_t beyond) {
+std::string no_points_text(const map_settings& map, const ray_counts& counts, uint64_t beyond) {
   std::ostringstream out;
   const char* before = "no point can be used: ";
   const auto add = [&](uint64_t count) -> std::ostream& {

@@ -8,6 +8,6 @@ namespace tessera {
 
 /// Says why not one of a keyframe's points can be used: how many were left out for what, and the bounds. `beyond`: rays that
 /// would leave the map.
-std::string no_points_text(const mapping& map, const ray_counts& counts, uint64_t beyond);
+std::string no_points_text(const map_settings& map, const ray_counts& counts, uint64_t beyond);
 
 } // namespace tessera

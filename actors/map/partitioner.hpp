@@ -1,8 +1,8 @@
 #pragma once
 
 #include "actors/base/actor_context.hpp"
-#include "actors/store/keyframe_store.hpp"
 #include "actors/map/placement.hpp"
+#include "actors/store/keyframe_store.hpp"
 #include "messages/actors.hpp"
 
 #include <chrono>
@@ -11,7 +11,7 @@ namespace tessera {
 
 /// What a partitioner is told when it starts.
 struct partitioner_config {
-  mapping map;
+  map_settings map;
   device_table devices;
   /// Keyframes that are read or taken at once to fill fields again, and changes of a request that takes out many.
   uint32_t refill_credit = 8;

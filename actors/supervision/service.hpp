@@ -1,12 +1,12 @@
 #pragma once
 
 #include "actors/base/actor_context.hpp"
-#include "actors/regions/encoder.hpp"
-#include "actors/regions/encoder_pool.hpp"
 #include "actors/intake/input_policy.hpp"
 #include "actors/intake/keyframe_check.hpp"
-#include "actors/store/keyframe_store.hpp"
 #include "actors/map/placement.hpp"
+#include "actors/regions/encoder.hpp"
+#include "actors/regions/encoder_pool.hpp"
+#include "actors/store/keyframe_store.hpp"
 #include "actors/supervision/seat.hpp"
 #include "actors/viewers/session.hpp"
 #include "gpu/fields.hpp"
@@ -19,7 +19,7 @@ namespace tessera {
 
 /// Everything that a service is told when it starts.
 struct service_config {
-  mapping map;
+  map_settings map;
   /// Regions and keyframes that the CPU's fields work on at once, and surfaces that are encoded at once.
   uint32_t threads = 2;
   /// GPUs that hold the fields, each its share of the regions; most_shares at most. None, or when all have failed: the CPU. They
@@ -43,7 +43,7 @@ struct service_config {
   /// Names this run; empty: a random name.
   std::string epoch;
   /// How the CPU's fields are made, and where keyframes are kept. Tests put others here.
-  std::function<std::shared_ptr<async_fields>(const mapping&, const cpu_options&)> make_cpu = make_cpu_fields;
+  std::function<std::shared_ptr<async_fields>(const map_settings&, const cpu_options&)> make_cpu = make_cpu_fields;
   std::function<std::shared_ptr<keyframe_store>()> make_store;
   log_function log;
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;

@@ -2,7 +2,7 @@
 
 #include "gpu/cpu/block_pool.hpp"
 #include "gpu/cpu/region_field.hpp"
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "gpu/region_image.hpp"
 #include "messages/ids.hpp"
 
@@ -16,7 +16,7 @@ namespace tessera::cpu {
 /// The fields of all regions that have one, under one cap. Threads: any, as long as no two work on one region at once.
 class field_index {
 public:
-  field_index(const mapping& map, uint64_t cap_bytes) : map_(map), pool_(cap_bytes) {}
+  field_index(const map_settings& map, uint64_t cap_bytes) : map_(map), pool_(cap_bytes) {}
 
   /// Null if there is none.
   [[nodiscard]] region_field* find(region_key region) const {
@@ -60,7 +60,7 @@ private:
     return std::make_unique<region_field>(map_, region, pool_);
   }
 
-  const mapping map_;
+  const map_settings map_;
   block_pool pool_; ///< outlives the fields
   mutable std::mutex mutex_;
   std::map<region_key, std::unique_ptr<region_field>> fields_;

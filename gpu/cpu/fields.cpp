@@ -46,7 +46,7 @@ private:
 
 class cpu_fields final : public async_fields {
 public:
-  cpu_fields(const mapping& map, const cpu_options& options)
+  cpu_fields(const map_settings& map, const cpu_options& options)
     : map_(map), fields_(map, options.cap_bytes), pool_(options.threads) {}
 
   [[nodiscard]] std::string name() const override { return "cpu"; }
@@ -206,14 +206,14 @@ private:
     }
   }
 
-  const mapping map_;
+  const map_settings map_;
   cpu::field_index fields_;
   cpu::region_pool pool_; ///< last: its threads use all of the above
 };
 
 } // namespace
 
-std::shared_ptr<async_fields> make_cpu_fields(const mapping& map, const cpu_options& options) {
+std::shared_ptr<async_fields> make_cpu_fields(const map_settings& map, const cpu_options& options) {
   map.validate();
   return std::make_shared<cpu_fields>(map, options);
 }

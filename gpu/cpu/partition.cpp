@@ -21,7 +21,7 @@ struct end_voxel {
 /// Of regions beyond the bound only so many are counted, so that to refuse costs little.
 constexpr size_t most_counted = 8 * size_t{most_keyframe_regions};
 
-std::string too_many_regions(const mapping& map, uint64_t regions, bool at_least) {
+std::string too_many_regions(const map_settings& map, uint64_t regions, bool at_least) {
   char text[300];
   std::snprintf(
     text, sizeof text,
@@ -49,10 +49,10 @@ TESSERA_CLONES void find_ends(const walk_frame& f, std::span<const ray> rays, st
 
 } // namespace
 
-keyframe_too_large::keyframe_too_large(const mapping& map, uint64_t regions, bool at_least)
+keyframe_too_large::keyframe_too_large(const map_settings& map, uint64_t regions, bool at_least)
   : std::runtime_error(too_many_regions(map, regions, at_least)) {}
 
-partition partition_rays(const mapping& map, std::span<const ray> rays, const pose& world_from_camera, uint64_t& beyond) {
+partition partition_rays(const map_settings& map, std::span<const ray> rays, const pose& world_from_camera, uint64_t& beyond) {
   const walk_frame frame = make_walk_frame(world_from_camera.m.data(), map.voxel_m, map.truncation_m);
   const auto edge = static_cast<int32_t>(map.region_voxels);
   // Which regions each ray touches; nearly always one, and the same one as the ray before.

@@ -178,7 +178,7 @@ private:
 /// gigabytes. Looks only at tables that are large, and counts only regions that rays write to for certain.
 class region_watch {
 public:
-  region_watch(const mapping& map, const pose& world_from_camera)
+  region_watch(const map_settings& map, const pose& world_from_camera)
     : map_(map), frame_(make_walk_frame(world_from_camera.m.data(), map.voxel_m, map.truncation_m)) {}
 
   /// Looks at blocks that were not there before. Throws keyframe_too_large.
@@ -218,7 +218,7 @@ private:
       throw keyframe_too_large(map_, regions_.size(), true);
   }
 
-  const mapping& map_;
+  const map_settings& map_;
   const walk_frame frame_;
   std::set<region_key> regions_;
   region_key last_{INT32_MAX, 0, 0};
@@ -243,7 +243,8 @@ TESSERA_CLONES void pack_colours(const uint8_t* colours, size_t channels, size_t
 
 } // namespace
 
-std::vector<ray> make_rays(const mapping& map, const keyframe_body& body, const pose& world_from_camera, ray_counts& counts) {
+std::vector<ray> make_rays(const map_settings& map, const keyframe_body& body, const pose& world_from_camera,
+                           ray_counts& counts) {
   const auto points = body.points();
   const auto colours = body.colours();
   const auto confidence = body.confidence();

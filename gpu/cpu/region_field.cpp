@@ -10,7 +10,7 @@
 
 namespace tessera::cpu {
 
-region_field::region_field(const mapping& map, region_key key, block_pool& pool)
+region_field::region_field(const map_settings& map, region_key key, block_pool& pool)
   : map_(map), key_(key), pool_(pool), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
     blocks_(edge_ / lattice::block_edge + 1), origin_{key.x * edge_, key.y * edge_, key.z * edge_} {
   const auto slots = static_cast<size_t>(blocks_) * blocks_ * blocks_;

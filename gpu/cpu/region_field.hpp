@@ -2,7 +2,7 @@
 
 #include "gpu/cpu/block_pool.hpp"
 #include "gpu/fields.hpp"
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "gpu/shared/walk.hpp"
 #include "messages/ids.hpp"
 #include "messages/map.hpp"
@@ -48,7 +48,7 @@ struct ray_job {
 /// The field of one region on the CPU, with the meshes of its blocks. Not thread-safe.
 class region_field {
 public:
-  region_field(const mapping& map, region_key key, block_pool& pool);
+  region_field(const map_settings& map, region_key key, block_pool& pool);
   ~region_field() { pool_.recount(mesh_bytes_, 0); }
   region_field(const region_field&) = delete;
   region_field& operator=(const region_field&) = delete;
@@ -88,7 +88,7 @@ private:
     return static_cast<uint32_t>((bz * blocks_ + by) * blocks_ + bx);
   }
 
-  mapping map_;
+  map_settings map_;
   region_key key_;
   block_pool& pool_;
   int32_t edge_;                                    ///< voxels of the region along an axis

@@ -59,7 +59,7 @@ void check_whole(const keyframe_body& body) {
     throw torn_keyframe(torn); // whatever was read means nothing
 }
 
-std::vector<ray> make_whole_rays(const mapping& map, const keyframe_body& body, const pose& at, ray_counts& counts) {
+std::vector<ray> make_whole_rays(const map_settings& map, const keyframe_body& body, const pose& at, ray_counts& counts) {
   std::vector<ray> out;
   try {
     out = make_rays(map, body, at, counts);
@@ -87,7 +87,8 @@ struct taking::handed final : handed_rays {
   [[nodiscard]] size_t size() const override { return rays; }
 };
 
-taking::taking(const mapping& map, field_index& fields, region_pool& pool, take_request&& what, async_fields::take_done&& answer)
+taking::taking(const map_settings& map, field_index& fields, region_pool& pool, take_request&& what,
+               async_fields::take_done&& answer)
   : map_(map), fields_(fields), pool_(pool), what_(std::move(what)), answer_(std::move(answer)) {}
 
 void taking::run() noexcept {

@@ -16,7 +16,7 @@ namespace tessera::cpu {
 /// Throws torn_keyframe if a body that was read has changed meanwhile.
 void check_whole(const keyframe_body& body);
 /// Makes a keyframe's rays, and sees that they are of one moment. Throws as async_fields::rays() answers.
-std::vector<ray> make_whole_rays(const mapping& map, const keyframe_body& body, const pose& at, ray_counts& counts);
+std::vector<ray> make_whole_rays(const map_settings& map, const keyframe_body& body, const pose& at, ray_counts& counts);
 
 /// What a request that waits is answered with when the fields go.
 std::exception_ptr fields_are_gone();
@@ -25,7 +25,7 @@ std::exception_ptr fields_are_gone();
 /// region; and if one of these fails, a job for each that did not, which takes it back. Ends itself with its answer.
 class taking final : public region_pool::work {
 public:
-  taking(const mapping& map, field_index& fields, region_pool& pool, take_request&& what, async_fields::take_done&& answer);
+  taking(const map_settings& map, field_index& fields, region_pool& pool, take_request&& what, async_fields::take_done&& answer);
   taking(const taking&) = delete;
   taking& operator=(const taking&) = delete;
   void run() noexcept override;
@@ -62,7 +62,7 @@ private:
   void one_is_over() noexcept;
   void answer_and_end() noexcept;
 
-  const mapping& map_;
+  const map_settings& map_;
   field_index& fields_;
   region_pool& pool_;
   take_request what_;

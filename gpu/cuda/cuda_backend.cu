@@ -81,7 +81,7 @@ std::shared_ptr<page_locks> make_page_locks() {
   return std::make_shared<driver_locks>();
 }
 
-std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options) {
+std::unique_ptr<async_fields> open_device(int number, const map_settings& map, const field_options& options) {
   const auto names = list_devices();
   if (number < 0 || static_cast<size_t>(number) >= names.size())
     throw std::invalid_argument("there is no GPU " + std::to_string(number) + ": this machine has "

@@ -17,7 +17,7 @@ std::vector<std::string> list_devices(std::string* why = nullptr);
 
 /// Opens a GPU. Throws std::invalid_argument if there is no GPU of that number, std::bad_alloc if it has no room for the pool,
 /// std::runtime_error if it fails.
-std::unique_ptr<async_fields> open_device(int number, const mapping& map, const field_options& options);
+std::unique_ptr<async_fields> open_device(int number, const map_settings& map, const field_options& options);
 
 /// Locks pages for all GPUs of the process. Without a driver that answers nothing can be locked.
 std::shared_ptr<page_locks> make_page_locks();

@@ -1,9 +1,9 @@
 #include "gpu/map/offline_map.hpp"
 
 #include "gpu/bounds.hpp"
-#include "gpu/ray_digest.hpp"
-#include "gpu/map/shared_fields.hpp"
 #include "gpu/host/spin.hpp"
+#include "gpu/map/shared_fields.hpp"
+#include "gpu/ray_digest.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -73,7 +73,7 @@ std::string text_of(const std::exception_ptr& why) {
 
 class offline_map::state {
 public:
-  state(const mapping& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
+  state(const map_settings& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
     : devices_(std::move(devices)), options_(std::move(options)),
       most_under_way_(std::max(16 * devices_.size(), 2 * size_t{options_.threads})) {
     map.validate();
@@ -376,7 +376,7 @@ private:
   std::exception_ptr failure_;
 };
 
-offline_map::offline_map(const mapping& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
+offline_map::offline_map(const map_settings& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
   : state_(std::make_unique<state>(map, std::move(devices), std::move(options))) {}
 
 offline_map::~offline_map() = default;

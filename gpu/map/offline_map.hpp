@@ -1,7 +1,7 @@
 #pragma once
 
 #include "gpu/fields.hpp"
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "messages/keyframe_sink.hpp"
 
 #include <functional>
@@ -62,9 +62,9 @@ struct offline_counts {
 /// thread, while nothing is offered.
 class offline_map final : public keyframe_sink {
 public:
-  /// The devices share the map: each has the regions that owner_of() says. Throws std::invalid_argument for a bad mapping, no
-  /// devices, or more than most_shares.
-  offline_map(const mapping& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options);
+  /// The devices share the map: each has the regions that owner_of() says. Throws std::invalid_argument for bad settings,
+  /// no devices, or more than most_shares.
+  offline_map(const map_settings& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options);
   ~offline_map() override;
   offline_map(const offline_map&) = delete;
   offline_map& operator=(const offline_map&) = delete;

@@ -12,7 +12,7 @@ namespace tessera {
 
 namespace {
 
-std::string no_distance(const keyframe& frame, const mapping& base, const auto_voxel& how) {
+std::string no_distance(const keyframe& frame, const map_settings& base, const auto_voxel& how) {
   std::ostringstream out;
   out << "none of its " << frame.body->size()
       << " points tells how large a voxel should be: they are not finite, or at the camera";
@@ -27,7 +27,7 @@ std::string no_distance(const keyframe& frame, const mapping& base, const auto_v
 
 } // namespace
 
-voxel_choice choose_voxel(const keyframe& frame, const mapping& base, const auto_voxel& how) {
+voxel_choice choose_voxel(const keyframe& frame, const map_settings& base, const auto_voxel& how) {
   voxel_choice out;
   out.fault = check_keyframe(frame, how.limits);
   if (out.fault)
@@ -40,7 +40,7 @@ voxel_choice choose_voxel(const keyframe& frame, const mapping& base, const auto
   usable.min_confidence = base.min_confidence;
   const auto size = auto_voxel_m(frame, usable);
 
-  mapping map = base;
+  map_settings map = base;
   map.voxel_m = std::clamp(size, how.least_m, how.most_m);
   map.truncation_m = 3 * map.voxel_m;
   // The ratios that the fixed defaults have at the default voxel size.
@@ -71,7 +71,7 @@ voxel_choice choose_voxel(const keyframe& frame, const mapping& base, const auto
   return out;
 }
 
-std::string describe(const mapping& map) {
+std::string describe(const map_settings& map) {
   std::ostringstream out;
   out << "voxel-size " << map.voxel_m << " m, truncation " << map.truncation_m << " m, min-range " << map.min_range_m
       << " m, max-range " << map.max_range_m << " m";

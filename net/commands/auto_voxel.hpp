@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/intake/keyframe_check.hpp"
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "messages/keyframe.hpp"
 
 #include <optional>
@@ -20,16 +20,16 @@ struct auto_voxel {
 
 /// What a keyframe says: a map that suits it, or why it must not choose.
 struct voxel_choice {
-  std::optional<mapping> map;
+  std::optional<map_settings> map;
   std::optional<keyframe_fault> fault; ///< it is bad, and the map would refuse it, too
   std::string torn;                    ///< its points changed while they were read
 };
 
 /// Derives a map from a keyframe that it would take: checks it, picks the size from the points that `base` lets through, and
 /// makes the rays to see that there are any.
-voxel_choice choose_voxel(const keyframe& frame, const mapping& base, const auto_voxel& how);
+voxel_choice choose_voxel(const keyframe& frame, const map_settings& base, const auto_voxel& how);
 
 /// "voxel-size 0.02 m, truncation 0.06 m, ...", for the log.
-std::string describe(const mapping& map);
+std::string describe(const map_settings& map);
 
 } // namespace tessera

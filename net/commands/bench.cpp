@@ -192,7 +192,7 @@ void print(const nlohmann::ordered_json& result, std::ostream& out) {
 
 int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const ending end(setup, "bench");
-  const auto map = mapping_for(setup, end.token());
+  const auto map = map_settings_for(setup, end.token());
   std::stop_source stop; // when a map can take no more
   const std::stop_callback when_told(end.token(), [&stop] { stop.request_stop(); });
   const auto make = [&](const offline_devices& devices, uint32_t threads) {

@@ -63,7 +63,7 @@ gpu_list find_gpus() {
     out.missing = "no GPU was found: " + out.missing;
   else
     out.locks = cuda::make_page_locks();
-  out.open = [](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<async_fields> {
+  out.open = [](int number, const map_settings& map, const cuda::field_options& options) -> std::shared_ptr<async_fields> {
     return cuda::open_device(number, map, options);
   };
 #else
@@ -105,7 +105,7 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found) 
   return wanted;
 }
 
-std::vector<std::shared_ptr<async_fields>> open_gpus(const backend_setup& setup, const mapping& map, const gpu_list& found) {
+std::vector<std::shared_ptr<async_fields>> open_gpus(const backend_setup& setup, const map_settings& map, const gpu_list& found) {
   std::vector<std::shared_ptr<async_fields>> out;
   const auto chosen = choose_gpus(setup, found);
   const auto options = chosen.empty() ? setup.gpu : options_of(setup);
@@ -141,7 +141,8 @@ std::string offline_devices::name() const {
   return (all.size() > 1 ? std::to_string(all.size()) + " x " : "") + all.front()->name();
 }
 
-offline_devices open_offline_devices(const backend_setup& setup, const mapping& map, uint32_t threads, const gpu_list& found) {
+offline_devices open_offline_devices(const backend_setup& setup, const map_settings& map, uint32_t threads,
+                                     const gpu_list& found) {
   if (auto gpus = open_gpus(setup, map, found); !gpus.empty())
     return {std::move(gpus), true};
   return {{make_cpu_fields(map, {.threads = threads > 1 ? threads : 0, .cap_bytes = setup.cap_bytes})}, false};

@@ -29,11 +29,11 @@ struct gpu_list {
   std::vector<std::string> names; ///< by their number
   std::string missing;            ///< why there is none
   /// Opens one; see cuda::open_device().
-  std::function<std::shared_ptr<async_fields>(int number, const mapping&, const cuda::field_options&)> open;
+  std::function<std::shared_ptr<async_fields>(int number, const map_settings&, const cuda::field_options&)> open;
   /// Has them read memory of the host by themselves; null where there is none.
   std::shared_ptr<page_locks> locks;
   /// Throws if one cannot be trusted.
-  std::function<void(async_fields&, const mapping&)> check = cuda::check_device;
+  std::function<void(async_fields&, const map_settings&)> check = cuda::check_device;
 };
 
 /// Looks for GPUs. There is none where the program was built without CUDA.
@@ -46,7 +46,7 @@ std::vector<int> choose_gpus(const backend_setup& setup, const gpu_list& found);
 /// Opens the GPUs to use, and tells the log which device does the work. None: the CPU. With the backend `auto` a GPU that cannot
 /// be opened is left out, with a warning. Throws as choose_gpus() does, and std::runtime_error if a GPU of the backend `cuda`
 /// cannot be opened.
-std::vector<std::shared_ptr<async_fields>> open_gpus(const backend_setup& setup, const mapping& map,
+std::vector<std::shared_ptr<async_fields>> open_gpus(const backend_setup& setup, const map_settings& map,
                                                      const gpu_list& found = find_gpus());
 
 /// What does the work without a service: the CPU, or GPUs that share the map.
@@ -59,7 +59,7 @@ struct offline_devices {
 
 /// Opens them, as open_gpus() does. With `threads` the CPU works on so many regions and keyframes at once; with one, in the
 /// thread that asks.
-offline_devices open_offline_devices(const backend_setup& setup, const mapping& map, uint32_t threads,
+offline_devices open_offline_devices(const backend_setup& setup, const map_settings& map, uint32_t threads,
                                      const gpu_list& found = find_gpus());
 
 } // namespace tessera

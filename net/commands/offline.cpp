@@ -86,7 +86,7 @@ std::string keyframes(uint64_t count) {
 }
 
 /// Runs the source into a new map. Throws std::runtime_error if not one keyframe came.
-made_map make_map(const offline_setup& setup, const mapping& map, const std::string& what, const ending& end) {
+made_map make_map(const offline_setup& setup, const map_settings& map, const std::string& what, const ending& end) {
   const auto input = make_source(setup.source, setup.input); // what it cannot be is told before a GPU is opened
   auto devices = open_offline_devices(setup.backend, map, setup.threads);
   auto options = checked_options(map, devices.are_gpus ? std::max(2u, setup.threads) : setup.threads); // GPUs: several under way
@@ -139,7 +139,7 @@ std::string repetitions_text(const offline_counts& counts) {
   return text;
 }
 
-offline_options checked_options(const mapping& map, uint32_t threads) {
+offline_options checked_options(const map_settings& map, uint32_t threads) {
   offline_options options;
   options.threads = threads;
   options.check = [](const keyframe& frame) {
@@ -152,7 +152,7 @@ offline_options checked_options(const mapping& map, uint32_t threads) {
 
 int hash_command(const offline_setup& setup, std::ostream& out) {
   const ending end(setup, "hash");
-  const auto [result, up] = make_map(setup, mapping_for(setup, end.token()), "hash", end);
+  const auto [result, up] = make_map(setup, map_settings_for(setup, end.token()), "hash", end);
   const auto stats = result->stats();
   out << to_hex(stats.hash) << " keyframes=" << result->counts().keyframes << " regions=" << result->regions()
       << " blocks=" << stats.blocks << " voxels=" << stats.voxels << std::endl;
@@ -171,7 +171,7 @@ int mesh_command(const offline_setup& setup, const std::string& file, const std:
   if (const auto folder = std::filesystem::absolute(file).parent_path(); ::access(folder.c_str(), W_OK) != 0)
     throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
   const ending end(setup, "mesh");
-  const auto map = mapping_for(setup, end.token());
+  const auto map = map_settings_for(setup, end.token());
   const auto made = make_map(setup, map, "mesh", end);
   if (setup.progress != progress_style::none)
     std::cerr << "tessera: mesh: making the surface and writing " << file << std::endl;

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "gpu/mapping.hpp"
 #include "gpu/map/offline_map.hpp"
+#include "gpu/map_settings.hpp"
 #include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
@@ -20,7 +20,7 @@ struct offline_setup {
   /// SOURCE of the command line.
   std::string source;
   source_options input;
-  mapping map;
+  map_settings map;
   /// Given: the voxel size is to be derived from the first good keyframe, and what follows from it.
   std::optional<auto_voxel> voxel;
   uint32_t threads = 1;
@@ -46,12 +46,12 @@ private:
   std::optional<stop_signal> told_;
 };
 
-/// Returns the mapping to use: the given one, or one derived from the first keyframe of the source that a map would take. Throws
-/// std::runtime_error if there is none, or none comes before the stop.
-mapping mapping_for(const offline_setup& setup, std::stop_token stop = {});
+/// Returns the settings to use: the given ones, or those derived from the first keyframe of the source that a map would take.
+/// Throws std::runtime_error if there is none, or none comes before the stop.
+map_settings map_settings_for(const offline_setup& setup, std::stop_token stop = {});
 
 /// Options of an offline map that refuses what a service would refuse.
-offline_options checked_options(const mapping& map, uint32_t threads);
+offline_options checked_options(const map_settings& map, uint32_t threads);
 
 /// "2 keyframes came again with the same content, and count once; 1 keyframe had ...", or nothing if there were none.
 std::string repetitions_text(const offline_counts& counts);

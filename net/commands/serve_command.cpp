@@ -10,8 +10,8 @@
 #include "net/commands/rehearsal.hpp"
 #include "net/commands/source_threads.hpp"
 #include "net/commands/stop_signal.hpp"
-#include "net/server/access.hpp"
 #include "net/formats/patch_codec.hpp"
+#include "net/server/access.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -169,7 +169,7 @@ struct let_offers_go {
 /// What becomes of a keyframe as long as no voxel size is chosen: none if it chooses one. The others are counted and listed as
 /// ingest would.
 std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup& setup, telemetry& numbers,
-                                        std::optional<mapping>& chosen) {
+                                        std::optional<map_settings>& chosen) {
   voxel_choice choice;
   try {
     choice = choose_voxel(frame, setup.service.map, *setup.voxel);
@@ -227,7 +227,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   auto running = announce_service(setup.service);
   numbers = running.context.numbers;
   std::unique_ptr<ingest_sink> sink;
-  std::optional<mapping> chosen;
+  std::optional<map_settings> chosen;
   gate_sink gate(stop.token(), numbers, [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, chosen); });
   std::vector<std::unique_ptr<newest_sink>> trimmed;
   source_threads sources(on_shortage, stop.token());  // after what its threads use
@@ -240,7 +240,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
       sources.start(std::move(one.from), *to, [&] { stop.request_stop(1); });
     }
   };
-  const auto start_map = [&](const mapping& map) {
+  const auto start_map = [&](const map_settings& map) {
     setup.service.map = map;
     setup.service.encode
       = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {

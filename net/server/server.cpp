@@ -71,7 +71,7 @@ server::~server() {
   stop();
 }
 
-void server::open(const mapping& map, const session_config& session) {
+void server::open(const map_settings& map, const session_config& session) {
   auto& core = *parts_->core;
   core.config.map = map;
   core.running.session = session;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/supervision/service.hpp"
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "messages/keyframe_sink.hpp"
 
 #include <chrono>
@@ -44,7 +44,7 @@ struct server_config {
   /// Largest body of a request, bytes.
   uint64_t body_limit = uint64_t{64} << 20;
   /// The map that the service makes.
-  mapping map;
+  map_settings map;
   /// The map is not known yet: open() tells it. Until then there is an empty one, without viewers; keyframes are taken.
   bool map_comes_later = false;
   /// Makes a keyframe of a body of `POST /v1/keyframes`; throws an exception whose text is the reason why
@@ -70,7 +70,7 @@ public:
   server& operator=(const server&) = delete;
 
   /// Tells the map that was to come later, once, when the service of that map is in the seats that this server knows.
-  void open(const mapping& map, const session_config& session);
+  void open(const map_settings& map, const session_config& session);
 
   /// Takes leave of all clients (viewers get code 1001), and ends all threads. Safe to call twice.
   void stop();

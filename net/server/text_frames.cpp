@@ -156,7 +156,7 @@ talk parse_talk(std::string_view text) {
   }
 }
 
-std::string write_hello(const std::string& epoch, const mapping& map, float quantum_m) {
+std::string write_hello(const std::string& epoch, const map_settings& map, float quantum_m) {
   return to_text({{"type", "hello"},
                   {"protocol", "tessera.v1"},
                   {"server", "tessera " TESSERA_VERSION},

@@ -3,7 +3,7 @@
 // functions.
 
 #include "actors/viewers/session.hpp"
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "messages/map.hpp"
 #include "messages/talk.hpp"
 
@@ -31,7 +31,7 @@ using talk = std::variant<subscribe, view, ack, talk_error>;
 talk parse_talk(std::string_view text);
 
 /// The first frame to a viewer.
-std::string write_hello(const std::string& epoch, const mapping& map, float quantum_m);
+std::string write_hello(const std::string& epoch, const map_settings& map, float quantum_m);
 std::string write_cameras(const std::vector<camera>& cameras);
 std::string write_stats(const session_stats& stats);
 std::string write_error(const talk_error& error);

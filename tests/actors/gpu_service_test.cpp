@@ -20,7 +20,7 @@ namespace {
 struct emulated_gpu {
   std::shared_ptr<async_fields> fields;
   /// `broken`: GPUs of a process share it, since a kernel that traps on one takes all of them.
-  explicit emulated_gpu(const mapping& map, uint64_t blocks = 4096, uint64_t host_bytes = 0,
+  explicit emulated_gpu(const map_settings& map, uint64_t blocks = 4096, uint64_t host_bytes = 0,
                         std::shared_ptr<std::atomic<bool>> broken = std::make_shared<std::atomic<bool>>(false)) {
     cuda::field_options options;
     options.pool_bytes = blocks * 12'288;
@@ -34,7 +34,7 @@ struct emulated_gpu {
   }
 };
 
-mapping field_map() {
+map_settings field_map() {
   return test::map_of(32);
 }
 

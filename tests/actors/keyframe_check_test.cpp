@@ -131,7 +131,7 @@ TEST_CASE("an automatic voxel is a hundredth of the median distance, as 1, 2 or 
 }
 
 TEST_CASE("why no point can be used is told with the bounds") {
-  mapping map;
+  map_settings map;
   map.min_confidence = 0.5f;
   CHECK(no_points_text(map, {.out_of_range = 5000}, 0)
         == "no point can be used: 5000 out of range, which is 0.05 to 100 m from the camera (min-range, max-range)");

@@ -239,7 +239,7 @@ TEST_CASE("an actor that cannot be started again ends the service, once, with th
   auto by = std::make_shared<control>();
   auto config = config_for(by);
   int devices = 0;
-  config.make_cpu = [by, &devices](const mapping& map, const cpu_options&) {
+  config.make_cpu = [by, &devices](const map_settings& map, const cpu_options&) {
     if (++devices > 1)
       throw std::runtime_error("there is no device any more");
     return std::make_shared<toy::field>(map, by);

@@ -32,7 +32,7 @@ inline int32_t region_axis(int64_t units, int64_t edge) {
   return static_cast<int32_t>(std::floor(static_cast<double>(units) / static_cast<double>(edge)));
 }
 
-inline int64_t edge_units(const mapping& map) {
+inline int64_t edge_units(const map_settings& map) {
   return int64_t{map.region_voxels} * ray_units_per_voxel;
 }
 
@@ -41,7 +41,7 @@ inline region_key region_of(const cell& c, int64_t edge) {
 }
 
 /// One ray a point. A point with x above 1e6 m does not exist for it.
-inline std::vector<ray> make(const mapping&, const keyframe_body& body, const pose& p, ray_counts& counts) {
+inline std::vector<ray> make(const map_settings&, const keyframe_body& body, const pose& p, ray_counts& counts) {
   std::vector<ray> out;
   const auto points = body.points();
   for (size_t i = 0; i + 2 < points.size(); i += 3) {
@@ -61,7 +61,7 @@ inline std::vector<ray> make(const mapping&, const keyframe_body& body, const po
 }
 
 /// Every ray goes to its region and, as an apron, to the next one along x.
-inline std::map<region_key, std::vector<ray>> split(const mapping& map, const std::vector<ray>& rays, const pose& p) {
+inline std::map<region_key, std::vector<ray>> split(const map_settings& map, const std::vector<ray>& rays, const pose& p) {
   std::map<region_key, std::vector<ray>> out;
   for (const auto& r : rays) {
     auto region = region_of(cell_of(r, p), edge_units(map));
@@ -73,7 +73,7 @@ inline std::map<region_key, std::vector<ray>> split(const mapping& map, const st
 }
 
 /// The regions that a keyframe's points touch.
-inline std::vector<region_key> regions_of(const mapping& map, const keyframe& frame) {
+inline std::vector<region_key> regions_of(const map_settings& map, const keyframe& frame) {
   ray_counts counts;
   std::vector<region_key> out;
   for (const auto& [region, rays] : split(map, make(map, *frame.body, frame.world_from_camera, counts), frame.world_from_camera))
@@ -128,7 +128,7 @@ private:
 /// The fields of a device. It does what it is asked at once, and answers at once or when the test says so, in whatever thread.
 class field final : public async_fields {
 public:
-  field(const mapping& map, std::shared_ptr<control> steered, std::string name = "toy")
+  field(const map_settings& map, std::shared_ptr<control> steered, std::string name = "toy")
     : by{std::move(steered)}, map_{map}, name_{std::move(name)} {}
 
   ~field() override {
@@ -357,7 +357,7 @@ private:
     fields_.erase(i);
   }
 
-  mapping map_;
+  map_settings map_;
   std::string name_;
   std::map<region_key, std::map<cell, int64_t>> fields_;
   std::vector<std::function<void()>> held_;
@@ -365,7 +365,7 @@ private:
 };
 
 /// The hash of a map made without actors.
-inline map_hash truth(const mapping& map, const std::vector<keyframe>& frames) {
+inline map_hash truth(const map_settings& map, const std::vector<keyframe>& frames) {
   field f{map, std::make_shared<control>()};
   std::set<region_key> regions;
   for (const auto& frame : frames) {

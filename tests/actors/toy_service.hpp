@@ -43,8 +43,8 @@ inline patch encode(const region_mesh& surface, uint64_t keyframe_ns, uint64_t r
   return out;
 }
 
-inline mapping small_map() {
-  mapping map;
+inline map_settings small_map() {
+  map_settings map;
   map.voxel_m = 1;
   map.truncation_m = 2;
   map.region_voxels = 16;
@@ -58,7 +58,7 @@ inline service_config config_for(const std::shared_ptr<control>& by) {
   out.epoch = "test";
   out.threads = 2;
   out.own_threads = false;
-  out.make_cpu = [by](const mapping& map, const cpu_options&) { return std::make_shared<field>(map, by); };
+  out.make_cpu = [by](const map_settings& map, const cpu_options&) { return std::make_shared<field>(map, by); };
   if (std::getenv("TOY_LOG"))
     out.log = [](severity, const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
   return out;

@@ -22,7 +22,7 @@ namespace {
 /// Gives each keyframe to both.
 class both_maps final : public keyframe_sink {
 public:
-  explicit both_maps(const mapping& map) : map_{map}, field{map, {make_cpu_fields(map, {.threads = 0})}, {}}, plain{map} {}
+  explicit both_maps(const map_settings& map) : map_{map}, field{map, {make_cpu_fields(map, {.threads = 0})}, {}}, plain{map} {}
   void offer(keyframe frame, completion done) override {
     ray_counts counts;
     plain.add(make_rays(map_, *frame.body, frame.world_from_camera, counts), frame.world_from_camera);
@@ -35,7 +35,7 @@ public:
   }
 
 private:
-  mapping map_;
+  map_settings map_;
 
 public:
   offline_map field;
@@ -49,7 +49,7 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "usage: bench_observed SOURCE VOXEL_M EVERY FILE\n");
     return 2;
   }
-  mapping map;
+  map_settings map;
   map.voxel_m = static_cast<float>(std::atof(argv[2]));
   map.truncation_m = 3 * map.voxel_m;
   source_options input;

@@ -88,7 +88,7 @@ int main(int argc, char** argv) try {
   const auto recording = std::filesystem::path(shared != nullptr ? shared : "../shared") / "data" / "rgbd-room";
   if (argc <= 1 && std::filesystem::exists(recording))
     uri = "rgbd:" + recording.string();
-  mapping map;
+  map_settings map;
   map.voxel_m = argc > 2 ? static_cast<float>(std::atof(argv[2])) : 0.02f;
   map.truncation_m = 3 * map.voxel_m;
   map.region_voxels = argc > 3 ? static_cast<uint32_t>(std::atoi(argv[3])) : 64;

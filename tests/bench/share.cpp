@@ -31,7 +31,7 @@ using rays_for = std::vector<std::shared_ptr<const handed_rays>>;
 
 struct plan {
   std::string source;
-  mapping map;
+  map_settings map;
   uint64_t limit = 0;
   uint32_t shares = 2, rounds = 20, repeats = 7, streams = 5;
   int gpu = 0;

@@ -30,7 +30,7 @@ uint64_t all(const ray_counts& c) {
   return c.valid + c.not_finite + c.out_of_range + c.low_confidence + c.beyond_map;
 }
 
-std::string refusal(const mapping& map) {
+std::string refusal(const map_settings& map) {
   try {
     map.validate();
   } catch (const std::invalid_argument& e) {
@@ -42,7 +42,7 @@ std::string refusal(const mapping& map) {
 } // namespace
 
 TEST_CASE("bad points are counted by what is wrong with them and make no rays") {
-  const mapping map;
+  const map_settings map;
   ray_counts counts;
   SECTION("none at all") {
     CHECK(make_rays(map, body_of({}), {}, counts).empty());
@@ -58,7 +58,7 @@ TEST_CASE("bad points are counted by what is wrong with them and make no rays") 
   }
   SECTION("too near and too far; the bounds themselves are within") {
     auto body = body_of({0, 0, 0, 0, 0, 0.5f, 0, 0, 1, 0, 0, 2, 0, 0, 2.01f, 1e9f, 0, 0, 3e38f, 3e38f, -3e38f});
-    mapping near = map;
+    map_settings near = map;
     near.min_range_m = 1;
     near.max_range_m = 2;
     CHECK(make_rays(near, body, {}, counts).size() == 2);
@@ -67,7 +67,7 @@ TEST_CASE("bad points are counted by what is wrong with them and make no rays") 
     CHECK(all(counts) == 7);
   }
   SECTION("farther than 2^20 voxels, where the range lets them be") {
-    mapping far = map;
+    map_settings far = map;
     far.max_range_m = 1e12f;
     CHECK(make_rays(far, body_of({1e9f, 0, 0, 0, -1e9f, 0, 0, 0, 5.3e4f, 0, 0, 1}), {}, counts).size() == 1);
     CHECK(counts.beyond_map == 3);
@@ -77,7 +77,7 @@ TEST_CASE("bad points are counted by what is wrong with them and make no rays") 
   SECTION("not confident enough, or confident of nothing") {
     auto body = body_of({0, 0, 1, 0, 0, 2, 0, 0, 3, 0, 0, 4});
     body.confidence_data = {0.4f, 0.5f, not_a_number, 0.6f};
-    mapping sure = map;
+    map_settings sure = map;
     sure.min_confidence = 0.5f;
     CHECK(make_rays(sure, body, {}, counts).size() == 2);
     CHECK(counts.low_confidence == 2);
@@ -96,7 +96,7 @@ TEST_CASE("any mixture of points adds up, rays hold just the valid ones") {
   const auto seed = std::random_device{}();
   std::mt19937 random(seed);
   INFO("seed " << seed);
-  mapping map;
+  map_settings map;
   map.min_confidence = 0.2f;
   map.max_range_m = 1e6f;
   const float odd[] = {not_a_number, infinity, -infinity, 1e9f, -1e5f, 3e38f, 1e-40f, 0.f, -0.f};
@@ -180,7 +180,7 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
   std::uniform_real_distribution<float> at(-1.2f, 1.2f);
   for (const uint32_t edge : {16u, 24u, 64u})
     for (const float truncation : {0.05f, 0.15f, 0.4f}) {
-      mapping map;
+      map_settings map;
       map.region_voxels = edge;
       map.truncation_m = truncation;
       std::vector<float> points;
@@ -227,7 +227,7 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
 }
 
 TEST_CASE("rays that end outside of the map are counted and left out") {
-  const mapping map;
+  const map_settings map;
   pose far;
   far.m[3] = static_cast<float>(1 << 19) * map.voxel_m;
   const std::vector<ray> rays{{0, 0, 2560, 1, 2, 3, 1}, {-256 * 200, 0, 2560, 1, 2, 3, 1}, {0, 0, 0, 1, 2, 3, 1}};
@@ -238,9 +238,9 @@ TEST_CASE("rays that end outside of the map are counted and left out") {
   CHECK_FALSE(parts.batch.rays->empty());
 }
 
-TEST_CASE("a bad mapping is refused by name and value") {
+TEST_CASE("a bad map_settings is refused by name and value") {
   CHECK(refusal({}).empty());
-  const auto says = [](const mapping& map, const std::string& name, const std::string& value) {
+  const auto says = [](const map_settings& map, const std::string& name, const std::string& value) {
     const auto text = refusal(map);
     INFO("says: " << text);
     CHECK(text.find(name) != std::string::npos);
@@ -248,7 +248,7 @@ TEST_CASE("a bad mapping is refused by name and value") {
     CHECK(text.find("must be") != std::string::npos);
     CHECK_THROWS_AS(make_cpu_fields(map, {}), std::invalid_argument);
   };
-  mapping map;
+  map_settings map;
   SECTION("voxel size 0") {
     map.voxel_m = 0, says(map, "voxel size", "0");
   }

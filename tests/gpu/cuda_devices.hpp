@@ -20,10 +20,10 @@ namespace tessera::test {
 
 struct device_under_test {
   std::string name;
-  std::function<std::shared_ptr<async_fields>(const mapping&, const cuda::field_options&)> open;
+  std::function<std::shared_ptr<async_fields>(const map_settings&, const cuda::field_options&)> open;
 };
 
-inline std::shared_ptr<async_fields> open_emulated(const mapping& map, const cuda::field_options& options,
+inline std::shared_ptr<async_fields> open_emulated(const map_settings& map, const cuda::field_options& options,
                                                    emulated_device::options how = {}) {
   return std::make_shared<cuda::field_queue<emulated_device>>(std::make_unique<emulated_device>(how), map, options);
 }
@@ -35,7 +35,7 @@ inline std::vector<device_under_test> find_devices() {
   if (only == nullptr || std::string(only) != "gpu")
     for (const unsigned threads : {1u, 4u})
       out.push_back(
-        {"emulated, threads: " + std::to_string(threads), [threads](const mapping& map, const cuda::field_options& o) {
+        {"emulated, threads: " + std::to_string(threads), [threads](const map_settings& map, const cuda::field_options& o) {
            return open_emulated(map, o, {.threads = threads, .seed = std::random_device{}()});
          }});
 #ifdef TESSERA_CUDA
@@ -43,16 +43,16 @@ inline std::vector<device_under_test> find_devices() {
   if (gpus.empty())
     WARN("no CUDA device was found: only the emulated device is tested");
   else
-    out.push_back({gpus.front(), [](const mapping& map, const cuda::field_options& o) {
+    out.push_back({gpus.front(), [](const map_settings& map, const cuda::field_options& o) {
                      return std::shared_ptr<async_fields>(cuda::open_device(0, map, o));
                    }});
   // Of several GPUs each call opens the next: what is shared by devices then is shared by different ones.
   if (gpus.size() > 1)
-    out.push_back(
-      {std::to_string(gpus.size()) + " GPUs in turns",
-       [turn = std::make_shared<std::atomic<size_t>>(1), count = gpus.size()](const mapping& map, const cuda::field_options& o) {
-         return std::shared_ptr<async_fields>(cuda::open_device(static_cast<int>((*turn)++ % count), map, o));
-       }});
+    out.push_back({std::to_string(gpus.size()) + " GPUs in turns",
+                   [turn = std::make_shared<std::atomic<size_t>>(1), count = gpus.size()](const map_settings& map,
+                                                                                          const cuda::field_options& o) {
+                     return std::shared_ptr<async_fields>(cuda::open_device(static_cast<int>((*turn)++ % count), map, o));
+                   }});
 #endif
   return out;
 }

@@ -45,7 +45,7 @@ TEST_CASE("the field of a device equals the CPU's with thin and wide bands, far 
   for (const auto& device : devices())
     for (const float voxels : {1.f, 2.5f, 9.f}) {
       INFO(device.name << ", truncation " << voxels);
-      mapping map = map_of(32);
+      map_settings map = map_of(32);
       map.truncation_m = voxels * map.voxel_m;
       map.min_range_m = 0.f;
       two_worlds both(device, map, small_pool(8192));

@@ -11,7 +11,7 @@ using namespace tessera::test;
 namespace {
 
 /// One region alone fits; all of them do not.
-void check_moves(const device_under_test& device, const mapping& map, keyframes& k, uint64_t least_blocks) {
+void check_moves(const device_under_test& device, const map_settings& map, keyframes& k, uint64_t least_blocks) {
   INFO(device.name << ", region size " << map.region_voxels);
   world whole(map);
   for (const auto& s : k.scans)
@@ -60,7 +60,7 @@ TEST_CASE("regions that leave the device and come back keep every bit, and count
 TEST_CASE("large regions, which are copied in pieces, leave and come back too") {
   unsigned seed = std::random_device{}();
   INFO("seed " << seed);
-  mapping map = map_of(256);
+  map_settings map = map_of(256);
   map.voxel_m = 0.025f;
   map.truncation_m = 0.1f;
   keyframes k(0);

@@ -161,8 +161,8 @@ TEST_CASE("recorded work is right for keyframes that are added, taken away and w
   INFO("seed " << seed);
   std::mt19937 random(seed);
   const emulated_device::options how;
-  const device_under_test counting{"emulated, counting",
-                                   [&](const mapping& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
+  const device_under_test counting{
+    "emulated, counting", [&](const map_settings& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
   two_worlds both(counting, map_of(16), small_pool());
   const auto frames = some_keyframes(random, 3);
   int after_second = 0;

@@ -301,8 +301,8 @@ TEST_CASE("in steady state a device allocates nothing", "[emulated]") {
   keyframes k(3);
   INFO("seed " << k.seed);
   const emulated_device::options how;
-  const device_under_test counting{"emulated, counting",
-                                   [&](const mapping& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
+  const device_under_test counting{
+    "emulated, counting", [&](const map_settings& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
   two_worlds both(counting, map_of(32), small_pool(120, 1 << 28)); // blocks move all the time
   both.at_once = false;
   ray_counts counts;
@@ -358,7 +358,7 @@ TEST_CASE("many callers at once, each with keyframes of its own, get what one wo
 
 TEST_CASE("the host touches no memory of the device", "[emulated]") {
   keyframes k(2);
-  const device_under_test guarded{"emulated, guarded", [](const mapping& map, const cuda::field_options& o) {
+  const device_under_test guarded{"emulated, guarded", [](const map_settings& map, const cuda::field_options& o) {
                                     return open_emulated(map, o, {.threads = 2, .guarded = true});
                                   }};
   two_worlds both(guarded, map_of(32), small_pool(120, 1 << 28));

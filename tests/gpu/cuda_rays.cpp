@@ -9,7 +9,7 @@ using namespace tessera::test;
 
 namespace {
 
-void check_same(async_fields& device, const mapping& map, const std::shared_ptr<const keyframe_body>& body, const pose& at) {
+void check_same(async_fields& device, const map_settings& map, const std::shared_ptr<const keyframe_body>& body, const pose& at) {
   ray_counts expected, found;
   const auto reference = in_order(make_rays(map, *body, at, expected));
   const auto rays = in_order(rays_of(device, body, at, found));
@@ -49,7 +49,7 @@ TEST_CASE("rays of a device equal those of the CPU as a set") {
     INFO(device.name);
     std::mt19937 random(seed);
     for (const float voxel_m : {0.05f, 0.013f}) {
-      mapping map = map_of(64);
+      map_settings map = map_of(64);
       map.voxel_m = voxel_m;
       map.truncation_m = 3 * voxel_m;
       map.min_confidence = 0.3f;
@@ -67,7 +67,7 @@ TEST_CASE("rays of a device equal those of the CPU with points in one cell, on i
   std::mt19937 random(std::random_device{}());
   for (const auto& device : devices()) {
     INFO(device.name);
-    mapping map = map_of(64);
+    map_settings map = map_of(64);
     map.voxel_m = 0.0625f; // borders of cells are exact
     map.truncation_m = 0.1875f;
     map.min_range_m = 0.f;

@@ -211,8 +211,8 @@ TEST_CASE("a keyframe whose rays the host has no room to keep is refused, and no
   INFO("seed " << seed);
   std::mt19937 random(seed);
   const emulated_device::options how;
-  const device_under_test filling{"emulated, filling",
-                                  [&](const mapping& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
+  const device_under_test filling{
+    "emulated, filling", [&](const map_settings& map, const cuda::field_options& o) { return open_emulated(map, o, how); }};
   two_worlds both(filling, map_of(32), small_pool());
   const auto frame = random_keyframe(random);
   take(*both.fields, frame).get(); // so that all else has its memory
@@ -384,7 +384,7 @@ TEST_CASE("a device is compared with the CPU before it is used, and is empty aft
   for (const auto& device : devices())
     for (const float voxel_m : {0.05f, 0.01f}) {
       INFO(device.name);
-      mapping map = map_of(64);
+      map_settings map = map_of(64);
       map.voxel_m = voxel_m;
       map.truncation_m = 3 * voxel_m;
       const auto fields = device.open(map, small_pool());

@@ -43,7 +43,7 @@ private:
 };
 
 /// The regions that a scan touches, sorted.
-inline std::vector<region_key> regions_of(const mapping& map, const scan& s) {
+inline std::vector<region_key> regions_of(const map_settings& map, const scan& s) {
   uint64_t beyond = 0;
   std::vector<region_key> out;
   for (const auto& part : partition_rays(map, s.rays, s.at, beyond).parts)
@@ -92,7 +92,7 @@ struct two_worlds {
   world cpu, device;
   std::shared_ptr<async_fields> fields;
   bool at_once = in_batches(); ///< how large a batch is depends on the threads' race then
-  two_worlds(const device_under_test& on, const mapping& map, const cuda::field_options& options)
+  two_worlds(const device_under_test& on, const map_settings& map, const cuda::field_options& options)
     : cpu(map), device(map, on.open(map, options)), fields(device.field) {}
   /// From rays, as a whole.
   void add(const scan& s, int sign = 1) {

@@ -39,13 +39,13 @@ offline_options working(uint32_t threads, bool extract_each) {
 }
 
 /// The CPU's fields for a map of that many threads.
-std::shared_ptr<async_fields> cpu_for(const mapping& map, uint32_t threads, uint64_t cap_bytes = 0) {
+std::shared_ptr<async_fields> cpu_for(const map_settings& map, uint32_t threads, uint64_t cap_bytes = 0) {
   return make_cpu_fields(map, {.threads = threads == 1 ? 0 : threads, .cap_bytes = cap_bytes});
 }
 
 using fields = std::vector<std::shared_ptr<async_fields>>;
 
-fields cpus_for(const mapping& map, uint32_t threads, size_t count, uint64_t cap_bytes = 0) {
+fields cpus_for(const map_settings& map, uint32_t threads, size_t count, uint64_t cap_bytes = 0) {
   fields out;
   while (out.size() < count)
     out.push_back(cpu_for(map, threads, cap_bytes));

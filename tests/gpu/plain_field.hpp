@@ -2,7 +2,7 @@
 // The field as docs/field.md describes it, written for clearness alone and without the code of gpu/shared:
 // what backends must agree with.
 
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 #include "messages/map.hpp"
 #include "messages/ray.hpp"
 
@@ -20,7 +20,7 @@ using place = std::array<int32_t, 3>;
 
 class plain_field {
 public:
-  explicit plain_field(const mapping& map) : map_(map) {}
+  explicit plain_field(const map_settings& map) : map_(map) {}
 
   void add(std::span<const ray> rays, const pose& world_from_camera, int sign = 1) {
     for (const ray& r : rays)
@@ -144,7 +144,7 @@ private:
     }
   }
 
-  mapping map_;
+  map_settings map_;
   std::map<place, std::array<uint64_t, 3>> voxels_;
 };
 

@@ -2,8 +2,8 @@
 // Random keyframes, and a whole map over one device.
 
 #include "gpu/fields.hpp"
-#include "gpu/rays.hpp"
 #include "gpu/map/weld.hpp"
+#include "gpu/rays.hpp"
 #include "messages/keyframe.hpp"
 
 #include <catch2/catch.hpp>
@@ -61,7 +61,7 @@ inline keyframe random_keyframe(std::mt19937& random) {
   return wall(at, random, 3000, true);
 }
 
-inline scan scan_of(const mapping& map, const keyframe& frame) {
+inline scan scan_of(const map_settings& map, const keyframe& frame) {
   ray_counts counts;
   return {make_rays(map, *frame.body, frame.world_from_camera, counts), frame.world_from_camera};
 }
@@ -86,10 +86,10 @@ inline take_request request_of(const keyframe& frame, int sign = 1) {
 
 /// A whole map over one device; the CPU, if no other is given.
 struct world {
-  mapping map;
+  map_settings map;
   std::shared_ptr<async_fields> field;
   std::set<region_key> regions;
-  explicit world(const mapping& m, std::shared_ptr<async_fields> on = {})
+  explicit world(const map_settings& m, std::shared_ptr<async_fields> on = {})
     : map(m), field(on ? std::move(on) : make_cpu_fields(m, {.threads = 0})) {}
   take_report add(take_request what) {
     auto report = take_and_wait(*field, std::move(what));
@@ -124,8 +124,8 @@ region_key fullest_of(async_fields& fields, const Regions& regions) {
   });
 }
 
-inline mapping map_of(uint32_t region_voxels) {
-  mapping m;
+inline map_settings map_of(uint32_t region_voxels) {
+  map_settings m;
   m.voxel_m = 0.05f;
   m.truncation_m = 0.15f;
   m.region_voxels = region_voxels;

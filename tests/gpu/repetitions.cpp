@@ -14,8 +14,8 @@ using namespace tessera;
 
 namespace {
 
-mapping plain_mapping() {
-  mapping m;
+map_settings plain_map_settings() {
+  map_settings m;
   m.voxel_m = 0.05f;
   m.truncation_m = 0.15f;
   return m;
@@ -56,7 +56,7 @@ struct room {
 
   explicit room(bool keep_rays = true, uint32_t use_threads = 1)
     : threads(use_threads),
-      map(plain_mapping(), {make_cpu_fields(plain_mapping(), {.threads = threads == 1 ? 0 : threads})}, [&] {
+      map(plain_map_settings(), {make_cpu_fields(plain_map_settings(), {.threads = threads == 1 ? 0 : threads})}, [&] {
         offline_options options;
         options.threads = threads;
         options.keep_rays = keep_rays;

@@ -13,7 +13,7 @@ namespace {
 
 /// A wavy wall before a camera that stands askew, in voxels of the map, with some points that do not count. More points than are
 /// copied at once, several in a cell, in several regions.
-std::shared_ptr<const keyframe_body> make_wall(const mapping& map, const pose& at) {
+std::shared_ptr<const keyframe_body> make_wall(const map_settings& map, const pose& at) {
   constexpr int edge = 272;
   auto body = std::make_shared<owned_keyframe_body>();
   for (int i = 0; i < edge * edge; ++i) {
@@ -43,7 +43,7 @@ std::vector<ray> in_order(std::vector<ray> rays) {
 
 } // namespace
 
-void check_device(async_fields& device, const mapping& map) {
+void check_device(async_fields& device, const map_settings& map) {
   constexpr float c = 0.8f, s = 0.6f; // a rotation about y, exactly one
   const pose at{{c, 0, s, 3.7f * map.voxel_m, 0, 1, 0, -11.3f * map.voxel_m, -s, 0, c, 5.1f * map.voxel_m, 0, 0, 0, 1}};
   const auto body = make_wall(map, at);

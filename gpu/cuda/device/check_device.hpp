@@ -9,6 +9,6 @@ namespace tessera::cuda {
 /// device empty.
 ///
 /// Throws std::runtime_error that says what differs, and whatever the device throws.
-void check_device(async_fields& device, const mapping& map);
+void check_device(async_fields& device, const map_settings& map);
 
 } // namespace tessera::cuda

@@ -176,7 +176,7 @@ inline constexpr uint32_t touch_lanes = 8;
 /// Item: a lane of a touch. Makes the blocks that are written to and missing, all zero as unused blocks are.
 struct make_blocks {
   field_view field;
-  walk_frame frame; ///< of any pose: only what the mapping says is used
+  walk_frame frame; ///< of any pose: only what the settings say is used
   touch_list input;
   batch_state* state;
 

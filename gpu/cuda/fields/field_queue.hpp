@@ -1,13 +1,13 @@
 #pragma once
 
-#include "gpu/cuda/keyframes/keyframe_batch.hpp"
-#include "gpu/cuda/mesh/mesh_batch.hpp"
 #include "gpu/cuda/device/pinned_body.hpp"
-#include "gpu/cuda/keyframes/ray_lane.hpp"
 #include "gpu/cuda/fields/stats_batch.hpp"
+#include "gpu/cuda/keyframes/keyframe_batch.hpp"
+#include "gpu/cuda/keyframes/ray_lane.hpp"
+#include "gpu/cuda/mesh/mesh_batch.hpp"
 #include "gpu/fields.hpp"
-#include "gpu/region_image.hpp"
 #include "gpu/host/spin.hpp"
+#include "gpu/region_image.hpp"
 #include "messages/thread_name.hpp"
 
 #include <atomic>
@@ -26,7 +26,7 @@ template <device_like Device>
 class field_queue final : public async_fields {
 public:
   /// Throws std::bad_alloc if the device has no room for the pool.
-  field_queue(std::unique_ptr<Device> device, const mapping& map, const field_options& options)
+  field_queue(std::unique_ptr<Device> device, const map_settings& map, const field_options& options)
     : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
       stats_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), crew_(options.copy_helpers),
       keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes), memory_(store_.status()),
@@ -132,7 +132,7 @@ private:
     device->bind();
     return device;
   }
-  static const mapping& checked(const mapping& map) {
+  static const map_settings& checked(const map_settings& map) {
     map.validate();
     return map;
   }
@@ -464,7 +464,7 @@ private:
   }
 
   std::unique_ptr<Device> device_;
-  mapping map_;
+  map_settings map_;
   typename Device::stream stream_;
   region_store<Device> store_;
   stats_batch<Device> stats_;

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "gpu/bounds.hpp"
-#include "gpu/cuda/fields/block_kernels.hpp"
-#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/cuda/device/buffer.hpp"
+#include "gpu/cuda/fields/block_kernels.hpp"
 #include "gpu/cuda/fields/field_options.hpp"
 #include "gpu/cuda/fields/region_directory.hpp"
 #include "gpu/fields.hpp"
@@ -40,7 +40,7 @@ public:
   using stream = typename Device::stream;
   using keys = std::vector<region_key>;
 
-  region_store(Device& device, stream& work, const mapping& map, const field_options& options)
+  region_store(Device& device, stream& work, const map_settings& map, const field_options& options)
     : options_(options), region_voxels_(static_cast<int32_t>(map.region_voxels)), stream_(work), edge_(map.region_voxels / 8 + 1),
       table_size_(edge_ * edge_ * edge_), blocks_(block_count(options)), slots_(slot_count(options, table_size_)),
       free_blocks_(blocks_), keys_(slots_), directory_(device, work, slots_, region_voxels_),

@@ -9,7 +9,7 @@ template <device_like Device>
 class stats_batch {
 public:
   using stream = typename Device::stream;
-  stats_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
+  stats_batch(Device& device, stream& work, const map_settings& map, region_store<Device>& store)
     : map_(map), stream_(work), store_(store), any_(device), sums_(device), sums_down_(device) {}
 
   /// Hash and counts of a region each.
@@ -74,7 +74,7 @@ private:
     return out;
   }
 
-  mapping map_;
+  map_settings map_;
   stream& stream_;
   region_store<Device>& store_;
   device_buffer<Device, uint32_t> any_;

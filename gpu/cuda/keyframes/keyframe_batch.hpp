@@ -2,8 +2,8 @@
 
 #include "gpu/bounds.hpp"
 #include "gpu/cuda/keyframes/keyframe_lane.hpp"
-#include "gpu/cuda/mesh/mesh_batch.hpp"
 #include "gpu/cuda/keyframes/take_answers.hpp"
+#include "gpu/cuda/mesh/mesh_batch.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -46,7 +46,7 @@ class keyframe_batch {
 public:
   using stream = typename Device::stream;
   using lane = keyframe_lane<Device>;
-  keyframe_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store, mesh_batch<Device>& meshes,
+  keyframe_batch(Device& device, stream& work, const map_settings& map, region_store<Device>& store, mesh_batch<Device>& meshes,
                  copy_crew& crew, uint32_t lanes)
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
       store_(store), meshes_(meshes), published_(device), noted_(device, store.slots()), changed_slots_(device, store.slots()),
@@ -492,8 +492,8 @@ private:
   }
 
   Device& device_;
-  mapping map_;
-  walk_frame any_frame_; ///< of any pose, for what only asks it what the mapping says
+  map_settings map_;
+  walk_frame any_frame_; ///< of any pose, for what only asks it what the settings say
   stream& stream_;
   region_store<Device>& store_;
   mesh_batch<Device>& meshes_;

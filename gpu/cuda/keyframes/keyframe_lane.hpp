@@ -84,7 +84,7 @@ struct keyframe_lane {
   take_report report;
   typename ray_lane<Device>::brought_rays brought; ///< for the report
 
-  keyframe_lane(Device& device, const mapping& map, copy_crew& crew, uint32_t slot_count)
+  keyframe_lane(Device& device, const map_settings& map, copy_crew& crew, uint32_t slot_count)
     : rays(device, map, crew), walks(device), touches(device), touched_by(device, slot_count),
       status(device, sizeof(keyframe_status) + slot_count * sizeof(uint32_t)), status_down(device, status.size()),
       untimed(device, false), timed(device, true), fused(device), rest(device), only(device), only_up(device) {}

@@ -1,10 +1,10 @@
 #pragma once
 
-#include "gpu/host/copy_crew.hpp"
-#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/keyframes/ray_kernels.hpp"
 #include "gpu/fields.hpp"
+#include "gpu/host/copy_crew.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -29,7 +29,7 @@ public:
   };
 
   /// `crew`: copies points that are not in pinned memory there.
-  ray_lane(Device& device, const mapping& map, copy_crew& crew)
+  ray_lane(Device& device, const map_settings& map, copy_crew& crew)
     : map_(map), crew_(crew), copies_(device), stream_(device), copied_{mark(device), mark(device)}, staged_(device),
       points_(device), confidence_(device), table_(device), used_(device), rays_(device), out_(device), totals_(device, 1),
       totals_out_(device, 1) {}
@@ -256,7 +256,7 @@ private:
     return {count * sizeof(ray), count != 0 ? 1u : 0u};
   }
 
-  mapping map_;
+  map_settings map_;
   copy_crew& crew_;
   stream copies_, stream_;
   mark copied_[most_parts];

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "gpu/cuda/mesh/mesh_kernels.hpp"
 #include "gpu/cuda/fields/region_store.hpp"
+#include "gpu/cuda/mesh/mesh_kernels.hpp"
 
 namespace tessera::cuda {
 
@@ -10,7 +10,7 @@ template <device_like Device>
 class mesh_batch {
 public:
   using stream = typename Device::stream;
-  mesh_batch(Device& device, stream& work, const mapping& map, region_store<Device>& store)
+  mesh_batch(Device& device, stream& work, const map_settings& map, region_store<Device>& store)
     : voxel_m_(map.voxel_m), stream_(work), store_(store), cases_(device, 256), rows_(device), used_rows_(device),
       counts_(device), befores_(device), region_count_(device, 1), region_count_up_(device, 1), begins_(device),
       begins_down_(device), positions_(device), normals_(device), colours_(device), keys_(device), indices_(device),

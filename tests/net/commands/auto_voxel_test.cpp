@@ -33,7 +33,7 @@ keyframe seen_at(const std::vector<float>& distances, const std::vector<float>& 
   return out;
 }
 
-float voxel(const keyframe& frame, const mapping& base = {}, const auto_voxel& how = {}) {
+float voxel(const keyframe& frame, const map_settings& base = {}, const auto_voxel& how = {}) {
   const auto choice = choose_voxel(frame, base, how);
   if (choice.fault)
     FAIL(choice.fault->text);
@@ -41,7 +41,7 @@ float voxel(const keyframe& frame, const mapping& base = {}, const auto_voxel& h
   return choice.map->voxel_m;
 }
 
-std::string fault(const keyframe& frame, const mapping& base = {}, const auto_voxel& how = {}) {
+std::string fault(const keyframe& frame, const map_settings& base = {}, const auto_voxel& how = {}) {
   const auto choice = choose_voxel(frame, base, how);
   CHECK_FALSE(choice.map);
   return choice.fault ? choice.fault->text : "there is no fault";
@@ -77,7 +77,7 @@ TEST_CASE("a voxel size is chosen from the points that a map would take") {
   CHECK(voxel(seen_at({0, 0, 2})) == Approx(0.02));
   CHECK(voxel(seen_at({50, 50, 50, 2}, {0.1f, 0.1f, 0.1f, 0.9f}), {.min_confidence = 0.5f}) == Approx(0.02));
 
-  mapping ranged;
+  map_settings ranged;
   ranged.max_range_m = 10;
   ranged.min_range_m = 1;
   auto_voxel kept;
@@ -89,7 +89,7 @@ TEST_CASE("a voxel size is chosen from the points that a map would take") {
 }
 
 TEST_CASE("what was set holds, and the rest follows the voxel size") {
-  mapping ranged;
+  map_settings ranged;
   ranged.min_range_m = 0.3f;
   ranged.max_range_m = 7;
   ranged.region_voxels = 32;
@@ -130,7 +130,7 @@ TEST_CASE("a keyframe that a map would refuse chooses nothing") {
   auto nameless = seen_at({2});
   nameless.id.value = "";
   CHECK_THAT(fault(nameless), Catch::Contains("keyframe_id"));
-  mapping near;
+  map_settings near;
   near.max_range_m = 1;
   CHECK_THAT(fault(seen_at({2}), near, {.keep_max_range = true}), Catch::Contains("farther than 1 m (max-range)"));
   CHECK_THAT(fault(seen_at({2}, {0.1f}), {.min_confidence = 0.5f}), Catch::Contains("confidence below 0.5 (min-confidence)"));

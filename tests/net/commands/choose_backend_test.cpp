@@ -19,7 +19,7 @@ gpu_list machine(size_t count, int full = -1, int faulty = -1) {
     out.names.push_back("GPU of kind " + std::to_string(i));
   if (count == 0)
     out.missing = "no driver is installed";
-  out.open = [=](int number, const mapping& map, const cuda::field_options& options) -> std::shared_ptr<async_fields> {
+  out.open = [=](int number, const map_settings& map, const cuda::field_options& options) -> std::shared_ptr<async_fields> {
     if (number == full)
       throw std::bad_alloc{};
     if (number == faulty)
@@ -27,7 +27,7 @@ gpu_list machine(size_t count, int full = -1, int faulty = -1) {
     return std::make_shared<cuda::field_queue<test::emulated_device>>(
       std::make_unique<test::emulated_device>(test::emulated_device::options{}), map, options);
   };
-  out.check = [](async_fields&, const mapping&) {}; // their pools are too small for it
+  out.check = [](async_fields&, const map_settings&) {}; // their pools are too small for it
   return out;
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("what cannot be chosen is named") {
 }
 
 TEST_CASE("with auto a GPU that cannot be opened is left out, with cuda it is an error") {
-  const mapping map;
+  const map_settings map;
   CHECK(open_gpus(asking("auto"), map, machine(2)).size() == 2);
   CHECK(open_gpus(asking("auto"), map, machine(2, 0)).size() == 1);
   CHECK(open_gpus(asking("auto"), map, machine(2, 0, 1)).empty()); // the CPU does the work
@@ -89,20 +89,20 @@ TEST_CASE("with auto a GPU that cannot be opened is left out, with cuda it is an
 TEST_CASE("a pool leaves half of the cap for meshing") {
   auto setup = asking("cuda");
   setup.cap_bytes = 8192 * 12'288;
-  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 4096);
+  CHECK(open_gpus(setup, map_settings{}, machine(1)).front()->memory().blocks == 4096);
   setup.cap_bytes = 32'768 * 12'288;
-  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 8192);
+  CHECK(open_gpus(setup, map_settings{}, machine(1)).front()->memory().blocks == 8192);
   setup.cap_bytes = 0;
-  CHECK(open_gpus(setup, mapping{}, machine(1)).front()->memory().blocks == 8192);
+  CHECK(open_gpus(setup, map_settings{}, machine(1)).front()->memory().blocks == 8192);
 }
 
 TEST_CASE("a GPU that gives other bytes than the CPU is left out, or refused where it was asked for") {
   auto found = machine(2);
   int asked = 0;
-  found.check = [&asked](async_fields&, const mapping&) {
+  found.check = [&asked](async_fields&, const map_settings&) {
     if (asked++ % 2 == 0)
       throw std::runtime_error("its rays are not those of the CPU");
   };
-  CHECK(open_gpus(asking("auto"), mapping{}, found).size() == 1);
-  CHECK_THROWS_WITH(open_gpus(asking("cuda"), mapping{}, found), Catch::Contains("its rays are not those of the CPU"));
+  CHECK(open_gpus(asking("auto"), map_settings{}, found).size() == 1);
+  CHECK_THROWS_WITH(open_gpus(asking("cuda"), map_settings{}, found), Catch::Contains("its rays are not those of the CPU"));
 }

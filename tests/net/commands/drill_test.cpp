@@ -20,7 +20,7 @@ std::shared_ptr<async_fields> emulated_gpu() {
   options.most_regions = 8;
   options.ray_lanes = 1;
   return std::make_shared<cuda::field_queue<test::emulated_device>>(
-    std::make_unique<test::emulated_device>(test::emulated_device::options{}), mapping{}, options);
+    std::make_unique<test::emulated_device>(test::emulated_device::options{}), map_settings{}, options);
 }
 
 bool works(async_fields& gpu) {

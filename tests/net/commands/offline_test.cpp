@@ -33,5 +33,5 @@ TEST_CASE("A stop ends the wait for a keyframe that tells the voxel size") {
   setup.voxel.emplace();
   std::stop_source stop;
   stop.request_stop();
-  CHECK_THROWS_WITH(mapping_for(setup, stop.get_token()), Catch::Contains("no keyframe"));
+  CHECK_THROWS_WITH(map_settings_for(setup, stop.get_token()), Catch::Contains("no keyframe"));
 }

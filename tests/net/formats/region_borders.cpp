@@ -113,7 +113,7 @@ std::vector<keyframe> scan_room() {
 }
 
 std::vector<region_mesh> meshes_of(const std::vector<keyframe>& frames, uint32_t region_voxels) {
-  mapping m;
+  map_settings m;
   m.voxel_m = voxel_m;
   m.truncation_m = 3 * voxel_m;
   m.region_voxels = region_voxels;

@@ -1,5 +1,5 @@
-#include "net/server/text_frames.hpp"
 #include "net/server/talk_allowance.hpp"
+#include "net/server/text_frames.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -107,7 +107,7 @@ TEST_CASE("No garbage throws") {
 }
 
 TEST_CASE("What viewers are told has the protocol's fields") {
-  mapping map;
+  map_settings map;
   map.voxel_m = 0.02f;
   auto hello = json::parse(write_hello("e\"1", map, 0.02f / 32));
   CHECK(hello["type"] == "hello");

@@ -32,15 +32,15 @@ synthetic_options scan_of(uint32_t keyframes, uint32_t width, uint32_t height, f
   return o;
 }
 
-offline_map make_map(const mapping& map, uint32_t threads, bool keep_rays) {
+offline_map make_map(const map_settings& map, uint32_t threads, bool keep_rays) {
   offline_options o;
   o.threads = threads;
   o.keep_rays = keep_rays;
   return {map, {make_cpu_fields(map, {.threads = threads})}, o};
 }
 
-mapping map_of(float voxel_m, uint32_t region_voxels = 64) {
-  mapping m;
+map_settings map_of(float voxel_m, uint32_t region_voxels = 64) {
+  map_settings m;
   m.voxel_m = voxel_m;
   m.truncation_m = 3 * voxel_m;
   m.region_voxels = region_voxels;
@@ -51,7 +51,7 @@ void offer(offline_map& field, const keyframe& frame) {
   field.offer(frame, [](const verdict& v) { REQUIRE(v.what == outcome::accepted); });
 }
 
-quality measure(const mapping& map, const synthetic_options& options) {
+quality measure(const map_settings& map, const synthetic_options& options) {
   const float voxel_m = map.voxel_m;
   auto field = make_map(map, 2, false);
   const synthetic_scan scan("room", options);

@@ -5,7 +5,7 @@
 namespace tessera {
 
 /// What makes a field what it is: two maps are comparable only if these are equal.
-struct mapping {
+struct map_settings {
   /// Edge of a voxel, in the map's units (metres).
   float voxel_m = 0.05f;
   /// How far before a surface is written, in metres; 1 to 16 voxels. Behind it: as far, but at most 1.875 voxels.

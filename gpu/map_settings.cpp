@@ -1,4 +1,4 @@
-#include "gpu/mapping.hpp"
+#include "gpu/map_settings.hpp"
 
 #include <cmath>
 #include <sstream>
@@ -18,7 +18,7 @@ void check(bool good, const char* name, double value, const char* bound) {
 
 } // namespace
 
-void mapping::validate() const {
+void map_settings::validate() const {
   check(std::isfinite(voxel_m) && voxel_m > 0, "voxel size", voxel_m, "finite and above 0");
   const float voxels = truncation_m / voxel_m;
   check(voxels >= 0.999f && voxels <= 16.001f, "truncation", truncation_m, "1 to 16 voxels");

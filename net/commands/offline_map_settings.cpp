@@ -14,10 +14,10 @@ namespace {
 /// Looks at keyframes until one says how large a voxel is to be, and stops their source there.
 class choosing_sink final : public keyframe_sink {
 public:
-  choosing_sink(const mapping& base, const auto_voxel& how) : base_(base), how_(how) {}
+  choosing_sink(const map_settings& base, const auto_voxel& how) : base_(base), how_(how) {}
 
   std::stop_source stop;
-  std::optional<mapping> map;
+  std::optional<map_settings> map;
   std::string reason; ///< why the last one did not say
 
   void offer(keyframe frame, completion done) override {
@@ -42,14 +42,14 @@ public:
 
 private:
   const verdict only_looked{outcome::not_now, "it was only looked at"};
-  const mapping& base_;
+  const map_settings& base_;
   const auto_voxel& how_;
   bool told_ = false; ///< that one does not say
 };
 
 } // namespace
 
-mapping mapping_for(const offline_setup& setup, std::stop_token stop) {
+map_settings map_settings_for(const offline_setup& setup, std::stop_token stop) {
   if (!setup.voxel)
     return setup.map;
   // In the source's own order, so that the voxel size does not depend on the order of the keyframes.
