@@ -12,7 +12,6 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "net" / "clients" / "python")]
 
 import tessera_client  # noqa: E402
 from support import rabbitmq, scene, service, stock  # noqa: E402
-from support.gpu_bench import pretended  # noqa: E402, F401
 
 # Small enough for seconds, and the same for the service and for `tessera hash`.
 MAPPING = ("--voxel-size", "0.05", "--truncation", "0.15", "--threads", "2")
