@@ -19,7 +19,7 @@ namespace tessera::config {
 namespace {
 
 /// Names that begin like settings and are none: the settings file, and what tests are told.
-constexpr std::string_view other_names[] = {"TESSERA_CONFIG", "TESSERA_BIN", "TESSERA_SHARED"};
+constexpr std::string_view other_names[] = {"TESSERA_CONFIG", "TESSERA_BIN", "TESSERA_SHARED", "TESSERA_REQUIRE_ALL"};
 
 constexpr size_t max_file_bytes = size_t{1} << 20;
 

@@ -1,6 +1,7 @@
 #include "net/formats/patch_codec.hpp"
-#include "outside_program.hpp"
-#include "synthetic_mesh.hpp"
+#include "tests/support/left_out.hpp"
+#include "tests/support/outside_program.hpp"
+#include "tests/support/synthetic_mesh.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -224,10 +225,8 @@ TEST_CASE("A frame that is damaged is refused by the field that is wrong") {
 }
 
 TEST_CASE("draco_decoder opens payloads and files") {
-  if (!test::is_installed("draco_decoder")) {
-    WARN("skipped: draco_decoder (Debian package draco) is not installed");
-    return;
-  }
+  if (!test::is_installed("draco_decoder"))
+    return test::left_out("draco_decoder (Debian package draco) is not installed");
   auto from = test::region_of_ground(-20, 20, 30, voxel_m);
   test::scratch_file drc{"in.drc"}, ply{"out.ply"};
   auto decode = [&](std::span<const std::byte> bytes) {

@@ -1,7 +1,7 @@
 #include "net/formats/segment_header.hpp"
 
 #include "net/base/bad_input.hpp"
-#include "segment_bytes.hpp"
+#include "tests/support/segment_bytes.hpp"
 
 #include <catch2/catch.hpp>
 

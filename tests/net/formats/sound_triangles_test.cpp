@@ -1,5 +1,5 @@
 #include "net/formats/sound_triangles.hpp"
-#include "synthetic_mesh.hpp"
+#include "tests/support/synthetic_mesh.hpp"
 
 #include <catch2/catch.hpp>
 

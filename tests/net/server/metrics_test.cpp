@@ -1,6 +1,7 @@
 #include "net/server/metrics.hpp"
 #include "net/server/process_numbers.hpp"
-#include "outside_program.hpp"
+#include "tests/support/left_out.hpp"
+#include "tests/support/outside_program.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -117,10 +118,8 @@ TEST_CASE("Names follow Prometheus' conventions, and no id is a label") {
 }
 
 TEST_CASE("promtool has nothing to say") {
-  if (!test::is_installed("promtool")) {
-    WARN("skipped: promtool (Debian package prometheus) is not installed");
-    return;
-  }
+  if (!test::is_installed("promtool"))
+    return test::left_out("promtool (Debian package prometheus) is not installed");
   test::scratch_file file{"metrics.txt"};
   counted with;
   with.numbers->devices.put({1}, "GPU", [] { return std::optional{memory_status{}}; });

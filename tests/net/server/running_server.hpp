@@ -1,11 +1,11 @@
 #pragma once
 // A server in front of actors that say what the test wants, and clients that speak raw HTTP.
 
-#include "actors/viewers/broadcaster.hpp"
 #include "actors/supervision/inspector.hpp"
+#include "actors/viewers/broadcaster.hpp"
 #include "net/formats/patch_codec.hpp"
 #include "net/server/server.hpp"
-#include "synthetic_mesh.hpp"
+#include "tests/support/synthetic_mesh.hpp"
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>

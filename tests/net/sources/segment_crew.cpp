@@ -1,7 +1,7 @@
 #include "net/sources/shm/segment_crew.hpp"
 
-#include "segment_bytes.hpp"
 #include "shm_name.hpp"
+#include "tests/support/segment_bytes.hpp"
 
 #include <catch2/catch.hpp>
 

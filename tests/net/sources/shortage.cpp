@@ -6,8 +6,8 @@
 #include "net/sources/source.hpp"
 #include "recording_sink.hpp"
 #include "rgbd_files.hpp"
-#include "segment_bytes.hpp"
 #include "shm_name.hpp"
+#include "tests/support/segment_bytes.hpp"
 #include "want.hpp"
 
 #include <catch2/catch.hpp>

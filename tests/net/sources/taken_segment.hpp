@@ -1,8 +1,8 @@
 #pragma once
 
 #include "net/sources/shm/shm_segment.hpp"
-#include "segment_bytes.hpp"
 #include "shm_name.hpp"
+#include "tests/support/segment_bytes.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -2,8 +2,8 @@
 
 #include "net/sources/source.hpp"
 #include "recording_sink.hpp"
-#include "segment_bytes.hpp"
 #include "shm_name.hpp"
+#include "tests/support/segment_bytes.hpp"
 #include "want.hpp"
 
 #include <catch2/catch.hpp>
