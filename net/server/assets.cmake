@@ -51,4 +51,3 @@ endfunction()
 tessera_embed_assets(tessera_server "${CMAKE_SOURCE_DIR}/net/web/dist")
 # CAF and Beast cost seconds a file: parse them once.
 target_precompile_headers(tessera_server PRIVATE <caf/all.hpp> <boost/asio.hpp> <boost/beast/core.hpp> <boost/beast/http.hpp>)
-target_compile_definitions(tessera_server PRIVATE TESSERA_VERSION="${PROJECT_VERSION}")
