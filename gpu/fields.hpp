@@ -1,5 +1,5 @@
 #pragma once
-// What computes: the fields of all regions on one device, the CPU or a GPU. docs/gpu.md tells how a GPU does it.
+// The fields of all regions on one device, the CPU or a GPU. docs/gpu.md tells how they lie on a GPU.
 
 #include "gpu/breakage.hpp"
 #include "gpu/map_settings.hpp"
@@ -29,12 +29,12 @@ struct ray_counts {
 
 /// Where a device's blocks are.
 struct memory_status {
-  bool has_pool = false;                       ///< of a fixed size. The CPU has none, and moves nothing: its blocks are in use
-  uint64_t blocks = 0, free_blocks = 0;        ///< of the pool
-  uint64_t regions_here = 0, regions_away = 0; ///< on the device, in host memory
-  uint64_t away_bytes = 0;                     ///< host memory in use
-  uint64_t moves_out = 0, moves_in = 0;        ///< so far, in regions
-  uint64_t batches = 0, kernels = 0;           ///< so far
+  bool has_pool = false;                          ///< of a fixed size. The CPU has none, and moves nothing: its blocks are in use
+  uint64_t blocks = 0, free_blocks = 0;           ///< of the pool
+  uint64_t regions_here = 0, regions_evicted = 0; ///< on the device; in host memory
+  uint64_t evicted_bytes = 0;                     ///< host memory in use
+  uint64_t evictions = 0, page_ins = 0;           ///< so far, in regions
+  uint64_t batches = 0, kernels = 0;              ///< so far
 };
 
 /// A keyframe's memory changed while it was read; it says how.
@@ -42,7 +42,7 @@ struct torn_keyframe : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Rays that another device handed over cannot be read: that one failed. This one did not.
+/// Peer rays cannot be read: the device that made them failed. This one did not.
 struct lost_rays : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -59,30 +59,31 @@ inline constexpr uint32_t most_shares = 64;
 /// The index of the device that has a region, of those that share the map (`share.index` does not matter).
 uint32_t owner_of(region_key region, const region_share& share);
 
-/// Rays of a keyframe that one of several devices that share a map made, and that touch regions of another. They lie in the
-/// memory of the device that made them, and must not outlive its fields: see close_together().
-class handed_rays {
+/// Peer rays: those of a keyframe that one of several devices that share a map made, and that touch regions of another, its peer.
+/// They lie in the memory of the device that made them, and must not outlive its fields: see close_together().
+class peer_rays {
 public:
-  virtual ~handed_rays() = default;
+  virtual ~peer_rays() = default;
   [[nodiscard]] virtual size_t size() const = 0;
 };
+/// By the index of the device that they are for; null for the one that made them, and for those that are lost.
+using rays_for_peers = std::vector<std::shared_ptr<const peer_rays>>;
 
-/// A keyframe to be taken whole: its points, or rays that were made of them.
+/// A keyframe to be taken whole: its points, or rays that were made of them, or a peer's rays.
 struct take_request {
-  std::shared_ptr<const keyframe_body> body{}; ///< its points; held until the answer
-  ray_batch rays{};                            ///< if there is no body: all its rays, in any order
-  std::shared_ptr<const handed_rays> handed{}; ///< if there is neither; let go of before the answer
-  pose world_from_camera{};                    ///< m
-  int32_t sign = 1;                            ///< +1 adds it; -1 takes away what was added under the same pose
-  std::vector<region_key> only{};              ///< sorted; not empty: writes to these regions alone
-  region_share share{};                        ///< writes to this device's regions alone
-  bool keep_rays = false;                      ///< the report holds the rays
-  bool mesh = false;                           ///< meshes the regions that it changed, as extract() would
-  bool times = false;                          ///< the report tells how long each stage took
-  /// Called before the answer, in a thread of the device, with the rays for each of the other devices that share the map, by
-  /// their index; null for the device itself. Not called if the keyframe is not taken. Without it, each of them must be given the
-  /// keyframe.
-  std::function<void(std::vector<std::shared_ptr<const handed_rays>>)> hand_on{};
+  std::shared_ptr<const keyframe_body> body{};  ///< its points; held until the answer
+  ray_batch rays{};                             ///< if there is no body: all its rays, in any order
+  std::shared_ptr<const peer_rays> from_peer{}; ///< if there is neither; let go of before the answer
+  pose world_from_camera{};                     ///< m
+  int32_t sign = 1;                             ///< +1 adds it; -1 takes away what was added under the same pose
+  std::vector<region_key> only{};               ///< sorted; not empty: writes to these regions alone
+  region_share share{};                         ///< writes to this device's regions alone
+  bool keep_rays = false;                       ///< the report holds the rays
+  bool mesh = false;                            ///< meshes the regions that it changed, as extract() would
+  bool times = false;                           ///< the report tells how long each stage took
+  /// Called before the answer, in a thread of the device, with the rays for each of its peers. Not called if the keyframe is not
+  /// taken. Without it, each of them must be given the keyframe.
+  std::function<void(rays_for_peers)> to_peers{};
 };
 
 /// What became of a keyframe that was taken whole.
@@ -153,8 +154,8 @@ public:
   virtual void stats(region_key region, stats_done answer) = 0;
   /// Forgets a region.
   virtual void drop(region_key region, done answer) = 0;
-  /// Forgets all regions. Where rays that are handed lie in memory of the device that made them: after the keyframes that were
-  /// asked for before, which hold on to none by then.
+  /// Forgets all regions. Where peer rays lie in memory of the device that made them: after the keyframes that were asked for
+  /// before, which hold on to none by then.
   virtual void clear(done answer) = 0;
   /// A region's field as it is; without blocks if it holds none.
   virtual void export_region(region_key region, image_done answer) = 0;
@@ -179,8 +180,8 @@ void drop_and_wait(async_fields& fields, region_key region);
 region_image export_and_wait(async_fields& fields, region_key region);
 void import_and_wait(async_fields& fields, region_key region, region_image image);
 
-/// Lets go of devices that shared a map, of which nobody will ask anything any more. What one of them handed another lies in its
-/// memory: so all have done what they were asked, and are empty, before the first is closed.
+/// Lets go of devices that shared a map, of which nobody will ask anything any more. Peer rays lie in the memory of the one that
+/// made them: so all have done what they were asked, and are empty, before the first is closed.
 void close_together(std::vector<std::shared_ptr<async_fields>>& devices) noexcept;
 
 /// How the CPU's fields work.

@@ -1,7 +1,7 @@
 #include "actors/map/device.hpp"
 
-#include "actors/map/device_error.hpp"
 #include "actors/base/instrumented.hpp"
+#include "actors/map/device_error.hpp"
 
 #include <unordered_map>
 
@@ -34,9 +34,9 @@ std::string describe_memory(const std::string& name, const memory_status& m) {
   if (!m.has_pool)
     return name + ": " + std::to_string(m.blocks) + " blocks in " + std::to_string(m.regions_here) + " regions";
   return name + ": " + std::to_string(m.blocks - m.free_blocks) + " of " + std::to_string(m.blocks) + " blocks used, "
-         + std::to_string(m.regions_here) + " regions here, " + std::to_string(m.regions_away) + " in host memory ("
-         + std::to_string(m.away_bytes) + " bytes), " + std::to_string(m.moves_out) + " moved out and "
-         + std::to_string(m.moves_in) + " back";
+         + std::to_string(m.regions_here) + " regions here, " + std::to_string(m.regions_evicted) + " in host memory ("
+         + std::to_string(m.evicted_bytes) + " bytes), " + std::to_string(m.evictions) + " moved out and "
+         + std::to_string(m.page_ins) + " back";
 }
 
 class device final : public instrumented<device_self> {

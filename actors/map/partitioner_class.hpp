@@ -77,9 +77,6 @@ private:
     caf::error failure{};
   };
 
-  /// Rays for each of the devices, by index.
-  using rays_for_each = std::vector<std::shared_ptr<const handed_rays>>;
-
   /// A keyframe that is to be taken by all devices, or by none.
   struct take {
     std::function<std::optional<take_request>()> make; ///< asked whenever it is sent; nothing: there is nothing to do any more
@@ -88,7 +85,7 @@ private:
     bool continues = false; ///< a change of which half is done: nothing comes in between
 
     take_request sent{};
-    std::shared_ptr<rays_for_each> handed{}; ///< while one device makes the rays for all: where it puts those of the others
+    std::shared_ptr<rays_for_peers> for_peers{}; ///< while one device makes the rays for all: where it puts those of the others
     taken result{};
     size_t waits_for = 0;
     std::vector<std::pair<device_actor, std::vector<region_key>>> by; ///< devices that took it, and where
@@ -106,10 +103,10 @@ private:
   void send_take(const take_ptr& t);
   /// Each device gets it whole.
   void send_whole(const take_ptr& t);
-  /// One device in turn makes the rays, takes what is its own, and hands on the rest.
+  /// One device in turn makes the rays, takes what is its own, and its peers take the rest.
   void send_in_turn(const take_ptr& t);
   /// Gives each of the other devices its rays.
-  void hand_on(const take_ptr& t);
+  void send_to_peers(const take_ptr& t);
   void give(const take_ptr& t, const placed_device& to, take_request what);
   void took(const take_ptr& t, const device_actor& device, take_report& report);
   void not_taken(const take_ptr& t, const device_actor& device, caf::error& err);

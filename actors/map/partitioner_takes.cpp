@@ -1,8 +1,8 @@
 // What devices are asked to take: by all of them, or by none. docs/architecture.md, "Devices".
 
+#include "actors/base/peer_loss.hpp"
 #include "actors/map/device_error.hpp"
 #include "actors/map/partitioner_class.hpp"
-#include "actors/base/peer_loss.hpp"
 
 namespace tessera::detail {
 
@@ -29,7 +29,7 @@ void partitioner::send_takes() {
 
 void partitioner::send_take(const take_ptr& t) {
   ++taking_;
-  t->handed = nullptr;
+  t->for_peers = nullptr;
   t->result = {};
   t->by.clear();
   t->lost.clear();
@@ -38,8 +38,8 @@ void partitioner::send_take(const take_ptr& t) {
   if (!what)
     return end_take(t);
   t->sent = std::move(*what);
-  // As long as the devices have nothing else to do, it is over sooner if all of them make all rays than if one does and hands
-  // them on. When anything else is under way or waits, what each of them does for itself is time that the next one waits for.
+  // As long as the devices have nothing else to do, it is over sooner if all of them make all rays than if one does for
+  // its peers. When anything else is under way or waits, what each of them does for itself is time that the next one waits for.
   const bool pressed = taking_ > 1 || !takes_.empty();
   if (t->sent.body && pressed && devices_.devices.size() > 1)
     send_in_turn(t);
@@ -67,21 +67,21 @@ void partitioner::send_whole(const take_ptr& t) {
 
 void partitioner::send_in_turn(const take_ptr& t) {
   t->waits_for = 1;
-  t->handed = std::make_shared<rays_for_each>();
+  t->for_peers = std::make_shared<rays_for_peers>();
   auto its = t->sent;
-  its.hand_on = [to = t->handed](rays_for_each rays) { *to = std::move(rays); }; // before the answer, after which it is read
+  its.to_peers = [to = t->for_peers](rays_for_peers rays) { *to = std::move(rays); }; // before the answer, after which it is read
   give(t, devices_.devices[turn_++ % devices_.devices.size()], std::move(its));
 }
 
-void partitioner::hand_on(const take_ptr& t) {
+void partitioner::send_to_peers(const take_ptr& t) {
   // Nobody else holds on to them: they must be gone when the fields are closed.
-  auto rays = std::move(*std::exchange(t->handed, nullptr));
+  auto rays = std::move(*std::exchange(t->for_peers, nullptr));
   for (const auto& d : devices_.devices) { // the same still: others are taken into use when nothing is being taken
     auto its = t->sent;
     its.body = nullptr;
     its.keep_rays = false;
-    its.handed = std::move(rays.at(d.index));
-    if (its.handed == nullptr || its.handed->size() == 0)
+    its.from_peer = std::move(rays.at(d.index));
+    if (its.from_peer == nullptr || its.from_peer->size() == 0)
       continue; // it made them, or has nothing to take
     ++t->waits_for;
     give(t, d, std::move(its));
@@ -96,8 +96,8 @@ void partitioner::give(const take_ptr& t, const placed_device& to, take_request 
 }
 
 void partitioner::took(const take_ptr& t, const device_actor& device, take_report& report) {
-  if (t->handed)
-    hand_on(t);
+  if (t->for_peers)
+    send_to_peers(t);
   t->by.emplace_back(device, report.regions);
   auto& all = t->result.report;
   const auto first = t->by.size() == 1;
@@ -113,7 +113,7 @@ void partitioner::took(const take_ptr& t, const device_actor& device, take_repor
 }
 
 void partitioner::not_taken(const take_ptr& t, const device_actor& device, caf::error& err) {
-  if (std::exchange(t->handed, nullptr) && err == ec::out_of_memory)
+  if (std::exchange(t->for_peers, nullptr) && err == ec::out_of_memory)
     return send_whole(t); // rays for others need room, too
   t->failed = t->failed || err == ec::device_failed;
   if (is_device_loss(err))

@@ -80,8 +80,8 @@ struct taking::cut {
   uint64_t beyond = 0, rays = 0;
 };
 
-/// Other devices of this kind share the memory: they get all regions' rays, and take what is theirs.
-struct taking::handed final : handed_rays {
+/// Peers of this kind share the memory: they get all regions' rays, and take what is theirs.
+struct taking::cpu_peer_rays final : peer_rays {
   std::shared_ptr<const cut> all;
   size_t rays = 0; ///< for the device that it is for
   [[nodiscard]] size_t size() const override { return rays; }
@@ -113,8 +113,8 @@ void taking::prepare() {
     cut_ = make_cut();
     choose_parts();
   }
-  if (what_.hand_on)
-    prepare_to_hand_on();
+  if (what_.to_peers)
+    prepare_for_peers();
   for (size_t i = 1; i < parts_.size(); ++i)
     parts_[i - 1].next = &parts_[i];
   left_ = parts_.size();
@@ -126,9 +126,9 @@ void taking::let_go() noexcept {
 }
 
 std::shared_ptr<const taking::cut> taking::make_cut() {
-  const auto of_another = !what_.body && what_.rays.rays->empty() ? what_.handed : nullptr;
-  if (of_another) {
-    const auto* ours = dynamic_cast<const handed*>(of_another.get());
+  const auto from_peer = !what_.body && what_.rays.rays->empty() ? what_.from_peer : nullptr;
+  if (from_peer) {
+    const auto* ours = dynamic_cast<const cpu_peer_rays*>(from_peer.get());
     if (ours == nullptr)
       throw std::invalid_argument("a keyframe's rays come from a device of another kind");
     return ours->all;
@@ -161,17 +161,17 @@ void taking::choose_parts() {
   }
 }
 
-void taking::prepare_to_hand_on() {
-  std::vector<std::shared_ptr<handed>> out(what_.share.count);
+void taking::prepare_for_peers() {
+  std::vector<std::shared_ptr<cpu_peer_rays>> out(what_.share.count);
   for (uint32_t i = 0; i < out.size(); ++i)
     if (i != what_.share.index) {
-      out[i] = std::make_shared<handed>();
+      out[i] = std::make_shared<cpu_peer_rays>();
       out[i]->all = cut_;
     }
   for (const auto& one : cut_->by_region.parts)
     if (const auto owner = owner_of(one.region, what_.share); out[owner])
       out[owner]->rays += one.count;
-  for_others_ = {out.begin(), out.end()};
+  for_peers_ = {out.begin(), out.end()};
 }
 
 ray_job taking::job_of(const part& one) const {
@@ -265,8 +265,8 @@ void taking::answer_and_end() noexcept {
     report_.integrate_ms += one.integrate_ms;
     report_.extract_ms += one.extract_ms;
   }
-  if (!failure_ && what_.hand_on)
-    what_.hand_on(std::move(for_others_));
+  if (!failure_ && what_.to_peers)
+    what_.to_peers(std::move(for_peers_));
   const auto answer = std::move(answer_);
   auto report = failure_ ? take_report{} : std::move(report_);
   const auto failure = failure_;

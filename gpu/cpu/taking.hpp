@@ -34,7 +34,7 @@ public:
 private:
   /// The rays of a keyframe, by region.
   struct cut;
-  struct handed;
+  struct cpu_peer_rays;
   /// A region's part.
   struct part final : region_pool::work {
     part(taking& of, const region_rays& rays) : work(rays.region), whole(&of), first(rays.first), count(rays.count) {}
@@ -52,7 +52,7 @@ private:
   void prepare();
   [[nodiscard]] std::shared_ptr<const cut> make_cut();
   void choose_parts();
-  void prepare_to_hand_on();
+  void prepare_for_peers();
   [[nodiscard]] ray_job job_of(const part& one) const;
   void run(part& one) noexcept;
   void let_go(part& one) noexcept;
@@ -70,7 +70,7 @@ private:
   take_report report_;
   std::shared_ptr<const cut> cut_;
   std::vector<part> parts_;
-  std::vector<std::shared_ptr<const handed_rays>> for_others_;
+  rays_for_peers for_peers_;
   std::atomic<size_t> left_ = 0; ///< parts under way
   std::mutex mutex_;             ///< guards failure_
   std::exception_ptr failure_;

@@ -13,10 +13,10 @@ struct shared_fields::taking {
   take_request what;
   answer done;
   bool in_turn = false;
-  std::mutex mutex;         ///< guards all below
-  uint32_t left = 0;        ///< devices that have not answered
-  bool handed_on = false;   ///< the device that makes the rays has handed them to the others
-  std::vector<uint32_t> by; ///< the devices that took it
+  std::mutex mutex;           ///< guards all below
+  uint32_t left = 0;          ///< devices that have not answered
+  bool sent_to_peers = false; ///< the device that makes the rays has given the others theirs
+  std::vector<uint32_t> by;   ///< the devices that took it
   shared_report report;
 
   void add(take_report&& part) {
@@ -77,10 +77,10 @@ void shared_fields::take(take_request what, bool in_turn, answer done) {
 
 void shared_fields::take_in_turn(const std::shared_ptr<taking>& all, uint32_t first) const {
   auto mine = part(all->what, first);
-  mine.hand_on = [this, all](const std::vector<std::shared_ptr<const handed_rays>>& rays) {
+  mine.to_peers = [this, all](const rays_for_peers& rays) {
     {
       const std::lock_guard lock(all->mutex);
-      all->handed_on = true;
+      all->sent_to_peers = true;
     }
     for (uint32_t i = 0; i < rays.size(); ++i) {
       if (rays[i] == nullptr)
@@ -91,7 +91,7 @@ void shared_fields::take_in_turn(const std::shared_ptr<taking>& all, uint32_t fi
       }
       auto theirs = part(all->what, i);
       theirs.body = nullptr;
-      theirs.handed = rays[i];
+      theirs.from_peer = rays[i];
       theirs.keep_rays = false;
       devices_[i]->take(std::move(theirs), [this, all, i](take_report report, const std::exception_ptr& failure) {
         answered(all, i, std::move(report), failure);
@@ -99,7 +99,7 @@ void shared_fields::take_in_turn(const std::shared_ptr<taking>& all, uint32_t fi
     }
   };
   devices_[first]->take(std::move(mine), [this, all, first](take_report report, const std::exception_ptr& failure) {
-    if (const std::lock_guard lock(all->mutex); failure && !all->handed_on)
+    if (const std::lock_guard lock(all->mutex); failure && !all->sent_to_peers)
       all->left = 1; // the others are not told of it
     answered(all, first, std::move(report), failure);
   });
@@ -108,7 +108,7 @@ void shared_fields::take_in_turn(const std::shared_ptr<taking>& all, uint32_t fi
 take_request shared_fields::part(const take_request& what, uint32_t device) const {
   auto out = what;
   out.share = {.index = device, .count = static_cast<uint32_t>(devices_.size())};
-  out.hand_on = nullptr;
+  out.to_peers = nullptr;
   return out;
 }
 
@@ -131,7 +131,8 @@ void shared_fields::answered(const std::shared_ptr<taking>& all, uint32_t device
 void shared_fields::undo(const std::shared_ptr<taking>& all) const {
   auto back = all->what;
   if (back.body != nullptr) {
-    if (all->report.whole.rays != 0 && all->report.whole.kept.empty()) { // handed on: only want of memory or a failure ends here
+    if (all->report.whole.rays != 0
+        && all->report.whole.kept.empty()) { // sent to peers: only want of memory or a failure ends here
       all->report.in_part = true;
       return all->end();
     }

@@ -27,9 +27,9 @@ public:
   /// Throws std::invalid_argument if there is none, or more than most_shares.
   explicit shared_fields(std::vector<std::shared_ptr<async_fields>> devices);
 
-  /// Has a keyframe taken; `what.share` and `what.hand_on` are this function's. `in_turn`: one of the devices makes the rays and
-  /// hands them on, each keyframe another one, which costs the host least where many are under way; else all of them make them,
-  /// which is over sooner. `done` must not throw or wait for another request.
+  /// Has a keyframe taken; `what.share` and `what.to_peers` are this function's. `in_turn`: one of the devices makes the rays,
+  /// for its peers as well, each keyframe another one, which costs the host least where many are under way; else all of them make
+  /// them, which is over sooner. `done` must not throw or wait for another request.
   void take(take_request what, bool in_turn, answer done);
   [[nodiscard]] size_t size() const { return devices_.size(); }
   /// The device that has a region.

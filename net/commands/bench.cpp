@@ -142,10 +142,10 @@ nlohmann::ordered_json devices_of(const std::vector<std::shared_ptr<async_fields
   for (const auto& gpu : gpus) {
     const auto m = gpu->memory();
     out.push_back({{"name", gpu->name()},
-                   {"regions", m.regions_here + m.regions_away},
+                   {"regions", m.regions_here + m.regions_evicted},
                    {"blocks", m.blocks - m.free_blocks},
-                   {"moves_out", m.moves_out},
-                   {"moves_in", m.moves_in}});
+                   {"moves_out", m.evictions},
+                   {"moves_in", m.page_ins}});
   }
   return out;
 }

@@ -149,7 +149,7 @@ public:
   void thread_terminates() override {}
 };
 
-/// What GPUs handed each other lies in their memory.
+/// Rays that GPUs made for each other lie in their memory.
 struct closing_together {
   std::vector<std::shared_ptr<async_fields>>& gpus;
   ~closing_together() { close_together(gpus); }

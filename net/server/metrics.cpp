@@ -177,13 +177,13 @@ void add_devices(family_list& to, const telemetry& n) {
   each([](const memory& m) { return m.free_blocks; });
   to.gauges("tessera_device_regions", "Regions of a GPU, by where their blocks are.");
   pair(
-    "place", "device", [](const memory& m) { return m.regions_here; }, "host", [](const memory& m) { return m.regions_away; },
+    "place", "device", [](const memory& m) { return m.regions_here; }, "host", [](const memory& m) { return m.regions_evicted; },
     [&](double value, std::vector<label> labels) { to.gauged(value, std::move(labels)); });
   to.gauges("tessera_device_host_bytes", "Host memory of regions that had to leave a GPU.");
-  each([](const memory& m) { return m.away_bytes; });
+  each([](const memory& m) { return m.evicted_bytes; });
   to.counters("tessera_device_region_moves_total", "Regions that left a GPU for host memory (out) or came back (in).");
   pair(
-    "direction", "out", [](const memory& m) { return m.moves_out; }, "in", [](const memory& m) { return m.moves_in; },
+    "direction", "out", [](const memory& m) { return m.evictions; }, "in", [](const memory& m) { return m.page_ins; },
     [&](double value, std::vector<label> labels) { to.counted(value, std::move(labels)); });
   to.counters("tessera_device_batches_total", "Batches of requests that a GPU did.");
   for (const auto& one : all)

@@ -328,7 +328,7 @@ TEST_CASE("a device over a GPU tells where its blocks are") {
   const auto all = s.running.context.numbers->devices.list();
   REQUIRE(all.size() == 2);
   REQUIRE(all[1].memory);
-  CHECK(all[1].memory->regions_away == 2);
+  CHECK(all[1].memory->regions_evicted == 2);
   std::vector<std::string> details;
   for (const auto& a : s.running.context.registry->statuses())
     if (a.role == "device")

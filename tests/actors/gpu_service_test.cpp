@@ -245,8 +245,8 @@ TEST_CASE("a GPU with too little memory takes no more keyframes now; with host m
   CHECK(s.accepted == 10);
   CHECK(to_hex(s.status().field.hash) == to_hex(truth.field.hash));
   const auto memory = s.numbers().devices.list()[0].memory.value();
-  CHECK(memory.moves_out > 0);
-  CHECK(memory.moves_in > 0);
+  CHECK(memory.evictions > 0);
+  CHECK(memory.page_ins > 0);
 }
 
 TEST_CASE("a keyframe that a GPU's whole pool cannot hold is set aside, and what comes after it is taken") {

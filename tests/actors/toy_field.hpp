@@ -99,23 +99,23 @@ struct control {
   std::vector<take_request> asked;        ///< without bodies
   /// Called before a keyframe is taken, or its rays made; what it throws is the answer.
   std::function<void(const keyframe_body*, const std::vector<ray>&)> before;
-  int lent = 0;             ///< batches of rays that are handed over and not let go of
-  uint64_t handed = 0;      ///< keyframes whose rays another field made
-  bool may_lend = true;     ///< else there is no memory for rays of others
-  bool closed_lent = false; ///< the field went before what it had handed over
-  bool shuffles = false;    ///< rays come in another order each time
-  bool broken = false;      ///< everything that is asked fails from now on
+  int peer_rays_held = 0;     ///< batches of rays for peers that are not let go of
+  uint64_t from_peers = 0;    ///< keyframes whose rays another field made
+  bool room_for_peers = true; ///< else there is no memory for their rays
+  bool closed_early = false;  ///< the field went before the rays that it had made for its peers
+  bool shuffles = false;      ///< rays come in another order each time
+  bool broken = false;        ///< everything that is asked fails from now on
 };
 
 /// Rays that touch regions of another field. Their maker must not be broken when they are read.
-class handed final : public handed_rays {
+class toy_peer_rays final : public peer_rays {
 public:
-  handed(std::shared_ptr<control> maker, std::vector<ray> what) : rays{std::move(what)}, maker_{std::move(maker)} {
-    ++maker_->lent; // whose mutex is held
+  toy_peer_rays(std::shared_ptr<control> maker, std::vector<ray> what) : rays{std::move(what)}, maker_{std::move(maker)} {
+    ++maker_->peer_rays_held; // whose mutex is held
   }
-  ~handed() override {
+  ~toy_peer_rays() override {
     const std::lock_guard lock{maker_->mutex};
-    --maker_->lent;
+    --maker_->peer_rays_held;
   }
   [[nodiscard]] size_t size() const override { return rays.size(); }
   [[nodiscard]] bool lost() const { return maker_->broken; }
@@ -133,7 +133,7 @@ public:
 
   ~field() override {
     const std::lock_guard lock{by->mutex};
-    by->closed_lent = by->lent != 0;
+    by->closed_early = by->peer_rays_held != 0;
   }
 
   const std::shared_ptr<control> by;
@@ -154,13 +154,13 @@ public:
   [[nodiscard]] std::string name() const override { return name_; }
   void take(take_request what, take_done answer) override {
     take_report out;
-    std::vector<std::shared_ptr<const handed_rays>> for_others;
-    const auto failure = attempt([&] { out = taken(what, for_others); });
-    what.handed = nullptr;
-    tell([=, hand_on = failure ? nullptr : std::move(what.hand_on), for_others = std::move(for_others),
+    rays_for_peers for_peers;
+    const auto failure = attempt([&] { out = taken(what, for_peers); });
+    what.from_peer = nullptr;
+    tell([=, to_peers = failure ? nullptr : std::move(what.to_peers), for_peers = std::move(for_peers),
           answer = std::move(answer)]() mutable {
-      if (hand_on)
-        hand_on(std::move(for_others));
+      if (to_peers)
+        to_peers(std::move(for_peers));
       answer(out, failure);
     });
   }
@@ -201,10 +201,10 @@ public:
     out.blocks = 1000;
     out.free_blocks = 900;
     out.regions_here = 7;
-    out.regions_away = 2;
-    out.away_bytes = 4096;
-    out.moves_out = 5;
-    out.moves_in = 3;
+    out.regions_evicted = 2;
+    out.evicted_bytes = 4096;
+    out.evictions = 5;
+    out.page_ins = 3;
     return out;
   }
   [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body&) override { throw std::bad_alloc(); }
@@ -264,20 +264,20 @@ private:
     return out;
   }
 
-  take_report taken(const take_request& what, std::vector<std::shared_ptr<const handed_rays>>& for_others) {
+  take_report taken(const take_request& what, rays_for_peers& for_peers) {
     take_report out;
     by->asked.push_back(what);
     by->asked.back().body = nullptr;
-    by->asked.back().handed = nullptr;
-    by->asked.back().hand_on = nullptr;
+    by->asked.back().from_peer = nullptr;
+    by->asked.back().to_peers = nullptr;
     if (by->fail_next > 0) {
       --by->fail_next;
       throw std::runtime_error("the toy device failed");
     }
-    const auto* from = dynamic_cast<const handed*>(what.handed.get());
+    const auto* from = dynamic_cast<const toy_peer_rays*>(what.from_peer.get());
     if (from != nullptr && from->lost())
       throw lost_rays("the toy device that made the rays is broken");
-    by->handed += from != nullptr;
+    by->from_peers += from != nullptr;
     if (!what.body && by->before)
       by->before(nullptr, from != nullptr ? from->rays : *what.rays.rays);
     const auto rays = what.body         ? made(*what.body, what.world_from_camera, out.counts)
@@ -292,8 +292,8 @@ private:
           && (what.only.empty() || std::binary_search(what.only.begin(), what.only.end(), region)))
         for (const auto& r : part)
           sums[region][cell_of(r, what.world_from_camera)] += what.sign * r.points;
-    if (what.hand_on)
-      for_others = for_each_other(rays, what);
+    if (what.to_peers)
+      for_peers = for_each_peer(rays, what);
     uint64_t fresh = 0;
     for (const auto& [region, cells] : sums)
       for (const auto& [c, n] : cells)
@@ -310,8 +310,8 @@ private:
     return out;
   }
 
-  std::vector<std::shared_ptr<const handed_rays>> for_each_other(const std::vector<ray>& rays, const take_request& what) {
-    if (!by->may_lend)
+  rays_for_peers for_each_peer(const std::vector<ray>& rays, const take_request& what) {
+    if (!by->room_for_peers)
       throw std::bad_alloc();
     std::vector<std::vector<ray>> theirs(what.share.count);
     for (const auto& r : rays) {
@@ -321,10 +321,10 @@ private:
       for (const auto i : owners)
         theirs[i].push_back(r);
     }
-    std::vector<std::shared_ptr<const handed_rays>> out(what.share.count);
+    rays_for_peers out(what.share.count);
     for (uint32_t i = 0; i < out.size(); ++i)
       if (i != what.share.index && (what.share.lost >> i & 1) == 0)
-        out[i] = std::make_shared<handed>(by, std::move(theirs[i]));
+        out[i] = std::make_shared<toy_peer_rays>(by, std::move(theirs[i]));
     return out;
   }
 

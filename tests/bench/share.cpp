@@ -1,5 +1,5 @@
 // One GPU doing the work of each of several that share a map, where there are not that many: of each keyframe it makes the rays
-// if it is its turn, or else takes those that another one would hand it, and integrates and meshes the regions that would be its
+// if it is its turn, or else takes those that a peer would make for it, and integrates and meshes the regions that would be its
 // own. The slower share's keyframes a second, over those of the GPU with the whole map, is what so many GPUs could reach if the
 // host can feed all of them and rays can be copied between them while others are worked.
 
@@ -27,7 +27,6 @@ namespace {
 using namespace tessera;
 using steady = std::chrono::steady_clock;
 using device = std::shared_ptr<async_fields>;
-using rays_for = std::vector<std::shared_ptr<const handed_rays>>;
 
 struct plan {
   std::string source;
@@ -88,7 +87,7 @@ struct party {
   device on;
   std::set<region_key> regions;
   std::vector<double> keyframes_per_s; ///< of each repeat
-  double rays_handed = 0;              ///< that it takes from others, mean of all keyframes
+  double rays_from_peers = 0;          ///< that it takes, mean of all keyframes
 
   [[nodiscard]] field_stats stats() const {
     field_stats out;
@@ -117,10 +116,10 @@ take_request request_of(const keyframe& frame, bool mesh, region_share share = {
 }
 
 /// The same for rays that another device made of it.
-take_request request_of(const keyframe& frame, std::shared_ptr<const handed_rays> rays, bool mesh, region_share share) {
+take_request request_of(const keyframe& frame, std::shared_ptr<const peer_rays> rays, bool mesh, region_share share) {
   auto out = request_of(frame, mesh, share);
   out.body = nullptr;
-  out.handed = std::move(rays);
+  out.from_peer = std::move(rays);
   return out;
 }
 
@@ -141,32 +140,32 @@ double take_whole(party& by, const std::vector<keyframe>& frames, uint32_t round
               [&](size_t i, async_fields::take_done answer) { by.on->take(request_of(frames[i], true), std::move(answer)); });
 }
 
-/// Who makes the rays of keyframe i is number i modulo shares. `handed`: what it hands on, by keyframe; kept in its memory.
+/// Who makes the rays of keyframe i is number i modulo shares. `for_peers`: those for its peers, by keyframe; kept in its memory.
 double take_share(party& by, uint32_t share, uint32_t shares, const std::vector<keyframe>& frames,
-                  const std::vector<rays_for>& handed, uint32_t rounds) {
+                  const std::vector<rays_for_peers>& for_peers, uint32_t rounds) {
   const region_share mine{.index = share, .count = shares};
   return pass(by, frames.size(), rounds, [&](size_t i, async_fields::take_done answer) {
     if (i % shares == share) {
       auto what = request_of(frames[i], true, mine);
-      what.hand_on = [](const rays_for&) {};
+      what.to_peers = [](const rays_for_peers&) {};
       by.on->take(std::move(what), std::move(answer));
-    } else if (handed[i][share]->size() != 0) {
-      by.on->take(request_of(frames[i], handed[i][share], true, mine), std::move(answer));
+    } else if (for_peers[i][share]->size() != 0) {
+      by.on->take(request_of(frames[i], for_peers[i][share], true, mine), std::move(answer));
     } else {
       answer({}, nullptr);
     }
   });
 }
 
-/// What each keyframe's maker hands on. Its own part of it is in its fields then.
-std::vector<rays_for> make_handed(std::vector<party>& parties, const std::vector<keyframe>& frames) {
+/// The rays that each keyframe's maker makes for its peers. Its own part of it is in its fields then.
+std::vector<rays_for_peers> make_for_peers(std::vector<party>& parties, const std::vector<keyframe>& frames) {
   const auto shares = static_cast<uint32_t>(parties.size());
-  std::vector<rays_for> out(frames.size());
+  std::vector<rays_for_peers> out(frames.size());
   for (uint32_t share = 0; share < shares; ++share) {
     under_way asked;
     for (size_t i = share; i < frames.size(); i += shares) {
       auto what = request_of(frames[i], false, {.index = share, .count = shares});
-      what.hand_on = [&out, i](rays_for rays) { out[i] = std::move(rays); };
+      what.to_peers = [&out, i](rays_for_peers rays) { out[i] = std::move(rays); };
       parties[share].on->take(std::move(what), asked.next());
     }
     parties[share].regions.merge(asked.wait());
@@ -174,25 +173,27 @@ std::vector<rays_for> make_handed(std::vector<party>& parties, const std::vector
   for (const auto& rays : out)
     for (uint32_t share = 0; share < shares; ++share)
       if (rays[share])
-        parties[share].rays_handed += static_cast<double>(rays[share]->size()) / static_cast<double>(frames.size());
+        parties[share].rays_from_peers += static_cast<double>(rays[share]->size()) / static_cast<double>(frames.size());
   return out;
 }
 
 /// The rest of each keyframe, so that every part of the map has all of them once.
-void add_handed(std::vector<party>& parties, const std::vector<keyframe>& frames, const std::vector<rays_for>& handed) {
+void add_from_peers(std::vector<party>& parties, const std::vector<keyframe>& frames,
+                    const std::vector<rays_for_peers>& for_peers) {
   const auto shares = static_cast<uint32_t>(parties.size());
   for (uint32_t share = 0; share < shares; ++share) {
     under_way asked;
     for (size_t i = 0; i < frames.size(); ++i)
-      if (handed[i][share])
-        parties[share].on->take(request_of(frames[i], handed[i][share], false, {.index = share, .count = shares}), asked.next());
+      if (for_peers[i][share])
+        parties[share].on->take(request_of(frames[i], for_peers[i][share], false, {.index = share, .count = shares}),
+                                asked.next());
     parties[share].regions.merge(asked.wait());
   }
 }
 
 nlohmann::ordered_json report_of(const party& by, const field_stats& once) {
   return {{"keyframes_per_s", by.median()}, {"repeats", by.keyframes_per_s}, {"regions", by.regions.size()},
-          {"blocks", once.blocks},          {"map_hash", to_hex(once.hash)}, {"rays_handed", by.rays_handed}};
+          {"blocks", once.blocks},          {"map_hash", to_hex(once.hash)}, {"rays_handed", by.rays_from_peers}};
 }
 
 std::vector<field_stats> stats_of(const std::vector<party>& parties) {
@@ -226,8 +227,8 @@ nlohmann::ordered_json run(const plan& p) {
     each.on = open(p);
   for (auto& frame : frames)
     frame.body = whole.on->pin(*frame.body);
-  const auto handed = make_handed(parties, frames);
-  add_handed(parties, frames, handed);
+  const auto for_peers = make_for_peers(parties, frames);
+  add_from_peers(parties, frames, for_peers);
   take_whole(whole, frames, 1);
   const auto once = whole.stats();
   const auto parts = stats_of(parties);
@@ -239,7 +240,7 @@ nlohmann::ordered_json run(const plan& p) {
     };
     note(whole, take_whole(whole, frames, p.rounds));
     for (uint32_t share = 0; share < p.shares; ++share)
-      note(parties[share], take_share(parties[share], share, p.shares, frames, handed, p.rounds));
+      note(parties[share], take_share(parties[share], share, p.shares, frames, for_peers, p.rounds));
   }
   const bool add_up = add_up_once && hash_of(stats_of(parties)) == whole.stats().hash;
   nlohmann::ordered_json shares = nlohmann::ordered_json::array();

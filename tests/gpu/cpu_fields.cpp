@@ -25,7 +25,7 @@ void check_same(const world& a, const world& b) {
   CHECK(weld(a.meshes()) == weld(b.meshes()));
 }
 
-class rays_of_another final : public handed_rays {
+class other_rays final : public peer_rays {
 public:
   [[nodiscard]] size_t size() const override { return 7; }
 };
@@ -203,34 +203,34 @@ TEST_CASE("devices that share a map have every region once, also when some are l
   }
 }
 
-TEST_CASE("rays that one device hands on give the other ones their shares") {
+TEST_CASE("the rays that one device makes for its peers give them their shares") {
   some_keyframes k(1);
   INFO("seed " << k.seed);
   const auto map = map_of(16);
   world whole(map);
   whole.add(request_of(k.frames[0]));
   map_hash sum;
-  std::vector<std::shared_ptr<const handed_rays>> handed;
+  rays_for_peers theirs;
   for (const uint32_t i : {1u, 0u, 2u}) {
     world part(map);
     auto what = request_of(k.frames[0]);
     what.share = {.index = i, .count = 3};
-    if (handed.empty()) {
-      what.hand_on = [&](auto rays) { handed = std::move(rays); };
+    if (theirs.empty()) {
+      what.to_peers = [&](auto rays) { theirs = std::move(rays); };
     } else {
       what.body = nullptr;
-      what.handed = handed[i];
-      CHECK(handed[i]->size() > 0);
+      what.from_peer = theirs[i];
+      CHECK(theirs[i]->size() > 0);
     }
     part.add(std::move(what));
     sum += part.stats().hash;
   }
-  REQUIRE(handed.size() == 3);
-  CHECK(handed[1] == nullptr);
+  REQUIRE(theirs.size() == 3);
+  CHECK(theirs[1] == nullptr);
   CHECK(sum == whole.stats().hash);
 }
 
-TEST_CASE("what cannot be taken says why, changes nothing, and is not handed on") {
+TEST_CASE("what cannot be taken says why, changes nothing, and is not sent to peers") {
   const uint32_t threads = GENERATE(0u, 2u);
   some_keyframes k(1);
   const auto map = map_of(32);
@@ -238,7 +238,7 @@ TEST_CASE("what cannot be taken says why, changes nothing, and is not handed on"
   const auto refuses = [&](auto change) {
     auto what = request_of(k.frames[0]);
     what.share.count = 2;
-    what.hand_on = [](const auto&) { FAIL("it was handed on"); };
+    what.to_peers = [](const auto&) { FAIL("it was sent to peers"); };
     change(what);
     take_and_wait(*fields, std::move(what));
   };
@@ -248,7 +248,7 @@ TEST_CASE("what cannot be taken says why, changes nothing, and is not handed on"
   CHECK_THROWS_AS(refuses([](take_request& w) { w.share = {.index = 0, .count = 2, .lost = 3}; }), std::invalid_argument);
   CHECK_THROWS_AS(refuses([](take_request& w) {
                     w.body = nullptr;
-                    w.handed = std::make_shared<rays_of_another>();
+                    w.from_peer = std::make_shared<other_rays>();
                   }),
                   std::invalid_argument);
   CHECK_THROWS_AS(refuses([](take_request& w) { w.only = {{1, 0, 0}, {0, 0, 0}}; }), std::invalid_argument);

@@ -30,10 +30,10 @@ void check_moves(const device_under_test& device, const map_settings& map, keyfr
     both.check_meshes();
   }
   auto memory = both.fields->memory();
-  CHECK(memory.moves_out > 0);
-  CHECK(memory.moves_in > 0);
-  CHECK(memory.regions_away > 0);
-  CHECK(memory.away_bytes > 0);
+  CHECK(memory.evictions > 0);
+  CHECK(memory.page_ins > 0);
+  CHECK(memory.regions_evicted > 0);
+  CHECK(memory.evicted_bytes > 0);
   CHECK(both.add_apart(k.scans[1], -1) == 0);
   CHECK(both.add_apart(moved) == 0);
   both.check_meshes();
@@ -43,7 +43,7 @@ void check_moves(const device_under_test& device, const map_settings& map, keyfr
     drop_and_wait(*both.fields, r);
   (void)both.device.stats();
   memory = both.fields->memory();
-  CHECK(memory.away_bytes == 0);
+  CHECK(memory.evicted_bytes == 0);
   CHECK(memory.regions_here == 0);
   CHECK(memory.free_blocks == memory.blocks);
 }
@@ -108,11 +108,11 @@ TEST_CASE("of regions, the one that was not touched for longest leaves") {
     };
     for (const size_t part : {0u, 1u, 0u, 2u}) // 1 leaves for 2
       touch(part);
-    CHECK(fields->memory().moves_out == 1);
+    CHECK(fields->memory().evictions == 1);
     touch(0);
-    CHECK(fields->memory().moves_out == 1);
+    CHECK(fields->memory().evictions == 1);
     touch(1);
-    CHECK(fields->memory().moves_out == 2);
+    CHECK(fields->memory().evictions == 2);
   }
 }
 
@@ -127,8 +127,8 @@ TEST_CASE("where neither device nor host has room a region is refused, and nothi
     for (const auto& s : k.scans)
       refused += both.add_apart(s);
     CHECK(refused > 0);
-    CHECK(both.fields->memory().away_bytes > 0);
-    CHECK(both.fields->memory().away_bytes <= 100 * 12'288);
+    CHECK(both.fields->memory().evicted_bytes > 0);
+    CHECK(both.fields->memory().evicted_bytes <= 100 * 12'288);
     both.check_fields();
   }
 }

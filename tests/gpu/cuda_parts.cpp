@@ -211,7 +211,7 @@ TEST_CASE("regions as values: from one device to another, from host memory too, 
       for (const auto& s : k.scans)
         CHECK(from.add_apart(s) == 0);
       if (tight)
-        CHECK(from.fields->memory().regions_away > 0);
+        CHECK(from.fields->memory().regions_evicted > 0);
       to.cpu.regions = to.device.regions = from.device.regions;
       to.cpu.field = from.cpu.field;
       for (const auto& region : from.device.regions) {
@@ -235,7 +235,7 @@ TEST_CASE("regions as values: from one device to another, from host memory too, 
       to.check_fields();
       to.check_meshes();
       if (tight)
-        CHECK(to.fields->memory().moves_out > 0);
+        CHECK(to.fields->memory().evictions > 0);
     }
 }
 
@@ -303,7 +303,7 @@ TEST_CASE("an image that is none of a region of the map is refused, and changes 
   }
 }
 
-TEST_CASE("a device that forgets all regions is as new, those in host memory and those that were foreseen included") {
+TEST_CASE("a device that forgets all regions is as new, those in host memory and those that were preallocated included") {
   keyframes k(3);
   INFO("seed " << k.seed);
   for (const auto& device : devices())
@@ -329,8 +329,8 @@ TEST_CASE("a device that forgets all regions is as new, those in host memory and
         const auto memory = both.fields->memory();
         CHECK(memory.free_blocks == memory.blocks);
         CHECK(memory.regions_here == 0);
-        CHECK(memory.regions_away == 0);
-        CHECK(memory.away_bytes == 0);
+        CHECK(memory.regions_evicted == 0);
+        CHECK(memory.evicted_bytes == 0);
       }
       // In order with what waits.
       held_device held(*both.fields);

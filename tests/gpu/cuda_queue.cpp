@@ -222,7 +222,7 @@ TEST_CASE("a request that makes no sense is refused, and the device goes on") {
       change(request);
       CHECK_THROWS_AS(take_and_wait(*both.fields, request), std::invalid_argument);
     };
-    class other_rays final : public handed_rays {
+    class other_rays final : public peer_rays {
       [[nodiscard]] size_t size() const override { return 1; }
     };
     refused([](take_request& r) { r.sign = 0; });
@@ -232,7 +232,7 @@ TEST_CASE("a request that makes no sense is refused, and the device goes on") {
     refused([](take_request& r) { r.share = {0, most_shares + 1, 0}; });
     refused([](take_request& r) { r.share = {1, 3, 2}; });
     refused([](take_request& r) { r.rays.rays = nullptr; });
-    refused([](take_request& r) { r.rays = {}, r.handed = std::make_shared<other_rays>(); });
+    refused([](take_request& r) { r.rays = {}, r.from_peer = std::make_shared<other_rays>(); });
     both.add(k.scans[0]);
     both.check_fields();
     CHECK(take_and_wait(*both.fields, {}).rays == 0); // of a keyframe without rays
@@ -319,7 +319,7 @@ TEST_CASE("in steady state a device allocates nothing", "[emulated]") {
     if (round == 0)
       after_first = *how.allocations;
   }
-  CHECK(both.fields->memory().moves_out > 10);
+  CHECK(both.fields->memory().evictions > 10);
   CHECK(*how.allocations == after_first);
 }
 
@@ -369,7 +369,7 @@ TEST_CASE("the host touches no memory of the device", "[emulated]") {
     CHECK(both.add_apart(s) == 0);
   both.check_meshes();
   both.check_fields();
-  CHECK(both.fields->memory().moves_in > 0);
+  CHECK(both.fields->memory().page_ins > 0);
   const auto region = *both.device.regions.begin();
   import_and_wait(*both.fields, region, export_and_wait(*both.fields, region));
   both.check_fields();

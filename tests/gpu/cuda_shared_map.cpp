@@ -83,9 +83,9 @@ TEST_CASE("of devices that share a map one makes the rays, and hands each other 
         const uint32_t first = left[turn++ % left.size()];
         const auto s = scan_of(map, frame);
         whole.add(s);
-        std::vector<std::shared_ptr<const handed_rays>> handed;
+        rays_for_peers theirs;
         take_request how{.share = {first, count, lost}, .keep_rays = true, .mesh = true, .times = true};
-        how.hand_on = [&](auto rays) { handed = std::move(rays); };
+        how.to_peers = [&](auto rays) { theirs = std::move(rays); };
         if (turn == 2) { // from rays that were stored
           how.rays = {std::make_shared<const std::vector<ray>>(s.rays)};
           how.world_from_camera = frame.world_from_camera;
@@ -96,7 +96,7 @@ TEST_CASE("of devices that share a map one makes the rays, and hands each other 
         uint64_t beyond = 0;
         const auto cut = partition_rays(map, s.rays, frame.world_from_camera, beyond);
         CHECK(made.beyond == beyond);
-        REQUIRE(handed.size() == count); // before the answer
+        REQUIRE(theirs.size() == count); // before the answer
         for (uint32_t share = 0; share < count; ++share) {
           INFO("share " << share << ", made by " << first);
           std::vector<region_key> wanted;
@@ -110,15 +110,15 @@ TEST_CASE("of devices that share a map one makes the rays, and hands each other 
               }
             }
           if (share == first) {
-            CHECK(handed[share] == nullptr);
+            CHECK(theirs[share] == nullptr);
             CHECK(made.regions == wanted);
           } else if (!parts[share]) {
-            CHECK(handed[share] == nullptr);
+            CHECK(theirs[share] == nullptr);
             CHECK(wanted.empty());
           } else {
-            REQUIRE(handed[share] != nullptr);
-            CHECK(handed[share]->size() == touching.size());
-            const auto report = take_and_wait(*parts[share], {.handed = std::move(handed[share]),
+            REQUIRE(theirs[share] != nullptr);
+            CHECK(theirs[share]->size() == touching.size());
+            const auto report = take_and_wait(*parts[share], {.from_peer = std::move(theirs[share]),
                                                               .world_from_camera = frame.world_from_camera,
                                                               .share = {share, count, lost},
                                                               .mesh = true,

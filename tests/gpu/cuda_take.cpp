@@ -84,7 +84,7 @@ TEST_CASE("many keyframes under way at once give the same map, also where region
         both.cpu.add(s);
       both.device.regions = both.cpu.regions;
       if (tight)
-        CHECK(both.fields->memory().moves_out > 0);
+        CHECK(both.fields->memory().evictions > 0);
       both.check_fields();
       both.check_meshes();
       // Undo from rays what came in as points.
@@ -325,7 +325,7 @@ TEST_CASE("work is recorded once, also if each keyframe's points come in pinned 
   CHECK(*how.recordings == after_first);
 }
 
-TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyframes take one attempt") {
+TEST_CASE("a camera that moves on comes to regions that were preallocated: its keyframes take one attempt") {
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
   for (const auto& device : devices()) {
@@ -334,7 +334,7 @@ TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyfr
     const auto map = map_of(16);
     const auto step = map.voxel_m * 8;
     auto options = small_pool();
-    options.most_regions = 8192; // as long as half of them are unused, some are foreseen
+    options.most_regions = 8192; // as long as half of them are unused, some are preallocated
     two_worlds both(device, map, options);
     pose at = random_pose(random);
     for (int i = 0; i < 6; ++i, at.m[3] += step) {
@@ -346,8 +346,8 @@ TEST_CASE("a camera that moves on comes to regions that were foreseen: its keyfr
     }
     both.check_fields();
     both.check_meshes();
-    CHECK(both.fields->memory().regions_here == both.cpu.regions.size()); // those that were only foreseen do not count
-    CHECK(both.fields->memory().regions_away == 0);
+    CHECK(both.fields->memory().regions_here == both.cpu.regions.size()); // those that were only preallocated do not count
+    CHECK(both.fields->memory().regions_evicted == 0);
   }
 }
 

@@ -63,9 +63,9 @@ struct touch_list {
   uint32_t most;
 };
 
-/// Where rays go that touch regions of other devices: a list for each of these, this device left out.
-struct hand_over {
-  ray* rays; ///< most_each for each device; null: nothing is handed over
+/// Where peer rays go: a list for each of the other devices, this one left out.
+struct peer_lists {
+  ray* rays; ///< most_each for each device; null: there are no peers
   uint32_t most_each;
   uint32_t* counts; ///< by share
 
@@ -105,7 +105,7 @@ struct split_rays {
   uint32_t* touched_by;      ///< by slot: the last batch that touched the region
   uint32_t batch;            ///< this one; no other has the same number
   uint32_t* touched_regions; ///< slots
-  hand_over to_others;
+  peer_lists to_peers;
   batch_state* state;
   chosen_regions chosen;
   uint32_t sign; ///< 0, or taken_away
@@ -137,10 +137,10 @@ struct split_rays {
           else
             touch_region(name, static_cast<uint32_t>(i));
         }
-    if (to_others.rays != nullptr)
+    if (to_peers.rays != nullptr)
       for (uint32_t other = 0; others != 0; ++other, others >>= 1)
         if ((others & 1) != 0)
-          to_others.list_for(other, chosen.share)[append(to_others.counts[other])] = r;
+          to_peers.list_for(other, chosen.share)[append(to_peers.counts[other])] = r;
   }
 
 private:

@@ -71,7 +71,7 @@ public:
       return answer({}, std::current_exception());
     }
     if (what.body || (what.rays.rays && !what.rays.rays->empty()))
-      what.handed.reset(); // it counts only if there is neither
+      what.from_peer.reset(); // it counts only if there is neither
     add({task::take, {}, asked_keyframe{std::move(what), std::move(answer)}});
   }
   void extract(region_key region, mesh_done answer) override { add({task::extract, region, std::move(answer)}); }
@@ -146,9 +146,9 @@ private:
       throw std::invalid_argument("share is " + std::to_string(share.index) + ", whose device is lost");
     if (what.sign != 1 && what.sign != -1)
       throw std::invalid_argument("sign is " + std::to_string(what.sign) + "; it is 1 or -1");
-    if (!what.body && !what.handed && !what.rays.rays)
+    if (!what.body && !what.from_peer && !what.rays.rays)
       throw std::invalid_argument("there are neither points nor rays");
-    if (what.handed && dynamic_cast<const lent_rays<Device>*>(what.handed.get()) == nullptr)
+    if (what.from_peer && dynamic_cast<const device_peer_rays<Device>*>(what.from_peer.get()) == nullptr)
       throw std::invalid_argument("the rays are not from a device of this kind");
   }
   static void fail(request& r, const std::exception_ptr& why) {

@@ -24,12 +24,12 @@ namespace tessera::cuda {
 /// A region as the host knows it.
 struct region_record {
   static constexpr uint32_t nowhere = UINT32_MAX;
-  uint32_t slot = nowhere;               ///< its table on the device; nowhere while it is away
-  uint64_t touched = 0;                  ///< the last batch that used it; 0: none has, it is foreseen alone
+  uint32_t slot = nowhere;               ///< its table on the device; nowhere while it is evicted
+  uint64_t touched = 0;                  ///< the last batch that used it; 0: none has, it is preallocated alone
   bool changed = false;                  ///< since it was last meshed
-  bool surrounded = false;               ///< those around it were foreseen
+  bool surrounded = false;               ///< those around it were preallocated
   std::list<region_key>::iterator place; ///< in the order of use, while it is on the device
-  region_image away;                     ///< its blocks while they lie in host memory
+  region_image evicted;                  ///< its blocks while they lie in host memory
   std::shared_ptr<const mesh> surface = std::make_shared<const mesh>();
 };
 
@@ -56,8 +56,8 @@ public:
     regions_.clear();
     order_.clear();
     directory_.clear();
-    foreseen_ = 0;
-    away_bytes_ = 0;
+    preallocated_ = 0;
+    evicted_bytes_ = 0;
     free_blocks_ = blocks_;
     free_slots_.resize(slots_);
     std::iota(free_slots_.rbegin(), free_slots_.rend(), 0u);
@@ -91,9 +91,9 @@ public:
     const auto at = regions_.find(key);
     return at != regions_.end() ? &at->second : nullptr;
   }
-  /// Has all these regions on the device, those that there are not yet as empty ones; others may leave for it. Throws
+  /// Has all these regions on the device, those that there are not yet as empty ones; others may be evicted for it. Throws
   /// std::bad_alloc if they do not all fit: then some may have moved, but none has changed. pool_too_small: they never will.
-  void bring(const keys& wanted, uint64_t batch) {
+  void page_in(const keys& wanted, uint64_t batch) {
     const std::set<region_key> keep(wanted.begin(), wanted.end());
     if (keep.size() > slots_)
       throw pool_too_small("at least " + std::to_string(keep.size())
@@ -104,14 +104,14 @@ public:
       region_record& region = at->second;
       if (region.slot == region_record::nowhere) {
         try {
-          settle(key, region, region.away, keep);
+          load(key, region, region.evicted, keep);
         } catch (...) {
           if (fresh)
             regions_.erase(at);
           throw;
         }
-        moves_in_ += region.away.blocks.empty() ? 0 : 1;
-        forget_away(region);
+        page_ins_ += region.evicted.blocks.empty() ? 0 : 1;
+        forget_evicted(region);
       }
       touch(region, batch);
     }
@@ -120,7 +120,7 @@ public:
   /// A batch used a region that is on the device.
   void touch(region_record& region, uint64_t batch) {
     if (region.touched == 0)
-      --foreseen_;
+      --preallocated_;
     region.touched = batch;
     order_.splice(order_.end(), order_, region.place);
   }
@@ -129,7 +129,7 @@ public:
   /// keyframe that comes to a region without one is done twice. `wanted` says of a region whether it belongs to this device.
   /// Others that use the fields may be under way.
   template <class Wanted>
-  void foresee_around(region_key key, region_record& middle, Wanted wanted) {
+  void preallocate_around(region_key key, region_record& middle, Wanted wanted) {
     if (std::exchange(middle.surrounded, true))
       return;
     for (int32_t n = 0; n < 27 && 2 * free_slots_.size() > slots_; ++n) {
@@ -142,16 +142,16 @@ public:
     }
   }
 
-  /// How many regions have left the device so far.
+  /// How many regions have left the device so far, those without blocks included.
   [[nodiscard]] uint64_t departures() const { return departures_; }
-  /// A batch, which is about the regions `keep`, made `made` blocks and then found none left. Sends other regions away, the least
+  /// A batch, which is about the regions `keep`, made `made` blocks and then found none left. Evicts other regions, the least
   /// recently touched first, until there are as many and some more. `some`: others have left since, so that there may be more
   /// room already. If none has, and not one can leave, takes the blocks back that are all zero, those that were made for the
   /// batch and others. Throws std::bad_alloc if these are no more than it made: doing it again would find none left again.
   /// pool_too_small: although it had all that there are.
   void make_more_room(uint64_t made, const std::set<region_key>& keep, bool some) {
     for (const uint64_t blocks = made / 2 + 16; free_blocks_ < blocks || !some; some = true)
-      if (!send_one_away(keep))
+      if (!evict_one(keep))
         break;
     if (some)
       return;
@@ -173,7 +173,7 @@ public:
       return forget(at);
     if (at->second.slot != region_record::nowhere)
       release(key, at->second);
-    forget_away(at->second);
+    forget_evicted(at->second);
     regions_.erase(at);
   }
 
@@ -182,7 +182,7 @@ public:
     const region_record* region = find(key);
     if (region == nullptr)
       return {};
-    return region->slot == region_record::nowhere ? region->away : copy_out_listed(list({key}));
+    return region->slot == region_record::nowhere ? region->evicted : copy_out_listed(list({key}));
   }
   /// Makes a region's field what a good image says (check_image()). Throws std::bad_alloc if there is no room: then some regions
   /// may have moved, but none has changed.
@@ -197,15 +197,15 @@ public:
         before = image_of(key);
         release(key, region);
       }
-      settle(key, region, image, {key});
+      load(key, region, image, {key});
     } catch (const std::bad_alloc&) {
       if (!before.blocks.empty())
         put_back(key, region, std::move(before), batch);
-      else if (region.slot == region_record::nowhere && region.away.blocks.empty())
+      else if (region.slot == region_record::nowhere && region.evicted.blocks.empty())
         regions_.erase(at);
       throw;
     }
-    forget_away(region);
+    forget_evicted(region);
     touch(region, batch);
     region.changed = true;
   }
@@ -245,11 +245,11 @@ public:
     out.has_pool = true;
     out.blocks = blocks_;
     out.free_blocks = free_blocks_;
-    out.regions_here = order_.size() - foreseen_;
-    out.regions_away = regions_.size() - order_.size();
-    out.away_bytes = away_bytes_;
-    out.moves_out = moves_out_;
-    out.moves_in = moves_in_;
+    out.regions_here = order_.size() - preallocated_;
+    out.regions_evicted = regions_.size() - order_.size();
+    out.evicted_bytes = evicted_bytes_;
+    out.evictions = evictions_;
+    out.page_ins = page_ins_;
     return out;
   }
 
@@ -274,39 +274,39 @@ private:
   /// No region that need not stay can leave.
   [[nodiscard]] no_room full() const {
     return no_room("what is written to at once needs more than is free of the GPU's pool (memory-pool, "
-                   + bytes_text(options_.pool_bytes) + "), and nothing else can leave it: " + std::to_string(away_bytes_)
+                   + bytes_text(options_.pool_bytes) + "), and nothing else can leave it: " + std::to_string(evicted_bytes_)
                    + " bytes of regions are in host memory (host-memory, " + bytes_text(options_.host_bytes) + ')');
   }
 
-  /// Gives a region a slot, and the blocks of an image.
-  void settle(region_key key, region_record& region, const region_image& image, const std::set<region_key>& keep) {
+  /// Gives a region that has none a slot, and the blocks of an image.
+  void load(region_key key, region_record& region, const region_image& image, const std::set<region_key>& keep) {
     const auto blocks = static_cast<uint32_t>(image.blocks.size());
     while (free_slots_.empty() || free_blocks_ < blocks)
-      if (!send_one_away(keep) && (free_slots_.empty() || release_unused({keep.begin(), keep.end()}) == 0))
+      if (!evict_one(keep) && (free_slots_.empty() || release_unused({keep.begin(), keep.end()}) == 0))
         throw full();
     if (blocks != 0)
       copy_in_blocks(image, free_slots_.back());
     place_region(key, region, order_.end());
   }
-  /// A region that was on the device, and has left for something that did not come. It may stay in host memory: that is no loss.
+  /// A region that was on the device, and made room for something that did not come. It may stay in host memory: that is no loss.
   void put_back(region_key key, region_record& region, region_image image, uint64_t batch) {
-    region.away = std::move(image);
-    away_bytes_ += region.away.bytes();
+    region.evicted = std::move(image);
+    evicted_bytes_ += region.evicted.bytes();
     try {
-      bring({key}, batch);
+      page_in({key}, batch);
     } catch (const std::bad_alloc&) {
     }
   }
-  void forget_away(region_record& region) {
-    away_bytes_ -= region.away.bytes();
-    region.away = {};
+  void forget_evicted(region_record& region) {
+    evicted_bytes_ -= region.evicted.bytes();
+    region.evicted = {};
   }
 
   /// Gives a region a slot, of which there is one.
   void place_region(region_key key, region_record& region, std::list<region_key>::iterator before) {
     const uint32_t slot = free_slots_.back();
     region.place = order_.insert(before, key);
-    foreseen_ += region.touched == 0;
+    preallocated_ += region.touched == 0;
     free_slots_.pop_back();
     region.slot = slot;
     keys_[slot] = key;
@@ -320,13 +320,13 @@ private:
   }
   /// Takes the slot of a region back.
   void displace(region_record& region) {
-    foreseen_ -= region.touched == 0;
+    preallocated_ -= region.touched == 0;
     order_.erase(region.place);
     free_slots_.push_back(region.slot);
     directory_.leave(keys_[region.slot]);
     region.slot = region_record::nowhere;
   }
-  /// A region that was only foreseen is not needed.
+  /// A region that was only preallocated is not needed.
   void forget(typename std::map<region_key, region_record>::iterator at) {
     displace(at->second);
     regions_.erase(at);
@@ -351,8 +351,8 @@ private:
     tell_free_count();
   }
 
-  /// Moves the least recently touched region that need not stay. False if there is none, or the host has no room for it.
-  bool send_one_away(const std::set<region_key>& keep) {
+  /// Evicts the least recently touched region that need not stay. False if there is none, or the host has no room for it.
+  bool evict_one(const std::set<region_key>& keep) {
     const auto found = std::find_if(order_.begin(), order_.end(), [&keep](region_key key) { return !keep.contains(key); });
     if (found == order_.end())
       return false;
@@ -365,16 +365,16 @@ private:
     auto& [key, region] = *oldest;
     const uint32_t blocks = list({key});
     const uint64_t bytes = blocks * (sizeof(uint32_t) + 512 * sizeof(voxel_words));
-    if (bytes != 0 && away_bytes_ + bytes > options_.host_bytes)
+    if (bytes != 0 && evicted_bytes_ + bytes > options_.host_bytes)
       return false;
     try {
-      region.away = copy_out_listed(blocks);
+      region.evicted = copy_out_listed(blocks);
     } catch (const std::bad_alloc&) {
       return false;
     }
     release_listed(blocks, region);
-    away_bytes_ += bytes;
-    ++moves_out_;
+    evicted_bytes_ += bytes;
+    ++evictions_;
     ++departures_;
     return true;
   }
@@ -453,9 +453,9 @@ private:
   pinned_buffer<Device, voxel_words> transfer_host_;
   std::map<region_key, region_record> regions_;
   std::list<region_key> order_; ///< on the device, the least recently used first
-  size_t foreseen_ = 0;         ///< of them, that no batch has used
+  size_t preallocated_ = 0;     ///< of them, that no batch has used
   std::vector<uint32_t> free_slots_;
-  uint64_t away_bytes_ = 0, moves_out_ = 0, moves_in_ = 0, departures_ = 0; ///< departures: those without blocks included
+  uint64_t evicted_bytes_ = 0, evictions_ = 0, page_ins_ = 0, departures_ = 0; ///< departures: those without blocks included
 };
 
 } // namespace tessera::cuda

@@ -22,7 +22,7 @@ public:
       if (region == nullptr)
         continue;
       if (region->slot == region_record::nowhere) {
-        out[i] = stats_away(keys[i], region->away);
+        out[i] = stats_of_evicted(keys[i], region->evicted);
       } else {
         here.push_back(keys[i]);
         place.push_back(i);
@@ -47,19 +47,19 @@ public:
   }
 
 private:
-  field_stats stats_away(region_key key, const region_image& away) const {
+  field_stats stats_of_evicted(region_key key, const region_image& evicted) const {
     const auto region_voxels = static_cast<int32_t>(map_.region_voxels);
     const int32_t origin[3] = {key.x * region_voxels, key.y * region_voxels, key.z * region_voxels};
     const auto edge = map_.region_voxels / 8 + 1;
     field_stats out;
-    out.bytes = away.bytes();
-    for (size_t b = 0; b < away.blocks.size(); ++b) {
-      const uint32_t e = away.blocks[b], bx = e % edge, by = e / edge % edge, bz = e / edge / edge;
+    out.bytes = evicted.bytes();
+    for (size_t b = 0; b < evicted.blocks.size(); ++b) {
+      const uint32_t e = evicted.blocks[b], bx = e % edge, by = e / edge % edge, bz = e / edge / edge;
       if (bx == edge - 1 || by == edge - 1 || bz == edge - 1)
         continue;
       bool any = false;
       for (int32_t v = 0; v < 512; ++v) {
-        const voxel_words& w = away.voxels[b * 512 + static_cast<size_t>(v)];
+        const voxel_words& w = evicted.voxels[b * 512 + static_cast<size_t>(v)];
         if ((w.w0 | w.w1 | w.w2) == 0)
           continue;
         any = true;

@@ -25,12 +25,12 @@ struct make_and_split {
   }
 };
 
-/// Item: a ray that another device made. Brings it here, and finds the regions that it touches.
-struct bring_and_split {
-  bring_ray bring;
+/// Item: a peer's ray. Fetches it, and finds the regions that it touches.
+struct fetch_and_split {
+  fetch_ray fetch;
   split_rays split;
   TESSERA_HD void operator()(uint64_t i) const {
-    bring(i);
+    fetch(i);
     split(i);
   }
 };
@@ -50,7 +50,7 @@ public:
                  copy_crew& crew, uint32_t lanes)
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
       store_(store), meshes_(meshes), published_(device), noted_(device, store.slots()), changed_slots_(device, store.slots()),
-      changed_count_(device, 1), lending_(device), listed_(device), place_(device) {
+      changed_count_(device, 1), peer_ray_pool_(device), listed_(device), place_(device) {
     stream_.fill(noted_.data(), store_.slots() * sizeof(uint32_t), 0);
     stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
     (void)store_.view();
@@ -81,7 +81,7 @@ public:
     on.counted = false;
     on.frame = make_walk_frame(what.world_from_camera.m.data(), map_.voxel_m, map_.truncation_m);
     try {
-      on.begin_rays(what, lending_, 2 * lanes_.size(), busy_);
+      on.begin_rays(what, peer_ray_pool_, 2 * lanes_.size(), busy_);
       begin_split(on, what);
       join_group(on, what.mesh, more);
       begin_fields(on, what);
@@ -109,7 +109,7 @@ public:
     std::exception_ptr refusal;
     try {
       on.at->all_done.wait();
-      settle(on, batch);
+      complete_keyframe(on, batch);
     } catch (const std::bad_alloc&) {
       refusal = std::current_exception();
     } catch (const keyframe_too_large&) {
@@ -117,9 +117,9 @@ public:
     }
     under_way_.pop_front();
     idle_.push_back(&on);
-    taken_keyframe<Device> done{std::move(on.asked), std::move(on.report), std::exchange(on.brought, {})};
+    taken_keyframe<Device> done{std::move(on.asked), std::move(on.report), std::exchange(on.downloaded, {})};
     on.asked = {};
-    done.asked.what.handed.reset(); // so that their memory can be used again
+    done.asked.what.from_peer.reset(); // so that their memory can be used again
     if (refusal)
       done.asked.answer({}, refusal);
     else if (on.group == 0)
@@ -127,14 +127,14 @@ public:
     else
       integrated_.push_back(std::move(done));
     if (on.meshes_group)
-      settle_mesh(on);
+      complete_group(on);
   }
 
   /// Answers all that is under way with an error.
   void fail(const std::exception_ptr& why) {
     answer_integrated(why);
     for (lane* on : under_way_) {
-      on->asked.what.handed.reset(); // before the answer, as ever
+      on->asked.what.from_peer.reset(); // before the answer, as ever
       on->asked.answer({}, why);
       on->asked = {};
       idle_.push_back(on);
@@ -149,7 +149,7 @@ private:
 
   /// At once if it is alone; else in another thread, since there may be rays to copy.
   void answer(taken_keyframe<Device> done) {
-    if (busy_ && done.brought.count != 0)
+    if (busy_ && done.downloaded.count != 0)
       answers_.add(std::move(done));
     else
       done.answer();
@@ -158,7 +158,7 @@ private:
   [[nodiscard]] uint64_t kernel_count(lane& on) const { return stream_.kernels() + on.rays.work().kernels(); }
 
   /// Finds the regions that the rays touch, on the stream of the rays, so that it is done while others are integrated. `again`:
-  /// the rays were made, and handed over, before.
+  /// the rays were made, and those of peers sent, before.
   void begin_split(lane& on, const take_request& what, bool again = false) {
     on.touches.ensure(std::max(2 * on.given.value_or(on.rays.points()) + 1024, most_touches_));
     stream& work = on.rays.work();
@@ -184,15 +184,15 @@ private:
                            on.touched_by.data(),
                            on.keyframe_number,
                            on.slots_on_device(),
-                           again ? hand_over{} : on.lists_for_others(),
+                           again ? peer_lists{} : on.lists_for_peers(),
                            state,
                            on.chosen(what),
                            what.sign < 0 ? taken_away : 0};
     const uint32_t* rays = &on.on_device()->totals.cells;
     if (again)
       work.fill(state, sizeof(batch_state), 0);
-    if (on.given && on.bring.from != nullptr && !again)
-      work.launch(*on.given, bring_and_split{on.bring, split});
+    if (on.given && on.fetch.from != nullptr && !again)
+      work.launch(*on.given, fetch_and_split{on.fetch, split});
     else if (on.given)
       work.launch(*on.given, split);
     else if (again)
@@ -220,7 +220,7 @@ private:
     const auto integrate_it = [&] { integrate(on, on.group != 0 && !again); };
     if (on.meshes_group && !again) {
       make_room_for_meshes();
-      play(on.rest, on.rest_for, {device_.allocations(), what.times, true}, [&] {
+      play(on.integrate_and_mesh, on.integrate_and_mesh_for, {device_.allocations(), what.times, true}, [&] {
         integrate_it();
         if (what.times)
           stream_.set(on.at->integrated);
@@ -232,7 +232,7 @@ private:
     if (again)
       integrate_it();
     else
-      play(on.fused, on.fused_for, {device_.allocations(), false, on.group != 0}, integrate_it);
+      play(on.integrate_only, on.integrate_only_for, {device_.allocations(), false, on.group != 0}, integrate_it);
     stream_.set(on.at->integrated);
     if (what.body && what.keep_rays && !again) {
       const auto down = on.rays.download_ahead(); // while others are integrated
@@ -302,10 +302,10 @@ private:
 
   /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
   /// if there is no room, keyframe_too_large if it touches more regions than it may.
-  void settle(lane& on, uint64_t& batch) {
+  void complete_keyframe(lane& on, uint64_t& batch) {
     const take_request& what = on.asked.what;
     on.report.counts = ray_lane<Device>::counts_of(on.on_host().totals, on.rays.points());
-    on.report.rays = what.body ? on.on_host().totals.cells : what.handed ? 0 : *on.given;
+    on.report.rays = what.body ? on.on_host().totals.cells : what.from_peer ? 0 : *on.given;
     for (;;) {
       count(on, ++batch);
       if (on.state().goes_ahead(static_cast<uint32_t>(on.touches.size())))
@@ -330,8 +330,8 @@ private:
       on.read_times();
     if (what.keep_rays)
       keep_rays(on);
-    if (what.hand_on)
-      on.hand_on(device_);
+    if (what.to_peers)
+      on.send_to_peers(device_);
   }
 
   /// Puts the rays into the report of a keyframe that is in the fields. Takes it out again if there is no room for them.
@@ -340,8 +340,8 @@ private:
     try {
       if (what.body) {
         on.report.kept.reserve(on.report.rays);
-        on.brought = on.rays.download(on.report.rays);
-      } else if (!what.handed)
+        on.downloaded = on.rays.download(on.report.rays);
+      } else if (!what.from_peer)
         on.report.kept = *what.rays.rays;
     } catch (const std::bad_alloc&) {
       on.report.kept = {};
@@ -370,7 +370,7 @@ private:
       region_record& region = *store_.find(key);
       store_.touch(region, batch);
       region.changed = true;
-      store_.foresee_around(key, region, [&share = on.asked.what.share](region_key next) {
+      store_.preallocate_around(key, region, [&share = on.asked.what.share](region_key next) {
         return owner_of(next.x, next.y, next.z, share.count, share.lost) == share.index;
       });
     }
@@ -399,7 +399,7 @@ private:
     for (const uint64_t name : state.missing_names)
       if (name != 0)
         wanted.push_back(key_from(name));
-    store_.bring(wanted, batch);
+    store_.page_in(wanted, batch);
     if (state.wanting != 0) // at the time: those before it in the queue may have made room since
       store_.make_more_room(state.fresh, {wanted.begin(), wanted.end()}, store_.departures() != on.departures);
   }
@@ -410,7 +410,7 @@ private:
 
   /// Sees what came of the mesh of a group, of which this keyframe was the last, and answers all of it. Meshes again if there was
   /// not enough room.
-  void settle_mesh(lane& on) {
+  void complete_group(lane& on) {
     std::exception_ptr refusal;
     try {
       const auto regions = touched_by_group();
@@ -462,7 +462,7 @@ private:
     stream_.fill(on.status.data(), sizeof(keyframe_status), 0);
     mesh_changed(on);
     stream_.wait();
-    settle_mesh(on);
+    complete_group(on);
   }
   [[nodiscard]] std::vector<region_key> touched_by_group() const {
     std::vector<region_key> out;
@@ -508,7 +508,7 @@ private:
   uint64_t news_ = 0;               ///< so far
   bool busy_ = false;
   device_buffer<Device, uint32_t> noted_, changed_slots_, changed_count_; ///< changed_regions
-  lending_pool<Device> lending_;
+  peer_ray_pool<Device> peer_ray_pool_;
   device_buffer<Device, listed_block> listed_;
   device_buffer<Device, uint32_t> place_;
   size_t most_touches_ = 0;

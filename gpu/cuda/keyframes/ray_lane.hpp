@@ -46,8 +46,8 @@ public:
       stream_.download(totals_out_.data(), totals_.data(), sizeof(ray_totals));
       stream_.wait();
       counts = counts_of(totals_out_[0], body.size());
-      const auto brought = download(totals_out_[0].cells);
-      return {brought.rays().begin(), brought.rays().end()};
+      const auto downloaded = download(totals_out_[0].cells);
+      return {downloaded.rays().begin(), downloaded.rays().end()};
     } catch (...) {
       abandon();
       throw;
@@ -172,7 +172,7 @@ public:
     return counts;
   }
   /// Rays in pinned memory, which whoever holds them may read.
-  struct brought_rays {
+  struct downloaded_rays {
     std::shared_ptr<const pinned_buffer<Device, ray>> memory;
     size_t count = 0;
     [[nodiscard]] std::span<const ray> rays() const { return {memory->data(), count}; }
@@ -195,7 +195,7 @@ public:
   }
   /// The rays made last. Waits, unless they were brought down ahead, and the stream has been waited for since. Throws
   /// std::bad_alloc.
-  brought_rays download(size_t count) {
+  downloaded_rays download(size_t count) {
     expected_ = count + count / 4 + 1024;
     if (count > std::exchange(ahead_, 0)) {
       leave_rays_to_others(count);

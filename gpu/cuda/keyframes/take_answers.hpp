@@ -15,13 +15,13 @@ namespace tessera::cuda {
 template <device_like Device>
 struct taken_keyframe {
   asked_keyframe asked;
-  take_report report;                              ///< with room for the rays
-  typename ray_lane<Device>::brought_rays brought; ///< rays that are to be in it
+  take_report report;                                    ///< with room for the rays
+  typename ray_lane<Device>::downloaded_rays downloaded; ///< rays that are to be in it
 
   void answer() {
-    if (brought.count != 0)
-      report.kept.assign(brought.rays().begin(), brought.rays().end());
-    brought = {};
+    if (downloaded.count != 0)
+      report.kept.assign(downloaded.rays().begin(), downloaded.rays().end());
+    downloaded = {};
     asked.answer(std::move(report), nullptr);
   }
 };

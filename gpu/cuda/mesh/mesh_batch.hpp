@@ -35,7 +35,7 @@ public:
     std::sort(changed.begin(), changed.end());
     changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
     if (!changed.empty()) {
-      store_.bring(changed, batch);
+      store_.page_in(changed, batch);
       download(changed);
     }
     std::vector<std::shared_ptr<const mesh>> out;

@@ -75,10 +75,10 @@ TEST_CASE("GPUs are told apart by number, and the CPU has no pool") {
       m.blocks = 100 + i;
       m.free_blocks = 60;
       m.regions_here = 4;
-      m.regions_away = 3;
-      m.away_bytes = 24'576;
-      m.moves_out = 9;
-      m.moves_in = 6;
+      m.regions_evicted = 3;
+      m.evicted_bytes = 24'576;
+      m.evictions = 9;
+      m.page_ins = 6;
       m.batches = 50;
       m.kernels = 400;
       return std::optional{m};

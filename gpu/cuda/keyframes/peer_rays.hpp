@@ -1,7 +1,7 @@
 #pragma once
 
-#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/fields.hpp"
 #include "messages/ray.hpp"
 
@@ -11,12 +11,12 @@
 
 namespace tessera::cuda {
 
-/// Rays in a device's memory, lent to another one.
+/// Peer rays in the memory of the device that made them.
 template <device_like Device>
-class lent_rays final : public handed_rays {
+class device_peer_rays final : public peer_rays {
 public:
   using memory = device_buffer<Device, ray>;
-  lent_rays(Device& owner, std::shared_ptr<const memory> held, const ray* rays, size_t count)
+  device_peer_rays(Device& owner, std::shared_ptr<const memory> held, const ray* rays, size_t count)
     : owner_(owner), held_(std::move(held)), rays_(rays), count_(count) {}
   [[nodiscard]] size_t size() const override { return count_; }
   [[nodiscard]] Device& owner() const { return owner_; }

@@ -1,4 +1,4 @@
-// Of many keyframes under way each has its points read by one GPU, which hands the others their rays: whatever fails in between,
+// Of many keyframes under way each has its points read by one GPU, which makes the rays for its peers: whatever fails in between,
 // the map is that of the live keyframes, and a keyframe that comes alone goes to all.
 
 #include "tests/support/torn_body.hpp"
@@ -49,19 +49,20 @@ struct held_gpus {
   [[nodiscard]] uint64_t read() const {
     return std::accumulate(gpus.begin(), gpus.end(), uint64_t{0}, [](uint64_t n, const auto& g) { return n + g->by->keyframes; });
   }
-  [[nodiscard]] uint64_t handed() const {
-    return std::accumulate(gpus.begin(), gpus.end(), uint64_t{0}, [](uint64_t n, const auto& g) { return n + g->by->handed; });
+  [[nodiscard]] uint64_t from_peers() const {
+    return std::accumulate(gpus.begin(), gpus.end(), uint64_t{0},
+                           [](uint64_t n, const auto& g) { return n + g->by->from_peers; });
   }
-  [[nodiscard]] int lent() const {
-    return std::accumulate(gpus.begin(), gpus.end(), 0, [](int n, const auto& g) { return n + g->by->lent; });
+  [[nodiscard]] int peer_rays_held() const {
+    return std::accumulate(gpus.begin(), gpus.end(), 0, [](int n, const auto& g) { return n + g->by->peer_rays_held; });
   }
-  /// The map is that of these keyframes, and nothing is lent any more.
+  /// The map is that of these keyframes, and no peer's rays are held any more.
   void check_map_of(const std::vector<keyframe>& frames) {
     let_go();
     const auto status = s.status();
     CHECK(status.keyframes == frames.size());
     CHECK(to_hex(status.field.hash) == to_hex(truth(small_map(), frames)));
-    CHECK(lent() == 0);
+    CHECK(peer_rays_held() == 0);
     CHECK(s.running.context.numbers->lost_core == 0);
   }
 
@@ -111,11 +112,11 @@ TEST_CASE("of many keyframes under way each has its points read by one GPU, in t
     CHECK(on.read() == count + frames.size() - 1);
     for (const auto& g : on.gpus)
       CHECK(g->by->keyframes >= 1 + (frames.size() - 1) / count);
-    CHECK(on.handed() == 0); // nothing is handed on before it was made
+    CHECK(on.from_peers() == 0); // nothing is sent to peers before it was made
     on.let_go();
     check_all_are(verdicts, outcome::accepted);
-    CHECK(on.handed() > 0);
-    CHECK(on.handed() <= (count - 1) * (frames.size() - 1));
+    CHECK(on.from_peers() > 0);
+    CHECK(on.from_peers() <= (count - 1) * (frames.size() - 1));
     CHECK(on.read() == count + frames.size() - 1);
     on.check_map_of(frames);
     CHECK(on.by->integrated == 0);
@@ -151,7 +152,7 @@ TEST_CASE("a GPU that a keyframe does not touch is not asked") {
   for (const auto& g : on.gpus)
     asked += g->by->asked.size();
   CHECK(asked < 3 * frames.size()); // each touches two regions, of two GPUs
-  CHECK(asked == on.read() + on.handed());
+  CHECK(asked == on.read() + on.from_peers());
   on.check_map_of(frames);
 }
 
@@ -174,14 +175,14 @@ TEST_CASE("a keyframe whose points no GPU can take is refused by the one that re
   on.check_map_of({frames[0], frames[1], frames[3]});
 }
 
-TEST_CASE("a GPU that breaks before it hands on is replaced, and one that breaks after it as well") {
+TEST_CASE("a GPU that breaks before its peers have their rays is replaced, and one that breaks after it as well") {
   for (const size_t breaks : {0u, 1u})
-    for (const bool handed_on : {false, true}) {
-      INFO("GPU " << breaks << " breaks " << (handed_on ? "after the rays were handed on" : "before"));
+    for (const bool sent_to_peers : {false, true}) {
+      INFO("GPU " << breaks << " breaks " << (sent_to_peers ? "after its peers had their rays" : "before"));
       held_gpus on{2};
       const auto frames = random_frames(44, 9);
       const auto verdicts = on.put(frames);
-      if (handed_on) {
+      if (sent_to_peers) {
         // The others have their rays, or will; their answers are held.
         on.release(1 - breaks);
         on.gpus[breaks]->release(); // the rays lie in its memory, and the messages are not delivered yet
@@ -215,14 +216,14 @@ TEST_CASE("rays that were lost with their GPU are no fault of the one that was t
   CHECK(on.s.running.context.numbers->devices.names() == "toy GPU 1");
 }
 
-TEST_CASE("a keyframe that the GPU to which it is handed has no room for is taken back from the one that made it") {
+TEST_CASE("a keyframe for which a peer has no room is taken back from the one that made it") {
   held_gpus on{2};
   const auto frames = random_frames(47, 7);
   on.s.put(frames[0]);
   on.s.run();
   auto verdicts = on.put({frames.begin() + 1, frames.end()});
   for (const auto& g : on.gpus)
-    g->by->cells_left = 0; // what was taken stays; what is handed from now on finds no room
+    g->by->cells_left = 0; // what was taken stays; what peers take from now on finds no room
   on.let_go();
   check_all_are({verdicts.begin() + 1, verdicts.end()}, outcome::not_now);
   for (size_t i = 1; i < verdicts.size(); ++i)
@@ -243,12 +244,12 @@ TEST_CASE("a keyframe that the GPU to which it is handed has no room for is take
 TEST_CASE("without memory for rays of others a keyframe is taken whole") {
   held_gpus on{2};
   for (const auto& g : on.gpus)
-    g->by->may_lend = false;
+    g->by->room_for_peers = false;
   const auto frames = random_frames(48, 6);
   const auto verdicts = on.put(frames);
   on.let_go();
   check_all_are(verdicts, outcome::accepted);
-  CHECK(on.handed() == 0);
+  CHECK(on.from_peers() == 0);
   on.check_map_of(frames);
 }
 
@@ -278,7 +279,7 @@ TEST_CASE("a keyframe that one of two GPUs took is taken back from it, whichever
   }
 }
 
-TEST_CASE("whoever is killed while rays are handed on, the map is whole and nothing stays lent") {
+TEST_CASE("whoever is killed while peers get their rays, the map is whole and none stay held") {
   const std::vector<std::string> roles{"ingest", "partitioner", "device"};
   for (unsigned seed = 0; seed < 40; ++seed) {
     INFO("seed " << seed);
@@ -329,7 +330,7 @@ TEST_CASE("a refill whose GPU's actor dies, too, waits for the next one") {
   check_shown(on.s);
 }
 
-TEST_CASE("nothing that was handed on outlives the service, however it ends") {
+TEST_CASE("no peer's rays outlive the service, however it ends") {
   const auto gpus = toy_gpus(3);
   std::vector<std::shared_ptr<control>> controls;
   for (const auto& g : gpus)
@@ -351,7 +352,7 @@ TEST_CASE("nothing that was handed on outlives the service, however it ends") {
     g->release();
   }
   for (const auto& c : controls)
-    CHECK(c->lent == 0);
+    CHECK(c->peer_rays_held == 0);
   close_together(all);
   CHECK(all.empty());
 }
