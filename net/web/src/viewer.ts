@@ -14,7 +14,7 @@ import { kept_address } from "./ui/page_state";
 import { pixel_ratio } from "./scene/pixel_ratio";
 import { save_mesh, save_picture } from "./save/saving";
 import { map_scene, no_webgl } from "./scene/scene";
-import { load_settings, save_settings, type settings } from "./ui/settings";
+import { load_settings, row_of, save_settings, type setting_name, setting_names, type settings } from "./ui/settings";
 import { standpoint } from "./scene/standpoint";
 import { status_line } from "./ui/status_line";
 import { map_stream } from "./stream/stream";
@@ -44,7 +44,9 @@ export class viewer {
   readonly inspection: inspection;
   readonly cut: map_cut;
   readonly help: help_sheet;
-  private stream_: map_stream;
+  readonly stream: map_stream;
+  readonly panel: view_panel;
+  readonly counters = new counters_panel();
   private gestures_: gestures;
   private actions_: action_list;
   private kept_ = new kept_address();
@@ -59,11 +61,9 @@ export class viewer {
 
   private status_: status_line;
   private key_: colour_key;
-  private counters_ = new counters_panel();
   private marks_ = new marks_overlay();
   private card_ = new info_card(() => this.inspection.clear());
   private stick_: stick;
-  private panel_: view_panel;
   private tools_: toolbar;
 
   constructor(
@@ -83,7 +83,7 @@ export class viewer {
     });
     this.inspection = new inspection({
       scene, cameras: this.cameras, marks: this.marks_,
-      since_ms: (ms) => this.stream_.clock.since_ms(ms, now_ms()),
+      since_ms: (ms) => this.stream.clock.since_ms(ms, now_ms()),
       show: (card) => this.card_.show(card),
       look_through: (c) => this.controls.stand(scene.outlook_of(c.pose)),
       path_shown: () => this.settings.path,
@@ -95,7 +95,7 @@ export class viewer {
       this.gestures_.stick = p;
       redraw();
     });
-    this.stream_ = new map_stream(address, scene, this.cameras, {
+    this.stream = new map_stream(address, scene, this.cameras, {
       state: (s) => {
         this.state_ = s;
         this.tell_();
@@ -105,19 +105,15 @@ export class viewer {
       stats: () => this.tell_(),
       complain: (words) => this.toasts.say(words, "bad", 8000),
     });
-    this.stream_.connection.max_bits_per_s = this.settings.max_bits_per_s;
 
     this.actions_ = new action_list(viewer_actions(this));
     this.actions_.on_done = () => this.reflect_();
     const console_address = `console${location.search}`;
-    this.panel_ = new view_panel(this.settings, this.actions_, (name) => {
-      if (name === "up") this.cut.end();
-      this.changed(name);
-    }, console_address);
+    this.panel = new view_panel(this, this.actions_, console_address);
     this.tools_ = new toolbar(this.actions_, console_address);
     this.help = new help_sheet(this.actions_);
     const unbare = h("button", { class: "panel unbare", title: "Show the panels (Esc)", set: { type: "button", "aria-label": "Show the panels" }, on: { click: () => this.do("bare") } }, icon(icons.sliders));
-    root_.append(this.marks_.element, this.status_.element, this.tools_.element, this.counters_.element, this.panel_.element, this.key_.legend.element, this.cut.panel.element, this.card_.element,
+    root_.append(this.marks_.element, this.status_.element, this.tools_.element, this.counters.element, this.panel.element, this.key_.legend.element, this.cut.panel.element, this.card_.element,
       this.stick_.element, this.status_.notices.element, this.toasts.element, this.help.element, unbare);
 
     this.gestures_.on_tap = (at, px) => this.inspection.tap(at, px, fingers.matches);
@@ -126,22 +122,22 @@ export class viewer {
       if (hit) this.controls.turn_around(hit.point);
     };
     scene.on_resize = redraw;
-    scene.surfaces.since_ms = (service_ms) => this.stream_.clock.since_ms(service_ms, now_ms());
+    scene.surfaces.since_ms = (service_ms) => this.stream.clock.since_ms(service_ms, now_ms());
     scene.set_pixel_ratio(this.pixels_.value);
     scene.on_context = (there) => {
       this.context_lost_ = !there;
       redraw();
       this.tell_();
     };
+    for (const name of setting_names) this.set(name, this.settings[name]);
     this.take_address_();
-    for (const name of ["shading", "outlines", "path", "grid", "backfaces", "up", "panel", "counters"] as const) this.changed(name);
     window.addEventListener("keydown", (e) => this.actions_.press(e) && e.preventDefault());
     window.addEventListener("hashchange", () => this.take_address_());
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.stream_.connection.retry_now();
+      if (!document.hidden) this.stream.connection.retry_now();
     });
-    window.addEventListener("online", () => this.stream_.connection.retry_now());
-    this.stream_.connection.start();
+    window.addEventListener("online", () => this.stream.connection.retry_now());
+    this.stream.connection.start();
     setInterval(() => this.count_(), 500);
     requestAnimationFrame((t) => this.frame_(t));
   }
@@ -159,26 +155,16 @@ export class viewer {
     this.root_.classList.toggle("bare", on);
   }
 
-  /// What a setting means, after it was changed.
-  changed(name: keyof settings): void {
-    const s = this.settings, scene = this.scene;
-    if (name === "shading") scene.surfaces.material.set_shading(s.shading);
-    else if (name === "outlines") scene.outlines.lines.visible = s.outlines;
-    else if (name === "path") scene.path.group.visible = s.path;
-    else if (name === "grid") scene.show_grid(s.grid);
-    else if (name === "backfaces") scene.surfaces.material.set_backfaces(s.backfaces);
-    else if (name === "up") this.standpoint.orient(true);
-    else if (name === "max_bits_per_s") {
-      this.stream_.connection.max_bits_per_s = s.max_bits_per_s;
-      this.stream_.connection.resubscribe();
-    } else if (name === "panel") this.panel_.element.classList.toggle("hidden", !s.panel);
-    else if (name === "counters") this.counters_.element.classList.toggle("hidden", !s.counters);
-    save_settings(s);
+  /// Sets a setting, does what it means, and keeps it.
+  set<name extends setting_name>(name: name, value: settings[name]): void {
+    this.settings[name] = value;
+    (row_of(name).apply as (v: viewer, value: settings[name]) => void)(this, value);
+    save_settings(this.settings);
     this.reflect_();
   }
 
   async save(format: "glb" | "ply"): Promise<void> {
-    const map = this.stream_.hello;
+    const map = this.stream.hello;
     if (!map || !this.scene.surfaces.size) {
       this.toasts.say("There is nothing to save yet.");
       return;
@@ -222,7 +208,7 @@ export class viewer {
     }
     this.last_frame_ms_ = t;
 
-    const changed = this.stream_.advance(dt_s);
+    const changed = this.stream.advance(dt_s);
     if (changed) this.standpoint.grown();
     if (this.scene.path.update(this.cameras, this.frustum_size_(), performance.now())) this.dirty_ = true;
     this.moving_ = this.controls.update(dt_s, this.standpoint.leader);
@@ -234,11 +220,11 @@ export class viewer {
       this.marks_.draw((v) => this.scene.on_screen(v));
       this.frames_.push(t);
     }
-    this.stream_.drawn();
+    this.stream.drawn();
   }
 
   private frustum_size_(): number {
-    const voxel = this.stream_.hello?.voxel_m ?? 0.05;
+    const voxel = this.stream.hello?.voxel_m ?? 0.05;
     const radius = this.scene.world_sphere()?.radius ?? 10 * voxel;
     return Math.max(4 * voxel, 0.06 * radius);
   }
@@ -246,10 +232,7 @@ export class viewer {
   private take_address_(): void {
     const s = this.kept_.read();
     if (!s) return;
-    if (s.shading) {
-      this.settings.shading = s.shading;
-      this.changed("shading");
-    }
+    for (const name of setting_names) if (s.settings[name] !== undefined) this.set(name, s.settings[name]);
     if (s.clip) this.cut.restore(s.clip);
     if (s.following) this.controls.follow(true);
     else if (s.view) this.standpoint.restore(s.view);
@@ -258,42 +241,42 @@ export class viewer {
   /// Brings buttons, switches and words in line with what is on.
   private reflect_(): void {
     this.tools_.show();
-    this.panel_.show(this.standpoint.level.source);
+    this.panel.show();
     this.stick_.element.classList.toggle("hidden", this.controls.mode !== "fly" || !fingers.matches);
     this.scene.canvas.classList.toggle("picking", this.inspection.tool !== "none");
-    this.key_.update(this.stream_.hello);
+    this.key_.update(this.stream.hello);
     this.dirty_ = true;
   }
 
   private tell_(): void {
-    this.status_.tell(this.state_, this.stream_, this.scene.surfaces.size, this.context_lost_);
+    this.status_.tell(this.state_, this.stream, this.scene.surfaces.size, this.context_lost_);
   }
 
   private count_(): void {
-    const now = performance.now(), stats = this.stream_.stats, surfaces = this.scene.surfaces;
+    const now = performance.now(), stats = this.stream.stats, surfaces = this.scene.surfaces;
     this.frames_ = this.frames_.filter((t) => now - t <= 1000);
-    this.counters_.update({
+    this.counters.update({
       fps: this.frames_.length || undefined,
       triangles: surfaces.triangles,
       regions: surfaces.size,
       server_regions: stats?.regions,
-      bytes_per_s: this.stream_.received.per_second(now_ms()),
-      bytes_total: this.stream_.received.total,
+      bytes_per_s: this.stream.received.per_second(now_ms()),
+      bytes_total: this.stream.received.total,
       keyframes: stats?.keyframes,
       keyframes_per_s: stats?.keyframes_per_s,
-      latency_ms: this.stream_.latency.at([0.5, 0.99], now_ms()),
+      latency_ms: this.stream.latency.at([0.5, 0.99], now_ms()),
       pending: stats?.pending,
-      decoding: this.stream_.depth,
+      decoding: this.stream.depth,
       set_aside: stats?.set_aside ?? 0,
       viewers: stats?.viewers,
       geometry_bytes: surfaces.bytes,
     });
     this.standpoint.orient();
     this.cut.grown();
-    if (this.key_.update(this.stream_.hello)) this.dirty_ = true;
-    this.kept_.write({ view: this.standpoint.kept, shading: this.settings.shading, following: this.controls.following, clip: this.cut.corners });
+    if (this.key_.update(this.stream.hello)) this.dirty_ = true;
+    this.kept_.write({ view: this.standpoint.kept, settings: this.settings, following: this.controls.following, clip: this.cut.corners });
     this.tools_.show();
-    this.panel_.show(this.standpoint.level.source);
+    this.panel.show();
     this.tell_();
   }
 
@@ -301,7 +284,7 @@ export class viewer {
   snapshot(): Record<string, unknown> {
     const worst = this.worst_frame_ms_;
     this.worst_frame_ms_ = 0;
-    const s = this.stream_, surfaces = this.scene.surfaces, eye = this.scene.eye_in_map();
+    const s = this.stream, surfaces = this.scene.surfaces, eye = this.scene.eye_in_map();
     return {
       state: this.state_.name,
       epoch: s.ledger.epoch,

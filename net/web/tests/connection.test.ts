@@ -199,8 +199,7 @@ test("a new bandwidth subscribes again on the open stream", () => {
   const t = setup();
   t.line.start();
   t.sockets[0].say(hello());
-  t.line.max_bits_per_s = 5_000_000;
-  t.line.resubscribe();
+  t.line.limit(5_000_000);
   expect(t.sockets[0].sent[1]).toMatchObject({ type: "subscribe", max_bits_per_s: 5_000_000 });
 });
 

@@ -150,15 +150,15 @@ describe("framing", () => {
 
 describe("the page's address", () => {
   test("keeps the eye, the mode, the shading and the cut", () => {
-    const state = { view: { eye: [1.25, -3, 0.5] as vector, forward: [0, 0.6, 0.8] as vector, distance: 4.5, mode: "fly" as const }, shading: "height" as const, following: false, clip: [[0, 0, 0], [1, 2, 3]] as [vector, vector] };
+    const state = { view: { eye: [1.25, -3, 0.5] as vector, forward: [0, 0.6, 0.8] as vector, distance: 4.5, mode: "fly" as const }, settings: { shading: "height" as const }, following: false, clip: [[0, 0, 0], [1, 2, 3]] as [vector, vector] };
     expect(read_page_state(`#${write_page_state(state)}`)).toEqual(state);
   });
   test("following has no eye of its own", () => {
-    const text = write_page_state({ view: { eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" }, shading: undefined, following: true, clip: undefined });
-    expect(read_page_state(text)).toEqual({ view: undefined, shading: undefined, following: true, clip: undefined });
+    const text = write_page_state({ view: { eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" }, settings: {}, following: true, clip: undefined });
+    expect(read_page_state(text)).toEqual({ view: undefined, settings: {}, following: true, clip: undefined });
   });
   test.each(["", "#", "#eye=1,2", "#eye=1,2,3", "#eye=a,b,c&look=0,0,1", "#eye=1,2,3&look=0,0,0", "#eye=1e99,0,0&look=0,0,1", "#eye=1,2,3&look=0,0,1&reach=-1", "#shade=neon", "#cut=1,1,1,0,0,0", "#%%%&=&&"])(
-    "%j makes no view", (hash) => expect(read_page_state(hash)).toEqual({ view: undefined, shading: undefined, following: false, clip: undefined }));
+    "%j makes no view", (hash) => expect(read_page_state(hash)).toEqual({ view: undefined, settings: {}, following: false, clip: undefined }));
 });
 
 describe("actions", () => {

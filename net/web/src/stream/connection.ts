@@ -70,7 +70,7 @@ const silence_ms = 10_000;
 const hello_ms = 8_000;
 
 export class connection {
-  max_bits_per_s = 0;
+  private max_bits_per_s_ = 0;
   private socket_: WebSocket | undefined;
   private greeted_ = false;
   private max_text_bytes_ = default_text_bytes;
@@ -106,9 +106,10 @@ export class connection {
     this.open_();
   }
 
-  /// Says subscribe again on the open stream, with the bandwidth wished now: the service knows already what is held.
-  resubscribe(): void {
-    if (this.greeted_) this.send(subscribe_frame(this.events_.have().epoch, [], this.max_bits_per_s, this.text_bytes_()).frame);
+  /// Wishes another bandwidth, 0 for any: on the open stream by another subscribe, since the service knows already what is held.
+  limit(max_bits_per_s: number): void {
+    this.max_bits_per_s_ = max_bits_per_s;
+    if (this.greeted_) this.send(subscribe_frame(this.events_.have().epoch, [], this.max_bits_per_s_, this.text_bytes_()).frame);
   }
 
   /// Says what is on screen.
@@ -190,7 +191,7 @@ export class connection {
     this.failures_ = 0;
     this.max_text_bytes_ = t.max_text_bytes;
     const { epoch, have } = this.events_.have();
-    const { frame, unnamed } = subscribe_frame(epoch, have, this.max_bits_per_s, this.text_bytes_());
+    const { frame, unnamed } = subscribe_frame(epoch, have, this.max_bits_per_s_, this.text_bytes_());
     if (unnamed.length > 0) this.events_.unnamed(unnamed);
     this.send(frame);
     this.events_.state({ name: "live" });

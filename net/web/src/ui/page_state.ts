@@ -1,9 +1,9 @@
-// What the page's address keeps of a view, behind the #: where the eye is, the shading, what is cut. A reloaded or shared address
+// What the page's address keeps of a view, behind the #: where the eye is, settings that have a name for it, what is cut. A reloaded or shared address
 // shows the same again. Places are in the map's frame, so they mean the same whatever is found to be up later.
 
 import type { travel_mode } from "../scene/controls";
 import type { vector } from "../scene/orientation";
-import { type shading, shadings } from "./settings";
+import { row_of, setting_names, setting_value, type settings } from "./settings";
 
 export interface kept_view {
   eye: vector;
@@ -15,12 +15,13 @@ export interface kept_view {
 
 export interface page_state {
   view: kept_view | undefined;
-  shading: shading | undefined;
+  settings: Partial<settings>;
   following: boolean;
   /// Low and high corner, upright frame.
   clip: [vector, vector] | undefined;
 }
 
+const in_address = setting_names.filter((name) => row_of(name).address !== undefined);
 const short = (v: number): string => String(+v.toPrecision(6));
 const numbers = (text: string | null, count: number): number[] | undefined => {
   const list = (text ?? "").split(",").map((t) => (t.trim() === "" ? NaN : Number(t)));
@@ -34,7 +35,7 @@ export function write_page_state(s: page_state): string {
     parts.push(`eye=${s.view.eye.map(short).join()}`, `look=${s.view.forward.map((v) => +v.toFixed(5)).join()}`, `reach=${short(s.view.distance)}`);
     if (s.view.mode === "fly") parts.push("fly");
   }
-  if (s.shading) parts.push(`shade=${s.shading}`);
+  for (const name of in_address) if (s.settings[name] !== undefined) parts.push(`${row_of(name).address}=${s.settings[name]}`);
   if (s.clip) parts.push(`cut=${[...s.clip[0], ...s.clip[1]].map(short).join()}`);
   return parts.join("&");
 }
@@ -47,10 +48,10 @@ export function read_page_state(hash: string): page_state {
   const aimed = forward !== undefined && Math.hypot(...forward) > 0.5 && distance > 0;
   const cut = numbers(q.get("cut"), 6);
   const sound = cut !== undefined && [0, 1, 2].every((i) => cut[i] < cut[i + 3]);
-  const shade = q.get("shade") as shading;
+  const settings = in_address.map((name) => [name, setting_value(name, q.get(row_of(name).address!))] as const);
   return {
     view: eye && aimed ? { eye, forward, distance, mode: q.has("fly") ? "fly" : "orbit" } : undefined,
-    shading: shadings.includes(shade) ? shade : undefined,
+    settings: Object.fromEntries(settings.filter(([, value]) => value !== undefined)),
     following: q.has("follow"),
     clip: sound ? [cut.slice(0, 3) as vector, cut.slice(3) as vector] : undefined,
   };
@@ -82,7 +83,7 @@ export class kept_address {
     if (now - this.written_at_ms_ < write_every_ms) return;
     if (this.restored) {
       // The view as it was read comes back rounded, and turned if the upright was found since: it is the user's move that ends it.
-      const view = write_page_state({ ...s, shading: undefined, clip: undefined });
+      const view = write_page_state({ ...s, settings: {}, clip: undefined });
       this.restored_text_ ||= view;
       if (view !== this.restored_text_) this.restored = undefined;
     }

@@ -1,46 +1,102 @@
-// What the user chose on this page, kept in the browser. Nothing else is stored: no address, no token.
+// Every setting of the viewer, a row each. The panel, the bar, the keys, the help sheet, the page's address and what the browser keeps
+// follow from the rows. Nothing else is stored: no address, no token.
 
 import { type up_choice, up_choices } from "../scene/orientation";
+import type { viewer } from "../viewer";
+import type { action } from "./actions";
 
-export const shadings = ["colour", "photo", "clay", "normals", "region", "age", "height"] as const;
-export type shading = (typeof shadings)[number];
-export const bandwidths = [0, 1_000_000, 5_000_000, 20_000_000] as const;
+export type shading = "colour" | "photo" | "clay" | "normals" | "region" | "age" | "height";
 
-export interface settings {
-  shading: shading;
-  outlines: boolean;
-  path: boolean;
-  backfaces: boolean;
-  grid: boolean;
-  up: up_choice;
-  max_bits_per_s: number;
-  panel: boolean;
-  counters: boolean;
+interface row<value> {
+  label: string;
+  /// What it is until the user chooses; `on_small`: at the start on a small screen, whatever was chosen.
+  default: value;
+  on_small?: value;
+  /// Its name in the page's address. A setting without one is kept in the browser alone.
+  address?: string;
+  /// Does what it means, at the start and whenever it was set.
+  apply(v: viewer, value: value): void;
 }
 
-const defaults: settings = {
-  shading: "colour", outlines: false, path: true, backfaces: true, grid: true, up: "auto", max_bits_per_s: 0, panel: true, counters: true,
+/// On or off: a switch of the panel ("show"), or a button ("panels").
+export interface switch_row extends row<boolean>, Pick<action, "group" | "help" | "key" | "icon" | "bar"> {}
+
+/// One of some values: buttons with the keys 1, 2, ..., or a list of the panel.
+export interface choice_row<value> extends row<value> {
+  shown: "buttons" | "list";
+  options: readonly { value: value; label: string; help?: string }[];
+  /// A line below the list, if there is something to say.
+  hint?(v: viewer): string;
+}
+
+const on_off = (r: switch_row): switch_row => r;
+const one_of = <value>(r: choice_row<value>): choice_row<value> => r;
+
+const up_names: Record<up_choice, string> = { auto: "Automatic", "-y": "−Y", "+y": "+Y", "+z": "+Z", "-z": "−Z", "+x": "+X", "-x": "−X" };
+const level_hints = { chosen: "", floor: "Level with the floor that was found.", cameras: "Level with the cameras." };
+
+export const rows = {
+  shading: one_of<shading>({
+    label: "Shading", default: "colour", address: "shade", shown: "buttons",
+    options: [
+      { value: "colour", label: "Colour", help: "colours in soft light" },
+      { value: "photo", label: "Unlit", help: "colours as the cameras saw them" },
+      { value: "clay", label: "Shape", help: "shape alone, like clay" },
+      { value: "normals", label: "Normals", help: "which way surfaces face" },
+      { value: "region", label: "Region", help: "the cubes that the map is kept in" },
+      { value: "age", label: "Age", help: "how long ago each region changed" },
+      { value: "height", label: "Height", help: "height above the lowest point" },
+    ],
+    apply: (v, value) => v.scene.surfaces.material.set_shading(value),
+  }),
+  outlines: on_off({ label: "Region outlines", default: false, group: "show", key: "o", apply: (v, on) => void (v.scene.outlines.lines.visible = on) }),
+  path: on_off({ label: "Camera path", default: true, group: "show", key: "p", apply: (v, on) => void (v.scene.path.group.visible = on) }),
+  grid: on_off({ label: "Ground grid", default: true, group: "show", key: "g", apply: (v, on) => v.scene.show_grid(on) }),
+  backfaces: on_off({ label: "Back faces, as veils", default: true, group: "show", key: "b", apply: (v, on) => v.scene.surfaces.material.set_backfaces(on) }),
+  up: one_of<up_choice>({
+    label: "Up axis", default: "auto", shown: "list", options: up_choices.map((value) => ({ value, label: up_names[value] })),
+    hint: (v) => level_hints[v.standpoint.level.source],
+    apply: (v) => {
+      v.cut.end(); // its box is upright as the map was
+      v.standpoint.orient(true);
+    },
+  }),
+  max_bits_per_s: one_of<number>({
+    label: "Bandwidth", default: 0, shown: "list", options: [0, 1, 5, 20].map((m) => ({ value: m * 1e6, label: m ? `${m} Mbit/s` : "Unlimited" })),
+    apply: (v, value) => v.stream.connection.limit(value),
+  }),
+  counters: on_off({ label: "Counters", default: true, group: "panels", key: "n", icon: "gauge", bar: "wide", apply: (v, on) => void v.counters.element.classList.toggle("hidden", !on) }),
+  panel: on_off({ label: "View settings", default: true, on_small: false, group: "panels", key: "m", icon: "sliders", bar: "always", apply: (v, on) => void v.panel.element.classList.toggle("hidden", !on) }),
 };
+export type setting_name = keyof typeof rows;
+export type settings = { [name in setting_name]: (typeof rows)[name]["default"] };
+export const setting_names = Object.keys(rows) as setting_name[];
+
+type any_row = switch_row | choice_row<settings[setting_name]>;
+export const row_of = (name: setting_name): any_row => rows[name] as any_row;
+export const is_switch = (r: any_row): r is switch_row => !("options" in r);
+
+/// The value that is written so, if it is one that the setting may have: what is stored or stands in an address may be anything.
+export function setting_value(name: setting_name, written: unknown): settings[setting_name] | undefined {
+  const r = row_of(name);
+  return (is_switch(r) ? [false, true] : r.options.map((o) => o.value)).find((value) => String(value) === written);
+}
+
 const place = "tessera.viewer.2";
 
-/// Reads what is stored; anything that is not a known value becomes the default. On a `small` screen the panel starts closed.
+/// Reads what is stored; anything that is not a known value becomes the default.
 export function load_settings(small = false): settings {
-  const s = { ...defaults };
   let stored: Record<string, unknown> = {};
   try {
     stored = (JSON.parse(localStorage.getItem(place) ?? "{}") ?? {}) as Record<string, unknown>;
   } catch {
-    return s;
+    // A browser that forbids it (private mode) has nothing stored.
   }
-  for (const name of ["outlines", "path", "backfaces", "grid", "panel", "counters"] as const) if (typeof stored[name] === "boolean") s[name] = stored[name];
-  if (small) s.panel = false;
-  if (shadings.includes(stored["shading"] as shading)) s.shading = stored["shading"] as shading;
-  if (up_choices.includes(stored["up"] as up_choice)) s.up = stored["up"] as up_choice;
-  if (bandwidths.includes(stored["max_bits_per_s"] as 0)) s.max_bits_per_s = stored["max_bits_per_s"] as number;
-  return s;
+  const of = (name: setting_name): unknown => (small ? row_of(name).on_small : undefined) ?? setting_value(name, String(stored[name])) ?? row_of(name).default;
+  return Object.fromEntries(setting_names.map((name) => [name, of(name)])) as unknown as settings;
 }
 
-/// Stores; a browser that forbids it (private mode) just forgets.
+/// Stores; a browser that forbids it just forgets.
 export function save_settings(s: settings): void {
   try {
     localStorage.setItem(place, JSON.stringify(s));

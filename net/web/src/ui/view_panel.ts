@@ -1,24 +1,20 @@
-// The panel of choices: shading, what is drawn, tools, up, bandwidth, saving. Its buttons and switches come from the list of actions.
+// The panel of choices: shading, what is drawn, tools, lists, saving. Its buttons and switches come from the list of actions, its lists
+// from the settings.
 
 import { type action, type action_list, key_name } from "./actions";
-import { type up_choice, up_choices } from "../scene/orientation";
-import { bandwidths, type settings } from "./settings";
+import { is_switch, row_of, setting_names, setting_value } from "./settings";
 import { h, icon, icons } from "./dom";
-
-const up_names: Record<up_choice, string> = { auto: "Automatic", "-y": "−Y", "+y": "+Y", "+z": "+Z", "-z": "−Z", "+x": "+X", "-x": "−X" };
+import type { viewer } from "../viewer";
 
 export class view_panel {
   readonly element: HTMLElement;
   private buttons_: [action, HTMLButtonElement][] = [];
   private boxes_: [action, HTMLInputElement][] = [];
-  private up_: HTMLSelectElement;
-  private bandwidth_: HTMLSelectElement;
-  private level_ = h("p", { class: "hint" });
+  private show_lists_: (() => void)[] = [];
 
   constructor(
-    private readonly settings_: settings,
+    private readonly viewer_: viewer,
     private readonly actions_: action_list,
-    changed: (name: "up" | "max_bits_per_s") => void,
     console_address: string,
   ) {
     const title = (a: action): string => (a.key ? `${a.help ?? a.label} (${key_name(a.key)})` : (a.help ?? a.label));
@@ -27,16 +23,6 @@ export class view_panel {
       this.buttons_.push([a, b]);
       return b;
     };
-    const options = (list: readonly (readonly [string, string])[]): HTMLOptionElement[] => list.map(([value, label]) => h("option", { set: { value } }, label));
-    const choice = <K extends "up" | "max_bits_per_s">(name: K, read: (text: string) => settings[K], list: readonly (readonly [string, string])[]): HTMLSelectElement => {
-      const select = h("select", { on: { change: () => {
-        this.settings_[name] = read(select.value);
-        changed(name);
-      } } }, ...options(list));
-      return select;
-    };
-    this.up_ = choice("up", (t) => t as up_choice, up_choices.map((u) => [u, up_names[u]] as const));
-    this.bandwidth_ = choice("max_bits_per_s", Number, bandwidths.map((b) => [String(b), b ? `${b / 1e6} Mbit/s` : "Unlimited"] as const));
     // What the bar of a narrow screen has no room for, or no bar has.
     const tools = actions_.all.filter((a) => a.icon && a.bar !== "always");
     const saves = actions_.in("file").filter((a) => !a.bar);
@@ -49,21 +35,34 @@ export class view_panel {
       h("h3", { class: "only-narrow" }, "Tools"),
       h("div", { class: "pair only-narrow" }, ...tools.map((a) => button(a, "button", icon(icons[a.icon ?? "help"]), a.label)),
         h("a", { class: "button", set: { href: console_address } }, icon(icons.console), "Console")),
-      h("div", { class: "field" }, h("label", {}, "Up axis", this.up_)), this.level_,
-      h("div", { class: "field" }, h("label", {}, "Bandwidth", this.bandwidth_)),
+      ...this.lists_(),
       h("h3", {}, "Save map"), h("div", { class: "pair" }, ...saves.map((a) => button(a, "button", icon(icons.save), a.label))),
     );
-    this.show("cameras");
+    this.show();
   }
 
-  /// Brings the controls in line with what is on; `level` tells what the upright comes from.
-  show(level: "chosen" | "floor" | "cameras"): void {
+  /// Brings the controls in line with what is on.
+  show(): void {
     for (const [a, b] of this.buttons_) if (a.on) b.setAttribute("aria-pressed", String(a.on()));
     for (const [a, box] of this.boxes_) box.checked = a.on?.() ?? false;
-    this.up_.value = this.settings_.up;
-    this.bandwidth_.value = String(this.settings_.max_bits_per_s);
-    this.level_.textContent = level === "floor" ? "Level with the floor that was found." : level === "cameras" ? "Level with the cameras." : "";
-    this.level_.classList.toggle("hidden", level === "chosen");
+    for (const show of this.show_lists_) show();
+  }
+
+  private lists_(): HTMLElement[] {
+    return setting_names.flatMap((name) => {
+      const r = row_of(name);
+      if (is_switch(r) || r.shown !== "list") return [];
+      const options = r.options.map((o) => h("option", { set: { value: String(o.value) } }, o.label));
+      const select = h("select", { on: { change: () => this.viewer_.set(name, setting_value(name, select.value)!) } }, ...options);
+      const hint = r.hint && h("p", { class: "hint" });
+      this.show_lists_.push(() => {
+        select.value = String(this.viewer_.settings[name]);
+        if (!hint) return;
+        hint.textContent = r.hint!(this.viewer_);
+        hint.classList.toggle("hidden", hint.textContent === "");
+      });
+      return [h("div", { class: "field" }, h("label", {}, r.label, select)), ...(hint ? [hint] : [])];
+    });
   }
 
   private switch_(a: action): HTMLElement {

@@ -1,22 +1,21 @@
 // What can be done in the viewer.
 
-import type { action } from "./actions";
-import { type settings, type shading, shadings } from "./settings";
+import type { action, action_group } from "./actions";
+import { is_switch, row_of, setting_names } from "./settings";
 import type { viewer } from "../viewer";
 
-const shading_names: Record<shading, [label: string, help: string]> = {
-  colour: ["Colour", "colours in soft light"], photo: ["Unlit", "colours as the cameras saw them"], clay: ["Shape", "shape alone, like clay"], normals: ["Normals", "which way surfaces face"],
-  region: ["Region", "the cubes that the map is kept in"], age: ["Age", "how long ago each region changed"], height: ["Height", "height above the lowest point"],
-};
+/// What switches and buttons of settings do.
+function setting_actions(v: viewer): action[] {
+  return setting_names.flatMap((name): action[] => {
+    const r = row_of(name);
+    if (is_switch(r)) return [{ ...r, name, on: () => v.settings[name] === true, run: () => v.set(name, !v.settings[name]) }];
+    if (r.shown === "list") return [];
+    return r.options.map((o, i) => ({ ...o, name: `${name}-${o.value}`, group: "shading", key: String(i + 1), on: () => v.settings[name] === o.value, run: () => v.set(name, o.value) }));
+  });
+}
 
 export function viewer_actions(v: viewer): action[] {
-  const toggle = (name: "outlines" | "path" | "grid" | "backfaces" | "counters" | "panel"): Pick<action, "on" | "run"> => ({
-    on: () => v.settings[name],
-    run: () => {
-      v.settings[name] = !v.settings[name];
-      v.changed(name as keyof settings);
-    },
-  });
+  const settings = setting_actions(v), settings_of = (group: action_group): action[] => settings.filter((a) => a.group === group);
   const touch = (): boolean => matchMedia("(pointer: coarse)").matches;
   const full = (): boolean => document.fullscreenElement !== null;
   return [
@@ -54,17 +53,8 @@ export function viewer_actions(v: viewer): action[] {
         else if (!v.cut.begin()) v.toasts.say("There is nothing to cut yet.");
       },
     },
-    ...shadings.map((s, i): action => ({
-      name: `shade-${s}`, group: "shading", label: shading_names[s][0], help: shading_names[s][1], key: String(i + 1), on: () => v.settings.shading === s,
-      run: () => {
-        v.settings.shading = s;
-        v.changed("shading");
-      },
-    })),
-    { name: "outlines", group: "show", label: "Region outlines", key: "o", ...toggle("outlines") },
-    { name: "path", group: "show", label: "Camera path", key: "p", ...toggle("path") },
-    { name: "grid", group: "show", label: "Ground grid", key: "g", ...toggle("grid") },
-    { name: "backfaces", group: "show", label: "Back faces, as veils", key: "b", ...toggle("backfaces") },
+    ...settings_of("shading"),
+    ...settings_of("show"),
     { name: "picture", group: "file", label: "Picture", help: "save what is seen as PNG", key: "k", icon: "picture", bar: "wide", run: () => void v.picture() },
     { name: "glb", group: "file", label: "GLB", help: "save the whole map as GLB", run: () => void v.save("glb") },
     { name: "ply", group: "file", label: "PLY", help: "save the whole map as PLY", run: () => void v.save("ply") },
@@ -74,8 +64,7 @@ export function viewer_actions(v: viewer): action[] {
           run: () => void (full() ? document.exitFullscreen() : document.documentElement.requestFullscreen()).catch(() => v.toasts.say("The browser does not allow full screen here.")),
         } satisfies action]
       : []),
-    { name: "counters", group: "panels", label: "Counters", key: "n", icon: "gauge", bar: "wide", ...toggle("counters") },
-    { name: "panel", group: "panels", label: "View settings", key: "m", icon: "sliders", bar: "always", ...toggle("panel") },
+    ...settings_of("panels"),
     { name: "bare", group: "panels", label: "Only the map", help: "hide everything but the map", key: "u", icon: "eye", on: () => v.bare, run: () => v.set_bare(!v.bare) },
     {
       name: "leave", group: "panels", label: "Leave", help: "back: panels shown, tool laid away, card closed", key: "escape",
