@@ -12,6 +12,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "net" / "clients" / "python")]
 
 import tessera_client  # noqa: E402
 from support import rabbitmq, scene, service, stock  # noqa: E402
+from support.left_out import left_out, need_module  # noqa: E402
 
 # Small enough for seconds, and the same for the service and for `tessera hash`.
 MAPPING = ("--voxel-size", "0.05", "--truncation", "0.15", "--threads", "2")
@@ -34,7 +35,7 @@ def tessera():
     """The program under test."""
     path = os.environ.get("TESSERA_BIN")
     if not path:
-        pytest.skip("TESSERA_BIN is not set: give the path of the built program, as make test does")
+        left_out("TESSERA_BIN is not set: give the path of the built program, as make test does")
     if not os.access(path, os.X_OK):
         pytest.fail(f"TESSERA_BIN is {path}, which is no program")
     return os.path.abspath(path)
@@ -44,9 +45,9 @@ def a_broker(**options):
     """What a fixture of a broker yields: one that is not started, and is gone afterwards."""
     reason = rabbitmq.why_not()
     if reason:
-        pytest.skip(reason)
-    pytest.importorskip("aio_pika", reason="python3-aio-pika is not installed")
-    pytest.importorskip("msgpack", reason="python3-msgpack is not installed")
+        left_out(reason)
+    need_module("aio_pika", "python3-aio-pika")
+    need_module("msgpack", "python3-msgpack")
     made = rabbitmq.Broker(**options)
     try:
         yield made

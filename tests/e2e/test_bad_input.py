@@ -378,12 +378,12 @@ def test_segments_overwritten_while_they_are_read(serve, broker, recording, want
     async def produce():
         connection, exchange = await stock.open_exchange(broker.url, names.exchange)
         async with connection:
-            for _ in range(5):
-                for frame, content in zip(recording, contents):
-                    stock.write_segment(key, content)
-                    await stock.send(exchange, msgpack.packb(stock.notification(frame, key, pose_matrix=None)))
-            for frame in recording:
-                await stock.send(exchange, msgpack.packb({"type": "keyframe.retract", "keyframe_id": frame.id}), "keyframe.retract")
+            ids = [f"{turn} {frame.id}" for turn in range(5) for frame in recording]
+            for keyframe_id, frame, content in zip(ids, recording * 5, contents * 5):
+                stock.write_segment(key, content)
+                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=keyframe_id, pose_matrix=None)))
+            for keyframe_id in ids:
+                await stock.send(exchange, msgpack.packb({"type": "keyframe.retract", "keyframe_id": keyframe_id}), "keyframe.retract")
             for frame, content in zip(recording, contents):
                 own = names.prefix + frame.id
                 stock.write_segment(own, content)

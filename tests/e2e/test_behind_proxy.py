@@ -1,8 +1,6 @@
 """Behind nginx, in a folder of somebody else's site: pages, their files, the stream, keyframes."""
 
-import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -13,7 +11,8 @@ from urllib.parse import urljoin
 import pytest
 
 import tessera_client
-from conftest import ROOT
+from support import browser
+from support.left_out import need_program
 from support.service import PATIENCE_S
 from support.viewer import Viewer
 
@@ -53,9 +52,7 @@ def free_port():
 @pytest.fixture
 def proxied(serve, recording, tmp_path):
     """A service with a map, and where nginx shows it."""
-    nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-    if nginx is None:
-        pytest.skip("nginx is not installed")
+    nginx = need_program("nginx", "nginx-light")
     running = serve(options=("--token", TOKEN))
     port = free_port()
     config = tmp_path / "nginx.conf"
@@ -111,9 +108,6 @@ def test_keyframes_and_the_stream_pass_through(proxied, recording):
 
 def test_a_browser_shows_the_whole_map(proxied):
     _, url = proxied
-    chromium, node = os.environ.get("CHROMIUM") or shutil.which("chromium"), shutil.which("node")
-    if not chromium or not node or not (ROOT / "net/web/node_modules/playwright-core").is_dir():
-        pytest.skip("chromium, node or playwright-core is not installed")
-    done = subprocess.run([node, "dev/check.mjs", url + QUERY, "", "120"], cwd=ROOT / "net/web", env={**os.environ, "CHROMIUM": chromium},
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5 * PATIENCE_S, check=False)
+    browser.need()
+    done = subprocess.run(["node", "dev/check.mjs", url + QUERY, "", "120"], cwd=browser.WEB, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5 * PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout.decode()

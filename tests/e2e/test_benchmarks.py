@@ -11,8 +11,17 @@ import pytest
 
 from conftest import ROOT
 from support import service
+from support.left_out import left_out
 
 GROWTH = ROOT / "tests" / "bench" / "growth.py"
+
+
+def built(tessera, name):
+    """A benchmark's program; builds with sanitizers have none."""
+    program = os.path.join(os.path.dirname(tessera), "tests", name)
+    if not os.access(program, os.X_OK):
+        left_out("the benchmarks are not built")
+    return program
 
 
 def words_of(svg):
@@ -89,9 +98,7 @@ def test_growth_compares_full_bins(tmp_path):
 
 
 def test_latency_is_measured_by_programs_of_our_own(tessera):
-    program = os.path.join(os.path.dirname(tessera), "tests", "bench_latency")
-    if not os.access(program, os.X_OK):
-        pytest.skip("the benchmarks are not built")
+    program = built(tessera, "bench_latency")
     running = subprocess.Popen(
         [program, "--binary", tessera, "--points", "2500", "--rate", "25", "--seconds", "1", "--warm-up", "0.2", "--backend", "cpu",
          "--json"],
@@ -113,18 +120,14 @@ def test_latency_is_measured_by_programs_of_our_own(tessera):
 
 
 def test_latency_without_a_program_says_what_to_do(tessera, tmp_path):
-    program = os.path.join(os.path.dirname(tessera), "tests", "bench_latency")
-    if not os.access(program, os.X_OK):
-        pytest.skip("the benchmarks are not built")
+    program = built(tessera, "bench_latency")
     done = subprocess.run([program, "--binary", tmp_path / "none", "--seconds", "1"], capture_output=True, text=True, timeout=service.PATIENCE_S)
     assert done.returncode == 1 and str(tmp_path / "none") in done.stderr
 
 
 @pytest.mark.parametrize("written_before", [False, True])
 def test_throughput_counts_what_is_accepted(tessera, written_before):
-    program = os.path.join(os.path.dirname(tessera), "tests", "bench_throughput")
-    if not os.access(program, os.X_OK):
-        pytest.skip("the benchmarks are not built")
+    program = built(tessera, "bench_throughput")
     running = subprocess.Popen(
         [program, "--binary", tessera, "--points", "1000", "--producers", "2", "--seconds", "2", "--warm-up", "0.5", "--distinct", "10",
          "--backend", "cpu", "--json", *(["--prewritten"] if written_before else [])],

@@ -9,9 +9,10 @@ import pytest
 
 import tessera_client
 from support import service, stock
+from support.left_out import need_module
 from test_doors import listening, times_listening
 
-aio_pika = pytest.importorskip("aio_pika", reason="python3-aio-pika is not installed")
+aio_pika = need_module("aio_pika", "python3-aio-pika")
 
 
 def at_the_broker(broker, what):

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from conftest import ROOT
-from support import service
+from support import browser, service
+from support.left_out import need_program
 
 OUTSIDE = re.compile(r"(linux-vdso|ld-linux[-0-9a-z]*|lib(c|m|pthread|dl|rt|resolv|cuda|nvidia-[-a-z]+))\.so")
 
@@ -17,10 +18,8 @@ OUTSIDE = re.compile(r"(linux-vdso|ld-linux[-0-9a-z]*|lib(c|m|pthread|dl|rt|reso
 @pytest.fixture(scope="module")
 def bundle(tessera, tmp_path_factory):
     """A bundle of the program alone, moved away from where it was made, to a path with a space in it."""
-    if not shutil.which("patchelf"):
-        pytest.skip("patchelf is not installed")
-    if not (ROOT / "net" / "web" / "node_modules" / "three").is_dir():
-        pytest.skip("the viewer's packages, whose licences are bundled, are not installed")
+    need_program("patchelf")
+    browser.need_node_module("three")  # whose licence is bundled
     build = os.path.dirname(tessera)
     out = tmp_path_factory.mktemp("bundles")
     status, made, err = service.run(ROOT / "docker" / "bundle", build, out, "tessera")

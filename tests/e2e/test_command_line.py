@@ -10,6 +10,7 @@ import pytest
 
 from conftest import MAPPING, ROOT
 from support import service, stock
+from support.left_out import need_program
 
 
 def test_hash_is_the_same_however_the_work_is_done(tessera, folder, wanted):
@@ -116,8 +117,7 @@ def test_without_a_source_it_waits_for_keyframes_over_http(tessera, recording):
     ],
 )
 def test_make_run_serves_the_room_unless_a_source_is_named(given, served):
-    if shutil.which("make") is None:
-        pytest.skip("make is not installed")
+    need_program("make")
     dry = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", "-o", "build", "run", f"ARGS={given}"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -1,13 +1,13 @@
 """What stands beside the program: the images' files, its own bytes, and pages that point at each other."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
+from support.left_out import need_program
 
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docker").glob("*.md"),
         ROOT / "net" / "clients" / "python" / "README.md", ROOT / "net" / "web" / "README.md"]
@@ -24,9 +24,7 @@ def test_prometheus_of_the_compose_file_asks_a_service_of_it():
 
 @pytest.mark.parametrize("path", ["config/prometheus.yml", "docker/prometheus.yml"])
 def test_prometheus_understands_its_configuration(path):
-    if not shutil.which("promtool"):
-        pytest.skip("promtool is not installed")
-    done = subprocess.run(["promtool", "check", "config", ROOT / path], capture_output=True, text=True)
+    done = subprocess.run([need_program("promtool", "prometheus"), "check", "config", ROOT / path], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,7 +1,6 @@
 """The files of `tessera mesh` and /v1/mesh.*, read by strict readers: no triangle without area, upright, named, valid."""
 
 import json
-import shutil
 import socket
 import struct
 import subprocess
@@ -10,8 +9,8 @@ import numpy
 import pytest
 
 import tessera_client
-from conftest import ROOT
-from support import service
+from support import browser, service
+from support.left_out import need_program
 
 ROOM = ("synthetic:room", "--every", 16, "--limit", 12, "--voxel-size", 0.05)
 
@@ -111,14 +110,12 @@ def check_upright(positions, normals):
 
 
 def validate(file):
-    node, folder = shutil.which("node"), ROOT / "net/web/node_modules/gltf-validator"
-    if not node or not folder.is_dir():
-        pytest.skip("node or gltf-validator is not installed")
+    folder = browser.need_node_module("gltf-validator")
     script = (
         "const fs=require('fs');require(process.argv[1]).validateBytes(new Uint8Array(fs.readFileSync(process.argv[2])))"
         ".then(r=>console.log(JSON.stringify(r)),e=>{console.error(e);process.exit(1)})"
     )
-    done = subprocess.run([node, "-e", script, folder, file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run(["node", "-e", script, folder, file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert done.returncode == 0, done.stdout.decode()
     report = json.loads(done.stdout)
     assert report["issues"]["numErrors"] == report["issues"]["numWarnings"] == 0, report["issues"]
@@ -132,9 +129,7 @@ def test_ply_is_sound(tessera, tmp_path):
 
 
 def test_drc_is_sound(tessera, tmp_path):
-    decoder = shutil.which("draco_decoder")
-    if decoder is None:
-        pytest.skip("draco_decoder is not installed")
+    decoder = need_program("draco_decoder", "draco")
     _, said = written(tessera, tmp_path / "room.drc")
     subprocess.run([decoder, "-i", tmp_path / "room.drc", "-o", tmp_path / "again.ply"], check=True, stdout=subprocess.DEVNULL)
     positions, triangles, _, _ = read_ply((tmp_path / "again.ply").read_bytes())

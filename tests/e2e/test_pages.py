@@ -2,12 +2,10 @@
 
 import json
 
-import pytest
-
 import tessera_client
 from support import browser
 
-pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
+browser.need()
 
 
 def feed(running, frames):
@@ -37,24 +35,27 @@ def test_pages_keep_to_a_phones_screen(serve, tmp_path):
     running = serve()
     locked = serve(options=("--token", "right"))
     asks = "until:document.querySelector('.notice') !== null"
-    for start, page, shown in (
-        (running, "", asks), (running, "console", "until:document.querySelector('.top') !== null"),
-        (locked, "?token=wrong", asks), (locked, "console?token=wrong", asks),
-    ):
-        seen = browser.drive(f"{start.url.rstrip('/')}/{page}", tmp_path, shown, f"eval:{BEYOND}", phone=True)
-        assert seen["values"] == [[]], page
+    pages = {
+        f"{running.url}/": asks, f"{running.url}/console": "until:document.querySelector('.top') !== null",
+        f"{locked.url}/?token=wrong": asks, f"{locked.url}/console?token=wrong": asks,
+    }
+    steps = [step for page, shown in pages.items() for step in (f"goto:{page}", shown, f"eval:{BEYOND}")]
+    seen = browser.drive("about:blank", tmp_path, *steps, phone=True)
+    assert dict(zip(pages, seen["values"])) == {page: [] for page in pages}
 
 
 def test_a_wrong_token_is_asked_for_and_not_tried_again_and_again(serve, recording, tmp_path):
     running = serve(options=("--token", "right"))
-    for page in ("", "console"):
-        asks = "document.querySelector('.notice input') !== null"
-        seen = browser.drive(
-            f"{running.url.rstrip('/')}/{page}?token=wrong", tmp_path,
-            f"until:{asks}", "wait:1000", "requests", "wait:6000", "requests", "fill:.notice input=right", "button:Open",
-            "until:document.querySelector('.status').textContent.includes('Live')",
-        )
-        assert [r for r in seen["values"][1] if "/v1/" in r] == [], page
+    asks = "document.querySelector('.notice input') !== null"
+    pages = ("", "console")
+    seen = browser.drive(
+        "about:blank", tmp_path,
+        *(step for page in pages for step in (
+            f"goto:{running.url}/{page}?token=wrong", f"until:{asks}", "wait:1000", "requests", "wait:6000", "requests",
+            "fill:.notice input=right", "button:Open", "until:document.querySelector('.status').textContent.includes('Live')")),
+    )
+    for page, asked in zip(pages, seen["values"][1::2]):
+        assert [r for r in asked if "/v1/" in r] == [], page
 
 
 def test_the_console_counts_keyframes_and_asks_nothing_while_paused(serve, recording, tmp_path):

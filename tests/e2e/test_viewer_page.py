@@ -11,10 +11,11 @@ import pytest
 
 import tessera_client
 from support import browser
+from support.left_out import need_module
 from support.strict_mesh import objections, read_ply
 from test_pages import feed
 
-pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
+browser.need()
 
 # Where the points that are shown fall on the canvas: share inside it, and the width and height that they span.
 SPAN = """(() => {
@@ -138,9 +139,6 @@ def test_what_the_page_saves_is_what_strict_readers_take(serve, recording, tmp_p
     document = json.loads(glb.read_bytes()[20 : 20 + size])
     assert document["extensionsUsed"] == ["KHR_materials_unlit"]
     assert document["nodes"][0]["rotation"] == pytest.approx(seen["values"][0]["upright"], abs=1e-6)
-    try:
-        import open3d
-    except ImportError:
-        return
+    open3d = need_module("open3d", "python3-open3d")
     read = open3d.io.read_triangle_mesh(str(ply))
     assert read.is_edge_manifold(allow_boundary_edges=True) and read.is_vertex_manifold()

@@ -1,13 +1,13 @@
 """Viewers over the real stream: a late one gets the whole map, a lost one what it missed, a stalled one costs nothing."""
 
 import json
-import shutil
 import subprocess
 
 import numpy
 import pytest
 
 import tessera_client
+from support.left_out import need_program
 from support.viewer import Viewer, WebSocket
 from test_mesh_files import read_ply
 
@@ -79,9 +79,7 @@ def test_taking_all_keyframes_back_empties_the_viewer(serve, broker, recording, 
 
 
 def test_every_patch_opens_with_the_stock_decoder(serve, recording, tmp_path):
-    decoder = shutil.which("draco_decoder")
-    if decoder is None:
-        pytest.skip("draco_decoder is not installed")
+    decoder = need_program("draco_decoder", "draco")
     running = serve()
     with Viewer(running.url) as viewer:
         feed(running, recording)

@@ -1,30 +1,49 @@
 """The pages in a real browser: net/web/dev/drive.mjs, which does what it is told and says what it saw."""
 
+import atexit
+import functools
 import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from support.left_out import left_out
+
 WEB = Path(__file__).resolve().parents[2] / "net" / "web"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
 
-def why_not():
-    """Why no browser can be driven here, or None."""
+def need():
+    """Leaves out who calls it where no browser can be driven."""
     if not os.access(CHROMIUM, os.X_OK):
-        return f"{CHROMIUM} is not there"
+        left_out(f"{CHROMIUM} is not there")
+    need_node_module("playwright-core")
+
+
+def need_node_module(name):
+    """Leaves out who calls it where node or a package of the viewer's tests is not installed; else returns the package's folder."""
     if shutil.which("node") is None:
-        return "node is not installed"
-    if not (WEB / "node_modules" / "playwright-core").is_dir():
-        return "net/web has no playwright-core: npm ci"
-    return None
+        left_out("node is not installed")
+    folder = WEB / "node_modules" / name
+    if not folder.is_dir():
+        left_out(f"net/web has no {name}: npm ci")
+    return folder
+
+
+@functools.cache
+def shared():
+    """One browser for all that this process does with pages, since it costs seconds to start one: its process and its address."""
+    process = subprocess.Popen(["node", "dev/browser.mjs"], cwd=WEB, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)  # it ends with its standard input
+    return process, process.stdout.readline().strip()
 
 
 def drive(url, folder, *steps, limit_s=900, **options):
     """Opens the page, does the steps in order, and returns drive.mjs's answer. A script of the page that threw is a failure."""
+    options = {"patience_s": 180, "browser": shared()[1], **options}
     done = subprocess.run(
-        ["node", "dev/drive.mjs", url, str(folder), json.dumps({"patience_s": 180, **options}), *steps],
+        ["node", "dev/drive.mjs", url, str(folder), json.dumps(options), *steps],
         cwd=WEB,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,15 +2,11 @@
 // Prints what the viewer shows and the service says, and fails if triangles or regions differ, a decode failed or a script threw, or if
 // the viewer's link to the console leads nowhere.
 
-import { chromium } from "playwright-core";
+import { open_browser } from "./browser.mjs";
 
 const [address = "http://127.0.0.1:8080/", picture, seconds = "60"] = process.argv.slice(2);
 const url = new URL(address), token = url.searchParams.get("token");
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--disable-quic",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await open_browser();
 let whole = false, console_works = false, shown, said;
 const thrown = [];
 try {

@@ -1,5 +1,5 @@
 // Opens a page in headless Chromium and does what it is told: node dev/drive.mjs URL FOLDER '{OPTIONS}' STEP...
-// OPTIONS: phone, light (true or false), patience_s. STEP, done in order:
+// OPTIONS: phone, light (true or false), patience_s, browser (the address of one that runs: dev/browser.mjs). STEP, done in order:
 //   whole            wait until the viewer shows the service's whole map     until:EXPRESSION   wait until it is true in the page
 //   rest             wait until the view has come to rest
 //   key:K  label:L  button:B  tab:T  press or click that                     fill:SELECTOR=TEXT
@@ -10,16 +10,12 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { open_browser } from "./browser.mjs";
 
 const [address, folder = "pictures", options = "{}", ...steps] = process.argv.slice(2);
 const o = { patience_s: 60, ...JSON.parse(options) };
 mkdirSync(folder, { recursive: true });
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--disable-quic",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await open_browser(o.browser);
 const answer = { values: [], files: [], thrown: [] };
 try {
   const size = o.phone ? { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } : { viewport: { width: 1440, height: 900 } };

@@ -2,17 +2,13 @@
 // WHAT: shadings, phone, errors, console; all if none is named. Needs Chromium; WebGL is drawn in software.
 
 import { mkdirSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { open_browser } from "./browser.mjs";
 
 const [address = "http://127.0.0.1:8090", out = "pictures", ...what] = process.argv.slice(2);
 const wanted = (name) => what.length === 0 || what.includes(name);
 mkdirSync(out, { recursive: true });
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--disable-quic",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await open_browser();
 const open = async (path, size, more = {}) => {
   const context = await browser.newContext({ viewport: size, ...more });
   const page = await context.newPage();

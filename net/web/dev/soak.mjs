@@ -1,14 +1,10 @@
 // Watches the viewer for a while and prints what grows and what stalls: node dev/soak.mjs http://127.0.0.1:8090 SECONDS
 // Heap is measured after a forced collection; a stall is a task of the page's own thread longer than 50 ms.
 
-import { chromium } from "playwright-core";
+import { open_browser } from "./browser.mjs";
 
 const [address = "http://127.0.0.1:8090", seconds = "120", width = "480"] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--disable-quic",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await open_browser();
 const page = await browser.newPage({ viewport: { width: Number(width), height: Math.round(Number(width) * 0.62) } });
 page.on("pageerror", (e) => console.log(`[exception] ${e}`));
 await page.addInitScript(() => {

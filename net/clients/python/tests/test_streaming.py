@@ -9,8 +9,6 @@ import pytest
 
 from tessera_client import SharedMemoryManager, StreamingKeyframePublisher
 
-pytest.importorskip("aio_pika", reason="python3-aio-pika is not installed")
-
 POINTS = np.arange(30, dtype=np.float32).reshape(10, 3)
 COLORS = np.full((10, 3), 200, np.uint8)
 POSE = np.eye(4)
