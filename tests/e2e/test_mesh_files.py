@@ -12,7 +12,7 @@ import tessera_client
 from support import browser, service
 from support.left_out import need_program
 
-ROOM = ("synthetic:room", "--every", 16, "--limit", 12, "--voxel-size", 0.05)
+ROOM = ("synthetic:room", "--every", 16, "--limit", 12, "--voxel-size", 0.1)
 
 
 def written(tessera, file, *options):
@@ -124,7 +124,7 @@ def validate(file):
 def test_ply_is_sound(tessera, tmp_path):
     positions, triangles, comments, vertices = read_ply(written(tessera, tmp_path / "room.ply")[0])
     check_triangles(positions, triangles)
-    assert {"unit metre", "colours sRGB", "voxel_m 0.05"} <= set(comments)
+    assert {"unit metre", "colours sRGB", "voxel_m 0.1"} <= set(comments)
     assert [vertices.dtype[c] for c in ("red", "green", "blue")] == [numpy.dtype("u1")] * 3
 
 
@@ -135,7 +135,7 @@ def test_drc_is_sound(tessera, tmp_path):
     positions, triangles, _, _ = read_ply((tmp_path / "again.ply").read_bytes())
     check_triangles(positions, triangles)
     assert f" {len(triangles)} triangles" in said
-    grid = 0.05 / 32
+    grid = 0.1 / 32
     off = positions / grid - numpy.round(positions / grid)
     assert numpy.abs(off).max() < 0.01, "positions off the grid of patches"
 
@@ -147,7 +147,7 @@ def test_glb_is_sound_and_upright(tessera, tmp_path):
     check_triangles(positions, triangles)
     node = document["nodes"][0]
     check_upright(rotated(node["rotation"], positions), rotated(node["rotation"], attributes["NORMAL"].astype(float)))
-    assert node["extras"] == {"unit": "metre", "voxel_m": 0.05}
+    assert node["extras"] == {"unit": "metre", "voxel_m": 0.1}
     material = document["materials"][0]
     assert not material.get("doubleSided", False) and "KHR_materials_unlit" in material["extensions"]
     validate(file)
