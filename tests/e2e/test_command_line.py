@@ -27,8 +27,6 @@ def test_hash_tells_other_maps_apart(tessera, folder, wanted):
 
 
 def test_a_frame_that_cannot_be_read_is_set_aside(tessera, folder, recording, tmp_path):
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / "frame-000001.depth.png").write_bytes(b"not a picture")
@@ -83,12 +81,6 @@ def test_a_port_that_is_taken_is_named(tessera, serve):
     port = running.url.rsplit(":", 1)[1]
     status, out, err = service.run(tessera, "serve", "--port", port, "--metrics-port", "0")
     assert status > 0 and port in out + err
-
-
-def test_the_synthetic_room_hashes_the_same_twice(tessera):
-    first = service.hash_of(tessera, "synthetic:room", *MAPPING, "--limit", 5)
-    assert first == service.hash_of(tessera, "synthetic:room", *MAPPING, "--limit", 5, "--shuffle", 3)
-    assert first[1]["keyframes"] == 5
 
 
 def test_without_a_source_it_waits_for_keyframes_over_http(tessera, recording):

@@ -122,8 +122,10 @@ def validate(file):
 
 
 def test_ply_is_sound(tessera, tmp_path):
-    positions, triangles, comments, vertices = read_ply(written(tessera, tmp_path / "room.ply")[0])
+    data, said = written(tessera, tmp_path / "room.ply")
+    positions, triangles, comments, vertices = read_ply(data)
     check_triangles(positions, triangles)
+    assert f" {len(triangles)} triangles" in said
     assert {"unit metre", "colours sRGB", "voxel_m 0.1"} <= set(comments)
     assert [vertices.dtype[c] for c in ("red", "green", "blue")] == [numpy.dtype("u1")] * 3
 
@@ -142,9 +144,11 @@ def test_drc_is_sound(tessera, tmp_path):
 
 def test_glb_is_sound_and_upright(tessera, tmp_path):
     file = tmp_path / "room.glb"
-    document, attributes, triangles = read_glb(written(tessera, file)[0])
+    data, said = written(tessera, file)
+    document, attributes, triangles = read_glb(data)
     positions = attributes["POSITION"].astype(float)
     check_triangles(positions, triangles)
+    assert f" {len(triangles)} triangles" in said
     node = document["nodes"][0]
     check_upright(rotated(node["rotation"], positions), rotated(node["rotation"], attributes["NORMAL"].astype(float)))
     assert node["extras"] == {"unit": "metre", "voxel_m": 0.1}

@@ -98,26 +98,20 @@ def test_a_held_view_stays_where_it_is_while_the_map_changes_and_after_a_reload(
         assert angle_deg(held["looks"], other["looks"]) < 0.5
 
 
-def test_esc_brings_the_panels_back(serve, recording, tmp_path):
+def test_esc_brings_the_panels_back_a_distance_is_measured_and_a_keyframe_is_looked_through(serve, recording, tmp_path):
     running = serve()
     feed(running, recording[:1])
     running.wait_for_keyframes(1)
     there = "getComputedStyle(document.querySelector('.toolbar')).display"
-    seen = browser.drive(running.url, tmp_path, "whole", "key:u", f"eval:{there}", "key:Escape", f"eval:{there}")
-    assert seen["values"][0] == "none" and seen["values"][1] != "none"
-
-
-def test_a_distance_is_measured_and_a_keyframe_is_looked_through(serve, recording, tmp_path):
-    running = serve()
-    feed(running, recording[:1])
-    running.wait_for_keyframes(1)
     card = "document.querySelector('.info-card').textContent"
     dot = "(() => { const c = tessera.cameras.newest; tessera.inspection.choose(c.id); return c.id; })()"
     seen = browser.drive(
-        running.url, tmp_path, "whole", "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape",
+        running.url, tmp_path, "whole", "key:u", f"eval:{there}", "key:Escape", f"eval:{there}",
+        "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape",
         f"eval:{dot}", f"eval:{card}", "button:Look through", "rest", f"eval:{SNAPSHOT}",
     )
-    measured, chosen, about, through = seen["values"]
+    bare, panels, measured, chosen, about, through = seen["values"]
+    assert bare == "none" and panels != "none"
     distance = re.search(r"Distance([\d.]+)\s(cm|m)Level", measured)
     assert distance and float(distance[1]) > 0, measured
     assert chosen in about
