@@ -15,17 +15,11 @@ partitioner::partitioner(caf::actor_config& cfg, actor_context context, supervis
 
 void partitioner::on_exit() {
   const auto gone = caf::make_error(ec::restarting, std::string{"the partitioner ended"});
-  for (auto& [id, waiting] : changes_)
-    for (auto& c : waiting) {
-      // A promise holds this actor, and answers that will not come hold the change.
-      if (!c->part_of)
-        std::exchange(c->promise, {}).deliver(gone);
-    }
-  for (auto& all : clearings_)
-    std::exchange(all->promise, {}).deliver(gone);
-  clearings_.clear();
-  to_clear_.clear();
+  for (auto& [number, promise] : promises_)
+    promise.deliver(gone);
+  promises_.clear();
   changes_.clear();
+  clearings_.clear();
   takes_.clear();
   quiet_.clear();
   with_others_.clear();
@@ -54,14 +48,14 @@ partitioner::behavior_type partitioner::make_behavior() {
   count_store();
   return {
     [this](integrate_atom, keyframe& frame) {
-      auto c = make_change(kind::integrate, frame.id);
+      auto c = changes_.make(change::kind::integrate, frame.id);
       c->frame = std::move(frame);
       return add(c);
     },
-    [this](retract_atom, const keyframe_id& id) { return add(make_change(kind::retract, id)); },
+    [this](retract_atom, const keyframe_id& id) { return add(changes_.make(change::kind::retract, id)); },
     [this](retract_atom, keyframe_selection& which) { return clear(std::move(which)); },
     [this](revise_atom, const keyframe_id& id, const pose& world_from_camera) {
-      auto c = make_change(kind::revise, id);
+      auto c = changes_.make(change::kind::revise, id);
       c->target = world_from_camera;
       return add(c);
     },
@@ -100,8 +94,8 @@ void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, cons
 void partitioner::tell_all_cameras() {
   std::vector<camera> all;
   for (const auto& id : store_->ids())
-    if (auto i = live_.find(id); i != live_.end() && i->second.stored)
-      all.push_back({id, i->second.timestamp_ns, i->second.placements.front().world_from_camera, false});
+    if (const auto* live = live_.find(id); live != nullptr && live->stored)
+      all.push_back({id, live->timestamp_ns, live->insertions.front().world_from_camera, false});
   send(broadcaster_, camera_atom::value, std::move(all));
 }
 

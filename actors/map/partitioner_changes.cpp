@@ -1,4 +1,4 @@
-// Keyframes that come, go and move: what is live, and what each change has devices take.
+// Keyframes that come, go and move: what each change has devices take, and the store do.
 
 #include "actors/intake/no_points.hpp"
 #include "actors/map/partitioner_class.hpp"
@@ -6,35 +6,32 @@
 
 namespace tessera::detail {
 
-partitioner::change_ptr partitioner::make_change(kind what, keyframe_id id) {
-  auto c = std::make_shared<change>();
-  c->what = what;
-  c->id = std::move(id);
-  c->number = ++changes_seen_;
-  return c;
+caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
+  const auto out = promise(c->number);
+  if (changes_.add(c) && !recovering())
+    start(c);
+  return out;
 }
 
-caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
-  c->promise = make_response_promise<caf::typed_response_promise<verdict>>();
-  open_.insert(c->number);
-  auto& waiting = changes_[c->id];
-  waiting.push_back(c);
-  if (waiting.size() == 1 && !recovering())
-    start(c);
-  return c->promise;
+caf::typed_response_promise<verdict> partitioner::promise(uint64_t number) {
+  return promises_[number] = make_response_promise<caf::typed_response_promise<verdict>>();
+}
+
+void partitioner::answer(uint64_t number, verdict v) {
+  promises_.extract(number).mapped().deliver(std::move(v));
 }
 
 void partitioner::start(const change_ptr& c) {
   if (c->part_of) {
-    to_clear_.push_back(c);
+    clearings_.queue(c);
     return clear_on();
   }
   switch (c->what) {
-  case kind::integrate:
+  case change::kind::integrate:
     return start_integrate(c);
-  case kind::retract:
+  case change::kind::retract:
     return start_retract(c);
-  case kind::revise:
+  case change::kind::revise:
     return start_revise(c);
   }
 }
@@ -53,8 +50,8 @@ void partitioner::finish(const change_ptr& c, verdict v) {
   auto& n = numbers();
   auto count = [](telemetry::counter& x) { x.fetch_add(1, std::memory_order_relaxed); };
   if (v.what == outcome::accepted) {
-    count(c->what == kind::integrate ? n.accepted : c->what == kind::retract ? n.retracted : n.revised);
-    if (c->what == kind::integrate)
+    count(c->what == change::kind::integrate ? n.accepted : c->what == change::kind::retract ? n.retracted : n.revised);
+    if (c->what == change::kind::integrate)
       n.shortage.clear();
   } else if (v.what == outcome::duplicate) {
     count(n.duplicate);
@@ -63,16 +60,14 @@ void partitioner::finish(const change_ptr& c, verdict v) {
   } else if (v.what == outcome::unknown && !c->part_of) {
     count(n.unknown);
   }
-  open_.erase(c->number);
-  auto i = changes_.find(c->id);
-  i->second.pop_front();
-  const auto next = i->second.empty() ? nullptr : i->second.front();
-  if (!next)
-    changes_.erase(i);
-  if (c->part_of)
-    finish_part(c->part_of, v);
-  else
-    c->promise.deliver(std::move(v));
+  const auto next = changes_.finish(*c);
+  if (c->part_of) {
+    clearings_.count(*c->part_of, v);
+    clearing_part_done(c->part_of);
+    clear_on();
+  } else {
+    answer(c->number, std::move(v));
+  }
   if (next)
     start(next);
   try_gathers();
@@ -119,8 +114,8 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
     return refuse(c, refusal::empty, no_points_text(config_.map, report.counts, report.beyond));
   const ray_batch rays{std::make_shared<const std::vector<ray>>(std::move(report.kept))};
   const auto& at = c->frame.world_from_camera;
-  live_[c->id] = {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group};
-  const auto serial = place(c->id, at, std::move(report.regions)).serial;
+  live_.enter(c->id, {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group});
+  const auto serial = insert(c->id, at, std::move(report.regions)).serial;
   ask_to_put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group},
              [this, c, serial, rays, points](store_answer& a) {
                if (!a.failure && !a.done)
@@ -135,7 +130,7 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
 void partitioner::stored(const change_ptr& c, size_t points) {
   auto& entry = live_.at(c->id);
   entry.stored = true;
-  const auto& where = entry.placements.front();
+  const auto& where = entry.insertions.front();
   numbers().points.fetch_add(points, std::memory_order_relaxed);
   numbers().rays.fetch_add(entry.rays, std::memory_order_relaxed);
   touch(where.regions, entry.timestamp_ns, entry.received_ns);
@@ -148,7 +143,7 @@ void partitioner::not_stored(const change_ptr& c, uint64_t serial, const ray_bat
   auto by = store_failed(thrown);
   by.text.insert(0, "the keyframe could not be stored: ");
   // Not as the rest of the change: that it could not be stored may be known much later, and nothing waits for that.
-  take_out(c->id, serial, rays, false, [this, c, by] {
+  take_out(serial, rays, false, [this, c, by] {
     live_.erase(c->id);
     not_now(c, by);
   });
@@ -174,7 +169,7 @@ void partitioner::compare(const change_ptr& c, made_rays& made) {
   if (made.rays.empty())
     return refuse(c, refusal::empty, no_points_text(config_.map, made.counts, 0));
   const auto& at = c->frame.world_from_camera;
-  if (at != live.came_with && at != live.placements.front().world_from_camera)
+  if (at != live.came_with && at != live.insertions.front().world_from_camera)
     return conflict(c, "another pose");
   if (made.rays.size() != live.rays)
     return conflict(c, "other points");
@@ -196,7 +191,7 @@ void partitioner::start_retract(const change_ptr& c) {
   if (!live_.contains(c->id))
     return finish(c, {outcome::unknown, {}});
   read(c, [this, c](const ray_batch& rays) {
-    take_out(c->id, live_.at(c->id).placements.front().serial, rays, false, [this, c] {
+    take_out(live_.at(c->id).insertions.front().serial, rays, false, [this, c] {
       live_.erase(c->id);
       tell_camera(c->id, 0, {}, true);
       ask_to_erase(c->id, [this, c](store_answer& a) {
@@ -209,24 +204,22 @@ void partitioner::start_retract(const change_ptr& c) {
   });
 }
 
-void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_batch& rays, bool continues,
-                           std::function<void()> next) {
-  auto& where = place_of(serial);
-  where.leaving = true;
+void partitioner::take_out(uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next) {
+  live_.inserted(serial).leaving = true;
   if (refilling_.contains(serial)) {
     unfinished_ += continues ? 1 : 0;
-    after_refill_[serial].push_back([this, id, serial, rays, continues, next] {
+    after_refill_[serial].push_back([this, serial, rays, continues, next] {
       unfinished_ -= continues ? 1 : 0;
-      take_out(id, serial, rays, continues, next);
+      take_out(serial, rays, continues, next);
     });
     return;
   }
   const auto t = std::make_shared<take>();
   t->continues = continues;
   t->make = [this, serial, rays, lacking = std::set<region_key>{}]() mutable -> std::optional<take_request> {
-    const auto& place = place_of(serial);
+    const auto& where = live_.inserted(serial);
     take_request what;
-    for (const auto& region : place.regions) {
+    for (const auto& region : where.regions) {
       if (book_.cancel(region, serial))
         lacking.insert(region); // its field was lost, and did not get this again
       if (!lacking.contains(region))
@@ -237,11 +230,11 @@ void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_bat
     if (lacking.empty())
       what.only.clear(); // all that it touches
     what.rays = rays;
-    what.world_from_camera = place.world_from_camera;
+    what.world_from_camera = where.world_from_camera;
     what.sign = -1;
     return what;
   };
-  t->done = [this, id, serial, weak = std::weak_ptr{t}, next](taken& all) {
+  t->done = [this, serial, weak = std::weak_ptr{t}, next](taken& all) {
     if (all.failure == ec::out_of_memory) {
       const auto same = weak.lock();
       unfinished_ += same->continues ? 1 : 0;
@@ -252,8 +245,8 @@ void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_bat
     }
     if (all.failure)
       return quit(all.failure); // a successor has all fields filled again
-    const auto regions = place_of(serial).regions;
-    displace(id, serial);
+    const auto regions = live_.inserted(serial).regions;
+    remove(serial);
     touch(regions, 0, 0);
     for (const auto& region : regions)
       end_refill(region); // it may have been all that was lacking
@@ -263,10 +256,10 @@ void partitioner::take_out(const keyframe_id& id, uint64_t serial, const ray_bat
 }
 
 void partitioner::start_revise(const change_ptr& c) {
-  const auto i = live_.find(c->id);
-  if (i == live_.end())
+  const auto* live = live_.find(c->id);
+  if (live == nullptr)
     return finish(c, {outcome::unknown, {}});
-  if (i->second.placements.front().world_from_camera == c->target)
+  if (live->insertions.front().world_from_camera == c->target)
     return finish(c, {});
   read(c, [this, c](const ray_batch& rays) {
     const auto t = std::make_shared<take>();
@@ -289,8 +282,8 @@ void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) 
   if (t.report.regions.empty())
     return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
   auto& entry = live_.at(c->id);
-  touch(place(c->id, c->target, std::move(t.report.regions)).regions, entry.timestamp_ns, entry.received_ns);
-  take_out(c->id, entry.placements.front().serial, rays, true, [this, c] {
+  touch(insert(c->id, c->target, std::move(t.report.regions)).regions, entry.timestamp_ns, entry.received_ns);
+  take_out(entry.insertions.front().serial, rays, true, [this, c] {
     ask_to_set_pose(c->id, c->target, [this, c](store_answer& a) {
       if (a.failure) {
         const auto by = store_failed(a.failure);

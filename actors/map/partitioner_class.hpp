@@ -3,6 +3,8 @@
 // are asked to take, what the store is asked, regions and their meshers, refills, sums over regions.
 
 #include "actors/base/instrumented.hpp"
+#include "actors/map/clearing.hpp"
+#include "actors/map/keyframe_ledger.hpp"
 #include "actors/map/partitioner.hpp"
 #include "actors/map/refill_book.hpp"
 
@@ -51,25 +53,6 @@ public:
   behavior_type make_behavior() override;
 
 private:
-  // -- what is live ---------------------------------------------------------------
-  /// A keyframe's rays under one pose, in the regions that have them.
-  struct placement {
-    uint64_t serial = 0; ///< larger than that of all before it
-    pose world_from_camera;
-    std::vector<region_key> regions; ///< sorted
-    bool leaving = false;            ///< about to be taken out: regions that lack it need not get it any more
-  };
-
-  struct live_keyframe {
-    uint64_t timestamp_ns = 0, received_ns = 0, rays = 0;
-    pose came_with;
-    std::string source, group;
-    bool stored = false;                 ///< the store has it; until then nobody is told of it
-    std::vector<placement> placements{}; ///< one; while it is revised, two
-  };
-
-  placement& place_of(uint64_t serial);
-
   // -- what devices take (partitioner_takes.cpp) ----------------------------------
   /// What came of it on all devices together. With a failure nothing has changed.
   struct taken {
@@ -124,35 +107,10 @@ private:
   void later(std::chrono::milliseconds pause, std::function<void()> what);
 
   // -- changes under way (partitioner_changes.cpp) --------------------------------
-  enum class kind { integrate, retract, revise };
-
-  /// Keyframes that go together, each by a change of its own.
-  struct clearing {
-    keyframe_selection which;
-    uint64_t number; ///< order of arrival, among changes
-    caf::typed_response_promise<verdict> promise;
-    size_t left = 1;    ///< changes that are not done, and the collecting of them
-    uint64_t gone = 0;  ///< keyframes that were taken out
-    uint64_t stay = 0;  ///< that could not be
-    std::string reason; ///< why the last of them could not
-  };
-  using clearing_ptr = std::shared_ptr<clearing>;
-
-  /// A keyframe that comes, goes or moves. Those of one id are done one after another.
-  struct change {
-    kind what;
-    keyframe_id id;
-    uint64_t number;                              ///< order of arrival
-    caf::typed_response_promise<verdict> promise; ///< unless it is part of a clearing
-    clearing_ptr part_of;
-    keyframe frame; ///< of a keyframe that comes; its body only until it is taken
-    pose target;    ///< of a keyframe that moves
-    bool made_room = false;
-  };
-  using change_ptr = std::shared_ptr<change>;
-
-  change_ptr make_change(kind what, keyframe_id id);
   caf::typed_response_promise<verdict> add(const change_ptr& c);
+  /// Who sent the change, or asked for the clearing, of this number is answered later.
+  caf::typed_response_promise<verdict> promise(uint64_t number);
+  void answer(uint64_t number, verdict v);
   void start(const change_ptr& c);
   /// It is bad.
   void refuse(const change_ptr& c, refusal why, const std::string& reason);
@@ -175,8 +133,8 @@ private:
 
   // -- a keyframe goes ------------------------------------------------------------
   void start_retract(const change_ptr& c);
-  /// Takes a placement out of all regions that have it, and goes on then. That is never refused, only tried again.
-  void take_out(const keyframe_id& id, uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next);
+  /// Takes an insertion out of all regions that have it, and goes on then. That is never refused, only tried again.
+  void take_out(uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next);
 
   // -- a keyframe moves -----------------------------------------------------------
   /// Integrates under the new pose first: if there is no room for that, the keyframe stays where it was.
@@ -202,13 +160,12 @@ private:
 
   // -- many keyframes that go together (partitioner_clearing.cpp) -----------------
   caf::typed_response_promise<verdict> clear(keyframe_selection which);
-  /// Queues a change for each keyframe that is live, or under way since before; returns those whose turn it is.
-  std::vector<change_ptr> queue(const clearing_ptr& all);
-  /// Starts its next changes, so many that a few are under way at once.
+  /// Queues a change for each keyframe that is live, or comes by a change before it; returns those whose turn it is.
+  std::vector<change_ptr> collect(const clearing_ptr& all);
+  /// Starts clearings' next changes, so many that a few are under way at once.
   void clear_on();
-  void finish_part(const clearing_ptr& all, const verdict& v);
-  /// One of its changes, or the collecting of them, is done.
-  void settle(const clearing_ptr& all);
+  /// One of its changes, or the collecting of them, is done: answers with the last.
+  void clearing_part_done(const clearing_ptr& all);
 
   // -- regions and their meshers (partitioner_regions.cpp) ------------------------
   struct region_entry {
@@ -217,15 +174,15 @@ private:
     bool down = false;  ///< the mesher was found dead; a successor is to come
     bool dirty = false; ///< the mesher that is to come is told so
     uint64_t keyframe_ns = 0, received_ns = 0;
-    std::vector<uint64_t> placements; ///< of live keyframes that are in it, ascending
+    std::vector<uint64_t> insertions; ///< of live keyframes that are in it, ascending
     uint64_t refills = 0;             ///< being taken
     uint64_t questions = 0;           ///< asked of this mesher and not answered
     uint64_t idle = 0;                ///< since when it holds nothing: a number in idle_; 0: it holds something
   };
 
-  /// Enters that these regions have a keyframe's placement, or have it no more.
-  placement& place(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
-  void displace(const keyframe_id& id, uint64_t serial);
+  /// Enters that these regions have a live keyframe under a pose, or have an insertion no more.
+  insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
+  void remove(uint64_t serial);
   /// Tells the meshers that their regions' fields have changed.
   void touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns);
   void tell(const region_key& region, region_entry& entry);
@@ -330,14 +287,12 @@ private:
   std::vector<std::function<void()>> later_; ///< when the tick comes
   size_t turn_ = 0;                          ///< of devices that do something for all of them
 
-  std::unordered_map<keyframe_id, live_keyframe> live_;
-  std::unordered_map<uint64_t, keyframe_id> id_of_; ///< by placement
-  std::unordered_map<keyframe_id, std::deque<change_ptr>> changes_;
-  std::set<uint64_t> open_;             ///< numbers of the changes under way
-  std::vector<clearing_ptr> clearings_; ///< not answered
-  std::deque<change_ptr> to_clear_;     ///< their changes whose turn it is
-  size_t clearing_now_ = 0;             ///< their changes that were started
+  keyframe_ledger live_;
+  change_queue changes_;
+  clearing_list clearings_;
   bool clearing_on_ = false;
+  /// Of changes and clearings, by number. A promise holds this actor, so nothing else has them.
+  std::unordered_map<uint64_t, caf::typed_response_promise<verdict>> promises_;
 
   std::unordered_map<region_key, region_entry> regions_;
   std::set<region_key> emptied_; ///< their fields may still be there
@@ -350,9 +305,9 @@ private:
   bool idle_tick_ = false;
   refill_book book_;
   uint64_t refills_ = 0;                                                ///< under way: being read, or taken
-  std::set<uint64_t> being_read_;                                       ///< for a refill, by placement
-  std::map<uint64_t, uint64_t> refilling_;                              ///< being taken, by placement
-  std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by placement, what waits for those
+  std::set<uint64_t> being_read_;                                       ///< for a refill, by insertion
+  std::map<uint64_t, uint64_t> refilling_;                              ///< being taken, by insertion
+  std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by insertion, what waits for those
   bool tick_ = false;
   std::vector<keyframe_id> unrecovered_; ///< newest first: what a successor has not looked at yet
   size_t recovering_now_ = 0;            ///< keyframes of those that are being read or taken
@@ -362,7 +317,7 @@ private:
   std::vector<gather_ptr> gathers_;      ///< wait for their time
   std::vector<gather_ptr> running_;      ///< wait for answers
 
-  uint64_t changes_seen_ = 0, serials_ = 0, idles_ = 0, asked_ = 0;
+  uint64_t idles_ = 0, asked_ = 0;
 };
 
 } // namespace tessera::detail

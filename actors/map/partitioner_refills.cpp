@@ -24,7 +24,7 @@ void partitioner::use_fresh() {
     const auto *was = before.owner(region), *is = devices_.owner(region);
     if (was != nullptr && is != nullptr && was->handle == is->handle)
       continue;
-    book_.start(region, {entry.placements.begin(), entry.placements.end()}); // with nothing to get, too: its mesher is told
+    book_.start(region, {entry.insertions.begin(), entry.insertions.end()}); // with nothing to get, too: its mesher is told
   }
   for (auto& [lost, again] : std::exchange(with_others_, {}))
     if (devices_.has(lost))
@@ -48,30 +48,28 @@ void partitioner::refill_later(std::chrono::milliseconds pause) {
 
 void partitioner::refill_step() {
   while (!recovering() && !tick_ && refills_ < config_.refill_credit) {
-    const auto serial
-      = book_.next([this](uint64_t its) { return !being_read_.contains(its) && id_of_.contains(its) && !place_of(its).leaving; });
+    const auto serial = book_.next([this](uint64_t its) { return !being_read_.contains(its) && live_.stays(its); });
     if (!serial)
       return;
     ++refills_;
     being_read_.insert(*serial);
-    ask_to_get(id_of_.at(*serial), [this, serial = *serial](store_answer& stored) { refill(serial, stored); });
+    ask_to_get(*live_.id_of(*serial), [this, serial = *serial](store_answer& stored) { refill(serial, stored); });
   }
 }
 
 void partitioner::refill(uint64_t serial, store_answer& stored) {
   being_read_.erase(serial);
   --refills_;
-  const auto known = id_of_.find(serial);
-  if (known == id_of_.end() || place_of(serial).leaving)
+  if (!live_.stays(serial))
     return refill_later(std::chrono::milliseconds{0}); // it was, or is being, taken out meanwhile
-  const auto id = known->second;
+  const auto id = *live_.id_of(serial);
   if (!stored.failure && !stored.frame)
     stored.failure = std::make_exception_ptr(std::logic_error("keyframe " + shown(id) + " is live but not in the store"));
   if (stored.failure) { // a region without it must be neither shown nor summed up
     store_failed(stored.failure);
     return refill_later(memory_pause);
   }
-  refill_book::due due{serial, book_.take(serial, place_of(serial).regions)};
+  refill_book::due due{serial, book_.take(serial, live_.inserted(serial).regions)};
   if (due.regions.empty())
     return refill_later(std::chrono::milliseconds{0});
   ++refills_;
@@ -83,7 +81,7 @@ void partitioner::refill(uint64_t serial, store_answer& stored) {
   t->make = [this, rays = stored.frame->rays, due] {
     take_request what;
     what.rays = rays;
-    what.world_from_camera = place_of(due.placement).world_from_camera;
+    what.world_from_camera = live_.inserted(due.insertion).world_from_camera;
     what.only = due.regions;
     return std::optional{what};
   };
@@ -93,19 +91,19 @@ void partitioner::refill(uint64_t serial, store_answer& stored) {
 
 void partitioner::refilled(const keyframe_id& id, const refill_book::due& due, taken& t) {
   --refills_;
-  if (--refilling_.at(due.placement) == 0)
-    refilling_.erase(due.placement);
+  if (--refilling_.at(due.insertion) == 0)
+    refilling_.erase(due.insertion);
   for (const auto& region : due.regions) {
     --regions_[region].refills;
     if (t.failure)
-      book_.add(region, due.placement);
+      book_.add(region, due.insertion);
   }
   const auto lost = t.failure && is_device_loss(t.failure);
   if (t.failure && !lost) {
     record().set_error("keyframe " + shown(id) + " cannot be filled in again yet: " + describe(t.failure));
     refill_later(memory_pause);
   }
-  if (auto waiting = after_refill_.extract(due.placement); waiting && !refilling_.contains(due.placement))
+  if (auto waiting = after_refill_.extract(due.insertion); waiting && !refilling_.contains(due.insertion))
     for (const auto& go : waiting.mapped())
       go();
   else if (waiting)
@@ -188,9 +186,9 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
       return again();
     }
     --recovering_now_;
-    live_[id]
-      = {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source, stored.group, true};
-    const auto regions = place(id, stored.world_from_camera, std::move(all.report.regions)).regions;
+    live_.enter(id, {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source,
+                     stored.group, true});
+    const auto regions = insert(id, stored.world_from_camera, std::move(all.report.regions)).regions;
     touch(regions, stored.timestamp_ns, 0);
     refill_later(std::chrono::milliseconds{0});
   };
@@ -200,13 +198,11 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
 void partitioner::end_recovery() {
   if (std::exchange(cameras_due_, false))
     tell_all_cameras();
-  for (const auto& all : std::vector<clearing_ptr>{clearings_}) {
-    queue(all);
-    settle(all);
+  for (const auto& all : clearings_.all()) {
+    collect(all);
+    clearing_part_done(all);
   }
-  std::map<uint64_t, change_ptr> first; // of each id, in the order in which they came
-  for (const auto& [id, waiting] : changes_)
-    first.emplace(waiting.front()->number, waiting.front());
+  const auto firsts = changes_.firsts();
   std::vector<region_key> regions;
   for (const auto& [region, entry] : regions_)
     regions.push_back(region);
@@ -221,7 +217,7 @@ void partitioner::end_recovery() {
   end_refills();
   refill_step();
   try_gathers();
-  for (const auto& [number, c] : first)
+  for (const auto& c : firsts)
     start(c);
 }
 

@@ -4,35 +4,25 @@
 
 namespace tessera::detail {
 
-partitioner::placement& partitioner::place_of(uint64_t serial) {
-  auto& all = live_.at(id_of_.at(serial)).placements;
-  return *std::find_if(all.begin(), all.end(), [&](const placement& p) { return p.serial == serial; });
-}
-
-partitioner::placement& partitioner::place(const keyframe_id& id, const pose& world_from_camera,
-                                           std::vector<region_key> regions) {
-  const auto serial = ++serials_;
-  for (const auto& region : regions) {
-    regions_[region].placements.push_back(serial);
+insertion& partitioner::insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions) {
+  auto& out = live_.insert(id, world_from_camera, std::move(regions));
+  for (const auto& region : out.regions) {
+    regions_[region].insertions.push_back(out.serial);
     emptied_.erase(region);
   }
-  id_of_[serial] = id;
-  return live_[id].placements.emplace_back(placement{serial, world_from_camera, std::move(regions)});
+  return out;
 }
 
-void partitioner::displace(const keyframe_id& id, uint64_t serial) {
-  auto& all = live_.at(id).placements;
-  const auto gone = std::find_if(all.begin(), all.end(), [&](const placement& p) { return p.serial == serial; });
-  for (const auto& region : gone->regions) {
-    auto& its = regions_[region].placements;
+void partitioner::remove(uint64_t serial) {
+  for (const auto& region : live_.inserted(serial).regions) {
+    auto& its = regions_[region].insertions;
     its.erase(std::lower_bound(its.begin(), its.end(), serial));
     if (its.empty()) {
       emptied_.insert(region);
       note_idle(region);
     }
   }
-  all.erase(gone);
-  id_of_.erase(serial);
+  live_.remove(serial);
 }
 
 void partitioner::touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns) {
@@ -103,7 +93,7 @@ bool partitioner::lacks_something(const region_key& region) const {
 
 bool partitioner::holds_nothing(const region_key& region, const region_entry& entry) const {
   // A mesher that is down has a successor by now, of which this is to be told; and one that was asked for comes.
-  return entry.placements.empty() && !entry.down && (entry.mesher || !entry.asked) && !lacks_something(region);
+  return entry.insertions.empty() && !entry.down && (entry.mesher || !entry.asked) && !lacks_something(region);
 }
 
 void partitioner::note_idle(const region_key& region) {
@@ -150,7 +140,7 @@ void partitioner::end_mesher(const region_key& region, const mesher_actor& meshe
 
 void partitioner::drop_emptied() {
   for (const auto& region : std::exchange(emptied_, {}))
-    if (const auto i = regions_.find(region); i == regions_.end() || i->second.placements.empty())
+    if (const auto i = regions_.find(region); i == regions_.end() || i->second.insertions.empty())
       if (const auto* owner = devices_.owner(region); owner != nullptr)
         send(owner->handle, drop_atom::value, region);
 }

@@ -1,7 +1,7 @@
 // What is asked of all regions, after all changes that came before.
 
-#include "actors/map/partitioner_class.hpp"
 #include "actors/base/peer_loss.hpp"
+#include "actors/map/partitioner_class.hpp"
 
 namespace tessera::detail {
 
@@ -24,7 +24,7 @@ caf::typed_response_promise<Answer> partitioner::gather(bool of_meshes, Make mak
   }
   auto g = std::make_shared<gather_job>();
   g->of_meshes = of_meshes;
-  g->after = changes_seen_;
+  g->after = changes_.numbered();
   g->answer = [promise, make](gather_job& all) { std::exchange(*promise, {}).deliver(make(all)); };
   g->fail = [promise](const caf::error& err) { std::exchange(*promise, {}).deliver(err); };
   gathers_.push_back(std::move(g));
@@ -181,7 +181,7 @@ void partitioner::try_gathers() {
   made_again_ = true;
   std::vector<gather_ptr> now_due;
   std::erase_if(gathers_, [&](const gather_ptr& g) {
-    const auto is_due = open_.empty() || *open_.begin() > g->after;
+    const auto is_due = changes_.done(g->after);
     if (is_due)
       now_due.push_back(g);
     return is_due;
@@ -194,8 +194,7 @@ map_status partitioner::sum(const std::map<region_key, region_status>& answers) 
   map_status out;
   out.epoch = config_.epoch;
   out.keyframes = live_.size();
-  for (const auto& [id, keyframe] : live_)
-    out.rays += keyframe.rays;
+  out.rays = live_.rays();
   out.voxel_m = config_.map.voxel_m;
   out.truncation_m = config_.map.truncation_m;
   out.region_voxels = config_.map.region_voxels;

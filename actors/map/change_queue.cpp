@@ -1,0 +1,52 @@
+#include "actors/map/change_queue.hpp"
+
+#include "actors/map/keyframe_ledger.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace tessera {
+
+change_ptr change_queue::make(change::kind what, keyframe_id id) {
+  return std::make_shared<change>(change{what, std::move(id), next_number()});
+}
+
+bool change_queue::add(const change_ptr& c, uint64_t ahead_of) {
+  open_.insert(c->number);
+  auto& its = of_id_[c->id];
+  its.insert(std::find_if(its.begin(), its.end(), [&](const change_ptr& other) { return other->number > ahead_of; }), c);
+  return its.size() == 1;
+}
+
+change_ptr change_queue::finish(const change& c) {
+  open_.erase(c.number);
+  const auto i = of_id_.find(c.id);
+  i->second.pop_front();
+  if (!i->second.empty())
+    return i->second.front();
+  of_id_.erase(i);
+  return nullptr;
+}
+
+std::vector<change_ptr> change_queue::firsts() const {
+  std::map<uint64_t, change_ptr> by_number;
+  for (const auto& [id, its] : of_id_)
+    by_number.emplace(its.front()->number, its.front());
+  std::vector<change_ptr> out;
+  for (const auto& [number, c] : by_number)
+    out.push_back(c);
+  return out;
+}
+
+std::vector<keyframe_id> change_queue::coming(const keyframe_selection& which, uint64_t before) const {
+  std::vector<keyframe_id> out;
+  for (const auto& [id, its] : of_id_)
+    if (std::any_of(its.begin(), its.end(), [&](const change_ptr& c) {
+          return c->what == change::kind::integrate && c->number < before
+                 && matches(which, c->id, c->frame.source, c->frame.group);
+        }))
+      out.push_back(id);
+  return out;
+}
+
+} // namespace tessera

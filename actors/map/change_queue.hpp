@@ -1,0 +1,57 @@
+#pragma once
+
+#include "messages/keyframe.hpp"
+
+#include <deque>
+#include <memory>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+namespace tessera {
+
+struct clearing;
+
+/// A keyframe that comes, goes or moves.
+struct change {
+  enum class kind { integrate, retract, revise };
+  kind what;
+  keyframe_id id;
+  uint64_t number;                     ///< order of arrival, among changes and clearings
+  std::shared_ptr<clearing> part_of{}; ///< nobody is told of it alone
+  keyframe frame{};                    ///< of a keyframe that comes; its body only until it is taken
+  pose target{};                       ///< of a keyframe that moves
+  bool made_room = false;              ///< what held nothing was given back for it
+};
+using change_ptr = std::shared_ptr<change>;
+
+/// The changes under way. Those of one id are done one after another, those of different ids side by side.
+class change_queue {
+public:
+  /// Of changes and clearings that came.
+  [[nodiscard]] uint64_t numbered() const { return numbers_; }
+  uint64_t next_number() { return ++numbers_; }
+  change_ptr make(change::kind what, keyframe_id id);
+
+  /// Queues it ahead of those of its id that are numbered higher than `ahead_of`. Returns whether nothing else of its id is under
+  /// way, so that it is its turn.
+  bool add(const change_ptr& c, uint64_t ahead_of = ~uint64_t{0});
+  /// The first of its id is done. Returns the next of that id, whose turn it is; null if there is none.
+  change_ptr finish(const change& c);
+
+  /// Of each id the one whose turn it is, in the order in which they came.
+  [[nodiscard]] std::vector<change_ptr> firsts() const;
+  /// The ids of keyframes that match, and come by a change before that number.
+  [[nodiscard]] std::vector<keyframe_id> coming(const keyframe_selection& which, uint64_t before) const;
+  /// Whether all changes up to that number are done.
+  [[nodiscard]] bool done(uint64_t number) const { return open_.empty() || *open_.begin() > number; }
+  [[nodiscard]] size_t size() const { return open_.size(); }
+  void clear() { *this = {}; }
+
+private:
+  std::unordered_map<keyframe_id, std::deque<change_ptr>> of_id_;
+  std::set<uint64_t> open_; ///< their numbers
+  uint64_t numbers_ = 0;
+};
+
+} // namespace tessera

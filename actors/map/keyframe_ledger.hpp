@@ -1,0 +1,61 @@
+#pragma once
+
+#include "messages/keyframe.hpp"
+
+#include <unordered_map>
+#include <vector>
+
+namespace tessera {
+
+/// A keyframe's rays under one pose, in the regions that have them.
+struct insertion {
+  uint64_t serial = 0; ///< larger than that of all before it
+  pose world_from_camera;
+  std::vector<region_key> regions; ///< sorted
+  bool leaving = false;            ///< about to be taken out: regions that lack it need not get it any more
+};
+
+struct live_keyframe {
+  uint64_t timestamp_ns = 0, received_ns = 0, rays = 0;
+  pose came_with;
+  std::string source, group;
+  bool stored = false;                 ///< the store has it; until then nobody is told of it
+  std::vector<insertion> insertions{}; ///< one; while it is revised, two: the old one first
+};
+
+/// Whether a keyframe of this id, source and group is meant.
+bool matches(const keyframe_selection& which, const keyframe_id& id, const std::string& source, const std::string& group);
+
+/// Which keyframes are live, and under which poses they are in the map.
+class keyframe_ledger {
+public:
+  [[nodiscard]] bool contains(const keyframe_id& id) const { return live_.contains(id); }
+  /// Null if it is not live.
+  [[nodiscard]] const live_keyframe* find(const keyframe_id& id) const;
+  [[nodiscard]] live_keyframe& at(const keyframe_id& id) { return live_.at(id); }
+  [[nodiscard]] std::vector<keyframe_id> matching(const keyframe_selection& which) const;
+  [[nodiscard]] size_t size() const { return live_.size(); }
+  /// Of all live keyframes.
+  [[nodiscard]] uint64_t rays() const;
+
+  void enter(const keyframe_id& id, live_keyframe keyframe) { live_[id] = std::move(keyframe); }
+  /// One that has no insertions left.
+  void erase(const keyframe_id& id) { live_.erase(id); }
+
+  /// The live keyframe is in these regions under this pose, too. The reference holds until the next insertion of the keyframe.
+  insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
+  /// Nobody has the insertion any more.
+  void remove(uint64_t serial);
+  [[nodiscard]] insertion& inserted(uint64_t serial);
+  /// Whose insertion it is; null if it is one no more.
+  [[nodiscard]] const keyframe_id* id_of(uint64_t serial) const;
+  /// Whether it is an insertion, and stays one.
+  [[nodiscard]] bool stays(uint64_t serial) { return id_of_.contains(serial) && !inserted(serial).leaving; }
+
+private:
+  std::unordered_map<keyframe_id, live_keyframe> live_;
+  std::unordered_map<uint64_t, keyframe_id> id_of_; ///< by insertion
+  uint64_t serials_ = 0;
+};
+
+} // namespace tessera
