@@ -11,30 +11,27 @@ partitioner::partitioner(caf::actor_config& cfg, actor_context context, supervis
                          broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config)
   // What a handler that threw left half done would stay so: a successor makes it whole.
   : instrumented(cfg, std::move(context), {"partitioner", {}, {}, on_throw::die}), supervisor_{std::move(supervisor)},
-    broadcaster_{std::move(broadcaster)}, store_{std::move(store)}, config_{std::move(config)} {}
+    broadcaster_{std::move(broadcaster)}, store_{std::move(store), caf::weak_actor_ptr{ctrl()}}, config_{std::move(config)} {}
 
 void partitioner::on_exit() {
   const auto gone = caf::make_error(ec::restarting, std::string{"the partitioner ended"});
-  for (auto& [number, promise] : promises_)
-    promise.deliver(gone);
+  for (auto& [number, its] : promises_)
+    its.deliver(gone);
   promises_.clear();
   changes_.clear();
   clearings_.clear();
   takes_.clear();
-  quiet_.clear();
   with_others_.clear();
   later_.clear();
   after_refill_.clear();
-  asked_of_store_.clear(); // the store goes on, and answers nobody
-  store_ = nullptr;        // whose last owner waits for its thread
+  store_.close();
   regions_.clear();
   devices_ = {};
   fresh_.reset();
-  for (auto* list : {&gathers_, &running_}) {
-    for (auto& g : *list)
-      g->fail(gone);
-    list->clear();
-  }
+  gathers_.clear();
+  for (auto& [number, who] : askers_)
+    who.fail(gone);
+  askers_.clear();
   supervisor_ = nullptr;
   broadcaster_ = nullptr;
 }
@@ -83,7 +80,7 @@ partitioner::behavior_type partitioner::make_behavior() {
         refill_step();
     },
     [this](caf::idle_atom) { end_idle(); },
-    [this](caf::ok_atom, store_answer& answer) { store_answered(answer); },
+    [this](caf::ok_atom, store_answer& answer) { store_.answered(answer); },
   };
 }
 
@@ -93,10 +90,33 @@ void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, cons
 
 void partitioner::tell_all_cameras() {
   std::vector<camera> all;
-  for (const auto& id : store_->ids())
+  for (const auto& id : store_.ids())
     if (const auto* live = live_.find(id); live != nullptr && live->stored)
       all.push_back({id, live->timestamp_ns, live->insertions.front().world_from_camera, false});
   send(broadcaster_, camera_atom::value, std::move(all));
+}
+
+hindered partitioner::store_failed(const std::exception_ptr& thrown) {
+  auto by = hindered_by(thrown);
+  if (by.why == hindrance::store)
+    numbers().store_errors.fetch_add(1, std::memory_order_relaxed);
+  record().set_error(by.text);
+  shared().write(severity::error, "partitioner: " + by.text);
+  return by;
+}
+
+void partitioner::count_store() {
+  const auto usage = store_.usage();
+  auto& n = numbers();
+  n.live_keyframes.store(static_cast<int64_t>(usage.keyframes), std::memory_order_relaxed);
+  n.live_rays.store(static_cast<int64_t>(usage.rays), std::memory_order_relaxed);
+  n.store_memory_bytes.store(static_cast<int64_t>(usage.memory_bytes), std::memory_order_relaxed);
+  n.store_disk_bytes.store(static_cast<int64_t>(usage.disk_bytes), std::memory_order_relaxed);
+  record().set_detail(
+    std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
+    + std::to_string(changes_.size()) + " changes under way, " + std::to_string(takes_.under_way()) + " being taken, "
+    + std::to_string(book_.size()) + " regions being refilled"
+    + (recovering() ? ", " + std::to_string(unrecovered_.size() + recovering_now_) + " keyframes to take again" : ""));
 }
 
 } // namespace detail

@@ -95,7 +95,7 @@ void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
   if (err == ec::bad_keyframe)
     return refuse(c, refusal::points, context_of(err));
   if (is_device_loss(err))
-    return refuse(c, refusal::internal, std::to_string(most_losses) + " devices in a row failed over it");
+    return refuse(c, refusal::internal, std::to_string(take::most_losses) + " devices in a row failed over it");
   auto by = hindered_by(err);
   by.text.insert(0, by.why == hindrance::room ? "the map is full: there is no room for the keyframe: "
                                               : "the keyframe cannot be taken: ");
@@ -103,7 +103,7 @@ void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
 }
 
 void partitioner::integrated(const change_ptr& c, taken& t) {
-  if (t.failure == ec::out_of_memory && !emptied_.empty() && !std::exchange(c->made_room, true))
+  if (t.failure == ec::out_of_memory && regions_.any_emptied() && !std::exchange(c->made_room, true))
     return when_quiet([this, c] { start_integrate(c); }); // by then what holds nothing has been given back
   if (t.failure)
     return not_integrated(c, t.failure);
@@ -116,7 +116,7 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
   const auto& at = c->frame.world_from_camera;
   live_.enter(c->id, {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group});
   const auto serial = insert(c->id, at, std::move(report.regions)).serial;
-  ask_to_put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group},
+  store_.put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group},
              [this, c, serial, rays, points](store_answer& a) {
                if (!a.failure && !a.done)
                  a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id)));
@@ -187,6 +187,18 @@ void partitioner::conflict(const change_ptr& c, const char* other) {
   finish(c, {outcome::conflict, std::move(reason)});
 }
 
+void partitioner::read(const change_ptr& c, std::function<void(const ray_batch&)> next) {
+  store_.get(c->id, [this, c, next = std::move(next)](store_answer& a) {
+    if (!a.failure && !a.frame)
+      a.failure = std::make_exception_ptr(std::logic_error("keyframe " + shown(c->id) + " is live but not in the store"));
+    if (!a.failure)
+      return next(a.frame->rays);
+    auto by = store_failed(a.failure);
+    by.text.insert(0, "the keyframe's rays could not be read: ");
+    not_now(c, std::move(by));
+  });
+}
+
 void partitioner::start_retract(const change_ptr& c) {
   if (!live_.contains(c->id))
     return finish(c, {outcome::unknown, {}});
@@ -194,7 +206,7 @@ void partitioner::start_retract(const change_ptr& c) {
     take_out(live_.at(c->id).insertions.front().serial, rays, false, [this, c] {
       live_.erase(c->id);
       tell_camera(c->id, 0, {}, true);
-      ask_to_erase(c->id, [this, c](store_answer& a) {
+      store_.erase(c->id, [this, c](store_answer& a) {
         if (a.failure)
           store_failed(a.failure); // it is not live; at worst its room is not used again
         count_store();
@@ -206,7 +218,7 @@ void partitioner::start_retract(const change_ptr& c) {
 
 void partitioner::take_out(uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next) {
   live_.inserted(serial).leaving = true;
-  if (refilling_.contains(serial)) {
+  if (book_.being_taken(serial)) {
     unfinished_ += continues ? 1 : 0;
     after_refill_[serial].push_back([this, serial, rays, continues, next] {
       unfinished_ -= continues ? 1 : 0;
@@ -284,7 +296,7 @@ void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) 
   auto& entry = live_.at(c->id);
   touch(insert(c->id, c->target, std::move(t.report.regions)).regions, entry.timestamp_ns, entry.received_ns);
   take_out(entry.insertions.front().serial, rays, true, [this, c] {
-    ask_to_set_pose(c->id, c->target, [this, c](store_answer& a) {
+    store_.set_pose(c->id, c->target, [this, c](store_answer& a) {
       if (a.failure) {
         const auto by = store_failed(a.failure);
         return quit(caf::make_error(ec::store_failed, by.text)); // a successor has all under the old pose again

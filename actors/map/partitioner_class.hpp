@@ -1,35 +1,24 @@
 #pragma once
-// The partitioner itself. Each of its subjects has a file of its own: changes of keyframes, many that go together, what devices
-// are asked to take, what the store is asked, regions and their meshers, refills, sums over regions.
+// The partitioner itself: it receives messages, asks plain classes what is to be done, and sends. What is live is in
+// keyframe_ledger, the order of changes in change_queue and clearing, that of takes in take_line, what regions hold and lack in
+// region_book and refill_book, sums over them in gatherer.
 
 #include "actors/base/instrumented.hpp"
 #include "actors/map/clearing.hpp"
+#include "actors/map/gatherer.hpp"
 #include "actors/map/keyframe_ledger.hpp"
 #include "actors/map/partitioner.hpp"
 #include "actors/map/refill_book.hpp"
+#include "actors/map/region_book.hpp"
+#include "actors/map/take.hpp"
+#include "actors/map/take_line.hpp"
+#include "actors/store/store_client.hpp"
 
-#include <algorithm>
-#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <unordered_map>
 #include <vector>
-
-namespace tessera::detail {
-
-/// What a request to the store came to. Stays in the process.
-struct store_answer {
-  std::exception_ptr failure;
-  bool done = false;                      ///< of what changes something: whether it did
-  std::optional<stored_keyframe> frame{}; ///< of what reads
-  uint64_t request = 0;
-};
-
-} // namespace tessera::detail
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::detail::store_answer)
 
 namespace tessera::detail {
 
@@ -54,32 +43,6 @@ public:
 
 private:
   // -- what devices take (partitioner_takes.cpp) ----------------------------------
-  /// What came of it on all devices together. With a failure nothing has changed.
-  struct taken {
-    take_report report;
-    caf::error failure{};
-  };
-
-  /// A keyframe that is to be taken by all devices, or by none.
-  struct take {
-    std::function<std::optional<take_request>()> make; ///< asked whenever it is sent; nothing: there is nothing to do any more
-    std::function<void(taken&)> done;
-    bool again = true;      ///< when there are other devices, if one was lost over it; else that is its failure
-    bool continues = false; ///< a change of which half is done: nothing comes in between
-
-    take_request sent{};
-    std::shared_ptr<rays_for_peers> for_peers{}; ///< while one device makes the rays for all: where it puts those of the others
-    taken result{};
-    size_t waits_for = 0;
-    std::vector<std::pair<device_actor, std::vector<region_key>>> by; ///< devices that took it, and where
-    std::vector<device_actor> lost{};
-    bool failed = false; ///< one of these of itself
-    uint32_t losses = 0; ///< times that one was
-  };
-  /// A keyframe over which devices failed so often is not taken again.
-  static constexpr uint32_t most_losses = 3;
-  using take_ptr = std::shared_ptr<take>;
-
   /// Queues it: behind what was queued before, and behind what waits for a quiet moment; unless it continues something.
   void ask(const take_ptr& t);
   void send_takes();
@@ -141,22 +104,8 @@ private:
   void start_revise(const change_ptr& c);
   void revised(const change_ptr& c, taken& t, const ray_batch& rays);
 
-  // -- what the store is asked (partitioner_store.cpp) ----------------------------
-  using store_done = std::function<void(store_answer&)>;
-
-  void ask_to_put(stored_keyframe frame, store_done then);
-  void ask_to_get(const keyframe_id& id, store_done then);
-  void ask_to_erase(const keyframe_id& id, store_done then);
-  void ask_to_set_pose(const keyframe_id& id, const pose& world_from_camera, store_done then);
-  /// `start(tell)` asks. `then` is done in this actor: at once if the answer comes at once.
-  template <class Start>
-  void ask_store(store_done then, Start start);
-  void store_answered(store_answer& answer);
   /// Reads the rays of the live keyframe that a change is about, and goes on; if they cannot be read, the change is not done now.
   void read(const change_ptr& c, std::function<void(const ray_batch&)> next);
-  /// Counts and logs what the store threw, and says what it means.
-  hindered store_failed(const std::exception_ptr& thrown);
-  void count_store();
 
   // -- many keyframes that go together (partitioner_clearing.cpp) -----------------
   caf::typed_response_promise<verdict> clear(keyframe_selection which);
@@ -168,34 +117,23 @@ private:
   void clearing_part_done(const clearing_ptr& all);
 
   // -- regions and their meshers (partitioner_regions.cpp) ------------------------
-  struct region_entry {
-    mesher_actor mesher;
-    bool asked = false; ///< the supervisor was asked for the mesher
-    bool down = false;  ///< the mesher was found dead; a successor is to come
-    bool dirty = false; ///< the mesher that is to come is told so
-    uint64_t keyframe_ns = 0, received_ns = 0;
-    std::vector<uint64_t> insertions; ///< of live keyframes that are in it, ascending
-    uint64_t refills = 0;             ///< being taken
-    uint64_t questions = 0;           ///< asked of this mesher and not answered
-    uint64_t idle = 0;                ///< since when it holds nothing: a number in idle_; 0: it holds something
-  };
+  using region_entry = region_book<mesher_actor>::region;
 
   /// Enters that these regions have a live keyframe under a pose, or have an insertion no more.
   insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
   void remove(uint64_t serial);
   /// Tells the meshers that their regions' fields have changed.
   void touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns);
-  void tell(const region_key& region, region_entry& entry);
-  void placed(const region_key& region, const mesher_actor& mesher);
+  void tell(const region_key& key, region_entry& its);
+  void placed(const region_key& key, const mesher_actor& mesher);
   /// The region has another mesher.
-  void succeeded(const region_key& region, const mesher_actor& mesher);
+  void succeeded(const region_key& key, const mesher_actor& mesher);
   /// Whether the region's field lacks something that is live, or may.
   [[nodiscard]] bool lacks_something(const region_key& region) const;
 
   /// Call it when something of a region's is done: if nothing is left in it, its mesher ends after a while, and all that is known
   /// of the region goes with it.
-  void note_idle(const region_key& region);
-  [[nodiscard]] bool holds_nothing(const region_key& region, const region_entry& entry) const;
+  void note_idle(const region_key& key);
   void end_idle();
   void end_mesher(const region_key& region, const mesher_actor& mesher);
   /// Has the fields of regions dropped that hold nothing. Only while no device takes anything: what is under way may touch them.
@@ -210,7 +148,7 @@ private:
   void refill_step();
   /// A keyframe's rays were read, or not, for the regions that lack it.
   void refill(uint64_t serial, store_answer& stored);
-  void refilled(const keyframe_id& id, const refill_book::due& due, taken& t);
+  void refilled(const keyframe_id& id, const refill_book::part& part, taken& t);
   /// Tells the region's mesher when it has all.
   void end_refill(const region_key& region);
   void end_refills();
@@ -225,18 +163,11 @@ private:
   [[nodiscard]] caf::error being_made_again() const;
 
   // -- sums over all regions (partitioner_sums.cpp) -------------------------------
-  /// Something that is asked of all regions, after all changes that came before it.
-  struct gather_job {
-    bool of_meshes;
-    uint64_t after; ///< changes up to this number must be done
-    int attempts = 0;
-    size_t left = 0; ///< answers to come
-    std::map<region_key, region_status> statuses{};
-    std::vector<region_mesh> meshes{};
-    std::function<void(gather_job&)> answer{};
-    std::function<void(const caf::error&)> fail{};
+  /// Who waits for a sum.
+  struct asker {
+    std::function<void(gathering&)> answer;
+    std::function<void(const caf::error&)> fail;
   };
-  using gather_ptr = std::shared_ptr<gather_job>;
 
   caf::typed_response_promise<map_status> ask_status();
   caf::typed_response_promise<std::vector<region_status>> ask_regions();
@@ -244,44 +175,37 @@ private:
   /// `make` makes the answer of what all regions said.
   template <class Answer, class Make>
   caf::typed_response_promise<Answer> gather(bool of_meshes, Make make);
-  void ask_all(const gather_ptr& g);
-  void ask_device(const gather_ptr& g, const region_key& region);
-  void ask_mesher(const gather_ptr& g, const region_key& region, region_entry& entry);
-  template <class F>
-  void answered(const gather_ptr& g, int attempt, F enter);
   [[nodiscard]] bool may_gather() const;
-
-  /// A mesher answered, or will not: its region's entry, if it is still the region's mesher.
-  region_entry* question_done(const region_key& region, const mesher_actor& mesher);
-
-  /// Somebody died under it: asks all again when there is a successor.
-  void restart(gather_ptr g);
-  void restart_gathers();
-  void give_up(const gather_ptr& g, const caf::error& err);
-
   /// Starts the sums whose time has come: nothing before them is open, and no region is down or being refilled.
   void try_gathers();
-  [[nodiscard]] map_status sum(const std::map<region_key, region_status>& answers) const;
+  void ask_all(const gathering_ptr& g);
+  void ask_device(const gathering_ptr& g, const region_key& region);
+  void ask_mesher(const gathering_ptr& g, const region_key& key, region_entry& its);
+  template <class Enter>
+  void answered(const gathering_ptr& g, int attempt, Enter enter);
+  /// Somebody died under it: asks all again when there is a successor.
+  void restart(const gathering_ptr& g);
+  void restart_gathers();
+  void give_up(const gathering_ptr& g, const caf::error& err);
 
   // -- telling others (partitioner.cpp) -------------------------------------------
+  /// Counts and logs what the store threw, and says what it means.
+  hindered store_failed(const std::exception_ptr& thrown);
+  void count_store();
   void tell_camera(const keyframe_id& id, uint64_t timestamp_ns, const pose& world_from_camera, bool gone);
-
   /// In the order in which they came, since a broadcaster keeps the newest.
   void tell_all_cameras();
 
   // -- state --------------------------------------------------------------------------
   supervisor_actor supervisor_;
   broadcaster_actor broadcaster_;
-  std::shared_ptr<keyframe_store> store_;
-  std::unordered_map<uint64_t, store_done> asked_of_store_; ///< and not answered
+  store_client store_;
   partitioner_config config_;
 
   device_table devices_;              ///< in use
   std::optional<device_table> fresh_; ///< to be used from the next quiet moment on
-  std::deque<take_ptr> takes_;        ///< not sent
-  size_t taking_ = 0;                 ///< sent and not done
-  size_t unfinished_ = 0;             ///< of those that continue something, not done
-  std::vector<std::function<void()>> quiet_;
+  take_line<take_ptr> takes_;
+  size_t unfinished_ = 0; ///< changes of which half is done
   std::vector<std::pair<device_actor, std::function<void()>>> with_others_;
   bool going_on_ = false;
   std::vector<std::function<void()>> later_; ///< when the tick comes
@@ -294,30 +218,18 @@ private:
   /// Of changes and clearings, by number. A promise holds this actor, so nothing else has them.
   std::unordered_map<uint64_t, caf::typed_response_promise<verdict>> promises_;
 
-  std::unordered_map<region_key, region_entry> regions_;
-  std::set<region_key> emptied_; ///< their fields may still be there
-  struct idle_region {
-    region_key region;
-    uint64_t number;
-    caf::actor_clock::time_point since;
-  };
-  std::deque<idle_region> idle_; ///< by time
+  region_book<mesher_actor> regions_;
   bool idle_tick_ = false;
   refill_book book_;
-  uint64_t refills_ = 0;                                                ///< under way: being read, or taken
-  std::set<uint64_t> being_read_;                                       ///< for a refill, by insertion
-  std::map<uint64_t, uint64_t> refilling_;                              ///< being taken, by insertion
-  std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by insertion, what waits for those
+  std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by insertion, what waits until it is not being taken
   bool tick_ = false;
   std::vector<keyframe_id> unrecovered_; ///< newest first: what a successor has not looked at yet
   size_t recovering_now_ = 0;            ///< keyframes of those that are being read or taken
   bool recovering_ = false;              ///< until all of them are there
   bool made_again_ = true;               ///< no longer while a successor has not filled all regions
   bool cameras_due_ = false;             ///< a broadcaster came meanwhile
-  std::vector<gather_ptr> gathers_;      ///< wait for their time
-  std::vector<gather_ptr> running_;      ///< wait for answers
-
-  uint64_t idles_ = 0, asked_ = 0;
+  gatherer gathers_;
+  std::unordered_map<uint64_t, asker> askers_; ///< by gathering
 };
 
 } // namespace tessera::detail

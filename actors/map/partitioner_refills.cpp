@@ -3,28 +3,23 @@
 
 #include "actors/map/partitioner_class.hpp"
 
-#include <iterator>
-
 namespace tessera::detail {
 
 void partitioner::use_fresh() {
   // Until the end of this nothing is sent, since there are fresh ones. Refills that were not sent yet are entered anew.
-  const auto waiting = std::exchange(takes_, {});
-  std::copy_if(waiting.begin(), waiting.end(), std::back_inserter(takes_), [](const take_ptr& t) { return t->again; });
-  for (const auto& t : waiting)
-    if (!t->again) {
-      t->result.failure = caf::make_error(ec::device_failed);
-      t->done(t->result);
-    }
+  for (const auto& t : takes_.take_out([](const take_ptr& one) { return !one->again; })) {
+    t->result.failure = caf::make_error(ec::device_failed);
+    t->done(t->result);
+  }
   const auto before = std::exchange(devices_, *fresh_);
   for (const auto& d : devices_.devices)
     if (!before.has(d.handle))
       send(d.handle, clear_atom::value);
-  for (const auto& [region, entry] : regions_) {
+  for (const auto& [region, its] : regions_) {
     const auto *was = before.owner(region), *is = devices_.owner(region);
     if (was != nullptr && is != nullptr && was->handle == is->handle)
       continue;
-    book_.start(region, {entry.insertions.begin(), entry.insertions.end()}); // with nothing to get, too: its mesher is told
+    book_.start(region, {its.insertions.begin(), its.insertions.end()}); // with nothing to get, too: its mesher is told
   }
   for (auto& [lost, again] : std::exchange(with_others_, {}))
     if (devices_.has(lost))
@@ -47,19 +42,16 @@ void partitioner::refill_later(std::chrono::milliseconds pause) {
 }
 
 void partitioner::refill_step() {
-  while (!recovering() && !tick_ && refills_ < config_.refill_credit) {
-    const auto serial = book_.next([this](uint64_t its) { return !being_read_.contains(its) && live_.stays(its); });
+  while (!recovering() && !tick_ && book_.under_way() < config_.refill_credit) {
+    const auto serial = book_.read_next([this](uint64_t its) { return live_.stays(its); });
     if (!serial)
       return;
-    ++refills_;
-    being_read_.insert(*serial);
-    ask_to_get(*live_.id_of(*serial), [this, serial = *serial](store_answer& stored) { refill(serial, stored); });
+    store_.get(*live_.id_of(*serial), [this, serial = *serial](store_answer& stored) { refill(serial, stored); });
   }
 }
 
 void partitioner::refill(uint64_t serial, store_answer& stored) {
-  being_read_.erase(serial);
-  --refills_;
+  book_.read(serial);
   if (!live_.stays(serial))
     return refill_later(std::chrono::milliseconds{0}); // it was, or is being, taken out meanwhile
   const auto id = *live_.id_of(serial);
@@ -69,60 +61,46 @@ void partitioner::refill(uint64_t serial, store_answer& stored) {
     store_failed(stored.failure);
     return refill_later(memory_pause);
   }
-  refill_book::due due{serial, book_.take(serial, live_.inserted(serial).regions)};
-  if (due.regions.empty())
+  const auto part = book_.take(serial, live_.inserted(serial).regions);
+  if (part.regions.empty())
     return refill_later(std::chrono::milliseconds{0});
-  ++refills_;
-  ++refilling_[serial];
-  for (const auto& region : due.regions)
-    ++regions_[region].refills;
   const auto t = std::make_shared<take>();
   t->again = false;
-  t->make = [this, rays = stored.frame->rays, due] {
+  t->make = [this, rays = stored.frame->rays, part] {
     take_request what;
     what.rays = rays;
-    what.world_from_camera = live_.inserted(due.insertion).world_from_camera;
-    what.only = due.regions;
+    what.world_from_camera = live_.inserted(part.insertion).world_from_camera;
+    what.only = part.regions;
     return std::optional{what};
   };
-  t->done = [this, id, due](taken& all) { refilled(id, due, all); };
+  t->done = [this, id, part](taken& all) { refilled(id, part, all); };
   ask(t);
 }
 
-void partitioner::refilled(const keyframe_id& id, const refill_book::due& due, taken& t) {
-  --refills_;
-  if (--refilling_.at(due.insertion) == 0)
-    refilling_.erase(due.insertion);
-  for (const auto& region : due.regions) {
-    --regions_[region].refills;
-    if (t.failure)
-      book_.add(region, due.insertion);
-  }
+void partitioner::refilled(const keyframe_id& id, const refill_book::part& part, taken& t) {
+  book_.taken(part, !t.failure);
   const auto lost = t.failure && is_device_loss(t.failure);
   if (t.failure && !lost) {
     record().set_error("keyframe " + shown(id) + " cannot be filled in again yet: " + describe(t.failure));
     refill_later(memory_pause);
   }
-  if (auto waiting = after_refill_.extract(due.insertion); waiting && !refilling_.contains(due.insertion))
-    for (const auto& go : waiting.mapped())
-      go();
-  else if (waiting)
-    after_refill_.insert(std::move(waiting));
-  for (const auto& region : due.regions)
+  if (!book_.being_taken(part.insertion))
+    if (const auto waiting = after_refill_.extract(part.insertion))
+      for (const auto& go : waiting.mapped())
+        go();
+  for (const auto& region : part.regions)
     end_refill(region);
   if (!tick_ && !lost) // else there will be other devices, and until then this would fail again and again
     refill_later(std::chrono::milliseconds{0}); // with other messages in between
 }
 
 void partitioner::end_refill(const region_key& region) {
-  if (recovering() || !book_.active(region) || !book_.all_sent(region))
-    return;
-  const auto i = regions_.find(region);
-  if (i != regions_.end() && i->second.refills > 0)
+  if (recovering() || !book_.complete(region))
     return;
   book_.finish(region);
-  if (i != regions_.end() && i->second.mesher && !lacks_something(region)) // else one that starts whole, or is told later
-    send(i->second.mesher, refill_atom::value, false);
+  const auto* its = regions_.find(region);
+  if (its != nullptr && its->mesher && !lacks_something(region)) // else one that starts whole, or is told later
+    send(its->mesher, refill_atom::value, false);
   note_idle(region);
   try_gathers();
 }
@@ -135,7 +113,7 @@ void partitioner::end_refills() {
 void partitioner::recover() {
   for (const auto& d : devices_.devices)
     send(d.handle, clear_atom::value);
-  unrecovered_ = store_->ids();
+  unrecovered_ = store_.ids();
   std::reverse(unrecovered_.begin(), unrecovered_.end());
   recovering_ = !unrecovered_.empty();
   made_again_ = !recovering_;
@@ -148,7 +126,7 @@ void partitioner::recover_step() {
     const auto id = unrecovered_.back();
     unrecovered_.pop_back();
     ++recovering_now_;
-    ask_to_get(id, [this, id](store_answer& answer) { recover(id, answer); });
+    store_.get(id, [this, id](store_answer& answer) { recover(id, answer); });
   }
   count_store();
   if (!unrecovered_.empty() || recovering_now_ > 0)
@@ -167,7 +145,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
     if (store_failed(answer.failure).why == hindrance::memory)
       return again();
     shared().write(severity::error, "keyframe " + shown(id) + " is lost: its rays could not be read");
-    ask_to_erase(id, [](store_answer&) {});
+    store_.erase(id, [](store_answer&) {});
   }
   if (!answer.frame) { // or what the dead partitioner had asked came before: it was erased, or could not be stored
     --recovering_now_;
@@ -203,16 +181,16 @@ void partitioner::end_recovery() {
     clearing_part_done(all);
   }
   const auto firsts = changes_.firsts();
-  std::vector<region_key> regions;
-  for (const auto& [region, entry] : regions_)
-    regions.push_back(region);
-  for (const auto& region : regions) {
-    auto& entry = regions_[region];
-    if (entry.mesher && !lacks_something(region))
-      send(entry.mesher, refill_atom::value, false);
-    if (entry.dirty)
-      tell(region, entry);
-    note_idle(region);
+  std::vector<region_key> keys;
+  for (const auto& [key, its] : regions_)
+    keys.push_back(key);
+  for (const auto& key : keys) {
+    auto& its = regions_[key];
+    if (its.mesher && !lacks_something(key))
+      send(its.mesher, refill_atom::value, false);
+    if (its.dirty)
+      tell(key, its);
+    note_idle(key);
   }
   end_refills();
   refill_step();

@@ -6,79 +6,63 @@ namespace tessera::detail {
 
 insertion& partitioner::insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions) {
   auto& out = live_.insert(id, world_from_camera, std::move(regions));
-  for (const auto& region : out.regions) {
-    regions_[region].insertions.push_back(out.serial);
-    emptied_.erase(region);
-  }
+  regions_.insert(out.regions, out.serial);
   return out;
 }
 
 void partitioner::remove(uint64_t serial) {
-  for (const auto& region : live_.inserted(serial).regions) {
-    auto& its = regions_[region].insertions;
-    its.erase(std::lower_bound(its.begin(), its.end(), serial));
-    if (its.empty()) {
-      emptied_.insert(region);
-      note_idle(region);
-    }
-  }
+  for (const auto& region : regions_.remove(live_.inserted(serial).regions, serial))
+    note_idle(region);
   live_.remove(serial);
 }
 
 void partitioner::touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns) {
-  for (const auto& region : regions) {
-    auto& entry = regions_[region];
-    entry.dirty = true;
-    if (received_ns != 0 && keyframe_ns >= entry.keyframe_ns) {
-      entry.keyframe_ns = keyframe_ns;
-      entry.received_ns = received_ns;
-    }
-    tell(region, entry);
-  }
+  for (const auto& key : regions)
+    tell(key, regions_.touch(key, keyframe_ns, received_ns));
 }
 
-void partitioner::tell(const region_key& region, region_entry& entry) {
-  if (entry.mesher) {
-    entry.dirty = false;
-    send(entry.mesher, dirty_atom::value, entry.keyframe_ns, std::exchange(entry.received_ns, 0));
+void partitioner::tell(const region_key& key, region_entry& its) {
+  if (its.mesher) {
+    its.dirty = false;
+    send(its.mesher, dirty_atom::value, its.keyframe_ns, std::exchange(its.received_ns, 0));
     return;
   }
-  if (recovering() || std::exchange(entry.asked, true))
+  if (recovering() || std::exchange(its.asked, true))
     return; // a mesher that comes now would show half a region
-  request(supervisor_, config_.request_timeout, place_atom::value, region)
-    .then([this, region](const mesher_actor& mesher) { placed(region, mesher); },
-          [this, region](caf::error& err) {
+  request(supervisor_, config_.request_timeout, place_atom::value, key)
+    .then([this, key](const mesher_actor& mesher) { placed(key, mesher); },
+          [this, key](caf::error& err) {
             record().set_error(describe(err));
-            regions_[region].asked = false;
-            later(memory_pause, [this, region] {
-              if (auto i = regions_.find(region); i != regions_.end() && i->second.dirty)
-                tell(region, i->second);
+            regions_[key].asked = false;
+            later(memory_pause, [this, key] {
+              if (auto* again = regions_.find(key); again != nullptr && again->dirty)
+                tell(key, *again);
             });
           });
 }
 
-void partitioner::placed(const region_key& region, const mesher_actor& mesher) {
-  const auto i = regions_.find(region);
-  if (i == regions_.end())
-    return end_mesher(region, mesher); // a successor came first, and the region was done with before this
-  if (!i->second.mesher)               // else a successor came first
-    i->second.mesher = mesher;
-  if (i->second.dirty)
-    tell(region, i->second);
-  note_idle(region);
+void partitioner::placed(const region_key& key, const mesher_actor& mesher) {
+  auto* its = regions_.find(key);
+  if (its == nullptr)
+    return end_mesher(key, mesher); // a successor came first, and the region was done with before this
+  if (!its->mesher)                 // else a successor came first
+    its->mesher = mesher;
+  if (its->dirty)
+    tell(key, *its);
+  note_idle(key);
 }
 
-void partitioner::succeeded(const region_key& region, const mesher_actor& mesher) {
-  auto& entry = regions_[region];
-  entry.mesher = mesher;
-  entry.down = false;
-  entry.questions = 0;
-  if (!lacks_something(region)) // else it is told when that has come
+void partitioner::succeeded(const region_key& key, const mesher_actor& mesher) {
+  auto& its = regions_[key];
+  its.mesher = mesher;
+  its.down = false;
+  its.questions = 0;
+  if (!lacks_something(key)) // else it is told when that has come
     send(mesher, refill_atom::value, false);
-  if (entry.dirty)
-    tell(region, entry);
+  if (its.dirty)
+    tell(key, its);
   restart_gathers();
-  note_idle(region);
+  note_idle(key);
   try_gathers(); // those that waited for it
 }
 
@@ -91,43 +75,36 @@ bool partitioner::lacks_something(const region_key& region) const {
   return now == nullptr || next == nullptr || now->handle != next->handle;
 }
 
-bool partitioner::holds_nothing(const region_key& region, const region_entry& entry) const {
-  // A mesher that is down has a successor by now, of which this is to be told; and one that was asked for comes.
-  return entry.insertions.empty() && !entry.down && (entry.mesher || !entry.asked) && !lacks_something(region);
-}
-
-void partitioner::note_idle(const region_key& region) {
-  const auto i = regions_.find(region);
-  if (i == regions_.end() || !holds_nothing(region, i->second))
+void partitioner::note_idle(const region_key& key) {
+  const auto* its = regions_.find(key);
+  if (its == nullptr || !its->idles() || lacks_something(key))
     return;
-  i->second.idle = ++idles_;
-  idle_.push_back({region, idles_, now()});
+  regions_.note_idle(key, now());
   if (!std::exchange(idle_tick_, true))
     delayed_send(partitioner_self{this}, config_.idle_after, caf::idle_atom::value);
 }
 
 void partitioner::end_idle() {
-  idle_tick_ = false;
   const auto due = now() - config_.idle_after;
-  std::vector<idle_region> over;
-  for (; !idle_.empty() && idle_.front().since <= due; idle_.pop_front())
-    over.push_back(idle_.front());
-  if (!idle_.empty() && !std::exchange(idle_tick_, true))
-    delayed_send(partitioner_self{this}, idle_.front().since - due, caf::idle_atom::value);
+  const auto over = regions_.idle_until(due);
+  const auto* next = regions_.next_idle();
+  idle_tick_ = next != nullptr;
+  if (next != nullptr)
+    delayed_send(partitioner_self{this}, next->since - due, caf::idle_atom::value);
   if (over.empty())
     return;
   when_quiet([this, over] { // what is under way may bring keyframes into them
-    for (const auto& [region, number, since] : over) {
-      const auto i = regions_.find(region);
-      if (i == regions_.end() || i->second.idle != number || !holds_nothing(region, i->second))
-        continue; // it came back, or was noted again since
-      if (i->second.questions > 0) {
-        note_idle(region);
+    for (const auto& noted : over) {
+      const auto* its = regions_.still_idle(noted);
+      if (its == nullptr || lacks_something(noted.key))
+        continue;
+      if (its->questions > 0) {
+        note_idle(noted.key);
         continue;
       }
-      if (i->second.mesher)
-        end_mesher(region, i->second.mesher);
-      regions_.erase(i);
+      if (its->mesher)
+        end_mesher(noted.key, its->mesher);
+      regions_.erase(noted.key);
     }
   });
 }
@@ -139,10 +116,9 @@ void partitioner::end_mesher(const region_key& region, const mesher_actor& meshe
 }
 
 void partitioner::drop_emptied() {
-  for (const auto& region : std::exchange(emptied_, {}))
-    if (const auto i = regions_.find(region); i == regions_.end() || i->second.insertions.empty())
-      if (const auto* owner = devices_.owner(region); owner != nullptr)
-        send(owner->handle, drop_atom::value, region);
+  for (const auto& region : regions_.take_emptied())
+    if (const auto* owner = devices_.owner(region); owner != nullptr)
+      send(owner->handle, drop_atom::value, region);
 }
 
 } // namespace tessera::detail

@@ -15,20 +15,21 @@ void partitioner::ask(const take_ptr& t) {
     ++unfinished_;
     return send_take(t);
   }
-  takes_.push_back(t);
+  takes_.add(t);
   send_takes();
 }
 
 void partitioner::send_takes() {
-  while (!takes_.empty() && quiet_.empty() && !fresh_ && with_others_.empty()) {
-    const auto t = takes_.front();
-    takes_.pop_front();
-    send_take(t);
+  while (!fresh_ && with_others_.empty()) {
+    const auto t = takes_.next();
+    if (!t)
+      return;
+    send_take(*t);
   }
 }
 
 void partitioner::send_take(const take_ptr& t) {
-  ++taking_;
+  takes_.begin();
   t->for_peers = nullptr;
   t->result = {};
   t->by.clear();
@@ -40,8 +41,7 @@ void partitioner::send_take(const take_ptr& t) {
   t->sent = std::move(*what);
   // As long as the devices have nothing else to do, it is over sooner if all of them make all rays than if one does for
   // its peers. When anything else is under way or waits, what each of them does for itself is time that the next one waits for.
-  const bool pressed = taking_ > 1 || !takes_.empty();
-  if (t->sent.body && pressed && devices_.devices.size() > 1)
+  if (t->sent.body && takes_.pressed() && devices_.devices.size() > 1)
     send_in_turn(t);
   else
     send_whole(t);
@@ -163,9 +163,9 @@ void partitioner::take_back(const take_ptr& t, const device_actor& device, const
 }
 
 void partitioner::end_take(const take_ptr& t) {
-  const auto again = t->again && !t->lost.empty() && (t->losses += t->failed ? 1 : 0) < most_losses;
+  const auto again = t->again && !t->lost.empty() && (t->losses += t->failed ? 1 : 0) < take::most_losses;
   if (again) {
-    with_others(t->lost.front(), [this, t] { takes_.push_front(t); });
+    with_others(t->lost.front(), [this, t] { takes_.add_first(t); });
   } else {
     if (!t->lost.empty())
       t->result.failure = caf::make_error(ec::device_failed, std::string{"devices failed over it"});
@@ -174,27 +174,28 @@ void partitioner::end_take(const take_ptr& t) {
     if (t->continues)
       --unfinished_;
   }
-  --taking_;
+  takes_.end();
   go_on();
 }
 
 void partitioner::when_quiet(std::function<void()> act) {
-  quiet_.push_back(std::move(act));
+  takes_.when_quiet(std::move(act));
   go_on();
 }
 
 void partitioner::go_on() {
   if (std::exchange(going_on_, true))
     return; // the loop below goes on
-  while (taking_ == 0) {
+  while (takes_.quiet()) {
     if (fresh_) {
       use_fresh(); // which asks for something
       continue;
     }
     drop_emptied();
-    if (quiet_.empty())
+    const auto acts = takes_.acts();
+    if (acts.empty())
       break;
-    for (const auto& act : std::exchange(quiet_, {}))
+    for (const auto& act : acts)
       act();
   }
   going_on_ = false;

@@ -2,7 +2,6 @@
 
 #include "actors/base/log_limit.hpp"
 #include "actors/regions/mesh_digest.hpp"
-#include "actors/map/refill_book.hpp"
 #include "actors/supervision/service.hpp"
 #include "actors/base/time_histogram.hpp"
 
@@ -28,35 +27,6 @@ TEST_CASE("a time histogram tells quantiles within its bucket's width") {
   h.record_alone(0);
   h.record_alone(~0ull);
   CHECK(h.count() == 1002);
-}
-
-TEST_CASE("a refill sends each part once, to all regions that wait for it, and none that was taken out meanwhile") {
-  refill_book book;
-  const region_key a{0, 0, 0}, b{1, 0, 0};
-  book.start(a, {1, 2, 3});
-  book.start(b, {2, 4});
-  CHECK(book.cancel(a, 3));
-  CHECK_FALSE(book.cancel(a, 3));
-  CHECK_FALSE(book.cancel(b, 1));
-  std::map<uint64_t, size_t> sent;
-  const std::vector both{a, b};
-  const auto any = [](uint64_t) { return true; };
-  CHECK(book.next([](uint64_t serial) { return serial == 4; }) == 4);
-  CHECK_FALSE(book.next([](uint64_t serial) { return serial == 5; }));
-  CHECK(book.take(4, both) == std::vector{b});
-  CHECK(book.take(4, both).empty());
-  book.add(b, 4);
-  while (const auto serial = book.next(any))
-    sent[*serial] += book.take(*serial, both).size();
-  CHECK(sent == std::map<uint64_t, size_t>{{1, 1}, {2, 2}, {4, 1}});
-  CHECK(book.all_sent(a));
-  book.add(a, 1);
-  CHECK_FALSE(book.all_sent(a));
-  CHECK(book.take(1, both) == std::vector{a});
-  book.finish(a);
-  CHECK_FALSE(book.empty());
-  book.finish(b);
-  CHECK(book.empty());
 }
 
 TEST_CASE("a mesh's digest changes with every array") {
