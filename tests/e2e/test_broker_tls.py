@@ -60,14 +60,14 @@ def test_a_broker_that_is_taken_for_what_it_says(serve, tls_broker):
     running.wait(lambda: listening(running), "a queue at the broker")
 
 
+@pytest.mark.parametrize("tls_broker", ["required"], indirect=True)
 def test_who_shows_no_certificate_is_told(serve, tls_broker):
-    if not tls_broker.wants_certificate:
-        pytest.skip("this broker asks for none")
     running = serve(address(tls_broker), options=("--amqp-ca", tls_broker.folder / "ca.pem"))
     running.wait(lambda: any("trying again" in line for line in running.log), "an attempt that failed")
     assert not listening(running)
 
 
+@pytest.mark.parametrize("tls_broker", ["required"], indirect=True)
 @pytest.mark.parametrize("setting", ["--amqp-ca", "--amqp-cert", "--amqp-key"])
 def test_a_file_that_will_not_do_is_named(tessera, tls_broker, setting):
     files = tls_broker.folder
