@@ -74,22 +74,22 @@ std::optional<auto_voxel> voxel_of(const config::settings& s) {
 
 source_options input_of(const config::settings& s) {
   source_options input;
-  input.limit = s.limit.value_or(0);
-  input.every = s.every;
-  input.shuffle = s.shuffle;
-  input.rate = static_cast<double>(s.rate_hz);
-  input.max_depth_m = s.max_depth_m;
-  input.depth_scale = s.depth_scale;
-  input.shm_prefix = s.shm_prefix;
-  input.unlink = s.unlink;
-  input.layout = s.pose_layout == "row-major"      ? pose_layout::row_major
-                 : s.pose_layout == "column-major" ? pose_layout::column_major
-                                                   : pose_layout::automatic;
-  input.exchange = s.exchange;
-  input.queue = s.queue;
-  input.amqp = amqp_tls_of(s);
-  input.prefetch = static_cast<uint16_t>(s.prefetch);
+  input.sequence.limit = s.limit.value_or(0);
+  input.sequence.every = s.every;
+  input.sequence.shuffle = s.shuffle;
+  input.sequence.rate = static_cast<double>(s.rate_hz);
+  input.segments.layout = s.pose_layout == "row-major"      ? pose_layout::row_major
+                          : s.pose_layout == "column-major" ? pose_layout::column_major
+                                                            : pose_layout::automatic;
   input.synthetic.noise_m = s.noise_m;
+  input.rgbd = {.max_depth_m = s.max_depth_m, .depth_scale = s.depth_scale};
+  input.shm.unlink = s.unlink;
+  input.amqp.exchange = s.exchange;
+  input.amqp.queue = s.queue;
+  input.amqp.prefetch = static_cast<uint16_t>(s.prefetch);
+  input.amqp.tls = amqp_tls_of(s);
+  input.amqp.shm_prefix = s.shm_prefix;
+  input.amqp.unlink = s.unlink;
   return input;
 }
 
@@ -114,9 +114,8 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   offline_setup setup;
   setup.source = source;
   setup.input = input_of(s);
-  setup.input.rate = 0; // there is nobody to watch
-  if (source.starts_with("shm:"))
-    setup.input.unlink = false; // a look takes nothing away
+  setup.input.sequence.rate = 0;  // there is nobody to watch
+  setup.input.shm.unlink = false; // a look takes nothing away
   setup.map = map_settings_of(s);
   setup.voxel = voxel_of(s);
   setup.threads = threads_of(s);
@@ -197,10 +196,6 @@ struct command_line {
   }
 };
 
-constexpr const char* source_help
-  = "Where keyframes come from: synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX, amqp://USER:PASSWORD@HOST:PORT/VHOST "
-    "(amqps:// for TLS)";
-
 constexpr const char* end_help
   = ". SIGINT (Ctrl+C) or SIGTERM ends a source without an end (shm:, amqp:), and the result is of what came until then";
 
@@ -229,6 +224,7 @@ int run(int argc, char** argv) {
   config::use_plain_help(app);
   app.footer("Help on a command: tessera help COMMAND, or tessera COMMAND --help.\n"
              "Exit status: 0: done; 1: it failed; 2: the command line or a setting cannot be.");
+  const auto source_help = "Where keyframes come from: " + source_forms();
   command_line line;
   std::function<int()> chosen;
   const auto add
@@ -297,7 +293,7 @@ int run(int argc, char** argv) {
                         settings.threads = 1;
                       auto setup = startable_offline_of(settings, line.source);
                       setup.times_file = line.times;
-                      setup.input.seconds = seconds_of(line.seconds);
+                      setup.input.sequence.seconds = seconds_of(line.seconds);
                       if (line.json)
                         setup.progress = progress_style::none;
                       return told(bench_command(setup, line.json, std::cout));

@@ -207,7 +207,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   times_file listed(setup.times_file);
   // Decoding happens in between, in this thread, so that nothing runs beside what is measured.
   auto input = setup.input;
-  input.prefetch_threads = 0;
+  input.sequence.prefetch_threads = 0;
   const auto source = make_source(setup.source, input);
   const auto one = make(devices, 1);
   nlohmann::ordered_json throughput;

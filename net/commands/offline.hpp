@@ -6,7 +6,7 @@
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/stop_signal.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 
 #include <iosfwd>
 #include <optional>

@@ -54,9 +54,9 @@ map_settings map_settings_for(const offline_setup& setup, std::stop_token stop) 
     return setup.map;
   // In the source's own order, so that the voxel size does not depend on the order of the keyframes.
   auto input = setup.input;
-  input.shuffle.reset();
-  input.rate = 0;
-  input.seconds = 0;
+  input.sequence.shuffle.reset();
+  input.sequence.rate = 0;
+  input.sequence.seconds = 0;
   choosing_sink sink(setup.map, *setup.voxel);
   const std::stop_callback told(std::move(stop), [&sink] { sink.stop.request_stop(); });
   make_source(setup.source, input)->run(sink, sink.stop.get_token());

@@ -2,7 +2,7 @@
 
 #include "net/commands/progress.hpp"
 #include "net/publishers/publish.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 
 #include <string>
 

@@ -54,10 +54,6 @@ struct input {
   bool endless = false;
 };
 
-bool is_synthetic(const std::string& uri) {
-  return uri.starts_with("synthetic:");
-}
-
 /// Tells whether a watch sees segments that a broker's notifications tell of, too.
 bool takes_segments_of_a_broker(const std::string& uri, const std::vector<std::string>& all, const std::string& shm_prefix) {
   if (!uri.starts_with("shm:"))
@@ -70,11 +66,11 @@ bool takes_segments_of_a_broker(const std::string& uri, const std::vector<std::s
 
 /// How segments are read: GPUs, which lock pages of memory, are given copies that they read by themselves, made by several
 /// threads, since one is slower than they are; the CPU reads the segments themselves.
-void suit_segments(source_options& options, const std::shared_ptr<page_locks>& locks) {
+void suit_segments(segment_options& options, const std::shared_ptr<page_locks>& locks) {
   if (!locks)
     return;
   options.memory = std::make_shared<host_memory>(locks);
-  options.segment_readers = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
+  options.readers = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
 }
 
 /// `locks`: of the GPUs that do the work; null if the CPU does.
@@ -86,17 +82,17 @@ std::vector<input> make_inputs(const serve_setup& setup, const shortage_listener
   std::vector<input> inputs;
   auto common = setup.input;
   common.on_shortage = on_shortage;
-  suit_segments(common, locks);
+  suit_segments(common.segments, locks);
+  if (common.sequence.is_all())
+    common.synthetic.loops = 0; // a room to look at does not end
   for (const auto& uri : wanted) {
     auto options = common;
-    if (takes_segments_of_a_broker(uri, wanted, options.shm_prefix))
-      options.unlink = false; // the notification unlinks
-    const auto endless = is_synthetic(uri) && options.limit == 0 && options.every == 1 && !options.shuffle;
-    if (endless)
-      options.synthetic.loops = 0;
+    if (takes_segments_of_a_broker(uri, wanted, options.amqp.shm_prefix))
+      options.shm.unlink = false; // the notification unlinks
     auto from = make_source(uri, options);
-    if (from->kind() == "rgbd" || is_synthetic(uri))
-      from = make_patient(std::move(from)); // nobody else keeps what is not taken
+    const bool patient = from->is_sequence(), endless = patient && !from->total();
+    if (patient)
+      from = make_patient(std::move(from));
     inputs.push_back({std::move(from), endless});
   }
   return inputs;
@@ -267,7 +263,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   setup.server.map = setup.service.map;
   setup.server.trouble = [&sources] { return sources.trouble(); };
   setup.server.parse_keyframe
-    = [layout = setup.input.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
+    = [layout = setup.input.segments.layout](std::string id, uint64_t timestamp_ns, std::vector<std::byte> body) {
         auto frame = keyframe_of_message(std::move(body), keyframe_id{std::move(id)}, layout);
         if (timestamp_ns != 0)
           frame.timestamp_ns = timestamp_ns;

@@ -4,7 +4,7 @@
 #include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/server/server.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 
 #include <optional>
 #include <string>

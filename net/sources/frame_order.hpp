@@ -6,12 +6,16 @@
 
 namespace tessera {
 
-/// Which frames of a sequence are offered and in what order: every `every`-th from the first on, at most
-/// `limit` of them (0: no limit), then shuffled.
+/// Which frames of a sequence are offered, and in what order.
 struct frame_choice {
+  /// At most so many; 0: no limit.
   uint64_t limit = 0;
+  /// Only every n-th from the first on, counted before `limit`; 1: all.
   uint32_t every = 1;
+  /// Shuffles the chosen ones by this seed. Which ones are chosen does not change.
   std::optional<uint64_t> shuffle;
+  /// Whether these are all frames, in their order.
+  [[nodiscard]] bool is_all() const { return limit == 0 && every == 1 && !shuffle; }
 };
 
 /// The order in which the frames of a sequence are offered, one index after another.

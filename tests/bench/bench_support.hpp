@@ -7,7 +7,7 @@
 #include "patch_watcher.hpp"
 
 #include "net/clients/cpp/producer.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -35,8 +35,8 @@ namespace tessera::bench {
 inline std::vector<keyframe> load_frames(const std::string& program, const std::string& source, uint32_t points,
                                          uint64_t distinct) {
   source_options input;
-  input.limit = distinct;
-  input.prefetch_threads = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
+  input.sequence.limit = distinct;
+  input.sequence.prefetch_threads = std::clamp(std::thread::hardware_concurrency() / 2, 1u, 8u);
   input.synthetic.width = static_cast<uint32_t>(std::sqrt(static_cast<double>(points)));
   input.synthetic.height = points / input.synthetic.width;
   input.synthetic.noise_m = 0.003f;

@@ -6,7 +6,7 @@
 
 #include "gpu/map/offline_map.hpp"
 #include "gpu/rays.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 #include "tests/gpu/plain_field.hpp"
 
 #include <cstdio>
@@ -53,7 +53,7 @@ int main(int argc, char** argv) try {
   map.voxel_m = static_cast<float>(std::atof(argv[2]));
   map.truncation_m = 3 * map.voxel_m;
   source_options input;
-  input.every = static_cast<uint32_t>(std::max(1, std::atoi(argv[3])));
+  input.sequence.every = static_cast<uint32_t>(std::max(1, std::atoi(argv[3])));
   both_maps maps{map};
   make_source(argv[1], input)->run(maps, {});
   maps.field.finish();

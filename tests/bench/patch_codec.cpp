@@ -4,7 +4,7 @@
 
 #include "net/formats/patch_codec.hpp"
 #include "gpu/map/offline_map.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 
 #include <sys/resource.h>
 
@@ -95,7 +95,7 @@ int main(int argc, char** argv) try {
   map.validate();
   offline_map field{map, {make_cpu_fields(map, {.threads = 0})}, {}};
   source_options input;
-  input.limit = 100;
+  input.sequence.limit = 100;
   make_source(uri, input)->run(field, {});
   field.finish();
   auto regions = field.meshes();

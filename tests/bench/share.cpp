@@ -7,7 +7,7 @@
 
 #include "gpu/cuda/fields/field_options.hpp"
 #include "gpu/fields.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 #ifdef TESSERA_CUDA
 #include "gpu/cuda/cuda_backend.hpp"
 #endif
@@ -211,7 +211,7 @@ map_hash hash_of(const std::vector<field_stats>& parts) {
 
 nlohmann::ordered_json run(const plan& p) {
   source_options input;
-  input.limit = p.limit;
+  input.sequence.limit = p.limit;
   bench::keeping_sink kept("bench_share");
   const auto source = make_source(p.source, input);
   if (!source->total())

@@ -1,16 +1,16 @@
 #include "net/sources/amqp/amqp_source.hpp"
 
-#include "net/sources/shm/abandoned_segments.hpp"
-#include "net/sources/amqp/amqp_errands.hpp"
-#include "net/sources/amqp/amqp_link.hpp"
 #include "net/base/backoff.hpp"
 #include "net/base/bad_input.hpp"
 #include "net/base/not_now_error.hpp"
-#include "net/sources/shm/segment_crew.hpp"
-#include "net/sources/shm/segment_keyframe.hpp"
 #include "net/base/shortage.hpp"
 #include "net/base/side_call.hpp"
 #include "net/base/utf8.hpp"
+#include "net/sources/amqp/amqp_errands.hpp"
+#include "net/sources/amqp/amqp_link.hpp"
+#include "net/sources/shm/abandoned_segments.hpp"
+#include "net/sources/shm/segment_crew.hpp"
+#include "net/sources/shm/segment_keyframe.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -86,8 +86,8 @@ std::string header_text(const amqp_delivery& message, const char* name) {
 
 class amqp_source final : public source {
 public:
-  amqp_source(const std::string& url, const source_options& options)
-    : address_(parse_amqp_url(url, options.amqp)), options_(options) {
+  amqp_source(const std::string& url, const amqp_options& options, const segment_options& segments, shortage_listener on_shortage)
+    : address_(parse_amqp_url(url, options.tls)), options_(options), segments_(segments), on_shortage_(std::move(on_shortage)) {
     if (options.prefetch < 1 || options.prefetch > 512)
       throw std::invalid_argument("prefetch is " + std::to_string(options.prefetch) + ", must be 1 to 512");
     options_.heartbeat_s = address_.heartbeat_s.value_or(options.heartbeat_s);
@@ -113,7 +113,7 @@ public:
       std::optional<segment_crew>& crew;
       ~dismiss() { crew.reset(); }
     } at_the_end{crew_}; // after the reader
-    crew_.emplace(options_.segment_readers, [] {});
+    crew_.emplace(segments_.readers, [] {});
     std::jthread reader([this](const std::stop_token& enough) {
       while (auto e = queue_.take(enough))
         work(e);
@@ -439,8 +439,8 @@ private:
 
   /// Threads: any.
   void lacking(const std::string& what) const {
-    if (options_.on_shortage)
-      options_.on_shortage(what);
+    if (on_shortage_)
+      on_shortage_(what);
   }
 
   void set_trouble(std::string text) {
@@ -517,7 +517,7 @@ private:
       check_group(group);
       e.note.id = {m.message_id, header_text(m, "session")};
       e.spent = true;
-      e.whole = keyframe_of_message(std::move(m.body), e.note.id, options_.layout);
+      e.whole = keyframe_of_message(std::move(m.body), e.note.id, segments_.layout);
       e.spent = false;
       e.whole->source = kind();
       e.whole->group = std::move(group);
@@ -547,7 +547,7 @@ private:
     if (!e.segment || !e.segment->torn().empty()) {
       e.segment.reset();
       try {
-        const auto segment = std::make_shared<shm_segment>(e.segment_name, options_.memory.get());
+        const auto segment = std::make_shared<shm_segment>(e.segment_name, segments_.memory.get());
         if (!segment->mapped()) // else who uses it reads it
           crew_->read(segment);
         e.segment = segment;
@@ -560,7 +560,7 @@ private:
       }
     }
     try {
-      auto frame = keyframe_of_segment(e.segment, e.note, options_.layout);
+      auto frame = keyframe_of_segment(e.segment, e.note, segments_.layout);
       frame.source = kind();
       frame.group = e.note.group;
       return frame;
@@ -587,7 +587,9 @@ private:
   }
 
   amqp_address address_;
-  source_options options_;
+  amqp_options options_;
+  segment_options segments_;
+  shortage_listener on_shortage_;
   keyframe_sink* sink_ = nullptr;
   std::stop_token stop_;
   std::shared_ptr<errand_desk> desk_;
@@ -610,8 +612,9 @@ private:
 
 } // namespace
 
-std::unique_ptr<source> make_amqp_source(const std::string& url, const source_options& options) {
-  return std::make_unique<amqp_source>(url, options);
+std::unique_ptr<source> make_amqp_source(const std::string& url, const amqp_options& options, const segment_options& segments,
+                                         shortage_listener on_shortage) {
+  return std::make_unique<amqp_source>(url, options, segments, std::move(on_shortage));
 }
 
 } // namespace tessera

@@ -2,11 +2,9 @@
 
 #include "messages/clock.hpp"
 #include "net/base/bad_input.hpp"
-#include "net/sources/frame_order.hpp"
 #include "net/formats/image.hpp"
 #include "net/formats/number_file.hpp"
-#include "net/sources/ordered_prefetch.hpp"
-#include "net/base/pace.hpp"
+#include "net/sources/rgbd/rgbd_options.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -139,6 +137,13 @@ std::string number_text(float value) {
 
 } // namespace
 
+void rgbd_options::validate() const {
+  if (!(max_depth_m > 0))
+    throw std::invalid_argument("max depth is " + number_text(max_depth_m) + " m, must be above 0");
+  if (!(depth_scale > 0))
+    throw std::invalid_argument("depth scale is " + number_text(depth_scale) + " units a metre, must be above 0");
+}
+
 rgbd_folder::rgbd_folder(fs::path where) : where_(std::move(where)) {
   std::error_code error;
   if (!fs::is_directory(where_, error))
@@ -213,87 +218,6 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m, float dep
   result.received_ns = system_ns();
   result.body = std::move(body);
   return result;
-}
-
-namespace {
-
-class rgbd_source final : public source {
-public:
-  rgbd_source(const std::string& folder, const source_options& options) : folder_(folder), options_(options) {
-    if (!(options.max_depth_m > 0))
-      throw std::invalid_argument("max depth is " + number_text(options.max_depth_m) + " m, must be above 0");
-    if (!(options.depth_scale > 0))
-      throw std::invalid_argument("depth scale is " + number_text(options.depth_scale) + " units a metre, must be above 0");
-  }
-
-  [[nodiscard]] std::string kind() const override { return "rgbd"; }
-  [[nodiscard]] std::string where() const override { return folder_.where().string(); }
-  [[nodiscard]] std::optional<uint64_t> total() const override { return order().total(); }
-
-  void run(keyframe_sink& sink, std::stop_token stop) override {
-    auto todo = order();
-    pace ticks(options_.rate, options_.seconds);
-    struct loaded {
-      keyframe frame;
-      std::string what, reason; // why there is no frame
-      bool lost = false;        // there is no pose, which is nobody's fault
-    };
-    ordered_prefetch<uint64_t, loaded> frames(
-      options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
-      [&](uint64_t index) {
-        const auto& files = folder_.frames()[index];
-        loaded result;
-        try {
-          result.frame = through_shortages(options_.on_shortage, stop, where(),
-                                           [&] { return folder_.load(files, options_.max_depth_m, options_.depth_scale); });
-        } catch (const no_pose& e) {
-          result.lost = true;
-          result.reason = e.what();
-        } catch (const bad_input& e) {
-          result.what = (folder_.where() / files.name).string();
-          result.reason = e.what();
-        }
-        return result;
-      });
-    uint64_t offered = 0, lost = 0, bad = 0;
-    while (auto next = frames.next()) {
-      if (next->lost) {
-        if (lost++ == 0)
-          spdlog::warn("source {}: {}: no pose, as where tracking was lost; such frames are skipped and counted", where(),
-                       next->reason);
-        continue;
-      }
-      if (!next->reason.empty()) {
-        ++bad;
-        sink.set_aside(kind(), next->what, next->reason);
-        continue;
-      }
-      if (!ticks.wait(stop))
-        break;
-      next->frame.received_ns = system_ns();
-      next->frame.source = kind();
-      sink.offer(std::move(next->frame), [](const verdict&) {}); // The sink counts and tells what it refuses.
-      ++offered;
-    }
-    if (lost + bad > 0)
-      spdlog::info("source {}: {} of {} frames offered, {} skipped that have no pose, {} set aside", where(), offered,
-                   offered + lost + bad, lost, bad);
-  }
-
-private:
-  [[nodiscard]] frame_order order() const {
-    auto frames = folder_.frames().size();
-    return {frames, frames, {options_.limit, options_.every, options_.shuffle}};
-  }
-
-  rgbd_folder folder_;
-  source_options options_;
-};
-
-} // namespace
-
-std::unique_ptr<source> make_rgbd_source(const std::string& folder, const source_options& options) {
-  return std::make_unique<rgbd_source>(folder, options);
 }
 
 } // namespace tessera

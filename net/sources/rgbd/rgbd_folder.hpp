@@ -1,7 +1,8 @@
 #pragma once
 
-#include "net/sources/source.hpp"
+#include "messages/keyframe.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -51,8 +52,5 @@ private:
   pinhole camera_;
   std::vector<rgbd_frame> frames_;
 };
-
-/// Offers the frames of a folder.
-std::unique_ptr<source> make_rgbd_source(const std::string& folder, const source_options& options);
 
 } // namespace tessera

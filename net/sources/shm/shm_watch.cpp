@@ -1,16 +1,16 @@
 #include "net/sources/shm/shm_watch.hpp"
 
-#include "net/clients/cpp/producer.hpp"
-#include "net/sources/shm/abandoned_segments.hpp"
 #include "net/base/backoff.hpp"
 #include "net/base/bell.hpp"
+#include "net/base/shortage.hpp"
+#include "net/base/utf8.hpp"
+#include "net/clients/cpp/producer.hpp"
+#include "net/sources/shm/abandoned_segments.hpp"
 #include "net/sources/shm/segment_agenda.hpp"
 #include "net/sources/shm/segment_crew.hpp"
 #include "net/sources/shm/segment_folder.hpp"
 #include "net/sources/shm/segment_keyframe.hpp"
 #include "net/sources/shm/segment_name.hpp"
-#include "net/base/shortage.hpp"
-#include "net/base/utf8.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -81,8 +81,9 @@ private:
 
 class shm_watch final : public source {
 public:
-  shm_watch(const std::string& prefix, const source_options& options)
-    : prefix_(prefix.starts_with('/') ? prefix : "/" + prefix), options_(options) {
+  shm_watch(const std::string& prefix, const shm_options& options, const segment_options& segments, shortage_listener on_shortage)
+    : prefix_(prefix.starts_with('/') ? prefix : "/" + prefix), options_(options), segments_(segments),
+      on_shortage_(std::move(on_shortage)) {
     if (prefix_.find('/', 1) != std::string::npos || prefix_.find("..") != std::string::npos || prefix_.size() < 2
         || prefix_.size() > 200)
       throw std::invalid_argument("shared memory prefix is '" + printable(prefix_)
@@ -104,7 +105,7 @@ public:
       std::optional<segment_crew>& crew;
       ~dismiss() { crew.reset(); } // what is to go has gone then
     } at_the_end{crew_};
-    crew_.emplace(options_.segment_readers, [desk] { desk->ring.ring(); });
+    crew_.emplace(segments_.readers, [desk] { desk->ring.ring(); });
     std::stop_callback wake(stop, [desk] { desk->ring.ring(); });
     clear();
     look_around(folder);
@@ -253,7 +254,7 @@ private:
   /// wait.
   bool go_on(keyframe_sink& sink) {
     // Who reads alone reads nothing ahead.
-    const size_t most_ahead = std::max(options_.segment_readers, 1u);
+    const size_t most_ahead = std::max(segments_.readers, 1u);
     while (ahead_.size() < most_ahead && steady::now() >= hold_until_) {
       const auto* name = agenda_.first(steady::now());
       if (name == nullptr || find_ahead(*name) != nullptr) // one after another of the same name
@@ -289,8 +290,8 @@ private:
       report(name, e.what(), sink);
     } catch (const std::exception& e) {
       pause_all(name, text_of(e));
-      if (options_.on_shortage && is_shortage(e))
-        options_.on_shortage("segment " + printable(name, 300) + ": " + text_of(e));
+      if (on_shortage_ && is_shortage(e))
+        on_shortage_("segment " + printable(name, 300) + ": " + text_of(e));
     }
     agenda_.put_back(name, c, after_a_pause(name));
   }
@@ -333,7 +334,8 @@ private:
       return look_again();
     ahead_.push_back({name, c, {}, false});
     try {
-      ahead_.back().reading = crew_->begin(std::make_shared<shm_segment>(std::move(key), std::move(file), options_.memory.get()));
+      ahead_.back().reading
+        = crew_->begin(std::make_shared<shm_segment>(std::move(key), std::move(file), segments_.memory.get()));
     } catch (...) {
       ahead_.pop_back();
       throw;
@@ -359,7 +361,7 @@ private:
     keyframe frame;
     try {
       check_keyframe_id(id);
-      frame = keyframe_of_segment(segment, std::move(id), options_.layout);
+      frame = keyframe_of_segment(segment, std::move(id), segments_.layout);
     } catch (const bad_input&) {
       note();
       let_go(segment);
@@ -441,7 +443,9 @@ private:
   }
 
   std::string prefix_;
-  source_options options_;
+  shm_options options_;
+  segment_options segments_;
+  shortage_listener on_shortage_;
   std::shared_ptr<verdict_desk> desk_;
   std::optional<segment_crew> crew_;
   segment_agenda agenda_;
@@ -457,8 +461,9 @@ private:
 
 } // namespace
 
-std::unique_ptr<source> make_shm_watch(const std::string& prefix, const source_options& options) {
-  return std::make_unique<shm_watch>(prefix, options);
+std::unique_ptr<source> make_shm_watch(const std::string& prefix, const shm_options& options, const segment_options& segments,
+                                       shortage_listener on_shortage) {
+  return std::make_unique<shm_watch>(prefix, options, segments, std::move(on_shortage));
 }
 
 } // namespace tessera

@@ -1,8 +1,22 @@
 #pragma once
 
+#include "net/base/shortage.hpp"
+#include "net/sources/shm/segment_options.hpp"
 #include "net/sources/source.hpp"
 
+#include <cstdint>
+#include <memory>
+#include <string>
+
 namespace tessera {
+
+struct shm_options {
+  /// Unlinks a segment once its keyframe is safe or refused: shared memory is memory, and producers leave it to the consumer.
+  /// What fits no header stays: it may be somebody else's file.
+  bool unlink = true;
+  /// A segment that its producer keeps open counts once it fits its header and has not changed for so long, milliseconds.
+  uint32_t settle_ms = 100;
+};
 
 /// Takes keyframes from shared memory without a broker: every segment whose name begins with `prefix`, those
 /// that are there at the start first (oldest first).
@@ -14,10 +28,12 @@ namespace tessera {
 /// the same name is the same keyframe again. A writer that changes a segment in place through a mapping which
 /// it never closes is not noticed, unless it does so before the name is unlinked: it should write anew and rename.
 ///
-/// Segments are read by `segment_readers` threads, ahead if it is more than one, and offered in the order in which they came.
+/// Segments are read by `segment_options::readers` threads, ahead if it is more than one, and offered in the order in which they
+/// came. `on_shortage` hears what is wanting for one to be read, which is then tried again until it works.
 ///
 /// With the option `unlink` a segment is taken away when its keyframe is safe or refused. One that fits no
 /// header is set aside and stays.
-std::unique_ptr<source> make_shm_watch(const std::string& prefix, const source_options& options);
+std::unique_ptr<source> make_shm_watch(const std::string& prefix, const shm_options& options, const segment_options& segments,
+                                       shortage_listener on_shortage);
 
 } // namespace tessera

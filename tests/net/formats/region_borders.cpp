@@ -4,7 +4,7 @@
 #include "gpu/map/offline_map.hpp"
 #include "gpu/map/weld.hpp"
 #include "net/formats/patch_codec.hpp"
-#include "net/sources/synthetic/synthetic.hpp"
+#include "net/sources/synthetic/synthetic_scan.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,7 +1,7 @@
 #include "net/publishers/publish.hpp"
 
 #include "net/formats/segment_header.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 #include "recording_sink.hpp"
 #include "shm_name.hpp"
 
@@ -109,7 +109,7 @@ TEST_CASE("what is published to shared memory comes out of the watch as it was")
 
   testing::recording_sink sink;
   source_options o;
-  o.settle_ms = 10;
+  o.shm.settle_ms = 10;
   std::jthread watch([&](std::stop_token stop) { make_source("shm:" + prefix, o)->run(sink, stop); });
   REQUIRE(sink.wait_for(2));
   watch.request_stop();
@@ -327,10 +327,10 @@ TEST_CASE("a file for TLS that will not do is named at the start") {
   black_hole hole;
   const auto dir = std::filesystem::temp_directory_path();
   source_options o;
-  o.amqp.ca_file = (dir / "tessera-no-such-file.pem").string();
+  o.amqp.tls.ca_file = (dir / "tessera-no-such-file.pem").string();
   CHECK_THROWS_WITH(make_source("amqps://" + hole.authority(), o)->run(sink, {}),
                     Catch::Contains("amqp-ca") && Catch::Contains("tessera-no-such-file.pem") && Catch::Contains("No such file"));
-  o.amqp.ca_file = "/proc/self/cmdline";
+  o.amqp.tls.ca_file = "/proc/self/cmdline";
   CHECK_THROWS_WITH(make_source("amqps://" + hole.authority(), o)->run(sink, {}),
                     Catch::Contains("/proc/self/cmdline") && Catch::Contains("PEM"));
 }

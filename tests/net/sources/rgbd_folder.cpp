@@ -3,6 +3,7 @@
 #include "net/base/bad_input.hpp"
 #include "net/formats/image.hpp"
 #include "net/formats/number_file.hpp"
+#include "net/sources/source_table.hpp"
 #include "recording_sink.hpp"
 #include "rgbd_files.hpp"
 
@@ -188,7 +189,7 @@ TEST_CASE("depth counts in the units that are said, and 65535 is none") {
     CHECK(folder.load(folder.frames()[0], farthest).body->size() == 7 * 6);
   CHECK_THROWS_WITH(folder.load(folder.frames()[0], 4), Catch::Contains("up to 4 m, at 1000 units a metre"));
   source_options none;
-  none.depth_scale = 0;
+  none.rgbd.depth_scale = 0;
   CHECK_THROWS_WITH(make_source("rgbd:" + files.path().string(), none), Catch::Contains("depth scale is 0"));
 }
 
@@ -293,7 +294,7 @@ TEST_CASE("each bad frame is set aside by name, and the others come") {
   std::filesystem::create_directory(in("frame-000012.depth.png"));
   testing::recording_sink sink;
   source_options o;
-  o.prefetch_threads = 2;
+  o.sequence.prefetch_threads = 2;
   auto source = make_source("rgbd:" + files.path().string(), o);
   CHECK(source->total() == 14u);
   source->run(sink, {});
@@ -329,8 +330,8 @@ TEST_CASE("the real room's frames are read") {
     return;
   }
   source_options o;
-  o.limit = 3;
-  o.every = 30;
+  o.sequence.limit = 3;
+  o.sequence.every = 30;
   auto source = make_source("rgbd:" + where.string(), o);
   testing::recording_sink sink;
   source->run(sink, {});

@@ -3,7 +3,7 @@
 
 #include "gpu/map/offline_map.hpp"
 #include "gpu/map/weld.hpp"
-#include "net/sources/synthetic/synthetic.hpp"
+#include "net/sources/synthetic/synthetic_scan.hpp"
 #include "tests/support/mesh_distance.hpp"
 
 #include <catch2/catch.hpp>

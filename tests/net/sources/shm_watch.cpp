@@ -1,7 +1,7 @@
 #include "net/sources/shm/shm_watch.hpp"
 
-#include "net/sources/shm/segment_name.hpp"
 #include "net/base/utf8.hpp"
+#include "net/sources/shm/segment_name.hpp"
 #include "watching.hpp"
 
 #include <catch2/catch.hpp>
@@ -23,7 +23,7 @@ using testing::with_value;
 
 TEST_CASE("segments that are there and segments that come are taken, and left in place if so set") {
   source_options o;
-  o.unlink = false;
+  o.shm.unlink = false;
   watching w(o);
   shm_name a(w.prefix, "a"), b(w.prefix, "b"), other;
   a.write(segment_bytes{}.bytes());
@@ -327,7 +327,7 @@ TEST_CASE("a segment that may not be read is set aside once, and taken when it m
 
 TEST_CASE("content decides whether a name that comes again is another keyframe") {
   source_options o;
-  o.unlink = false;
+  o.shm.unlink = false;
   watching w(o);
   shm_name a(w.prefix, "a"), hidden;
   segment_bytes s;
@@ -354,7 +354,7 @@ TEST_CASE("content decides whether a name that comes again is another keyframe")
 
 TEST_CASE("what is written through a mapping is seen, also when the segment came by a rename") {
   source_options o;
-  o.unlink = false;
+  o.shm.unlink = false;
   watching w(o);
   shm_name a(w.prefix, "a"), hidden;
   w.start();

@@ -3,7 +3,7 @@
 #include "net/base/bad_input.hpp"
 #include "net/base/descriptor.hpp"
 #include "net/formats/number_file.hpp"
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 #include "recording_sink.hpp"
 #include "rgbd_files.hpp"
 #include "shm_name.hpp"
@@ -101,7 +101,7 @@ TEST_CASE("a folder's frames wait for descriptors, and not one is left out") {
   std::mutex mutex;
   std::vector<std::string> told;
   source_options o;
-  o.prefetch_threads = GENERATE(0u, 2u);
+  o.sequence.prefetch_threads = GENERATE(0u, 2u);
   const auto run = [&](recording_sink& sink) {
     const auto from = make_source("rgbd:" + files.path().string(), o);
     none.emplace();
@@ -129,7 +129,7 @@ TEST_CASE("a watch that finds no descriptors when it starts is started again") {
   const shm_name segment(prefix, "1");
   segment.write(segment_bytes().bytes());
   source_options o;
-  o.settle_ms = 30;
+  o.shm.settle_ms = 30;
   const size_t left = GENERATE(0u, 1u, 2u); // of three: its bell, the events, the folder
   INFO(left << " descriptors are left");
   const auto from = make_source("shm:" + prefix, o);
@@ -157,8 +157,8 @@ TEST_CASE("a watch tells what it lacks for a segment") {
   std::once_flag once;
   std::optional<no_descriptors> none;
   source_options o;
-  o.settle_ms = 30;
-  o.unlink = false;
+  o.shm.settle_ms = 30;
+  o.shm.unlink = false;
   o.on_shortage = [&](const std::string& what) {
     std::call_once(once, [&] {
       first.set_value(what);
@@ -199,7 +199,7 @@ TEST_CASE("a file for TLS that cannot be opened for want of descriptors turns no
   rgbd_files files;
   files.write("ca.pem", "not a certificate");
   source_options o;
-  o.amqp.ca_file = (files.path() / "ca.pem").string();
+  o.amqp.tls.ca_file = (files.path() / "ca.pem").string();
   std::promise<std::string> told;
   std::once_flag once;
   o.on_shortage = [&](const std::string& what) { std::call_once(once, [&] { told.set_value(what); }); };

@@ -1,4 +1,4 @@
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 #include "recording_sink.hpp"
 
 #include <catch2/catch.hpp>
@@ -16,8 +16,8 @@ TEST_CASE("an unknown source is answered with those there are") {
       make_source(uri, {});
       FAIL("accepted");
     } catch (const std::invalid_argument& e) {
-      CHECK_THAT(e.what(), Catch::Contains("synthetic:room") && Catch::Contains("rgbd:DIR") && Catch::Contains("shm:/PREFIX")
-                             && Catch::Contains("amqp://"));
+      CHECK_THAT(e.what(), Catch::EndsWith(": there are synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX and "
+                                           "amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS)"));
       CHECK_THAT(e.what(), !Catch::Contains("hunter2"));
     }
   }
@@ -28,16 +28,16 @@ TEST_CASE("a source whose time is over has given the first keyframe at least") {
     for (const auto& [seconds, wanted] : {std::pair{0.0, 3}, {1e-9, 1}, {1e9, 3}}) {
       INFO(threads << " threads, " << seconds << " s");
       source_options o;
-      o.limit = 3;
-      o.prefetch_threads = threads;
-      o.seconds = seconds;
+      o.sequence.limit = 3;
+      o.sequence.prefetch_threads = threads;
+      o.sequence.seconds = seconds;
       testing::recording_sink sink;
       make_source("synthetic:room", o)->run(sink, {});
       CHECK(sink.frames().size() == static_cast<size_t>(wanted));
     }
   for (const double seconds : {-1.0, 2e9, std::nan("")}) {
     source_options o;
-    o.seconds = seconds;
+    o.sequence.seconds = seconds;
     testing::recording_sink sink;
     CHECK_THROWS_WITH(make_source("synthetic:room", o)->run(sink, {}), Catch::Contains("seconds is"));
   }
@@ -49,6 +49,6 @@ TEST_CASE("a broker's source shows where it listens, without the password") {
   CHECK(s->where() == "amqp://me@localhost:5673/maps");
   CHECK(make_source("amqps://me:hunter2@localhost/maps", {})->where() == "amqps://me@localhost:5671/maps");
   source_options o;
-  o.prefetch = 0;
+  o.amqp.prefetch = 0;
   CHECK_THROWS_WITH(make_source("amqp://localhost", o), Catch::Contains("prefetch is 0"));
 }

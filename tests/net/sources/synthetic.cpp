@@ -1,5 +1,6 @@
-#include "net/sources/synthetic/synthetic.hpp"
+#include "net/sources/synthetic/synthetic_scan.hpp"
 
+#include "net/sources/source_table.hpp"
 #include "recording_sink.hpp"
 
 #include <catch2/catch.hpp>
@@ -288,11 +289,11 @@ TEST_CASE("the building's map grows by as much with the last room as with the fi
 TEST_CASE("a synthetic source gives what was chosen, in any number of threads") {
   source_options o;
   o.synthetic = small();
-  o.limit = 6;
-  o.every = 5;
+  o.sequence.limit = 6;
+  o.sequence.every = 5;
   std::vector<std::string> ids;
   for (uint32_t threads : {0u, 1u, 3u}) {
-    o.prefetch_threads = threads;
+    o.sequence.prefetch_threads = threads;
     auto source = make_source("synthetic:room", o);
     CHECK(source->kind() == "synthetic");
     CHECK(source->where() == "synthetic:room");
@@ -308,8 +309,8 @@ TEST_CASE("a synthetic source gives what was chosen, in any number of threads") 
   }
   CHECK(ids
         == std::vector<std::string>{"room-000000", "room-000005", "room-000010", "room-000015", "room-000020", "room-000025"});
-  o.limit = 0;
-  o.every = 1;
+  o.sequence.limit = 0;
+  o.sequence.every = 1;
   o.synthetic.loops = 0;
   CHECK_FALSE(make_source("synthetic:room", o)->total());
   o.synthetic.loops = 2;

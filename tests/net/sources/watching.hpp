@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/sources/source.hpp"
+#include "net/sources/source_table.hpp"
 #include "recording_sink.hpp"
 #include "shm_name.hpp"
 #include "tests/support/segment_bytes.hpp"
@@ -20,10 +20,10 @@ namespace tessera::testing {
 /// A watch at work in a thread of its own: as for the CPU, and once more as for GPUs.
 struct watching {
   explicit watching(source_options o = {}, std::string p = shm_name::own_prefix()) : prefix(std::move(p)), options(std::move(o)) {
-    options.settle_ms = 30;
+    options.shm.settle_ms = 30;
     if (GENERATE(false, true)) {
-      options.memory = std::make_shared<host_memory>(nullptr);
-      options.segment_readers = 4;
+      options.segments.memory = std::make_shared<host_memory>(nullptr);
+      options.segments.readers = 4;
     }
   }
   ~watching() { stop(); }

@@ -1,9 +1,6 @@
-#include "net/sources/synthetic/synthetic.hpp"
+#include "net/sources/synthetic/synthetic_scan.hpp"
 
 #include "messages/clock.hpp"
-#include "net/sources/frame_order.hpp"
-#include "net/sources/ordered_prefetch.hpp"
-#include "net/base/pace.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -182,48 +179,6 @@ keyframe synthetic_scan::make(uint64_t index) const {
   frame.world_from_camera = camera(index);
   frame.body = std::move(body);
   return frame;
-}
-
-namespace {
-
-class synthetic_source final : public source {
-public:
-  synthetic_source(const std::string& scene, const source_options& options)
-    : scene_(scene), scan_(scene, options.synthetic), options_(options) {}
-
-  [[nodiscard]] std::string kind() const override { return "synthetic"; }
-  [[nodiscard]] std::string where() const override { return "synthetic:" + scene_; }
-  [[nodiscard]] std::optional<uint64_t> total() const override { return order().total(); }
-
-  void run(keyframe_sink& sink, std::stop_token stop) override {
-    auto todo = order();
-    pace ticks(options_.rate, options_.seconds);
-    ordered_prefetch<uint64_t, keyframe> frames(
-      options_.prefetch_threads, [&] { return stop.stop_requested() ? std::nullopt : todo.next(); },
-      [&](uint64_t index) { return through_shortages(options_.on_shortage, stop, where(), [&] { return scan_.make(index); }); });
-    while (auto frame = frames.next()) {
-      if (!ticks.wait(stop))
-        return;
-      frame->received_ns = system_ns();
-      frame->source = kind();
-      sink.offer(std::move(*frame), [](const verdict&) {}); // The sink counts and tells what it refuses.
-    }
-  }
-
-private:
-  [[nodiscard]] frame_order order() const {
-    return {scan_.total(), scan_.per_loop(), {options_.limit, options_.every, options_.shuffle}};
-  }
-
-  std::string scene_;
-  synthetic_scan scan_;
-  source_options options_;
-};
-
-} // namespace
-
-std::unique_ptr<source> make_synthetic_source(const std::string& scene, const source_options& options) {
-  return std::make_unique<synthetic_source>(scene, options);
 }
 
 } // namespace tessera

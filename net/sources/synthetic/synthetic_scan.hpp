@@ -1,9 +1,11 @@
 #pragma once
 
-#include "net/sources/source.hpp"
+#include "messages/keyframe.hpp"
+#include "net/sources/synthetic/synthetic_options.hpp"
 #include "net/sources/synthetic/synthetic_room.hpp"
 
-#include <memory>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,8 +45,5 @@ private:
   bool building_ = false;
   float focal_px_ = 0;
 };
-
-/// Offers the keyframes of a scan.
-std::unique_ptr<source> make_synthetic_source(const std::string& scene, const source_options& options);
 
 } // namespace tessera

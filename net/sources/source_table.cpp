@@ -1,0 +1,67 @@
+#include "net/sources/source_table.hpp"
+
+#include "net/base/utf8.hpp"
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <string_view>
+
+namespace tessera {
+
+namespace {
+
+struct source_row {
+  /// What a SOURCE of this kind begins with; something must follow the colon.
+  std::array<std::string_view, 2> begins;
+  /// What it looks like, for people.
+  std::string_view form;
+  std::unique_ptr<source> (*make)(const std::string& uri, const source_options& o);
+};
+
+std::string after_colon(const std::string& uri) {
+  return uri.substr(uri.find(':') + 1);
+}
+
+constexpr source_row table[] = {
+  {{"synthetic:"},
+   "synthetic:room, synthetic:building",
+   [](const std::string& uri, const source_options& o) {
+     return make_synthetic_source(after_colon(uri), o.synthetic, o.sequence, o.on_shortage);
+   }},
+  {{"rgbd:"},
+   "rgbd:DIR",
+   [](const std::string& uri, const source_options& o) {
+     return make_rgbd_source(after_colon(uri), o.rgbd, o.sequence, o.on_shortage);
+   }},
+  {{"shm:"},
+   "shm:/PREFIX",
+   [](const std::string& uri, const source_options& o) {
+     return make_shm_watch(after_colon(uri), o.shm, o.segments, o.on_shortage);
+   }},
+  {{"amqp://", "amqps://"},
+   "amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS)",
+   [](const std::string& uri, const source_options& o) { return make_amqp_source(uri, o.amqp, o.segments, o.on_shortage); }},
+};
+
+} // namespace
+
+std::unique_ptr<source> make_source(const std::string& uri, const source_options& options) {
+  const auto colon = uri.find(':');
+  if (!after_colon(uri).empty())
+    for (const auto& row : table)
+      if (std::ranges::any_of(row.begins, [&](auto begin) { return !begin.empty() && uri.starts_with(begin); }))
+        return row.make(uri, options);
+  // An address with a password may have a slip in its scheme: only that is repeated.
+  throw std::invalid_argument("unknown source '" + printable(uri.substr(0, colon == std::string::npos ? colon : colon + 1))
+                              + "': there are " + source_forms(" and "));
+}
+
+std::string source_forms(const std::string& before_last) {
+  std::string text;
+  for (const auto& row : table)
+    text += (&row == std::begin(table) ? "" : &row == std::end(table) - 1 ? before_last : ", ") + std::string(row.form);
+  return text;
+}
+
+} // namespace tessera
