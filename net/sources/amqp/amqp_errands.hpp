@@ -1,9 +1,10 @@
 #pragma once
 
 #include "messages/keyframe.hpp"
-#include "net/sources/amqp/amqp_link.hpp"
 #include "net/base/bell.hpp"
+#include "net/base/utf8.hpp"
 #include "net/formats/notification.hpp"
+#include "net/sources/amqp/amqp_link.hpp"
 #include "net/sources/amqp/recent_ids.hpp"
 #include "net/sources/shm/shm_segment.hpp"
 
@@ -22,6 +23,9 @@
 #include <vector>
 
 namespace tessera {
+
+/// What keyframes of a broker, and what is set aside, are said to come from.
+inline constexpr const char* amqp_kind = "amqp";
 
 /// One message from the broker, from its delivery to its acknowledgement. It is with one thread at a time.
 struct errand {
@@ -45,6 +49,14 @@ struct errand {
   /// Since when it is unclear whether its segment is of use: it is missing, or is being written.
   std::optional<clock::time_point> in_doubt;
   bool last_try = false; ///< there is no more room for doubt
+
+  /// For people: routing key, and id.
+  [[nodiscard]] std::string name() const {
+    return "message " + printable(message.routing_key)
+           + (understood                   ? " of " + printable(shown(note.id), 300)
+              : message.message_id.empty() ? std::string{}
+                                           : " " + printable(message.message_id));
+  }
 };
 using errand_ptr = std::shared_ptr<errand>;
 
