@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -31,12 +32,23 @@ public:
   [[nodiscard]] bool exists() const { return access(path().c_str(), F_OK) == 0; }
   void unlink() const { ::unlink(path().c_str()); }
 
-  /// Writes it anew, or over what is there.
+  /// Writes it under another name, and renames it into place, as producers do: what is written in place may be read half written
+  /// when the writer is held up.
   void write(const std::vector<std::byte>& bytes) const {
+    const shm_name hidden;
+    hidden.write_in_place(bytes);
+    hidden.rename_to(*this);
+  }
+  /// Writes it anew, or over what is there.
+  void write_in_place(const std::vector<std::byte>& bytes) const {
     int file = shm_open(key_.c_str(), O_CREAT | O_RDWR | O_TRUNC, 0600);
     if (file < 0 || ::write(file, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
       throw std::runtime_error("cannot write " + key_);
     close(file);
+  }
+  void rename_to(const shm_name& other) const {
+    if (::rename(path().c_str(), other.path().c_str()) != 0)
+      throw std::runtime_error("cannot rename " + key_);
   }
   void truncate(size_t bytes) const {
     if (::truncate(path().c_str(), static_cast<off_t>(bytes)) != 0)

@@ -104,17 +104,17 @@ TEST_CASE("a segment that does not exist, is no file, or lies is refused") {
 TEST_CASE("a segment that fits no header is not bad while it is being written") {
   shm_name name;
   auto bytes = large().bytes();
-  name.write({bytes.begin(), bytes.begin() + 1000});
+  name.write_in_place({bytes.begin(), bytes.begin() + 1000});
   CHECK_THROWS_AS(shm_segment(name.key()), not_now_error);
   discard_segment(name.key());
   CHECK(name.exists());
-  name.write({});
+  name.write_in_place({});
   CHECK_THROWS_AS(shm_segment(name.key()), not_now_error);
-  name.write(bytes);
+  name.write_in_place(bytes);
   CHECK_NOTHROW(shm_segment(name.key()));
   discard_segment(name.key());
   CHECK(name.exists()); // it is good by now
-  name.write({bytes.begin(), bytes.begin() + 1000});
+  name.write_in_place({bytes.begin(), bytes.begin() + 1000});
   name.settle();
   CHECK_THROWS_AS(shm_segment(name.key()), bad_input);
   discard_segment(name.key());
@@ -294,13 +294,13 @@ TEST_CASE("only the segment that was read is unlinked") {
   SECTION("it was written again in place, as it was") {
     shm_segment segment(name.key());
     std::this_thread::sleep_for(std::chrono::milliseconds(20)); // longer than a file system's clock stands still
-    name.write(segment_bytes{}.bytes());
+    name.write_in_place(segment_bytes{}.bytes());
     CHECK_FALSE(segment.unlink());
     CHECK(name.exists());
   }
   SECTION("it is just being written again in place") {
     shm_segment segment(name.key());
-    name.write({});
+    name.write_in_place({});
     CHECK_FALSE(segment.unlink());
     CHECK(name.exists());
   }

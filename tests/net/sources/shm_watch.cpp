@@ -74,25 +74,20 @@ TEST_CASE("a segment renamed into place is taken") {
   shm_name hidden, a(w.prefix, "a");
   w.start();
   hidden.write(segment_bytes{}.bytes());
-  REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  hidden.rename_to(a);
   CHECK(w.sink.wait_for(1));
 }
 
 TEST_CASE("a name that comes back with other content is another keyframe, with the same content the same") {
   watching w;
-  shm_name a(w.prefix, "a"), hidden;
-  // Renamed into place, as producers do: what is written in place may be read half written when the writer is held up.
-  const auto put = [&](const segment_bytes& bytes) {
-    hidden.write(bytes.bytes());
-    REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
-  };
+  shm_name a(w.prefix, "a");
   w.start();
-  put(segment_bytes{});
+  a.write(segment_bytes{}.bytes());
   REQUIRE(w.sink.wait_for(1));
-  put(with_value(9));
+  a.write(with_value(9).bytes());
   REQUIRE(w.sink.wait_for(2));
   a.unlink();
-  put(segment_bytes{}); // as at first
+  a.write(segment_bytes{}.bytes()); // as at first
   REQUIRE(w.sink.wait_for(3));
   w.stop();
   auto frames = w.sink.frames();
@@ -252,14 +247,13 @@ TEST_CASE("a keyframe that could not even be offered comes again") {
 
 TEST_CASE("a segment that is replaced while the service cannot take it is taken as it is then, under its own id") {
   watching w;
-  shm_name a(w.prefix, "a"), hidden;
+  shm_name a(w.prefix, "a");
   std::atomic<bool> full = true;
   w.sink.judge = [&](const keyframe&) { return full ? verdict{outcome::not_now, "the disk is full"} : verdict{}; };
   w.start();
   a.write(segment_bytes{}.bytes());
   REQUIRE(w.sink.wait_for(1));
-  hidden.write(with_value(9).bytes());
-  REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  a.write(with_value(9).bytes());
   REQUIRE(w.sink.wait_for(2));
   full = false;
   REQUIRE(w.sink.wait([&] { return !a.exists(); }));
@@ -274,7 +268,7 @@ TEST_CASE("a segment that is written again while it is judged is not unlinked, b
   shm_name a(w.prefix, "a");
   w.sink.judge = [&](const keyframe& k) {
     if (k.body->points()[0] == 1.5f)
-      a.write(with_value(5).bytes());
+      a.write_in_place(with_value(5).bytes());
     return verdict{};
   };
   w.start();
@@ -297,7 +291,7 @@ TEST_CASE("a watch that has no descriptor left goes on when there are some") {
   hidden.write(with_value(2).bytes()); // it comes under its name when no descriptor is left
   {
     no_descriptors none;
-    CHECK(rename(hidden.path().c_str(), b.path().c_str()) == 0);
+    hidden.rename_to(b);
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     CHECK(w.sink.asides().empty());
   }
@@ -329,7 +323,7 @@ TEST_CASE("content decides whether a name that comes again is another keyframe")
   source_options o;
   o.shm.unlink = false;
   watching w(o);
-  shm_name a(w.prefix, "a"), hidden;
+  shm_name a(w.prefix, "a");
   segment_bytes s;
   s.point_count = s.real_points = 20'000;
   auto bytes = s.bytes();
@@ -338,11 +332,10 @@ TEST_CASE("content decides whether a name that comes again is another keyframe")
   REQUIRE(w.sink.wait_for(1));
   bytes[108 + 12 * 7777 + 3] ^= std::byte{1}; // one coordinate of one point
   SECTION("renamed into place") {
-    hidden.write(bytes);
-    REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+    a.write(bytes);
   }
   SECTION("written in place") {
-    a.write(bytes);
+    a.write_in_place(bytes);
   }
   SECTION("written through a mapping, which changes no time") {
     a.overwrite_mapped(bytes);
@@ -356,10 +349,9 @@ TEST_CASE("what is written through a mapping is seen, also when the segment came
   source_options o;
   o.shm.unlink = false;
   watching w(o);
-  shm_name a(w.prefix, "a"), hidden;
+  shm_name a(w.prefix, "a");
   w.start();
-  hidden.write(segment_bytes{}.bytes()); // and closed before it has its name
-  REQUIRE(rename(hidden.path().c_str(), a.path().c_str()) == 0);
+  a.write(segment_bytes{}.bytes()); // and closed before it has its name
   REQUIRE(w.sink.wait_for(1));
   a.overwrite_mapped(with_value(9).bytes());
   REQUIRE(w.sink.wait_for(2));
@@ -372,7 +364,7 @@ TEST_CASE("a long name used again stays an id") {
   std::string umlauts;
   while (umlauts.size() + w.prefix.size() < 254)
     umlauts += "\xc3\xa4";
-  shm_name a(w.prefix, umlauts), hidden;
+  shm_name a(w.prefix, umlauts);
   w.start();
   a.write(segment_bytes{}.bytes());
   REQUIRE(w.sink.wait_for(1));
@@ -444,9 +436,9 @@ TEST_CASE("a watch clears away what a killed producer left half written") {
   a.write(segment_bytes{}.bytes());
   REQUIRE(w.sink.wait_for(1)); // it is at work
   shm_name left("/.tessera-writing-1-2-", std::to_string(getpid())), held("/.tessera-writing-1-3-", std::to_string(getpid()));
-  held.write(segment_bytes{}.bytes());
+  held.write_in_place(segment_bytes{}.bytes());
   int writer = open(held.path().c_str(), O_WRONLY);
-  left.write(segment_bytes{}.bytes()); // and is closed, as by the end of its process
+  left.write_in_place(segment_bytes{}.bytes()); // and is closed, as by the end of its process
   CHECK(w.sink.wait([&] { return !left.exists(); }));
   CHECK(held.exists());
   close(writer);

@@ -56,7 +56,7 @@ TEST_CASE("segments are offered in the order in which they came, however large t
   REQUIRE(w.sink.wait_for(1)); // it is at work
   w.sink.clear();
   for (size_t i = 0; i < count; ++i)
-    REQUIRE(rename(hidden[i].path().c_str(), names[i].path().c_str()) == 0);
+    hidden[i].rename_to(names[i]);
   REQUIRE(w.sink.wait_for(count));
   CHECK(w.sink.wait([&] { return std::none_of(names.begin(), names.end(), [](const auto& n) { return n.exists(); }); }));
   w.stop();
@@ -100,13 +100,11 @@ TEST_CASE("segments that are renamed over all the time are taken whole, and the 
   std::deque<shm_name> names;
   for (int i = 0; i < ids; ++i)
     names.emplace_back(w.prefix, std::to_string(i));
-  shm_name hidden;
   segment_bytes s;
   s.point_count = s.real_points = 30'000;
   for (int round = 1; round <= rounds; ++round) {
     s.value = static_cast<float>(round);
-    hidden.write(s.bytes());
-    REQUIRE(rename(hidden.path().c_str(), names[static_cast<size_t>(round % ids)].path().c_str()) == 0);
+    names[static_cast<size_t>(round % ids)].write(s.bytes());
   }
   CHECK(w.sink.wait([&] { return std::none_of(names.begin(), names.end(), [](const auto& n) { return n.exists(); }); }));
   w.stop();
