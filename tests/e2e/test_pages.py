@@ -5,8 +5,6 @@ import json
 import tessera_client
 from support import browser
 
-browser.need()
-
 
 def feed(running, frames):
     with tessera_client.connect(running.url, session="") as publisher:
@@ -51,7 +49,7 @@ def test_a_wrong_token_is_asked_for_and_not_tried_again_and_again(serve, recordi
     seen = browser.drive(
         "about:blank", tmp_path,
         *(step for page in pages for step in (
-            f"goto:{running.url}/{page}?token=wrong", f"until:{asks}", "wait:1000", "requests", "wait:6000", "requests",
+            f"goto:{running.url}/{page}?token=wrong", f"until:{asks}", "wait:1000", "requests", "wait:3000", "requests",
             "fill:.notice input=right", "button:Open", "until:document.querySelector('.status').textContent.includes('Live')")),
     )
     for page, asked in zip(pages, seen["values"][1::2]):

@@ -15,8 +15,6 @@ from support.left_out import need_module
 from support.strict_mesh import objections, read_ply
 from test_pages import feed
 
-browser.need()
-
 # Where the points that are shown fall on the canvas: share inside it, and the width and height that they span.
 SPAN = """(() => {
   const s = tessera.scene, p = s.world_points(3000), one = s.camera.position.clone(), at = [];

@@ -40,7 +40,9 @@ def shared():
 
 
 def drive(url, folder, *steps, limit_s=900, **options):
-    """Opens the page, does the steps in order, and returns drive.mjs's answer. A script of the page that threw is a failure."""
+    """Opens the page, does the steps in order, and returns drive.mjs's answer. A script of the page that threw is a failure. Leaves out
+    its test where no browser can be driven."""
+    need()
     options = {"patience_s": 180, "browser": shared()[1], **options}
     done = subprocess.run(
         ["node", "dev/drive.mjs", url, str(folder), json.dumps(options), *steps],
