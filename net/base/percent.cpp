@@ -21,7 +21,7 @@ std::string percent_encoded(std::string_view text) {
   return out;
 }
 
-std::optional<std::string> without_percents(std::string_view text) {
+std::optional<std::string> percent_decoded(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '%') {

@@ -55,7 +55,7 @@ http_address parse_http_url(const std::string& url) {
     constexpr std::string_view name = "token=";
     auto query = rest.substr(mark + 1);
     rest = rest.substr(0, mark);
-    auto token = query.starts_with(name) ? without_percents(query.substr(name.size())) : std::nullopt;
+    auto token = query.starts_with(name) ? percent_decoded(query.substr(name.size())) : std::nullopt;
     if (!token || query.find('&') != std::string_view::npos)
       refuse("has something after its ? that is not token=TOKEN");
     a.token = *token;

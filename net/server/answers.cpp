@@ -4,6 +4,7 @@
 #include "messages/names.hpp"
 #include "net/server/assets.hpp"
 #include "net/server/json_status.hpp"
+#include "net/base/percent.hpp"
 #include "net/formats/json_text.hpp"
 #include "net/formats/patch_codec.hpp"
 #include "net/server/readiness.hpp"

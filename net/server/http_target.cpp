@@ -1,6 +1,7 @@
 #include "net/server/http_target.hpp"
 
 #include "messages/names.hpp"
+#include "net/base/percent.hpp"
 #include "net/server/route_table.hpp"
 
 #include <algorithm>
@@ -10,16 +11,6 @@
 namespace tessera {
 
 namespace {
-
-int hex(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'a' && c <= 'f')
-    return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F')
-    return c - 'A' + 10;
-  return -1;
-}
 
 // "x,y,z.drc", each a whole number of 32 bits.
 std::optional<region_key> region_file(std::string_view name) {
@@ -68,25 +59,6 @@ std::optional<std::string> token_in(std::string_view query) {
 }
 
 } // namespace
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size())
-      return std::nullopt;
-    auto high = hex(text[i + 1]), low = hex(text[i + 2]);
-    if (high < 0 || low < 0)
-      return std::nullopt;
-    out += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return out;
-}
 
 std::optional<keyframe_selection> read_selection(std::string_view query, std::initializer_list<std::string_view> allowed,
                                                  std::string& why, std::string& field) {

@@ -12,9 +12,6 @@
 
 namespace tessera {
 
-/// Decodes %XX; nothing if an escape is broken. `+` stays what it is.
-std::optional<std::string> percent_decoded(std::string_view text);
-
 /// What a path names, whatever the method. What is known of each stands in route_table.cpp, in this order.
 enum class resource : uint8_t {
   health,

@@ -24,7 +24,7 @@ constexpr std::string_view plain_scheme = "amqp://", tls_scheme = "amqps://";
 }
 
 std::string decoded(std::string_view text, const char* part) {
-  auto out = without_percents(text);
+  auto out = percent_decoded(text);
   if (!out)
     refuse(std::string("has a % without two hex digits in its ") + part);
   if (out->find('\0') != std::string::npos)
