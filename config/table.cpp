@@ -1,6 +1,7 @@
 #include "config/table.hpp"
 
 #include "config/nearest.hpp"
+#include "messages/roles.hpp"
 
 #include <cctype>
 #include <sstream>
@@ -11,6 +12,13 @@ namespace {
 
 constexpr double gib = 1024.0 * 1024.0 * 1024.0;
 constexpr double any = 9007199254740992.0; // 2^53: every whole number up to it is exact
+
+const std::string drill_help
+  = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so many "
+    "keyframes have been accepted. Roles: "
+    + role::killable_in_words()
+    + "; launch, after which the driver refuses what the first GPU in use is to do, the second time the next one; and gpu, "
+      "likewise a kernel that traps, after which all GPUs are lost to this process and the CPU takes over";
 
 const std::vector<setting> rows{
   {.name = "voxel-size",
@@ -359,11 +367,7 @@ const std::vector<setting> rows{
    .min = 0,
    .max = 1000,
    .form = "ROLE@KEYFRAMES, separated by commas, 1000 bytes at most",
-   .help
-   = "Kills actors of serve on purpose, to see that the map survives: ROLE@KEYFRAMES, separated by commas; each when so "
-     "many keyframes have been accepted. Roles: ingest, partitioner, broadcaster, placement, device, inspector, supervisor; "
-     "launch, after which the driver refuses what the first GPU in use is to do, the second time the next one; and gpu, likewise "
-     "a kernel that traps, after which all GPUs are lost to this process and the CPU takes over"},
+   .help = drill_help},
 
   {.name = "log-level",
    .group = "log",

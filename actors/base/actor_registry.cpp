@@ -1,5 +1,7 @@
 #include "actors/base/actor_registry.hpp"
 
+#include "messages/roles.hpp"
+
 #include <algorithm>
 #include <set>
 #include <tuple>
@@ -108,7 +110,7 @@ std::vector<actor_status> actor_registry::statuses() const {
   }
   std::vector<actor_status> out;
   out.reserve(alive.size());
-  std::set<std::string> up{"mesher", "session"};
+  std::set<std::string> up{role::mesher, role::session};
   for (const auto& record : alive) {
     out.push_back(record->status());
     if (out.back().state != "down")

@@ -3,6 +3,7 @@
 #include "actors/base/actor_context.hpp"
 #include "actors/base/cycle_clock.hpp"
 #include "messages/error.hpp"
+#include "messages/roles.hpp"
 
 #include <caf/all.hpp>
 

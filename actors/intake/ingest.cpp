@@ -17,7 +17,7 @@ using verdict_promise = caf::typed_response_promise<verdict>;
 class ingest final : public instrumented<ingest_setup> {
 public:
   ingest(caf::actor_config& cfg, actor_context context, partitioner_actor partitioner, ingest_config config)
-    : instrumented(cfg, std::move(context), {"ingest"}), partitioner_{std::move(partitioner)}, config_{config} {
+    : instrumented(cfg, std::move(context), {role::ingest}), partitioner_{std::move(partitioner)}, config_{config} {
     config_.credit = std::max(1u, config_.credit);
     numbers().credit_limit.store(config_.credit, std::memory_order_relaxed);
   }

@@ -88,7 +88,7 @@ using relay_actor = relay_setup::extend<caf::reacts_to<caf::put_atom, sink_item_
 class sink_relay final : public instrumented<relay_actor> {
 public:
   sink_relay(caf::actor_config& cfg, actor_context context, ingest_actor ingest, std::shared_ptr<sink_state> state)
-    : instrumented(cfg, std::move(context), {"sink relay"}), ingest_{std::move(ingest)}, state_{std::move(state)} {}
+    : instrumented(cfg, std::move(context), {role::sink_relay}), ingest_{std::move(ingest)}, state_{std::move(state)} {}
 
   void on_exit() override {
     state_->close();
@@ -180,7 +180,7 @@ public:
     state_->numbers = running.context.numbers;
     relay_ = system.spawn<sink_relay>(running.context, running.ingest.get(), state_);
     if (auto supervisor = running.supervisor.get())
-      caf::anon_send(caf::actor_cast<supervisor_setup>(supervisor), caf::monitor_atom::value, std::string{relay_role},
+      caf::anon_send(caf::actor_cast<supervisor_setup>(supervisor), caf::monitor_atom::value, std::string{role::sink_relay},
                      caf::actor_cast<caf::strong_actor_ptr>(relay_));
   }
 

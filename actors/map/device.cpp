@@ -42,7 +42,7 @@ std::string describe_memory(const std::string& name, const memory_status& m) {
 class device final : public instrumented<device_self> {
 public:
   device(caf::actor_config& cfg, actor_context context, device_id id, std::shared_ptr<async_fields> fields)
-    : instrumented(cfg, std::move(context), {"device", {}, id, on_throw::go_on}), fields_{std::move(fields)} {}
+    : instrumented(cfg, std::move(context), {role::device, {}, id, on_throw::go_on}), fields_{std::move(fields)} {}
 
   void on_exit() override {
     // Promises hold this actor alive, and nobody hears of those that are let go. Answers that come later find nobody.

@@ -10,7 +10,7 @@ namespace detail {
 partitioner::partitioner(caf::actor_config& cfg, actor_context context, supervisor_actor supervisor,
                          broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config)
   // What a handler that threw left half done would stay so: a successor makes it whole.
-  : instrumented(cfg, std::move(context), {"partitioner", {}, {}, on_throw::die}), supervisor_{std::move(supervisor)},
+  : instrumented(cfg, std::move(context), {role::partitioner, {}, {}, on_throw::die}), supervisor_{std::move(supervisor)},
     broadcaster_{std::move(broadcaster)}, store_{std::move(store), caf::weak_actor_ptr{ctrl()}}, config_{std::move(config)} {}
 
 void partitioner::on_exit() {

@@ -23,7 +23,7 @@ namespace {
 class placement final : public instrumented<placement_setup> {
 public:
   placement(caf::actor_config& cfg, actor_context context, device_table devices)
-    : instrumented(cfg, std::move(context), {"placement"}) {
+    : instrumented(cfg, std::move(context), {role::placement}) {
     put(std::move(devices));
   }
 

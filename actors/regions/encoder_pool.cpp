@@ -1,6 +1,7 @@
 #include "actors/regions/encoder_pool.hpp"
 
 #include "actors/base/cycle_clock.hpp"
+#include "messages/roles.hpp"
 #include "messages/thread_name.hpp"
 
 #include <sys/resource.h>
@@ -20,7 +21,7 @@ void yield_to_others() {
 } // namespace
 
 encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id)
-  : encode_{std::move(encode)}, numbers_{context.numbers}, record_{context.registry->enlist("encoder pool")} {
+  : encode_{std::move(encode)}, numbers_{context.numbers}, record_{context.registry->enlist(role::encoder_pool)} {
   record_->set_id(id);
   record_->set_detail(std::to_string(threads) + " threads");
   record_->add(0, "encode");

@@ -33,9 +33,9 @@ constexpr std::chrono::milliseconds memory_pause{100};
 class mesher final : public instrumented<mesher_self> {
 public:
   mesher(caf::actor_config& cfg, actor_context context, device_actor device, broadcaster_actor broadcaster, mesher_config config)
-    : instrumented(cfg, std::move(context), {"mesher", config.region, config.device, on_throw::die}), config_{std::move(config)},
-      device_{std::move(device)}, broadcaster_{std::move(broadcaster)}, refilling_{config_.generation > 0},
-      must_publish_{config_.generation > 0}, version_{config_.version} {
+    : instrumented(cfg, std::move(context), {role::mesher, config.region, config.device, on_throw::die}),
+      config_{std::move(config)}, device_{std::move(device)}, broadcaster_{std::move(broadcaster)},
+      refilling_{config_.generation > 0}, must_publish_{config_.generation > 0}, version_{config_.version} {
     record().set_restarts(config_.generation);
     if (refilling_)
       record().set_detail("being refilled");

@@ -8,7 +8,7 @@ namespace {
 
 class inspector final : public instrumented<inspector_actor> {
 public:
-  inspector(caf::actor_config& cfg, actor_context context) : instrumented(cfg, std::move(context), {"inspector"}) {}
+  inspector(caf::actor_config& cfg, actor_context context) : instrumented(cfg, std::move(context), {role::inspector}) {}
 
   behavior_type make_behavior() override {
     return {

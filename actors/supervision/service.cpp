@@ -1,16 +1,11 @@
 #include "actors/supervision/service.hpp"
 
-#include "actors/viewers/broadcaster.hpp"
-#include "actors/map/device.hpp"
-#include "actors/intake/ingest.hpp"
-#include "actors/supervision/inspector.hpp"
-#include "actors/map/partitioner.hpp"
-#include "actors/map/placement.hpp"
 #include "actors/store/spilling_store.hpp"
 #include "actors/supervision/supervisor.hpp"
 
 #include <algorithm>
 #include <random>
+#include <ranges>
 #include <stdexcept>
 
 namespace tessera {
@@ -55,35 +50,12 @@ caf::strong_actor_ptr strong(const Handle& handle) {
   return caf::actor_cast<caf::strong_actor_ptr>(handle);
 }
 
-/// How each actor is started, the first time and again.
-core_recipes recipes_for(caf::actor_system& system, const actor_context& context, const service_config& config,
-                         const std::string& epoch, const std::shared_ptr<keyframe_store>& store) {
-  partitioner_config parts;
-  parts.map = config.map;
-  parts.request_timeout = config.request_timeout;
-  parts.epoch = epoch;
-  parts.own_thread = config.own_threads;
-
-  core_recipes out;
-  out.spare = device_id{static_cast<uint32_t>(config.gpus.size())};
-  const cpu_options cpu{config.own_threads ? config.threads : 0, config.device_bytes};
-  out.device = [&system, context, gpus = config.gpus, make = config.make_cpu, map = config.map, cpu](device_id id) {
-    return spawn_device(system, context, id, id.value < gpus.size() ? gpus[id.value] : make(map, cpu));
-  };
-  out.retired = [numbers = context.numbers](device_id id) { numbers->devices.remove(id); };
-  out.placement = [&system, context](const device_table& devices) { return spawn_placement(system, context, devices); };
-  out.broadcaster
-    = [&system, context, epoch, encode = config.encode] { return spawn_broadcaster(system, context, epoch, encode); };
-  out.partitioner = [&system, context, store, parts](const supervisor_actor& supervisor, const broadcaster_actor& broadcaster,
-                                                     const device_table& devices, bool successor) {
-    auto how = parts;
-    how.devices = devices;
-    how.successor = successor;
-    return spawn_partitioner(system, context, supervisor, broadcaster, store, std::move(how));
-  };
-  out.ingest = [&system, context, how = ingest_config{config.limits, credit_of(config), config.policy, config.request_timeout}](
-                 const partitioner_actor& partitioner) { return spawn_ingest(system, context, partitioner, how); };
-  out.inspector = [&system, context] { return spawn_inspector(system, context); };
+/// The GPUs; without any, the CPU.
+device_table start_devices(const service_parts& parts) {
+  device_table out;
+  out.count = std::max<uint32_t>(1, static_cast<uint32_t>(parts.config.gpus.size()));
+  for (uint32_t i = 0; i < out.count; ++i) // the CPU's id is the one after the GPUs'
+    out.devices.push_back({device_id{i}, start_device(parts, device_id{i}), i});
   return out;
 }
 
@@ -91,33 +63,19 @@ core_recipes recipes_for(caf::actor_system& system, const actor_context& context
 
 std::vector<caf::strong_actor_ptr> service::actors() const {
   std::vector<caf::strong_actor_ptr> out;
-  const auto add = [&out](const auto& handle) {
-    if (handle)
+  for_each([&out](const auto& seat) {
+    if (const auto handle = seat.get())
       out.push_back(strong(handle));
-  };
-  // In the direction of the data, so that what is cut off is answered.
-  add(ingest.get());
-  add(partitioner.get());
-  add(placement.get());
+  });
   for (const auto& device : devices.get().devices)
-    add(device.handle);
-  add(broadcaster.get());
-  add(inspector.get());
+    out.push_back(strong(device.handle));
   return out;
 }
 
 void service::forget() {
-  ingest.clear();
-  partitioner.clear();
-  supervisor.clear();
-  broadcaster.clear();
-  inspector.clear();
-  placement.clear();
+  for_each([](auto seat) { seat.clear(); }); // a copy is as good
   devices.clear();
-}
-
-uint32_t credit_of(const service_config& config) {
-  return config.credit * static_cast<uint32_t>(std::max<size_t>(1, config.gpus.size()));
+  supervisor.clear();
 }
 
 service announce_service(const service_config& config) {
@@ -139,27 +97,10 @@ service start_service(caf::actor_system& system, const service_config& config, s
   out.encoders
     = std::make_shared<encoder_pool>(config.encode, config.own_threads ? config.threads : 0, out.context, system.next_actor_id());
 
-  supervisor_config supervision;
-  supervision.request_timeout = config.request_timeout;
-  supervision.meshers.patch_interval = config.patch_interval;
-  supervision.meshers.encoders = out.encoders;
-  supervision.on_lost = config.on_lost;
-  supervision.seats = {out.ingest, out.partitioner, out.broadcaster, out.placement, out.devices, out.inspector};
-  supervision.recipes = recipes_for(system, out.context, config, out.epoch, out.store);
-  const auto recipes = supervision.recipes;
-
-  device_table devices;
-  for (uint32_t i = 0; i < config.gpus.size(); ++i)
-    devices.devices.push_back({device_id{i}, recipes.device(device_id{i}), i});
-  if (devices.devices.empty())
-    devices.devices.push_back({recipes.spare, recipes.device(recipes.spare), 0});
-  devices.count = static_cast<uint32_t>(devices.devices.size());
-  out.devices = devices;
-  out.placement = recipes.placement(devices);
-  const auto broadcaster = recipes.broadcaster();
-  out.broadcaster = broadcaster;
-  out.inspector = recipes.inspector();
-  const auto supervisor = spawn_supervisor(system, out.context, std::move(supervision));
+  const auto parts
+    = std::make_shared<service_parts>(service_parts{system, config, out.context, out.epoch, out.store, out.encoders, out});
+  out.devices = start_devices(*parts);
+  const auto supervisor = spawn_supervisor(system, parts);
   out.supervisor = supervisor;
   supervisor->attach_functor([context = out.context, lost = config.on_lost](const caf::error& reason) {
     if (!reason || reason == caf::exit_reason::user_shutdown)
@@ -170,18 +111,11 @@ service start_service(caf::actor_system& system, const service_config& config, s
     if (context.numbers->lost_core.fetch_add(1, std::memory_order_relaxed) == 0 && lost)
       lost(text);
   });
-  const auto partitioner = recipes.partitioner(supervisor, broadcaster, devices, false);
-  out.partitioner = partitioner;
-  out.ingest = recipes.ingest(partitioner);
-
-  const auto watch = [&supervisor](const char* role, const caf::strong_actor_ptr& who) {
-    caf::anon_send(supervisor, caf::monitor_atom::value, std::string{role}, who);
-  };
-  watch("placement", strong(out.placement.get()));
-  watch("broadcaster", strong(broadcaster));
-  watch("inspector", strong(out.inspector.get()));
-  watch("partitioner", strong(partitioner));
-  watch("ingest", strong(out.ingest.get()));
+  region_meshers no_meshers;
+  const std::vector<relay_setup> no_relays;
+  const core_peers nobody{supervisor, no_meshers, no_relays, [] {}};
+  for (const auto& actor : core_actors() | std::views::reverse)
+    caf::anon_send(supervisor, caf::monitor_atom::value, std::string{actor.role}, actor.start(*parts, nobody));
   return out;
 }
 

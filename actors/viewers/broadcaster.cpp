@@ -9,7 +9,7 @@ namespace {
 class broadcaster final : public instrumented<broadcaster_actor> {
 public:
   broadcaster(caf::actor_config& cfg, actor_context context, std::string epoch, encoder_function encode)
-    : instrumented(cfg, std::move(context), {"broadcaster"}), epoch_{std::move(epoch)}, encode_{std::move(encode)} {}
+    : instrumented(cfg, std::move(context), {role::broadcaster}), epoch_{std::move(epoch)}, encode_{std::move(encode)} {}
 
   void on_exit() override { sessions_.clear(); }
 

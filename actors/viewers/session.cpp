@@ -1,8 +1,8 @@
 #include "actors/viewers/session.hpp"
 
+#include "actors/base/instrumented.hpp"
 #include "actors/viewers/broadcaster.hpp"
 #include "actors/viewers/catch_up.hpp"
-#include "actors/base/instrumented.hpp"
 #include "actors/viewers/token_bucket.hpp"
 #include "messages/clock.hpp"
 
@@ -21,7 +21,7 @@ class session final : public instrumented<session_self> {
 public:
   session(caf::actor_config& cfg, actor_context context, broadcaster_actor broadcaster, session_config config,
           socket_function socket)
-    : instrumented(cfg, std::move(context), {"session", {}, {}, on_throw::die}), broadcaster_{std::move(broadcaster)},
+    : instrumented(cfg, std::move(context), {role::session, {}, {}, on_throw::die}), broadcaster_{std::move(broadcaster)},
       config_{config}, socket_{std::move(socket)}, queue_{config.region_m}, window_{config.window_bytes} {}
 
   void on_exit() override {

@@ -1,20 +1,21 @@
 #include "net/commands/drill.hpp"
 
+#include "messages/roles.hpp"
+
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <sstream>
 #include <stdexcept>
-#include <string_view>
 
 namespace tessera {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> roles{"ingest",    "partitioner", "broadcaster", "placement", "device",
-                                                "inspector", "supervisor",  "gpu",         "launch"};
+bool is_killable(const std::string& role) {
+  return std::find(role::killable.begin(), role::killable.end(), role) != role::killable.end();
+}
 
 } // namespace
 
@@ -31,10 +32,9 @@ drill::drill(const std::string& text) {
   for (std::string part; std::getline(parts, part, ',');) {
     const auto at = part.find('@');
     entry one{part.substr(0, at), 0};
-    if (std::find(roles.begin(), roles.end(), one.role) == roles.end())
-      throw std::invalid_argument("drill has \"" + part.substr(0, 100)
-                                  + "\", whose role is none of ingest, partitioner, broadcaster, "
-                                  + "placement, device, inspector, supervisor, gpu, launch");
+    if (!is_killable(one.role) && !breakage_of(one.role))
+      throw std::invalid_argument("drill has \"" + part.substr(0, 100) + "\", whose role is none of " + role::killable_in_words()
+                                  + ", gpu, launch");
     const auto* end = part.data() + part.size();
     const auto* begin = at == std::string::npos ? end : part.data() + at + 1;
     const auto [read_to, failed] = std::from_chars(begin, end, one.keyframes);

@@ -1,0 +1,64 @@
+#pragma once
+
+#include "actors/base/log.hpp"
+#include "actors/intake/input_policy.hpp"
+#include "actors/intake/keyframe_check.hpp"
+#include "actors/regions/encoder.hpp"
+#include "actors/store/keyframe_store.hpp"
+#include "gpu/fields.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// Everything that a service is told when it starts.
+struct service_config {
+  map_settings map;
+  /// Regions and keyframes that the CPU's fields work on at once, and surfaces that are encoded at once.
+  uint32_t threads = 2;
+  /// GPUs that hold the fields, each its share of the regions; most_shares at most. None, or when all have failed: the CPU. They
+  /// answer in threads of their own: whoever starts the service holds on to them until it has ended, and lets go of them then.
+  std::vector<std::shared_ptr<async_fields>> gpus;
+  /// Cap of the memory of the CPU's fields, bytes; 0: none. A keyframe that does not fit is not taken, as a whole: not now.
+  uint64_t device_bytes = 0;
+  /// Rays kept in memory, bytes; beyond it the oldest go to a file in `store_folder` (empty: the system's folder for temporary
+  /// files).
+  uint64_t store_bytes = uint64_t{256} << 20;
+  std::string store_folder;
+  /// Keyframes under way at once, for each device that holds the map.
+  uint32_t credit = 8;
+  input_policy policy = input_policy::block;
+  keyframe_limits limits;
+  /// Least time between two patches of a region; 0: as fast as it goes.
+  std::chrono::milliseconds patch_interval{0};
+  /// How long an actor waits for another's answer; but for a device's, which comes or the device ends.
+  std::chrono::milliseconds request_timeout{120'000};
+  encoder_function encode;
+  /// Names this run; empty: a random name.
+  std::string epoch;
+  /// How the CPU's fields are made, and where keyframes are kept. Tests put others here.
+  std::function<std::shared_ptr<async_fields>(const map_settings&, const cpu_options&)> make_cpu = make_cpu_fields;
+  std::function<std::shared_ptr<keyframe_store>()> make_store;
+  log_function log;
+  /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;
+  /// must not block.
+  std::function<void(const std::string&)> on_lost;
+  /// Runs the partitioner, through which everything goes, the keyframe store's disk work, the CPU's fields and the encoders in
+  /// threads of their own. Off under a test scheduler: then surfaces wait in `service::encoders` until the test has them encoded.
+  bool own_threads = true;
+};
+
+/// Keyframes that a service has under way at once.
+uint32_t credit_of(const service_config& config);
+
+/// Keyframes that a service has under way at once.
+inline uint32_t credit_of(const service_config& config) {
+  return config.credit * static_cast<uint32_t>(std::max<size_t>(1, config.gpus.size()));
+}
+
+} // namespace tessera
