@@ -27,8 +27,8 @@ struct moment {
   uint64_t ns = 0, ticks = 0;
 };
 
-/// The closest of a few looks at both clocks. Whoever is interrupted between two looks, on a busy machine for many milliseconds,
-/// would pair what does not belong together.
+/// The closest of a few readings of both clocks. A thread that is interrupted between the two, on a busy machine for many
+/// milliseconds, would pair readings that do not belong together.
 template <class Ns, class Ticks>
 moment look(Ns ns, Ticks ticks) {
   moment best;
@@ -50,7 +50,7 @@ moment look(Ns ns, Ticks ticks) {
 double cycle_clock::calibrate() noexcept {
   if (!constant_)
     return 1;
-  // One millisecond once a process: the clocks' own cost, some 50 ns, is then an error of 1 in 20,000.
+  // One millisecond, once per process: the clocks' own cost, some 50 ns, is then an error of 1 in 20,000.
   const auto begin = look(steady_ns, ticks);
   while (steady_ns() - begin.ns < 1'000'000) {
   }

@@ -15,9 +15,9 @@ enum class hindrance : uint8_t {
   memory,     ///< the process gets no memory
   room,       ///< the map may not grow: the memory cap is reached, or the GPUs' pools are full
   input,      ///< a source has no descriptor, thread or memory to read with
-  slow,       ///< somebody did not answer in time
+  slow,       ///< an actor did not answer in time
   torn,       ///< the points changed while they were read
-  restarting, ///< somebody is being started again
+  restarting, ///< an actor is being started again
   closing,    ///< the service is shutting down
   internal,   ///< a handler failed in a way that it should not
 };

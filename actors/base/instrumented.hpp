@@ -28,14 +28,14 @@ struct actor_place {
 };
 
 /// Base of every actor: counts and times whatever passes through the mailbox, by type of message, and catches what handlers
-/// throw. A deriving class writes make_behavior() and its handlers as if nothing was measured. See tests/bench/actor_overhead.cpp
-/// for the cost.
+/// throw. A deriving class writes make_behavior() and its handlers as if nothing were measured. See
+/// tests/bench/actor_overhead.cpp for the cost.
 template <class Handle>
 class instrumented : public Handle::base {
 public:
   using super = typename Handle::base;
   using handle_type = Handle;
-  /// So many answered requests may have their timeouts left in the clock.
+  /// How many timeouts of answered requests may be left in the clock, to be cancelled together.
   static constexpr size_t cancelled_at_once = 16;
 
   instrumented(caf::actor_config& cfg, actor_context context, actor_place place)
@@ -104,7 +104,7 @@ protected:
   /// Now, by the clock that delayed messages follow; a test scheduler's in tests.
   [[nodiscard]] caf::actor_clock::time_point now() { return this->system().clock().now(); }
 
-  /// Counts and logs what was thrown, and returns it in words, those of `what_failed` first.
+  /// Counts and logs what was thrown, and returns it in words, after those of `what_failed`.
   std::string note(const std::exception_ptr& thrown, const std::string& what_failed = {}) {
     std::string text = "something that is no exception was thrown";
     try {

@@ -12,13 +12,13 @@
 
 namespace tessera {
 
-/// What the service is short of at the moment, for whoever asks whether it is ready. Noted when a keyframe cannot be taken for
-/// want of something, and over when a later one is accepted, or when none met it for a while. Its beginning and its end are lines
-/// of the log, within log_limit. Threads: any.
+/// What the service is short of at the moment, for whoever asks whether it is ready. A shortage begins when a keyframe cannot be
+/// taken for want of something, and ends when a later one is accepted, or when none has met it for a while. Both are lines in the
+/// log, within log_limit. Threads: any.
 class shortage_board {
 public:
   using clock = std::chrono::steady_clock;
-  /// A shortage that no keyframe meets for so long is over: nobody knows better before the next one comes.
+  /// A shortage that no keyframe has met for this long counts as over.
   static constexpr std::chrono::seconds forgotten_after{30};
 
   struct entry {
@@ -26,13 +26,13 @@ public:
     clock::time_point since; ///< when it was first met
   };
 
-  /// Where its beginning and its end are told; to be called before the first keyframe comes.
+  /// Sets the log for beginnings and ends; to be called before the first keyframe comes.
   void tell_to(log_function log) { log_ = std::move(log); }
 
-  /// Something was wanting.
+  /// A keyframe met a shortage; `text` says of what.
   void note(std::string text, clock::time_point now = clock::now());
 
-  /// A keyframe was accepted: nothing is wanting.
+  /// A keyframe was accepted: nothing is short.
   void clear();
 
   [[nodiscard]] std::optional<entry> current(clock::time_point now = clock::now()) const;

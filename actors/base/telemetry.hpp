@@ -1,10 +1,10 @@
 #pragma once
 
-#include "actors/intake/aside_log.hpp"
-#include "actors/map/device_board.hpp"
 #include "actors/base/hindrance.hpp"
 #include "actors/base/shortage_board.hpp"
 #include "actors/base/time_histogram.hpp"
+#include "actors/intake/aside_log.hpp"
+#include "actors/map/device_board.hpp"
 #include "messages/keyframe.hpp"
 
 #include <array>
@@ -23,7 +23,7 @@ enum class refusal : uint8_t {
   colours,
   confidence,
   empty,
-  internal, ///< it killed whoever made its rays, again and again
+  internal, ///< several devices in a row failed over it
 };
 inline constexpr size_t refusals = 7;
 
@@ -40,7 +40,7 @@ public:
   counter accepted{0}, duplicate{0}, refused{0}, dropped{0}, retracted{0}, revised{0}, unknown{0};
   counter conflicts{0}; ///< keyframes whose id was live with other content
   std::array<counter, refusals> refused_by{};
-  /// What was left with its sender, to be tried again: a keyframe that is tried thrice counts thrice.
+  /// What was left with its sender, to be tried again: a keyframe that is tried three times counts three times.
   std::array<counter, hindrances> not_now_by{};
   shortage_board shortage;
   counter points{0};         ///< of accepted keyframes, before any is left out
@@ -82,7 +82,7 @@ public:
   // -- health -----------------------------------------------------------------
   counter restarts{0};       ///< actors started again
   counter handler_errors{0}; ///< handlers that threw
-  counter lost_core{0};      ///< actors that cannot be started again: not 0 means that the service must be
+  counter lost_core{0};      ///< actors that cannot be started again: if not 0, the service must be
 
   /// Counts a refusal.
   void count_refused(refusal why) {

@@ -7,7 +7,7 @@
 
 namespace tessera {
 
-/// Durations on a logarithmic scale, four steps an octave from 64 ns to 73 minutes: 9 % from the true value at most.
+/// Durations on a logarithmic scale, four steps an octave from 64 ns to 73 minutes: at most 9 % off the true value.
 ///
 /// Threads: any number may record and read at once, without locks. A reader may see a record half counted; sums stay consistent.
 class time_histogram {

@@ -32,7 +32,7 @@ void aside_log::add(std::string source, std::string what, std::string reason) {
 
 void aside_log::warn(const aside_entry& entry, uint64_t held_back) const {
   auto line = entry.source + ": " + entry.what + " set aside: " + entry.reason;
-  for (char& c : line) // ids and names come from outside: nobody writes lines of his own into the log
+  for (char& c : line) // ids and names come from outside: they must not forge lines of the log
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
       c = '?';
   if (held_back > 0)

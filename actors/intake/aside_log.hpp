@@ -30,7 +30,7 @@ public:
   static constexpr size_t max_text = 1024;
   static constexpr size_t max_sources = 32;
 
-  /// Where warnings go; to be called before the first input comes.
+  /// Sets the log for warnings; to be called before the first input comes.
   void warn_to(log_function log) { log_ = std::move(log); }
 
   void add(std::string source, std::string what, std::string reason);

@@ -8,7 +8,7 @@
 
 namespace tessera {
 
-/// What a keyframe may be at most.
+/// How large a keyframe may be.
 struct keyframe_limits {
   static constexpr uint32_t most_points = 1u << 24;
   /// 1 to 2^24.

@@ -8,7 +8,7 @@ namespace tessera {
 
 namespace {
 
-/// Distances from the camera of every so-manieth point that may say something.
+/// Distances from the camera of every `step`-th point, of those that count.
 std::vector<double> distances_of(const keyframe& frame, const voxel_size_limits& limits, size_t step) {
   const auto points = frame.body->points();
   const auto confidence = frame.body->confidence();
@@ -35,7 +35,7 @@ std::vector<double> distances_of(const keyframe& frame, const voxel_size_limits&
 float auto_voxel_m(const keyframe& frame, const voxel_size_limits& limits) {
   if (!frame.body)
     return 0;
-  // Every so many points are enough for a median, unless hardly any is of use.
+  // A sample is enough for a median, unless hardly any points count.
   auto distances = distances_of(frame, limits, std::max<size_t>(1, frame.body->size() / 10'000));
   if (distances.empty())
     distances = distances_of(frame, limits, 1);

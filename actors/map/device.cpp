@@ -7,7 +7,7 @@
 
 namespace tessera::detail {
 
-/// What a request to the fields came to. Made in a thread of the fields; stays in the process.
+/// The outcome of a request to the fields. Made in a thread of the fields; stays in the process.
 struct field_answer {
   uint64_t request = 0;
   std::exception_ptr failure;
@@ -45,7 +45,7 @@ public:
     : instrumented(cfg, std::move(context), {role::device, {}, id, on_throw::go_on}), fields_{std::move(fields)} {}
 
   void on_exit() override {
-    // Promises hold this actor alive, and nobody hears of those that are let go. Answers that come later find nobody.
+    // Promises keep this actor alive, and nobody is told when they are dropped. Answers that come later find no actor.
     for (auto& [number, what] : std::exchange(asked_, {}))
       what.failed(caf::make_error(ec::restarting, std::string{"the device ended"}));
     fields_ = nullptr;
@@ -117,7 +117,7 @@ public:
   }
 
 private:
-  /// What is to be done about an answer, in this actor: promises are not for other threads.
+  /// What to do with an answer, in this actor: promises must not be used in other threads.
   struct request {
     time_histogram* times;
     std::function<void(field_answer&)> done;

@@ -26,7 +26,7 @@ namespace tessera {
 /// in the order that is said there. Never blocks a sender.
 ///
 /// Errors: ec::out_of_memory, there is no room; ec::torn; ec::rays_lost; ec::bad_keyframe, it would be refused again. After these
-/// nothing is changed. ec::device_failed, or the actor's end: all that the fields held is lost.
+/// nothing has changed. ec::device_failed, or the actor's end: all that the fields held is lost.
 using device_actor = caf::typed_actor<
   /// Adds a keyframe to all regions of this device that it touches, or takes it away from them; or changes nothing.
   caf::replies_to<take_atom, take_request>::with<take_report>,
@@ -48,7 +48,7 @@ using device_actor = caf::typed_actor<
 /// device that was killed may have a successor over the same fields: what the first one asked for takes effect before a
 /// clear_atom of that one.
 ///
-/// Somebody who is no actor must hold on to `fields` until the device has ended: the last reference waits for their threads.
+/// Something other than an actor must own `fields` until the device has ended: the last reference waits for their threads.
 device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, std::shared_ptr<async_fields> fields);
 
 } // namespace tessera

@@ -7,7 +7,7 @@
 namespace tessera {
 
 /// Turns what a device's fields threw into the answer to whoever asked: ec::out_of_memory for std::bad_alloc, ec::torn,
-/// ec::rays_lost, or ec::bad_keyframe for what would be refused again, for want of a larger pool, too (nothing was changed);
+/// ec::rays_lost, or ec::bad_keyframe for what would be refused again, also for want of a larger pool (nothing was changed);
 /// ec::device_failed for anything else (the fields are lost).
 caf::error device_error(const std::exception_ptr& thrown);
 

@@ -13,11 +13,11 @@ struct placed_device {
   uint32_t index = 0;
 };
 
-/// The devices that share the map, and with that which of them has a region.
+/// The devices that share the map, and thereby which of them holds a region.
 struct device_table {
   std::vector<placed_device> devices; ///< in use, by index
   uint32_t count = 1;                 ///< that the map began with
-  uint64_t lost = 0;                  ///< bit i: that of index i is no more
+  uint64_t lost = 0;                  ///< bit i: the device of index i is gone
 
   [[nodiscard]] region_share share_of(const placed_device& one) const { return {one.index, count, lost}; }
   /// Null if there is no device at all.

@@ -12,8 +12,8 @@ namespace tessera {
 
 namespace {
 
-/// Encoding takes most of the processor. Where it is short of it, keyframes come first, and so does whoever makes them: patches
-/// may come later, and there are fewer of them then.
+/// Encoding takes most of the processor time. Where that is scarce, keyframes come first, and so does the SLAM that makes them:
+/// patches may come later, and then there are fewer of them.
 void yield_to_others() {
   ::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + 5, 19)); // on Linux, of this thread alone
 }
@@ -34,7 +34,7 @@ encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const acto
         run();
       });
   } catch (...) {
-    stop(); // those that run
+    stop(); // those that were started
     throw;
   }
 }
@@ -67,7 +67,7 @@ bool encoder_pool::work() {
 
 void encoder_pool::stop() {
   std::vector<std::jthread> ended;
-  std::deque<task> forgotten; // what they hold is let go of without the lock
+  std::deque<task> forgotten; // what they hold is released without the lock
   {
     const std::lock_guard lock{mutex_};
     stopped_ = true;

@@ -18,7 +18,7 @@ namespace tessera {
 /// milliseconds that a large one takes. Listed among the actors as "encoder pool": what waits is its mailbox.
 ///
 /// Each mesher has one surface here at most, so there are never more than regions. Threads: any; stop() and the destructor wait
-/// for the pool's own, and so must run in another one: actors, whose last reference may be let go of there, hold a weak pointer.
+/// for the pool's own, and so must not run in one of those: actors, which may be destroyed there, hold a weak pointer.
 class encoder_pool {
 public:
   /// Takes the patch, or what the encoder threw. Called in a thread of the pool; must not throw.
@@ -36,7 +36,7 @@ public:
   /// Encodes what has waited longest, here and now; false if nothing waits.
   bool work();
 
-  /// Ends the threads when they have encoded what they are at; forgets what waits, and all that comes later.
+  /// Ends the threads once they have encoded what they are working on; forgets what waits, and all that comes later.
   void stop();
 
 private:
@@ -55,7 +55,7 @@ private:
   encoder_function encode_;
   std::shared_ptr<telemetry> numbers_;
   std::shared_ptr<actor_record> record_;
-  std::mutex mutex_; ///< of all that follows, and of what the record counts
+  std::mutex mutex_; ///< guards all that follows, and what the record counts
   std::condition_variable changed_;
   std::deque<task> waiting_;
   uint32_t under_way_ = 0;

@@ -44,7 +44,7 @@ public:
   void on_exit() override {
     device_ = nullptr;
     broadcaster_ = nullptr;
-    // Those of the last answered requests would keep it in memory for minutes.
+    // Timeouts of the last answered requests would keep this actor in memory for minutes.
     home_system().clock().cancel_timeouts(this);
   }
 
@@ -69,8 +69,8 @@ public:
       },
       [this](caf::put_atom, const broadcaster_actor& broadcaster) {
         broadcaster_ = broadcaster;
-        // It knows nothing of this region. It may tell a viewer who comes back that the region he holds is gone, under the
-        // version after the last: what is published now must be newer than that.
+        // It knows nothing of this region. It may tell a viewer that comes back that the region is gone, under the version
+        // after the one the viewer holds: what is published now must be newer than that.
         ++version_;
         must_publish_ = true;
         dirty_ = true;
@@ -219,7 +219,7 @@ private:
     send(broadcaster_, patch_atom::value, std::move(encoded));
   }
 
-  /// The region stays in the map; the next change tries again. If there will be none, a pause does.
+  /// The region stays in the map; the next change tries again, or, if none is to come, the end of a pause.
   void not_encoded(const std::exception_ptr& failure) {
     note(failure, "a region's surface could not be encoded: ");
     must_publish_ = true;
@@ -229,7 +229,7 @@ private:
     }
   }
 
-  /// Nothing can be had of the device: end, and let the supervisor find out what is to be done.
+  /// The device gives nothing: end, and let the supervisor decide what is to be done.
   void fail(const caf::error& err) {
     record().set_error(describe(err));
     shared().write(severity::error, "mesher: " + describe(err));

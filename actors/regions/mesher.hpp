@@ -19,7 +19,7 @@ struct mesher_config {
   uint64_t version = 0;
   /// Least time between two patches.
   std::chrono::milliseconds patch_interval{0};
-  /// Where surfaces are encoded. The actor must not be what keeps the pool: its last reference may be let go of there.
+  /// Where surfaces are encoded. Weak: an actor may be destroyed in a thread of the pool, which cannot end the pool.
   std::weak_ptr<encoder_pool> encoders;
 };
 
@@ -27,7 +27,7 @@ struct mesher_config {
 using mesher_setup = mesher_actor::extend<
   /// There is a new broadcaster: gives it the newest patch.
   caf::reacts_to<caf::put_atom, broadcaster_actor>,
-  /// Nobody sends anything more: ends when viewers have been told of all that was done.
+  /// Nothing more is sent to it: it ends when viewers have been told of all that was done.
   caf::reacts_to<leave_atom>>;
 
 /// Starts a region's mesher. One of a later generation holds its patches back until it is told that its field is whole.

@@ -39,7 +39,7 @@ struct store_usage {
 /// std::bad_alloc; what was stored before is still there then, and what was being stored is not.
 ///
 /// Order: what is asked about one id is done, and answered, in the order in which it was asked. What is asked about others may be
-/// done meanwhile. So whoever did not hear an answer, since it died, need not: its successor asks anew.
+/// done meanwhile. So an actor that died before it heard an answer does no harm: its successor asks anew.
 ///
 /// Threads: any.
 class keyframe_store {

@@ -85,7 +85,7 @@ std::vector<uint32_t> page_file::write(std::span<const std::byte> bytes) {
   try {
     for_runs(pages, bytes.size(), write_run);
   } catch (...) {
-    release(pages); // a full disk takes a part: others may need it
+    release(pages); // what fitted on a full disk: others may need the space
     throw;
   }
   for (size_t i = 0; i < from_free; ++i)
@@ -126,7 +126,7 @@ void page_file::free(std::span<const uint32_t> pages) {
 }
 
 void page_file::release(std::span<const uint32_t> pages) {
-  // A file that holds more than it must only wastes space; the pages are free either way.
+  // Failing here only wastes space: the pages are free either way.
   const auto end = static_cast<off_t>(uint64_t{end_} * page_bytes);
   struct stat now {};
   if (::fstat(fd_, &now) == 0 && now.st_size > end)

@@ -26,7 +26,7 @@ spilling_store::~spilling_store() {
 }
 
 void spilling_store::stop() {
-  std::jthread ended; // is joined without the lock
+  std::jthread ended; // joined without the lock
   const std::lock_guard lock{mutex_};
   stopped_ = true;
   ended.swap(thread_);
@@ -46,7 +46,7 @@ void spilling_store::run() {
       if (const auto i = waiting_.find(next.id); --i->second == 0)
         waiting_.erase(i);
       lock.unlock();
-    } // what the task held is let go of without the lock
+    } // what the task held is released without the lock
     lock.lock();
   }
 }

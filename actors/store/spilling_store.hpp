@@ -51,7 +51,7 @@ private:
   struct entry {
     stored_keyframe frame; ///< rays are null while they are in the file
     uint64_t rays = 0;
-    uint64_t number = 0; ///< no other entry has, or had
+    uint64_t number = 0; ///< unique among all entries that there ever were
     std::vector<uint32_t> pages{};
     [[nodiscard]] bool in_memory() const { return frame.rays.rays != nullptr; }
     [[nodiscard]] uint64_t bytes() const { return rays * sizeof(ray); }
@@ -77,9 +77,9 @@ private:
   auto in_file(locked& lock, Work work);
 
   const spilling_options how_;
-  std::unique_ptr<page_file> file_; ///< of the thread alone
+  std::unique_ptr<page_file> file_; ///< used by the thread alone
 
-  mutable std::mutex mutex_; ///< of all that follows; nobody has it who waits for the disk
+  mutable std::mutex mutex_; ///< guards all that follows; never held while waiting for the disk
   std::condition_variable changed_;
   std::deque<task> tasks_;
   std::unordered_map<keyframe_id, size_t> waiting_; ///< tasks about it that are not answered

@@ -14,7 +14,7 @@ public:
   seat& operator=(Handle next) {
     const std::lock_guard lock{cell_->mutex};
     std::swap(cell_->handle, next);
-    return *this; // the one before is let go after the lock: `next` was made before it
+    return *this; // the previous one is released after the lock, which `next` outlives
   }
   [[nodiscard]] Handle get() const {
     const std::lock_guard lock{cell_->mutex};

@@ -19,7 +19,7 @@ struct service : core_seats {
   /// Registry, telemetry and log: shared with every actor, sessions too.
   actor_context context;
   std::string epoch;
-  /// Ended by stop_service(). Its last owner waits for its threads: let no actor be that.
+  /// Ended by stop_service(). Its last owner waits for its threads, so that must be no actor.
   std::shared_ptr<encoder_pool> encoders;
   std::shared_ptr<keyframe_store> store; ///< likewise
   session_config session;                ///< what sessions of this map are started with

@@ -36,7 +36,7 @@ struct service_config {
   keyframe_limits limits;
   /// Least time between two patches of a region; 0: as fast as it goes.
   std::chrono::milliseconds patch_interval{0};
-  /// How long an actor waits for another's answer; but for a device's, which comes or the device ends.
+  /// How long an actor waits for another's answer; except for a device's: that comes, or the device ends.
   std::chrono::milliseconds request_timeout{120'000};
   encoder_function encode;
   /// Names this run; empty: a random name.

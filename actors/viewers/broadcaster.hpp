@@ -20,8 +20,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::board_picture)
 
 namespace tessera {
 
-/// A session as its broadcaster sees it: what the viewer lacks is found out there, so that it costs those nothing who wait for
-/// the broadcaster.
+/// A session as its broadcaster sees it: the session finds out what the viewer lacks, so that nobody who waits for the
+/// broadcaster waits for that.
 using joining_session = session_actor::extend<caf::reacts_to<board_picture>>;
 
 /// Starts the broadcaster of a run named `epoch`.

@@ -8,10 +8,10 @@
 namespace tessera {
 
 /// Finds out what a viewer that joins lacks of a board: in pieces, since a large map and a long list of what the viewer holds
-/// would keep a thread for long.
+/// would occupy a thread for long.
 class catch_up {
 public:
-  /// Regions that are looked at in one piece, about.
+  /// About how many regions are looked at in one piece.
   static constexpr size_t at_once = 500;
 
   catch_up() = default;
@@ -19,7 +19,7 @@ public:
   catch_up(patch_board::picture now, const std::vector<held_patch>& have);
 
   [[nodiscard]] bool done() const { return next_ == now_.size(); }
-  /// A newer patch of a region came than the picture's.
+  /// A patch of a region came that is newer than the picture's.
   void heard(const region_key& region);
   /// Looks at the next piece: what the viewer lacks goes into the queue, and what it holds that is not in the picture as gone.
   void step(patch_queue& queue);

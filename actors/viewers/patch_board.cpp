@@ -32,7 +32,7 @@ bool patch_board::put(const patch& newest) {
   else if (in.use_count() > 1)
     in = std::make_shared<shard>(*in); // somebody has a picture of it
   else
-    std::atomic_thread_fence(std::memory_order_acquire); // after the last reading of who had one
+    std::atomic_thread_fence(std::memory_order_acquire); // after the last read by whoever had a picture
   if (newest.triangles > 0)
     (*in)[newest.region] = newest;
   else if (in->erase(newest.region); in->empty())

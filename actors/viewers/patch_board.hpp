@@ -12,12 +12,12 @@
 namespace tessera {
 
 /// The newest patch of each region that has a surface, and the newest cameras: all that a viewer can need. A region that became
-/// empty is forgotten: who comes back with it is told that it is gone, as of any other that is not here.
+/// empty is forgotten: a viewer that comes back with it is told that it is gone, like any other that is not here.
 class patch_board {
 public:
   static constexpr size_t max_cameras = 2000;
 
-  /// Regions are dealt out to so many shards. A picture of the whole costs a pointer for each, and the first change of a shard
+  /// Regions are spread over this many shards. A picture of the whole costs a pointer for each, and the first change of a shard
   /// afterwards a copy of it: a thousandth of the map.
   static constexpr size_t shards = 1024;
   using shard = std::map<region_key, patch>;
