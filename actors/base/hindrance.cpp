@@ -1,5 +1,6 @@
 #include "actors/base/hindrance.hpp"
 
+#include "actors/base/thrown_text.hpp"
 #include "messages/error.hpp"
 
 #include <caf/sec.hpp>
@@ -50,10 +51,8 @@ hindered hindered_by(const std::exception_ptr& thrown) {
     return {hindrance::memory, "the process gets no more memory"};
   } catch (const std::system_error& e) {
     return {hindrance::store, e.what()};
-  } catch (const std::exception& e) {
-    return {hindrance::internal, e.what()};
   } catch (...) {
-    return {hindrance::internal, "something that is no exception was thrown"};
+    return {hindrance::internal, thrown_text(thrown)};
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "actors/base/actor_context.hpp"
 #include "actors/base/cycle_clock.hpp"
+#include "actors/base/thrown_text.hpp"
 #include "messages/error.hpp"
 #include "messages/roles.hpp"
 
@@ -43,13 +44,7 @@ public:
                                                                                                place.device)} {
     record_->set_id(this->id());
     this->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
-      try {
-        std::rethrow_exception(thrown);
-      } catch (const std::exception& e) {
-        return caf::make_error(ec::internal, std::string{e.what()});
-      } catch (...) {
-        return caf::make_error(ec::internal, std::string{"something that is no exception was thrown"});
-      }
+      return caf::make_error(ec::internal, thrown_text(thrown));
     });
   }
 
@@ -106,15 +101,7 @@ protected:
 
   /// Counts and logs what was thrown, and returns it in words, after those of `what_failed`.
   std::string note(const std::exception_ptr& thrown, const std::string& what_failed = {}) {
-    std::string text = "something that is no exception was thrown";
-    try {
-      std::rethrow_exception(thrown);
-    } catch (const std::exception& e) {
-      text = e.what();
-    } catch (...) {
-      // the text above says it
-    }
-    text.insert(0, what_failed);
+    auto text = what_failed + thrown_text(thrown);
     record_->set_error(text);
     numbers().handler_errors.fetch_add(1, std::memory_order_relaxed);
     shared_.write(severity::error, std::string{place_.role} + ": " + text);

@@ -13,11 +13,6 @@ namespace tessera {
 
 namespace {
 
-template <class Handle>
-caf::strong_actor_ptr strong(const Handle& handle) {
-  return caf::actor_cast<caf::strong_actor_ptr>(handle);
-}
-
 caf::strong_actor_ptr start_ingest(service_parts& by, const core_peers& peers) {
   const auto& config = by.config;
   const ingest_actor fresh = spawn_ingest(by.system, by.context, by.seats.partitioner.get(),

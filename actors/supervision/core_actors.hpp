@@ -41,6 +41,12 @@ struct core_peers {
   std::function<void()> place_again;
 };
 
+/// The actor itself, whatever it can be told.
+template <class Handle>
+caf::strong_actor_ptr strong(const Handle& handle) {
+  return caf::actor_cast<caf::strong_actor_ptr>(handle);
+}
+
 /// An actor of which there is one.
 struct core_actor {
   const char* role;

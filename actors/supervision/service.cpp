@@ -45,11 +45,6 @@ std::shared_ptr<keyframe_store> store_for(const service_config& config) {
   return std::make_shared<spilling_store>(std::move(how));
 }
 
-template <class Handle>
-caf::strong_actor_ptr strong(const Handle& handle) {
-  return caf::actor_cast<caf::strong_actor_ptr>(handle);
-}
-
 /// The GPUs; without any, the CPU.
 device_table start_devices(const service_parts& parts) {
   device_table out;

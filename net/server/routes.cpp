@@ -14,7 +14,7 @@ bool is_type(std::string_view given, std::string_view wanted) {
   given = given.substr(0, given.find(';'));
   while (given.ends_with(' '))
     given.remove_suffix(1);
-  return beast::iequals({given.data(), given.size()}, {wanted.data(), wanted.size()});
+  return equal_ignoring_case(given, wanted);
 }
 
 } // namespace
