@@ -14,13 +14,14 @@ struct block {
   };
   std::array<front, 512> w01{};
   std::array<uint64_t, 512> w2{};
-  /// What extraction last saw, a row of eight voxels in each byte: not state, only a summary of words 0.
+  /// Signs and observations, a row of eight voxels in each byte: not state, only a summary of words 0, as old as the last
+  /// region_field::update_signs().
   std::array<uint8_t, 64> inside{}, observed{};
 };
 
 /// The memory of all blocks of a map: huge pages of 2 MiB (a map is scattered, and small pages would miss the TLB all the
-/// time), blocks used again when given back, and a cap, which also counts what the regions' meshes hold. A page of which no block
-/// is in use goes back to the system at once, but for one. Threads: any.
+/// time), blocks used again when given back, and a cap, which also counts what the regions' surfaces hold. A page of which no
+/// block is in use goes back to the system at once, but for one. Threads: any.
 class block_pool {
 public:
   /// 0: no cap.
@@ -32,7 +33,7 @@ public:
   /// Returns an all-zero block. Throws memory_cap_reached if the cap would be passed, unless it may be.
   block* take(bool past_the_cap = false);
   void give(block* unused);
-  /// A region's meshes, so many bytes before, now hold another number. Never refused: the surface of what is in the field is
+  /// A region's surface, so many bytes before, now holds another number. Never refused: the surface of what is in the field is
   /// always made, and from the cap on there are no more blocks.
   void recount(uint64_t before, uint64_t after);
   /// Blocks that are taken.
@@ -48,7 +49,7 @@ private:
   void take_from_room(page* p);
 
   mutable std::mutex mutex_;
-  uint64_t cap_bytes_, used_bytes_ = 0; ///< blocks and meshes
+  uint64_t cap_bytes_, used_bytes_ = 0; ///< blocks and surfaces
   uint64_t blocks_ = 0;
   uint64_t pages_ = 0;
   /// Pages that have room. Blocks are taken of the first, and pages come in at the end, so that others have time to empty.

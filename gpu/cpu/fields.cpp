@@ -77,8 +77,8 @@ public:
 
   [[nodiscard]] auto meshing(region_key region) {
     return [this, region] {
-      auto* const field = fields_.find(region);
-      return field != nullptr ? field->extract() : std::make_shared<const mesh>();
+      auto* const entry = fields_.find(region);
+      return entry != nullptr ? entry->extract() : std::make_shared<const mesh>();
     };
   }
   void extract(region_key region, mesh_done answer) override { ask(region, meshing(region), std::move(answer)); }
@@ -97,8 +97,8 @@ public:
     ask(
       region,
       [this, region] {
-        const auto* field = fields_.find(region);
-        return field != nullptr ? field->stats() : field_stats{};
+        const auto* entry = fields_.find(region);
+        return entry != nullptr ? entry->stats() : field_stats{};
       },
       std::move(answer));
   }
@@ -147,8 +147,8 @@ public:
     ask(
       region,
       [this, region] {
-        const auto* field = fields_.find(region);
-        return field != nullptr ? field->image() : region_image{};
+        const auto* entry = fields_.find(region);
+        return entry != nullptr ? entry->field.image() : region_image{};
       },
       std::move(answer));
   }

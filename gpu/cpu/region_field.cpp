@@ -11,12 +11,11 @@
 namespace tessera::cpu {
 
 region_field::region_field(const map_settings& map, region_key key, block_pool& pool)
-  : map_(map), key_(key), pool_(pool), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
+  : map_(map), pool_(pool), edge_(static_cast<int32_t>(map.region_voxels)), reach_(edge_ + lattice::apron),
     blocks_(edge_ / lattice::block_edge + 1), origin_{key.x * edge_, key.y * edge_, key.z * edge_} {
   const auto slots = static_cast<size_t>(blocks_) * blocks_ * blocks_;
   field_.resize(slots);
-  meshes_.resize(slots);
-  dirty_.resize(slots);
+  changes_.resize(slots);
 }
 
 const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
@@ -43,10 +42,9 @@ block& region_field::make_block(size_t s) {
 
 namespace {
 
-/// Dirty bits (see region_field::dirty_) of one voxel, or of two voxels in a row, by their place along an
-/// axis.
-constexpr uint8_t one_voxel[3][8] = {{3, 1, 1, 1, 1, 1, 1, 5}, {9, 1, 1, 1, 1, 1, 1, 17}, {33, 1, 1, 1, 1, 1, 1, 65}};
-constexpr uint8_t two_voxels[3][8] = {{3, 1, 1, 1, 1, 1, 5, 5}, {9, 1, 1, 1, 1, 1, 17, 17}, {33, 1, 1, 1, 1, 1, 65, 65}};
+/// What changed of a block with one voxel, or with two voxels in a row, by their place along an axis.
+constexpr block_changes one_voxel[3][8] = {{3, 1, 1, 1, 1, 1, 1, 5}, {9, 1, 1, 1, 1, 1, 1, 17}, {33, 1, 1, 1, 1, 1, 1, 65}};
+constexpr block_changes two_voxels[3][8] = {{3, 1, 1, 1, 1, 1, 5, 5}, {9, 1, 1, 1, 1, 1, 17, 17}, {33, 1, 1, 1, 1, 1, 65, 65}};
 
 } // namespace
 
@@ -149,8 +147,8 @@ inline void fetch(const block& of, int32_t voxel) {
     block* const to = together[n] != 0 ? field_[static_cast<size_t>(slot[n])].get() : nullptr;
     s.to[i] = to;
     if (to != nullptr) [[likely]] {
-      dirty_[static_cast<size_t>(slot[n])]
-        |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
+      changes_[static_cast<size_t>(slot[n])]
+        |= static_cast<block_changes>(one_voxel[a][k[n] & 7] | two_voxels[b][b0[n] & 7] | two_voxels[c][c0[n] & 7]);
       s.voxel[i] = voxel[n];
       fetch(*to, voxel[n]);
       fetch(*to, voxel[n] + (1 << shift_c));
@@ -162,8 +160,8 @@ inline void fetch(const block& of, int32_t voxel) {
       if (vb < 0 || vc < 0 || vb >= reach_ || vc >= reach_ || s.w0[q][n] == 0)
         continue; // makes no block for nothing
       const int32_t at = (k[n] >> 3) * stride[a] + (vb >> 3) * stride[b] + (vc >> 3) * stride[c];
-      dirty_[static_cast<size_t>(at)]
-        |= static_cast<uint8_t>(one_voxel[a][k[n] & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
+      changes_[static_cast<size_t>(at)]
+        |= static_cast<block_changes>(one_voxel[a][k[n] & 7] | one_voxel[b][vb & 7] | one_voxel[c][vc & 7]);
       s.slots[i][q] = at;
       s.voxels[i][q] = (k[n] & 7) << shift_a | (vb & 7) << shift_b | (vc & 7) << shift_c;
       if (const block* one = field_[static_cast<size_t>(at)].get())
@@ -260,10 +258,14 @@ void region_field::undo(const ray_job& job) {
   for (size_t s = 0; s < field_.size(); ++s)
     if (field_[s] && all_zero(*field_[s])) {
       field_[s].reset();
-      dirty_[s] = UINT8_MAX;
+      changes_[s] = UINT8_MAX;
     }
   if (full_)
     std::rethrow_exception(std::exchange(full_, nullptr));
+}
+
+void region_field::forget_changes() {
+  std::fill(changes_.begin(), changes_.end(), block_changes{0});
 }
 
 bool region_field::empty() const {
@@ -272,7 +274,6 @@ bool region_field::empty() const {
 
 field_stats region_field::stats() const {
   field_stats out;
-  out.bytes = mesh_bytes_;
   for (int32_t bz = 0; bz < blocks_; ++bz)
     for (int32_t by = 0; by < blocks_; ++by)
       for (int32_t bx = 0; bx < blocks_; ++bx) {

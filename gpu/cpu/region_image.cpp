@@ -32,7 +32,7 @@ void region_field::load(const region_image& image) {
       to->w01[i] = {from->w0, from->w1};
       to->w2[i] = from->w2;
     }
-    dirty_[s] = UINT8_MAX;
+    changes_[s] = UINT8_MAX;
   }
 }
 

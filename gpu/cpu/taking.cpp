@@ -195,32 +195,32 @@ void taking::let_go(part&) noexcept {
 void taking::add(part& one) {
   if (failed_)
     return;
-  auto& field = fields_.find_or_make(one.region);
+  auto& entry = fields_.find_or_make(one.region);
   try {
     const timed time(what_.times ? &one.integrate_ms : nullptr);
-    field.integrate(job_of(one));
+    entry.field.integrate(job_of(one));
     one.done = true;
   } catch (const std::bad_alloc&) {
     fields_.drop_if_empty(one.region);
     throw;
   }
-  if (field.empty()) { // rays that touch a region need not write to it
+  if (entry.field.empty()) { // rays that touch a region need not write to it
     one.done = false;
     fields_.drop(one.region);
   } else if (what_.mesh) {
     const timed time(what_.times ? &one.extract_ms : nullptr);
-    const auto surface = field.extract();
+    const auto surface = entry.extract();
     one.vertices = surface->vertices();
     one.triangles = surface->triangles();
   }
 }
 
 void taking::undo(part& one) {
-  auto* const field = fields_.find(one.region);
-  if (field == nullptr)
+  auto* const entry = fields_.find(one.region);
+  if (entry == nullptr)
     return; // dropped meanwhile
   try {
-    field->undo(job_of(one));
+    entry->field.undo(job_of(one));
   } catch (const std::bad_alloc&) {
     const std::lock_guard lock(mutex_);
     failure_ = std::make_exception_ptr(std::runtime_error("the machine has no memory, not even to take a keyframe back"));
@@ -228,7 +228,7 @@ void taking::undo(part& one) {
   }
   if (what_.mesh)
     try {
-      field->extract();
+      entry->extract();
     } catch (const std::bad_alloc&) { // what changed is meshed the next time
     }
   fields_.drop_if_empty(one.region);

@@ -1,7 +1,7 @@
 #include "gpu/cuda/cuda_backend.hpp"
 
 #include "gpu/cuda/device/cuda_device.cuh"
-#include "gpu/cuda/fields/field_queue.hpp"
+#include "gpu/cuda/field_queue.hpp"
 
 namespace tessera::cuda {
 

@@ -27,14 +27,6 @@ double seconds_since(clock::time_point start) {
   return std::chrono::duration<double>(clock::now() - start).count();
 }
 
-/// A live keyframe, or one that is to become it.
-struct live_keyframe {
-  ray_batch batch; ///< without rays unless they are kept
-  pose world_from_camera, came_with;
-  ray_digest digest;   ///< if ids repeat
-  bool in_map = false; ///< else it is under way
-};
-
 /// Why a keyframe is not taken.
 enum class lack {
   whole_points, ///< they changed while they were read
@@ -71,353 +63,297 @@ std::string text_of(const std::exception_ptr& why) {
 
 } // namespace
 
-class offline_map::state {
-public:
-  state(const map_settings& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
-    : devices_(std::move(devices)), options_(std::move(options)),
-      most_under_way_(std::max(16 * devices_.size(), 2 * size_t{options_.threads})) {
-    map.validate();
-  }
-  ~state() { wait_for_answers(); }
-  state(const state&) = delete;
-  state& operator=(const state&) = delete;
-
-  void offer(keyframe frame, completion done) {
-    if (auto reason = options_.check ? options_.check(frame) : std::string{}; !reason.empty()) {
-      refuse(reason);
-      return done({outcome::refused, std::move(reason)});
-    }
-    {
-      std::unique_lock lock(mutex_);
-      // The id is taken before the keyframe is, so that a second delivery meanwhile counts as one.
-      while (!live_.try_emplace(frame.id).second) {
-        if (!options_.ids_repeat) {
-          ++counts_.duplicates;
-          lock.unlock();
-          return done({outcome::duplicate, {}});
-        }
-        if (const auto live = wait_for(frame.id, lock)) {
-          lock.unlock();
-          return done(compare(frame, *live));
-        }
-      }
-      changed_.wait(lock, [this] { return under_way_ < most_under_way_; });
-      if (failure_) {
-        live_.erase(frame.id);
-        changed_.notify_all();
-        lock.unlock();
-        return done({outcome::not_now, "the map could not take an earlier keyframe"});
-      }
-      ++under_way_;
-    }
-    take_request what;
-    what.body = frame.body;
-    what.world_from_camera = frame.world_from_camera;
-    what.keep_rays = options_.keep_rays || options_.ids_repeat;
-    what.mesh = options_.extract_each;
-    what.times = options_.threads == 1;
-    const auto start = clock::now();
-    devices_.take(std::move(what), options_.threads > 1,
-                  [this, start, frame = std::move(frame), done = std::move(done)](shared_report report) {
-                    done(answer_to(frame, std::move(report), seconds_since(start)));
-                    const std::lock_guard lock(mutex_);
-                    --under_way_;
-                    changed_.notify_all(); // with the lock: who waits may end this object
-                  });
-    if (options_.threads == 1)
-      wait_for_answers();
-  }
-
-  void retract(const keyframe_id& id, const completion& done) {
-    const std::lock_guard moving(moving_);
-    const auto was = find(id, done);
-    if (was)
-      done(taken_out(id, *was));
-  }
-
-  void revise(const keyframe_id& id, const pose& to, const completion& done) {
-    const std::lock_guard moving(moving_);
-    const auto was = find(id, done);
-    if (was)
-      done(moved(id, *was, to));
-  }
-
-  void refuse(const std::string& reason) {
-    const std::lock_guard lock(mutex_);
-    refused(reason);
-  }
-
-  void finish() {
-    wait_for_answers();
-    const std::lock_guard lock(mutex_);
-    if (failure_)
-      std::rethrow_exception(std::exchange(failure_, nullptr));
-  }
-
-  [[nodiscard]] offline_counts counts() const {
-    const std::lock_guard lock(mutex_);
-    return counts_;
-  }
-  [[nodiscard]] const std::vector<stage_times>& times() const { return times_; }
-
-  /// Asks for something of each region that was ever touched, in the order of their keys, and waits. Throws what one of the
-  /// answers was.
-  template <class Answer, class Ask>
-  std::vector<std::pair<region_key, Answer>> of_each_region(Ask ask) {
-    finish();
-    std::vector<std::pair<region_key, Answer>> out;
-    for (const auto& key : touched_)
-      out.emplace_back(key, Answer{});
-    std::mutex mutex;
-    std::condition_variable change;
-    size_t left = out.size();
-    std::exception_ptr failure;
-    for (auto& [key, to] : out)
-      ask(devices_.of(key), key, [&, to = &to](Answer answer, const std::exception_ptr& why) {
-        const std::lock_guard lock(mutex);
-        *to = std::move(answer);
-        failure = failure ? failure : why;
-        if (--left == 0)
-          change.notify_one(); // with the lock: who waits ends it
-      });
-    std::unique_lock lock(mutex);
-    change.wait(lock, [&] { return left == 0; });
-    if (failure)
-      std::rethrow_exception(failure);
-    return out;
-  }
-
-  [[nodiscard]] std::vector<std::pair<region_key, field_stats>> stats_of_each() {
-    return of_each_region<field_stats>(
-      [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
-  }
-
-private:
-  /// The keyframe of an id, once it is in the map; nothing if it is not taken.
-  std::optional<live_keyframe> wait_for(const keyframe_id& id, std::unique_lock<std::mutex>& lock) {
-    auto at = live_.find(id);
-    changed_.wait(lock, [&] { return (at = live_.find(id)) == live_.end() || at->second.in_map; });
-    return at == live_.end() ? std::nullopt : std::optional{at->second};
-  }
-
-  /// The verdict on a keyframe whose id is live.
-  verdict compare(const keyframe& frame, const live_keyframe& live) {
-    struct made {
-      ray_digest digest;
-      ray_counts counts;
-      std::exception_ptr failure;
-    };
-    const auto answer = std::make_shared<std::promise<made>>(); // a device may still be in it when the waiting is over
-    auto future = answer->get_future();
-    devices_.of({}).rays(frame.body, frame.world_from_camera,
-                         [answer](const std::vector<ray>& rays, const ray_counts& counts, const std::exception_ptr& why) {
-                           answer->set_value({digest_of(rays), counts, why});
-                         });
-    const auto [digest, counts, failure] = future.get();
-    const std::lock_guard lock(mutex_);
-    if (failure)
-      return not_taken(failure, false);
-    if (digest.rays == 0 && options_.why_empty)
-      return refused(options_.why_empty(counts, 0));
-    const char* other = nullptr;
-    if (frame.world_from_camera != live.came_with && frame.world_from_camera != live.world_from_camera)
-      other = "another pose";
-    else if (digest != live.digest)
-      other = "other points";
-    if (other == nullptr) {
-      ++counts_.duplicates;
-      return {outcome::duplicate, {}};
-    }
-    ++counts_.conflicts;
-    return {outcome::conflict, "keyframe_id " + shown(frame.id) + " came before, with " + other + "; the first one stays"};
-  }
-
-  /// The verdict on a keyframe whose id is its own by now.
-  verdict answer_to(const keyframe& frame, shared_report report, double total_s) {
-    const std::lock_guard lock(mutex_);
-    auto& [whole, failure, in_part] = report;
-    if (!failure && whole.regions.empty() && options_.why_empty) {
-      live_.erase(frame.id);
-      return refused(options_.why_empty(whole.counts, whole.beyond));
-    }
-    if (!failure) {
-      note_regions(whole);
-      ++counts_.keyframes;
-      counts_.points += frame.body->size();
-      counts_.rays += whole.rays;
-      auto& live = live_[frame.id];
-      live.came_with = live.world_from_camera = frame.world_from_camera;
-      if (options_.ids_repeat)
-        live.digest = digest_of(whole.kept);
-      if (options_.keep_rays)
-        live.batch.rays = std::make_shared<const std::vector<ray>>(std::move(whole.kept));
-      live.in_map = true;
-      if (options_.threads == 1)
-        times_.push_back({whole.upload_ms / 1e3, whole.rays_ms / 1e3, whole.integrate_ms / 1e3, whole.extract_ms / 1e3, total_s,
-                          whole.kernels, whole.copies, whole.attempts, whole.bytes_up, whole.bytes_down});
-      return {};
-    }
-    live_.erase(frame.id);
-    return not_taken(failure, in_part);
-  }
-
-  verdict not_taken(const std::exception_ptr& why, bool in_part) {
-    const auto kind = kind_of(why);
-    if (!in_part && kind == lack::whole_points)
-      return {outcome::not_now, text_of(why)};
-    if (!in_part && kind == lack::merit)
-      return refused(text_of(why));
-    return ended_by(why, in_part);
-  }
-
-  verdict refused(const std::string& reason) {
-    ++counts_.set_aside;
-    counts_.last_reason = reason;
-    return {outcome::refused, reason};
-  }
-
-  /// The map ends here; finish() throws why.
-  verdict ended_by(const std::exception_ptr& why, bool in_part) {
-    failure_ = why;
-    if (const auto kind = kind_of(why); in_part && kind != lack::memory && kind != lack::device)
-      failure_ = std::make_exception_ptr(std::runtime_error(
-        "of the devices that share the map, some took a keyframe and cannot give it back, and one did not: " + text_of(why)));
-    if (options_.on_failure)
-      options_.on_failure();
-    return {outcome::not_now, "the map cannot take it: see the error that ends the work"};
-  }
-
-  /// A keyframe that is to be moved, once it is in the map. If there is none to be had, says so.
-  [[nodiscard]] std::optional<live_keyframe> find(const keyframe_id& id, const completion& done) {
-    if (!options_.keep_rays) {
-      done({outcome::refused, "this map keeps no rays, so that nothing can be taken out of it"});
-      return std::nullopt;
-    }
-    std::unique_lock lock(mutex_);
-    if (auto live = wait_for(id, lock))
-      return live;
-    lock.unlock();
-    done({outcome::unknown, {}});
-    return std::nullopt;
-  }
-
-  verdict taken_out(const keyframe_id& id, const live_keyframe& was) {
-    const auto report = take_and_wait(was.batch, was.world_from_camera, -1);
-    if (report.failure)
-      return not_moved(report);
-    const std::lock_guard lock(mutex_);
-    live_.erase(id);
-    --counts_.keyframes;
-    return {};
-  }
-
-  /// First in, then out: what finds no room under its new pose has not gone from the old one.
-  verdict moved(const keyframe_id& id, const live_keyframe& was, const pose& to) {
-    if (const auto report = take_and_wait(was.batch, to, 1); report.failure)
-      return not_moved(report);
-    if (const auto report = take_and_wait(was.batch, was.world_from_camera, -1); report.failure) {
-      const auto back = take_and_wait(was.batch, to, -1);
-      return not_moved(back.failure ? back : report);
-    }
-    const std::lock_guard lock(mutex_);
-    live_[id].world_from_camera = to;
-    return {};
-  }
-
-  /// What happens to rays of a keyframe that is live stays short of ending the map as long as the map is whole.
-  verdict not_moved(const shared_report& report) {
-    const auto kind = kind_of(report.failure);
-    if (report.in_part || kind == lack::device) {
-      const std::lock_guard lock(mutex_);
-      return ended_by(report.failure, report.in_part);
-    }
-    if (kind == lack::merit)
-      return {outcome::refused, "under the new pose " + text_of(report.failure)};
-    return {outcome::not_now, text_of(report.failure)};
-  }
-
-  shared_report take_and_wait(const ray_batch& rays, const pose& at, int32_t sign) {
-    take_request what;
-    what.rays = rays;
-    what.world_from_camera = at;
-    what.sign = sign;
-    what.mesh = options_.extract_each;
-    const auto answer = std::make_shared<std::promise<shared_report>>(); // a device may still be in it when the waiting is over
-    auto future = answer->get_future();
-    devices_.take(std::move(what), false, [answer](shared_report report) { answer->set_value(std::move(report)); });
-    auto report = future.get();
-    const std::lock_guard lock(mutex_);
-    note_regions(report.whole);
-    return report;
-  }
-
-  void note_regions(const take_report& report) { touched_.insert(report.regions.begin(), report.regions.end()); }
-
-  void wait_for_answers() {
-    // One at a time: the answer is a moment away, less than going to sleep and waking takes.
-    if (const auto until = clock::now() + std::chrono::milliseconds(1); options_.threads == 1)
-      while (under_way_ != 0 && clock::now() < until)
-        spin_pause();
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return under_way_ == 0; });
-  }
-
-  shared_fields devices_;
-  const offline_options options_;
-  const size_t most_under_way_;
-  std::mutex moving_; ///< one keyframe at a time is moved or taken out
-  mutable std::mutex mutex_;
-  std::condition_variable changed_; ///< something under way was answered
-  std::atomic<size_t> under_way_ = 0;
-  std::unordered_map<keyframe_id, live_keyframe> live_;
-  std::set<region_key> touched_;
-  offline_counts counts_;
-  std::vector<stage_times> times_;
-  std::exception_ptr failure_;
-};
-
 offline_map::offline_map(const map_settings& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
-  : state_(std::make_unique<state>(map, std::move(devices), std::move(options))) {}
+  : devices_(std::move(devices)), options_(std::move(options)),
+    most_under_way_(std::max(16 * devices_.size(), 2 * size_t{options_.threads})) {
+  map.validate();
+}
 
-offline_map::~offline_map() = default;
+offline_map::~offline_map() {
+  wait_for_answers();
+}
 
 void offline_map::offer(keyframe frame, completion done) {
-  state_->offer(std::move(frame), std::move(done));
+  if (const auto reason = options_.check ? options_.check(frame) : std::string{}; !reason.empty()) {
+    std::unique_lock lock(mutex_);
+    const auto verdict = refused(reason);
+    lock.unlock();
+    return done(verdict);
+  }
+  {
+    std::unique_lock lock(mutex_);
+    // The id is taken before the keyframe is, so that a second delivery meanwhile counts as one.
+    while (!live_.try_emplace(frame.id).second) {
+      if (!options_.ids_repeat) {
+        ++counts_.duplicates;
+        lock.unlock();
+        return done({outcome::duplicate, {}});
+      }
+      if (const auto live = wait_for(frame.id, lock)) {
+        lock.unlock();
+        return done(compare(frame, *live));
+      }
+    }
+    changed_.wait(lock, [this] { return under_way_ < most_under_way_; });
+    if (failure_) {
+      live_.erase(frame.id);
+      changed_.notify_all();
+      lock.unlock();
+      return done({outcome::not_now, "the map could not take an earlier keyframe"});
+    }
+    ++under_way_;
+  }
+  take_request what;
+  what.body = frame.body;
+  what.world_from_camera = frame.world_from_camera;
+  what.keep_rays = options_.keep_rays || options_.ids_repeat;
+  what.mesh = options_.extract_each;
+  what.times = options_.threads == 1;
+  const auto start = clock::now();
+  devices_.take(std::move(what), options_.threads > 1,
+                [this, start, frame = std::move(frame), done = std::move(done)](shared_report report) {
+                  done(answer_to(frame, std::move(report), seconds_since(start)));
+                  const std::lock_guard lock(mutex_);
+                  --under_way_;
+                  changed_.notify_all(); // with the lock: who waits may end this object
+                });
+  if (options_.threads == 1)
+    wait_for_answers();
 }
 
 void offline_map::retract(keyframe_id id, completion done) {
-  state_->retract(id, done);
+  const std::lock_guard moving(moving_);
+  const auto was = find(id, done);
+  if (was)
+    done(taken_out(id, *was));
 }
 
 void offline_map::revise(keyframe_id id, pose world_from_camera, completion done) {
-  state_->revise(id, world_from_camera, done);
+  const std::lock_guard moving(moving_);
+  const auto was = find(id, done);
+  if (was)
+    done(moved(id, *was, world_from_camera));
 }
 
 void offline_map::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
-  state_->refuse(source + " " + what + ": " + reason);
+  const std::lock_guard lock(mutex_);
+  refused(source + " " + what + ": " + reason);
 }
 
 void offline_map::finish() {
-  state_->finish();
+  wait_for_answers();
+  const std::lock_guard lock(mutex_);
+  if (failure_)
+    std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 offline_counts offline_map::counts() const {
-  return state_->counts();
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+template <class Answer, class Ask>
+std::vector<std::pair<region_key, Answer>> offline_map::of_each_region(Ask ask) {
+  finish();
+  std::vector<std::pair<region_key, Answer>> out;
+  for (const auto& key : touched_)
+    out.emplace_back(key, Answer{});
+  std::mutex mutex;
+  std::condition_variable change;
+  size_t left = out.size();
+  std::exception_ptr failure;
+  for (auto& [key, to] : out)
+    ask(devices_.of(key), key, [&, to = &to](Answer answer, const std::exception_ptr& why) {
+      const std::lock_guard lock(mutex);
+      *to = std::move(answer);
+      failure = failure ? failure : why;
+      if (--left == 0)
+        change.notify_one(); // with the lock: who waits ends it
+    });
+  std::unique_lock lock(mutex);
+  change.wait(lock, [&] { return left == 0; });
+  if (failure)
+    std::rethrow_exception(failure);
+  return out;
 }
 
-const std::vector<stage_times>& offline_map::times() const {
-  return state_->times();
+std::vector<std::pair<region_key, field_stats>> offline_map::stats_of_each() {
+  return of_each_region<field_stats>(
+    [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
+}
+
+std::optional<offline_map::live_keyframe> offline_map::wait_for(const keyframe_id& id, std::unique_lock<std::mutex>& lock) {
+  auto at = live_.find(id);
+  changed_.wait(lock, [&] { return (at = live_.find(id)) == live_.end() || at->second.in_map; });
+  return at == live_.end() ? std::nullopt : std::optional{at->second};
+}
+
+verdict offline_map::compare(const keyframe& frame, const live_keyframe& live) {
+  struct made {
+    ray_digest digest;
+    ray_counts counts;
+    std::exception_ptr failure;
+  };
+  const auto answer = std::make_shared<std::promise<made>>(); // a device may still be in it when the waiting is over
+  auto future = answer->get_future();
+  devices_.of({}).rays(frame.body, frame.world_from_camera,
+                       [answer](const std::vector<ray>& rays, const ray_counts& counts, const std::exception_ptr& why) {
+                         answer->set_value({digest_of(rays), counts, why});
+                       });
+  const auto [digest, counts, failure] = future.get();
+  const std::lock_guard lock(mutex_);
+  if (failure)
+    return not_taken(failure, false);
+  if (digest.rays == 0 && options_.why_empty)
+    return refused(options_.why_empty(counts, 0));
+  const char* other = nullptr;
+  if (frame.world_from_camera != live.came_with && frame.world_from_camera != live.world_from_camera)
+    other = "another pose";
+  else if (digest != live.digest)
+    other = "other points";
+  if (other == nullptr) {
+    ++counts_.duplicates;
+    return {outcome::duplicate, {}};
+  }
+  ++counts_.conflicts;
+  return {outcome::conflict, "keyframe_id " + shown(frame.id) + " came before, with " + other + "; the first one stays"};
+}
+
+verdict offline_map::answer_to(const keyframe& frame, shared_report report, double total_s) {
+  const std::lock_guard lock(mutex_);
+  auto& [whole, failure, in_part] = report;
+  if (!failure && whole.regions.empty() && options_.why_empty) {
+    live_.erase(frame.id);
+    return refused(options_.why_empty(whole.counts, whole.beyond));
+  }
+  if (!failure) {
+    note_regions(whole);
+    ++counts_.keyframes;
+    counts_.points += frame.body->size();
+    counts_.rays += whole.rays;
+    auto& live = live_[frame.id];
+    live.came_with = live.world_from_camera = frame.world_from_camera;
+    if (options_.ids_repeat)
+      live.digest = digest_of(whole.kept);
+    if (options_.keep_rays)
+      live.batch.rays = std::make_shared<const std::vector<ray>>(std::move(whole.kept));
+    live.in_map = true;
+    if (options_.threads == 1)
+      times_.push_back({whole.upload_ms / 1e3, whole.rays_ms / 1e3, whole.integrate_ms / 1e3, whole.extract_ms / 1e3, total_s,
+                        whole.kernels, whole.copies, whole.attempts, whole.bytes_up, whole.bytes_down});
+    return {};
+  }
+  live_.erase(frame.id);
+  return not_taken(failure, in_part);
+}
+
+verdict offline_map::not_taken(const std::exception_ptr& why, bool in_part) {
+  const auto kind = kind_of(why);
+  if (!in_part && kind == lack::whole_points)
+    return {outcome::not_now, text_of(why)};
+  if (!in_part && kind == lack::merit)
+    return refused(text_of(why));
+  return ended_by(why, in_part);
+}
+
+verdict offline_map::refused(const std::string& reason) {
+  ++counts_.set_aside;
+  counts_.last_reason = reason;
+  return {outcome::refused, reason};
+}
+
+verdict offline_map::ended_by(const std::exception_ptr& why, bool in_part) {
+  failure_ = why;
+  if (const auto kind = kind_of(why); in_part && kind != lack::memory && kind != lack::device)
+    failure_ = std::make_exception_ptr(std::runtime_error(
+      "of the devices that share the map, some took a keyframe and cannot give it back, and one did not: " + text_of(why)));
+  if (options_.on_failure)
+    options_.on_failure();
+  return {outcome::not_now, "the map cannot take it: see the error that ends the work"};
+}
+
+std::optional<offline_map::live_keyframe> offline_map::find(const keyframe_id& id, const completion& done) {
+  if (!options_.keep_rays) {
+    done({outcome::refused, "this map keeps no rays, so that nothing can be taken out of it"});
+    return std::nullopt;
+  }
+  std::unique_lock lock(mutex_);
+  if (auto live = wait_for(id, lock))
+    return live;
+  lock.unlock();
+  done({outcome::unknown, {}});
+  return std::nullopt;
+}
+
+verdict offline_map::taken_out(const keyframe_id& id, const live_keyframe& was) {
+  const auto report = take_and_wait(was.batch, was.world_from_camera, -1);
+  if (report.failure)
+    return not_moved(report);
+  const std::lock_guard lock(mutex_);
+  live_.erase(id);
+  --counts_.keyframes;
+  return {};
+}
+
+verdict offline_map::moved(const keyframe_id& id, const live_keyframe& was, const pose& to) {
+  if (const auto report = take_and_wait(was.batch, to, 1); report.failure)
+    return not_moved(report);
+  if (const auto report = take_and_wait(was.batch, was.world_from_camera, -1); report.failure) {
+    const auto back = take_and_wait(was.batch, to, -1);
+    return not_moved(back.failure ? back : report);
+  }
+  const std::lock_guard lock(mutex_);
+  live_[id].world_from_camera = to;
+  return {};
+}
+
+verdict offline_map::not_moved(const shared_report& report) {
+  const auto kind = kind_of(report.failure);
+  if (report.in_part || kind == lack::device) {
+    const std::lock_guard lock(mutex_);
+    return ended_by(report.failure, report.in_part);
+  }
+  if (kind == lack::merit)
+    return {outcome::refused, "under the new pose " + text_of(report.failure)};
+  return {outcome::not_now, text_of(report.failure)};
+}
+
+shared_report offline_map::take_and_wait(const ray_batch& rays, const pose& at, int32_t sign) {
+  take_request what;
+  what.rays = rays;
+  what.world_from_camera = at;
+  what.sign = sign;
+  what.mesh = options_.extract_each;
+  const auto answer = std::make_shared<std::promise<shared_report>>(); // a device may still be in it when the waiting is over
+  auto future = answer->get_future();
+  devices_.take(std::move(what), false, [answer](shared_report report) { answer->set_value(std::move(report)); });
+  auto report = future.get();
+  const std::lock_guard lock(mutex_);
+  note_regions(report.whole);
+  return report;
+}
+
+void offline_map::note_regions(const take_report& report) {
+  touched_.insert(report.regions.begin(), report.regions.end());
+}
+
+void offline_map::wait_for_answers() {
+  // One at a time: the answer is a moment away, less than going to sleep and waking takes.
+  if (const auto until = clock::now() + std::chrono::milliseconds(1); options_.threads == 1)
+    while (under_way_ != 0 && clock::now() < until)
+      spin_pause();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return under_way_ == 0; });
 }
 
 uint64_t offline_map::regions() {
-  const auto parts = state_->stats_of_each();
+  const auto parts = stats_of_each();
   return static_cast<uint64_t>(
     std::count_if(parts.begin(), parts.end(), [](const auto& part) { return part.second.blocks > 0; }));
 }
 
 field_stats offline_map::stats() {
   field_stats sum;
-  for (const auto& [key, part] : state_->stats_of_each()) {
+  for (const auto& [key, part] : stats_of_each()) {
     sum.hash += part.hash;
     sum.blocks += part.blocks;
     sum.voxels += part.voxels;
@@ -427,7 +363,7 @@ field_stats offline_map::stats() {
 }
 
 std::vector<region_mesh> offline_map::meshes() {
-  const auto surfaces = state_->of_each_region<std::shared_ptr<const mesh>>(
+  const auto surfaces = of_each_region<std::shared_ptr<const mesh>>(
     [](async_fields& device, region_key key, auto answer) { device.extract(key, std::move(answer)); });
   std::vector<region_mesh> out;
   for (const auto& [key, surface] : surfaces)

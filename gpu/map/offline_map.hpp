@@ -1,12 +1,22 @@
 #pragma once
 
 #include "gpu/fields.hpp"
+#include "gpu/map/shared_fields.hpp"
 #include "gpu/map_settings.hpp"
+#include "gpu/ray_digest.hpp"
 #include "messages/keyframe_sink.hpp"
 
+#include <atomic>
+#include <condition_variable>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -81,7 +91,7 @@ public:
 
   [[nodiscard]] offline_counts counts() const;
   /// For each keyframe in order; only with one thread.
-  [[nodiscard]] const std::vector<stage_times>& times() const;
+  [[nodiscard]] const std::vector<stage_times>& times() const { return times_; }
   /// All regions that hold anything of their own.
   [[nodiscard]] uint64_t regions();
   [[nodiscard]] field_stats stats();
@@ -89,8 +99,54 @@ public:
   [[nodiscard]] std::vector<region_mesh> meshes();
 
 private:
-  class state;
-  std::unique_ptr<state> state_;
+  /// A live keyframe, or one that is to become it.
+  struct live_keyframe {
+    ray_batch batch; ///< without rays unless they are kept
+    pose world_from_camera, came_with;
+    ray_digest digest;   ///< if ids repeat
+    bool in_map = false; ///< else it is under way
+  };
+
+  /// The keyframe of an id, once it is in the map; nothing if it is not taken.
+  std::optional<live_keyframe> wait_for(const keyframe_id& id, std::unique_lock<std::mutex>& lock);
+  /// The verdict on a keyframe whose id is live.
+  verdict compare(const keyframe& frame, const live_keyframe& live);
+  /// The verdict on a keyframe whose id is its own by now.
+  verdict answer_to(const keyframe& frame, shared_report report, double total_s);
+  verdict not_taken(const std::exception_ptr& why, bool in_part);
+  verdict refused(const std::string& reason);
+  /// The map ends here; finish() throws why.
+  verdict ended_by(const std::exception_ptr& why, bool in_part);
+
+  /// A keyframe that is to be moved, once it is in the map. If there is none to be had, says so.
+  [[nodiscard]] std::optional<live_keyframe> find(const keyframe_id& id, const completion& done);
+  verdict taken_out(const keyframe_id& id, const live_keyframe& was);
+  /// First in, then out: what finds no room under its new pose has not gone from the old one.
+  verdict moved(const keyframe_id& id, const live_keyframe& was, const pose& to);
+  /// What happens to rays of a keyframe that is live stays short of ending the map as long as the map is whole.
+  verdict not_moved(const shared_report& report);
+  shared_report take_and_wait(const ray_batch& rays, const pose& at, int32_t sign);
+
+  void note_regions(const take_report& report);
+  void wait_for_answers();
+  /// Asks for something of each region that was ever touched, in the order of their keys, and waits. Throws what one of the
+  /// answers was.
+  template <class Answer, class Ask>
+  std::vector<std::pair<region_key, Answer>> of_each_region(Ask ask);
+  std::vector<std::pair<region_key, field_stats>> stats_of_each();
+
+  shared_fields devices_;
+  const offline_options options_;
+  const size_t most_under_way_;
+  std::mutex moving_; ///< one keyframe at a time is moved or taken out
+  mutable std::mutex mutex_;
+  std::condition_variable changed_; ///< something under way was answered
+  std::atomic<size_t> under_way_ = 0;
+  std::unordered_map<keyframe_id, live_keyframe> live_;
+  std::set<region_key> touched_;
+  offline_counts counts_;
+  std::vector<stage_times> times_;
+  std::exception_ptr failure_;
 };
 
 } // namespace tessera

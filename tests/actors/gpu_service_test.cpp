@@ -4,7 +4,7 @@
 #include "tests/gpu/random_map.hpp"
 #include "toy_service.hpp"
 
-#include "gpu/cuda/fields/field_queue.hpp"
+#include "gpu/cuda/field_queue.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,4 @@
-#include "gpu/cpu/region_field.hpp"
+#include "gpu/cpu/region_entry.hpp"
 #include "gpu/fields.hpp"
 #include "gpu/rays.hpp"
 
@@ -213,8 +213,8 @@ TEST_CASE("a region's part of the rays does to it what all rays would do") {
         for (int y = -reach; y <= reach; ++y)
           for (int x = -reach; x <= reach; ++x) {
             const region_key key{x, y, z};
-            cpu::region_field by_all(map, key, pool);
-            by_all.integrate({.rays = rays, .world_from_camera = camera});
+            cpu::region_entry by_all(map, key, pool);
+            by_all.field.integrate({.rays = rays, .world_from_camera = camera});
             const auto want = by_all.stats(), have = stats_and_wait(*by_part, key);
             const bool same_surface = *by_all.extract() == *extract_and_wait(*by_part, key);
             if (want != have || !same_surface) {

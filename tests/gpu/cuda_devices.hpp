@@ -3,7 +3,7 @@
 
 #include "cuda_emulated.hpp"
 
-#include "gpu/cuda/fields/field_queue.hpp"
+#include "gpu/cuda/field_queue.hpp"
 #ifdef TESSERA_CUDA
 #include "gpu/cuda/cuda_backend.hpp"
 #endif

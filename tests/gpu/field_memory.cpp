@@ -2,7 +2,7 @@
 
 #include "random_map.hpp"
 
-#include "gpu/cpu/region_field.hpp"
+#include "gpu/cpu/marching_cubes_surface.hpp"
 
 using namespace tessera;
 using namespace tessera::test;

@@ -1,6 +1,6 @@
 #pragma once
 // The field as docs/field.md describes it, written for clearness alone and without the code of gpu/shared:
-// what backends must agree with.
+// what devices must agree with.
 
 #include "gpu/map_settings.hpp"
 #include "messages/map.hpp"

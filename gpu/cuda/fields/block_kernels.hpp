@@ -12,13 +12,19 @@ struct listed_block {
   uint32_t block;
 };
 
+/// How long a list is. All zero before.
+struct list_state {
+  uint32_t listed; ///< blocks in it
+  uint32_t wanted; ///< the same, if there had been room
+};
+
 /// What is known of chosen regions' blocks: a list, in no order, and for each entry of their tables its place in the list + 1.
 struct block_list {
   const uint32_t* regions; ///< slots
   listed_block* blocks;
-  uint32_t* place;    ///< by region index * table size + entry; 0: there is no block
-  uint32_t most;      ///< places in `blocks`
-  batch_state* state; ///< listed: cut off at `most`; wanted: not
+  uint32_t* place; ///< by region index * table size + entry; 0: there is no block
+  uint32_t most;   ///< places in `blocks`
+  list_state* state;
 };
 
 /// Item: an entry of a chosen region's table. Lists its block.

@@ -215,7 +215,7 @@ private:
   }
 };
 
-/// Regions that changed since a mesh was last made. Each is noted once, however many keyframes touch it.
+/// Where keyframes note the regions that they change. Each is noted once, however many touch it.
 struct changed_regions {
   uint32_t* noted; ///< by slot: not 0 if it is on the list
   uint32_t* slots;

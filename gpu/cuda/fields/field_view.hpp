@@ -88,17 +88,13 @@ struct change_directory {
 /// What a batch of rays is doing. All zero before.
 struct batch_state {
   static constexpr uint32_t most_missing = 512;
-  uint32_t beyond;    ///< rays that write nothing
-  uint32_t touches;   ///< of rays and regions; more than there is room for: nothing is written
-  uint32_t regions;   ///< that are touched; more than a keyframe may: nothing is written
-  uint32_t missing;   ///< touches of regions that are not on the device; if any, nothing is written
-  uint32_t fresh;     ///< blocks made; they stay, all zero, if nothing is written
-  uint32_t wanting;   ///< attempts to make a block when there was none left; if any, nothing is written
-  uint32_t free_left; ///< unused blocks after it; valid if there are touches
-  uint32_t listed;    ///< blocks to be meshed
-  uint32_t wanted;    ///< the same, if there had been room
-  uint32_t rows;      ///< of these blocks that have vertices or triangles
-  uint32_t vertices, corners;
+  uint32_t beyond;                      ///< rays that write nothing
+  uint32_t touches;                     ///< of rays and regions; more than there is room for: nothing is written
+  uint32_t regions;                     ///< that are touched; more than a keyframe may: nothing is written
+  uint32_t missing;                     ///< touches of regions that are not on the device; if any, nothing is written
+  uint32_t fresh;                       ///< blocks made; they stay, all zero, if nothing is written
+  uint32_t wanting;                     ///< attempts to make a block when there was none left; if any, nothing is written
+  uint32_t free_left;                   ///< unused blocks after it; valid if there are touches
   uint64_t missing_names[most_missing]; ///< an open-addressing table; when it is full, others are not noted
 
   [[nodiscard]] TESSERA_HD bool goes_ahead(uint32_t most_touches) const {

@@ -1,39 +1,19 @@
 #pragma once
 
 #include "gpu/bounds.hpp"
+#include "gpu/cuda/keyframes/group_mesh.hpp"
 #include "gpu/cuda/keyframes/keyframe_lane.hpp"
+#include "gpu/cuda/keyframes/split_kernels.hpp"
 #include "gpu/cuda/keyframes/take_answers.hpp"
-#include "gpu/cuda/mesh/mesh_batch.hpp"
 
 #include <algorithm>
 #include <deque>
 #include <iterator>
 #include <optional>
-#include <set>
 #include <stdexcept>
 #include <utility>
 
 namespace tessera::cuda {
-
-/// Item: a cell that has points. Makes its ray, and finds the regions that it touches.
-struct make_and_split {
-  make_ray make;
-  split_rays split;
-  TESSERA_HD void operator()(uint64_t i) const {
-    make(i);
-    split(i);
-  }
-};
-
-/// Item: a peer's ray. Fetches it, and finds the regions that it touches.
-struct fetch_and_split {
-  fetch_ray fetch;
-  split_rays split;
-  TESSERA_HD void operator()(uint64_t i) const {
-    fetch(i);
-    split(i);
-  }
-};
 
 /// Takes keyframes whole: uploads points and makes rays on a stream for each keyframe under way, then integrates on the stream of
 /// the fields, one after another. Keyframes that come close together are a group: the regions that they touch are meshed once,
@@ -49,10 +29,7 @@ public:
   keyframe_batch(Device& device, stream& work, const map_settings& map, region_store<Device>& store, mesh_batch<Device>& meshes,
                  copy_crew& crew, uint32_t lanes)
     : device_(device), map_(map), any_frame_(make_walk_frame(pose{}.m.data(), map.voxel_m, map.truncation_m)), stream_(work),
-      store_(store), meshes_(meshes), published_(device), noted_(device, store.slots()), changed_slots_(device, store.slots()),
-      changed_count_(device, 1), peer_ray_pool_(device), listed_(device), place_(device) {
-    stream_.fill(noted_.data(), store_.slots() * sizeof(uint32_t), 0);
-    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
+      store_(store), group_(device, work, store, meshes), published_(device), peer_ray_pool_(device) {
     (void)store_.view();
     stream_.set(published_);
     for (uint32_t i = 0; i < std::max(1u, lanes); ++i)
@@ -83,14 +60,13 @@ public:
     try {
       on.begin_rays(what, peer_ray_pool_, 2 * lanes_.size(), busy_);
       begin_split(on, what);
-      join_group(on, what.mesh, more);
+      group_.join(on, what.mesh, more);
       begin_fields(on, what);
     } catch (...) {
       on.rays.abandon();
       throw;
     }
-    if (on.group != 0)
-      gathered_ = on.meshes_group ? 0 : gathered_ + 1;
+    group_.note_begun(on);
     on.report.kernels = static_cast<uint32_t>(kernel_count(on) - kernels);
     on.asked = std::move(asked);
     idle_.pop_back();
@@ -140,13 +116,10 @@ public:
       idle_.push_back(on);
     }
     under_way_.clear();
-    gathered_ = 0;
+    group_.end();
   }
 
 private:
-  static constexpr size_t slots_at_once = 1024; ///< of touched regions, that come down unasked; more are rare
-  static constexpr uint32_t most_together = 8;  ///< keyframes of a group
-
   /// At once if it is alone; else in another thread, since there may be rays to copy.
   void answer(taken_keyframe<Device> done) {
     if (busy_ && done.downloaded.count != 0)
@@ -201,30 +174,20 @@ private:
       work.launch_each(rays, 1, make_and_split{on.rays.maker(), split});
     work.set(on.at->split);
   }
-  /// The last of a group is one that none follows, or with which it is full.
-  void join_group(lane& on, bool mesh, bool more) {
-    on.group = 0;
-    on.meshes_group = false;
-    if (!mesh)
-      return;
-    if (gathered_ == 0)
-      group_ = group_ + 1 == 0 ? 1 : group_ + 1;
-    on.group = group_;
-    on.meshes_group = !more || gathered_ + 1 >= most_together;
-  }
 
   /// Integrates, and has the group meshed if the keyframe is the last of it. `again`: the host sees to the mesh.
   void begin_fields(lane& on, const take_request& what, bool again = false) {
     stream_.after(on.at->split);
-    report_download(on);
+    ++on.report.copies;
+    on.report.bytes_down += on.status_bytes();
     const auto integrate_it = [&] { integrate(on, on.group != 0 && !again); };
     if (on.meshes_group && !again) {
-      make_room_for_meshes();
+      group_.make_room(drained());
       play(on.integrate_and_mesh, on.integrate_and_mesh_for, {device_.allocations(), what.times, true}, [&] {
         integrate_it();
         if (what.times)
           stream_.set(on.at->integrated);
-        mesh_changed(on);
+        group_.mesh_changed(on);
       });
       stream_.set(on.at->all_done);
       return;
@@ -240,7 +203,7 @@ private:
       on.report.bytes_down += down.bytes;
     }
     on.rays.work().after(on.at->integrated); // the next keyframe need not wait for this one's download
-    download_status(on, on.rays.work());
+    on.download_status(on.rays.work());
     on.rays.work().set(on.at->all_done);
   }
   /// Work that is the same for each keyframe of a lane: recorded if that was not done, or buffers moved since.
@@ -259,45 +222,10 @@ private:
     const field_view field = store_.view();
     batch_state* state = on.state_on_device();
     const touch_list touches = on.touch_room();
-    const changed_regions changed{noted_.data(), changed_slots_.data(), note ? changed_count_.data() : nullptr};
     stream_.launch_each(&state->touches, touch_lanes, make_blocks{field, any_frame_, touches, state});
-    stream_.launch_each(&state->touches, touch_lanes,
-                        add_touches{field, any_frame_, touches, on.rays.rays(), state, changed, on.slots_on_device()});
-  }
-
-  [[nodiscard]] size_t status_bytes() const {
-    return sizeof(keyframe_status) + std::min<size_t>(slots_at_once, store_.slots()) * sizeof(uint32_t);
-  }
-  void download_status(lane& on, stream& by) const { by.download(on.status_down.data(), on.status.data(), status_bytes()); }
-  void report_download(lane& on) const {
-    ++on.report.copies;
-    on.report.bytes_down += status_bytes();
-  }
-
-  /// Buffers that grow are in use by what is under way.
-  void make_room_for_meshes() {
-    const size_t blocks = most_blocks_, regions = most_regions_, vertices = most_vertices_, corners = most_corners_;
-    if (blocks > meshes_.blocks() || regions > meshes_.regions() || vertices > meshes_.vertices()
-        || corners > meshes_.corners()) {
-      drain();
-      meshes_.make_room(blocks, regions, vertices, corners);
-    }
-    if (meshes_.regions() * store_.table_size() > place_.size() || meshes_.blocks() > listed_.size()) {
-      drain();
-      place_.ensure(meshes_.regions() * store_.table_size());
-      listed_.ensure(meshes_.blocks());
-    }
-  }
-
-  /// Meshes what was noted.
-  void mesh_changed(lane& on) {
-    mesh_regions(on, changed_slots_.data(), changed_count_.data(), noted_.data());
-    stream_.fill(changed_count_.data(), sizeof(uint32_t), 0);
-    download_status(on, stream_);
-  }
-  void mesh_regions(lane& on, const uint32_t* slots, const uint32_t* count, uint32_t* noted = nullptr) {
-    const block_list list{slots, listed_.data(), place_.data(), static_cast<uint32_t>(meshes_.blocks()), on.state_on_device()};
-    meshes_.mesh_regions(list, count, meshes_.regions(), noted);
+    stream_.launch_each(
+      &state->touches, touch_lanes,
+      add_touches{field, any_frame_, touches, on.rays.rays(), state, group_.changed(note), on.slots_on_device()});
   }
 
   /// Sees what came of a keyframe. If it is not in the fields, makes room and has it done again, by itself. Throws std::bad_alloc
@@ -314,7 +242,7 @@ private:
       for (lane* other : under_way_)
         count(*other, ++batch);
       most_touches_ = std::max<size_t>(most_touches_, on.state().touches);
-      outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
+      group_.note_outdated(on);
       const auto& missing = on.state().missing_names; // some of them, if there are many
       const auto regions
         = on.touched.size()
@@ -345,7 +273,7 @@ private:
         on.report.kept = *what.rays.rays;
     } catch (const std::bad_alloc&) {
       on.report.kept = {};
-      outdated_.insert({on.group, gathered_ != 0 ? group_ : 0});
+      group_.note_outdated(on);
       what.sign = -what.sign;
       repeat(on); // nothing is wanting: all of it is there
       throw;
@@ -359,7 +287,7 @@ private:
     const batch_state& state = on.state();
     if (state.touches != 0)
       store_.set_free_blocks(state.free_left);
-    if (state.regions > slots_at_once) {
+    if (state.regions > lane::slots_at_once) {
       stream_.download(on.slots(), on.slots_on_device(), state.regions * sizeof(uint32_t));
       stream_.wait();
     }
@@ -369,7 +297,7 @@ private:
       on.touched.push_back(key);
       region_record& region = *store_.find(key);
       store_.touch(region, batch);
-      region.changed = true;
+      store_.note_change(region);
       store_.preallocate_around(key, region, [&share = on.asked.what.share](region_key next) {
         return owner_of(next.x, next.y, next.z, share.count, share.lost) == share.index;
       });
@@ -381,6 +309,9 @@ private:
   void drain() {
     for (lane* on : under_way_)
       on->at->all_done.wait();
+  }
+  [[nodiscard]] auto drained() {
+    return [this] { drain(); };
   }
 
   void repeat(lane& on) {
@@ -408,34 +339,17 @@ private:
     return {part(0), part(1), part(2)};
   }
 
-  /// Sees what came of the mesh of a group, of which this keyframe was the last, and answers all of it. Meshes again if there was
-  /// not enough room.
+  /// Sees to the mesh of a group, of which this keyframe was the last, and answers all of it.
   void complete_group(lane& on) {
     std::exception_ptr refusal;
     try {
-      const auto regions = touched_by_group();
-      if (outdated_.erase(on.group) != 0)
-        mesh_again(on, regions);
-      for (;;) {
-        const batch_state& state = on.state();
-        const bool listed = state.wanted <= meshes_.blocks() && regions.size() <= meshes_.regions();
-        if (listed && state.vertices <= meshes_.vertices() && state.corners <= meshes_.corners())
-          break;
-        // Twice what is needed: the next keyframe will want more.
-        const auto more = [](size_t& most, size_t needed) { most = needed > most ? 2 * needed : most; };
-        more(most_blocks_, state.wanted);
-        more(most_regions_, regions.size());
-        if (listed) {
-          more(most_vertices_, state.vertices);
-          more(most_corners_, state.corners);
-        }
-        mesh_again(on, regions);
-      }
+      const uint32_t again = group_.complete(on, touched_by_group(), drained());
       if (!integrated_.empty()) {
         take_report& last = integrated_.back().report;
         last.meshed = static_cast<uint32_t>(integrated_.size());
-        last.vertices = on.state().vertices;
-        last.triangles = on.state().corners / 3;
+        last.vertices = on.mesh().vertices;
+        last.triangles = on.mesh().corners / 3;
+        last.attempts += again;
       }
     } catch (const std::bad_alloc&) {
       refusal = std::current_exception();
@@ -452,16 +366,11 @@ private:
   /// The last of a group could not be begun.
   void mesh_left_over() {
     lane& on = *idle_.back();
-    on.group = group_;
-    gathered_ = 0;
     try {
-      make_room_for_meshes();
+      group_.mesh_left_over(on, drained());
     } catch (const std::bad_alloc&) {
       return answer_integrated(std::current_exception());
     }
-    stream_.fill(on.status.data(), sizeof(keyframe_status), 0);
-    mesh_changed(on);
-    stream_.wait();
     complete_group(on);
   }
   [[nodiscard]] std::vector<region_key> touched_by_group() const {
@@ -472,49 +381,22 @@ private:
     out.erase(std::unique(out.begin(), out.end()), out.end());
     return out;
   }
-  /// Waits for the mesh. What the keyframe's own status says besides is lost.
-  void mesh_again(lane& on, const std::vector<region_key>& regions) {
-    drain();
-    make_room_for_meshes();
-    batch_state& state = on.state();
-    state = {};
-    for (const region_key key : regions) // one that has left since then is not what anybody waits for
-      if (const uint32_t slot = store_.slot_of(key); slot != region_record::nowhere)
-        on.slots()[state.regions++] = slot;
-    stream_.upload(on.slots_on_device(), on.slots(), state.regions * sizeof(uint32_t));
-    stream_.upload(on.state_on_device(), &state, sizeof(batch_state));
-    mesh_regions(on, on.slots_on_device(), &on.state_on_device()->regions);
-    download_status(on, stream_);
-    stream_.set(on.at->all_done);
-    on.at->all_done.wait();
-    if (!integrated_.empty())
-      ++integrated_.back().report.attempts;
-  }
 
   Device& device_;
   map_settings map_;
   walk_frame any_frame_; ///< of any pose, for what only asks it what the settings say
   stream& stream_;
   region_store<Device>& store_;
-  mesh_batch<Device>& meshes_;
+  group_mesh<Device> group_;
   std::vector<std::unique_ptr<lane>> lanes_;
   std::vector<lane*> idle_;
   std::deque<lane*> under_way_;
   std::deque<taken_keyframe<Device>> integrated_; ///< and wait for the mesh of their group
-  uint32_t group_ = 0;                            ///< that is being gathered, or was last
-  uint32_t gathered_ = 0;                         ///< keyframes of it; 0: none is being gathered
-  std::set<uint32_t> outdated_;     ///< groups of which the mesh on the device is not all: the host has it made again
-  typename Device::mark published_; ///< after the last news of regions
-  uint64_t news_ = 0;               ///< so far
+  typename Device::mark published_;               ///< after the last news of regions
+  uint64_t news_ = 0;                             ///< so far
   bool busy_ = false;
-  device_buffer<Device, uint32_t> noted_, changed_slots_, changed_count_; ///< changed_regions
   peer_ray_pool<Device> peer_ray_pool_;
-  device_buffer<Device, listed_block> listed_;
-  device_buffer<Device, uint32_t> place_;
   size_t most_touches_ = 0;
-  // Room for meshes. To begin with, what a keyframe touches at 1 cm, or less if the pool is small: growing takes milliseconds.
-  size_t most_blocks_ = std::min<size_t>(16384, store_.blocks()), most_regions_ = 256, most_vertices_ = 64 * most_blocks_,
-         most_corners_ = 6 * most_vertices_;
   take_answers<Device> answers_;
 };
 

@@ -1,8 +1,10 @@
 #pragma once
 
-#include "gpu/cuda/fields/field_kernels.hpp"
+#include "gpu/cuda/keyframes/asked_keyframe.hpp"
 #include "gpu/cuda/keyframes/peer_rays.hpp"
 #include "gpu/cuda/keyframes/ray_lane.hpp"
+#include "gpu/cuda/keyframes/split_kernels.hpp"
+#include "gpu/cuda/mesh/mesh_kernels.hpp"
 #include "gpu/fields.hpp"
 #include "gpu/host/host_memory.hpp"
 
@@ -13,15 +15,10 @@
 
 namespace tessera::cuda {
 
-/// A keyframe that is to be taken whole. If there are a peer's rays, there are no others and no points.
-struct asked_keyframe {
-  take_request what;
-  async_fields::take_done answer;
-};
-
 /// What comes down in one piece of a keyframe.
 struct keyframe_status {
   batch_state state;
+  mesh_state mesh; ///< of its group, if it is the last of it
   ray_totals totals;
   uint32_t peer_counts[most_shares]; ///< rays for each of the devices that share the map
 };
@@ -30,17 +27,11 @@ static_assert(sizeof(keyframe_status) % sizeof(uint64_t) == 0);
 template <device_like Device>
 using peer_ray_pool = buffer_pool<typename device_peer_rays<Device>::memory, Device>;
 
-/// Item: a ray. Reads it where it lies, perhaps on another device, and puts it where the kernels of this one look for it.
-struct fetch_ray {
-  const ray* from = nullptr; ///< null: it is there
-  ray* to = nullptr;
-  TESSERA_HD void operator()(uint64_t i) const { to[i] = from[i]; }
-};
-
 /// A keyframe under way, and what a device needs for it.
 template <device_like Device>
 struct keyframe_lane {
   using mark = typename Device::mark;
+  static constexpr size_t slots_at_once = 1024; ///< of touched regions, that come down unasked; more are rare
   /// What recorded work depends on: where buffers on the device are, which nothing can change but an allocation there, and what
   /// is asked for.
   struct work_key {
@@ -95,7 +86,14 @@ struct keyframe_lane {
   [[nodiscard]] uint32_t* slots_on_device() const { return reinterpret_cast<uint32_t*>(status.data() + sizeof(keyframe_status)); }
   [[nodiscard]] keyframe_status& on_host() const { return *reinterpret_cast<keyframe_status*>(status_down.data()); }
   [[nodiscard]] batch_state& state() const { return on_host().state; }
+  [[nodiscard]] mesh_state& mesh() const { return on_host().mesh; }
   [[nodiscard]] uint32_t* slots() const { return reinterpret_cast<uint32_t*>(status_down.data() + sizeof(keyframe_status)); }
+
+  /// What comes down of the status: as many slots as there mostly are; the rest is asked for.
+  [[nodiscard]] size_t status_bytes() const {
+    return std::min(status.size(), sizeof(keyframe_status) + slots_at_once * sizeof(uint32_t));
+  }
+  void download_status(typename Device::stream& by) const { by.download(status_down.data(), status.data(), status_bytes()); }
 
   /// Begins to upload a keyframe's points and to add them to their cells, or to upload its rays. `pool`: where rays for peers
   /// go, `pooled_at_first` of them at first. `busy`: the device has other keyframes to do meanwhile. Throws

@@ -48,6 +48,13 @@ struct mesh_count {
   [[nodiscard]] TESSERA_HD uint32_t corners() const { return static_cast<uint32_t>(both >> 32); }
 };
 
+/// What meshing says of itself. All zero before.
+struct mesh_state {
+  list_state list; ///< of the blocks that are meshed
+  uint32_t rows;   ///< of these that have vertices or triangles
+  uint32_t vertices, corners;
+};
+
 /// What meshing works with.
 struct mesh_scratch {
   const case_row* cases;
@@ -55,6 +62,7 @@ struct mesh_scratch {
   uint32_t* used_rows; ///< those of all blocks that have vertices or triangles: place in the list * 64 + row
   mesh_count* counts;  ///< by region index * table size + entry
   mesh_count* befores; ///< how much comes before, in that order; and one more: all
+  mesh_state* state;
   const uint32_t* region_count;
   uint32_t most_regions; ///< that there is room for; if there are more, nothing is meshed
 
@@ -257,7 +265,7 @@ struct find_edges {
     }
     scratch.rows[at.block].edges[i % 64] = edges;
     if ((edges | here) != 0)
-      scratch.used_rows[append(list.state->rows)] = static_cast<uint32_t>(i);
+      scratch.used_rows[append(scratch.state->rows)] = static_cast<uint32_t>(i);
   }
 
 private:
@@ -331,12 +339,12 @@ struct write_meshes {
       return;
     const mesh_count all = in.befores[*in.region_count * uint64_t{field.table_size}];
     if (i == 0) {
-      list.state->vertices = all.vertices();
-      list.state->corners = all.corners();
+      in.state->vertices = all.vertices();
+      in.state->corners = all.corners();
     }
     if (all.vertices() > out.most_vertices || all.corners() > out.most_corners)
       return;
-    const uint64_t items = uint64_t{list.state->rows} * 8;
+    const uint64_t items = uint64_t{in.state->rows} * 8;
     if (i < items)
       write_vertices(in.used_rows[i / 8], static_cast<uint32_t>(i % 8));
     else

@@ -1,6 +1,6 @@
 #include "net/commands/choose_backend.hpp"
 
-#include "gpu/cuda/fields/field_queue.hpp"
+#include "gpu/cuda/field_queue.hpp"
 #include "tests/gpu/cuda_emulated.hpp"
 
 #include <catch2/catch.hpp>

@@ -3,8 +3,9 @@
 #include "gpu/cuda/device/pinned_body.hpp"
 #include "gpu/cuda/fields/stats_batch.hpp"
 #include "gpu/cuda/keyframes/keyframe_batch.hpp"
-#include "gpu/cuda/keyframes/ray_lane.hpp"
+#include "gpu/cuda/keyframes/ray_makers.hpp"
 #include "gpu/cuda/mesh/mesh_batch.hpp"
+#include "gpu/cuda/request_line.hpp"
 #include "gpu/fields.hpp"
 #include "gpu/host/spin.hpp"
 #include "gpu/region_image.hpp"
@@ -13,15 +14,13 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <thread>
-#include <variant>
 
 namespace tessera::cuda {
 
 /// The fields of a device: one thread for them, which takes all that waits and can be done together, so that a batch takes a
-/// handful of launches, however many regions it is about; and a few threads that make rays.
+/// handful of launches, however many regions it is about; and a few that make rays.
 template <device_like Device>
 class field_queue final : public async_fields {
 public:
@@ -29,40 +28,24 @@ public:
   field_queue(std::unique_ptr<Device> device, const map_settings& map, const field_options& options)
     : device_(bound(std::move(device))), map_(checked(map)), stream_(*device_), store_(*device_, stream_, map, options),
       stats_(*device_, stream_, map, store_), meshes_(*device_, stream_, map, store_), crew_(options.copy_helpers),
-      keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes), memory_(store_.status()),
-      extract_wait_(options.extract_wait) {
-    for (uint32_t i = 0; i < std::max(1u, options.ray_lanes); ++i)
-      lanes_.push_back(std::make_unique<ray_lane<Device>>(*device_, map, crew_));
-    for (auto& lane : lanes_)
-      threads_.emplace_back([this, &lane] { make_rays(*lane); });
-    threads_.emplace_back([this] { work(); });
-  }
+      keyframes_(*device_, stream_, map, store_, meshes_, crew_, options.ray_lanes),
+      rays_(*device_, map, crew_, options.ray_lanes), line_(options.extract_wait, store_.table_size()), memory_(store_.status()),
+      thread_([this] { work(); }) {}
   ~field_queue() override {
     {
       const std::scoped_lock lock(mutex_);
       stopping_ = true;
     }
     work_.notify_all();
-    ray_work_.notify_all();
-    threads_.clear(); // joins
-    const auto closing = std::make_exception_ptr(std::runtime_error("the device is being closed"));
-    for (auto& r : waiting_)
-      fail(r, closing);
-    for (auto& r : soon_)
-      r.answer(nullptr, closing);
-    for (auto& r : waiting_rays_)
-      r.answer({}, {}, closing);
+    thread_.join();
+    line_.fail(std::make_exception_ptr(std::runtime_error("the device is being closed")));
   }
   field_queue(const field_queue&) = delete;
   field_queue& operator=(const field_queue&) = delete;
 
   [[nodiscard]] std::string name() const override { return device_->name(); }
   void rays(std::shared_ptr<const keyframe_body> body, const pose& world_from_camera, rays_done answer) override {
-    {
-      const std::scoped_lock lock(mutex_);
-      waiting_rays_.push_back({std::move(body), world_from_camera, std::move(answer)});
-    }
-    ray_work_.notify_one();
+    rays_.add(std::move(body), world_from_camera, std::move(answer));
   }
   void take(take_request what, take_done answer) override {
     try {
@@ -76,12 +59,7 @@ public:
   }
   void extract(region_key region, mesh_done answer) override { add({task::extract, region, std::move(answer)}); }
   void extract_soon(region_key region, mesh_done answer) override {
-    {
-      const std::scoped_lock lock(mutex_);
-      soon_.push_back({region, std::move(answer), steady::now()});
-      asked_.fetch_add(1, std::memory_order_release);
-    }
-    work_.notify_one();
+    ask([&] { line_.add_patient(region, std::move(answer)); });
   }
   void stats(region_key region, stats_done answer) override { add({task::stats, region, std::move(answer)}); }
   void drop(region_key region, done answer) override { add({task::drop, region, std::move(answer)}); }
@@ -106,27 +84,8 @@ public:
 
 private:
   using steady = std::chrono::steady_clock;
-  enum class task : uint8_t { take, extract, stats, drop, clear, export_image, import_image };
-  struct request {
-    task what;
-    region_key region; ///< none of take and clear
-    std::variant<done, mesh_done, stats_done, image_done, asked_keyframe> answer;
-    region_image image{}; ///< to be imported
-  };
-  /// An extraction that lets keyframes go first.
-  struct patient_request {
-    region_key region;
-    mesh_done answer;
-    steady::time_point since;
-  };
-  struct ray_request {
-    std::shared_ptr<const keyframe_body> body;
-    pose world_from_camera;
-    rays_done answer;
-  };
-  /// Of one batch: keeps the buffers of a launch within bounds, and the time until others have their turn. Entries are those of
-  /// the tables of regions that are meshed.
-  static constexpr size_t most_requests = 512, most_entries = size_t{1} << 17;
+  using request = field_request;
+  using task = field_request::task;
 
   static std::unique_ptr<Device> bound(std::unique_ptr<Device> device) {
     device->bind();
@@ -151,23 +110,14 @@ private:
     if (what.from_peer && dynamic_cast<const device_peer_rays<Device>*>(what.from_peer.get()) == nullptr)
       throw std::invalid_argument("the rays are not from a device of this kind");
   }
-  static void fail(request& r, const std::exception_ptr& why) {
-    std::visit(
-      [&]<class Answer>(Answer& answer) {
-        if constexpr (std::is_same_v<Answer, done>)
-          answer(why);
-        else if constexpr (std::is_same_v<Answer, asked_keyframe>)
-          answer.answer({}, why);
-        else
-          answer({}, why);
-      },
-      r.answer);
-  }
-
   void add(request r) {
+    ask([&] { line_.add(std::move(r)); });
+  }
+  template <class Add>
+  void ask(Add add) {
     {
       const std::scoped_lock lock(mutex_);
-      waiting_.push_back(std::move(r));
+      add();
       asked_.fetch_add(1, std::memory_order_release);
     }
     work_.notify_one();
@@ -181,7 +131,7 @@ private:
     uint64_t seen = 0;
     {
       const std::scoped_lock lock(mutex_);
-      if (!waiting_.empty())
+      if (!line_.empty())
         return;
       seen = asked_.load(std::memory_order_relaxed);
     }
@@ -204,7 +154,7 @@ private:
     uint64_t seen = 0;
     {
       const std::scoped_lock lock(mutex_);
-      if (soon_.empty() || !waiting_.empty() || !keyframes_.is_idle() || steady::now() < patient_turn())
+      if (!line_.empty() || !keyframes_.is_idle() || !line_.patient_first())
         return;
       seen = asked_.load(std::memory_order_relaxed);
     }
@@ -213,58 +163,12 @@ private:
       seen = asked_.load(std::memory_order_acquire);
   }
 
-  /// Takes those that were asked for first, of each region once.
-  std::vector<request> take_patient() {
-    std::vector<request> batch;
-    std::set<region_key> there;
-    const size_t most = most_at_once(task::extract);
-    while (!soon_.empty() && batch.size() < most && there.insert(soon_.front().region).second) {
-      batch.push_back({task::extract, soon_.front().region, std::move(soon_.front().answer)});
-      soon_.pop_front();
-    }
-    return batch;
-  }
-  /// When patient extractions have their turn: if no other request waits, from `soon_from_` on; else when keyframes went first
-  /// for long enough.
-  [[nodiscard]] steady::time_point patient_turn() const {
-    const auto patience_ends = soon_.front().since + extract_wait_;
-    return waiting_.empty() ? std::min(soon_from_, patience_ends) : patience_ends;
-  }
   /// So that keyframes that come faster than they are taken have most of the time, however long it takes to mesh what they
   /// change.
   void note_patient_batch(steady::time_point begun) {
-    const auto now = steady::now();
     const std::scoped_lock lock(mutex_);
-    const bool pressed = waiting_.size() > 1;
-    soon_from_ = pressed ? now + 3 * (now - begun) : now;
-  }
-
-  /// Takes the first request, which is no keyframe, and all of its kind that do not pass another one of their region. Keyframes
-  /// may be passed: they take effect when they are answered.
-  std::vector<request> take_batch() {
-    std::vector<request> batch;
-    std::deque<request> left;
-    std::set<region_key> passed;
-    const task what = waiting_.front().what;
-    const size_t most = most_at_once(what);
-    bool stopped = false;
-    for (auto& r : waiting_) {
-      if (!stopped && r.what == what && batch.size() < most && !passed.contains(r.region)) {
-        batch.push_back(std::move(r));
-        continue;
-      }
-      stopped = stopped || r.what == task::clear; // nothing passes that
-      if (r.what != task::take)
-        passed.insert(r.region);
-      left.push_back(std::move(r));
-    }
-    waiting_ = std::move(left);
-    return batch;
-  }
-  [[nodiscard]] size_t most_at_once(task what) const {
-    if (what == task::extract)
-      return std::clamp<size_t>(most_entries / store_.table_size(), 1, most_requests);
-    return what == task::stats || what == task::drop ? most_requests : 1;
+    const bool pressed = line_.size() > 1;
+    line_.pause_patient(pressed ? 3 * (steady::now() - begun) : steady::duration{});
   }
 
   void work() {
@@ -282,26 +186,23 @@ private:
         memory_ = store_.status();
         memory_.batches = batches_;
         memory_.kernels = stream_.kernels();
-        const auto has_work = [&] {
-          return stopping_ || !waiting_.empty() || !keyframes_.is_idle() || (!soon_.empty() && steady::now() >= patient_turn());
-        };
+        const auto has_work = [&] { return stopping_ || !line_.empty() || !keyframes_.is_idle() || line_.patient_first(); };
         while (!has_work())
-          if (soon_.empty())
-            work_.wait(lock);
+          if (line_.has_patient())
+            work_.wait_until(lock, line_.patient_turn());
           else
-            work_.wait_until(lock, patient_turn());
+            work_.wait(lock);
         if (stopping_)
           break;
-        patient_first = !soon_.empty() && steady::now() >= patient_turn();
+        patient_first = line_.patient_first();
         seen = asked_.load(std::memory_order_relaxed);
-        may_start = waiting_.empty() && keyframes_.has_room();
-        if (!waiting_.empty() && waiting_.front().what == task::take && keyframes_.has_room() && !patient_first) {
-          batch.push_back(std::move(waiting_.front()));
-          waiting_.pop_front();
-          busy = !waiting_.empty();
-          more = busy && waiting_.front().what == task::take && std::get<asked_keyframe>(waiting_.front().answer).what.mesh;
+        may_start = line_.empty() && keyframes_.has_room();
+        if (line_.keyframe_is_next() && keyframes_.has_room() && !patient_first) {
+          batch.push_back(line_.take_next());
+          busy = !line_.empty();
+          more = line_.meshed_keyframe_is_next();
         } else if (keyframes_.is_idle()) {
-          batch = patient_first ? take_patient() : take_batch();
+          batch = patient_first ? line_.take_patient() : line_.take_batch();
         }
       }
       if (batch.empty()) {
@@ -325,7 +226,7 @@ private:
 
   void start_keyframe(request& r, bool more, bool busy, std::exception_ptr& failure) {
     if (failure)
-      return fail(r, failure);
+      return r.fail(failure);
     auto& asked = std::get<asked_keyframe>(r.answer);
     try {
       keyframes_.start(asked, more, busy);
@@ -339,7 +240,7 @@ private:
     } catch (...) {
       failure = std::current_exception();
     }
-    fail(r, failure);
+    r.fail(failure);
     keyframes_.fail(failure);
   }
 
@@ -379,7 +280,7 @@ private:
         return;
       } catch (const std::bad_alloc&) {
         if (batch.size() == 1) {
-          fail(batch[0], std::current_exception());
+          batch[0].fail(std::current_exception());
           return;
         }
       } catch (...) {
@@ -388,7 +289,7 @@ private:
     }
     if (failure) {
       for (request& r : batch)
-        fail(r, failure);
+        r.fail(failure);
       return;
     }
     run(batch.first(batch.size() / 2), failure);
@@ -414,12 +315,15 @@ private:
       break;
     }
     case task::drop:
-      for (const region_key key : keys)
+      for (const region_key key : keys) {
         store_.drop(key);
+        meshes_.forget(key);
+      }
       answer_done(batch);
       break;
     case task::clear:
       store_.clear();
+      meshes_.forget_all();
       answer_done(batch);
       break;
     case task::export_image:
@@ -438,31 +342,6 @@ private:
       std::get<done>(r.answer)(nullptr);
   }
 
-  void make_rays(ray_lane<Device>& lane) {
-    name_thread("gpu rays");
-    device_->bind();
-    for (;;) {
-      ray_request r;
-      {
-        std::unique_lock lock(mutex_);
-        ray_work_.wait(lock, [&] { return stopping_ || !waiting_rays_.empty(); });
-        if (stopping_)
-          return;
-        r = std::move(waiting_rays_.front());
-        waiting_rays_.pop_front();
-      }
-      std::vector<ray> rays;
-      ray_counts counts;
-      std::exception_ptr failure;
-      try {
-        rays = lane.make_and_wait(*r.body, r.world_from_camera, counts);
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      r.answer(std::move(rays), counts, failure);
-    }
-  }
-
   std::unique_ptr<Device> device_;
   map_settings map_;
   typename Device::stream stream_;
@@ -471,21 +350,17 @@ private:
   mesh_batch<Device> meshes_;
   copy_crew crew_;
   keyframe_batch<Device> keyframes_;
-  std::vector<std::unique_ptr<ray_lane<Device>>> lanes_;
+  ray_makers<Device> rays_;
   uint64_t batches_ = 0;
   bool keyframe_done_ = false;
   std::atomic<uint64_t> asked_{0};
 
   mutable std::mutex mutex_;
-  std::condition_variable work_, ray_work_; ///< for the fields' thread; for those that make rays
-  std::deque<request> waiting_;
-  std::deque<patient_request> soon_; ///< by time
-  steady::time_point soon_from_{};   ///< their turn, if nothing else waits
-  std::deque<ray_request> waiting_rays_;
+  std::condition_variable work_; ///< there is some
+  request_line line_;
   memory_status memory_;
-  steady::duration extract_wait_;
   bool stopping_ = false;
-  std::vector<std::jthread> threads_; ///< last: they use all of the above
+  std::jthread thread_; ///< last: it uses all of the above
 };
 
 } // namespace tessera::cuda

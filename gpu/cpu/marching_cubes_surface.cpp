@@ -1,6 +1,4 @@
-// Incremental marching cubes of one region (docs/field.md, "Extract").
-
-#include "gpu/cpu/region_field.hpp"
+#include "gpu/cpu/marching_cubes_surface.hpp"
 
 #include "gpu/cpu/clones.hpp"
 #include "gpu/shared/marching_cubes.hpp"
@@ -11,10 +9,6 @@
 #include <cstring>
 #include <utility>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 namespace tessera::cpu {
 
 namespace {
@@ -23,30 +17,6 @@ namespace {
 struct masks {
   std::array<std::array<uint16_t, 9>, 9> inside{}, observed{};
 };
-
-/// Signs and observations of a row of eight voxels, as bits.
-inline void read_row(const block::front* row, uint8_t& inside, uint8_t& observed) {
-  unsigned negative = 0, seen = 0;
-#if defined(__SSE2__)
-  const auto* words = reinterpret_cast<const __m128i*>(row); // one voxel's words 0 and 1 each
-  for (int x = 0; x < 8; x += 4) {
-    const __m128i p = _mm_unpacklo_epi64(_mm_load_si128(words + x), _mm_load_si128(words + x + 1));
-    const __m128i q = _mm_unpacklo_epi64(_mm_load_si128(words + x + 2), _mm_load_si128(words + x + 3));
-    const __m128 low = _mm_shuffle_ps(_mm_castsi128_ps(p), _mm_castsi128_ps(q), _MM_SHUFFLE(2, 0, 2, 0));
-    const __m128 high = _mm_shuffle_ps(_mm_castsi128_ps(p), _mm_castsi128_ps(q), _MM_SHUFFLE(3, 1, 3, 1));
-    const __m128i none = _mm_cmpeq_epi32(_mm_slli_epi32(_mm_castps_si128(low), 8), _mm_setzero_si128());
-    negative |= static_cast<unsigned>(_mm_movemask_ps(high)) << x;
-    seen |= (static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(none))) ^ 15u) << x;
-  }
-#else
-  for (unsigned x = 0; x < 8; ++x) {
-    negative |= static_cast<unsigned>(row[x].w0 >> 63) << x;
-    seen |= static_cast<unsigned>(sample_count(row[x].w0) != 0) << x;
-  }
-#endif
-  inside = static_cast<uint8_t>(negative);
-  observed = static_cast<uint8_t>(seen);
-}
 
 /// Mean distance, in distance units.
 inline float distance_of(const block::front& voxel) {
@@ -105,10 +75,16 @@ uint64_t bytes_of(const mesh& m) {
          + m.keys.capacity() * sizeof(uint64_t) + m.indices.capacity() * sizeof(uint32_t);
 }
 
-} // namespace
+/// Mean distance of the voxel before one of a block's 9^3, along an axis; `first` is the block's first voxel in the region.
+[[gnu::noinline]] float distance_before(const region_field& field, const int32_t* first, int place, int axis) {
+  const int32_t x = first[0] + place % 9 - (axis == 0), y = first[1] + place / 9 % 9 - (axis == 1),
+                z = first[2] + place / 81 - (axis == 2);
+  const block* from = field.at(x >> 3, y >> 3, z >> 3);
+  return from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(x, y, z))]) : unobserved;
+}
 
 /// What meshing a block needs for a moment.
-struct region_field::mesh_scratch {
+struct mesh_scratch {
   std::array<float, 729> distance; ///< by place; only of rows that a vertex needs
   struct edge {
     uint8_t x, y, z, axis;
@@ -122,7 +98,7 @@ struct region_field::mesh_scratch {
 };
 
 /// The voxels about an edge of a block, as make_vertex asks for them.
-struct region_field::edge_voxels {
+struct edge_voxels {
   const region_field& field;
   const float* distances; ///< by place
   const int32_t* first;   ///< voxel of the block, in the region
@@ -132,18 +108,21 @@ struct region_field::edge_voxels {
 
   [[gnu::always_inline]] float distance(int end) const { return distances[ends[end]]; }
   [[gnu::always_inline]] float ahead(int end, int axis) const { return distances[ends[end] + place_stride[axis]]; }
-  [[gnu::always_inline]] float behind(int end, int axis) const { return field.distance_before(first, ends[end], axis); }
+  [[gnu::always_inline]] float behind(int end, int axis) const { return distance_before(field, first, ends[end], axis); }
   [[gnu::always_inline]] float4 colour(int end) const {
     const block::front& voxel = blocks[end]->w01[voxels[end]];
     return mean_colour<float4>(voxel.w0, voxel.w1, blocks[end]->w2[voxels[end]]);
   }
 };
 
-TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz) {
-  auto& held = meshes_[slot(bx, by, bz)];
+} // namespace
+
+TESSERA_CLONES void marching_cubes_surface::mesh_block(const region_field& field, int32_t bx, int32_t by, int32_t bz) {
+  const int32_t edge = field.edge();
+  auto& held = blocks_[field.slot(bx, by, bz)];
   const block* around[8];
   for (int n = 0; n < 8; ++n)
-    around[n] = at(bx + (n & 1), by + (n >> 1 & 1), bz + (n >> 2));
+    around[n] = field.at(bx + (n & 1), by + (n >> 1 & 1), bz + (n >> 2));
   if (around[0] == nullptr) {
     held.reset();
     return;
@@ -168,7 +147,7 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
   thread_local mesh_scratch scratch;
   // Vertices: every observed edge that crosses the surface; those that no triangle names are left out when
   // blocks are joined.
-  const uint32_t wide[3] = {bx == blocks_ - 1 ? 1u : 8u, by == blocks_ - 1 ? 1u : 8u, bz == blocks_ - 1 ? 1u : 8u};
+  const uint32_t wide[3] = {bx == edge - 1 ? 1u : 8u, by == edge - 1 ? 1u : 8u, bz == edge - 1 ? 1u : 8u};
   std::array<uint64_t, 24> bits{};
   std::array<unsigned, 10> rows{}; // that vertices need distances of, by z: a bit for each y
   size_t vertices = 0;
@@ -202,7 +181,7 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
     }
   // Cells: only of the region itself. Apron blocks have vertices, not triangles.
   size_t corners = 0;
-  if (bx < blocks_ - 1 && by < blocks_ - 1 && bz < blocks_ - 1)
+  if (bx < edge - 1 && by < edge - 1 && bz < edge - 1)
     for (size_t z = 0; z < 8; ++z)
       for (size_t y = 0; y < 8; ++y) {
         const unsigned o = m.observed[z][y] & m.observed[z][y + 1] & m.observed[z + 1][y] & m.observed[z + 1][y + 1];
@@ -240,17 +219,17 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
                                         : unobserved;
     }
   const int32_t first[3] = {bx * 8, by * 8, bz * 8};
-  const int32_t block_origin[3] = {origin_[0] + bx * 8, origin_[1] + by * 8, origin_[2] + bz * 8};
+  const int32_t block_origin[3] = {field.origin()[0] + bx * 8, field.origin()[1] + by * 8, field.origin()[2] + bz * 8};
   for (size_t i = 0; i < vertices; ++i) {
     const auto [x, y, z, axis] = scratch.edges[i];
     const auto voxel = static_cast<unsigned>(z << 6 | y << 3 | x);
     const int from = place(x, y, z), to = from + place_stride[axis];
     const uint16_t end = edge_owners[static_cast<size_t>(3 * to)];
-    const edge_voxels about{*this,      scratch.distance.data(),         first,
+    const edge_voxels about{field,      scratch.distance.data(),         first,
                             {from, to}, {around[0], around[end / 1536]}, {voxel, end % 1536u / 3}};
     block_mesh::vertex& out = scratch.vertices[i];
     out.place = static_cast<uint16_t>(voxel << 2 | axis);
-    make_vertex(about, block_origin[0] + x, block_origin[1] + y, block_origin[2] + z, axis, map_.voxel_m, out);
+    make_vertex(about, block_origin[0] + x, block_origin[1] + y, block_origin[2] + z, axis, voxel_m_, out);
   }
 
   if (!held)
@@ -268,40 +247,33 @@ TESSERA_CLONES void region_field::mesh_block(int32_t bx, int32_t by, int32_t bz)
     held->corners[i] = scratch.names[scratch.corners[i]];
 }
 
-float region_field::distance_before(const int32_t* first, int place, int axis) const {
-  const int32_t x = first[0] + place % 9 - (axis == 0), y = first[1] + place / 9 % 9 - (axis == 1),
-                z = first[2] + place / 81 - (axis == 2);
-  const block* from = at(x >> 3, y >> 3, z >> 3);
-  return from != nullptr ? distance_of(from->w01[static_cast<size_t>(lattice::voxel_in_block(x, y, z))]) : unobserved;
-}
-
 /// One mesh of all blocks: numbers the vertices that triangles name, in canonical order. Tells the pool what meshes hold now.
-[[gnu::always_inline]] inline std::shared_ptr<const mesh> region_field::join() {
-  std::vector<uint32_t> first_of(meshes_.size(), 0); // of a block's vertices among all
+[[gnu::always_inline]] inline std::shared_ptr<const mesh> marching_cubes_surface::join(const region_field& field) {
+  std::vector<uint32_t> first_of(blocks_.size(), 0); // of a block's vertices among all
   uint32_t all = 0;
   size_t corners = 0;
   uint64_t bytes = 0;
-  for (size_t s = 0; s < meshes_.size(); ++s)
-    if (meshes_[s]) {
+  for (size_t s = 0; s < blocks_.size(); ++s)
+    if (blocks_[s]) {
       first_of[s] = all;
-      all += static_cast<uint32_t>(meshes_[s]->vertices.size());
-      corners += meshes_[s]->corners.size();
-      bytes += meshes_[s]->bytes();
+      all += static_cast<uint32_t>(blocks_[s]->vertices.size());
+      corners += blocks_[s]->corners.size();
+      bytes += blocks_[s]->bytes();
     }
-  const auto edge = static_cast<uint32_t>(blocks_);
+  const auto edge = static_cast<uint32_t>(field.edge());
   const uint32_t offset[8] = {0, 1, edge, edge + 1, edge * edge, edge * edge + 1, edge * edge + edge, edge * edge + edge + 1};
   auto out = std::make_shared<mesh>();
   out->indices.resize(corners);
   std::vector<uint32_t> number(all, 0);
   uint32_t* index = out->indices.data();
-  for (size_t s = 0; s < meshes_.size(); ++s) {
-    if (!meshes_[s])
+  for (size_t s = 0; s < blocks_.size(); ++s) {
+    if (!blocks_[s])
       continue;
-    for (const uint16_t corner : meshes_[s]->corners) {
+    for (const uint16_t corner : blocks_[s]->corners) {
       uint32_t vertex = first_of[s] + corner;
       if (corner >= block_mesh::foreign) {
         const size_t owner = s + offset[corner / block_mesh::foreign], bit = corner % block_mesh::foreign;
-        const block_mesh& from = *meshes_[owner];
+        const block_mesh& from = *blocks_[owner];
         const uint64_t below = from.edges[bit >> 6] & ((uint64_t{1} << (bit & 63)) - 1);
         vertex = first_of[owner] + from.before[bit >> 6] + static_cast<uint32_t>(std::popcount(below));
       }
@@ -318,15 +290,16 @@ float region_field::distance_before(const int32_t* first, int place, int axis) c
   out->normals.resize(3 * size_t{count});
   out->colours.resize(3 * size_t{count});
   out->keys.resize(count);
-  for (size_t s = 0; s < meshes_.size(); ++s) {
-    if (!meshes_[s])
+  for (size_t s = 0; s < blocks_.size(); ++s) {
+    if (!blocks_[s])
       continue;
     const auto slot = static_cast<uint32_t>(s);
-    const auto first = [&](int axis, uint32_t block) { return origin_[axis] + static_cast<int32_t>(block) * 8; };
+    const auto first
+      = [&](int axis, uint32_t block) { return field.origin()[static_cast<size_t>(axis)] + static_cast<int32_t>(block) * 8; };
     const uint64_t key
       = lattice::vertex_key(first(0, slot % edge), first(1, slot / edge % edge), first(2, slot / edge / edge), 0);
     const uint32_t* to = number.data() + first_of[s];
-    for (const block_mesh::vertex& vertex : meshes_[s]->vertices) {
+    for (const block_mesh::vertex& vertex : blocks_[s]->vertices) {
       const size_t n = *to++;
       if (n == UINT32_MAX)
         continue;
@@ -337,58 +310,43 @@ float region_field::distance_before(const int32_t* first, int place, int axis) c
     }
   }
   bytes += bytes_of(*out);
-  pool_.recount(std::exchange(mesh_bytes_, bytes), bytes);
+  memory_.recount(std::exchange(bytes_, bytes), bytes);
   return out;
 }
 
-TESSERA_CLONES std::shared_ptr<const mesh> region_field::extract() {
+TESSERA_CLONES std::shared_ptr<const mesh> marching_cubes_surface::extract(const region_field& field) {
+  const auto& changes = field.changes();
+  const int32_t edge = field.edge();
   bool changed = false;
-  std::vector<uint8_t> todo(dirty_.size());
-  for (int32_t bz = 0; bz < blocks_; ++bz)
-    for (int32_t by = 0; by < blocks_; ++by)
-      for (int32_t bx = 0; bx < blocks_; ++bx) {
-        if (!dirty_[slot(bx, by, bz)])
+  std::vector<uint8_t> todo(changes.size());
+  for (int32_t bz = 0; bz < edge; ++bz)
+    for (int32_t by = 0; by < edge; ++by)
+      for (int32_t bx = 0; bx < edge; ++bx) {
+        const unsigned faces = changes[field.slot(bx, by, bz)];
+        if (faces == 0)
           continue;
         changed = true;
         // A block reads one layer of its neighbours: those are meshed again only if a layer that faces them
         // changed.
-        const unsigned faces = dirty_[slot(bx, by, bz)];
         const auto faces_it
           = [&](int axis, int32_t step) { return step == 0 || (faces >> (1 + 2 * axis + (step > 0)) & 1) != 0; };
         for (int32_t z = bz - 1; z <= bz + 1; ++z)
           for (int32_t y = by - 1; y <= by + 1; ++y)
             for (int32_t x = bx - 1; x <= bx + 1; ++x)
-              if (x >= 0 && y >= 0 && z >= 0 && x < blocks_ && y < blocks_ && z < blocks_ && faces_it(0, x - bx)
-                  && faces_it(1, y - by) && faces_it(2, z - bz))
-                todo[slot(x, y, z)] = 1;
+              if (x >= 0 && y >= 0 && z >= 0 && x < edge && y < edge && z < edge && faces_it(0, x - bx) && faces_it(1, y - by)
+                  && faces_it(2, z - bz))
+                todo[field.slot(x, y, z)] = 1;
       }
   if (!changed)
-    return surface_;
-  const auto fetch_soon = [&](size_t s) { // a block's words 0 and 1 are on their way while another is worked on
-    if (s < field_.size() && field_[s])
-      for (size_t voxel = 0; voxel < 512; voxel += 4)
-        __builtin_prefetch(&field_[s]->w01[voxel]);
-  };
-  const auto next_of = [](const std::vector<uint8_t>& set, size_t s) {
-    return static_cast<size_t>(
-      std::find_if(set.begin() + static_cast<std::ptrdiff_t>(s) + 1, set.end(), [](uint8_t is) { return is != 0; })
-      - set.begin());
-  };
-  for (size_t s = next_of(dirty_, SIZE_MAX); s < dirty_.size();) {
-    const size_t next = next_of(dirty_, s);
-    fetch_soon(next);
-    if (field_[s])
-      for (size_t row = 0; row < 64; ++row)
-        read_row(&field_[s]->w01[row << 3], field_[s]->inside[row], field_[s]->observed[row]);
-    s = next;
-  }
-  const auto edge = static_cast<uint32_t>(blocks_);
-  for (uint32_t s = 0; s < todo.size(); ++s)
-    if (todo[s] != 0)
-      mesh_block(static_cast<int32_t>(s % edge), static_cast<int32_t>(s / edge % edge), static_cast<int32_t>(s / edge / edge));
-  surface_ = join();
-  std::fill(dirty_.begin(), dirty_.end(), uint8_t{0}); // only now: what memory ran out for is meshed the next time
-  return surface_;
+    return mesh_;
+  blocks_.resize(changes.size());
+  for (int32_t bz = 0; bz < edge; ++bz)
+    for (int32_t by = 0; by < edge; ++by)
+      for (int32_t bx = 0; bx < edge; ++bx)
+        if (todo[field.slot(bx, by, bz)] != 0)
+          mesh_block(field, bx, by, bz);
+  mesh_ = join(field);
+  return mesh_;
 }
 
 } // namespace tessera::cpu
