@@ -52,7 +52,10 @@ def test_the_manual_page_tells_all_commands_and_settings(tessera):
 
 def completed(script, *words):
     """What bash offers for the last of these words, of a line that it has split at colons as readline does."""
-    asked = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _tessera; printf "%s\\n" "${COMPREPLY[@]}"'
+    asked = (
+        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _tessera; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
     done = run("bash", "-c", asked, "bash", script, *words)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     return done.stdout.split()
