@@ -46,6 +46,12 @@ install: binary ## Copies the program and the producer clients below PREFIX (/us
 	$(say) "installing below $(PREFIX)"
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
+.PHONY: deb
+deb: binary ## Makes Debian's package of it (build/release/tessera_*.deb), with a service of systemd.
+	$(need) deb
+	$(say) "packing"
+	@cd $(BUILD) && cpack -G DEB $(QUIET) && ls -l $$PWD/tessera_*.deb
+
 .PHONY: test
 test: tests ## Builds and passes every test: C++, Python, the viewer's, end to end.
 	$(say) "running the tests"

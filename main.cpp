@@ -1,7 +1,9 @@
 // The command line: reads settings, hands them down as plain structs, and turns what goes wrong into messages and exit codes.
 
+#include "config/completion.hpp"
 #include "config/error.hpp"
 #include "config/flags.hpp"
+#include "config/man_page.hpp"
 #include "config/resolve.hpp"
 #include "config/sample.hpp"
 #include "config/table.hpp"
@@ -312,6 +314,26 @@ int run(int argc, char** argv) {
   sample->callback([&chosen] {
     chosen = [] {
       std::cout << config::sample_file();
+      return told(ok);
+    };
+  });
+
+  std::string shell;
+  auto* completion = app.add_subcommand(
+    "completion",
+    "Prints a script by which a shell completes tessera's command line; for bash: source <(tessera completion bash)");
+  completion->add_option("SHELL", shell, "bash, zsh or fish")->required();
+  completion->callback([&] {
+    chosen = [&] {
+      std::cout << config::completion(app, shell);
+      return told(ok);
+    };
+  });
+
+  auto* manual = app.add_subcommand("man", "Prints the manual page, for man: tessera man | man -l -");
+  manual->callback([&] {
+    chosen = [&] {
+      std::cout << config::man_page(app, TESSERA_VERSION);
       return told(ok);
     };
   });

@@ -1,0 +1,133 @@
+"""What `make install` and `make deb` put beside the program."""
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+UNIT = ROOT / "docker" / "systemd" / "tessera.service"
+
+
+def run(*command, **options):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, **options)
+
+
+def says(tessera, *words):
+    done = run(tessera, *words)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    return done.stdout
+
+
+def settings(tessera):
+    return re.findall(r"^([a-z-]+) = ", says(tessera, "settings"), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def build(tessera):
+    folder = Path(tessera).parent
+    if not (folder / "cmake_install.cmake").is_file():
+        pytest.skip("the program does not lie in a build's folder")
+    return folder
+
+
+def test_the_manual_page_tells_all_commands_and_settings(tessera):
+    page = says(tessera, "man")
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed")
+    shown = run("groff", "-man", "-Tascii", "-P-c", "-wall", input=page)
+    assert shown.returncode == 0 and shown.stderr == ""
+    text = re.sub("_\b|.\b", "", shown.stdout)
+    for command in ("serve", "hash", "mesh", "publish", "bench", "settings", "completion", "man"):
+        assert re.search(rf"^ +tessera {command}\b", text, re.MULTILINE), command
+    for name in settings(tessera):
+        assert f"--{name}" in text, name
+    assert "TESSERA_VOXEL_SIZE, MESH_VOXEL_SIZE" in text
+
+
+def completed(script, *words):
+    """What bash offers for the last of these words, of a line that it has split at colons as readline does."""
+    asked = (
+        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _tessera; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = run("bash", "-c", asked, "bash", script, *words)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_words_and_sources(tessera, tmp_path):
+    script = tmp_path / "tessera"
+    script.write_text(says(tessera, "completion", "bash"))
+    assert completed(script, "tessera", "se") == ["serve", "settings"]
+    assert completed(script, "tessera", "serve", "--backend", "") == ["auto", "cpu", "cuda"]
+    assert completed(script, "tessera", "serve", "--voxel-size", "") == ["auto"]
+    assert completed(script, "tessera", "serve", "--token", "") == []
+    assert completed(script, "tessera", "mesh", "--ou") == ["--output"]
+    assert completed(script, "tessera", "hash", "sy") == ["synthetic:room", "synthetic:building"]
+    assert completed(script, "tessera", "hash", "synthetic", ":", "b") == ["building"]
+    (tmp_path / "scan").mkdir()
+    assert completed(script, "tessera", "hash", "rgbd", ":", f"{tmp_path}/sc") == [f"{tmp_path}/scan"]
+    offered = completed(script, "tessera", "serve", "--")
+    assert all(f"--{name}" in offered for name in settings(tessera))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_understand_their_completion(tessera, shell, tmp_path):
+    script = tmp_path / "script"
+    script.write_text(says(tessera, "completion", shell))
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    assert run(shell, "-n", script).returncode == 0
+
+
+def test_completion_of_another_shell_is_refused(tessera):
+    done = run(tessera, "completion", "csh")
+    assert done.returncode == 2
+    assert 'SHELL: "csh" is not bash, zsh or fish' in done.stderr
+
+
+def test_what_is_installed_is_there_and_runs(tessera, build, tmp_path):
+    done = run("cmake", "--install", build, "--prefix", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert says(tmp_path / "bin" / "tessera", "--version") == says(tessera, "--version")
+    assert gzip.decompress((tmp_path / "share/man/man1/tessera.1.gz").read_bytes()).decode() == says(tessera, "man")
+    for path in ("share/bash-completion/completions/tessera", "share/zsh/vendor-completions/_tessera",
+                 "share/fish/vendor_completions.d/tessera.fish", "share/tessera/tessera.toml",
+                 "share/tessera/python/tessera_client/__init__.py", "include/tessera/producer.hpp"):
+        assert (tmp_path / path).stat().st_size > 0, path
+    assert not (tmp_path / "lib").exists()  # the service of systemd is for the package
+
+
+def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path):
+    if shutil.which("dpkg-shlibdeps") is None:
+        pytest.skip("dpkg-dev is not installed")
+    done = run("cpack", "-G", "DEB", "-D", f"CPACK_PACKAGE_DIRECTORY={tmp_path}", cwd=build)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (package,) = tmp_path.glob("tessera_*.deb")
+    control = run("dpkg-deb", "-f", package).stdout
+    assert re.search(r"^Depends: .*libcaf-core", control, re.MULTILINE)
+    there = tmp_path / "there"
+    assert run("dpkg-deb", "-R", package, there).returncode == 0
+    assert says(there / "usr/bin/tessera", "--version") == says(tessera, "--version")
+    assert (there / "DEBIAN/conffiles").read_text().split() == ["/etc/default/tessera", "/etc/tessera/tessera.toml"]
+    assert (there / "etc/tessera/tessera.toml").read_text() == says(tessera, "settings")
+    assert (there / "etc/default/tessera").stat().st_mode & 0o777 == 0o600
+    assert (there / "usr/lib/systemd/system/tessera.service").read_text() == UNIT.read_text()
+    for script in ("postinst", "prerm"):
+        assert run("sh", "-n", there / "DEBIAN" / script).returncode == 0
+
+
+def test_systemd_understands_the_service(tessera, tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed")
+    unit = tmp_path / "tessera.service"
+    text = UNIT.read_text().replace("Documentation=man:tessera(1)\n", "")
+    unit.write_text(text.replace("/usr/bin/tessera", os.path.abspath(tessera)))
+    done = run("systemd-analyze", "verify", unit)
+    assert done.returncode == 0 and "tessera.service" not in done.stderr, done.stderr
