@@ -82,7 +82,7 @@ public:
   state(const state&) = delete;
   state& operator=(const state&) = delete;
 
-  void offer(keyframe frame, completion done) {
+  void take_in(keyframe frame, completion done) {
     if (auto reason = options_.check ? options_.check(frame) : std::string{}; !reason.empty()) {
       refuse(reason);
       return done({outcome::refused, std::move(reason)});
@@ -128,18 +128,18 @@ public:
       wait_for_answers();
   }
 
-  void retract(const keyframe_id& id, const completion& done) {
+  void take_in(const retraction& of, const completion& done) {
     const std::lock_guard moving(moving_);
-    const auto was = find(id, done);
+    const auto was = find(of.id, done);
     if (was)
-      done(taken_out(id, *was));
+      done(taken_out(of.id, *was));
   }
 
-  void revise(const keyframe_id& id, const pose& to, const completion& done) {
+  void take_in(const revision& to, const completion& done) {
     const std::lock_guard moving(moving_);
-    const auto was = find(id, done);
+    const auto was = find(to.id, done);
     if (was)
-      done(moved(id, *was, to));
+      done(moved(to.id, *was, to.world_from_camera));
   }
 
   void refuse(const std::string& reason) {
@@ -381,16 +381,8 @@ offline_map::offline_map(const map_settings& map, std::vector<std::shared_ptr<as
 
 offline_map::~offline_map() = default;
 
-void offline_map::offer(keyframe frame, completion done) {
-  state_->offer(std::move(frame), std::move(done));
-}
-
-void offline_map::retract(keyframe_id id, completion done) {
-  state_->retract(id, done);
-}
-
-void offline_map::revise(keyframe_id id, pose world_from_camera, completion done) {
-  state_->revise(id, world_from_camera, done);
+void offline_map::offer(map_input what, completion done) {
+  std::visit([&](auto& one) { state_->take_in(std::move(one), std::move(done)); }, what);
 }
 
 void offline_map::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
