@@ -20,30 +20,23 @@ using mesher_actor = caf::typed_actor<
 
 /// Checks keyframes and refuses bad ones with a reason; bounds how many are under way. The partitioner knows which ids are live.
 using ingest_actor = caf::typed_actor<
-  /// Takes a keyframe in; answers when it is safe or set aside, or live already.
-  caf::replies_to<ingest_atom, keyframe>::with<verdict>,
-  /// Takes a keyframe out; answers when no region holds it any more.
-  caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
+  /// Takes a keyframe in, moves it or takes it out. Answers when it is safe, when every region has moved it, or when no region
+  /// holds it any more; or when it is set aside, or live already.
+  caf::replies_to<ingest_atom, map_input>::with<verdict>,
   /// Takes out all keyframes that match; answers with their number when no region holds any of them.
   caf::replies_to<retract_atom, keyframe_selection>::with<verdict>,
-  /// Moves a keyframe; answers when every region has moved it.
-  caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
   /// Counts an input that could not be made a keyframe: source, what, reason.
   caf::reacts_to<aside_atom, std::string, std::string, std::string>>;
 
 /// Has keyframes taken into the fields of all devices, keeps their rays in the store, and tells each region's mesher what touched
 /// it. It alone decides which keyframes are live.
 using partitioner_actor = caf::typed_actor<
-  /// Adds a checked keyframe to the map. If its id is live, with the same content: it counts once; with other content: that is a
-  /// conflict, and nothing changes.
-  caf::replies_to<integrate_atom, keyframe>::with<verdict>,
-  /// Takes a keyframe out of the map.
-  caf::replies_to<retract_atom, keyframe_id>::with<verdict>,
+  /// Does what was checked. A keyframe comes: if its id is live, with the same content, it counts once; with other content, that
+  /// is a conflict, and nothing changes. One moves: it is integrated under the new pose, then retracted under the old one; if
+  /// there is no room for it, it stays. One goes.
+  caf::replies_to<ingest_atom, map_input>::with<verdict>,
   /// Takes out all keyframes that match and came before, a few at a time. Answers with their number when all are gone.
   caf::replies_to<retract_atom, keyframe_selection>::with<verdict>,
-  /// Moves a keyframe: integrates it under the new pose, then retracts it under the old one. If there is no room for it, it
-  /// stays.
-  caf::replies_to<revise_atom, keyframe_id, pose>::with<verdict>,
   /// The region has a new mesher, since the old one died: tells it when the region's field is whole.
   caf::reacts_to<refill_atom, region_key, mesher_actor>,
   /// Sums up the map over all regions, after everything sent before.

@@ -264,6 +264,22 @@ void load_minimal(const Archive&, enum_ref<E>& x, const uint32_t& number) {
   x.value = static_cast<E>(number);
 }
 
+template <class Archive, class V>
+void save(Archive& ar, const variant_ref<V>& x) {
+  const auto index = static_cast<uint8_t>(x.value.index());
+  detail::archive_field(ar, "kind", index);
+  std::visit([&ar](const auto& one) { ar(cereal::make_nvp("value", one)); }, x.value);
+}
+
+template <class Archive, class V>
+void load(Archive& ar, variant_ref<V>& x) {
+  uint8_t index = 0;
+  detail::archive_field(ar, "kind", index);
+  if (!detail::become(x.value, index))
+    throw archive_error("there is no alternative " + std::to_string(index));
+  std::visit([&ar](auto& one) { ar(cereal::make_nvp("value", one)); }, x.value);
+}
+
 template <class Archive, class P>
 void save(Archive& ar, const body_ref<P>& x) {
   const bool present = x.pointer != nullptr;

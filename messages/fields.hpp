@@ -5,6 +5,7 @@
 #include "messages/ids.hpp"
 #include "messages/keyframe.hpp"
 #include "messages/map.hpp"
+#include "messages/map_input.hpp"
 #include "messages/pose.hpp"
 #include "messages/ray.hpp"
 #include "messages/status.hpp"
@@ -15,6 +16,7 @@
 #include <concepts>
 #include <optional>
 #include <type_traits>
+#include <variant>
 
 namespace tessera {
 
@@ -58,6 +60,12 @@ struct enum_ref {
   std::remove_const_t<E> last;
 };
 
+/// One of several messages: travels after its number among them.
+template <class V>
+struct variant_ref {
+  V& value;
+};
+
 /// A keyframe's arrays, whoever owns them; loaded ones own theirs.
 template <class P>
 struct body_ref {
@@ -74,6 +82,13 @@ field<T&> named(const char* name, T& value) {
 template <template <class> class W, class T>
 field<W<T>> wrapped(const char* name, T& value) {
   return {name, W<T>{value}};
+}
+
+/// Makes a variant an empty one of its alternatives, by number; false if there is none of that number.
+template <class... Ts>
+bool become(std::variant<Ts...>& x, size_t index) {
+  size_t i = 0;
+  return ((i++ == index && (x.template emplace<Ts>(), true)) || ...);
 }
 
 } // namespace detail
@@ -108,6 +123,8 @@ TESSERA_FIELDS(pose, TESSERA_WRAPPED(raw_ref, m));
 TESSERA_FIELDS(ray_batch, TESSERA_WRAPPED(shared_ref, rays));
 TESSERA_FIELDS(keyframe, TESSERA_FIELD(id), TESSERA_FIELD(timestamp_ns), TESSERA_FIELD(received_ns),
                TESSERA_FIELD(world_from_camera), TESSERA_WRAPPED(body_ref, body), TESSERA_FIELD(source), TESSERA_FIELD(group));
+TESSERA_FIELDS(revision, TESSERA_FIELD(id), TESSERA_FIELD(world_from_camera));
+TESSERA_FIELDS(retraction, TESSERA_FIELD(id));
 TESSERA_FIELDS(keyframe_selection, TESSERA_WRAPPED(optional_ref, session), TESSERA_WRAPPED(optional_ref, source),
                TESSERA_WRAPPED(optional_ref, group));
 TESSERA_FIELDS(map_hash, TESSERA_FIELD(hi), TESSERA_FIELD(lo));
@@ -140,6 +157,15 @@ struct message_fields<verdict> {
   static decltype(auto) visit(F&& f, T& x) {
     using what_ref = enum_ref<std::remove_reference_t<decltype((x.what))>>;
     return f(field<what_ref>{"what", what_ref{x.what, outcome::conflict}}, TESSERA_FIELD(reason), TESSERA_FIELD(keyframes));
+  }
+};
+
+template <>
+struct message_fields<map_input> {
+  static constexpr const char* name = "map_input";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(field<variant_ref<T>>{"what", variant_ref<T>{x}});
   }
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/keyframe.hpp"
+#include "messages/map_input.hpp"
 
 #include <functional>
 
@@ -13,17 +13,14 @@ class keyframe_sink {
 public:
   using completion = std::function<void(const verdict&)>;
   virtual ~keyframe_sink() = default;
-  /// Offers a keyframe. Blocks while there is no credit (backpressure); returns at once when the sink is closing, with `not_now`.
-  virtual void offer(keyframe frame, completion done) = 0;
-  /// Takes a keyframe out of the map, as if it had never been there.
-  virtual void retract(keyframe_id id, completion done) = 0;
+  /// Offers a keyframe, a revision or a retraction. Blocks while there is no credit (backpressure); returns at once when the sink
+  /// is closing, with `not_now`.
+  virtual void offer(map_input what, completion done) = 0;
   /// Takes out all keyframes that match, and says how many. A sink that does not know what is live refuses.
   virtual void retract_all(keyframe_selection which, completion done) {
     (void)which;
     done({outcome::refused, "this sink cannot take out many keyframes at once"});
   }
-  /// Gives a live keyframe another pose, as if it had come with it.
-  virtual void revise(keyframe_id id, pose world_from_camera, completion done) = 0;
   /// Counts an input that could not even be made a keyframe (unreadable message, bad header) and says why.
   /// `source` is the source's kind (shm, amqp, http, rgbd, synthetic); `what` names the input.
   virtual void set_aside(const std::string& source, const std::string& what, const std::string& reason) = 0;

@@ -191,6 +191,18 @@ typename Inspector::result_type inspect(Inspector& f, enum_ref<E>& x) {
   }
 }
 
+template <class Inspector, class V>
+typename Inspector::result_type inspect(Inspector& f, variant_ref<V>& x) {
+  [[maybe_unused]] auto index = static_cast<uint8_t>(x.value.index());
+  if constexpr (detail::is_saving<Inspector> || detail::is_loading<Inspector>)
+    if (auto err = f(index))
+      return err;
+  if constexpr (detail::is_loading<Inspector>)
+    if (!detail::become(x.value, index))
+      return caf::make_error(ec::malformed, "there is no alternative " + std::to_string(index));
+  return std::visit([&f](auto& one) { return f(one); }, x.value);
+}
+
 template <class Inspector, class P>
 typename Inspector::result_type inspect(Inspector& f, body_ref<P>& x) {
   if constexpr (detail::is_saving<Inspector>)
@@ -219,6 +231,7 @@ CAF_ADD_TYPE_ID(tessera, (tessera::device_id))
 CAF_ADD_TYPE_ID(tessera, (tessera::pose))
 CAF_ADD_TYPE_ID(tessera, (tessera::ray_batch))
 CAF_ADD_TYPE_ID(tessera, (tessera::keyframe))
+CAF_ADD_TYPE_ID(tessera, (tessera::map_input))
 CAF_ADD_TYPE_ID(tessera, (tessera::verdict))
 CAF_ADD_TYPE_ID(tessera, (tessera::map_hash))
 CAF_ADD_TYPE_ID(tessera, (tessera::field_stats))
@@ -242,7 +255,6 @@ CAF_ADD_TYPE_ID(tessera, (tessera::ack))
 CAF_ADD_TYPE_ID(tessera, (tessera::keyframe_selection))
 
 // At most 10 characters: CAF packs them into 64 bits.
-CAF_ADD_ATOM(tessera, tessera, integrate_atom, "integrate")
 CAF_ADD_ATOM(tessera, tessera, take_atom, "take")
 CAF_ADD_ATOM(tessera, tessera, rays_atom, "rays")
 CAF_ADD_ATOM(tessera, tessera, extract_atom, "extract")
@@ -253,7 +265,6 @@ CAF_ADD_ATOM(tessera, tessera, dirty_atom, "dirty")
 CAF_ADD_ATOM(tessera, tessera, mesh_atom, "mesh")
 CAF_ADD_ATOM(tessera, tessera, ingest_atom, "ingest")
 CAF_ADD_ATOM(tessera, tessera, retract_atom, "retract")
-CAF_ADD_ATOM(tessera, tessera, revise_atom, "revise")
 CAF_ADD_ATOM(tessera, tessera, aside_atom, "aside")
 CAF_ADD_ATOM(tessera, tessera, refill_atom, "refill")
 CAF_ADD_ATOM(tessera, tessera, list_atom, "list")

@@ -1,12 +1,11 @@
 #include "actors/base/instrumented.hpp"
 #include "actors/base/peer_loss.hpp"
+#include "actors/intake/input_queue.hpp"
 #include "actors/supervision/service.hpp"
 #include "actors/supervision/supervisor.hpp"
 
 #include <condition_variable>
-#include <map>
 #include <mutex>
-#include <variant>
 
 namespace tessera {
 
@@ -29,20 +28,10 @@ struct sink_state {
   }
 };
 
-struct sink_retraction {
-  keyframe_id id;
-};
-struct sink_revision {
-  keyframe_id id;
-  pose world_from_camera;
-};
-
 /// Something that was offered. However it is lost, its completion is called, once.
 class sink_item {
 public:
-  using content = std::variant<keyframe, sink_retraction, keyframe_selection, sink_revision>;
-
-  sink_item(std::shared_ptr<sink_state> state, content offered, keyframe_sink::completion done)
+  sink_item(std::shared_ptr<sink_state> state, map_request offered, keyframe_sink::completion done)
     : what{std::move(offered)}, state_{std::move(state)}, done_{std::move(done)} {}
   sink_item(const sink_item&) = delete;
   sink_item& operator=(const sink_item&) = delete;
@@ -61,7 +50,7 @@ public:
     state_->changed.notify_all();
   }
 
-  content what;
+  map_request what;
 
 private:
   std::shared_ptr<sink_state> state_;
@@ -83,8 +72,7 @@ namespace {
 
 using relay_actor = relay_setup::extend<caf::reacts_to<caf::put_atom, sink_item_ptr>>;
 
-/// Asks ingest on behalf of threads that are no actors. What a dead ingest did not answer it gives to the successor, in the same
-/// order.
+/// Asks ingest on behalf of threads that are no actors.
 class sink_relay final : public instrumented<relay_actor> {
 public:
   sink_relay(caf::actor_config& cfg, actor_context context, ingest_actor ingest, std::shared_ptr<sink_state> state)
@@ -92,7 +80,7 @@ public:
 
   void on_exit() override {
     state_->close();
-    items_.clear(); // completes them
+    inputs_.clear(); // completes them
     ingest_ = nullptr;
   }
 
@@ -104,73 +92,59 @@ public:
       if (down.reason == caf::exit_reason::user_shutdown) {
         state_->close(); // the service ends
         ended_ = true;
-        items_.clear();
+        inputs_.clear();
       } else {
-        orphaned_ = true; // until the supervisor tells of a successor
+        inputs_.lost(); // until the supervisor tells of a successor
       }
     });
     return {
       [this](caf::put_atom, const sink_item_ptr& item) {
-        if (!ended_) // else it was offered before this actor came to know of the end
-          add({item, false});
+        if (ended_)
+          return; // it was offered before this actor came to know of the end; letting go completes it
+        inputs_.add(std::move(item->what), item);
+        run();
       },
       [this](caf::put_atom, const ingest_actor& successor) {
         if (successor == ingest_)
           return;
         ingest_ = successor;
         monitor(ingest_);
-        orphaned_ = false;
-        for (auto& [number, one] : std::exchange(items_, {}))
-          add({one.item, true});
+        inputs_.succeeded();
+        run();
       },
     };
   }
 
 private:
-  struct entry {
-    sink_item_ptr item;
-    bool again; ///< it was given to an ingest that died: what it asks for may have been done
-  };
+  void run() {
+    while (const auto next = inputs_.next()) {
+      // Ingest's own limits bound the wait; these only end it if ingest is gone in a way that CAF does not tell.
+      if (const auto* input = std::get_if<map_input>(&next->what))
+        ask(next->number, std::chrono::minutes{10}, ingest_atom::value, *input);
+      else
+        ask(next->number, std::chrono::minutes{120}, retract_atom::value, std::get<keyframe_selection>(next->what));
+    }
+  }
 
-  void add(entry one) {
-    const auto number = ++numbers_given_;
-    const auto& what = items_.emplace(number, std::move(one)).first->second.item->what;
-    if (orphaned_)
-      return;
-    auto decided = [this, number](const verdict& v) { answered(number, v); };
-    auto failed = [this, number](caf::error& err) {
-      if (!is_peer_loss(err)) // else a successor gets it, or the end of the sink completes it
-        answered(number, numbers().count_not_now(hindered_by(err)));
-    };
-    // Ingest's own limits bound the wait; this one only ends it if ingest is gone in a way that CAF does not tell.
-    const auto longest = std::holds_alternative<keyframe_selection>(what) ? std::chrono::minutes{120} : std::chrono::minutes{10};
-    if (auto* frame = std::get_if<keyframe>(&what))
-      request(ingest_, longest, ingest_atom::value, *frame).then(decided, failed);
-    else if (auto* gone = std::get_if<sink_retraction>(&what))
-      request(ingest_, longest, retract_atom::value, gone->id).then(decided, failed);
-    else if (auto* many = std::get_if<keyframe_selection>(&what))
-      request(ingest_, longest, retract_atom::value, *many).then(decided, failed);
-    else if (auto* moved = std::get_if<sink_revision>(&what))
-      request(ingest_, longest, revise_atom::value, moved->id, moved->world_from_camera).then(decided, failed);
+  template <class Atom, class What>
+  void ask(uint64_t number, std::chrono::minutes longest, Atom atom, const What& what) {
+    request(ingest_, longest, atom, what)
+      .then([this, number](const verdict& v) { answered(number, v); },
+            [this, number](caf::error& err) {
+              if (!is_peer_loss(err)) // else a successor gets it, or the end of the sink completes it
+                answered(number, numbers().count_not_now(hindered_by(err)));
+            });
   }
 
   void answered(uint64_t number, verdict v) {
-    auto i = items_.find(number);
-    if (i == items_.end())
-      return; // it was given to a successor
-    const auto [item, again] = std::move(i->second);
-    items_.erase(i);
-    if (again && v.what == outcome::unknown && std::holds_alternative<sink_retraction>(item->what))
-      v = {}; // the dead ingest had it taken out
-    item->complete(v);
+    if (const auto item = inputs_.answered(number, v))
+      (*item)->complete(v);
   }
 
   ingest_actor ingest_;
   std::shared_ptr<sink_state> state_;
-  std::map<uint64_t, entry> items_; ///< offered and not answered, in their order
-  uint64_t numbers_given_ = 0;
-  bool orphaned_ = false; ///< ingest is gone
-  bool ended_ = false;    ///< and has no successor: what comes now is let go, which completes it
+  input_queue<sink_item_ptr> inputs_; ///< on their way to ingest
+  bool ended_ = false;                ///< ingest is gone, and has no successor
 };
 
 class actor_sink final : public ingest_sink {
@@ -191,12 +165,8 @@ public:
     drain(std::chrono::seconds{5}); // completions may use what their owner destroys next
   }
 
-  void offer(keyframe frame, completion done) override { add(std::move(frame), std::move(done)); }
-  void retract(keyframe_id id, completion done) override { add(sink_retraction{std::move(id)}, std::move(done)); }
+  void offer(map_input what, completion done) override { add(std::move(what), std::move(done)); }
   void retract_all(keyframe_selection which, completion done) override { add(std::move(which), std::move(done)); }
-  void revise(keyframe_id id, pose world_from_camera, completion done) override {
-    add(sink_revision{std::move(id), world_from_camera}, std::move(done));
-  }
 
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     caf::anon_send(ingest_.get(), aside_atom::value, source, what, reason);
@@ -210,7 +180,7 @@ public:
   }
 
 private:
-  void add(sink_item::content what, completion done) {
+  void add(map_request what, completion done) {
     bool closed = false;
     {
       std::unique_lock lock{state_->mutex};

@@ -91,4 +91,14 @@ std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyfra
   return {};
 }
 
+std::optional<keyframe_fault> check_input(const map_input& what, const keyframe_limits& limits) {
+  if (const auto* frame = std::get_if<keyframe>(&what))
+    return check_keyframe(*frame, limits);
+  if (auto fault = check_id(id_of(what)))
+    return fault;
+  if (const auto* moves = std::get_if<revision>(&what))
+    return check_pose(moves->world_from_camera);
+  return {};
+}
+
 } // namespace tessera

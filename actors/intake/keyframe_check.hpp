@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/base/telemetry.hpp"
-#include "messages/keyframe.hpp"
+#include "messages/map_input.hpp"
 
 #include <optional>
 #include <string>
@@ -29,5 +29,8 @@ std::optional<keyframe_fault> check_pose(const pose& world_from_camera);
 
 /// Checks all that can be told without reading the points. Points that are not finite are not a fault: rays leave them out.
 std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyframe_limits& limits);
+
+/// Checks a keyframe as above, or the id and the pose of a revision, or the id of a retraction.
+std::optional<keyframe_fault> check_input(const map_input& what, const keyframe_limits& limits);
 
 } // namespace tessera

@@ -44,18 +44,17 @@ partitioner::behavior_type partitioner::make_behavior() {
     recover();
   count_store();
   return {
-    [this](integrate_atom, keyframe& frame) {
-      auto c = changes_.make(change::kind::integrate, frame.id);
-      c->frame = std::move(frame);
+    [this](ingest_atom, map_input& what) {
+      auto* comes = std::get_if<keyframe>(&what);
+      const auto* moves = std::get_if<revision>(&what);
+      auto c = changes_.make(comes ? change::kind::integrate : moves ? change::kind::revise : change::kind::retract, id_of(what));
+      if (comes)
+        c->frame = std::move(*comes);
+      if (moves)
+        c->target = moves->world_from_camera;
       return add(c);
     },
-    [this](retract_atom, const keyframe_id& id) { return add(changes_.make(change::kind::retract, id)); },
     [this](retract_atom, keyframe_selection& which) { return clear(std::move(which)); },
-    [this](revise_atom, const keyframe_id& id, const pose& world_from_camera) {
-      auto c = changes_.make(change::kind::revise, id);
-      c->target = world_from_camera;
-      return add(c);
-    },
     [this](refill_atom, region_key region, const mesher_actor& mesher) { succeeded(region, mesher); },
     [this](caf::put_atom, device_table& devices) {
       fresh_ = std::move(devices);

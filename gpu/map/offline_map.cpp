@@ -73,7 +73,11 @@ offline_map::~offline_map() {
   wait_for_answers();
 }
 
-void offline_map::offer(keyframe frame, completion done) {
+void offline_map::offer(map_input what, completion done) {
+  std::visit([&](auto& one) { take_in(std::move(one), std::move(done)); }, what);
+}
+
+void offline_map::take_in(keyframe frame, completion done) {
   if (const auto reason = options_.check ? options_.check(frame) : std::string{}; !reason.empty()) {
     std::unique_lock lock(mutex_);
     const auto verdict = refused(reason);
@@ -121,18 +125,18 @@ void offline_map::offer(keyframe frame, completion done) {
     wait_for_answers();
 }
 
-void offline_map::retract(keyframe_id id, completion done) {
+void offline_map::take_in(const retraction& of, const completion& done) {
   const std::lock_guard moving(moving_);
-  const auto was = find(id, done);
+  const auto was = find(of.id, done);
   if (was)
-    done(taken_out(id, *was));
+    done(taken_out(of.id, *was));
 }
 
-void offline_map::revise(keyframe_id id, pose world_from_camera, completion done) {
+void offline_map::take_in(const revision& to, const completion& done) {
   const std::lock_guard moving(moving_);
-  const auto was = find(id, done);
+  const auto was = find(to.id, done);
   if (was)
-    done(moved(id, *was, world_from_camera));
+    done(moved(to.id, *was, to.world_from_camera));
 }
 
 void offline_map::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
@@ -151,6 +155,7 @@ offline_counts offline_map::counts() const {
   const std::lock_guard lock(mutex_);
   return counts_;
 }
+
 template <class Answer, class Ask>
 std::vector<std::pair<region_key, Answer>> offline_map::of_each_region(Ask ask) {
   finish();

@@ -79,11 +79,8 @@ public:
   offline_map(const offline_map&) = delete;
   offline_map& operator=(const offline_map&) = delete;
 
-  /// Waits while too much is under way.
-  void offer(keyframe frame, completion done) override;
-  /// These two wait until it is done.
-  void retract(keyframe_id id, completion done) override;
-  void revise(keyframe_id id, pose world_from_camera, completion done) override;
+  /// Waits while too much is under way; a revision or a retraction waits until it is done.
+  void offer(map_input what, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
   /// Waits until everything offered is in the map. Throws what ended the work: memory_cap_reached, say.
@@ -106,6 +103,10 @@ private:
     ray_digest digest;   ///< if ids repeat
     bool in_map = false; ///< else it is under way
   };
+
+  void take_in(keyframe frame, completion done);
+  void take_in(const retraction& of, const completion& done);
+  void take_in(const revision& to, const completion& done);
 
   /// The keyframe of an id, once it is in the map; nothing if it is not taken.
   std::optional<live_keyframe> wait_for(const keyframe_id& id, std::unique_lock<std::mutex>& lock);

@@ -55,12 +55,11 @@ nlohmann::ordered_json stage(const std::vector<stage_times>& times, Value value)
 class pinning_sink final : public keyframe_sink {
 public:
   pinning_sink(keyframe_sink& to, async_fields& device) : to_(to), device_(device) {}
-  void offer(keyframe frame, completion done) override {
-    frame.body = device_.pin(*frame.body);
-    to_.offer(std::move(frame), std::move(done));
+  void offer(map_input what, completion done) override {
+    if (auto* frame = std::get_if<keyframe>(&what))
+      frame->body = device_.pin(*frame->body);
+    to_.offer(std::move(what), std::move(done));
   }
-  void retract(keyframe_id id, completion done) override { to_.retract(id, std::move(done)); }
-  void revise(keyframe_id id, pose at, completion done) override { to_.revise(id, at, std::move(done)); }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     to_.set_aside(source, what, reason);
   }
@@ -77,15 +76,16 @@ public:
   /// `rounds`: the second map takes each batch so often, under ids of its own each time, where one pass is too short to measure.
   throughput_sink(offline_map& one, offline_map& many, uint32_t rounds) : one_(one), many_(many), rounds_(rounds) {}
 
-  void offer(keyframe frame, completion done) override {
-    bytes_ += frame.body->size() * 16;
-    batch_.push_back(std::move(frame));
+  void offer(map_input what, completion done) override {
+    auto* frame = std::get_if<keyframe>(&what);
+    if (!frame)
+      return done({outcome::unknown, {}});
+    bytes_ += frame->body->size() * 16;
+    batch_.push_back(std::move(*frame));
     done({outcome::accepted, {}});
     if (bytes_ > batch_bytes)
       flush();
   }
-  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
-  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     one_.set_aside(source, what, reason);
   }

@@ -27,54 +27,37 @@ keyframe_sink* gate_sink::next() {
   return next_;
 }
 
-bool gate_sink::nothing_came() {
-  const std::lock_guard lock(mutex_);
-  return next_ == nullptr && !one_came_;
-}
-
-void gate_sink::offer(keyframe frame, completion done) {
+void gate_sink::offer(map_input what, completion done) {
   std::optional<verdict> answer;
   {
     const std::lock_guard lock(mutex_);
-    if (next_ == nullptr && !one_came_ && !stop_.stop_requested()) {
-      answer = judge_(frame);
-      one_came_ = !answer;
+    if (next_ == nullptr && !one_came_) {
+      const auto* frame = std::get_if<keyframe>(&what);
+      if (!frame) // who takes a keyframe out, or moves one, must not wait for the first: it may stand behind them
+        answer = {outcome::unknown, {}};
+      else if (!stop_.stop_requested())
+        one_came_ = !(answer = judge_(*frame));
     }
   }
   if (answer)
     return done(*answer);
   changed_.notify_all();
   if (auto* to = next())
-    to->offer(std::move(frame), std::move(done));
-  else
-    done(closing);
-}
-
-// Who takes a keyframe out, or moves one, must not wait for the first: it may stand behind them.
-
-void gate_sink::retract(keyframe_id id, completion done) {
-  if (nothing_came())
-    done({outcome::unknown, {}});
-  else if (auto* to = next())
-    to->retract(std::move(id), std::move(done));
+    to->offer(std::move(what), std::move(done));
   else
     done(closing);
 }
 
 void gate_sink::retract_all(keyframe_selection which, completion done) {
-  if (nothing_came())
+  bool nothing_came = false;
+  {
+    const std::lock_guard lock(mutex_);
+    nothing_came = next_ == nullptr && !one_came_;
+  }
+  if (nothing_came)
     done({outcome::accepted, {}});
   else if (auto* to = next())
     to->retract_all(std::move(which), std::move(done));
-  else
-    done(closing);
-}
-
-void gate_sink::revise(keyframe_id id, pose world_from_camera, completion done) {
-  if (nothing_came())
-    done({outcome::unknown, {}});
-  else if (auto* to = next())
-    to->revise(std::move(id), world_from_camera, std::move(done));
   else
     done(closing);
 }
@@ -83,21 +66,15 @@ void gate_sink::set_aside(const std::string& source, const std::string& what, co
   numbers_->set_aside.add(source, what, reason); // it must not wait for a good keyframe
 }
 
-void newest_sink::offer(keyframe frame, completion done) {
-  offered_.push_back(frame.id);
-  if (offered_.size() > keep_) {
-    next_.retract(std::move(offered_.front()), [](const verdict&) {});
-    offered_.pop_front();
+void newest_sink::offer(map_input what, completion done) {
+  if (const auto* frame = std::get_if<keyframe>(&what)) {
+    offered_.push_back(frame->id);
+    if (offered_.size() > keep_) {
+      next_.offer(retraction{std::move(offered_.front())}, [](const verdict&) {});
+      offered_.pop_front();
+    }
   }
-  next_.offer(std::move(frame), std::move(done));
-}
-
-void newest_sink::retract(keyframe_id id, completion done) {
-  next_.retract(std::move(id), std::move(done));
-}
-
-void newest_sink::revise(keyframe_id id, pose world_from_camera, completion done) {
-  next_.revise(std::move(id), world_from_camera, std::move(done));
+  next_.offer(std::move(what), std::move(done));
 }
 
 void newest_sink::set_aside(const std::string& source, const std::string& what, const std::string& reason) {

@@ -30,17 +30,13 @@ public:
   /// From now on everything goes to `next`, which must outlive this.
   void open(keyframe_sink& next);
 
-  void offer(keyframe frame, completion done) override;
-  void retract(keyframe_id id, completion done) override;
+  void offer(map_input what, completion done) override;
   void retract_all(keyframe_selection which, completion done) override;
-  void revise(keyframe_id id, pose world_from_camera, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
 private:
   /// Where everything goes: waits for it. Null if a stop is asked for before.
   keyframe_sink* next();
-  /// Whether nothing has come yet that could be taken out or moved.
-  bool nothing_came();
 
   std::stop_token stop_;
   std::shared_ptr<telemetry> numbers_;
@@ -58,9 +54,7 @@ class newest_sink final : public keyframe_sink {
 public:
   newest_sink(keyframe_sink& next, size_t keep) : next_(next), keep_(keep) {}
 
-  void offer(keyframe frame, completion done) override;
-  void retract(keyframe_id id, completion done) override;
-  void revise(keyframe_id id, pose world_from_camera, completion done) override;
+  void offer(map_input what, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
 private:

@@ -32,21 +32,23 @@ class camera_list final : public keyframe_sink {
 public:
   explicit camera_list(keyframe_sink& next) : next_(next) {}
 
-  void offer(keyframe frame, completion done) override {
-    auto remembered = remembering(frame.id, frame.world_from_camera, std::move(done));
-    next_.offer(std::move(frame), std::move(remembered));
-  }
-  void retract(keyframe_id id, completion done) override {
-    next_.retract(id, [this, id, done = std::move(done)](const verdict& v) {
+  void offer(map_input what, completion done) override {
+    std::optional<pose> at; // of a keyframe that goes there is none
+    if (const auto* comes = std::get_if<keyframe>(&what))
+      at = comes->world_from_camera;
+    else if (const auto* moves = std::get_if<revision>(&what))
+      at = moves->world_from_camera;
+    auto remembered = [this, id = id_of(what), at, done = std::move(done)](const verdict& v) {
       if (v.what == outcome::accepted) {
         const std::lock_guard lock(mutex_);
-        live_.erase(id);
+        if (at)
+          live_[id] = *at;
+        else
+          live_.erase(id);
       }
       done(v);
-    });
-  }
-  void revise(keyframe_id id, pose world_from_camera, completion done) override {
-    next_.revise(id, world_from_camera, remembering(id, world_from_camera, std::move(done)));
+    };
+    next_.offer(std::move(what), std::move(remembered));
   }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     next_.set_aside(source, what, reason);
@@ -60,16 +62,6 @@ public:
   }
 
 private:
-  completion remembering(keyframe_id id, const pose& world_from_camera, completion done) {
-    return [this, id = std::move(id), world_from_camera, done = std::move(done)](const verdict& v) {
-      if (v.what == outcome::accepted) {
-        const std::lock_guard lock(mutex_);
-        live_[id] = world_from_camera;
-      }
-      done(v);
-    };
-  }
-
   keyframe_sink& next_;
   std::mutex mutex_;
   std::map<keyframe_id, pose> live_;

@@ -20,24 +20,25 @@ public:
   std::optional<map_settings> map;
   std::string reason; ///< why the last one did not say
 
-  void offer(keyframe frame, completion done) override {
+  void offer(map_input what, completion done) override {
+    const auto* frame = std::get_if<keyframe>(&what);
+    if (!frame)
+      return done({outcome::unknown, {}});
     if (map)
       return done(only_looked);
-    auto choice = choose_voxel(frame, base_, how_);
+    auto choice = choose_voxel(*frame, base_, how_);
     map = choice.map;
     if (map) {
-      spdlog::info("{}, from keyframe {}", describe(*map), shown(frame.id));
+      spdlog::info("{}, from keyframe {}", describe(*map), shown(frame->id));
       stop.request_stop();
       return done(only_looked);
     }
     const auto& why = choice.fault ? choice.fault->text : choice.torn;
     if (choice.fault && !std::exchange(told_, true))
-      spdlog::warn("keyframe {} tells no voxel size: {}; waiting for one that does", shown(frame.id), why);
-    reason = "keyframe " + shown(frame.id) + ": " + why;
+      spdlog::warn("keyframe {} tells no voxel size: {}; waiting for one that does", shown(frame->id), why);
+    reason = "keyframe " + shown(frame->id) + ": " + why;
     done(choice.fault ? verdict{outcome::refused, why} : only_looked);
   }
-  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
-  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
   void set_aside(const std::string&, const std::string& what, const std::string& why) override { reason = what + ": " + why; }
 
 private:

@@ -15,7 +15,7 @@ namespace {
 struct unanswered {
   std::mutex mutex;
   std::condition_variable_any changed;
-  std::deque<keyframe> again; ///< not taken: to be offered again
+  std::deque<map_input> again; ///< not taken: to be offered again
   size_t under_way = 0;
   bool taken = false; ///< something was, since the last pause
 };
@@ -25,15 +25,11 @@ public:
   patient_sink(keyframe_sink& next, std::stop_token stop, const patience& pauses)
     : next_(next), stop_(std::move(stop)), pauses_(pauses.first, pauses.most) {}
 
-  void offer(keyframe frame, completion done) override {
+  void offer(map_input what, completion done) override {
     offer_again();
     if (stop_.stop_requested())
       return done({outcome::not_now, "a stop is asked for"});
-    hand_on(std::move(frame), std::move(done));
-  }
-  void retract(keyframe_id id, completion done) override { next_.retract(std::move(id), std::move(done)); }
-  void revise(keyframe_id id, pose world_from_camera, completion done) override {
-    next_.revise(std::move(id), world_from_camera, std::move(done));
+    hand_on(std::move(what), std::move(done));
   }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     next_.set_aside(source, what, reason);
@@ -51,13 +47,13 @@ public:
   }
 
 private:
-  void hand_on(keyframe frame, completion done) {
+  void hand_on(map_input what, completion done) {
     {
       const std::lock_guard lock(state_->mutex);
       ++state_->under_way;
     }
-    auto kept = frame; // its points are shared
-    next_.offer(std::move(frame), [state = state_, kept = std::move(kept), done = std::move(done)](const verdict& v) {
+    auto kept = what; // a keyframe's points are shared
+    next_.offer(std::move(what), [state = state_, kept = std::move(kept), done = std::move(done)](const verdict& v) {
       {
         const std::lock_guard lock(state->mutex);
         --state->under_way;
@@ -74,7 +70,7 @@ private:
   /// Offers what was not taken until nothing is left of it. Each round waits first.
   void offer_again() {
     for (;;) {
-      std::deque<keyframe> now;
+      std::deque<map_input> now;
       {
         std::unique_lock lock(state_->mutex);
         if (state_->again.empty() || stop_.stop_requested())
@@ -86,8 +82,8 @@ private:
           return;
         now = std::exchange(state_->again, {});
       }
-      for (auto& frame : now)
-        hand_on(std::move(frame), [](const verdict&) {});
+      for (auto& one : now)
+        hand_on(std::move(one), [](const verdict&) {});
       std::unique_lock lock(state_->mutex);
       state_->changed.wait(lock, stop_, [&] { return state_->under_way == 0; });
     }

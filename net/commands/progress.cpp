@@ -52,8 +52,10 @@ progress_sink::~progress_sink() {
     out_ << "tessera: set aside or not taken: " << complaints_ - most_complaints << " more" << std::endl;
 }
 
-void progress_sink::offer(keyframe frame, completion done) {
-  auto watched = [this, id = shown(frame.id), done = std::move(done)](const verdict& v) {
+void progress_sink::offer(map_input what, completion done) {
+  if (!std::holds_alternative<keyframe>(what))
+    return next_.offer(std::move(what), std::move(done));
+  auto watched = [this, id = shown(id_of(what)), done = std::move(done)](const verdict& v) {
     if (v.what == outcome::refused || v.what == outcome::conflict)
       complain("set aside: keyframe " + id, v.reason);
     else if (v.what == outcome::not_now)
@@ -62,15 +64,7 @@ void progress_sink::offer(keyframe frame, completion done) {
     ++answered_;
     tell(false);
   };
-  next_.offer(std::move(frame), std::move(watched));
-}
-
-void progress_sink::retract(keyframe_id id, completion done) {
-  next_.retract(std::move(id), std::move(done));
-}
-
-void progress_sink::revise(keyframe_id id, pose world_from_camera, completion done) {
-  next_.revise(std::move(id), world_from_camera, std::move(done));
+  next_.offer(std::move(what), std::move(watched));
 }
 
 void progress_sink::set_aside(const std::string& source, const std::string& what, const std::string& reason) {

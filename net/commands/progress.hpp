@@ -34,9 +34,7 @@ public:
   progress_sink(const progress_sink&) = delete;
   progress_sink& operator=(const progress_sink&) = delete;
 
-  void offer(keyframe frame, completion done) override;
-  void retract(keyframe_id id, completion done) override;
-  void revise(keyframe_id id, pose world_from_camera, completion done) override;
+  void offer(map_input what, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
   /// "120 of 10000 keyframes", of those that were answered.

@@ -16,24 +16,16 @@ class session_sink final : public keyframe_sink {
 public:
   session_sink(keyframe_sink& next, const std::string& session) : next_(next), session_(session) {}
 
-  void offer(keyframe frame, completion done) override {
-    frame.id = named(std::move(frame.id));
-    next_.offer(std::move(frame), std::move(done));
-  }
-  void retract(keyframe_id id, completion done) override { next_.retract(named(std::move(id)), std::move(done)); }
-  void revise(keyframe_id id, pose world_from_camera, completion done) override {
-    next_.revise(named(std::move(id)), world_from_camera, std::move(done));
+  void offer(map_input what, completion done) override {
+    if (auto& id = id_of(what); id.session.empty())
+      id.session = session_;
+    next_.offer(std::move(what), std::move(done));
   }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     next_.set_aside(source, what, reason);
   }
 
 private:
-  [[nodiscard]] keyframe_id named(keyframe_id id) const {
-    if (id.session.empty())
-      id.session = session_;
-    return id;
-  }
   keyframe_sink& next_;
   const std::string& session_;
 };

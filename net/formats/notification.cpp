@@ -1,9 +1,9 @@
 #include "net/formats/notification.hpp"
 
 #include "net/base/bad_input.hpp"
+#include "net/base/utf8.hpp"
 #include "net/formats/msgpack.hpp"
 #include "net/formats/segment_header.hpp"
-#include "net/base/utf8.hpp"
 
 #include <nlohmann/json.hpp>
 

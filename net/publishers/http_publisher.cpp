@@ -1,10 +1,10 @@
 #include "net/publishers/http_publisher.hpp"
 
-#include "net/publishers/patience.hpp"
 #include "net/base/percent.hpp"
-#include "net/publishers/producer_view.hpp"
 #include "net/base/side_call.hpp"
 #include "net/base/utf8.hpp"
+#include "net/publishers/patience.hpp"
+#include "net/publishers/producer_view.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -102,29 +102,14 @@ public:
 
   [[nodiscard]] std::string where() const override { return "http://" + address_.authority() + address_.path; }
 
-  void offer(keyframe frame, completion done) override {
-    std::string body;
+  void offer(map_input what, completion done) override {
+    verdict v;
     try {
-      body = producer::message_body(producer_view(frame));
+      v = send(std::visit([this](const auto& one) { return request_for(one); }, what));
     } catch (const std::invalid_argument& e) {
-      finish(frame.id, done, {outcome::refused, e.what()});
-      return;
+      v = {outcome::refused, e.what()}; // the keyframe itself will not do
     }
-    auto r = request_for(http::verb::post, "", producer::keyframe_content_type, std::move(body));
-    r.set("X-Keyframe-Id", percent_encoded(frame.id.value));
-    r.set("X-Timestamp-Ns", std::to_string(frame.timestamp_ns));
-    if (!frame.id.session.empty())
-      r.set("Tessera-Session", percent_encoded(frame.id.session));
-    if (!frame.group.empty())
-      r.set("Tessera-Group", percent_encoded(frame.group));
-    finish(frame.id, done, send(r));
-  }
-  void retract(keyframe_id id, completion done) override {
-    finish(id, done, send(request_for(http::verb::delete_, path_of(id, ""), nullptr, {})));
-  }
-  void revise(keyframe_id id, pose world_from_camera, completion done) override {
-    auto body = nlohmann::json{{"pose", world_from_camera.m}}.dump();
-    finish(id, done, send(request_for(http::verb::put, path_of(id, "/pose"), "application/json", std::move(body))));
+    finish(id_of(what), done, v);
   }
 
 private:
@@ -133,6 +118,24 @@ private:
 
   static std::string path_of(const keyframe_id& id, const char* below) {
     return '/' + percent_encoded(id.value) + below + (id.session.empty() ? "" : "?session=" + percent_encoded(id.session));
+  }
+
+  [[nodiscard]] request request_for(const keyframe& frame) const {
+    auto r = request_for(http::verb::post, "", producer::keyframe_content_type, producer::message_body(producer_view(frame)));
+    r.set("X-Keyframe-Id", percent_encoded(frame.id.value));
+    r.set("X-Timestamp-Ns", std::to_string(frame.timestamp_ns));
+    if (!frame.id.session.empty())
+      r.set("Tessera-Session", percent_encoded(frame.id.session));
+    if (!frame.group.empty())
+      r.set("Tessera-Group", percent_encoded(frame.group));
+    return r;
+  }
+  [[nodiscard]] request request_for(const retraction& of) const {
+    return request_for(http::verb::delete_, path_of(of.id, ""), nullptr, {});
+  }
+  [[nodiscard]] request request_for(const revision& to) const {
+    auto body = nlohmann::json{{"pose", to.world_from_camera.m}}.dump();
+    return request_for(http::verb::put, path_of(to.id, "/pose"), "application/json", std::move(body));
   }
 
   /// `below`: the path after that of all keyframes.

@@ -1,17 +1,16 @@
 #include "net/publishers/publish.hpp"
 
+#include "net/base/side_call.hpp"
+#include "net/base/utf8.hpp"
 #include "net/clients/cpp/producer.hpp"
-#include "net/sources/amqp/amqp_link.hpp"
-#include "net/sources/amqp/amqp_url.hpp"
 #include "net/publishers/http_publisher.hpp"
 #include "net/publishers/patience.hpp"
 #include "net/publishers/producer_view.hpp"
-#include "net/base/side_call.hpp"
-#include "net/base/utf8.hpp"
+#include "net/sources/amqp/amqp_link.hpp"
+#include "net/sources/amqp/amqp_url.hpp"
 
 #include <spdlog/spdlog.h>
 
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -88,19 +87,23 @@ public:
 
   [[nodiscard]] std::string where() const override { return "shm:" + prefix_; }
 
-  void offer(keyframe frame, completion done) override {
-    std::lock_guard lock(mutex_);
-    patience left(options_.patience, stop_);
-    finish(frame.id, done, insist(left, [&] { writer_.write(producer_view(frame)); }));
-  }
-  void retract(keyframe_id id, completion done) override {
-    finish(id, done, {outcome::refused, "shared memory alone cannot take a keyframe back: publish over amqp:// or http://"});
-  }
-  void revise(keyframe_id id, pose, completion done) override {
-    finish(id, done, {outcome::refused, "shared memory alone cannot move a keyframe: publish over amqp:// or http://"});
+  void offer(map_input what, completion done) override {
+    finish(id_of(what), done, std::visit([this](const auto& one) { return publish(one); }, what));
   }
 
 private:
+  verdict publish(const keyframe& frame) {
+    std::lock_guard lock(mutex_);
+    patience left(options_.patience, stop_);
+    return insist(left, [&] { writer_.write(producer_view(frame)); });
+  }
+  static verdict publish(const retraction&) {
+    return {outcome::refused, "shared memory alone cannot take a keyframe back: publish over amqp:// or http://"};
+  }
+  static verdict publish(const revision&) {
+    return {outcome::refused, "shared memory alone cannot move a keyframe: publish over amqp:// or http://"};
+  }
+
   static producer::segment_options segments(const std::string& prefix, const publish_options& options) {
     producer::segment_options o;
     o.prefix = prefix;
@@ -121,38 +124,29 @@ public:
 
   [[nodiscard]] std::string where() const override { return address_.shown(); }
 
-  void offer(keyframe frame, completion done) override {
+  void offer(map_input what, completion done) override {
+    std::lock_guard lock(mutex_);
+    patience left(options_.patience, stop_);
     std::string segment;
-    deliver(
-      frame.id, done,
-      [&] {
-        const auto view = producer_view(frame);
-        amqp_outgoing message{.routing_key = "keyframe.new"};
-        if (options_.embed) {
-          message.content_type = producer::keyframe_content_type;
-          message.message_id = view.id;
-          message.session = view.session;
-          message.group = view.group;
-          message.body = producer::message_body(view);
-        } else {
-          producer::layout bytes(view);
-          segment = writer_.write(view.id, bytes, view.session);
-          message.content_type = producer::notification_content_type;
-          message.body = producer::new_keyframe(view, segment, bytes);
-        }
-        return message;
-      },
-      [&] {
-        if (!segment.empty())
-          writer_.discard(segment); // nobody is told of it
+    std::shared_ptr<const amqp_outgoing> message; // made once
+    std::optional<std::string> lasting;
+    verdict v;
+    try {
+      v = insist(left, [&] {
+        if (!message)
+          message
+            = std::make_shared<const amqp_outgoing>(std::visit([&](const auto& one) { return message_of(one, segment); }, what));
+        send(message, left);
       });
-  }
-  void retract(keyframe_id id, completion done) override {
-    deliver(id, done, [&] { return note("keyframe.retract", producer::retract_keyframe(id.value, 0, id.session)); });
-  }
-  void revise(keyframe_id id, pose world_from_camera, completion done) override {
-    deliver(id, done,
-            [&] { return note("keyframe.revise", producer::revise_keyframe(id.value, world_from_camera.m, 0, id.session)); });
+    } catch (const amqp_error& e) {
+      lasting = e.what();
+      v = {outcome::refused, *lasting};
+    }
+    if (v.what != outcome::accepted && !segment.empty())
+      writer_.discard(segment); // nobody is told of it
+    finish(id_of(what), done, v);
+    if (lasting)
+      throw std::runtime_error(*lasting);
   }
 
 private:
@@ -163,37 +157,35 @@ private:
     return o;
   }
 
+  /// What is sent. A keyframe that does not travel inside it is written to a segment, which `segment` names then.
+  amqp_outgoing message_of(const keyframe& frame, std::string& segment) {
+    const auto view = producer_view(frame);
+    if (!options_.embed) {
+      producer::layout bytes(view);
+      segment = writer_.write(view.id, bytes, view.session);
+      return note("keyframe.new", producer::new_keyframe(view, segment, bytes));
+    }
+    amqp_outgoing message{.routing_key = "keyframe.new"};
+    message.content_type = producer::keyframe_content_type;
+    message.message_id = view.id;
+    message.session = view.session;
+    message.group = view.group;
+    message.body = producer::message_body(view);
+    return message;
+  }
+  static amqp_outgoing message_of(const revision& to, std::string&) {
+    return note("keyframe.revise", producer::revise_keyframe(to.id.value, to.world_from_camera.m, 0, to.id.session));
+  }
+  static amqp_outgoing message_of(const retraction& of, std::string&) {
+    return note("keyframe.retract", producer::retract_keyframe(of.id.value, 0, of.id.session));
+  }
+
   static amqp_outgoing note(const char* what, std::string body) {
     amqp_outgoing message;
     message.routing_key = what;
     message.content_type = producer::notification_content_type;
     message.body = std::move(body);
     return message;
-  }
-
-  /// Sends what `make` makes; `undo` is for when it does not get through.
-  template <class F>
-  void deliver(const keyframe_id& id, const completion& done, F make, const std::function<void()>& undo = nullptr) {
-    std::lock_guard lock(mutex_);
-    patience left(options_.patience, stop_);
-    std::shared_ptr<const amqp_outgoing> message; // made once
-    std::optional<std::string> lasting;
-    verdict v;
-    try {
-      v = insist(left, [&] {
-        if (!message)
-          message = std::make_shared<const amqp_outgoing>(make());
-        send(message, left);
-      });
-    } catch (const amqp_error& e) {
-      lasting = e.what();
-      v = {outcome::refused, *lasting};
-    }
-    if (undo && v.what != outcome::accepted)
-      undo();
-    finish(id, done, v);
-    if (lasting)
-      throw std::runtime_error(*lasting);
   }
 
   /// Tries once. What blocks, to connect or because the broker takes nothing, is left behind when patience is over.

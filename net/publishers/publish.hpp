@@ -34,9 +34,9 @@ struct publish_options {
 
 /// Sends the keyframes of any source to a service elsewhere. A verdict of `accepted` means that the broker,
 /// the folder or the service has it. What cannot be delivered is tried again until `patience` is over or a stop is
-/// asked for, which ends every wait; the log tells after a second what is wrong. offer(), retract() and
-/// revise() throw std::runtime_error, after their `done`, if the broker turns the login away, or the user may not use the
-/// exchange or make the queue: nothing else would get through.
+/// asked for, which ends every wait; the log tells after a second what is wrong. offer() throws std::runtime_error, after its
+/// `done`, if the broker turns the login away, or the user may not use the exchange or make the queue: nothing else would get
+/// through.
 ///
 /// Threads: any; one keyframe goes out at a time.
 class publisher : public keyframe_sink {

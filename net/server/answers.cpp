@@ -2,11 +2,11 @@
 
 #include "messages/json_depth.hpp"
 #include "messages/names.hpp"
-#include "net/server/assets.hpp"
-#include "net/server/json_status.hpp"
 #include "net/base/percent.hpp"
 #include "net/formats/json_text.hpp"
 #include "net/formats/patch_codec.hpp"
+#include "net/server/assets.hpp"
+#include "net/server/json_status.hpp"
 #include "net/server/readiness.hpp"
 
 #include <nlohmann/json.hpp>
@@ -172,6 +172,13 @@ void offer(http_call& call, F act) {
              });
 }
 
+// Offers what needs no more reading.
+void offer_input(http_call& call, map_input what) {
+  offer(call, [core = call.core, what = std::move(what)](const auto&, keyframe_sink::completion done) mutable {
+    core->sink.offer(std::move(what), std::move(done));
+  });
+}
+
 http_reply bad_query(std::string_view why, std::string_view field) {
   return error_reply(status::bad_request, "bad_request", why, field);
 }
@@ -316,11 +323,8 @@ void answer_clearing(http_call& call) {
 }
 
 void answer_retraction(http_call& call) {
-  const auto id = named_keyframe(call);
-  if (!id)
-    return;
-  offer(call,
-        [core = call.core, id = *id](const auto&, keyframe_sink::completion done) { core->sink.retract(id, std::move(done)); });
+  if (const auto id = named_keyframe(call))
+    offer_input(call, retraction{*id});
 }
 
 void answer_revision(http_call& call) {
@@ -331,9 +335,7 @@ void answer_revision(http_call& call) {
   const auto wanted = read_pose(call.body, why);
   if (!wanted)
     return call.reply(error_reply(status::bad_request, "bad_request", why, "pose"));
-  offer(call, [core = call.core, id = *id, to = *wanted](const auto&, keyframe_sink::completion done) {
-    core->sink.revise(id, to, std::move(done));
-  });
+  offer_input(call, revision{*id, *wanted});
 }
 
 } // namespace tessera

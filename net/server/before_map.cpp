@@ -1,7 +1,7 @@
 #include "net/server/before_map.hpp"
 
-#include "net/server/json_status.hpp"
 #include "net/formats/json_text.hpp"
+#include "net/server/json_status.hpp"
 #include "net/server/readiness.hpp"
 
 namespace tessera {

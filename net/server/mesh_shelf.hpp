@@ -1,9 +1,9 @@
 #pragma once
 
 #include "messages/map.hpp"
+#include "net/formats/mesh_files.hpp"
 #include "net/server/ask.hpp"
 #include "net/server/http_reply.hpp"
-#include "net/formats/mesh_files.hpp"
 
 #include <array>
 #include <atomic>

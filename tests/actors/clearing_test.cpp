@@ -114,10 +114,10 @@ TEST_CASE("what came before goes, also while it is under way; what comes after s
     s.system.spawn<script_actor>([answers, in = s.running.ingest.get(), frames, later](caf::event_based_actor* self) {
       const auto note = [answers](const verdict& v) { answers->push_back(v); };
       for (size_t i = 6; i < frames.size(); ++i)
-        self->request(in, std::chrono::minutes{60}, ingest_atom::value, frames[i]).then(note);
+        self->request(in, std::chrono::minutes{60}, ingest_atom::value, map_input{frames[i]}).then(note);
       self->request(in, std::chrono::minutes{60}, retract_atom::value, keyframe_selection{}).then(note);
       for (const auto& f : later)
-        self->request(in, std::chrono::minutes{60}, ingest_atom::value, f).then(note);
+        self->request(in, std::chrono::minutes{60}, ingest_atom::value, map_input{f}).then(note);
       return caf::behavior{};
     });
     s.run_some(random, 300);

@@ -25,7 +25,7 @@ struct asked_service {
     return v->value();
   }
   verdict revise(const keyframe& frame, const pose& to) {
-    auto v = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frame.id, to);
+    auto v = s->put(revision{frame.id, to});
     s->run();
     return v->value();
   }
@@ -84,7 +84,7 @@ TEST_CASE("another keyframe under a live id is a conflict: told, counted, listed
   CHECK(a.put(frames[0]).what == outcome::duplicate);
   CHECK(a.s->status().field.hash == truth(small_map(), {frames[0], frames[1]}));
   // As the reason says: taken out first, the other one is welcome.
-  a.s->ask<verdict>(a.s->running.ingest.get(), retract_atom::value, frames[0].id);
+  a.s->put(retraction{frames[0].id});
   CHECK(a.put(others[0]).what == outcome::accepted);
   CHECK(a.s->status().field.hash == truth(small_map(), {frames[1], frames[2]}));
 }
@@ -100,7 +100,7 @@ TEST_CASE("the same id in another session is another keyframe") {
   CHECK(v.what == outcome::conflict);
   CHECK_THAT(v.reason, Catch::Contains("monday/0"));
   CHECK(a.s->status().field.hash == truth(small_map(), frames));
-  a.s->ask<verdict>(a.s->running.ingest.get(), retract_atom::value, keyframe_id{"0", "monday"});
+  a.s->put(retraction{keyframe_id{"0", "monday"}});
   a.s->run();
   CHECK(a.s->status().field.hash == truth(small_map(), {frames[0], frames[2]}));
 }

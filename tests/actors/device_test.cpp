@@ -160,7 +160,7 @@ TEST_CASE("GPUs and actors that fail at random while keyframes come and go leave
       if (i % 3 == 2) {
         const auto victim = random() % (i + 1);
         ++asked;
-        sink->retract(frames[victim].id, told);
+        sink->offer(retraction{frames[victim].id}, told);
         live.erase(victim);
       }
       if (random() % 4 == 0)

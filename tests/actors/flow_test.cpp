@@ -66,7 +66,7 @@ TEST_CASE("ingest refuses bad keyframes with a reason, counts them and goes on")
   body->colour_data.resize(6);
   nothing.body = body;
   auto a = s->put(bad_pose), b = s->put(bad_id), c = s->put(nothing), d = s->put(frames[0]);
-  auto e = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frames[0].id, bad_pose.world_from_camera);
+  auto e = s->put(revision{frames[0].id, bad_pose.world_from_camera});
   s->run();
   CHECK((*a)->what == outcome::refused);
   CHECK_THAT((*a)->reason, Catch::Contains("pose[0][0] is nan"));

@@ -66,8 +66,8 @@ TEST_CASE("a retracted keyframe was never there, and can come again") {
   auto frames = random_frames(3, 6);
   for (const auto& f : frames)
     s->put(f);
-  auto gone = s->ask<verdict>(s->running.ingest.get(), retract_atom::value, frames[2].id);
-  auto unknown = s->ask<verdict>(s->running.ingest.get(), retract_atom::value, keyframe_id{"never seen"});
+  auto gone = s->put(retraction{frames[2].id});
+  auto unknown = s->put(retraction{keyframe_id{"never seen"}});
   s->run();
   CHECK((*gone)->what == outcome::accepted);
   CHECK((*unknown)->what == outcome::unknown);
@@ -79,7 +79,7 @@ TEST_CASE("a retracted keyframe was never there, and can come again") {
   CHECK((*again)->what == outcome::accepted);
   CHECK(s->status().field.hash == truth(small_map(), all));
   for (const auto& f : all)
-    s->ask<verdict>(s->running.ingest.get(), retract_atom::value, f.id);
+    s->put(retraction{f.id});
   s->run();
   const auto empty = s->status();
   CHECK(empty.field.hash == map_hash{});
@@ -97,8 +97,8 @@ TEST_CASE("a revised keyframe is as if it had come with the new pose") {
   pose moved = frames[1].world_from_camera;
   moved.m[3] += 33;
   moved.m[7] -= 20;
-  auto done = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frames[1].id, moved);
-  auto unknown = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, keyframe_id{"never seen"}, moved);
+  auto done = s->put(revision{frames[1].id, moved});
+  auto unknown = s->put(revision{keyframe_id{"never seen"}, moved});
   s->run();
   CHECK((*done)->what == outcome::accepted);
   CHECK((*unknown)->what == outcome::unknown);
@@ -120,7 +120,7 @@ TEST_CASE("changes of one id are done in their order, however they interleave") 
     std::mt19937 random{seed};
     const auto in = s->running.ingest.get();
     std::vector<std::shared_ptr<std::optional<verdict>>> v;
-    v.push_back(s->ask<verdict>(in, ingest_atom::value, frames[0]));
+    v.push_back(s->put(frames[0]));
     s->scheduler().run_once(); // each asker sends in its first step
     s->run_some(random, seed);
     // One asker, so that the order is that of sending.
@@ -130,12 +130,10 @@ TEST_CASE("changes of one id are done in their order, however they interleave") 
       auto id = frames[0].id;
       auto moved = frames[0].world_from_camera;
       moved.m[11] += 5;
-      self->request(in, std::chrono::minutes{60}, ingest_atom::value, frames[0]).then(note);
-      self->request(in, std::chrono::minutes{60}, retract_atom::value, id).then(note);
-      self->request(in, std::chrono::minutes{60}, retract_atom::value, id).then(note);
-      self->request(in, std::chrono::minutes{60}, ingest_atom::value, frames[0]).then(note);
-      self->request(in, std::chrono::minutes{60}, revise_atom::value, id, moved).then(note);
-      self->request(in, std::chrono::minutes{60}, revise_atom::value, id, frames[0].world_from_camera).then(note);
+      for (const map_input& what :
+           {map_input{frames[0]}, map_input{retraction{id}}, map_input{retraction{id}}, map_input{frames[0]},
+            map_input{revision{id, moved}}, map_input{revision{id, frames[0].world_from_camera}}})
+        self->request(in, std::chrono::minutes{60}, ingest_atom::value, what).then(note);
       return caf::behavior{};
     });
     s->run_some(random, 200);
@@ -157,27 +155,27 @@ TEST_CASE("meshers that are killed at random while keyframes come, go and move l
     std::map<region_key, bool> seen;
     int kills = 0;
     // The order of messages to ingest must be known to know the truth: one asker a step, run until it has sent.
-    auto send_now = [&](auto... xs) {
-      auto v = s->ask<verdict>(s->running.ingest.get(), xs...);
+    auto send_now = [&](const map_input& what) {
+      auto v = s->put(what);
       s->scheduler().run_once_lifo();
       verdicts.push_back(v);
     };
     for (size_t i = 0; i < frames.size(); ++i) {
-      send_now(ingest_atom::value, frames[i]);
+      send_now(frames[i]);
       live[frames[i].id.value] = frames[i];
       for (const auto& region : regions_of(small_map(), frames[i]))
         seen[region] = true;
       s->run_some(random, random() % 120);
       if (i % 3 == 2) {
         const auto& victim = frames[random() % i];
-        send_now(retract_atom::value, victim.id);
+        send_now(retraction{victim.id});
         live.erase(victim.id.value);
       }
       if (i % 4 == 3) {
         const auto& other = frames[random() % i];
         auto target = other.world_from_camera;
         target.m[3] += 16;
-        send_now(revise_atom::value, other.id, target);
+        send_now(revision{other.id, target});
         if (auto l = live.find(other.id.value); l != live.end() && l->second.world_from_camera != target) {
           auto body = std::make_shared<owned_keyframe_body>();
           const auto dx = target.m[3] - l->second.world_from_camera.m[3];
@@ -255,7 +253,7 @@ TEST_CASE("a keyframe for which there is no room is not taken now, as a whole, a
   CHECK(s->status().keyframes == 3);
   pose far = frames[0].world_from_camera;
   far.m[3] += 1000;
-  auto stays = s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frames[0].id, far);
+  auto stays = s->put(revision{frames[0].id, far});
   s->run();
   CHECK((*stays)->what == outcome::not_now);
   CHECK(s->status().field.hash == before.field.hash);

@@ -1,7 +1,7 @@
 // One mesher, whose device and encoder the test plays: they take as long as the test says, by the test scheduler's clock.
 
-#include "actors/viewers/broadcaster.hpp"
 #include "actors/regions/mesher.hpp"
+#include "actors/viewers/broadcaster.hpp"
 #include "toy_service.hpp"
 
 #include <catch2/catch.hpp>

@@ -270,7 +270,7 @@ TEST_CASE("a keyframe that one of two GPUs took is taken back from it, whichever
       v = on.s.put(f);
       on.s.run();
       REQUIRE(v->value().what == outcome::accepted);
-      v = on.s.ask<verdict>(on.s.running.ingest.get(), retract_atom::value, f.id);
+      v = on.s.put(retraction{f.id});
       on.s.run();
       REQUIRE(v->value().what == outcome::accepted);
     }

@@ -1,9 +1,9 @@
 // The small plain classes that actors are made of.
 
 #include "actors/base/log_limit.hpp"
+#include "actors/base/time_histogram.hpp"
 #include "actors/regions/mesh_digest.hpp"
 #include "actors/supervision/service.hpp"
-#include "actors/base/time_histogram.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -147,7 +147,7 @@ TEST_CASE("a keyframe that would touch too many regions is refused before it tou
   too_large = true;
   pose far;
   far.m[3] = 100;
-  v = s.ask<verdict>(s.running.ingest.get(), revise_atom::value, frames[0].id, far);
+  v = s.put(revision{frames[0].id, far});
   s.run();
   CHECK(v->value().what == outcome::refused); // and stays where it was
   too_large = false;

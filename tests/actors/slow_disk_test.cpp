@@ -99,11 +99,11 @@ struct slow_service {
     until([&] { return to->has_value(); });
     return **to;
   }
-  auto retract(const keyframe& frame) { return s->ask<verdict>(s->running.ingest.get(), retract_atom::value, frame.id); }
+  auto retract(const keyframe& frame) { return s->put(retraction{frame.id}); }
   auto revise(const keyframe& frame) {
     auto to = frame.world_from_camera;
     to.m[3] += 3;
-    return s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frame.id, to);
+    return s->put(revision{frame.id, to});
   }
   auto ask_status() { return s->ask<map_status>(s->running.partitioner.get(), status_atom::value); }
   /// Once it is whole: not while a partitioner's successor refuses.

@@ -146,7 +146,7 @@ TEST_CASE("a viewer that comes back gets only what it lacks") {
     again.drain();
     CHECK(again.patches().empty());
   }
-  f.s.ask<verdict>(f.s.running.ingest.get(), retract_atom::value, f.frames[0].id);
+  f.s.put(retraction{f.frames[0].id});
   f.s.run();
   have.push_back({{77, 0, 0}, 5}); // a region that this run never had
   viewer again{f.s};
@@ -177,7 +177,7 @@ TEST_CASE("a region that became empty is taken from every screen") {
   v.drain();
   CHECK_FALSE(v.screen().empty());
   for (size_t i = 0; i < 2; ++i)
-    f.s.ask<verdict>(f.s.running.ingest.get(), retract_atom::value, f.frames[i].id);
+    f.s.put(retraction{f.frames[i].id});
   f.s.run();
   v.drain();
   CHECK(v.screen().empty());

@@ -138,8 +138,8 @@ public:
     return out;
   }
 
-  std::shared_ptr<std::optional<verdict>> put(const keyframe& frame) {
-    return ask<verdict>(running.ingest.get(), ingest_atom::value, frame);
+  std::shared_ptr<std::optional<verdict>> put(const map_input& what) {
+    return ask<verdict>(running.ingest.get(), ingest_atom::value, what);
   }
 
   /// Kills the actor of a role, as a drill does.

@@ -22,13 +22,11 @@ struct faulty_service {
     s = std::make_unique<stepped_service>(config, by);
   }
   verdict put(const keyframe& frame) { return answer(s->put(frame)); }
-  verdict retract(const keyframe& frame) {
-    return answer(s->ask<verdict>(s->running.ingest.get(), retract_atom::value, frame.id));
-  }
+  verdict retract(const keyframe& frame) { return answer(s->put(retraction{frame.id})); }
   verdict revise(const keyframe& frame, float x) {
     auto to = frame.world_from_camera;
     to.m[3] = x;
-    return answer(s->ask<verdict>(s->running.ingest.get(), revise_atom::value, frame.id, to));
+    return answer(s->put(revision{frame.id, to}));
   }
   [[nodiscard]] uint64_t not_now(hindrance why) const { return numbers().not_now_by[static_cast<size_t>(why)]; }
   [[nodiscard]] const telemetry& numbers() const { return *s->running.context.numbers; }

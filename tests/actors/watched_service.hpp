@@ -53,7 +53,7 @@ struct offered {
   }
   void retract(const keyframe& frame) {
     ++asked;
-    sink->retract(frame.id, [this](const verdict& v) { ++verdicts[v.what]; });
+    sink->offer(retraction{frame.id}, [this](const verdict& v) { ++verdicts[v.what]; });
   }
   int answered() const {
     int n = 0;

@@ -14,12 +14,10 @@ class keeping_sink final : public keyframe_sink {
 public:
   /// `program`: what messages begin with.
   explicit keeping_sink(std::string program) : program_(std::move(program)) {}
-  void offer(keyframe frame, completion done) override {
-    frames.push_back(std::move(frame));
+  void offer(map_input what, completion done) override {
+    frames.push_back(std::get<keyframe>(std::move(what)));
     done({});
   }
-  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
-  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
   void set_aside(const std::string&, const std::string& what, const std::string& reason) override {
     std::cerr << program_ << ": " << what << ": " << reason << '\n';
   }

@@ -23,13 +23,12 @@ namespace {
 class both_maps final : public keyframe_sink {
 public:
   explicit both_maps(const map_settings& map) : map_{map}, field{map, {make_cpu_fields(map, {.threads = 0})}, {}}, plain{map} {}
-  void offer(keyframe frame, completion done) override {
+  void offer(map_input what, completion done) override {
+    const auto& frame = std::get<keyframe>(what);
     ray_counts counts;
     plain.add(make_rays(map_, *frame.body, frame.world_from_camera, counts), frame.world_from_camera);
-    field.offer(std::move(frame), std::move(done));
+    field.offer(std::move(what), std::move(done));
   }
-  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
-  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     throw std::runtime_error(source + " " + what + ": " + reason);
   }

@@ -40,8 +40,8 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
           each->offer(frame, ignore);
       }
       for (offline_map* each : {cpu.get(), one.get(), three.get()}) {
-        each->retract({"1"}, ignore);
-        each->revise({"2"}, frames[3].world_from_camera, ignore);
+        each->offer(retraction{{"1"}}, ignore);
+        each->offer(revision{{"2"}, frames[3].world_from_camera}, ignore);
         each->finish();
       }
       CHECK(cpu->stats().blocks > 0);

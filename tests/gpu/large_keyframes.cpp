@@ -128,7 +128,7 @@ TEST_CASE("an offline map sets a keyframe aside that touches too many regions, a
   with.finish();
   with.offer(scattered(100), [&](const verdict& v) { again = v; });
   with.finish();
-  with.retract({"scattered"}, [](const verdict&) {});
+  with.offer(retraction{{"scattered"}}, [](const verdict&) {});
   for (auto* one : {&with, &without})
     one->offer(good, [](const verdict&) {});
   with.finish();

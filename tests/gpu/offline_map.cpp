@@ -71,13 +71,13 @@ verdict offer(offline_map& map, const keyframe& frame) {
 
 verdict retract(offline_map& map, const std::string& name) {
   verdict out;
-  map.retract({name}, [&](const verdict& v) { out = v; });
+  map.offer(retraction{{name}}, [&](const verdict& v) { out = v; });
   return out;
 }
 
 verdict revise(offline_map& map, const std::string& name, const pose& to) {
   verdict out;
-  map.revise({name}, to, [&](const verdict& v) { out = v; });
+  map.offer(revision{{name}, to}, [&](const verdict& v) { out = v; });
   return out;
 }
 

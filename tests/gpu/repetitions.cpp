@@ -96,14 +96,14 @@ TEST_CASE("An id that comes again is a repetition or a conflict, as its rays and
   moved.world_from_camera.m[3] = 0.25f;
   CHECK_THAT(r.offer(moved).reason, Catch::Contains("another pose"));
   // Under the pose that it has by now it is itself again, and so it is under the one that it came with.
-  r.map.revise({"1", ""}, moved.world_from_camera, [](const verdict& v) { CHECK(v.what == outcome::accepted); });
+  r.map.offer(revision{{"1", ""}, moved.world_from_camera}, [](const verdict& v) { CHECK(v.what == outcome::accepted); });
   CHECK(r.offer(moved).what == outcome::duplicate);
   CHECK(r.offer(named("1", wall(1))).what == outcome::duplicate);
   CHECK(r.map.counts().duplicates == 3);
   CHECK(r.map.counts().conflicts == 3);
   CHECK(r.map.counts().keyframes == 2);
   // Taken out, its id is free.
-  r.map.retract({"1", ""}, [](const verdict& v) { CHECK(v.what == outcome::accepted); });
+  r.map.offer(retraction{{"1", ""}}, [](const verdict& v) { CHECK(v.what == outcome::accepted); });
   CHECK(r.offer(named("1", wall(1.5f))).what == outcome::accepted);
 }
 

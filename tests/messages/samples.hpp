@@ -77,6 +77,9 @@ void for_each_message(F f) {
   f(a_pose());
   f(a_batch());
   f(a_keyframe());
+  f(map_input{a_keyframe()});
+  f(map_input{revision{{"an id", "a session"}, a_pose()}});
+  f(map_input{retraction{{"an id", "a session"}}});
   f(verdict{outcome::refused, "pose[0][0] is nan, not finite"});
   f(map_hash{~0ull, 0x0123456789abcdefull});
   f(field_stats{{1, 2}, 3, 4, 5});

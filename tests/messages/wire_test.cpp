@@ -107,17 +107,16 @@ namespace {
 
 ingest_actor::behavior_type remote_ingest(ingest_actor::pointer self, int* offered) {
   return {
-    [offered](ingest_atom, const keyframe& frame) -> caf::result<verdict> {
+    [offered](ingest_atom, const map_input& what) -> caf::result<verdict> {
+      const auto* frame = std::get_if<keyframe>(&what);
+      if (!frame)
+        return verdict{outcome::unknown, {}};
       ++*offered;
-      if (!frame.body)
+      if (!frame->body)
         return caf::make_error(ec::out_of_memory, std::string{"no room"});
       return verdict{};
     },
-    [](retract_atom, const keyframe_id&) {
-      return verdict{outcome::unknown, {}};
-    },
     [](retract_atom, const keyframe_selection&) { return verdict{}; },
-    [](revise_atom, const keyframe_id&, const pose&) { return verdict{}; },
     [self](aside_atom, const std::string&, const std::string&, const std::string&) { self->quit(); },
   };
 }
@@ -136,16 +135,16 @@ TEST_CASE("a typed actor is used from another system like a local one, errors in
   {
     caf::scoped_actor self{here};
     verdict told{outcome::refused, {}};
-    self->request(*remote, seconds{120}, ingest_atom::value, samples::a_keyframe())
+    self->request(*remote, seconds{120}, ingest_atom::value, map_input{samples::a_keyframe()})
       .receive([&](const verdict& v) { told = v; }, [](const caf::error&) {});
     CHECK(told.what == outcome::accepted);
     caf::error refusal;
-    self->request(*remote, seconds{120}, ingest_atom::value, keyframe{})
+    self->request(*remote, seconds{120}, ingest_atom::value, map_input{})
       .receive([](const verdict&) {}, [&](const caf::error& err) { refusal = err; });
     CHECK(refusal == ec::out_of_memory);
     CHECK(describe(refusal) == "out of memory: no room");
     CHECK(here.render(refusal) == "out of memory: no room");
-    self->request(*remote, seconds{120}, retract_atom::value, keyframe_id{"a"})
+    self->request(*remote, seconds{120}, ingest_atom::value, map_input{retraction{{"a"}}})
       .receive([&](const verdict& v) { told = v; }, [](const caf::error&) {});
     CHECK(told.what == outcome::unknown);
     self->send(*remote, aside_atom::value, std::string{}, std::string{}, std::string{});

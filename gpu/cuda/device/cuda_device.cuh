@@ -1,8 +1,8 @@
 #pragma once
 // A GPU, as device.hpp wants it.
 
-#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/device/memory_account.hpp"
 #include "gpu/host/spin.hpp"
 

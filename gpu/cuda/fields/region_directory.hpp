@@ -1,7 +1,7 @@
 #pragma once
 
-#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/device.hpp"
+#include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/fields/field_view.hpp"
 #include "messages/ids.hpp"
 

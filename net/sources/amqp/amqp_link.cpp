@@ -1,8 +1,8 @@
 #include "net/sources/amqp/amqp_link.hpp"
 
-#include "net/sources/amqp/amqp_tls.hpp"
-#include "net/formats/segment_header.hpp"
 #include "net/base/shortage.hpp"
+#include "net/formats/segment_header.hpp"
+#include "net/sources/amqp/amqp_tls.hpp"
 
 #include <spdlog/spdlog.h>
 

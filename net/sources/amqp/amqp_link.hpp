@@ -1,7 +1,7 @@
 #pragma once
 
-#include "net/sources/amqp/amqp_url.hpp"
 #include "net/base/descriptor.hpp"
+#include "net/sources/amqp/amqp_url.hpp"
 #include "net/sources/amqp/rabbitmq_c.hpp"
 
 #include <array>

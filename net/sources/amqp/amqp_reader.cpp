@@ -199,9 +199,9 @@ void amqp_reader::hand_over(const errand_ptr& e, std::optional<keyframe> frame) 
   case notification::type::fresh:
     return sink_.offer(std::move(*frame), done);
   case notification::type::revise:
-    return sink_.revise(e->note.id, *e->note.world_from_camera, done);
+    return sink_.offer(revision{e->note.id, *e->note.world_from_camera}, done);
   case notification::type::retract:
-    return sink_.retract(e->note.id, done);
+    return sink_.offer(retraction{e->note.id}, done);
   }
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "net/base/descriptor.hpp"
-#include "net/sources/shm/segment_file.hpp"
 #include "net/base/shortage.hpp"
+#include "net/sources/shm/segment_file.hpp"
 
 #include <dirent.h>
 #include <sys/inotify.h>

@@ -50,16 +50,11 @@ std::string fault(const keyframe& frame, const map_settings& base = {}, const au
 /// Answers what it is told.
 class answering_sink final : public keyframe_sink {
 public:
-  std::atomic<int> offered = 0, retracted = 0;
-  void offer(keyframe, completion done) override {
-    ++offered;
+  std::atomic<int> offered = 0; // keyframes
+  void offer(map_input what, completion done) override {
+    offered += std::holds_alternative<keyframe>(what) ? 1 : 0;
     done({});
   }
-  void retract(keyframe_id, completion done) override {
-    ++retracted;
-    done({});
-  }
-  void revise(keyframe_id, pose, completion done) override { done({}); }
   void set_aside(const std::string&, const std::string&, const std::string&) override {}
 };
 
@@ -155,9 +150,9 @@ TEST_CASE("a gate answers what cannot be used, and holds the first that can") {
   CHECK(offered_to(gate, named("bad-1")) == outcome::refused);
   // Nothing is there to be taken out or moved: that is known without a wait.
   outcome said = outcome::accepted;
-  gate.retract({"x"}, [&](const verdict& v) { said = v.what; });
+  gate.offer(retraction{{"x"}}, [&](const verdict& v) { said = v.what; });
   CHECK(said == outcome::unknown);
-  gate.revise({"x"}, {}, [&](const verdict& v) { said = v.what; });
+  gate.offer(revision{{"x"}, {}}, [&](const verdict& v) { said = v.what; });
   CHECK(said == outcome::unknown);
   gate.retract_all({}, [&](const verdict& v) { said = v.what; });
   CHECK(said == outcome::accepted);
@@ -173,7 +168,7 @@ TEST_CASE("a gate answers what cannot be used, and holds the first that can") {
   CHECK(first.get() == outcome::accepted);
   CHECK(second.get() == outcome::accepted);
   CHECK(behind.offered == 2);
-  gate.retract({"x"}, [&](const verdict& v) { said = v.what; });
+  gate.offer(retraction{{"x"}}, [&](const verdict& v) { said = v.what; });
   CHECK(said == outcome::accepted);
 }
 

@@ -12,9 +12,7 @@ namespace {
 class answering_sink final : public keyframe_sink {
 public:
   verdict answer;
-  void offer(keyframe, completion done) override { done(answer); }
-  void retract(keyframe_id, completion done) override { done({}); }
-  void revise(keyframe_id, pose, completion done) override { done({}); }
+  void offer(map_input, completion done) override { done(answer); }
   void set_aside(const std::string&, const std::string&, const std::string&) override {}
 };
 

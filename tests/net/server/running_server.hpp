@@ -31,23 +31,8 @@ using tcp = asio::ip::tcp;
 /// A sink that remembers, and answers what the test wants.
 class recording_sink final : public keyframe_sink {
 public:
-  void offer(keyframe frame, completion done) override {
-    verdict answer;
-    {
-      std::unique_lock lock{mutex_};
-      released_.wait(lock, [this] { return !held_; });
-      offered_.push_back(frame);
-      if (throw_) {
-        const auto thrown = std::exchange(throw_, nullptr);
-        std::rethrow_exception(thrown);
-      }
-      answer = ids_.insert(frame.id).second ? next_ : verdict{outcome::duplicate, {}};
-    }
-    done(answer);
-  }
-  void retract(keyframe_id id, completion done) override {
-    std::lock_guard lock{mutex_};
-    done({ids_.erase(id) > 0 ? outcome::accepted : outcome::unknown, {}});
+  void offer(map_input what, completion done) override {
+    std::visit([&](auto& one) { take(one, done); }, what);
   }
   void retract_all(keyframe_selection which, completion done) override {
     std::lock_guard lock{mutex_};
@@ -55,11 +40,6 @@ public:
     auto v = next_;
     v.keyframes = ids_.size();
     done(v);
-  }
-  void revise(keyframe_id id, pose world_from_camera, completion done) override {
-    std::lock_guard lock{mutex_};
-    revised_.emplace_back(shown(id), world_from_camera);
-    done({ids_.count(id) > 0 ? outcome::accepted : outcome::unknown, {}});
   }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     std::lock_guard lock{mutex_};
@@ -97,6 +77,30 @@ public:
   }
 
 private:
+  void take(const keyframe& frame, const completion& done) {
+    verdict answer;
+    {
+      std::unique_lock lock{mutex_};
+      released_.wait(lock, [this] { return !held_; });
+      offered_.push_back(frame);
+      if (throw_) {
+        const auto thrown = std::exchange(throw_, nullptr);
+        std::rethrow_exception(thrown);
+      }
+      answer = ids_.insert(frame.id).second ? next_ : verdict{outcome::duplicate, {}};
+    }
+    done(answer);
+  }
+  void take(const retraction& of, const completion& done) {
+    std::lock_guard lock{mutex_};
+    done({ids_.erase(of.id) > 0 ? outcome::accepted : outcome::unknown, {}});
+  }
+  void take(const revision& to, const completion& done) {
+    std::lock_guard lock{mutex_};
+    revised_.emplace_back(shown(to.id), to.world_from_camera);
+    done({ids_.count(to.id) > 0 ? outcome::accepted : outcome::unknown, {}});
+  }
+
   std::mutex mutex_;
   std::condition_variable released_;
   bool held_ = false;
@@ -125,10 +129,8 @@ struct fake_map {
 
 inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::pointer, std::shared_ptr<fake_map> map) {
   return {
-    [](integrate_atom, const keyframe&) { return verdict{}; },
-    [](retract_atom, const keyframe_id&) { return verdict{}; },
+    [](ingest_atom, const map_input&) { return verdict{}; },
     [](retract_atom, const keyframe_selection&) { return verdict{}; },
-    [](revise_atom, const keyframe_id&, const pose&) { return verdict{}; },
     [](refill_atom, const region_key&, const mesher_actor&) {},
     [map](status_atom) { return map->status; },
     [map](list_atom) { return map->regions; },

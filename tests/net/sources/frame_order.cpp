@@ -1,7 +1,7 @@
 #include "net/sources/frame_order.hpp"
 
-#include "net/sources/ordered_prefetch.hpp"
 #include "net/base/pace.hpp"
+#include "net/sources/ordered_prefetch.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -202,13 +202,13 @@ TEST_CASE("over HTTP keyframes are taken back and moved, through shared memory t
   auto keep = [&](const verdict& v) { last = v; };
   pose moved;
   moved.m[7] = 2.5f;
-  out->retract({"kf/1"}, keep);
+  out->offer(retraction{{"kf/1"}}, keep);
   CHECK(last.what == outcome::accepted);
-  out->revise({"kf/1"}, moved, keep);
+  out->offer(revision{{"kf/1"}, moved}, keep);
   CHECK(last.what == outcome::accepted);
-  out->retract({"gone"}, keep);
+  out->offer(retraction{{"gone"}}, keep);
   CHECK(last.what == outcome::unknown);
-  out->revise({"kf/1"}, {}, keep);
+  out->offer(revision{{"kf/1"}, {}}, keep);
   CHECK(last.what == outcome::refused);
   CHECK_THAT(last.reason, Catch::Contains("not rigid"));
   service.finish();
@@ -225,9 +225,9 @@ TEST_CASE("over HTTP keyframes are taken back and moved, through shared memory t
   }
 
   auto segments = make_publisher("shm:" + testing::shm_name::own_prefix(), {}, {});
-  segments->retract({"a"}, keep);
+  segments->offer(retraction{{"a"}}, keep);
   CHECK(last.what == outcome::refused);
-  segments->revise({"a"}, moved, keep);
+  segments->offer(revision{{"a"}, moved}, keep);
   CHECK(last.what == outcome::refused);
   CHECK_THAT(last.reason, Catch::Contains("http://"));
 }

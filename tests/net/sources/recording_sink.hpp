@@ -20,17 +20,18 @@ public:
   };
   std::function<verdict(const keyframe&)> judge = [](const keyframe&) { return verdict{}; };
 
-  void offer(keyframe frame, completion done) override {
-    auto v = judge(frame);
+  void offer(map_input what, completion done) override {
+    auto* frame = std::get_if<keyframe>(&what);
+    if (!frame)
+      return done({outcome::unknown, {}});
+    auto v = judge(*frame);
     {
       std::lock_guard lock(mutex_);
-      frames_.push_back(std::move(frame));
+      frames_.push_back(std::move(*frame));
     }
     changed_.notify_all();
     done(v);
   }
-  void retract(keyframe_id, completion done) override { done({outcome::unknown, {}}); }
-  void revise(keyframe_id, pose, completion done) override { done({outcome::unknown, {}}); }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     {
       std::lock_guard lock(mutex_);

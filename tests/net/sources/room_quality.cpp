@@ -152,11 +152,11 @@ TEST_CASE("the room's map obeys the laws: any order, any cut, once, undo, revise
     (void)map.meshes();
     map.offer(frames[3], [](const verdict& v) { CHECK(v.what == outcome::duplicate); });
     // Led astray, and brought back.
-    map.retract(frames[0].id, [](const verdict&) {});
-    map.revise(frames[1].id, frames[2].world_from_camera, [](const verdict&) {});
+    map.offer(retraction{frames[0].id}, [](const verdict&) {});
+    map.offer(revision{frames[1].id, frames[2].world_from_camera}, [](const verdict&) {});
     CHECK(map.stats().hash != hash);
     (void)map.meshes();
-    map.revise(frames[1].id, frames[1].world_from_camera, [](const verdict&) {});
+    map.offer(revision{frames[1].id, frames[1].world_from_camera}, [](const verdict&) {});
     offer(map, frames[0]);
     map.finish();
     CHECK(map.stats().hash == hash);

@@ -1,0 +1,126 @@
+#pragma once
+
+#include "messages/map_input.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tessera {
+
+/// What ingest is asked, and the partitioner by it: about one keyframe, or to take out all that match.
+using map_request = std::variant<map_input, keyframe_selection>;
+
+/// Requests on their way to an actor that may die, each with a `Reply` to whoever made it: those that wait, and those that were
+/// given to the actor and are not answered. What a dead one did not answer goes to its successor first, in the old order.
+///
+/// Its owner does the asking:
+///
+///     while (const auto next = queue.next())
+///       ... ask the actor for next->what; when it answers: if (auto reply = queue.answered(next->number, v)) ...
+///
+/// Threads: one at a time.
+template <class Reply>
+class input_queue {
+public:
+  struct turn {
+    uint64_t number;         ///< names it until it is answered; a successor is asked under another
+    const map_request& what; ///< until it is answered, or the actor has a successor
+  };
+
+  /// `credit`: so many are given and not answered at once.
+  explicit input_queue(size_t credit = std::numeric_limits<size_t>::max()) : credit_(credit) {}
+
+  void add(map_request what, Reply reply) { waiting_.push_back({std::move(what), std::move(reply)}); }
+
+  /// Gives the next one; nothing if none waits, there is no credit, or the actor is gone.
+  std::optional<turn> next() {
+    if (gone_ || waiting_.empty() || given_.size() >= credit_)
+      return {};
+    const auto number = ++numbers_;
+    const auto& now = given_.emplace(number, std::move(waiting_.front())).first->second;
+    waiting_.pop_front();
+    return turn{number, now.what};
+  }
+
+  /// Whether the answer under this number is still waited for. It is not if a successor was asked.
+  [[nodiscard]] bool awaits(uint64_t number) const { return given_.contains(number); }
+
+  /// The answer came: whom to tell it, unless it is not waited for. Corrects the verdict on a retraction that an actor which died
+  /// had done.
+  std::optional<Reply> answered(uint64_t number, verdict& v) {
+    auto one = given_.extract(number);
+    if (one.empty())
+      return {};
+    auto& request = one.mapped();
+    if (request.again && v.what == outcome::unknown && is<retraction>(request))
+      v = {};
+    return std::move(request.reply);
+  }
+
+  /// The actor is gone: nothing is given until it has a successor.
+  void lost() { gone_ = true; }
+
+  /// The successor is there.
+  void succeeded() {
+    gone_ = false;
+    for (auto i = given_.rbegin(); i != given_.rend(); ++i) {
+      i->second.again = true;
+      waiting_.push_front(std::move(i->second)); // in the old order, before all that came later
+    }
+    given_.clear();
+  }
+
+  /// Lets the oldest keyframe go that waits, if more than `most` do; returns whom to tell. Revisions and retractions stay.
+  std::optional<Reply> drop_oldest(size_t most) {
+    if (static_cast<size_t>(std::ranges::count_if(waiting_, is<keyframe>)) <= most)
+      return {};
+    const auto oldest = std::ranges::find_if(waiting_, is<keyframe>);
+    auto reply = std::move(oldest->reply);
+    waiting_.erase(oldest);
+    return reply;
+  }
+
+  /// Forgets everything; returns whom to tell, in the order in which it came.
+  std::vector<Reply> clear() {
+    std::vector<Reply> out;
+    for (auto& [number, one] : given_)
+      out.push_back(std::move(one.reply));
+    for (auto& one : waiting_)
+      out.push_back(std::move(one.reply));
+    given_.clear();
+    waiting_.clear();
+    return out;
+  }
+
+  [[nodiscard]] size_t waiting() const { return waiting_.size(); }
+  [[nodiscard]] size_t under_way() const { return given_.size(); }
+
+private:
+  struct entry {
+    map_request what;
+    Reply reply;
+    bool again = false; ///< it was given to one that died: what it asks for may have been done
+  };
+
+  template <class T>
+  static bool is(const entry& request) {
+    const auto* input = std::get_if<map_input>(&request.what);
+    return input && std::holds_alternative<T>(*input);
+  }
+
+  size_t credit_;
+  std::deque<entry> waiting_;
+  std::map<uint64_t, entry> given_; ///< by number, in the order given; kept whole for a successor
+  uint64_t numbers_ = 0;
+  bool gone_ = false;
+};
+
+} // namespace tessera
