@@ -11,7 +11,6 @@ import pytest
 
 import tessera_client
 from support import browser
-from support.left_out import need_module
 from support.strict_mesh import objections, read_ply
 from test_pages import feed
 

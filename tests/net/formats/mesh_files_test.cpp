@@ -195,8 +195,10 @@ TEST_CASE("A file appears whole or not at all") {
 TEST_CASE("Open3D reads the files", "[slow]") {
   const std::string python = "/usr/bin/python3";
   if (test::run_program(python + " -c 'import importlib.util,sys; sys.exit(importlib.util.find_spec(\"open3d\") is None)'").status
-      != 0)
-    return WARN("skipped: python3-open3d is not installed"); // what it brings along is too much for `make test`
+      != 0) {
+    WARN("skipped: python3-open3d is not installed"); // what it brings along is too much for `make test`
+    return;
+  }
   auto m = test::ground(-3, 9, 11, 0.05f);
   test::scratch_file ply{"o3d.ply"}, glb{"o3d.glb"};
   save_mesh(ply.path(), m, {});
