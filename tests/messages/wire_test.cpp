@@ -36,6 +36,7 @@ caf::behavior echo() {
     [](const pose& x) { return x; },
     [](const ray_batch& x) { return x; },
     [](const keyframe& x) { return x; },
+    [](const map_input& x) { return x; },
     [](const verdict& x) { return x; },
     [](const map_hash& x) { return x; },
     [](const field_stats& x) { return x; },
