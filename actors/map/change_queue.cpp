@@ -7,20 +7,20 @@
 
 namespace tessera {
 
-change_ptr change_queue::make(change::kind what, keyframe_id id) {
-  return std::make_shared<change>(change{what, std::move(id), next_number()});
+change_ptr change_queue::make(map_input what) {
+  return std::make_shared<change>(change{std::move(what), next_number()});
 }
 
 bool change_queue::add(const change_ptr& c, uint64_t ahead_of) {
   open_.insert(c->number);
-  auto& its = of_id_[c->id];
+  auto& its = of_id_[c->id()];
   its.insert(std::find_if(its.begin(), its.end(), [&](const change_ptr& other) { return other->number > ahead_of; }), c);
   return its.size() == 1;
 }
 
 change_ptr change_queue::finish(const change& c) {
   open_.erase(c.number);
-  const auto i = of_id_.find(c.id);
+  const auto i = of_id_.find(c.id());
   i->second.pop_front();
   if (!i->second.empty())
     return i->second.front();
@@ -41,9 +41,9 @@ std::vector<change_ptr> change_queue::firsts() const {
 std::vector<keyframe_id> change_queue::coming(const keyframe_selection& which, uint64_t before) const {
   std::vector<keyframe_id> out;
   for (const auto& [id, its] : of_id_)
-    if (std::any_of(its.begin(), its.end(), [&](const change_ptr& c) {
-          return c->what == change::kind::integrate && c->number < before
-                 && matches(which, c->id, c->frame.source, c->frame.group);
+    if (std::any_of(its.begin(), its.end(), [&, &id = id](const change_ptr& c) {
+          const auto* frame = std::get_if<keyframe>(&c->what);
+          return frame != nullptr && c->number < before && matches(which, id, frame->source, frame->group);
         }))
       out.push_back(id);
   return out;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/keyframe.hpp"
+#include "messages/map_input.hpp"
 
 #include <deque>
 #include <memory>
@@ -12,16 +12,15 @@ namespace tessera {
 
 struct clearing;
 
-/// A keyframe that comes, goes or moves.
+/// A keyframe that comes, moves or goes.
 struct change {
-  enum class kind { integrate, retract, revise };
-  kind what;
-  keyframe_id id;
+  map_input what;                      ///< of a keyframe that comes the body only until it is taken
   uint64_t number;                     ///< order of arrival, among changes and clearings
   std::shared_ptr<clearing> part_of{}; ///< nobody is told of it alone
-  keyframe frame{};                    ///< of a keyframe that comes; its body only until it is taken
-  pose target{};                       ///< of a keyframe that moves
   bool made_room = false;              ///< what held nothing was given back for it
+
+  [[nodiscard]] const keyframe_id& id() const { return id_of(what); }
+  [[nodiscard]] keyframe& frame() { return std::get<keyframe>(what); } ///< that comes
 };
 using change_ptr = std::shared_ptr<change>;
 
@@ -31,7 +30,7 @@ public:
   /// Of changes and clearings that came.
   [[nodiscard]] uint64_t numbered() const { return numbers_; }
   uint64_t next_number() { return ++numbers_; }
-  change_ptr make(change::kind what, keyframe_id id);
+  change_ptr make(map_input what);
 
   /// Queues it ahead of those of its id that are numbered higher than `ahead_of`. Returns whether nothing else of its id is under
   /// way, so that it is its turn.

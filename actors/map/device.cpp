@@ -45,7 +45,7 @@ public:
     : instrumented(cfg, std::move(context), {role::device, {}, id, on_throw::go_on}), fields_{std::move(fields)} {}
 
   void on_exit() override {
-    // Promises keep this actor alive, and nobody is told when they are dropped. Answers that come later find no actor.
+    // Promises keep this actor alive, and CAF tells no requester of one that is dropped. Answers that come later find no actor.
     for (auto& [number, what] : std::exchange(asked_, {}))
       what.failed(caf::make_error(ec::restarting, std::string{"the device ended"}));
     fields_ = nullptr;

@@ -44,16 +44,7 @@ partitioner::behavior_type partitioner::make_behavior() {
     recover();
   count_store();
   return {
-    [this](ingest_atom, map_input& what) {
-      auto* comes = std::get_if<keyframe>(&what);
-      const auto* moves = std::get_if<revision>(&what);
-      auto c = changes_.make(comes ? change::kind::integrate : moves ? change::kind::revise : change::kind::retract, id_of(what));
-      if (comes)
-        c->frame = std::move(*comes);
-      if (moves)
-        c->target = moves->world_from_camera;
-      return add(c);
-    },
+    [this](ingest_atom, map_input& what) { return add(changes_.make(std::move(what))); },
     [this](retract_atom, keyframe_selection& which) { return clear(std::move(which)); },
     [this](refill_atom, region_key region, const mesher_actor& mesher) { succeeded(region, mesher); },
     [this](caf::put_atom, device_table& devices) {

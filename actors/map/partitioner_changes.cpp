@@ -6,6 +6,18 @@
 
 namespace tessera::detail {
 
+namespace {
+
+/// What is done with each kind of input; a kind that is missing does not compile.
+template <class... F>
+struct each : F... {
+  using F::operator()...;
+};
+template <class... F>
+each(F...) -> each<F...>;
+
+} // namespace
+
 caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
   const auto out = promise(c->number);
   if (changes_.add(c) && !recovering())
@@ -26,19 +38,14 @@ void partitioner::start(const change_ptr& c) {
     clearings_.queue(c);
     return clear_on();
   }
-  switch (c->what) {
-  case change::kind::integrate:
-    return start_integrate(c);
-  case change::kind::retract:
-    return start_retract(c);
-  case change::kind::revise:
-    return start_revise(c);
-  }
+  std::visit(each{[&](const keyframe&) { start_integrate(c); }, [&](const revision&) { start_revise(c); },
+                  [&](const retraction&) { start_retract(c); }},
+             c->what);
 }
 
 void partitioner::refuse(const change_ptr& c, refusal why, const std::string& reason) {
   numbers().count_refused(why);
-  numbers().set_aside.add("map", shown(c->id), reason);
+  numbers().set_aside.add("map", shown(c->id()), reason);
   finish(c, {outcome::refused, reason});
 }
 
@@ -50,9 +57,9 @@ void partitioner::finish(const change_ptr& c, verdict v) {
   auto& n = numbers();
   auto count = [](telemetry::counter& x) { x.fetch_add(1, std::memory_order_relaxed); };
   if (v.what == outcome::accepted) {
-    count(c->what == change::kind::integrate ? n.accepted : c->what == change::kind::retract ? n.retracted : n.revised);
-    if (c->what == change::kind::integrate)
-      n.shortage.clear();
+    std::visit(each{[&](const keyframe&) { count(n.accepted), n.shortage.clear(); }, [&](const revision&) { count(n.revised); },
+                    [&](const retraction&) { count(n.retracted); }},
+               c->what);
   } else if (v.what == outcome::duplicate) {
     count(n.duplicate);
   } else if (v.what == outcome::conflict) {
@@ -74,13 +81,13 @@ void partitioner::finish(const change_ptr& c, verdict v) {
 }
 
 void partitioner::start_integrate(const change_ptr& c) {
-  if (live_.contains(c->id))
+  if (live_.contains(c->id()))
     return start_compare(c);
   const auto t = std::make_shared<take>();
   t->make = [c] {
     take_request what;
-    what.body = c->frame.body;
-    what.world_from_camera = c->frame.world_from_camera;
+    what.body = c->frame().body;
+    what.world_from_camera = c->frame().world_from_camera;
     what.keep_rays = true;
     return std::optional{what};
   };
@@ -89,7 +96,7 @@ void partitioner::start_integrate(const change_ptr& c) {
 }
 
 void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
-  c->frame.body.reset();
+  c->frame().body.reset();
   if (err == ec::torn)
     return not_now(c, {hindrance::torn, describe(err)});
   if (err == ec::bad_keyframe)
@@ -107,19 +114,20 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
     return when_quiet([this, c] { start_integrate(c); }); // by then what holds nothing has been given back
   if (t.failure)
     return not_integrated(c, t.failure);
-  const auto points = c->frame.body->size();
-  c->frame.body.reset();
+  const auto points = c->frame().body->size();
+  c->frame().body.reset();
   auto& report = t.report;
   if (report.regions.empty())
     return refuse(c, refusal::empty, no_points_text(config_.map, report.counts, report.beyond));
   const ray_batch rays{std::make_shared<const std::vector<ray>>(std::move(report.kept))};
-  const auto& at = c->frame.world_from_camera;
-  live_.enter(c->id, {c->frame.timestamp_ns, c->frame.received_ns, rays.rays->size(), at, c->frame.source, c->frame.group});
-  const auto serial = insert(c->id, at, std::move(report.regions)).serial;
-  store_.put({c->id, c->frame.timestamp_ns, c->frame.received_ns, at, rays, at, c->frame.source, c->frame.group},
+  const auto& at = c->frame().world_from_camera;
+  live_.enter(c->id(),
+              {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source, c->frame().group});
+  const auto serial = insert(c->id(), at, std::move(report.regions)).serial;
+  store_.put({c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group},
              [this, c, serial, rays, points](store_answer& a) {
                if (!a.failure && !a.done)
-                 a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id)));
+                 a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
                if (a.failure)
                  not_stored(c, serial, rays, a.failure);
                else
@@ -128,13 +136,13 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
 }
 
 void partitioner::stored(const change_ptr& c, size_t points) {
-  auto& entry = live_.at(c->id);
+  auto& entry = live_.at(c->id());
   entry.stored = true;
   const auto& where = entry.insertions.front();
   numbers().points.fetch_add(points, std::memory_order_relaxed);
   numbers().rays.fetch_add(entry.rays, std::memory_order_relaxed);
   touch(where.regions, entry.timestamp_ns, entry.received_ns);
-  tell_camera(c->id, entry.timestamp_ns, where.world_from_camera, false);
+  tell_camera(c->id(), entry.timestamp_ns, where.world_from_camera, false);
   count_store();
   finish(c, {});
 }
@@ -142,19 +150,19 @@ void partitioner::stored(const change_ptr& c, size_t points) {
 void partitioner::not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown) {
   auto by = store_failed(thrown);
   by.text.insert(0, "the keyframe could not be stored: ");
-  // Not as the rest of the change: that it could not be stored may be known much later, and nothing waits for that.
+  // Queued like any other, not as the rest of the change: the failure may be heard of late, and nothing waits for it.
   take_out(serial, rays, false, [this, c, by] {
-    live_.erase(c->id);
+    live_.erase(c->id());
     not_now(c, by);
   });
 }
 
 void partitioner::start_compare(const change_ptr& c) {
   const auto handle = devices_.devices.at(turn_++ % devices_.devices.size()).handle;
-  request(handle, caf::infinite, rays_atom::value, c->frame)
+  request(handle, caf::infinite, rays_atom::value, c->frame())
     .then(
       [this, c](made_rays& made) {
-        c->frame.body.reset();
+        c->frame().body.reset();
         compare(c, made);
       },
       [this, c, handle](caf::error& err) {
@@ -165,10 +173,10 @@ void partitioner::start_compare(const change_ptr& c) {
 }
 
 void partitioner::compare(const change_ptr& c, made_rays& made) {
-  const auto& live = live_.at(c->id);
+  const auto& live = live_.at(c->id());
   if (made.rays.empty())
     return refuse(c, refusal::empty, no_points_text(config_.map, made.counts, 0));
-  const auto& at = c->frame.world_from_camera;
+  const auto& at = c->frame().world_from_camera;
   if (at != live.came_with && at != live.insertions.front().world_from_camera)
     return conflict(c, "another pose");
   if (made.rays.size() != live.rays)
@@ -181,16 +189,16 @@ void partitioner::compare(const change_ptr& c, made_rays& made) {
 }
 
 void partitioner::conflict(const change_ptr& c, const char* other) {
-  auto reason = "keyframe_id " + shown(c->id) + " is live already, with " + other
+  auto reason = "keyframe_id " + shown(c->id()) + " is live already, with " + other
                 + ": give this keyframe another id or another session, or take the live one out first";
-  numbers().set_aside.add("map", shown(c->id), reason);
+  numbers().set_aside.add("map", shown(c->id()), reason);
   finish(c, {outcome::conflict, std::move(reason)});
 }
 
 void partitioner::read(const change_ptr& c, std::function<void(const ray_batch&)> next) {
-  store_.get(c->id, [this, c, next = std::move(next)](store_answer& a) {
+  store_.get(c->id(), [this, c, next = std::move(next)](store_answer& a) {
     if (!a.failure && !a.frame)
-      a.failure = std::make_exception_ptr(std::logic_error("keyframe " + shown(c->id) + " is live but not in the store"));
+      a.failure = std::make_exception_ptr(std::logic_error("keyframe " + shown(c->id()) + " is live but not in the store"));
     if (!a.failure)
       return next(a.frame->rays);
     auto by = store_failed(a.failure);
@@ -200,13 +208,13 @@ void partitioner::read(const change_ptr& c, std::function<void(const ray_batch&)
 }
 
 void partitioner::start_retract(const change_ptr& c) {
-  if (!live_.contains(c->id))
+  if (!live_.contains(c->id()))
     return finish(c, {outcome::unknown, {}});
   read(c, [this, c](const ray_batch& rays) {
-    take_out(live_.at(c->id).insertions.front().serial, rays, false, [this, c] {
-      live_.erase(c->id);
-      tell_camera(c->id, 0, {}, true);
-      store_.erase(c->id, [this, c](store_answer& a) {
+    take_out(live_.at(c->id()).insertions.front().serial, rays, false, [this, c] {
+      live_.erase(c->id());
+      tell_camera(c->id(), 0, {}, true);
+      store_.erase(c->id(), [this, c](store_answer& a) {
         if (a.failure)
           store_failed(a.failure); // it is not live; at worst its room is not used again
         count_store();
@@ -268,17 +276,17 @@ void partitioner::take_out(uint64_t serial, const ray_batch& rays, bool continue
 }
 
 void partitioner::start_revise(const change_ptr& c) {
-  const auto* live = live_.find(c->id);
+  const auto* live = live_.find(c->id());
   if (live == nullptr)
     return finish(c, {outcome::unknown, {}});
-  if (live->insertions.front().world_from_camera == c->target)
+  if (live->insertions.front().world_from_camera == std::get<revision>(c->what).world_from_camera)
     return finish(c, {});
   read(c, [this, c](const ray_batch& rays) {
     const auto t = std::make_shared<take>();
     t->make = [c, rays] {
       take_request what;
       what.rays = rays;
-      what.world_from_camera = c->target;
+      what.world_from_camera = std::get<revision>(c->what).world_from_camera;
       return std::optional{what};
     };
     t->done = [this, c, rays](taken& all) { revised(c, all, rays); };
@@ -293,15 +301,16 @@ void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) 
     return not_integrated(c, t.failure);
   if (t.report.regions.empty())
     return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
-  auto& entry = live_.at(c->id);
-  touch(insert(c->id, c->target, std::move(t.report.regions)).regions, entry.timestamp_ns, entry.received_ns);
+  auto& entry = live_.at(c->id());
+  touch(insert(c->id(), std::get<revision>(c->what).world_from_camera, std::move(t.report.regions)).regions, entry.timestamp_ns,
+        entry.received_ns);
   take_out(entry.insertions.front().serial, rays, true, [this, c] {
-    store_.set_pose(c->id, c->target, [this, c](store_answer& a) {
+    store_.set_pose(c->id(), std::get<revision>(c->what).world_from_camera, [this, c](store_answer& a) {
       if (a.failure) {
         const auto by = store_failed(a.failure);
         return quit(caf::make_error(ec::store_failed, by.text)); // a successor has all under the old pose again
       }
-      tell_camera(c->id, live_.at(c->id).timestamp_ns, c->target, false);
+      tell_camera(c->id(), live_.at(c->id()).timestamp_ns, std::get<revision>(c->what).world_from_camera, false);
       finish(c, {});
     });
   });

@@ -27,7 +27,7 @@ namespace tessera::detail {
 using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>,
                                                    caf::reacts_to<caf::ok_atom, store_answer>>;
 
-/// Pause before something is gone on with for which there was no memory.
+/// Pause before what lacked memory is tried again.
 inline constexpr std::chrono::milliseconds memory_pause{200};
 
 /// Whether an error means that what a device held is lost. Then there will be other devices.
@@ -87,7 +87,7 @@ private:
   /// A device could not take it, or make its rays.
   void not_integrated(const change_ptr& c, const caf::error& err);
   void stored(const change_ptr& c, size_t points);
-  /// It goes again, since it could not be stored.
+  /// Takes it out again, since it could not be stored.
   void not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown);
   /// Its id is live: is it the same keyframe again?
   void start_compare(const change_ptr& c);
@@ -119,8 +119,9 @@ private:
   // -- regions and their meshers (partitioner_regions.cpp) ------------------------
   using region_entry = region_book<mesher_actor>::region;
 
-  /// Enters that these regions have a live keyframe under a pose, or have an insertion no more.
+  /// Enters that these regions have a live keyframe under a pose.
   insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
+  /// Enters that no region has the insertion any more.
   void remove(uint64_t serial);
   /// Tells the meshers that their regions' fields have changed.
   void touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns);
@@ -205,7 +206,7 @@ private:
   device_table devices_;              ///< in use
   std::optional<device_table> fresh_; ///< to be used from the next quiet moment on
   take_line<take_ptr> takes_;
-  size_t unfinished_ = 0; ///< changes of which half is done
+  size_t unfinished_ = 0; ///< changes whose second half is to come
   std::vector<std::pair<device_actor, std::function<void()>>> with_others_;
   bool going_on_ = false;
   std::vector<std::function<void()>> later_; ///< when the tick comes

@@ -22,7 +22,7 @@ std::vector<change_ptr> partitioner::collect(const clearing_ptr& all) {
       ids.push_back(std::move(id));
   std::vector<change_ptr> due;
   for (auto& id : ids) {
-    const auto c = changes_.make(change::kind::retract, std::move(id));
+    const auto c = changes_.make(retraction{std::move(id)});
     c->part_of = all;
     ++all->left;
     if (changes_.add(c, all->number)) // what came later comes later: it may bring a keyframe of this id anew

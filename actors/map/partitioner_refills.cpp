@@ -23,7 +23,7 @@ void partitioner::use_fresh() {
   }
   for (auto& [lost, again] : std::exchange(with_others_, {}))
     if (devices_.has(lost))
-      with_others_.emplace_back(lost, std::move(again)); // of one that is not known to be lost yet
+      with_others_.emplace_back(lost, std::move(again)); // the loss of that device has not been told yet
     else
       again();
   fresh_.reset();

@@ -39,8 +39,8 @@ void partitioner::send_take(const take_ptr& t) {
   if (!what)
     return end_take(t);
   t->sent = std::move(*what);
-  // As long as the devices have nothing else to do, it is over sooner if all of them make all rays than if one does for
-  // its peers. When anything else is under way or waits, what each of them does for itself is time that the next one waits for.
+  // On idle devices the latency is lowest if each of them makes all rays. When anything else is under way or waits, that repeated
+  // work is time that the next keyframe waits for.
   if (t->sent.body && takes_.pressed() && devices_.devices.size() > 1)
     send_in_turn(t);
   else

@@ -144,7 +144,7 @@ private:
   void extract() {
     busy_ = true;
     dirty_ = false;
-    // The device may show more in it than this mesher was told of: its times are then a little old.
+    // The surface may show more than this mesher was told of: then the times that it reports lag a little.
     const draft shows{0, keyframe_ns_, received_ns_};
     request(device_, caf::infinite, extract_atom::value, config_.region)
       .then([this, shows](region_mesh& fresh) { extracted(fresh, shows); },

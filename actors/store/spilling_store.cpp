@@ -138,7 +138,7 @@ void spilling_store::spill(locked& lock) {
     memory_bytes_ -= i->second->bytes();
     i->second->pages = std::move(pages);
     i->second->frame.rays.rays.reset();
-    ++oldest_in_memory_; // it still is: others only come behind it
+    ++oldest_in_memory_; // that is still the oldest: new ones are put behind it
   }
 }
 

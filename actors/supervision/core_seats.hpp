@@ -18,11 +18,13 @@ struct core_seats {
   /// Calls `f` with each seat but that of the devices, in the direction of the data.
   template <class F>
   void for_each(F f) const {
-    f(ingest);
-    f(partitioner);
-    f(broadcaster);
-    f(placement);
-    f(inspector);
+    // One seat more does not compile until it has its name and its line here.
+    const auto& [of_ingest, of_partitioner, of_broadcaster, of_placement, of_inspector, of_devices] = *this;
+    f(of_ingest);
+    f(of_partitioner);
+    f(of_broadcaster);
+    f(of_placement);
+    f(of_inspector);
   }
 };
 

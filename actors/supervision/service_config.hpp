@@ -54,9 +54,6 @@ struct service_config {
 };
 
 /// Keyframes that a service has under way at once.
-uint32_t credit_of(const service_config& config);
-
-/// Keyframes that a service has under way at once.
 inline uint32_t credit_of(const service_config& config) {
   return config.credit * static_cast<uint32_t>(std::max<size_t>(1, config.gpus.size()));
 }

@@ -33,7 +33,7 @@ public:
     devices_ = {{}, {}, {}};
     core_.clear();
     relays_.clear();
-    parts_ = nullptr; // they may hold what holds this actor
+    parts_ = nullptr; // breaks a cycle: its parts may hold references to this actor
   }
 
   behavior_type make_behavior() override {
@@ -212,7 +212,7 @@ private:
     place(region);
   }
 
-  /// Ends the meshers of a device: they know its actor alone.
+  /// Ends a device's meshers: each holds a handle to that device's actor only.
   void replace_meshers(device_id of) {
     for (const auto& [region, one] : meshers_.all())
       if (one.device == of)

@@ -173,7 +173,7 @@ TESSERA_CLONES void marching_cubes_surface::mesh_block(const region_field& field
           scratch.edges[vertices]
             = {static_cast<uint8_t>(x), static_cast<uint8_t>(y), static_cast<uint8_t>(z), static_cast<uint8_t>(axis)};
           const auto name = static_cast<size_t>(3 * place(static_cast<int>(x), static_cast<int>(y), static_cast<int>(z))) + axis;
-          scratch.names[name] = static_cast<uint16_t>(vertices); // written over if there is none: nobody asks then
+          scratch.names[name] = static_cast<uint16_t>(vertices); // without a vertex it is overwritten by the next, and never read
           vertices += is;
         }
         __builtin_prefetch(&around[0]->w2[first / 3]);

@@ -24,8 +24,8 @@ const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
   return field_[slot(bx, by, bz)].get();
 }
 
-/// Makes a block. When memory runs out, all that is written to missing blocks from then on goes to one that
-/// is thrown away.
+/// Makes a block. When memory runs out, what is written to missing blocks goes to a scratch block from then on, and integrate()
+/// takes all of it back.
 block& region_field::make_block(size_t s) {
   thread_local block lost;
   if (full_)
@@ -254,7 +254,7 @@ void region_field::undo(const ray_job& job) {
   past_the_cap_ = true;
   apply(job, -job.sign);
   past_the_cap_ = false;
-  // Which of them the job had made does not matter: others that were added meanwhile may have used them, and be gone by now.
+  // Every block that is all zero goes, whoever made it: others may have used those of the job meanwhile, and be gone by now.
   for (size_t s = 0; s < field_.size(); ++s)
     if (field_[s] && all_zero(*field_[s])) {
       field_[s].reset();

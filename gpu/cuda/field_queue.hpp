@@ -163,8 +163,7 @@ private:
       seen = asked_.load(std::memory_order_acquire);
   }
 
-  /// So that keyframes that come faster than they are taken have most of the time, however long it takes to mesh what they
-  /// change.
+  /// Backs off extractions that can wait, so that under load keyframes get most of the device's time however long meshing takes.
   void note_patient_batch(steady::time_point begun) {
     const std::scoped_lock lock(mutex_);
     const bool pressed = line_.size() > 1;
@@ -356,7 +355,7 @@ private:
   std::atomic<uint64_t> asked_{0};
 
   mutable std::mutex mutex_;
-  std::condition_variable work_; ///< there is some
+  std::condition_variable work_; ///< signalled when something is asked
   request_line line_;
   memory_status memory_;
   bool stopping_ = false;

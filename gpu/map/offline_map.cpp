@@ -28,26 +28,26 @@ double seconds_since(clock::time_point start) {
 }
 
 /// Why a keyframe is not taken.
-enum class lack {
-  whole_points, ///< they changed while they were read
-  merit,        ///< it would be refused again
-  memory,       ///< nothing was changed
-  device,       ///< the map is lost
+enum class failure_kind {
+  torn,   ///< the points changed while they were read
+  bad,    ///< it would be refused again
+  memory, ///< nothing was changed
+  device, ///< it failed, and the map is lost
 };
 
-lack kind_of(const std::exception_ptr& why) {
+failure_kind kind_of(const std::exception_ptr& why) {
   try {
     std::rethrow_exception(why);
   } catch (const torn_keyframe&) {
-    return lack::whole_points;
+    return failure_kind::torn;
   } catch (const keyframe_too_large&) {
-    return lack::merit;
+    return failure_kind::bad;
   } catch (const std::invalid_argument&) {
-    return lack::merit;
+    return failure_kind::bad;
   } catch (const std::bad_alloc&) {
-    return lack::memory;
+    return failure_kind::memory;
   } catch (...) {
-    return lack::device;
+    return failure_kind::device;
   }
 }
 
@@ -119,7 +119,7 @@ void offline_map::take_in(keyframe frame, completion done) {
                   done(answer_to(frame, std::move(report), seconds_since(start)));
                   const std::lock_guard lock(mutex_);
                   --under_way_;
-                  changed_.notify_all(); // with the lock: who waits may end this object
+                  changed_.notify_all(); // with the lock: who waits may destroy this object
                 });
   if (options_.threads == 1)
     wait_for_answers();
@@ -172,7 +172,7 @@ std::vector<std::pair<region_key, Answer>> offline_map::of_each_region(Ask ask) 
       *to = std::move(answer);
       failure = failure ? failure : why;
       if (--left == 0)
-        change.notify_one(); // with the lock: who waits ends it
+        change.notify_one(); // with the lock: who waits destroys it
     });
   std::unique_lock lock(mutex);
   change.wait(lock, [&] { return left == 0; });
@@ -253,9 +253,9 @@ verdict offline_map::answer_to(const keyframe& frame, shared_report report, doub
 
 verdict offline_map::not_taken(const std::exception_ptr& why, bool in_part) {
   const auto kind = kind_of(why);
-  if (!in_part && kind == lack::whole_points)
+  if (!in_part && kind == failure_kind::torn)
     return {outcome::not_now, text_of(why)};
-  if (!in_part && kind == lack::merit)
+  if (!in_part && kind == failure_kind::bad)
     return refused(text_of(why));
   return ended_by(why, in_part);
 }
@@ -268,7 +268,7 @@ verdict offline_map::refused(const std::string& reason) {
 
 verdict offline_map::ended_by(const std::exception_ptr& why, bool in_part) {
   failure_ = why;
-  if (const auto kind = kind_of(why); in_part && kind != lack::memory && kind != lack::device)
+  if (const auto kind = kind_of(why); in_part && kind != failure_kind::memory && kind != failure_kind::device)
     failure_ = std::make_exception_ptr(std::runtime_error(
       "of the devices that share the map, some took a keyframe and cannot give it back, and one did not: " + text_of(why)));
   if (options_.on_failure)
@@ -313,11 +313,11 @@ verdict offline_map::moved(const keyframe_id& id, const live_keyframe& was, cons
 
 verdict offline_map::not_moved(const shared_report& report) {
   const auto kind = kind_of(report.failure);
-  if (report.in_part || kind == lack::device) {
+  if (report.in_part || kind == failure_kind::device) {
     const std::lock_guard lock(mutex_);
     return ended_by(report.failure, report.in_part);
   }
-  if (kind == lack::merit)
+  if (kind == failure_kind::bad)
     return {outcome::refused, "under the new pose " + text_of(report.failure)};
   return {outcome::not_now, text_of(report.failure)};
 }

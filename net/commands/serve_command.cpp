@@ -40,8 +40,8 @@ static_assert(max_keyframe_points == keyframe_limits{}.max_points, "what sources
 /// An endless scan of a scene keeps so many keyframes, two rounds of the room: the rest is retracted, so that nothing grows.
 constexpr size_t endless_keeps = 400;
 
-/// Who was told to end is gone after so long: Docker waits for ten seconds, and a developer for two. What has no verdict by then
-/// stays with its sender, and the map goes with the process anyway.
+/// The process is gone so long after it was told to end: Docker waits for ten seconds, and a developer for two. What has no
+/// verdict by then stays with its sender, and the map goes with the process anyway.
 constexpr std::chrono::milliseconds ending_limit{2500};
 /// How much of it is for keyframes that are under way, so that who sent them over HTTP hears of them.
 constexpr std::chrono::milliseconds drain_limit{1000};
@@ -206,8 +206,8 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   // (with 16 and 4: 0.16 and 0.10 of a core at 100 keyframes/s).
   actor_config.set("scheduler.max-threads", static_cast<size_t>(std::min(setup.threads, most_actor_threads)));
   // One queue for all threads. By default each has its own, and one that is asleep looks into the others' every 10 ms: so long
-  // may wait what a busy one has queued; and those that are awake keep looking, which was a third of all processor time at 20
-  // keyframes/s on two cores.
+  // a message may wait that a busy one has queued; and those that are awake keep looking, which was a third of all processor time
+  // at 20 keyframes/s on two cores.
   actor_config.set("scheduler.policy", caf::atom("sharing"));
   actor_config.add_thread_hook<actor_thread_namer>();
   caf::actor_system system(actor_config);

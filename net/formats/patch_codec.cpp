@@ -214,7 +214,7 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
     draco::Encoder encoder;
     encoder.SetTrackEncodedProperties(true);
     encode(encoder, out, payload);
-    header.vertices = static_cast<uint32_t>(encoder.num_encoded_points()); // where sheets touch it makes a vertex for each
+    header.vertices = static_cast<uint32_t>(encoder.num_encoded_points()); // Draco duplicates vertices where sheets touch
     header.triangles = static_cast<uint32_t>(indices.size() / 3);
     if (payload.size() > UINT32_MAX - patch_header_bytes)
       refuse("mesh: its patch would be larger than 4 GiB");

@@ -21,7 +21,7 @@ namespace {
 
 using http::status;
 
-// What waits for a slot blocks nobody, but holds a body each.
+// Offers that wait for a slot block no thread, but each of them holds a body.
 constexpr int max_waiting_offers = 64;
 
 http_reply asset_reply(const request_head& head) {
@@ -126,7 +126,7 @@ std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& w
   return out;
 }
 
-// One of the places in front of the thread that offers; given back when it goes, also if nothing could be posted there.
+// A place among those that wait; given back when this object goes, also if nothing could be posted.
 class offer_place {
 public:
   explicit offer_place(const std::shared_ptr<server_core>& core)

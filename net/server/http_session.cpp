@@ -319,7 +319,7 @@ void http_session::respond(http_reply reply) {
       response_.set(http::field::content_type, reply.content_type);
     response_.content_length(reply.body.data.size());
   }
-  // What was not read stands before the next request: then there is none.
+  // Bytes of a body that were not read would stand before the next request: then the connection is not kept.
   bool keep = body_read_ && parser_ && parser_->is_header_done() && parser_->get().keep_alive() && !leaving_ && !core_->stopping;
   response_.keep_alive(keep);
   core_->counts->count(head_.target.what, response_.result_int());

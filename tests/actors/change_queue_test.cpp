@@ -5,12 +5,21 @@
 #include <catch2/catch.hpp>
 
 using namespace tessera;
-using kind = change::kind;
+
+namespace {
+
+keyframe keyframe_named(const char* id) {
+  keyframe out;
+  out.id.value = id;
+  return out;
+}
+
+} // namespace
 
 TEST_CASE("changes of one id are done one after another, those of different ids side by side") {
   change_queue changes;
-  const auto first = changes.make(kind::integrate, {"a"}), other = changes.make(kind::integrate, {"b"}),
-             second = changes.make(kind::revise, {"a"});
+  const auto first = changes.make(keyframe_named("a")), other = changes.make(keyframe_named("b")),
+             second = changes.make(revision{{"a"}, {}});
   CHECK(changes.add(first));
   CHECK(changes.add(other));
   CHECK_FALSE(changes.add(second));
@@ -23,21 +32,21 @@ TEST_CASE("changes of one id are done one after another, those of different ids 
   CHECK(changes.size() == 1);
   CHECK(changes.finish(*second) == nullptr);
   CHECK(changes.done(changes.numbered()));
-  CHECK(changes.add(changes.make(kind::integrate, {"a"})));
+  CHECK(changes.add(changes.make(keyframe_named("a"))));
 }
 
 TEST_CASE("a clearing's change comes behind what came before the clearing, and ahead of what came after it") {
   change_queue changes;
-  const auto before = changes.make(kind::integrate, {"a"});
-  before->frame.source = "shm";
+  const auto before = changes.make(keyframe_named("a"));
+  before->frame().source = "shm";
   changes.add(before);
   const auto clearing = changes.next_number();
-  const auto after = changes.make(kind::integrate, {"a"}), alone = changes.make(kind::integrate, {"b"});
+  const auto after = changes.make(keyframe_named("a")), alone = changes.make(keyframe_named("b"));
   changes.add(after);
   changes.add(alone);
   CHECK(changes.coming({}, clearing) == std::vector<keyframe_id>{{"a"}});
   CHECK(changes.coming({{}, "http", {}}, clearing).empty());
-  const auto part = changes.make(kind::retract, {"a"});
+  const auto part = changes.make(retraction{{"a"}});
   CHECK_FALSE(changes.add(part, clearing));
   CHECK(changes.finish(*before) == part);
   CHECK(changes.finish(*part) == after);
@@ -48,18 +57,18 @@ TEST_CASE("a clearing has a few changes under way, and its answer with the last 
   clearing_list clearings;
   const auto all = clearings.add({}, changes.next_number());
   for (const auto* id : {"a", "b", "c"}) {
-    const auto c = changes.make(kind::retract, {id});
+    const auto c = changes.make(retraction{{id}});
     c->part_of = all;
     ++all->left;
     clearings.queue(c);
   }
   CHECK_FALSE(clearings.part_done(all)); // all are collected
   const auto a = clearings.next(2), b = clearings.next(2);
-  CHECK(a->id.value == "a");
+  CHECK(a->id().value == "a");
   CHECK(clearings.next(2) == nullptr);
   clearings.count(*all, {});
   CHECK_FALSE(clearings.part_done(all));
-  CHECK(clearings.next(2)->id.value == "c");
+  CHECK(clearings.next(2)->id().value == "c");
   clearings.count(*all, {outcome::unknown, {}}); // somebody else took it out
   CHECK_FALSE(clearings.part_done(all));
   CHECK(clearings.all() == std::vector{all});

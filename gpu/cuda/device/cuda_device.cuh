@@ -29,7 +29,7 @@ inline void check_cuda(cudaError_t result, const char* call, const char* file, i
   (void)cudaGetLastError();
   if (result == cudaErrorMemoryAllocation)
     throw std::bad_alloc{};
-  // One that stays comes back with every call of this process, on whichever GPU; also with this one, which does nothing.
+  // A sticky error is returned by every later call of the process, on whichever GPU, and so by this one, which does nothing.
   const bool stays = cudaFree(nullptr) == result;
   (void)cudaGetLastError();
   throw std::runtime_error(std::string(file) + ':' + std::to_string(line) + ": " + call + ": " + cudaGetErrorName(result) + " ("
@@ -104,7 +104,7 @@ public:
   }
   void release(void* at) noexcept {
     memory_.gave_back(at);
-    (void)cudaFree(at); // an error here is one of an earlier call, which was told
+    (void)cudaFree(at); // an error here was reported by an earlier call
   }
   void* allocate_host(size_t bytes) {
     void* at = nullptr;

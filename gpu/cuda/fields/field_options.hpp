@@ -19,7 +19,7 @@ struct field_options {
   /// pool at most.
   uint32_t most_regions = 262144;
   /// Keyframes whose rays are made at once; each has a stream and a thread.
-  uint32_t ray_lanes = 4;
+  uint32_t ray_lanes = 5;
   /// How long extract_soon() lets keyframes go first; at most most_extract_wait.
   std::chrono::milliseconds extract_wait{most_extract_wait};
   /// Threads that help to copy a keyframe's points into pinned memory.

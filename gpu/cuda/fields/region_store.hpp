@@ -135,11 +135,13 @@ public:
 
   /// How many regions have left the device so far, those without blocks included.
   [[nodiscard]] uint64_t departures() const { return departures_; }
-  /// A batch, which is about the regions `keep`, made `made` blocks and then found none left. Evicts other regions, the least
-  /// recently touched first, until there are as many and some more. `some`: others have left since, so that there may be more
-  /// room already. If none has, and not one can leave, takes the blocks back that are all zero, those that were made for the
-  /// batch and others. Throws std::bad_alloc if these are no more than it made: doing it again would find none left again.
-  /// pool_too_small: although it had all that there are.
+  /// Makes room for a batch that ran out of blocks.
+  /// - `made`: how many blocks the batch made before it found none left. `keep`: the regions that it is about, which stay.
+  /// - Evicts other regions, the least recently touched first, until so many blocks are free and some more.
+  /// - `some`: others have left since, so that there may be room already. If none has, and none can leave, takes back all blocks
+  ///   that are all zero, those that the batch made among them.
+  /// Throws std::bad_alloc if these are no more than it made, since a second attempt would end in the same way; pool_too_small if
+  /// the batch had all blocks that there are.
   void make_more_room(uint64_t made, const std::set<region_key>& keep, bool some) {
     for (const uint64_t enough = made / 2 + 16; blocks_.free_blocks() < enough || !some; some = true)
       if (!evict_one(keep))
@@ -222,7 +224,7 @@ private:
   static std::string bytes_text(uint64_t bytes) {
     return std::to_string(bytes) + " bytes, " + std::to_string(bytes >> 20) + " MiB";
   }
-  /// No region that need not stay can leave.
+  /// The error for when nothing more can be evicted.
   [[nodiscard]] no_room full() const {
     return no_room("what is written to at once needs more than is free of the GPU's pool (memory-pool, "
                    + bytes_text(options_.pool_bytes) + "), and nothing else can leave it: " + std::to_string(evicted_bytes_)
@@ -253,7 +255,7 @@ private:
     region.evicted = {};
   }
 
-  /// Gives a region a slot, of which there is one.
+  /// Assigns a slot to a region. One must be free.
   void place_region(region_key key, region_record& region, std::list<region_key>::iterator before) {
     const uint32_t slot = free_slots_.back();
     region.place = order_.insert(before, key);

@@ -110,7 +110,7 @@ public:
   void fail(const std::exception_ptr& why) {
     answer_integrated(why);
     for (lane* on : under_way_) {
-      on->asked.what.from_peer.reset(); // before the answer, as ever
+      on->asked.what.from_peer.reset(); // before the answer, as finish() does
       on->asked.answer({}, why);
       on->asked = {};
       idle_.push_back(on);
@@ -135,7 +135,7 @@ private:
   void begin_split(lane& on, const take_request& what, bool again = false) {
     on.touches.ensure(std::max(2 * on.given.value_or(on.rays.points()) + 1024, most_touches_));
     stream& work = on.rays.work();
-    // What is under way comes before news on the stream of the fields, and whoever looks regions up from now on after them.
+    // Updates of the directory come after the work that is queued already, and before any later lookup.
     on.departures = store_.departures();
     const bool news = store_.has_news();
     const field_view field = store_.view();
@@ -275,7 +275,7 @@ private:
       on.report.kept = {};
       group_.note_outdated(on);
       what.sign = -what.sign;
-      repeat(on); // nothing is wanting: all of it is there
+      repeat(on); // cannot fail: all regions and blocks are there
       throw;
     }
   }

@@ -251,7 +251,7 @@ struct find_edges {
     const row_place at(field, list, i);
     const uint32_t here = active(at, 0, 0, 0), below = active(at, 0, 0, -1), before = active(at, 0, -1, 0),
                    both = active(at, 0, -1, -1);
-    // The cells before the row's first voxel: bit 7 of the block before.
+    // The cells before the row's first voxel: the last ones (bit 7) of the block before.
     const uint32_t left = active(at, -1, 0, 0) >> 7, left_below = active(at, -1, 0, -1) >> 7,
                    left_before = active(at, -1, -1, 0) >> 7;
     const uint32_t cells_x = here | below | before | both, cells_y = here | here << 1 | left | below | below << 1 | left_below,
@@ -307,7 +307,7 @@ struct number_layers {
   }
 };
 
-/// Item: a region, and one more: the end. What of the whole batch's mesh comes before it.
+/// Item: a region, and one more for the end. What of the whole batch's mesh comes before it.
 struct find_begins {
   mesh_scratch in;
   uint32_t table_size;

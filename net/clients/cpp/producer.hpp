@@ -409,7 +409,7 @@ namespace detail {
 
 /// Nobody writes the file any more. A read lease is only given where nobody has the file open, or mapped, for writing; the kernel
 /// knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no leases
-/// (another user's file, another kind of system), age must do: a write takes milliseconds.
+/// (another user's file, another kind of system), the file's age decides: a write takes milliseconds.
 inline bool is_abandoned(int file, const struct stat& state) {
   constexpr std::time_t old_enough_s = 60;
   if (::fcntl(file, F_SETLEASE, F_RDLCK) == 0) {

@@ -21,7 +21,7 @@ namespace {
 
 constexpr amqp_channel_t main_channel = 1, question_channel = 2;
 constexpr int largest_frame_bytes = 131072;
-// A broker under load takes its time; who does not want to wait so long cuts the link.
+// A broker under load takes its time; cut() ends the waiting sooner.
 constexpr timeval connect_limit{10, 0}, answer_limit{15, 0};
 /// How long a message may go unconfirmed, seconds.
 constexpr time_t confirmation_limit_s = 30;

@@ -248,13 +248,13 @@ segment_header read_settled_header(const descriptor& file, const std::string& na
   }
 }
 
-// POSIX has no "unlink if". To look and then to unlink would lose whatever is renamed into the place in between, and for good:
-// nobody else has it, and its producer believes that it is delivered. So whatever has the name is first moved aside, to a name
-// of our own that nobody else writes, looked at there, and put back if it is another's. Meanwhile, for some microseconds, its
-// name is missing: a consumer who asks for it just then finds nothing and asks again, and a producer who comes with something
-// newer takes the place, which then replaces what we hold, as its own rename would have. What stays open is a writer who has the
-// old segment mapped and changes it between the look and the unlink, or behind the samples of the second; it was announced, and
-// should not be written to.
+// POSIX has no "unlink if it is still this one": so rename it aside, look at it there, and put it back if it is another's. To
+// look and then to unlink would lose whatever is renamed into the place in between, and for good: nobody else has it, and its
+// producer believes that it is delivered. The name aside is one of our own that nobody else writes. Meanwhile, for some
+// microseconds, its name is missing: a consumer who asks for it just then finds nothing and asks again, and a producer who comes
+// with something newer takes the place, which then replaces what we hold, as its own rename would have. What stays open is a
+// writer who has the old segment mapped and changes it between the look and the unlink, or behind the samples of the second; it
+// was announced, and should not be written to.
 bool take_segment_away(const std::string& name, const std::function<bool(const struct stat&)>& is_it_asked,
                        const std::function<bool(const struct stat&)>& is_it_still) {
   static const std::string run = std::to_string(getpid()) + "-" + std::to_string(std::random_device{}());
