@@ -22,6 +22,7 @@ struct change {
   keyframe frame{};                    ///< of a keyframe that comes; its body only until it is taken
   pose target{};                       ///< of a keyframe that moves
   bool made_room = false;              ///< what held nothing was given back for it
+  bool started = false;
 };
 using change_ptr = std::shared_ptr<change>;
 
@@ -39,7 +40,9 @@ public:
   /// The first of its id is done. Returns the next of that id, whose turn it is; null if there is none.
   change_ptr finish(const change& c);
 
-  /// Of each id the one whose turn it is, in the order in which they came.
+  /// The first of that id; null if there is none.
+  [[nodiscard]] change_ptr first(const keyframe_id& id) const;
+  /// Of each id the first, in the order in which they came.
   [[nodiscard]] std::vector<change_ptr> firsts() const;
   /// The ids of keyframes that match, and come by a change before that number.
   [[nodiscard]] std::vector<keyframe_id> coming(const keyframe_selection& which, uint64_t before) const;
