@@ -2,6 +2,7 @@
 
 #include "actors/store/journal.hpp"
 #include "net/commands/auto_voxel.hpp"
+#include "net/formats/json_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -47,9 +48,9 @@ nlohmann::json summary(const journal& kept) {
     {"journal", kept.folder()},        {"format", journal_format}, {"keyframes", all.size()},   {"rays", rays},
     {"disk_bytes", kept.disk_bytes()}, {"sources", sources},       {"first", time_text(first)}, {"last", time_text(last)}};
   if (const auto map = kept.map())
-    out["map"]
-      = {{"voxel_m", map->voxel_m},         {"truncation_m", map->truncation_m}, {"region_voxels", map->region_voxels},
-         {"min_range_m", map->min_range_m}, {"max_range_m", map->max_range_m},   {"min_confidence", map->min_confidence}};
+    out["map"] = {{"voxel_m", number(map->voxel_m)},         {"truncation_m", number(map->truncation_m)},
+                  {"region_voxels", map->region_voxels},     {"min_range_m", number(map->min_range_m)},
+                  {"max_range_m", number(map->max_range_m)}, {"min_confidence", number(map->min_confidence)}};
   return out;
 }
 
