@@ -363,9 +363,9 @@ void journal::compact(std::atomic<bool>& stop) {
 uint64_t journal::disk_bytes() const {
   uint64_t out = 0;
   std::error_code code;
-  for (const auto& one : fs::directory_iterator{folder_, code}) {
+  for (fs::directory_iterator i{folder_, code}, end; !code && i != end; i.increment(code)) {
     std::error_code gone; // while we look
-    const auto bytes = one.file_size(gone);
+    const auto bytes = i->file_size(gone);
     out += gone ? 0 : bytes;
   }
   return out;

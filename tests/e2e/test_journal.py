@@ -39,12 +39,6 @@ def loaded(running):
     return running.wait(lambda: running.fetch("/v1/map")[0] == 200 and running.map(), "the map of the journal")
 
 
-def crash(running):
-    running.ended = True
-    running._process.kill()
-    running.stop()
-
-
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -91,7 +85,7 @@ def test_what_was_acknowledged_survives_kills_at_any_moment(serve, recording, tm
         for thread in threads:
             thread.start()
         time.sleep(rng.uniform(0, 0.4))
-        crash(running)
+        running.crash()
         for thread in threads:
             thread.join()
     assert acknowledged
@@ -119,7 +113,7 @@ def test_retractions_and_new_poses_survive(serve, recording, tmp_path):
         client.revise_keyframe(recording[0].id, moved)
         client.retract_keyframe(recording[1].id)
     before = running.map()
-    crash(running)
+    running.crash()
     running = serve(options=options)
     after = loaded(running)
     assert (after["hash"], after["keyframes"]) == (before["hash"], len(recording) - 1)
@@ -136,7 +130,7 @@ def test_retractions_and_new_poses_survive(serve, recording, tmp_path):
             client.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
     assert running.map()["hash"] == everything.map()["hash"]
     assert running.fetch("/v1/keyframes", method="DELETE")[0] == 200
-    crash(running)
+    running.crash()
     running = serve(options=options)
     running.wait_for_line("which is empty")
     assert running.map()["keyframes"] == 0
@@ -210,7 +204,7 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
     journal = tmp_path / "journal"
     running = serve(options=("--journal", journal))
     publish_all(running, recording)
-    crash(running)
+    running.crash()
     for action in ("info", "verify", "compact", "verify"):
         status, out, err = service.run(tessera, "journal", action, journal, "--json")
         assert status == 0, err
