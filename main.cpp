@@ -9,6 +9,7 @@
 #include "config/table.hpp"
 #include "config/usage.hpp"
 #include "gpu/bounds.hpp"
+#include "net/commands/journal_command.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/publish_command.hpp"
@@ -149,7 +150,18 @@ publish_setup publish_of(const config::settings& s, const std::string& source, c
   return setup;
 }
 
-serve_setup serve_of(const config::settings& s, const std::vector<std::string>& sources) {
+journal_setup journal_of(const config::settings& s, const std::vector<std::string>& sources, bool fresh) {
+  journal_setup setup;
+  if (s.journal != "off")
+    setup.folder = s.journal == "auto" ? default_journal(sources, s.port) : s.journal;
+  setup.memory_bytes = s.store_memory_bytes;
+  setup.fresh = fresh;
+  if (fresh && setup.folder.empty())
+    throw config::error("--fresh: there is no journal to begin anew; name it (--journal DIR)");
+  return setup;
+}
+
+serve_setup serve_of(const config::settings& s, const std::vector<std::string>& sources, bool fresh) {
   serve_setup setup;
   setup.sources = sources;
   setup.amqp_url = s.amqp_url;
@@ -158,6 +170,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.threads = threads_of(s);
   setup.backend = backend_of(s);
   setup.drill = s.drill;
+  setup.journal = journal_of(s, sources, fresh);
   setup.service.map = map_settings_of(s);
   setup.service.threads = setup.threads;
   setup.service.device_bytes = s.memory_cap_bytes;
@@ -180,7 +193,8 @@ struct command_line {
   std::string file;
   std::vector<std::string> sources;
   std::string source, output, to, times, up, seconds = "0";
-  bool json = false;
+  bool json = false, no_journal = false, fresh = false;
+  journal_command_setup journal;
 
   config::settings settings() const {
     config::layers layers;
@@ -244,9 +258,11 @@ int run(int argc, char** argv) {
     "serve",
     "Serves the live mesh of what the sources bring, and of keyframes that are sent by HTTP. Without a source: the broker of "
     "amqp-url, if that is set",
-    {"map", "work", "input", "server", "drill", "log"}, [&] {
+    {"map", "work", "input", "server", "journal", "drill", "log"}, [&] {
+      if (line.no_journal)
+        line.flags["journal"] = {"off", "--no-journal"};
       const auto settings = line.settings();
-      auto setup = serve_of(settings, line.sources);
+      auto setup = serve_of(settings, line.sources, line.fresh);
       // Workers, encoders and devices' threads; the rest are one or two of a kind. And what a service without a map needs,
       // roughly.
       rehearse(3 * size_t{setup.threads} + 24, size_t{64} << 20);
@@ -254,6 +270,8 @@ int run(int argc, char** argv) {
       return serve_command(std::move(setup), stop);
     });
   serve->add_option("SOURCE", line.sources, source_help);
+  serve->add_flag("--no-journal", line.no_journal, "Keep no journal, as --journal off")->excludes("--journal");
+  serve->add_flag("--fresh", line.fresh, "Begin with an empty journal; the one before is kept aside, renamed with the time");
 
   auto* hash
     = add("hash", std::string("Prints the hash and the counts of a source's map") + end_help, {"map", "work", "input", "log"},
@@ -309,6 +327,17 @@ int run(int argc, char** argv) {
       "[0 to 1000000000 s; default 0]")
     ->type_name("S");
   bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
+
+  auto* journal = app.add_subcommand("journal", "Looks into the journal of a service that does not run");
+  journal
+    ->add_option("ACTION", line.journal.action,
+                 "info: what is in it; verify: also whether every record is whole; salvage: keeps of a damaged log what was "
+                 "written before the damage; "
+                 "compact: gives the space of erased keyframes back")
+    ->required();
+  journal->add_option("DIR", line.journal.folder, "The journal's folder")->required();
+  journal->add_flag("--json", line.journal.json, "Print one JSON object");
+  journal->callback([&line, &chosen] { chosen = [&line] { return told(journal_command(line.journal, std::cout)); }; });
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");
   sample->callback([&chosen] {

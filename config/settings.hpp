@@ -55,6 +55,9 @@ struct settings {
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
 
+  // journal: what is there again after the next start
+  std::string journal; ///< a folder, auto or off
+
   // drill: for tests and operators who want to see what happens
   std::string drill;
 

@@ -359,6 +359,18 @@ const std::vector<setting> rows{
    .max = 4 * gib,
    .help = "Largest body of a request, which bounds a keyframe sent by HTTP"},
 
+  {.name = "journal",
+   .group = "journal",
+   .value = &settings::journal,
+   .fallback = "auto",
+   .unit = "bytes",
+   .min = 1,
+   .max = 4000,
+   .form = "a folder, auto or off",
+   .help
+   = "Folder in which serve keeps the live keyframes, to have them again after its next start; off: none. auto: tessera/PORT "
+     "in XDG_STATE_HOME (else ~/.local/state); none for synthetic: and rgbd: sources, nor for port 0"},
+
   {.name = "drill",
    .group = "drill",
    .value = &settings::drill,

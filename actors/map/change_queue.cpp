@@ -28,6 +28,11 @@ change_ptr change_queue::finish(const change& c) {
   return nullptr;
 }
 
+change_ptr change_queue::first(const keyframe_id& id) const {
+  const auto i = of_id_.find(id);
+  return i == of_id_.end() ? nullptr : i->second.front();
+}
+
 std::vector<change_ptr> change_queue::firsts() const {
   std::map<uint64_t, change_ptr> by_number;
   for (const auto& [id, its] : of_id_)

@@ -18,6 +18,7 @@ struct change {
   uint64_t number;                     ///< order of arrival, among changes and clearings
   std::shared_ptr<clearing> part_of{}; ///< nobody is told of it alone
   bool made_room = false;              ///< what held nothing was given back for it
+  bool started = false;
 
   [[nodiscard]] const keyframe_id& id() const { return id_of(what); }
   [[nodiscard]] keyframe& frame() { return std::get<keyframe>(what); } ///< that comes
@@ -38,7 +39,9 @@ public:
   /// The first of its id is done. Returns the next of that id, whose turn it is; null if there is none.
   change_ptr finish(const change& c);
 
-  /// Of each id the one whose turn it is, in the order in which they came.
+  /// The first of that id; null if there is none.
+  [[nodiscard]] change_ptr first(const keyframe_id& id) const;
+  /// Of each id the first, in the order in which they came.
   [[nodiscard]] std::vector<change_ptr> firsts() const;
   /// The ids of keyframes that match, and come by a change before that number.
   [[nodiscard]] std::vector<keyframe_id> coming(const keyframe_selection& which, uint64_t before) const;

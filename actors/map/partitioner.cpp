@@ -40,7 +40,7 @@ partitioner::behavior_type partitioner::make_behavior() {
   if (config_.own_thread)
     name_thread("partitioner");
   devices_ = std::move(config_.devices);
-  if (config_.successor)
+  if (config_.begins != map_beginning::empty)
     recover();
   count_store();
   return {

@@ -9,6 +9,13 @@
 
 namespace tessera {
 
+/// What a partitioner finds when it starts.
+enum class map_beginning {
+  empty,     ///< nothing
+  kept,      ///< a store with the keyframes of an earlier process: they are shown as they are taken again
+  succeeding ///< what another partitioner left: nobody is shown half a map until all is there again
+};
+
 /// What a partitioner is told when it starts.
 struct partitioner_config {
   map_settings map;
@@ -20,8 +27,7 @@ struct partitioner_config {
   /// How long a region may hold no keyframe before its mesher ends: so long that a keyframe that is sent again, or one that
   /// follows, finds it.
   std::chrono::milliseconds idle_after{5'000};
-  /// The store holds what another partitioner left: make the map again from it.
-  bool successor = false;
+  map_beginning begins = map_beginning::empty;
   /// Runs in a thread of its own: everything goes through it, and it shall not wait behind jobs of others.
   bool own_thread = true;
 };

@@ -20,7 +20,7 @@ each(F...) -> each<F...>;
 
 caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
   const auto out = promise(c->number);
-  if (changes_.add(c) && !recovering())
+  if (changes_.add(c) && !must_wait(c->id()))
     start(c);
   return out;
 }
@@ -34,6 +34,7 @@ void partitioner::answer(uint64_t number, verdict v) {
 }
 
 void partitioner::start(const change_ptr& c) {
+  c->started = true;
   if (c->part_of) {
     clearings_.queue(c);
     return clear_on();
@@ -75,7 +76,7 @@ void partitioner::finish(const change_ptr& c, verdict v) {
   } else {
     answer(c->number, std::move(v));
   }
-  if (next)
+  if (next && !must_wait(next->id()))
     start(next);
   try_gathers();
 }

@@ -18,6 +18,7 @@
 #include <map>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace tessera::detail {
@@ -75,6 +76,8 @@ private:
   caf::typed_response_promise<verdict> promise(uint64_t number);
   void answer(uint64_t number, verdict v);
   void start(const change_ptr& c);
+  /// Whether changes of this id wait until a recovery is over, or has come to it.
+  [[nodiscard]] bool must_wait(const keyframe_id& id) const;
   /// It is bad.
   void refuse(const change_ptr& c, refusal why, const std::string& reason);
   /// It stays with its sender.
@@ -159,6 +162,8 @@ private:
   void recover();
   void recover_step();
   void recover(const keyframe_id& id, store_answer& answer);
+  /// It is there again, or will not be: what waits for it goes on, if it need not wait for all.
+  void recovered(const keyframe_id& id);
   void end_recovery();
   [[nodiscard]] bool recovering() const { return recovering_; }
   [[nodiscard]] caf::error being_made_again() const;
@@ -224,11 +229,12 @@ private:
   refill_book book_;
   std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by insertion, what waits until it is not being taken
   bool tick_ = false;
-  std::vector<keyframe_id> unrecovered_; ///< newest first: what a successor has not looked at yet
-  size_t recovering_now_ = 0;            ///< keyframes of those that are being read or taken
-  bool recovering_ = false;              ///< until all of them are there
-  bool made_again_ = true;               ///< no longer while a successor has not filled all regions
-  bool cameras_due_ = false;             ///< a broadcaster came meanwhile
+  std::vector<keyframe_id> unrecovered_;    ///< newest first: what a successor has not looked at yet
+  std::unordered_set<keyframe_id> to_come_; ///< of an earlier process's keyframes, those that are not there again yet
+  size_t recovering_now_ = 0;               ///< keyframes of those that are being read or taken
+  bool recovering_ = false;                 ///< until all of them are there
+  bool made_again_ = true;                  ///< no longer while a successor has not filled all regions
+  bool cameras_due_ = false;                ///< a broadcaster came meanwhile
   gatherer gathers_;
   std::unordered_map<uint64_t, asker> askers_; ///< by gathering
 };

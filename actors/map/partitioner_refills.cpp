@@ -117,6 +117,10 @@ void partitioner::recover() {
   std::reverse(unrecovered_.begin(), unrecovered_.end());
   recovering_ = !unrecovered_.empty();
   made_again_ = !recovering_;
+  if (config_.begins == map_beginning::kept) {
+    cameras_due_ = recovering_;
+    to_come_ = {unrecovered_.begin(), unrecovered_.end()};
+  }
   if (recovering_)
     refill_later(std::chrono::milliseconds{0});
 }
@@ -149,6 +153,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
   }
   if (!answer.frame) { // or what the dead partitioner had asked came before: it was erased, or could not be stored
     --recovering_now_;
+    recovered(id);
     return refill_later(std::chrono::milliseconds{0});
   }
   const auto t = std::make_shared<take>();
@@ -168,9 +173,22 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
                      stored.group, true});
     const auto regions = insert(id, stored.world_from_camera, std::move(all.report.regions)).regions;
     touch(regions, stored.timestamp_ns, 0);
+    recovered(id);
     refill_later(std::chrono::milliseconds{0});
   };
   ask(t);
+}
+
+bool partitioner::must_wait(const keyframe_id& id) const {
+  // Nothing is left half done of an earlier process, so that only its own keyframes must come first; and a clearing, which takes
+  // out what came before it.
+  return recovering() && (config_.begins != map_beginning::kept || !clearings_.all().empty() || to_come_.contains(id));
+}
+
+void partitioner::recovered(const keyframe_id& id) {
+  to_come_.erase(id);
+  if (const auto c = changes_.first(id); c && !c->started && !must_wait(id))
+    start(c);
 }
 
 void partitioner::end_recovery() {
@@ -196,11 +214,13 @@ void partitioner::end_recovery() {
   refill_step();
   try_gathers();
   for (const auto& c : firsts)
-    start(c);
+    if (!c->started)
+      start(c);
 }
 
 caf::error partitioner::being_made_again() const {
-  auto text = std::string{"the map is being made again after the partitioner ended: "};
+  std::string text = config_.begins == map_beginning::kept ? "the map is being made again from the journal: "
+                                                           : "the map is being made again after the partitioner ended: ";
   const auto left = unrecovered_.size() + recovering_now_;
   if (left > 0)
     text += std::to_string(left) + " of " + std::to_string(left + live_.size()) + " keyframes are to be taken again";

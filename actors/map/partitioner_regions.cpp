@@ -27,8 +27,9 @@ void partitioner::tell(const region_key& key, region_entry& its) {
     send(its.mesher, dirty_atom::value, its.keyframe_ns, std::exchange(its.received_ns, 0));
     return;
   }
-  if (recovering() || std::exchange(its.asked, true))
-    return; // a mesher that comes now would show half a region
+  const auto hidden = recovering() && config_.begins != map_beginning::kept; // a mesher that comes now would show half a region
+  if (hidden || std::exchange(its.asked, true))
+    return;
   request(supervisor_, config_.request_timeout, place_atom::value, key)
     .then([this, key](const mesher_actor& mesher) { placed(key, mesher); },
           [this, key](caf::error& err) {

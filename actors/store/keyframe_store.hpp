@@ -31,8 +31,8 @@ struct store_usage {
   uint64_t disk_bytes = 0;
 };
 
-/// Keeps the live keyframes, asked without waiting. Today's keeps them for the life of the process; a durable journal is another
-/// implementation.
+/// Keeps the live keyframes, asked without waiting: for the life of the process (spilling_store), or for the next one, too
+/// (journal_store).
 ///
 /// Each request is answered once, in a thread of the store, or before the call returns: answers must be short, must not throw and
 /// must not wait for another request. An answer's exception is null if all is well: std::system_error when the disk fails,

@@ -23,8 +23,8 @@ caf::strong_actor_ptr start_ingest(service_parts& by, const core_peers& peers) {
   return strong(fresh);
 }
 
-/// A successor fills all fields again from the store, and tells the meshers when that is done. Whom the dead one asked for and
-/// did not get, nobody knows.
+/// The first one makes the map of what is in a journal. A successor fills all fields again from the store, and tells the meshers
+/// when that is done. Whom the dead one asked for and did not get, nobody knows.
 caf::strong_actor_ptr start_partitioner(service_parts& by, const core_peers& peers) {
   peers.meshers.forget_waiting();
   std::vector<std::pair<region_key, mesher_actor>> staying;
@@ -39,7 +39,9 @@ caf::strong_actor_ptr start_partitioner(service_parts& by, const core_peers& pee
   how.devices = by.seats.devices.get();
   how.request_timeout = by.config.request_timeout;
   how.epoch = by.epoch;
-  how.successor = static_cast<bool>(by.seats.partitioner.get());
+  how.begins = by.seats.partitioner.get() ? map_beginning::succeeding
+               : by.store->ids().empty()  ? map_beginning::empty
+                                          : map_beginning::kept;
   how.own_thread = by.config.own_threads;
   const partitioner_actor fresh
     = spawn_partitioner(by.system, by.context, peers.supervisor, by.seats.broadcaster.get(), by.store, std::move(how));

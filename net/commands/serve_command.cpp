@@ -200,6 +200,10 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   auto inputs = make_inputs(setup, on_shortage, chosen_gpus.empty() ? nullptr : found.locks);
   planned.check_gpus(chosen_gpus.size());
 
+  const auto kept = open_journal(setup.journal, setup.service.map, setup.voxel);
+  if (kept.store)
+    setup.service.make_store = [store = kept.store] { return store; };
+
   caf::actor_system_config actor_config;
   register_messages(actor_config);
   // Actors only pass things on: fields and encoders have threads of their own, and each worker that is woken for a moment costs
@@ -238,6 +242,8 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   };
   const auto start_map = [&](const map_settings& map) {
     setup.service.map = map;
+    if (kept.file)
+      kept.file->set_map(map);
     setup.service.encode
       = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
           return encode_patch(mesh, quantum, keyframe_ns, received_ns);

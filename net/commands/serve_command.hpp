@@ -3,6 +3,7 @@
 #include "actors/supervision/service.hpp"
 #include "net/commands/auto_voxel.hpp"
 #include "net/commands/choose_backend.hpp"
+#include "net/commands/serve_journal.hpp"
 #include "net/server/server.hpp"
 #include "net/sources/source_table.hpp"
 
@@ -24,6 +25,7 @@ struct serve_setup {
   server_config server;
   /// Given: the voxel size is to be derived from the first good keyframe, and what follows from it.
   std::optional<auto_voxel> voxel;
+  journal_setup journal;
   /// Threads that actors run on.
   uint32_t threads = 1;
   /// Which devices do the work.

@@ -4,9 +4,6 @@
 
 #include <catch2/catch.hpp>
 
-#include <map>
-#include <thread>
-
 using namespace tessera;
 using namespace tessera::toy;
 
@@ -131,44 +128,4 @@ TEST_CASE("a store ends when it has done what it was asked, and says so to whoev
   CHECK(store->usage().keyframes == 5);
   CHECK_THROWS_AS(put(*store, a_frame("late", rays, 9)), std::runtime_error);
   store->stop();
-}
-
-TEST_CASE("threads that ask about keyframes of their own do not see each other") {
-  const auto disk = std::make_shared<faulty_disk>();
-  const auto store = disk->make_store(4 * size_of_one, true);
-  std::atomic<int> wrong{0};
-  {
-    std::vector<std::jthread> askers;
-    for (uint32_t asker = 0; asker < 4; ++asker)
-      askers.emplace_back([&, asker] {
-        std::mt19937 random{asker};
-        std::map<std::string, stored_keyframe> model;
-        for (uint32_t step = 0; step < 300; ++step) {
-          const auto id = std::to_string(asker) + "/" + std::to_string(random() % 6);
-          const auto known = model.contains(id);
-          switch (random() % 3) {
-          case 0: {
-            auto frame = a_frame(id, random() % (2 * rays), step);
-            wrong += put(*store, frame) == known;
-            model.emplace(id, std::move(frame));
-            break;
-          }
-          case 1:
-            wrong += erase(*store, {id}) != known;
-            model.erase(id);
-            break;
-          default:
-            wrong += known ? !same(get(*store, {id}), model.at(id)) : get(*store, {id}).has_value();
-          }
-        }
-        for (const auto& [id, frame] : model)
-          wrong += !same(get(*store, {id}), frame) || !erase(*store, {id});
-      });
-  }
-  CHECK(wrong == 0);
-  const auto usage = store->usage();
-  CHECK(usage.keyframes == 0);
-  CHECK(usage.rays == 0);
-  CHECK(usage.memory_bytes == 0);
-  CHECK(usage.disk_bytes == 0);
 }

@@ -153,24 +153,6 @@ TEST_CASE("a folder that cannot be written is an error at the start") {
   CHECK_THROWS_AS(spilling_store(options(0, "/no/such/folder")), std::system_error);
 }
 
-TEST_CASE("a store keeps what tells keyframes apart, also when their rays are in the file") {
-  spilling_store store{options(0, "")};
-  auto frame = a_frame("kf", 100, 1);
-  frame.id.session = "monday";
-  frame.came_with.m[3] = 7;
-  frame.source = "shm";
-  frame.group = "upstairs";
-  put(store, frame);
-  CHECK_FALSE(get(store, {"kf"})); // of another session
-  set_pose(store, frame.id, {});
-  const auto found = get(store, frame.id);
-  REQUIRE(found);
-  CHECK(found->came_with == frame.came_with);
-  CHECK(found->world_from_camera == pose{});
-  CHECK(found->source == "shm");
-  CHECK(found->group == "upstairs");
-}
-
 TEST_CASE("what is freed in the middle of the file is the file system's again, and the numbers say what is held") {
   const auto before = space_held();
   spilling_store store{options(0, temporary_folder())};

@@ -41,7 +41,7 @@ def test_help_is_there_by_each_name(tessera):
     top = service.run(tessera, "--help")
     assert top[0] == 0 and "Exit status" in top[1]
     assert service.run(tessera, "help") == service.run(tessera, "-h") == service.run(tessera, "help", "help") == top
-    for command in ("serve", "hash", "mesh", "publish", "bench", "settings"):
+    for command in ("serve", "hash", "mesh", "publish", "bench", "journal", "settings"):
         status, out, err = service.run(tessera, command, "--help")
         assert status == 0 and "Exit status" in out
         assert "{false}" not in out and "{true}" not in out
@@ -51,10 +51,10 @@ def test_help_is_there_by_each_name(tessera):
 @pytest.mark.parametrize(
     "words, told",
     [
-        ((), "a command is missing: serve, hash, mesh, publish, bench or settings; see: tessera --help"),
+        ((), "a command is missing: serve, hash, mesh, publish, bench, journal or settings; see: tessera --help"),
         (("serv",), 'there is no command "serv"; did you mean serve?; see: tessera --help'),
         (("help", "msh"), 'there is no command "msh"; did you mean mesh?; see: tessera --help'),
-        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench or settings; see: tessera --help'),
+        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench, journal or settings; see: tessera --help'),
         (("--voxel-size", "1", "serve"), '"--voxel-size" stands where the command should be'),
         (("hash", "synthetic:room", "--voxelsize=1"), 'there is no option "--voxelsize"; did you mean --voxel-size?; see: tessera hash --help'),
         (("hash", "synthetic:room", "--port", "1"), "tessera hash has no --port; see: tessera hash --help"),

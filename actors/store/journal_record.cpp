@@ -1,0 +1,214 @@
+#include "actors/store/journal_record.hpp"
+
+#include "messages/archive.hpp"
+
+#include <array>
+
+namespace tessera {
+
+// Not in a namespace of their own, where the templates of archives would not be found.
+struct journal_format_value {
+  uint32_t version = 1, format = 0;
+};
+
+struct journal_map_value {
+  uint32_t version = 1;
+  map_settings map;
+};
+
+struct journal_keyframe_value {
+  uint32_t version = 1;
+  stored_keyframe frame;
+  uint64_t rays = 0;
+};
+
+struct journal_pose_value {
+  uint32_t version = 1;
+  pose world_from_camera;
+};
+
+struct journal_rays_value {
+  uint32_t version = 1;
+  std::vector<uint8_t> planes;
+};
+
+template <>
+struct message_fields<journal_format_value> {
+  static constexpr const char* name = "format";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("format", x.format));
+  }
+};
+
+template <>
+struct message_fields<journal_map_value> {
+  static constexpr const char* name = "map";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("voxel_m", x.map.voxel_m),
+             detail::named("truncation_m", x.map.truncation_m), detail::named("region_voxels", x.map.region_voxels),
+             detail::named("min_range_m", x.map.min_range_m), detail::named("max_range_m", x.map.max_range_m),
+             detail::named("min_confidence", x.map.min_confidence));
+  }
+};
+
+template <>
+struct message_fields<journal_keyframe_value> {
+  static constexpr const char* name = "keyframe";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("id", x.frame.id),
+             detail::named("timestamp_ns", x.frame.timestamp_ns), detail::named("received_ns", x.frame.received_ns),
+             detail::named("came_with", x.frame.came_with), detail::named("source", x.frame.source),
+             detail::named("group", x.frame.group), detail::named("rays", x.rays));
+  }
+};
+
+template <>
+struct message_fields<journal_pose_value> {
+  static constexpr const char* name = "pose";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("world_from_camera", x.world_from_camera));
+  }
+};
+
+template <>
+struct message_fields<journal_rays_value> {
+  static constexpr const char* name = "rays";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::wrapped<bulk_ref>("planes", x.planes));
+  }
+};
+
+namespace {
+
+template <class Value>
+Value read(std::span<const std::byte> bytes) {
+  constexpr size_t begin = 1, size = sizeof(uint32_t); // an archive begins with the byte of its endianness
+  uint32_t version = 0;
+  if (bytes.size() >= begin + size)
+    std::memcpy(&version, bytes.data() + begin, size);
+  if (version != Value{}.version)
+    throw archive_error(std::string{"a record ("} + message_fields<Value>::name + ") is of version " + std::to_string(version)
+                        + ", and this program knows " + std::to_string(Value{}.version));
+  return from_binary<Value>(bytes);
+}
+
+/// A whole number whose sign is in its lowest bit, so that small ones have zeros above, whatever their sign.
+constexpr uint32_t folded(uint32_t difference) {
+  return difference << 1 ^ (0 - (difference >> 31));
+}
+constexpr uint32_t unfolded(uint32_t number) {
+  return number >> 1 ^ (0 - (number & 1));
+}
+
+constexpr size_t planes = sizeof(ray);
+using plane_bytes = std::array<uint8_t, planes>;
+
+} // namespace
+
+namespace journal_key {
+
+std::string of(char what, uint64_t number) {
+  std::string key(1 + sizeof number, what);
+  for (size_t i = 0; i < sizeof number; ++i)
+    key[1 + i] = static_cast<char>(number >> (56 - 8 * i));
+  return key;
+}
+
+uint64_t number(std::string_view key) {
+  if (key.size() != 1 + sizeof(uint64_t))
+    throw archive_error("a journal's key has " + std::to_string(key.size()) + " bytes, not 9");
+  uint64_t out = 0;
+  for (const auto c : key.substr(1))
+    out = out << 8 | static_cast<uint8_t>(c);
+  return out;
+}
+
+} // namespace journal_key
+
+record_bytes format_record(uint32_t format) {
+  return to_binary(journal_format_value{.format = format});
+}
+
+uint32_t read_format_record(std::span<const std::byte> bytes) {
+  return read<journal_format_value>(bytes).format;
+}
+
+record_bytes map_record(const map_settings& map) {
+  return to_binary(journal_map_value{.map = map});
+}
+
+map_settings read_map_record(std::span<const std::byte> bytes) {
+  return read<journal_map_value>(bytes).map;
+}
+
+record_bytes keyframe_record(const stored_keyframe& frame) {
+  journal_keyframe_value value;
+  value.frame = frame;
+  value.rays = frame.rays.rays->size();
+  return to_binary(value);
+}
+
+kept_keyframe read_keyframe_record(std::span<const std::byte> bytes) {
+  auto value = read<journal_keyframe_value>(bytes);
+  value.frame.world_from_camera = value.frame.came_with;
+  value.frame.rays.rays.reset();
+  return {std::move(value.frame), value.rays};
+}
+
+record_bytes pose_record(const pose& world_from_camera) {
+  return to_binary(journal_pose_value{.world_from_camera = world_from_camera});
+}
+
+pose read_pose_record(std::span<const std::byte> bytes) {
+  return read<journal_pose_value>(bytes).world_from_camera;
+}
+
+record_bytes rays_record(std::span<const ray> rays) {
+  journal_rays_value value;
+  value.planes.resize(rays.size() * planes);
+  ray last{};
+  for (size_t i = 0; i < rays.size(); ++i) {
+    const auto& r = rays[i];
+    const auto difference
+      = [](int32_t a, int32_t b) { return static_cast<int32_t>(folded(static_cast<uint32_t>(a) - static_cast<uint32_t>(b))); };
+    const auto bytes = std::bit_cast<plane_bytes>(ray{difference(r.x, last.x), difference(r.y, last.y), difference(r.z, last.z),
+                                                      static_cast<uint8_t>(r.r - last.r), static_cast<uint8_t>(r.g - last.g),
+                                                      static_cast<uint8_t>(r.b - last.b), r.points});
+    for (size_t plane = 0; plane < planes; ++plane)
+      value.planes[plane * rays.size() + i] = bytes[plane];
+    last = r;
+  }
+  return to_binary(value);
+}
+
+std::vector<ray> read_rays_record(std::span<const std::byte> bytes) {
+  const auto value = read<journal_rays_value>(bytes);
+  if (value.planes.size() % planes != 0)
+    throw archive_error("rays are cut short");
+  std::vector<ray> out(value.planes.size() / planes);
+  ray last{};
+  for (size_t i = 0; i < out.size(); ++i) {
+    plane_bytes its;
+    for (size_t plane = 0; plane < planes; ++plane)
+      its[plane] = value.planes[plane * out.size() + i];
+    const auto difference = std::bit_cast<ray>(its);
+    const auto sum
+      = [](int32_t a, int32_t b) { return static_cast<int32_t>(static_cast<uint32_t>(a) + unfolded(static_cast<uint32_t>(b))); };
+    last = {sum(last.x, difference.x),
+            sum(last.y, difference.y),
+            sum(last.z, difference.z),
+            static_cast<uint8_t>(last.r + difference.r),
+            static_cast<uint8_t>(last.g + difference.g),
+            static_cast<uint8_t>(last.b + difference.b),
+            difference.points};
+    out[i] = last;
+  }
+  return out;
+}
+
+} // namespace tessera

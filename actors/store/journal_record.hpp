@@ -1,0 +1,62 @@
+#pragma once
+// What stands in a journal, byte for byte: keys, and values, which are archives (messages/archive.hpp) whose first field is the
+// version of the value's own layout. A newer program goes on reading older versions; when it writes newer ones, it raises
+// journal_format, so that older programs let the journal be.
+
+#include "actors/store/keyframe_store.hpp"
+#include "gpu/map_settings.hpp"
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera {
+
+/// Of the journal as a whole.
+inline constexpr uint32_t journal_format = 1;
+
+/// A journal's keys: a letter, and for what belongs to a keyframe its number, big-endian, so that keys are in the order of
+/// arrival.
+namespace journal_key {
+
+inline constexpr std::string_view format = "f", map = "m";
+inline constexpr char keyframe = 'k'; ///< all but the rays, as it came
+inline constexpr char pose = 'p';     ///< where it is now, if it was moved
+inline constexpr char rays = 'r';
+
+std::string of(char what, uint64_t number);
+/// The number in such a key. Throws archive_error for a key that is none.
+uint64_t number(std::string_view key);
+
+} // namespace journal_key
+
+/// What is kept of a keyframe beside its rays: the rays of `frame` are null, and it is where it came.
+struct kept_keyframe {
+  stored_keyframe frame;
+  uint64_t rays = 0;
+};
+
+using record_bytes = std::vector<std::byte>;
+
+// Writing, and reading back: archive_error for what is not whole, or of a version that this program does not know.
+
+record_bytes format_record(uint32_t format);
+uint32_t read_format_record(std::span<const std::byte> bytes);
+
+record_bytes map_record(const map_settings& map);
+map_settings read_map_record(std::span<const std::byte> bytes);
+
+record_bytes keyframe_record(const stored_keyframe& frame);
+kept_keyframe read_keyframe_record(std::span<const std::byte> bytes);
+
+record_bytes pose_record(const pose& world_from_camera);
+pose read_pose_record(std::span<const std::byte> bytes);
+
+/// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress to half of what they take
+/// as they lie in memory.
+record_bytes rays_record(std::span<const ray> rays);
+std::vector<ray> read_rays_record(std::span<const std::byte> bytes);
+
+} // namespace tessera

@@ -1,0 +1,114 @@
+#include "net/commands/journal_command.hpp"
+
+#include "actors/store/journal.hpp"
+#include "net/commands/auto_voxel.hpp"
+#include "net/formats/json_text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <ctime>
+#include <map>
+#include <ostream>
+#include <stdexcept>
+
+namespace tessera {
+
+namespace {
+
+constexpr uint64_t memory_bytes = uint64_t{32} << 20;
+
+/// Nanoseconds since 1970 as people write them; empty for none.
+std::string time_text(uint64_t ns) {
+  if (ns == 0)
+    return {};
+  const auto seconds = static_cast<std::time_t>(ns / 1'000'000'000);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+nlohmann::json summary(const journal& kept) {
+  uint64_t rays = 0, first = 0, last = 0;
+  std::map<std::string, uint64_t> sources;
+  const auto all = kept.keyframes();
+  for (const auto& [number, one] : all) {
+    rays += one.rays;
+    ++sources[one.frame.source];
+    const auto at = one.frame.received_ns;
+    if (at != 0) {
+      first = first == 0 ? at : std::min(first, at);
+      last = std::max(last, at);
+    }
+  }
+  nlohmann::json out{
+    {"journal", kept.folder()},        {"format", journal_format}, {"keyframes", all.size()},   {"rays", rays},
+    {"disk_bytes", kept.disk_bytes()}, {"sources", sources},       {"first", time_text(first)}, {"last", time_text(last)}};
+  if (const auto map = kept.map())
+    out["map"] = {{"voxel_m", number(map->voxel_m)},         {"truncation_m", number(map->truncation_m)},
+                  {"region_voxels", map->region_voxels},     {"min_range_m", number(map->min_range_m)},
+                  {"max_range_m", number(map->max_range_m)}, {"min_confidence", number(map->min_confidence)}};
+  return out;
+}
+
+/// Reads everything: what of it is damaged, keyframe and reason.
+nlohmann::json damage(const journal& kept) {
+  auto out = nlohmann::json::array();
+  for (const auto& [number, one] : kept.keyframes())
+    try {
+      (void)kept.read(number);
+    } catch (const std::exception& e) {
+      out.push_back({{"keyframe", shown(one.frame.id)}, {"reason", e.what()}});
+    }
+  return out;
+}
+
+void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
+  out << "journal " << kept.folder() << "\nformat " << told["format"] << "\nkeyframes " << told["keyframes"] << "\nrays "
+      << told["rays"] << "\nbytes on disk " << told["disk_bytes"] << '\n';
+  if (const auto map = kept.map())
+    out << "made with " << describe(*map) << ", region-size " << map->region_voxels << ", min-confidence " << map->min_confidence
+        << '\n';
+  for (const auto& [source, count] : told["sources"].items())
+    out << "from " << (source.empty() ? "elsewhere" : source) << ' ' << count << '\n';
+  if (const auto first = told["first"].get<std::string>(); !first.empty())
+    out << "first " << first << "\nlast " << told["last"].get<std::string>() << '\n';
+  if (!told.contains("damaged"))
+    return;
+  for (const auto& one : told["damaged"])
+    out << "damaged: " << one["keyframe"].get<std::string>() << ": " << one["reason"].get<std::string>() << '\n';
+  if (told["damaged"].empty())
+    out << "all records are whole\n";
+}
+
+} // namespace
+
+int journal_command(const journal_command_setup& setup, std::ostream& out) {
+  const auto is = [&](const char* action) { return setup.action == action; };
+  if (!is("info") && !is("verify") && !is("salvage") && !is("compact"))
+    throw std::invalid_argument("tessera journal takes info, verify, salvage or compact, and not \"" + setup.action + '"');
+  const auto reads = is("info") || is("verify");
+  if (is("compact"))
+    (void)journal{setup.folder, memory_bytes, journal::access::look}; // one that is not there is not made
+  journal kept{setup.folder, memory_bytes,
+               reads           ? journal::access::look
+               : is("salvage") ? journal::access::salvage
+                               : journal::access::serve};
+  if (is("compact")) {
+    std::atomic<bool> never{false};
+    kept.compact(never);
+  }
+  auto told = summary(kept);
+  if (is("verify") || is("salvage"))
+    told["damaged"] = damage(kept);
+  if (setup.json)
+    out << told.dump() << '\n';
+  else
+    print(told, kept, out);
+  return told.contains("damaged") && !told["damaged"].empty() ? 1 : 0;
+}
+
+} // namespace tessera

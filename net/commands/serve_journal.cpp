@@ -1,0 +1,89 @@
+#include "net/commands/serve_journal.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+#include <stdexcept>
+
+namespace tessera {
+
+namespace {
+
+std::string text_of(float value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+/// What a map's keyframes in the journal were made with and what is set, where these differ: "voxel-size 0.05 (it is 0.02)".
+std::string differences(const map_settings& kept, const map_settings& wanted) {
+  std::string out;
+  const auto compare = [&](const char* name, float was, float is) {
+    if (was != is)
+      out += (out.empty() ? "" : ", ") + std::string{name} + ' ' + text_of(was) + " (now " + text_of(is) + ')';
+  };
+  compare("voxel-size", kept.voxel_m, wanted.voxel_m);
+  compare("truncation", kept.truncation_m, wanted.truncation_m);
+  compare("region-size", static_cast<float>(kept.region_voxels), static_cast<float>(wanted.region_voxels));
+  compare("min-range", kept.min_range_m, wanted.min_range_m);
+  compare("max-range", kept.max_range_m, wanted.max_range_m);
+  compare("min-confidence", kept.min_confidence, wanted.min_confidence);
+  return out;
+}
+
+} // namespace
+
+std::string default_journal(const std::vector<std::string>& sources, uint16_t port) {
+  const auto comes_again
+    = [](const std::string& source) { return source.starts_with("synthetic:") || source.starts_with("rgbd:"); };
+  if (port == 0 || std::any_of(sources.begin(), sources.end(), comes_again))
+    return {};
+  const auto* state = std::getenv("XDG_STATE_HOME");
+  const auto* home = std::getenv("HOME");
+  const auto absolute = [](const char* path) { return path != nullptr && *path == '/'; }; // others are to be ignored
+  if (!absolute(state) && !absolute(home))
+    throw std::invalid_argument("journal: neither XDG_STATE_HOME nor HOME tells where to keep it: name a folder (--journal DIR), "
+                                "or none (--no-journal)");
+  return (absolute(state) ? std::string{state} : std::string{home} + "/.local/state") + "/tessera/" + std::to_string(port);
+}
+
+serve_journal open_journal(const journal_setup& setup, map_settings& map, std::optional<auto_voxel>& voxel) {
+  if (setup.folder.empty())
+    return {};
+  if (setup.fresh)
+    if (const auto aside = set_journal_aside(setup.folder))
+      spdlog::info("the journal that was here is now {}", *aside);
+  serve_journal out;
+  out.file = std::make_shared<journal>(setup.folder, setup.memory_bytes);
+  out.store = std::make_shared<journal_store>(out.file);
+  const auto keyframes = out.store->usage().keyframes;
+  if (keyframes == 0) {
+    spdlog::info("keyframes are kept in the journal {}, which is empty", setup.folder);
+    return out;
+  }
+  const auto kept = out.file->map();
+  if (!kept)
+    throw journal_error("the journal " + setup.folder + " is damaged: it does not say what its keyframes were made with");
+  auto wanted = map;
+  if (voxel) {
+    wanted.voxel_m = kept->voxel_m;
+    wanted.truncation_m = kept->truncation_m;
+    if (!voxel->keep_min_range)
+      wanted.min_range_m = kept->min_range_m;
+    if (!voxel->keep_max_range)
+      wanted.max_range_m = kept->max_range_m;
+  }
+  if (const auto others = differences(*kept, wanted); !others.empty())
+    throw std::invalid_argument("the journal " + setup.folder + " holds " + std::to_string(keyframes)
+                                + " keyframes that were made with other settings: " + others
+                                + ". Set them as they were, or begin anew with --fresh, which keeps the journal aside");
+  map = *kept;
+  voxel.reset();
+  spdlog::info("keyframes are kept in the journal {}, which holds {} from last time ({})", setup.folder, keyframes,
+               describe(map));
+  return out;
+}
+
+} // namespace tessera
