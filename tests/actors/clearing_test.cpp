@@ -1,5 +1,6 @@
 // Many keyframes are taken out at once: exactly those that are meant and came before, whatever dies meanwhile.
 
+#include "actors/intake/ingest.hpp"
 #include "faulty_disk.hpp"
 #include "toy_service.hpp"
 
