@@ -171,7 +171,7 @@ def test_a_journal_of_other_settings_is_refused_taken_or_kept_aside(tessera, ser
 
 
 def test_where_a_journal_is_when_nothing_is_said(tessera, serve, tmp_path):
-    home = {"XDG_STATE_HOME": str(tmp_path / "state"), "HOME": str(tmp_path / "home")}
+    home = {"TESSERA_JOURNAL": "", "XDG_STATE_HOME": str(tmp_path / "state"), "HOME": str(tmp_path / "home")}
     port = free_port()
     running = serve(options=("--port", port), env=home)
     running.wait_for_line(f"{tmp_path}/state/tessera/{port}, which is empty")
@@ -183,7 +183,7 @@ def test_where_a_journal_is_when_nothing_is_said(tessera, serve, tmp_path):
         running = serve(*sources, options=("--port", free_port(), *options), env=home)
         running.end()
         assert not any("journal" in line for line in running.log)
-    status, _, err = service.run(tessera, "serve", "--port", port, env={"XDG_STATE_HOME": "", "HOME": ""})
+    status, _, err = service.run(tessera, "serve", "--port", port, env={**home, "XDG_STATE_HOME": "", "HOME": ""})
     assert status == 2 and "--journal DIR" in err and "--no-journal" in err
     status, _, err = service.run(tessera, "serve", "synthetic:room", "--fresh")
     assert status == 2 and "--fresh" in err

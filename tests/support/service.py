@@ -16,9 +16,10 @@ PATIENCE_S = 180
 
 
 def clean_environment():
-    """This process's environment without any setting of the service."""
+    """This process's environment without any setting of the service; and without a journal, which would outlive the test."""
     foreign = ("TESSERA_", "MESH_", "SLAM3R_", "RABBITMQ_")
-    return {key: value for key, value in os.environ.items() if not key.startswith(foreign) and key != "LOG_LEVEL"}
+    ours = {key: value for key, value in os.environ.items() if not key.startswith(foreign) and key != "LOG_LEVEL"}
+    return {**ours, "TESSERA_JOURNAL": "off"}
 
 
 def run(binary, *arguments, limit_s=PATIENCE_S, env=None):
