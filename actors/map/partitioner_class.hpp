@@ -31,6 +31,9 @@ using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom
 /// Pause before what lacked memory is tried again.
 inline constexpr std::chrono::milliseconds memory_pause{200};
 
+/// A live keyframe whose rays cannot be read so often, with that pause between, is lost.
+inline constexpr uint32_t most_reads = 5;
+
 /// Whether an error means that what a device held is lost. Then there will be other devices.
 bool is_device_loss(const caf::error& err);
 
@@ -229,12 +232,13 @@ private:
   refill_book book_;
   std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by insertion, what waits until it is not being taken
   bool tick_ = false;
-  std::vector<keyframe_id> unrecovered_;    ///< newest first: what a successor has not looked at yet
-  std::unordered_set<keyframe_id> to_come_; ///< of an earlier process's keyframes, those that are not there again yet
-  size_t recovering_now_ = 0;               ///< keyframes of those that are being read or taken
-  bool recovering_ = false;                 ///< until all of them are there
-  bool made_again_ = true;                  ///< no longer while a successor has not filled all regions
-  bool cameras_due_ = false;                ///< a broadcaster came meanwhile
+  std::vector<keyframe_id> unrecovered_;             ///< newest first: what a successor has not looked at yet
+  std::unordered_set<keyframe_id> to_come_;          ///< of an earlier process's keyframes, those that are not there again yet
+  std::unordered_map<keyframe_id, uint32_t> unread_; ///< of those: how often reading failed
+  size_t recovering_now_ = 0;                        ///< keyframes of those that are being read or taken
+  bool recovering_ = false;                          ///< until all of them are there
+  bool made_again_ = true;                           ///< no longer while a successor has not filled all regions
+  bool cameras_due_ = false;                         ///< a broadcaster came meanwhile
   gatherer gathers_;
   std::unordered_map<uint64_t, asker> askers_; ///< by gathering
 };

@@ -146,9 +146,11 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
     refill_later(memory_pause);
   };
   if (answer.failure) {
-    if (store_failed(answer.failure).why == hindrance::memory)
+    // A disk may fail for a moment; what is lost for good fails each time.
+    if (store_failed(answer.failure).why == hindrance::memory || ++unread_[id] < most_reads)
       return again();
-    shared().write(severity::error, "keyframe " + shown(id) + " is lost: its rays could not be read");
+    shared().write(severity::error,
+                   "keyframe " + shown(id) + " is lost: its rays could not be read, " + std::to_string(most_reads) + " times");
     store_.erase(id, [](store_answer&) {});
   }
   if (!answer.frame) { // or what the dead partitioner had asked came before: it was erased, or could not be stored
@@ -187,6 +189,7 @@ bool partitioner::must_wait(const keyframe_id& id) const {
 
 void partitioner::recovered(const keyframe_id& id) {
   to_come_.erase(id);
+  unread_.erase(id);
   if (const auto c = changes_.first(id); c && !c->started && !must_wait(id))
     start(c);
 }

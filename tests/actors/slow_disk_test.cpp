@@ -263,6 +263,25 @@ TEST_CASE("a partitioner that dies while the store is at work has a successor th
   end(s, in);
 }
 
+TEST_CASE("a disk that cannot be read for a moment costs a partitioner's successor nothing") {
+  slow_service f{0};
+  auto& s = *f.s;
+  const auto frames = random_frames(64, 6);
+  for (const auto& frame : frames)
+    CHECK(f.answer(s.put(frame)).what == outcome::accepted);
+  f.disk->reading = faulty_disk::fault::unreadable;
+  const auto before = f.disk->reads.load();
+  s.kill("partitioner");
+  f.until([&] { return f.disk->reads >= before + frames.size(); });
+  f.disk->reading = faulty_disk::fault::none;
+  const auto status = f.status();
+  CHECK(status.keyframes == frames.size());
+  CHECK(to_hex(status.field.hash) == to_hex(truth(small_map(), frames)));
+  f.disk->reading = faulty_disk::fault::unreadable; // for good
+  s.kill("partitioner");
+  CHECK(f.status().keyframes == 0);
+}
+
 TEST_CASE("what is filled again from a slow disk is read a few keyframes at a time, and what is in memory goes on") {
   for (const std::string role : {"device", "partitioner"}) {
     INFO(role);
