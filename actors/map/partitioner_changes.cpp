@@ -97,7 +97,8 @@ void partitioner::start_integrate(const change_ptr& c) {
 }
 
 void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
-  c->frame().body.reset();
+  if (auto* frame = std::get_if<keyframe>(&c->what)) // or a revision, which has no points
+    frame->body.reset();
   if (err == ec::torn)
     return not_now(c, {hindrance::torn, describe(err)});
   if (err == ec::bad_keyframe)
