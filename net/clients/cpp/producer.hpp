@@ -409,14 +409,18 @@ namespace detail {
 
 /// Nobody writes the file any more. A read lease is only given where nobody has the file open, or mapped, for writing; the kernel
 /// knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no leases
-/// (another user's file, another kind of system), the file's age decides: a write takes milliseconds.
+/// (another user's file, another kind of system), the file's age decides: a write takes milliseconds. So it does for a file
+/// without content: a new one is seen in the folder a moment before the kernel counts who creates it among its writers.
 inline bool is_abandoned(int file, const struct stat& state) {
   constexpr std::time_t old_enough_s = 60;
+  const bool old = std::time(nullptr) - std::max(state.st_mtim.tv_sec, state.st_ctim.tv_sec) > old_enough_s;
+  if (state.st_size == 0)
+    return old;
   if (::fcntl(file, F_SETLEASE, F_RDLCK) == 0) {
     ::fcntl(file, F_SETLEASE, F_UNLCK);
     return true;
   }
-  return errno != EAGAIN && std::time(nullptr) - std::max(state.st_mtim.tv_sec, state.st_ctim.tv_sec) > old_enough_s;
+  return errno != EAGAIN && old;
 }
 
 } // namespace detail

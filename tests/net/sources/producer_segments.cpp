@@ -404,10 +404,13 @@ TEST_CASE("what a killed producer left half written is removed, and nothing that
   place here;
   auto path = [&](const char* name) { return here.folder.string() + "/.tessera-writing-" + name; };
   int writer = ::open(path("held").c_str(), O_CREAT | O_WRONLY, 0600);
+  REQUIRE(::write(writer, "ha", 2) == 2);
   std::ofstream(path("left")) << "half";
+  std::ofstream(path("made")); // a moment ago, perhaps by somebody whom the kernel does not count as a writer yet
   std::ofstream(here.folder / "other") << "whole";
   CHECK(producer::remove_abandoned(here.folder.string()) == 1);
-  CHECK(here.files() == std::vector<std::string>{".tessera-writing-held", "other"});
+  CHECK(here.files() == std::vector<std::string>{".tessera-writing-held", ".tessera-writing-made", "other"});
+  std::filesystem::remove(path("made"));
   ::close(writer);
   producer::segment_writer next(here.options());
   CHECK(here.files() == std::vector<std::string>{"other"});

@@ -300,11 +300,15 @@ class SharedMemoryManager:
 
 def _is_abandoned(descriptor: int) -> bool:
     """Nobody writes the file any more. A read lease is only given where nobody has the file open, or mapped, for writing; the
-    kernel knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no leases
-    (another user's file, another kind of system), age must do: a write takes milliseconds."""
+    kernel knows of writers in all containers that share the folder, whose process ids mean nothing here. Where there are no
+    leases (another user's file, another kind of system), age must do: a write takes milliseconds. So it does for a file without
+    content: a new one is seen in the folder a moment before the kernel counts who creates it among its writers."""
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
         return False
+    old = time.time() - max(state.st_mtime, state.st_ctime) > _STALE_AFTER_S
+    if state.st_size == 0:
+        return old
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -312,7 +316,7 @@ def _is_abandoned(descriptor: int) -> bool:
     except (OSError, AttributeError) as error:
         if isinstance(error, BlockingIOError):  # somebody has it open
             return False
-        return time.time() - max(state.st_mtime, state.st_ctime) > _STALE_AFTER_S
+        return old
 
 
 def _write_all(descriptor: int, buffers: Sequence[Buffer], nbytes: int) -> None:

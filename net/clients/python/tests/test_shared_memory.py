@@ -277,6 +277,15 @@ def test_removes_what_a_killed_producer_left_and_nothing_that_is_being_written(p
     assert not any(os.path.exists("/dev/shm/" + f) for f in left)
 
 
+def test_a_file_that_was_just_made_is_not_taken_for_one_that_was_left(tmp_path):
+    """The kernel shows it in the folder a moment before it counts who makes it as a writer."""
+    made, left = tmp_path / f"{shared_memory._HIDDEN}1-1-1", tmp_path / f"{shared_memory._HIDDEN}1-1-2"
+    made.touch()
+    left.write_bytes(b"half")
+    SharedMemoryManager("/k_", folder=str(tmp_path))
+    assert made.exists() and not left.exists()
+
+
 def test_where_there_are_no_leases_age_decides(prefix, monkeypatch):
     def no_leases(*_):
         raise OSError(errno.EINVAL, "Invalid argument")
