@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
+from support.left_out import need_program
 
 UNIT = ROOT / "docker" / "systemd" / "tessera.service"
 
@@ -38,8 +39,7 @@ def build(tessera):
 
 def test_the_manual_page_tells_all_commands_and_settings(tessera):
     page = says(tessera, "man")
-    if shutil.which("groff") is None:
-        pytest.skip("groff is not installed")
+    need_program("groff", "groff-base")
     shown = run("groff", "-man", "-Tascii", "-P-c", "-wall", input=page)
     assert shown.returncode == 0 and shown.stderr == ""
     text = re.sub("_\b|.\b", "", shown.stdout)
@@ -81,8 +81,7 @@ def test_bash_completes_commands_options_words_and_sources(tessera, tmp_path):
 def test_shells_understand_their_completion(tessera, shell, tmp_path):
     script = tmp_path / "script"
     script.write_text(says(tessera, "completion", shell))
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+    need_program(shell)
     assert run(shell, "-n", script).returncode == 0
 
 
@@ -105,8 +104,8 @@ def test_what_is_installed_is_there_and_runs(tessera, build, tmp_path):
 
 
 def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path):
-    if shutil.which("dpkg-shlibdeps") is None:
-        pytest.skip("dpkg-dev is not installed")
+    need_program("dpkg-shlibdeps", "dpkg-dev")
+    need_program("file")  # CPack asks it which files are programs
     done = run("cpack", "-G", "DEB", "-D", f"CPACK_PACKAGE_DIRECTORY={tmp_path}", cwd=build)
     assert done.returncode == 0, done.stdout + done.stderr
     (package,) = tmp_path.glob("tessera_*.deb")
@@ -125,7 +124,7 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
 
 def test_systemd_understands_the_service(tessera, tmp_path):
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed")
+        pytest.skip("systemd is not installed, and a test does not bring an init system")
     unit = tmp_path / "tessera.service"
     text = UNIT.read_text().replace("Documentation=man:tessera(1)\n", "")
     unit.write_text(text.replace("/usr/bin/tessera", os.path.abspath(tessera)))
