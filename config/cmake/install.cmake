@@ -57,6 +57,6 @@ HTTP or folders, fuses them into a map that stays exact when they are moved or
 taken out, and streams its mesh to browsers, of which each gets only what
 changed.")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA "${extras}/conffiles" "${CMAKE_SOURCE_DIR}/docker/debian/postinst"
-    "${CMAKE_SOURCE_DIR}/docker/debian/prerm")
+    "${CMAKE_SOURCE_DIR}/docker/debian/prerm" "${CMAKE_SOURCE_DIR}/docker/debian/postrm")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 include(CPack)

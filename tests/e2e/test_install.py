@@ -118,8 +118,41 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
     assert (there / "etc/tessera/tessera.toml").read_text() == says(tessera, "settings")
     assert (there / "etc/default/tessera").stat().st_mode & 0o777 == 0o600
     assert (there / "usr/lib/systemd/system/tessera.service").read_text() == UNIT.read_text()
-    for script in ("postinst", "prerm"):
-        assert run("sh", "-n", there / "DEBIAN" / script).returncode == 0
+    for script in ("postinst", "prerm", "postrm"):
+        assert (there / "DEBIAN" / script).read_text() == (ROOT / "docker" / "debian" / script).read_text()
+
+
+@pytest.mark.parametrize(
+    "script, action, asked",
+    [
+        ("postinst", "configure", ["--system daemon-reload", "try-restart tessera.service"]),
+        ("prerm", "remove", ["stop tessera.service"]),
+        ("prerm", "upgrade", []),
+        ("postrm", "remove", ["--system daemon-reload"]),
+        ("postrm", "purge", []),
+    ],
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_the_package_asks_of_systemd(script, action, asked, fails, tmp_path):
+    """With Debian's own deb-systemd-invoke, and a systemctl that writes down what it is asked."""
+    need_program("deb-systemd-invoke", "init-system-helpers")
+    runs = tmp_path / "run"  # as /run/systemd/system, where systemd runs
+    runs.mkdir()
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit {int(fails)}\n')
+    systemctl.chmod(0o755)
+    copy = tmp_path / script
+    copy.write_text((ROOT / "docker" / "debian" / script).read_text().replace("/run/systemd/system", str(runs)))
+    # DPKG_ROOT: this machine's own rule on what may be started (policy-rc.d) is not asked.
+    done = run("sh", copy, action, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "DPKG_ROOT": str(tmp_path)})
+    said = tmp_path / "asked"
+    assert (said.read_text().splitlines() if said.exists() else []) == asked
+    # A program that still runs is not removed; else the package is as it should be, and what failed is told.
+    assert (done.returncode != 0) == (fails and asked != [] and script == "prerm")
+    assert len(re.findall("^tessera: ", done.stderr, re.MULTILINE)) == (len(asked) if fails and script != "prerm" else 0)
+    runs.rmdir()
+    said.unlink(missing_ok=True)
+    assert run("sh", copy, action).returncode == 0 and not said.exists()  # without systemd nobody is asked
 
 
 def test_systemd_understands_the_service(tessera, tmp_path):
