@@ -144,7 +144,8 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 1024.0 * 1024.0,
    .max = 1024 * gib,
-   .help = "Memory for the rays of live keyframes; beyond it they go to a file"},
+   .help = "Memory for the rays of live keyframes; with a journal, for what is to be written and a cache; else what is beyond goes to a "
+           "file"},
   {.name = "store-dir",
    .group = "work",
    .value = &settings::store_dir,
@@ -369,7 +370,7 @@ const std::vector<setting> rows{
    .form = "a folder, auto or off",
    .help
    = "Folder in which serve keeps the live keyframes, to have them again after its next start; off: none. auto: tessera/PORT "
-     "in XDG_STATE_HOME (else ~/.local/state); none for synthetic: and rgbd: sources, nor for port 0"},
+     "in XDG_STATE_HOME (else ~/.local/state); none if all sources are synthetic: or rgbd:, which come again, nor for port 0"},
 
   {.name = "drill",
    .group = "drill",

@@ -100,7 +100,6 @@ public:
   patient_source(std::unique_ptr<source> inner, patience pauses) : inner_(std::move(inner)), pauses_(pauses) {}
   [[nodiscard]] std::string kind() const override { return inner_->kind(); }
   [[nodiscard]] std::string where() const override { return inner_->where(); }
-  [[nodiscard]] bool is_sequence() const override { return inner_->is_sequence(); }
   [[nodiscard]] std::optional<uint64_t> total() const override { return inner_->total(); }
   [[nodiscard]] std::string trouble() const override { return inner_->trouble(); }
   void run(keyframe_sink& sink, std::stop_token stop) override {

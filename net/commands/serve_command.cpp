@@ -90,7 +90,7 @@ std::vector<input> make_inputs(const serve_setup& setup, const shortage_listener
     if (takes_segments_of_a_broker(uri, wanted, options.amqp.shm_prefix))
       options.shm.unlink = false; // the notification unlinks
     auto from = make_source(uri, options);
-    const bool patient = from->is_sequence(), endless = patient && !from->total();
+    const bool patient = is_sequence(uri), endless = patient && !from->total();
     if (patient)
       from = make_patient(std::move(from));
     inputs.push_back({std::move(from), endless});

@@ -1,5 +1,7 @@
 #include "net/commands/serve_journal.hpp"
 
+#include "net/sources/source_table.hpp"
+
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -36,9 +38,7 @@ std::string differences(const map_settings& kept, const map_settings& wanted) {
 } // namespace
 
 std::string default_journal(const std::vector<std::string>& sources, uint16_t port) {
-  const auto comes_again
-    = [](const std::string& source) { return source.starts_with("synthetic:") || source.starts_with("rgbd:"); };
-  if (port == 0 || std::any_of(sources.begin(), sources.end(), comes_again))
+  if (port == 0 || (!sources.empty() && std::ranges::all_of(sources, is_sequence)))
     return {};
   const auto* state = std::getenv("XDG_STATE_HOME");
   const auto* home = std::getenv("HOME");

@@ -28,9 +28,6 @@ public:
   /// What keeps it from bringing keyframes at the moment though it runs, in words (a broker that is away, a queue that cannot be
   /// made); empty if nothing does. Threads: any.
   [[nodiscard]] virtual std::string trouble() const { return {}; }
-  /// Whether it goes through frames of its own (sequence_options), such as a folder's: nobody else keeps those that a sink does
-  /// not take now. A broker and shared memory keep theirs.
-  [[nodiscard]] virtual bool is_sequence() const { return false; }
   /// Number of keyframes that `run` will offer, if it is known.
   [[nodiscard]] virtual std::optional<uint64_t> total() const { return std::nullopt; }
 };

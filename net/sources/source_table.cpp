@@ -16,6 +16,8 @@ struct source_row {
   std::array<std::string_view, 2> begins;
   /// What it looks like, for people.
   std::string_view form;
+  /// Whether it goes through frames of its own (sequence_options), such as a folder's.
+  bool sequence;
   std::unique_ptr<source> (*make)(const std::string& uri, const source_options& o);
 };
 
@@ -26,32 +28,48 @@ std::string after_colon(const std::string& uri) {
 constexpr source_row table[] = {
   {{"synthetic:"},
    "synthetic:room, synthetic:building",
+   true,
    [](const std::string& uri, const source_options& o) {
      return make_synthetic_source(after_colon(uri), o.synthetic, o.sequence, o.on_shortage);
    }},
   {{"rgbd:"},
    "rgbd:DIR",
+   true,
    [](const std::string& uri, const source_options& o) {
      return make_rgbd_source(after_colon(uri), o.rgbd, o.sequence, o.on_shortage);
    }},
   {{"shm:"},
    "shm:/PREFIX",
+   false,
    [](const std::string& uri, const source_options& o) {
      return make_shm_watch(after_colon(uri), o.shm, o.segments, o.on_shortage);
    }},
   {{"amqp://", "amqps://"},
    "amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS)",
+   false,
    [](const std::string& uri, const source_options& o) { return make_amqp_source(uri, o.amqp, o.segments, o.on_shortage); }},
 };
 
-} // namespace
-
-std::unique_ptr<source> make_source(const std::string& uri, const source_options& options) {
-  const auto colon = uri.find(':');
+/// Null if there is none.
+const source_row* row_of(const std::string& uri) {
   if (!after_colon(uri).empty())
     for (const auto& row : table)
       if (std::ranges::any_of(row.begins, [&](auto begin) { return !begin.empty() && uri.starts_with(begin); }))
-        return row.make(uri, options);
+        return &row;
+  return nullptr;
+}
+
+} // namespace
+
+bool is_sequence(const std::string& uri) {
+  const auto* row = row_of(uri);
+  return row != nullptr && row->sequence;
+}
+
+std::unique_ptr<source> make_source(const std::string& uri, const source_options& options) {
+  if (const auto* row = row_of(uri))
+    return row->make(uri, options);
+  const auto colon = uri.find(':');
   // An address with a password may have a slip in its scheme: only that is repeated.
   throw std::invalid_argument("unknown source '" + printable(uri.substr(0, colon == std::string::npos ? colon : colon + 1))
                               + "': there are " + source_forms(" and "));

@@ -43,7 +43,10 @@ def test_the_manual_page_tells_all_commands_and_settings(tessera):
     shown = run("groff", "-man", "-Tascii", "-P-c", "-wall", input=page)
     assert shown.returncode == 0 and shown.stderr == ""
     text = re.sub("_\b|.\b", "", shown.stdout)
-    for command in ("serve", "hash", "mesh", "publish", "bench", "settings", "completion", "man"):
+    commands = re.search(r"^Subcommands:\n(.*)", says(tessera, "--help"), re.MULTILINE | re.DOTALL)[1]
+    commands = re.findall(r"^  (\w+) ", commands, re.MULTILINE)
+    assert {"serve", "journal", "man"} <= set(commands)
+    for command in commands:
         assert re.search(rf"^ +tessera {command}\b", text, re.MULTILINE), command
     for name in settings(tessera):
         assert f"--{name}" in text, name
@@ -91,16 +94,24 @@ def test_completion_of_another_shell_is_refused(tessera):
     assert 'SHELL: "csh" is not bash, zsh or fish' in done.stderr
 
 
+def zsh_completes(folder):
+    """Whether zsh finds the completion in a folder of its path (zsh -fc 'print -l $fpath' lists those that it has by itself)."""
+    need_program("zsh")
+    asked = f"fpath=({folder} $fpath); autoload -U compinit; compinit -D -u; print $_comps[tessera]"
+    return run("zsh", "-fc", asked).stdout.strip() == "_tessera"
+
+
 def test_what_is_installed_is_there_and_runs(tessera, build, tmp_path):
     done = run("cmake", "--install", build, "--prefix", tmp_path)
     assert done.returncode == 0, done.stderr
     assert says(tmp_path / "bin" / "tessera", "--version") == says(tessera, "--version")
     assert gzip.decompress((tmp_path / "share/man/man1/tessera.1.gz").read_bytes()).decode() == says(tessera, "man")
-    for path in ("share/bash-completion/completions/tessera", "share/zsh/vendor-completions/_tessera",
+    for path in ("share/bash-completion/completions/tessera", "share/zsh/site-functions/_tessera",
                  "share/fish/vendor_completions.d/tessera.fish", "share/tessera/tessera.toml",
                  "share/tessera/python/tessera_client/__init__.py", "include/tessera/producer.hpp"):
         assert (tmp_path / path).stat().st_size > 0, path
     assert not (tmp_path / "lib").exists()  # the service of systemd is for the package
+    assert zsh_completes(tmp_path / "share/zsh/site-functions")
 
 
 def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path):
@@ -118,6 +129,7 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
     assert (there / "etc/tessera/tessera.toml").read_text() == says(tessera, "settings")
     assert (there / "etc/default/tessera").stat().st_mode & 0o777 == 0o600
     assert (there / "usr/lib/systemd/system/tessera.service").read_text() == UNIT.read_text()
+    assert zsh_completes(there / "usr/share/zsh/vendor-completions") and not (there / "usr/share/zsh/site-functions").exists()
     for script in ("postinst", "prerm", "postrm"):
         assert (there / "DEBIAN" / script).read_text() == (ROOT / "docker" / "debian" / script).read_text()
 

@@ -24,7 +24,6 @@ public:
 
   [[nodiscard]] std::string kind() const override { return "rgbd"; }
   [[nodiscard]] std::string where() const override { return folder_.where().string(); }
-  [[nodiscard]] bool is_sequence() const override { return true; }
   [[nodiscard]] std::optional<uint64_t> total() const override { return order().total(); }
 
   void run(keyframe_sink& sink, std::stop_token stop) override {

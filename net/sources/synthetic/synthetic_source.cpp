@@ -19,7 +19,6 @@ public:
 
   [[nodiscard]] std::string kind() const override { return "synthetic"; }
   [[nodiscard]] std::string where() const override { return "synthetic:" + scene_; }
-  [[nodiscard]] bool is_sequence() const override { return true; }
   [[nodiscard]] std::optional<uint64_t> total() const override { return order().total(); }
 
   void run(keyframe_sink& sink, std::stop_token stop) override {
