@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,12 @@ struct stored_keyframe {
   std::string source, group;
 };
 
+/// A keyframe's record is damaged: it cannot be read, however often that is tried. What fails otherwise may be read later.
+class damaged_keyframe : public std::runtime_error {
+public:
+  using std::runtime_error::runtime_error;
+};
+
 /// What a store holds and where.
 struct store_usage {
   uint64_t keyframes = 0, rays = 0;
@@ -36,7 +43,7 @@ struct store_usage {
 ///
 /// Each request is answered once, in a thread of the store, or before the call returns: answers must be short, must not throw and
 /// must not wait for another request. An answer's exception is null if all is well: std::system_error when the disk fails,
-/// std::bad_alloc; what was stored before is still there then, and what was being stored is not.
+/// damaged_keyframe from get(), std::bad_alloc; what was stored before is still there then, and what was being stored is not.
 ///
 /// Order: what is asked about one id is done, and answered, in the order in which it was asked. What is asked about others may be
 /// done meanwhile. So an actor that died before it heard an answer does no harm: its successor asks anew.

@@ -59,14 +59,13 @@ constexpr auto edge_owners = make_edge_owners();
 
 using float4 = float __attribute__((vector_size(16)));
 
-/// Room for so many and no more: what is held then follows from the mesh, not from larger ones that it was. The contents are
-/// unknown.
+/// Holds these, and has room for no more: what is held then follows from the mesh, not from larger ones that it was.
 template <class T>
-void resize_exactly(std::vector<T>& v, size_t size) {
+void assign_exactly(std::vector<T>& v, const T* first, size_t size) {
   if (v.capacity() == size)
-    v.resize(size);
+    v.assign(first, first + size);
   else
-    v = std::vector<T>(size);
+    v = std::vector<T>(first, first + size);
 }
 
 /// Memory that a mesh holds.
@@ -118,7 +117,7 @@ struct edge_voxels {
 } // namespace
 
 TESSERA_CLONES void marching_cubes_surface::mesh_block(const region_field& field, int32_t bx, int32_t by, int32_t bz) {
-  const int32_t edge = field.edge();
+  const int32_t edge = field.blocks();
   auto& held = blocks_[field.slot(bx, by, bz)];
   const block* around[8];
   for (int n = 0; n < 8; ++n)
@@ -240,11 +239,10 @@ TESSERA_CLONES void marching_cubes_surface::mesh_block(const region_field& field
     held->before[i] = before;
     before = static_cast<uint16_t>(before + std::popcount(bits[i]));
   }
-  resize_exactly(held->vertices, vertices);
-  std::copy_n(scratch.vertices.data(), vertices, held->vertices.data());
-  resize_exactly(held->corners, corners);
+  assign_exactly(held->vertices, scratch.vertices.data(), vertices);
   for (size_t i = 0; i < corners; ++i)
-    held->corners[i] = scratch.names[scratch.corners[i]];
+    scratch.corners[i] = scratch.names[scratch.corners[i]];
+  assign_exactly(held->corners, scratch.corners.data(), corners);
 }
 
 /// One mesh of all blocks: numbers the vertices that triangles name, in canonical order. Tells the pool what meshes hold now.
@@ -260,7 +258,7 @@ TESSERA_CLONES void marching_cubes_surface::mesh_block(const region_field& field
       corners += blocks_[s]->corners.size();
       bytes += blocks_[s]->bytes();
     }
-  const auto edge = static_cast<uint32_t>(field.edge());
+  const auto edge = static_cast<uint32_t>(field.blocks());
   const uint32_t offset[8] = {0, 1, edge, edge + 1, edge * edge, edge * edge + 1, edge * edge + edge, edge * edge + edge + 1};
   auto out = std::make_shared<mesh>();
   out->indices.resize(corners);
@@ -316,7 +314,7 @@ TESSERA_CLONES void marching_cubes_surface::mesh_block(const region_field& field
 
 TESSERA_CLONES std::shared_ptr<const mesh> marching_cubes_surface::extract(const region_field& field) {
   const auto& changes = field.changes();
-  const int32_t edge = field.edge();
+  const int32_t edge = field.blocks();
   bool changed = false;
   std::vector<uint8_t> todo(changes.size());
   for (int32_t bz = 0; bz < edge; ++bz)

@@ -47,12 +47,11 @@ public:
   void load(const region_image& image);
 
   // What a surface is made of.
-  /// Blocks along an axis, the apron's included. A block's slot is (bz * edge + by) * edge + bx.
-  [[nodiscard]] int32_t edge() const { return blocks_; }
+  /// Blocks along an axis, the apron's included. A block's slot is (bz * blocks + by) * blocks + bx.
+  [[nodiscard]] int32_t blocks() const { return blocks_; }
   /// The region's first voxel.
   [[nodiscard]] const std::array<int32_t, 3>& origin() const { return origin_; }
   /// Null if there is no such block.
-  [[nodiscard]] const block* at(size_t slot) const { return field_[slot].get(); }
   [[nodiscard]] const block* at(int32_t bx, int32_t by, int32_t bz) const;
   [[nodiscard]] size_t slot(int32_t bx, int32_t by, int32_t bz) const {
     return static_cast<size_t>((bz * blocks_ + by) * blocks_ + bx);

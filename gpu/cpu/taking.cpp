@@ -164,7 +164,7 @@ void taking::choose_parts() {
 void taking::prepare_for_peers() {
   std::vector<std::shared_ptr<cpu_peer_rays>> out(what_.share.count);
   for (uint32_t i = 0; i < out.size(); ++i)
-    if (i != what_.share.index) {
+    if (i != what_.share.index && (what_.share.lost >> i & 1) == 0) {
       out[i] = std::make_shared<cpu_peer_rays>();
       out[i]->all = cut_;
     }

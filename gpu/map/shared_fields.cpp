@@ -131,8 +131,8 @@ void shared_fields::answered(const std::shared_ptr<taking>& all, uint32_t device
 void shared_fields::undo(const std::shared_ptr<taking>& all) const {
   auto back = all->what;
   if (back.body != nullptr) {
-    if (all->report.whole.rays != 0
-        && all->report.whole.kept.empty()) { // sent to peers: only want of memory or a failure ends here
+    // Sent to peers, and not kept: only want of memory or a failure ends here.
+    if (all->report.whole.rays != 0 && all->report.whole.kept.empty()) {
       all->report.in_part = true;
       return all->end();
     }

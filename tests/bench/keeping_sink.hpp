@@ -15,7 +15,10 @@ public:
   /// `program`: what messages begin with.
   explicit keeping_sink(std::string program) : program_(std::move(program)) {}
   void offer(map_input what, completion done) override {
-    frames.push_back(std::get<keyframe>(std::move(what)));
+    auto* frame = std::get_if<keyframe>(&what);
+    if (frame == nullptr)
+      return done({outcome::unknown, {}});
+    frames.push_back(std::move(*frame));
     done({});
   }
   void set_aside(const std::string&, const std::string& what, const std::string& reason) override {

@@ -24,9 +24,11 @@ class both_maps final : public keyframe_sink {
 public:
   explicit both_maps(const map_settings& map) : map_{map}, field{map, {make_cpu_fields(map, {.threads = 0})}, {}}, plain{map} {}
   void offer(map_input what, completion done) override {
-    const auto& frame = std::get<keyframe>(what);
+    const auto* frame = std::get_if<keyframe>(&what);
+    if (frame == nullptr)
+      return done({outcome::unknown, {}});
     ray_counts counts;
-    plain.add(make_rays(map_, *frame.body, frame.world_from_camera, counts), frame.world_from_camera);
+    plain.add(make_rays(map_, *frame->body, frame->world_from_camera, counts), frame->world_from_camera);
     field.offer(std::move(what), std::move(done));
   }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {

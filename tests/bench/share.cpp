@@ -193,7 +193,7 @@ void add_from_peers(std::vector<party>& parties, const std::vector<keyframe>& fr
 
 nlohmann::ordered_json report_of(const party& by, const field_stats& once) {
   return {{"keyframes_per_s", by.median()}, {"repeats", by.keyframes_per_s}, {"regions", by.regions.size()},
-          {"blocks", once.blocks},          {"map_hash", to_hex(once.hash)}, {"rays_handed", by.rays_from_peers}};
+          {"blocks", once.blocks},          {"map_hash", to_hex(once.hash)}, {"rays_from_peers", by.rays_from_peers}};
 }
 
 std::vector<field_stats> stats_of(const std::vector<party>& parties) {
@@ -291,7 +291,7 @@ int main(int argc, char** argv) {
     std::cout << result["gpu"].get<std::string>() << ", " << p.map.voxel_m << " m voxels: the whole map "
               << result["whole"]["keyframes_per_s"].get<double>() << " keyframes/s";
     for (const auto& share : result["shares"])
-      std::cout << ", a share of it " << share["keyframes_per_s"].get<double>() << " (" << share["rays_handed"].get<double>()
+      std::cout << ", a share of it " << share["keyframes_per_s"].get<double>() << " (" << share["rays_from_peers"].get<double>()
                 << " rays a keyframe from others)";
     std::cout << ": " << result["ratio"].get<double>() << " times. The hashes of the shares "
               << (result["hashes_add_up"].get<bool>() ? "add up to" : "DIFFER from") << " that of the whole" << std::endl;

@@ -34,8 +34,8 @@ std::string prefix_of(const std::string& all, uint32_t source) {
   return all + std::to_string(source) + "_";
 }
 
-/// Producers that write as fast as their segments are taken, `waiting` of them at most lying there at once. The sources get
-/// theirs in turn.
+/// Producers that write as fast as their segments are taken, `waiting` of them at most lying there at once. Each writes for
+/// one source.
 class producers {
 public:
   producers(const plan& p, const std::vector<keyframe>& frames, const std::string& prefix) {
@@ -199,14 +199,17 @@ int main(int argc, char** argv) try {
   plan p;
   CLI::App app{"Measures how many keyframes a second the service takes. It is started for it, on this machine alone."};
   add_options(app, p);
-  app.add_option("--sources", p.sources, "Sources of the service; producers write for them in turn")->check(CLI::Range(1, 16));
+  app.add_option("--sources", p.sources, "Sources of the service; each producer writes for one of them, so many for each")
+    ->check(CLI::Range(1, 16));
   app.add_option("--producers", p.producers, "Threads that write")->check(CLI::Range(1, 64));
   app.add_option("--waiting", p.waiting, "So many segments lie there at once")->check(CLI::Range(1, 4096));
   app.add_flag("--viewer", p.viewer, "With one viewer");
   app.add_flag("--prewritten", p.prewritten,
                "All segments are written before, and only given their names: 4,000 for each second, in shared memory");
   CLI11_PARSE(app, argc, argv);
-  p.producers = std::max(p.producers, p.sources);
+  if (p.producers % p.sources != 0)
+    throw std::runtime_error("producers (--producers): " + std::to_string(p.producers) + " is not a multiple of the "
+                             + std::to_string(p.sources) + " sources (--sources)");
   if (p.binary.empty())
     throw std::runtime_error("there is no tessera beside this program: give --binary or set TESSERA_BIN");
   print(measure(p), p.json, {"cores_by_thread", "stages"});

@@ -238,7 +238,7 @@ TEST_CASE("rays that end outside of the map are counted and left out") {
   CHECK_FALSE(parts.batch.rays->empty());
 }
 
-TEST_CASE("a bad map_settings is refused by name and value") {
+TEST_CASE("bad settings of a map are refused by name and value") {
   CHECK(refusal({}).empty());
   const auto says = [](const map_settings& map, const std::string& name, const std::string& value) {
     const auto text = refusal(map);

@@ -33,12 +33,11 @@ inline std::vector<device_under_test> find_devices() {
   // TESSERA_TEST_DEVICES=gpu leaves the emulated ones out, so that tools for GPUs see nothing else.
   const char* only = std::getenv("TESSERA_TEST_DEVICES");
   if (only == nullptr || std::string(only) != "gpu")
-    // Each call opens one of another number of threads; which comes first is another with each run.
-    out.push_back({"emulated, 1 and 4 threads in turns",
-                   [turn = std::make_shared<std::atomic<unsigned>>(std::random_device{}() % 2)](const map_settings& map,
-                                                                                                const cuda::field_options& o) {
-                     return open_emulated(map, o, {.threads = (*turn)++ % 2 == 0 ? 1u : 4u, .seed = std::random_device{}()});
-                   }});
+    for (const unsigned threads : {1u, 4u})
+      out.push_back(
+        {"emulated, threads: " + std::to_string(threads), [threads](const map_settings& map, const cuda::field_options& o) {
+           return open_emulated(map, o, {.threads = threads, .seed = std::random_device{}()});
+         }});
 #ifdef TESSERA_CUDA
   const auto gpus = cuda::list_devices();
   if (gpus.empty())

@@ -59,7 +59,7 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
     }
 }
 
-TEST_CASE("of devices that share a map one makes the rays, and hands each other device those that touch its regions") {
+TEST_CASE("of devices that share a map one makes the rays, and for each peer those that touch its regions") {
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
   constexpr uint32_t count = 4;

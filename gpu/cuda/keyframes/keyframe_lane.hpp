@@ -54,12 +54,11 @@ struct keyframe_lane {
   device_buffer<Device, uint8_t> status;      ///< keyframe_status, and after it the slots of all regions that are touched
   pinned_buffer<Device, uint8_t> status_down;
   marks untimed, timed;
-  marks* at = &untimed;    ///< those of this keyframe
-  uint64_t departures = 0; ///< regions that had left the device when it was begun
-  uint64_t knows_of = 0;   ///< the last news of regions that its stream comes after
-  typename Device::recording
-    integrate_only; ///< what is done to the fields, once the touches are known; and for the last of a group
-  typename Device::recording integrate_and_mesh; ///< with the meshes, too
+  marks* at = &untimed;                          ///< those of this keyframe
+  uint64_t departures = 0;                       ///< regions that had left the device when it was begun
+  uint64_t knows_of = 0;                         ///< the last news of regions that its stream comes after
+  typename Device::recording integrate_only;     ///< what is done to the fields, once the touches are known
+  typename Device::recording integrate_and_mesh; ///< the same and the meshes of a group, by its last keyframe
   std::optional<work_key> integrate_only_for, integrate_and_mesh_for;
   walk_frame frame;
   fetch_ray fetch;             ///< if they are to be read from another device's memory

@@ -199,7 +199,6 @@ public:
     expected_ = count + count / 4 + 1024;
     if (count > std::exchange(ahead_, 0)) {
       leave_rays_to_others(count);
-      rays_out_->ensure(count);
       stream_.download(rays_out_->data(), rays_.data(), count * sizeof(ray));
       stream_.wait();
     }
@@ -238,7 +237,7 @@ private:
     cells_ = want;
   }
 
-  /// Those brought down before may still be held: then other memory is used from now on, with room for so many.
+  /// Gives the last memory back to the pool, and takes some with room for so many: the same, if nobody holds it.
   void leave_rays_to_others(size_t room) {
     rays_out_ = nullptr;
     rays_out_ = out_.take(room, 1);
@@ -267,7 +266,7 @@ private:
   device_buffer<Device, uint32_t> used_;
   device_buffer<Device, ray> rays_;
   buffer_pool<pinned_buffer<Device, ray>, Device> out_;
-  std::shared_ptr<pinned_buffer<Device, ray>> rays_out_; ///< the last of the pool
+  std::shared_ptr<pinned_buffer<Device, ray>> rays_out_; ///< taken from the pool
   device_buffer<Device, ray_totals> totals_;
   pinned_buffer<Device, ray_totals> totals_out_;
   size_t cells_ = 0, points_here_ = 0;

@@ -24,17 +24,17 @@ public:
   ray_makers(Device& device, const map_settings& map, copy_crew& crew, uint32_t count) : device_(device) {
     for (uint32_t i = 0; i < std::max(1u, count); ++i)
       lanes_.push_back(std::make_unique<ray_lane<Device>>(device, map, crew));
-    for (auto& lane : lanes_)
-      threads_.emplace_back([this, &lane] { make_rays(*lane); });
+    try {
+      for (auto& lane : lanes_)
+        threads_.emplace_back([this, &lane] { make_rays(*lane); });
+    } catch (...) {
+      stop(); // those that were started would wait for work for ever
+      throw;
+    }
   }
   /// What still waits is answered with an error.
   ~ray_makers() {
-    {
-      const std::scoped_lock lock(mutex_);
-      stopping_ = true;
-    }
-    asked_.notify_all();
-    threads_.clear(); // joins
+    stop();
     for (auto& r : waiting_)
       r.answer({}, {}, std::make_exception_ptr(std::runtime_error("the device is being closed")));
   }
@@ -56,6 +56,15 @@ private:
     pose world_from_camera;
     async_fields::rays_done answer;
   };
+
+  void stop() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+    }
+    asked_.notify_all();
+    threads_.clear(); // joins
+  }
 
   void make_rays(ray_lane<Device>& lane) {
     name_thread("gpu rays");
