@@ -1,10 +1,10 @@
 #pragma once
 
+#include "actors/base/aside_log.hpp"
+#include "actors/base/device_board.hpp"
 #include "actors/base/hindrance.hpp"
 #include "actors/base/shortage_board.hpp"
 #include "actors/base/time_histogram.hpp"
-#include "actors/intake/aside_log.hpp"
-#include "actors/map/device_board.hpp"
 #include "messages/keyframe.hpp"
 
 #include <array>

@@ -23,6 +23,7 @@ class clearing_list {
 public:
   clearing_ptr add(keyframe_selection which, uint64_t number);
   [[nodiscard]] std::vector<clearing_ptr> all() const { return all_; }
+  [[nodiscard]] bool empty() const { return all_.empty(); }
   void clear() { *this = {}; }
 
   /// It is the turn of a clearing's change.

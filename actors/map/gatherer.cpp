@@ -1,5 +1,6 @@
 #include "actors/map/gatherer.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace tessera {
@@ -24,6 +25,7 @@ gathering_ptr gatherer::add(bool of_meshes, uint64_t after) {
 
 void gatherer::start(const gathering_ptr& g) {
   ++g->attempt;
+  ++g->starts;
   g->statuses.clear();
   g->meshes.clear();
   g->left = 1;

@@ -3,7 +3,6 @@
 #include "gpu/map_settings.hpp"
 #include "messages/map.hpp"
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -17,6 +16,7 @@ struct gathering {
   bool of_meshes;  ///< else of statuses
   uint64_t after;  ///< changes up to this number must be done
   int attempt = 0; ///< answers to earlier ones no longer count
+  int starts = 0;
   size_t left = 0; ///< answers to come
   std::map<region_key, region_status> statuses{};
   std::vector<region_mesh> meshes{}; ///< with the last answer sorted by region
@@ -31,8 +31,8 @@ using gathering_ptr = std::shared_ptr<gathering>;
 /// Sums over all regions: which wait for their time, and which for answers. A whole attempt counts, or nothing of it.
 class gatherer {
 public:
-  /// One that is stopped so often, since something died under it, is given up.
-  static constexpr int most_attempts = 100;
+  /// One that was started so often, since something died under it each time, is given up.
+  static constexpr int most_starts = 100;
 
   gathering_ptr add(bool of_meshes, uint64_t after);
   [[nodiscard]] bool any_waiting() const { return !waiting_.empty(); }

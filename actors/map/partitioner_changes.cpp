@@ -20,7 +20,10 @@ each(F...) -> each<F...>;
 
 caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
   const auto out = promise(c->number);
-  if (changes_.add(c) && !must_wait(c->id()))
+  const auto first = changes_.add(c);
+  if (must_wait(c->id()))
+    recovery_.hurry(c->id());
+  else if (first)
     start(c);
   return out;
 }
@@ -126,6 +129,9 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
   live_.enter(c->id(),
               {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source, c->frame().group});
   const auto serial = insert(c->id(), at, std::move(report.regions)).serial;
+  if (recovery_.is_left_out(c->id())) // what is in the store under its id could not be taken, and this one can
+    store_.erase(c->id(),
+                 [this, id = c->id()](store_answer& a) { a.failure ? (void)store_failed(a.failure) : recovery_.forget(id); });
   store_.put({c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group},
              [this, c, serial, rays, points](store_answer& a) {
                if (!a.failure && !a.done)
@@ -204,25 +210,36 @@ void partitioner::read(const change_ptr& c, std::function<void(const ray_batch&)
     if (!a.failure)
       return next(a.frame->rays);
     auto by = store_failed(a.failure);
+    if (is_damage(a.failure))
+      return made_without(c->id());
     by.text.insert(0, "the keyframe's rays could not be read: ");
     not_now(c, std::move(by));
   });
 }
 
 void partitioner::start_retract(const change_ptr& c) {
+  if (recovery_.is_left_out(c->id()))
+    return retract_from_store(c);
   if (!live_.contains(c->id()))
     return finish(c, {outcome::unknown, {}});
   read(c, [this, c](const ray_batch& rays) {
     take_out(live_.at(c->id()).insertions.front().serial, rays, false, [this, c] {
       live_.erase(c->id());
       tell_camera(c->id(), 0, {}, true);
-      store_.erase(c->id(), [this, c](store_answer& a) {
-        if (a.failure)
-          store_failed(a.failure); // it is not live; at worst its room is not used again
-        count_store();
-        finish(c, {});
-      });
+      retract_from_store(c);
     });
+  });
+}
+
+void partitioner::retract_from_store(const change_ptr& c) {
+  store_.erase(c->id(), [this, c](store_answer& a) {
+    if (a.failure) { // else it would be there again after the next start
+      store_failed(a.failure);
+      return later(memory_pause, [this, c] { retract_from_store(c); });
+    }
+    recovery_.forget(c->id());
+    count_store();
+    finish(c, {});
   });
 }
 
@@ -278,6 +295,9 @@ void partitioner::take_out(uint64_t serial, const ray_batch& rays, bool continue
 }
 
 void partitioner::start_revise(const change_ptr& c) {
+  if (recovery_.is_left_out(c->id()))
+    return not_now(c,
+                   {hindrance::room, "keyframe " + shown(c->id()) + " is in the store, and there was no room for it in the map"});
   const auto* live = live_.find(c->id());
   if (live == nullptr)
     return finish(c, {outcome::unknown, {}});

@@ -8,6 +8,7 @@
 #include "actors/map/gatherer.hpp"
 #include "actors/map/keyframe_ledger.hpp"
 #include "actors/map/partitioner.hpp"
+#include "actors/map/recovery.hpp"
 #include "actors/map/refill_book.hpp"
 #include "actors/map/region_book.hpp"
 #include "actors/map/take.hpp"
@@ -31,8 +32,8 @@ using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom
 /// Pause before what lacked memory is tried again.
 inline constexpr std::chrono::milliseconds memory_pause{200};
 
-/// A live keyframe whose rays cannot be read so often, with that pause between, is lost.
-inline constexpr uint32_t most_reads = 5;
+/// Whether a keyframe of the store cannot be read, however often that is tried.
+bool is_damage(const std::exception_ptr& thrown);
 
 /// Whether an error means that what a device held is lost. Then there will be other devices.
 bool is_device_loss(const caf::error& err);
@@ -102,6 +103,8 @@ private:
 
   // -- a keyframe goes ------------------------------------------------------------
   void start_retract(const change_ptr& c);
+  /// It is not in the map, and goes from the store.
+  void retract_from_store(const change_ptr& c);
   /// Takes an insertion out of all regions that have it, and goes on then. That is never refused, only tried again.
   void take_out(uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next);
 
@@ -165,10 +168,15 @@ private:
   void recover();
   void recover_step();
   void recover(const keyframe_id& id, store_answer& answer);
+  /// It cannot be in the map as that is now.
+  void leave_out(const stored_keyframe& stored, const caf::error& why);
+  /// A keyframe of the map is damaged in the store, so that it can neither be filled in again nor be taken out: a successor makes
+  /// the map again without it.
+  void made_without(const keyframe_id& id);
   /// It is there again, or will not be: what waits for it goes on, if it need not wait for all.
   void recovered(const keyframe_id& id);
   void end_recovery();
-  [[nodiscard]] bool recovering() const { return recovering_; }
+  [[nodiscard]] bool recovering() const { return recovery_.active(); }
   [[nodiscard]] caf::error being_made_again() const;
 
   // -- sums over all regions (partitioner_sums.cpp) -------------------------------
@@ -232,13 +240,9 @@ private:
   refill_book book_;
   std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by insertion, what waits until it is not being taken
   bool tick_ = false;
-  std::vector<keyframe_id> unrecovered_;             ///< newest first: what a successor has not looked at yet
-  std::unordered_set<keyframe_id> to_come_;          ///< of an earlier process's keyframes, those that are not there again yet
-  std::unordered_map<keyframe_id, uint32_t> unread_; ///< of those: how often reading failed
-  size_t recovering_now_ = 0;                        ///< keyframes of those that are being read or taken
-  bool recovering_ = false;                          ///< until all of them are there
-  bool made_again_ = true;                           ///< no longer while a successor has not filled all regions
-  bool cameras_due_ = false;                         ///< a broadcaster came meanwhile
+  recovery recovery_;
+  bool made_again_ = true;   ///< no longer while a successor has not filled all regions
+  bool cameras_due_ = false; ///< a broadcaster came meanwhile
   gatherer gathers_;
   std::unordered_map<uint64_t, asker> askers_; ///< by gathering
 };

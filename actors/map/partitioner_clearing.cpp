@@ -16,13 +16,12 @@ caf::typed_response_promise<verdict> partitioner::clear(keyframe_selection which
 }
 
 std::vector<change_ptr> partitioner::collect(const clearing_ptr& all) {
-  auto ids = live_.matching(all->which);
-  for (auto& id : changes_.coming(all->which, all->number))
-    if (!live_.contains(id))
-      ids.push_back(std::move(id));
+  std::unordered_set<keyframe_id> ids;
+  for (auto& some : {live_.matching(all->which), changes_.coming(all->which, all->number), recovery_.left_out(all->which)})
+    ids.insert(some.begin(), some.end());
   std::vector<change_ptr> due;
-  for (auto& id : ids) {
-    const auto c = changes_.make(retraction{std::move(id)});
+  for (const auto& id : ids) {
+    const auto c = changes_.make(retraction{id});
     c->part_of = all;
     ++all->left;
     if (changes_.add(c, all->number)) // what came later comes later: it may bring a keyframe of this id anew
@@ -34,8 +33,14 @@ std::vector<change_ptr> partitioner::collect(const clearing_ptr& all) {
 void partitioner::clear_on() {
   if (std::exchange(clearing_on_, true))
     return; // the loop below goes on; what ends at once must not nest
-  while (const auto c = clearings_.next(config_.refill_credit))
-    start_retract(c);
+  while (const auto c = clearings_.next(config_.refill_credit)) {
+    // Changes of its id that came before may have brought another keyframe than the one that was meant.
+    const auto* live = live_.find(c->id());
+    if (live != nullptr && !matches(c->part_of->which, c->id(), live->source, live->group))
+      finish(c, {outcome::unknown, {}});
+    else
+      start_retract(c);
+  }
   clearing_on_ = false;
 }
 

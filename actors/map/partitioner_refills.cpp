@@ -5,6 +5,16 @@
 
 namespace tessera::detail {
 
+bool is_damage(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const damaged_keyframe&) {
+    return true;
+  } catch (...) {
+    return false; // what else it was is told by store_failed()
+  }
+}
+
 void partitioner::use_fresh() {
   // Until the end of this nothing is sent, since there are fresh ones. Refills that were not sent yet are entered anew.
   for (const auto& t : takes_.take_out([](const take_ptr& one) { return !one->again; })) {
@@ -59,6 +69,8 @@ void partitioner::refill(uint64_t serial, store_answer& stored) {
     stored.failure = std::make_exception_ptr(std::logic_error("keyframe " + shown(id) + " is live but not in the store"));
   if (stored.failure) { // a region without it must be neither shown nor summed up
     store_failed(stored.failure);
+    if (is_damage(stored.failure))
+      return made_without(id);
     return refill_later(memory_pause);
   }
   const auto part = book_.take(serial, live_.inserted(serial).regions);
@@ -113,48 +125,46 @@ void partitioner::end_refills() {
 void partitioner::recover() {
   for (const auto& d : devices_.devices)
     send(d.handle, clear_atom::value);
-  unrecovered_ = store_.ids();
-  std::reverse(unrecovered_.begin(), unrecovered_.end());
-  recovering_ = !unrecovered_.empty();
-  made_again_ = !recovering_;
-  if (config_.begins == map_beginning::kept) {
-    cameras_due_ = recovering_;
-    to_come_ = {unrecovered_.begin(), unrecovered_.end()};
-  }
-  if (recovering_)
+  recovery_.begin(store_.ids());
+  made_again_ = !recovering();
+  if (config_.begins == map_beginning::kept)
+    cameras_due_ = recovering();
+  if (recovering())
     refill_later(std::chrono::milliseconds{0});
 }
 
 void partitioner::recover_step() {
-  while (!unrecovered_.empty() && !tick_ && recovering_now_ < config_.refill_credit) {
-    const auto id = unrecovered_.back();
-    unrecovered_.pop_back();
-    ++recovering_now_;
-    store_.get(id, [this, id](store_answer& answer) { recover(id, answer); });
+  while (!tick_) {
+    const auto id = recovery_.next(config_.refill_credit);
+    if (!id)
+      break;
+    store_.get(*id, [this, id = *id](store_answer& answer) { recover(id, answer); });
   }
   count_store();
-  if (!unrecovered_.empty() || recovering_now_ > 0)
+  if (!recovery_.over())
     return;
-  recovering_ = false;
+  recovery_.end();
   end_recovery();
 }
 
 void partitioner::recover(const keyframe_id& id, store_answer& answer) {
   const auto again = [this, id] {
-    --recovering_now_;
-    unrecovered_.push_back(id);
+    recovery_.again(id);
     refill_later(memory_pause);
   };
   if (answer.failure) {
-    // A disk may fail for a moment; what is lost for good fails each time.
-    if (store_failed(answer.failure).why == hindrance::memory || ++unread_[id] < most_reads)
+    store_failed(answer.failure);
+    if (!is_damage(answer.failure))
       return again();
-    shared().write(severity::error,
-                   "keyframe " + shown(id) + " is lost: its rays could not be read, " + std::to_string(most_reads) + " times");
-    store_.erase(id, [](store_answer&) {});
+    shared().write(severity::error, "keyframe " + shown(id) + " is lost: its record is damaged");
+    store_.erase(id, [this](store_answer& a) {
+      if (a.failure)
+        store_failed(a.failure);
+      count_store();
+    });
   }
   if (!answer.frame) { // or what the dead partitioner had asked came before: it was erased, or could not be stored
-    --recovering_now_;
+    recovery_.done(id);
     recovered(id);
     return refill_later(std::chrono::milliseconds{0});
   }
@@ -168,9 +178,12 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
   t->done = [this, id, again, stored = std::move(*answer.frame)](taken& all) {
     if (all.failure) {
       record().set_error("keyframe " + shown(id) + " cannot be taken again yet: " + describe(all.failure));
-      return again();
+      // A map that was there in this process has room again when what was lost of it has been given back.
+      const auto never = all.failure == ec::bad_keyframe || is_device_loss(all.failure)
+                         || (config_.begins == map_beginning::kept && all.failure == ec::out_of_memory && recovery_.in_vain());
+      return never ? leave_out(stored, all.failure) : again();
     }
-    --recovering_now_;
+    recovery_.done(id);
     live_.enter(id, {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source,
                      stored.group, true});
     const auto regions = insert(id, stored.world_from_camera, std::move(all.report.regions)).regions;
@@ -181,15 +194,28 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
   ask(t);
 }
 
+void partitioner::leave_out(const stored_keyframe& stored, const caf::error& why) {
+  const auto text
+    = "keyframe " + shown(stored.id) + " stays in the store and is not in the map: "
+      + (is_device_loss(why) ? std::to_string(take::most_losses) + " devices in a row failed over it" : describe(why));
+  shared().write(severity::error, text);
+  numbers().set_aside.add("map", shown(stored.id), text);
+  recovery_.leave_out(stored.id, stored.source, stored.group);
+  recovered(stored.id);
+  refill_later(std::chrono::milliseconds{0});
+}
+
+void partitioner::made_without(const keyframe_id& id) {
+  quit(caf::make_error(ec::store_failed, "keyframe " + shown(id) + " is damaged in the store: the map is made again without it"));
+}
+
 bool partitioner::must_wait(const keyframe_id& id) const {
   // Nothing is left half done of an earlier process, so that only its own keyframes must come first; and a clearing, which takes
   // out what came before it.
-  return recovering() && (config_.begins != map_beginning::kept || !clearings_.all().empty() || to_come_.contains(id));
+  return recovering() && (config_.begins != map_beginning::kept || !clearings_.empty() || recovery_.to_come(id));
 }
 
 void partitioner::recovered(const keyframe_id& id) {
-  to_come_.erase(id);
-  unread_.erase(id);
   if (const auto c = changes_.first(id); c && !c->started && !must_wait(id))
     start(c);
 }
@@ -224,8 +250,7 @@ void partitioner::end_recovery() {
 caf::error partitioner::being_made_again() const {
   std::string text = config_.begins == map_beginning::kept ? "the map is being made again from the journal: "
                                                            : "the map is being made again after the partitioner ended: ";
-  const auto left = unrecovered_.size() + recovering_now_;
-  if (left > 0)
+  if (const auto left = recovery_.left(); left > 0)
     text += std::to_string(left) + " of " + std::to_string(left + live_.size()) + " keyframes are to be taken again";
   else
     text += std::to_string(book_.size()) + " regions do not have all keyframes yet";

@@ -119,7 +119,7 @@ void partitioner::ask_mesher(const gathering_ptr& g, const region_key& key, regi
 }
 
 void partitioner::restart(const gathering_ptr& g) {
-  if (g->attempt >= gatherer::most_attempts)
+  if (g->starts >= gatherer::most_starts)
     return give_up(g, caf::make_error(ec::restarting, std::string{"regions keep being started again"}));
   gathers_.stop(g);
   gathers_.wait(g);

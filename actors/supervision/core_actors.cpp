@@ -39,9 +39,9 @@ caf::strong_actor_ptr start_partitioner(service_parts& by, const core_peers& pee
   how.devices = by.seats.devices.get();
   how.request_timeout = by.config.request_timeout;
   how.epoch = by.epoch;
-  how.begins = by.seats.partitioner.get() ? map_beginning::succeeding
-               : by.store->ids().empty()  ? map_beginning::empty
-                                          : map_beginning::kept;
+  how.begins = by.seats.partitioner.get()         ? map_beginning::succeeding
+               : by.store->usage().keyframes == 0 ? map_beginning::empty
+                                                  : map_beginning::kept;
   how.own_thread = by.config.own_threads;
   const partitioner_actor fresh
     = spawn_partitioner(by.system, by.context, peers.supervisor, by.seats.broadcaster.get(), by.store, std::move(how));

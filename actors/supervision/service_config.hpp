@@ -41,8 +41,9 @@ struct service_config {
   encoder_function encode;
   /// Names this run; empty: a random name.
   std::string epoch;
-  /// How the CPU's fields are made, and where keyframes are kept. Tests put others here.
+  /// How the CPU's fields are made. Tests put others here.
   std::function<std::shared_ptr<async_fields>(const map_settings&, const cpu_options&)> make_cpu = make_cpu_fields;
+  /// What keeps keyframes: a journal, say. None: memory and a temporary file (store_bytes, store_folder).
   std::function<std::shared_ptr<keyframe_store>()> make_store;
   log_function log;
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;

@@ -68,11 +68,21 @@ void gate_sink::set_aside(const std::string& source, const std::string& what, co
 
 void newest_sink::offer(map_input what, completion done) {
   if (const auto* frame = std::get_if<keyframe>(&what)) {
-    offered_.push_back(frame->id);
-    if (offered_.size() > keep_) {
-      next_.offer(retraction{std::move(offered_.front())}, [](const verdict&) {});
-      offered_.pop_front();
+    std::vector<keyframe_id> old;
+    {
+      const std::lock_guard lock(kept_->mutex);
+      auto& offered = kept_->offered;
+      offered.push_back(frame->id);
+      for (; offered.size() > keep_; offered.pop_front())
+        old.push_back(std::move(offered.front()));
     }
+    for (const auto& id : old)
+      next_.offer(retraction{id}, [its = kept_, id](const verdict& v) {
+        if (v.what != outcome::not_now)
+          return;
+        const std::lock_guard lock(its->mutex);
+        its->offered.push_front(id); // it is the oldest with the next keyframe, too
+      });
   }
   next_.offer(std::move(what), std::move(done));
 }

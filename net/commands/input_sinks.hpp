@@ -60,7 +60,12 @@ public:
 private:
   keyframe_sink& next_;
   const size_t keep_;
-  std::deque<keyframe_id> offered_;
+  /// What was offered and is to stay, oldest first. Verdicts come from any thread, and perhaps after this sink.
+  struct kept {
+    std::mutex mutex;
+    std::deque<keyframe_id> offered;
+  };
+  std::shared_ptr<kept> kept_ = std::make_shared<kept>();
 };
 
 } // namespace tessera

@@ -81,10 +81,6 @@ std::optional<header_fault> host_fault(const http::request_header<>& header) {
 
 } // namespace
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return beast::iequals({a.data(), a.size()}, {b.data(), b.size()});
-}
-
 std::optional<header_fault> find_fault(const http::request_header<>& header) {
   auto fault = framing_fault(header);
   return fault ? fault : host_fault(header);

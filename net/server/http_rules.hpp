@@ -1,6 +1,7 @@
 #pragma once
 // What RFC 9110 and 9112 ask of a server and Beast leaves to its user. Pure functions of text from outside.
 
+#include "net/base/ignoring_case.hpp"
 #include "net/server/asio_types.hpp"
 
 #include <optional>
@@ -31,8 +32,5 @@ std::optional<std::string_view> host_of(std::string_view authority);
 
 /// Tells whether the value of If-None-Match names an entity tag (with its quotes), by weak comparison: `*`, or a list.
 bool names_tag(std::string_view if_none_match, std::string_view tag);
-
-/// Compares ASCII text without case.
-bool equal_ignoring_case(std::string_view a, std::string_view b);
 
 } // namespace tessera

@@ -1,7 +1,7 @@
 #pragma once
 // The JSON answers of docs/protocol.md about the map and the service.
 
-#include "actors/intake/aside_log.hpp"
+#include "actors/base/aside_log.hpp"
 #include "messages/keyframe.hpp"
 #include "messages/map.hpp"
 #include "messages/status.hpp"

@@ -10,13 +10,6 @@ namespace {
 
 using http::status;
 
-bool is_type(std::string_view given, std::string_view wanted) {
-  given = given.substr(0, given.find(';'));
-  while (given.ends_with(' '))
-    given.remove_suffix(1);
-  return equal_ignoring_case(given, wanted);
-}
-
 } // namespace
 
 uint64_t body_limit_of(const server_core& core, resource what, http::verb method) {
@@ -62,7 +55,7 @@ std::optional<http_reply> refuse_early(const server_core& core, entrance by, con
     return error_reply(status::method_not_allowed, "method_not_allowed", "this path takes " + methods).with("Allow", methods);
   }
   if (const auto wanted = asked->body_type; !wanted.empty()) {
-    if (!is_type(head.field(http::field::content_type), wanted))
+    if (!is_content_type(head.field(http::field::content_type), wanted))
       return error_reply(status::unsupported_media_type, "unsupported_media_type",
                          "content-type is '" + std::string(head.field(http::field::content_type).substr(0, 100)) + "', expected "
                            + std::string(wanted),

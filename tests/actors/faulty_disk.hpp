@@ -17,7 +17,7 @@ namespace tessera::toy {
 /// Threads: any.
 class faulty_disk : public std::enable_shared_from_this<faulty_disk> {
 public:
-  enum class fault { none, full, unreadable, no_memory };
+  enum class fault { none, full, unreadable, damaged, no_memory };
 
   /// What happens to whoever writes, and to whoever reads.
   std::atomic<fault> writing{fault::none}, reading{fault::none};
@@ -87,6 +87,8 @@ private:
       throw std::system_error(ENOSPC, std::generic_category(), "cannot write to the keyframe store's file");
     if (how == fault::unreadable)
       throw std::system_error(EIO, std::generic_category(), "cannot read the keyframe store's file");
+    if (how == fault::damaged)
+      throw damaged_keyframe("its record is damaged");
     if (how == fault::no_memory)
       throw std::bad_alloc{};
   }

@@ -137,4 +137,7 @@ TEST_CASE("a drill can kill each actor of which there is one") {
     CHECK(find_core_actor(actor.role) != nullptr);
   }
   CHECK(find_core_actor("sink relay") == nullptr);
+  size_t seats = 0; // each with an actor that is started for it
+  core_seats{}.for_each([&](const auto&) { ++seats; });
+  CHECK(seats == core_actors().size());
 }

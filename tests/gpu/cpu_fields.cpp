@@ -203,7 +203,8 @@ TEST_CASE("devices that share a map have every region once, also when some are l
   }
 }
 
-TEST_CASE("the rays that one device makes for its peers give them their shares") {
+TEST_CASE("the rays that one device makes for its peers give them their shares, and nothing those that are lost") {
+  const uint64_t lost = GENERATE(0b000u, 0b100u);
   some_keyframes k(1);
   INFO("seed " << k.seed);
   const auto map = map_of(16);
@@ -212,9 +213,11 @@ TEST_CASE("the rays that one device makes for its peers give them their shares")
   map_hash sum;
   rays_for_peers theirs;
   for (const uint32_t i : {1u, 0u, 2u}) {
+    if (lost >> i & 1)
+      continue;
     world part(map);
     auto what = request_of(k.frames[0]);
-    what.share = {.index = i, .count = 3};
+    what.share = {.index = i, .count = 3, .lost = lost};
     if (theirs.empty()) {
       what.to_peers = [&](auto rays) { theirs = std::move(rays); };
     } else {
@@ -227,6 +230,7 @@ TEST_CASE("the rays that one device makes for its peers give them their shares")
   }
   REQUIRE(theirs.size() == 3);
   CHECK(theirs[1] == nullptr);
+  CHECK((theirs[2] == nullptr) == (lost != 0));
   CHECK(sum == whole.stats().hash);
 }
 

@@ -54,6 +54,19 @@ TEST_CASE("a region's bytes are its blocks, their meshes, and its surface") {
     CHECK(stats_and_wait(*w.field, r).bytes % sizeof(cpu::block) == 0); // blocks stay, meshes do not
 }
 
+TEST_CASE("what a region's meshes hold follows from what they are, not from what they were") {
+  keyframes k(2);
+  INFO("seed " << k.seed);
+  world often(map_of(64)), once(map_of(64)); // the first one is meshed after each step
+  for (const auto& [scan, sign] : {std::pair{0, 1}, {1, 1}, {1, -1}}) {
+    often.add(k.scans[static_cast<size_t>(scan)], sign);
+    once.add(k.scans[static_cast<size_t>(scan)], sign);
+    (void)often.meshes();
+  }
+  (void)once.meshes();
+  CHECK(bytes_of(often) == bytes_of(once));
+}
+
 TEST_CASE("the memory cap counts meshes, refuses no mesh, and has their room again when regions are dropped") {
   keyframes k(1);
   INFO("seed " << k.seed);

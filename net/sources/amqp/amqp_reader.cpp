@@ -1,6 +1,7 @@
 #include "net/sources/amqp/amqp_reader.hpp"
 
 #include "net/base/bad_input.hpp"
+#include "net/base/ignoring_case.hpp"
 #include "net/base/not_now_error.hpp"
 #include "net/base/utf8.hpp"
 #include "net/sources/shm/segment_keyframe.hpp"
@@ -15,15 +16,6 @@
 namespace tessera {
 
 namespace {
-
-/// Content types know no case, and what follows a semicolon is about it.
-bool is_type(std::string_view given, std::string_view wanted) {
-  given = given.substr(0, given.find(';'));
-  while (given.ends_with(' '))
-    given.remove_suffix(1);
-  const auto small = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::ranges::equal(given, wanted, {}, small, small);
-}
 
 /// The text of a header of the message; empty if there is none.
 std::string header_text(const amqp_delivery& message, const char* name) {
@@ -126,7 +118,7 @@ void amqp_reader::work(const errand_ptr& e) {
 /// Reads what a message says. Throws bad_input.
 void amqp_reader::understand(errand& e) const {
   auto& m = e.message;
-  if (is_type(m.content_type, keyframe_content_type)) {
+  if (is_content_type(m.content_type, keyframe_content_type)) {
     if (m.body_bytes > max_keyframe_bytes)
       throw bad_input("the message has " + std::to_string(m.body_bytes) + " bytes, at most " + std::to_string(max_keyframe_bytes)
                       + " are taken");
@@ -142,8 +134,8 @@ void amqp_reader::understand(errand& e) const {
     e.whole->group = std::move(group);
     return;
   }
-  if (!m.content_type.empty() && !is_type(m.content_type, "application/msgpack")
-      && !is_type(m.content_type, "application/x-msgpack"))
+  if (!m.content_type.empty() && !is_content_type(m.content_type, "application/msgpack")
+      && !is_content_type(m.content_type, "application/x-msgpack"))
     throw bad_input("content type is '" + printable(m.content_type) + "', must be application/msgpack or "
                     + keyframe_content_type);
   if (m.body_bytes > max_notification_bytes)

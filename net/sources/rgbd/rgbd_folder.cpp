@@ -152,7 +152,7 @@ rgbd_folder::rgbd_folder(fs::path where) : where_(std::move(where)) {
   frames_ = list_frames(where_);
 }
 
-keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m, float depth_scale) const {
+keyframe rgbd_folder::load(const rgbd_frame& frame, const rgbd_options& how) const {
   if (frame.depth.empty())
     throw bad_input(frame.name + ".depth.png is missing");
   if (frame.colour.empty())
@@ -183,9 +183,9 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m, float dep
   uint8_t* rgb = body->colour_data.data();
   const auto& m = result.world_from_camera.m;
   // The nearest whole unit: 4 m means up to 4,000 mm.
-  auto farthest = std::floor(static_cast<double>(max_depth_m) * static_cast<double>(depth_scale) + 0.5);
+  auto farthest = std::floor(static_cast<double>(how.max_depth_m) * static_cast<double>(how.depth_scale) + 0.5);
   auto most = static_cast<uint16_t>(std::clamp(farthest, 0.0, double{no_depth - 1}));
-  const float metres_per_unit = 1 / depth_scale;
+  const float metres_per_unit = 1 / how.depth_scale;
   for (uint32_t v = 0; v < depth.height; ++v) {
     float y_per_z = (static_cast<float>(v) - camera_.cy) / camera_.fy;
     const uint16_t* row = depth.values.data() + size_t{v} * depth.width;
@@ -209,8 +209,8 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, float max_depth_m, float dep
   }
   auto points = static_cast<size_t>(point - body->point_data.data());
   if (points == 0)
-    throw bad_input(frame.depth.filename().string() + " has no depth above 0 and up to " + number_text(max_depth_m) + " m, at "
-                    + number_text(depth_scale) + " units a metre");
+    throw bad_input(frame.depth.filename().string() + " has no depth above 0 and up to " + number_text(how.max_depth_m)
+                    + " m, at " + number_text(how.depth_scale) + " units a metre");
   body->point_data.resize(points);
   body->colour_data.resize(points);
   result.id.value = frame.name;

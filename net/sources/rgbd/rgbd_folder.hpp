@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/keyframe.hpp"
+#include "net/sources/rgbd/rgbd_options.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -41,11 +42,9 @@ public:
   /// By frame number.
   [[nodiscard]] const std::vector<rgbd_frame>& frames() const { return frames_; }
   /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point, with the colour at its place in the colour
-  /// image, which may have another size. `depth_scale`: units of depth in a metre. Its id is the frame's name, its timestamp
-  /// frame number
-  /// + 1 times 33,333,333 ns (30 Hz), since the layout knows no times. Throws bad_input that names the file, or no_pose. Threads:
-  /// any.
-  [[nodiscard]] keyframe load(const rgbd_frame& frame, float max_depth_m, float depth_scale = 1000) const;
+  /// image, which may have another size. Its id is the frame's name; its timestamp, since the layout knows no times, is
+  /// 33,333,333 ns (30 Hz) for each frame up to it. Throws bad_input that names the file, or no_pose. Threads: any.
+  [[nodiscard]] keyframe load(const rgbd_frame& frame, const rgbd_options& how) const;
 
 private:
   std::filesystem::path where_;

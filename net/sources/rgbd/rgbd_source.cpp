@@ -40,8 +40,7 @@ public:
         const auto& files = folder_.frames()[index];
         loaded result;
         try {
-          result.frame = through_shortages(on_shortage_, stop, where(),
-                                           [&] { return folder_.load(files, options_.max_depth_m, options_.depth_scale); });
+          result.frame = through_shortages(on_shortage_, stop, where(), [&] { return folder_.load(files, options_); });
         } catch (const no_pose& e) {
           result.lost = true;
           result.reason = e.what();

@@ -42,7 +42,7 @@ private:
 /// Threads of a source that read its segments beside it, piece by piece, those that it began first before others, and clear away
 /// those that it is done with: what takes the system long there, to compare, unlink and free them, holds nothing else up.
 ///
-/// Threads: one, but for help().
+/// Threads: any; begin(), read() and leave_all() one at a time.
 class segment_crew {
 public:
   /// So many segments wait to be cleared away at most, or are being; those beyond it are in the thread that brings them.

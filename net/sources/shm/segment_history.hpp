@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 namespace tessera {
 
@@ -21,6 +22,7 @@ struct seen_segment {
   /// Digest of the first keyframe of this name, and whether it got its verdict.
   std::optional<uint64_t> first_digest;
   bool first_judged = false;
+  uint64_t went = 0; ///< when its name was gone last, counted
 };
 
 /// What a watch has seen under each name. A name that is gone may come back, with the same content or with other: what it was
@@ -29,19 +31,22 @@ struct seen_segment {
 /// Threads: one.
 class segment_history {
 public:
+  explicit segment_history(size_t most_gone = 100'000) : most_gone_(most_gone) {}
   seen_segment& operator[](const std::string& name) { return seen_[name]; }
 
   /// The name is gone.
   void forget(const std::string& name) {
-    constexpr size_t most = 100'000;
     auto at = seen_.find(name);
     if (at == seen_.end())
       return;
     at->second.what = {};
     at->second.reported = false;
-    gone_.push_back(name);
-    if (gone_.size() > most) {
-      if (auto oldest = seen_.find(gone_.front()); oldest != seen_.end() && oldest->second.what.inode == 0)
+    at->second.went = ++number_;
+    gone_.emplace_back(name, number_);
+    if (gone_.size() > most_gone_) {
+      // One that came and went again since has another number.
+      if (auto oldest = seen_.find(gone_.front().first);
+          oldest != seen_.end() && oldest->second.what.inode == 0 && oldest->second.went == gone_.front().second)
         seen_.erase(oldest);
       gone_.pop_front();
     }
@@ -49,7 +54,9 @@ public:
 
 private:
   std::unordered_map<std::string, seen_segment> seen_;
-  std::deque<std::string> gone_;
+  size_t most_gone_;
+  uint64_t number_ = 0;
+  std::deque<std::pair<std::string, uint64_t>> gone_; ///< in the order in which they went
 };
 
 } // namespace tessera

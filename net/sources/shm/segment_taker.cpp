@@ -77,6 +77,12 @@ void segment_taker::act_on_verdicts(const std::stop_token& stop) {
       continue; // a sink that closes says nothing about the keyframe
     const auto& name = segment->name();
     auto& t = history_[name];
+    if (plain && v.what == outcome::conflict) {
+      // Its name had another first keyframe, which is in the map since before this watch.
+      segment_candidate again;
+      attempt(name, again, [&, segment = segment, digest = digest] { offer_as(segment, digest, false); });
+      continue;
+    }
     // Nothing of that content is in the map: what comes next may be the first of its name.
     if (plain && taken_in)
       t.first_digest = digest, t.first_judged = true;
@@ -184,26 +190,37 @@ void segment_taker::begin(const std::string& name, segment_candidate& c) {
 /// Offers the keyframe of a segment that has been read.
 void segment_taker::offer(const read_ahead& one) {
   const auto& segment = one.reading->result();
-  const auto& name = one.name;
-  auto& before = history_[name];
-  auto id = id_of_segment(name, prefix_);
+  auto& before = history_[one.name];
   const auto digest = segment->content_digest();
   const bool plain = digest == before.first_digest.value_or(digest);
-  if (!plain)
-    id.value = id_with_digest(id.value, digest);
   const auto note = [&] {
     before.what = segment->identity();
     before.digest = digest;
     before.reported = false;
     if (one.gone)
-      history_.forget(name);
+      history_.forget(one.name);
   };
+  try {
+    offer_as(segment, digest, plain);
+  } catch (const bad_input&) {
+    note();
+    throw;
+  }
+  note(); // only now: what could not be offered comes again
+  if (plain)
+    before.first_digest = digest;
+}
+
+/// Offers it under its name alone, or as another keyframe than the first of that name. Throws bad_input when it is done with.
+void segment_taker::offer_as(const std::shared_ptr<shm_segment>& segment, uint64_t digest, bool plain) {
+  auto id = id_of_segment(segment->name(), prefix_);
+  if (!plain)
+    id.value = id_with_digest(id.value, digest);
   keyframe frame;
   try {
     check_keyframe_id(id);
     frame = keyframe_of_segment(segment, std::move(id), segments_.layout);
   } catch (const bad_input&) {
-    note();
     let_go(segment);
     throw;
   }
@@ -211,9 +228,6 @@ void segment_taker::offer(const read_ahead& one) {
   sink_->offer(std::move(frame), [desk = desk_, segment, digest, plain](const verdict& v) {
     desk->post({segment, digest, plain, v});
   });
-  note(); // only now: what could not be offered comes again
-  if (plain)
-    before.first_digest = digest;
 }
 
 /// A segment is done with: its name goes, if so set, and its memory.

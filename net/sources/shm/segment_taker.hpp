@@ -67,6 +67,7 @@ private:
   void attempt(const std::string& name, segment_candidate& c, F work);
   void begin(const std::string& name, segment_candidate& c);
   void offer(const read_ahead& one);
+  void offer_as(const std::shared_ptr<shm_segment>& segment, uint64_t digest, bool plain);
   void let_go(const std::shared_ptr<shm_segment>& segment);
   void report(const std::string& name, const std::string& reason);
   void pause_all(const std::string& name, const std::string& why);

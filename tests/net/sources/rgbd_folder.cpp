@@ -117,7 +117,7 @@ TEST_CASE("every pixel with depth becomes a point of the world") {
   files.write("frame-000002.pose.txt", std::string("0 -1 0 10\n1 0 0 20\n0 0 1 30\n0 0 0 1\n"));
   rgbd_folder folder(files.path());
   REQUIRE(folder.frames().size() == 1);
-  auto k = folder.load(folder.frames()[0], 4);
+  auto k = folder.load(folder.frames()[0], {4});
   CHECK(k.id.value == "frame-000002");
   CHECK(k.timestamp_ns == 3 * 33'333'333);
   REQUIRE(k.body->size() == 6 * 6);
@@ -128,7 +128,7 @@ TEST_CASE("every pixel with depth becomes a point of the world") {
   CHECK(p[1] == Approx(20 + x));
   CHECK(p[2] == Approx(30 + z));
   CHECK(k.body->colours()[1] == 20);
-  CHECK(folder.load(folder.frames()[0], 1.05f).body->size() == 5);
+  CHECK(folder.load(folder.frames()[0], {1.05f}).body->size() == 5);
 }
 
 TEST_CASE("a smaller or larger colour image of the same shape is used") {
@@ -137,7 +137,7 @@ TEST_CASE("a smaller or larger colour image of the same shape is used") {
   files.write("frame-000000.color.png", rgbd_files::colour_png(16, 12, {9, 9, 9}));
   std::filesystem::remove(files.path() / "frame-000000.color.jpg");
   rgbd_folder folder(files.path());
-  CHECK(folder.load(folder.frames()[0], 4).body->colours()[0] == 9);
+  CHECK(folder.load(folder.frames()[0], {4}).body->colours()[0] == 9);
 }
 
 TEST_CASE("colour of nearly the same shape is mapped in proportion, of another it is refused") {
@@ -150,7 +150,7 @@ TEST_CASE("colour of nearly the same shape is mapped in proportion, of another i
     // Left red, right blue.
     files.write("frame-000000.color.png", rgbd_files::halved_png(colour_width, colour_height, {200, 0, 0}, {0, 0, 200}));
     const rgbd_folder folder(files.path());
-    return folder.load(folder.frames()[0], 4);
+    return folder.load(folder.frames()[0], {4});
   };
   for (const auto& [w, h] : {std::pair{1296u, 968u}, {320u, 240u}, {640u, 480u}, {652u, 480u}}) {
     INFO(w << " x " << h);
@@ -179,15 +179,16 @@ TEST_CASE("depth counts in the units that are said, and 65535 is none") {
   files.write("frame-000000.depth.png",
               rgbd_files::depth_png(8, 6, [](uint32_t u, uint32_t) { return u == 0 ? uint16_t{65535} : uint16_t{5000}; }));
   rgbd_folder folder(files.path());
-  const auto depth
-    = [&](float max_depth_m, float scale) { return folder.load(folder.frames()[0], max_depth_m, scale).body->points()[2]; };
+  const auto depth = [&](float max_depth_m, float scale) {
+    return folder.load(folder.frames()[0], {max_depth_m, scale}).body->points()[2];
+  };
   CHECK(depth(10, 1000) == Approx(5));
   CHECK(depth(10, 5000) == Approx(1));
   CHECK(depth(10, 6553.5f) == Approx(5000 / 6553.5));
   CHECK(depth(1, 5000) == Approx(1));
   for (const float farthest : {10.f, 65.535f, 100.f, 1000.f})
-    CHECK(folder.load(folder.frames()[0], farthest).body->size() == 7 * 6);
-  CHECK_THROWS_WITH(folder.load(folder.frames()[0], 4), Catch::Contains("up to 4 m, at 1000 units a metre"));
+    CHECK(folder.load(folder.frames()[0], {farthest}).body->size() == 7 * 6);
+  CHECK_THROWS_WITH(folder.load(folder.frames()[0], {4}), Catch::Contains("up to 4 m, at 1000 units a metre"));
   source_options none;
   none.rgbd.depth_scale = 0;
   CHECK_THROWS_WITH(make_source("rgbd:" + files.path().string(), none), Catch::Contains("depth scale is 0"));
@@ -199,7 +200,7 @@ TEST_CASE("a negative fy turns the image's y axis up") {
   files.write_camera(100, -50, 4, 3);
   rgbd_folder folder(files.path());
   CHECK(folder.camera().fy == -50);
-  const auto frame = folder.load(folder.frames()[0], 4);
+  const auto frame = folder.load(folder.frames()[0], {4});
   const auto p = frame.body->points();
   CHECK(p[0] == Approx(-4 * 1.5 / 100));
   CHECK(p[1] == Approx(3 * 1.5 / 50)); // the first row is above
@@ -242,7 +243,7 @@ TEST_CASE("frames without a pose are skipped and are no bad input") {
     "frame-000003.pose.txt",
     std::string("-1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF -1.#INF 0 0 0 1"));
   rgbd_folder folder(files.path());
-  CHECK_THROWS_AS(folder.load(folder.frames()[0], 4), no_pose);
+  CHECK_THROWS_AS(folder.load(folder.frames()[0], {4}), no_pose);
   std::ostringstream log;
   const auto before = spdlog::default_logger();
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));

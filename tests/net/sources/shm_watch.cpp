@@ -1,6 +1,7 @@
 #include "net/sources/shm/shm_watch.hpp"
 
 #include "net/base/utf8.hpp"
+#include "net/sources/shm/segment_history.hpp"
 #include "net/sources/shm/segment_name.hpp"
 #include "watching.hpp"
 
@@ -67,6 +68,43 @@ TEST_CASE("watched segments go when their keyframe is safe or refused, and not b
   CHECK_FALSE(refused.exists());
   CHECK_FALSE(no_pose.exists());
   CHECK(foreign.exists()); // fits no header: perhaps not a keyframe at all
+}
+
+TEST_CASE("a name that was in the map before this watch began, with other content, is another keyframe") {
+  watching w;
+  shm_name a(w.prefix, "a");
+  std::atomic<bool> there_while_judged = true;
+  w.sink.judge = [&](const keyframe& k) {
+    there_while_judged = there_while_judged && a.exists();
+    return k.id.value == "a" ? verdict{outcome::conflict, "it is live, with other points"} : verdict{};
+  };
+  w.start();
+  a.write(with_value(2).bytes());
+  REQUIRE(w.sink.wait_for(2));
+  CHECK(w.sink.wait([&] { return !a.exists(); }));
+  w.stop();
+  CHECK(there_while_judged);
+  const auto frames = w.sink.frames();
+  REQUIRE(frames.size() == 2);
+  CHECK(frames[0].id.value == "a");
+  CHECK(frames[1].id.value.starts_with("a@"));
+  CHECK(frames[1].body->points()[0] == frames[0].body->points()[0]);
+  CHECK(w.sink.asides().empty());
+}
+
+TEST_CASE("what a name was first is remembered as long as it is not the one that went longest ago") {
+  segment_history history{3};
+  const auto come_and_go = [&](const std::string& name) {
+    history[name].first_digest = 7;
+    history.forget(name);
+  };
+  for (int i = 0; i < 10; ++i) // one name that comes again and again takes one place
+    come_and_go("often");
+  CHECK(history["often"].first_digest == 7);
+  for (const auto* name : {"b", "c", "d"})
+    come_and_go(name);
+  CHECK_FALSE(history["often"].first_digest);
+  CHECK(history["d"].first_digest == 7);
 }
 
 TEST_CASE("a segment renamed into place is taken") {

@@ -1,4 +1,4 @@
-#include "actors/map/device_board.hpp"
+#include "actors/base/device_board.hpp"
 
 namespace tessera {
 

@@ -1,4 +1,4 @@
-#include "actors/intake/aside_log.hpp"
+#include "actors/base/aside_log.hpp"
 
 #include "messages/clock.hpp"
 
