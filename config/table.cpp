@@ -144,7 +144,8 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 1024.0 * 1024.0,
    .max = 1024 * gib,
-   .help = "Memory for the rays of live keyframes; with a journal, for what is to be written and a cache; else what is beyond goes to a "
+   .help = "Memory for the rays of live keyframes; with a journal, for what is to be written and a cache; else what is beyond "
+           "goes to a "
            "file"},
   {.name = "store-dir",
    .group = "work",

@@ -34,9 +34,9 @@ struct source_options {
 /// maker.
 std::unique_ptr<source> make_source(const std::string& uri, const source_options& options);
 
-/// Whether a SOURCE goes through frames of its own, such as a folder's: nobody else keeps those that a sink does not take now, and
-/// after another start they come again. A broker and shared memory keep theirs, and bring them once. False if there is no such
-/// source.
+/// Whether a SOURCE goes through frames of its own, such as a folder's: nobody else keeps those that a sink does not take now,
+/// and after another start they come again. A broker and shared memory keep theirs, and bring them once. False if there is no
+/// such source.
 bool is_sequence(const std::string& uri);
 
 /// What SOURCE arguments look like, for people: "synthetic:room, synthetic:building, rgbd:DIR, ...".

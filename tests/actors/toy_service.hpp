@@ -127,6 +127,7 @@ public:
     run();
   }
 
+  /// What is asked first is sent first.
   template <class R, class Handle, class... Ts>
   std::shared_ptr<std::optional<R>> ask(const Handle& whom, Ts... xs) {
     auto out = std::make_shared<std::optional<R>>();
@@ -135,6 +136,9 @@ public:
         .then([out](R& answer) { *out = std::move(answer); }, [](caf::error&) {});
       return caf::behavior{};
     });
+    auto& jobs = scheduler().jobs;
+    std::rotate(jobs.begin(), jobs.end() - 1, jobs.end()); // the asker is the newest
+    scheduler().run_once();
     return out;
   }
 
