@@ -158,8 +158,9 @@ def test_bench_prints_one_object(tessera):
     assert result["keyframes"] == 4 and result["triangles"] > 0
     for stage in ("rays", "integrate", "extract", "total"):
         assert 0 < result["stages"][stage]["median_ms"] <= result["stages"][stage]["p99_ms"]
-    digits, _ = service.hash_of(tessera, "synthetic:room", "--limit", 4)
-    assert result["map_hash"] == digits
+    for order in ((), ("--shuffle", 3)):
+        digits, counts = service.hash_of(tessera, "synthetic:room", "--limit", 4, *order)
+        assert (digits, counts["keyframes"]) == (result["map_hash"], 4), order
 
 
 def why_not_cuda(tessera):

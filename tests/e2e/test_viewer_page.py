@@ -2,15 +2,18 @@
 
 import json
 import math
+import os
 import re
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tessera_client
-from support import browser
+from conftest import MAPPING
+from support import browser, service
 from support.strict_mesh import objections, read_ply
 from test_pages import feed
 
@@ -99,15 +102,17 @@ def test_esc_brings_the_panels_back_a_distance_is_measured_and_a_keyframe_is_loo
     running = serve()
     feed(running, recording[:1])
     running.wait_for_keyframes(1)
+    kept = "localStorage.getItem('tessera.viewer.2')"
     there = "getComputedStyle(document.querySelector('.toolbar')).display"
     card = "document.querySelector('.info-card').textContent"
     dot = "(() => { const c = tessera.cameras.newest; tessera.inspection.choose(c.id); return c.id; })()"
     seen = browser.drive(
-        running.url, tmp_path, "whole", "key:u", f"eval:{there}", "key:Escape", f"eval:{there}",
-        "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape",
+        running.url, tmp_path, "whole", f"eval:{kept}", "key:u", f"eval:{there}", "key:Escape", f"eval:{there}",
+        "key:g", f"eval:{kept}", "key:t", "tap:560,450", "tap:800,450", f"eval:{card}", "key:Escape",
         f"eval:{dot}", f"eval:{card}", "button:Look through", "rest", f"eval:{SNAPSHOT}",
     )
-    bare, panels, measured, chosen, about, through = seen["values"]
+    read_alone, bare, panels, stored, measured, chosen, about, through = seen["values"]
+    assert read_alone is None and json.loads(stored)["grid"] is False, "what is set is kept, and nothing before"
     assert bare == "none" and panels != "none"
     distance = re.search(r"Distance([\d.]+)\s(cm|m)Level", measured)
     assert distance and float(distance[1]) > 0, measured
@@ -116,20 +121,34 @@ def test_esc_brings_the_panels_back_a_distance_is_measured_and_a_keyframe_is_loo
     assert angle_deg(through["looks"], recording[0].pose[:3, 2].tolist()) < 1
 
 
-def test_what_the_page_saves_is_what_strict_readers_take(serve, recording, tmp_path):
-    running = serve(options=("--region-size", "16"))
-    feed(running, recording)
-    running.wait_for_keyframes(len(recording))
-    seen = browser.drive(running.url, tmp_path, "whole", "wait:2000", "save:PLY", "save:GLB", f"eval:{SNAPSHOT}")
-    ply, glb = (Path(f) for f in seen["files"])
-    places, triangles, comments = read_ply(ply)
+@pytest.fixture(scope="module")
+def saved(tessera, recording, tmp_path_factory):
+    """Both files that the page saves of the recording, what it shows then, and the service's map."""
+    running = service.Service(tessera, f"shm:/tessera_e2e_saved_{os.getpid()}_", options=(*MAPPING, "--region-size", "16"))
+    try:
+        feed(running, recording)
+        running.wait_for_keyframes(len(recording))
+        steps = ("whole", "wait:2000", "save:PLY", "save:GLB", f"eval:{SNAPSHOT}")
+        seen = browser.drive(running.url, tmp_path_factory.mktemp("saved"), *steps)
+        ply, glb = map(Path, seen["files"])
+        yield SimpleNamespace(ply=ply, glb=glb, snapshot=seen["values"][0], map=running.map())
+    finally:
+        assert running.stop() == 0, "".join(running.log[-50:])
+
+
+def test_what_the_page_saves_is_what_strict_readers_take(saved):
+    places, triangles, comments = read_ply(saved.ply)
     assert objections(places, triangles) == {"repeated": 0, "no area": 0, "crowded": 0, "fans": 0}
-    assert len(triangles) > 0.95 * running.map()["triangles"]
-    assert "unit metre" in comments and f"epoch {running.map()['epoch']}" in comments
-    size = struct.unpack_from("<I", glb.read_bytes(), 12)[0]
-    document = json.loads(glb.read_bytes()[20 : 20 + size])
+    assert len(triangles) > 0.95 * saved.map["triangles"]
+    assert "unit metre" in comments and f"epoch {saved.map['epoch']}" in comments
+    glb = saved.glb.read_bytes()
+    document = json.loads(glb[20 : 20 + struct.unpack_from("<I", glb, 12)[0]])
     assert document["extensionsUsed"] == ["KHR_materials_unlit"]
-    assert document["nodes"][0]["rotation"] == pytest.approx(seen["values"][0]["upright"], abs=1e-6)
-    open3d = pytest.importorskip("open3d", reason="python3-open3d is not installed")
-    read = open3d.io.read_triangle_mesh(str(ply))
+    assert document["nodes"][0]["rotation"] == pytest.approx(saved.snapshot["upright"], abs=1e-6)
+
+
+def test_open3d_takes_what_the_page_saves(saved):
+    open3d = pytest.importorskip("open3d", reason="python3-open3d is not installed")  # too large for `make test` to install
+    read = open3d.io.read_triangle_mesh(str(saved.ply))
+    assert len(read.triangles) > 0.95 * saved.map["triangles"]
     assert read.is_edge_manifold(allow_boundary_edges=True) and read.is_vertex_manifold()

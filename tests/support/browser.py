@@ -6,7 +6,10 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from support.left_out import left_out
 
@@ -34,9 +37,16 @@ def need_node_module(name):
 @functools.cache
 def shared():
     """One browser for all that this process does with pages, since it costs seconds to start one: its process and its address."""
-    process = subprocess.Popen(["node", "dev/browser.mjs"], cwd=WEB, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    said = tempfile.TemporaryFile("w+")  # no pipe: nobody reads it while the browser runs
+    process = subprocess.Popen(
+        ["node", "dev/browser.mjs"], cwd=WEB, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True)
     atexit.register(process.communicate)  # it ends with its standard input
-    return process, process.stdout.readline().strip()
+    address = process.stdout.readline().strip()
+    if not address:
+        status = process.wait()
+        said.seek(0)
+        pytest.fail(f"no browser was started: dev/browser.mjs ended with {status}\n{said.read()}", pytrace=False)
+    return process, address
 
 
 def drive(url, folder, *steps, limit_s=900, **options):

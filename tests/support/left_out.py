@@ -16,10 +16,12 @@ def left_out(why):
 
 
 def need_module(name, package):
-    """A Python module, which a Debian package brings."""
+    """A Python module, which a Debian package brings. One that is there and cannot be imported is a failure, not a lack."""
     try:
         return importlib.import_module(name)
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise
         left_out(f"{package} is not installed")
 
 

@@ -129,7 +129,8 @@ export class viewer {
       redraw();
       this.tell_();
     };
-    for (const name of setting_names) this.set(name, this.settings[name]);
+    for (const name of setting_names) this.apply_(name);
+    this.reflect_();
     this.take_address_();
     window.addEventListener("keydown", (e) => this.actions_.press(e) && e.preventDefault());
     window.addEventListener("hashchange", () => this.take_address_());
@@ -158,9 +159,13 @@ export class viewer {
   /// Sets a setting, does what it means, and keeps it.
   set<name extends setting_name>(name: name, value: settings[name]): void {
     this.settings[name] = value;
-    (row_of(name).apply as (v: viewer, value: settings[name]) => void)(this, value);
+    this.apply_(name);
     save_settings(this.settings);
     this.reflect_();
+  }
+
+  private apply_<name extends setting_name>(name: name): void {
+    (row_of(name).apply as (v: viewer, value: settings[name]) => void)(this, this.settings[name]);
   }
 
   async save(format: "glb" | "ply"): Promise<void> {

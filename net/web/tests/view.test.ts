@@ -1,9 +1,12 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { action_list } from "../src/ui/actions";
 import { floor_up } from "../src/scene/floor";
 import { frame_points } from "../src/scene/framing";
 import { angle_between, dot, type quaternion, unit, up_estimate, upright_of, type vector } from "../src/scene/orientation";
 import { read_page_state, write_page_state } from "../src/ui/page_state";
+import { type any_row, is_switch, load_settings, row_of, type setting_name, setting_names } from "../src/ui/settings";
+import { option_name, setting_actions, viewer_actions } from "../src/ui/viewer_actions";
+import type { viewer } from "../src/viewer";
 import { encode_octahedral, type shaped_mesh } from "../src/stream/shaping";
 
 const turned = ([x, y, z, w]: quaternion, v: vector): vector => {
@@ -177,5 +180,36 @@ describe("actions", () => {
     const one = { name: "a", group: "move", label: "A", key: "a", run: () => {} } as const;
     expect(() => new action_list([one, { ...one, key: "b" }])).toThrow(/named a/);
     expect(() => new action_list([one, { ...one, name: "b" }])).toThrow(/key a/);
+  });
+
+  test("a second row of buttons has a group and keys of its own", () => {
+    vi.stubGlobal("document", { fullscreenEnabled: true });
+    const set: unknown[] = [];
+    const now = { ...load_settings(), look: "far" };
+    const v = { settings: now, set: (...words: unknown[]) => set.push(words) } as unknown as viewer;
+    const options = ["near", "far"].map((value) => ({ value, label: value }));
+    const look = { label: "Look", default: "near", apply: () => {}, shown: "buttons", group: "tools", keys: "89", options };
+    const second = setting_actions(v, "look" as setting_name, look as unknown as any_row);
+    const list = new action_list([...viewer_actions(v), ...second]);
+    expect(list.in("shading").map((a) => a.key)).toEqual(["1", "2", "3", "4", "5", "6", "7"]);
+    expect(second.map((a) => [a.name, a.group, a.key, a.on!()])).toEqual([
+      ["look-near", "tools", "8", false], ["look-far", "tools", "9", true],
+    ]);
+    list.press(key("8"));
+    list.press(key("2"));
+    expect(set).toEqual([["look", "near"], ["shading", "photo"]]);
+    vi.unstubAllGlobals();
+  });
+
+  test("every setting that is no list can be set by an action, and each button has a key", () => {
+    vi.stubGlobal("document", { fullscreenEnabled: false });
+    const list = new action_list(viewer_actions({} as viewer));
+    for (const name of setting_names) {
+      const r = row_of(name);
+      if (is_switch(r)) expect(list.named(name).group).toBe(r.group);
+      if (is_switch(r) || r.shown === "list") continue;
+      expect(r.options.map((o) => list.named(option_name(name, o.value)).key)).toEqual([...r.keys]);
+    }
+    vi.unstubAllGlobals();
   });
 });

@@ -78,38 +78,41 @@ class Runner:
         command = [str(word) for word in command]
         shown = shlex.join([f"{name}={value}" for name, value in (env or {}).items()] + command)
         begin = time.monotonic()
+        child = None
         with tempfile.TemporaryFile() as out:
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment(env), start_new_session=True)
             try:
+                with _signals_later():
+                    child = _start(command, out, subprocess.STDOUT, env)
                 yield child, lambda: _end_of(out)
             finally:
-                late = child.poll() is None
-                _end_group(child)
-                self._note(Ended(shown, "ended from outside" if late else f"ended with {child.returncode}" if child.returncode else "",
-                                 child.returncode, child.pid, out=_end_of(out), seconds=time.monotonic() - begin, late=late))
+                if child:
+                    late = child.poll() is None
+                    _end_group(child)
+                    why = "ended from outside" if late else f"ended with {child.returncode}" if child.returncode else ""
+                    self._note(Ended(shown, why, child.returncode, child.pid, out=_end_of(out),
+                                     seconds=time.monotonic() - begin, late=late))
 
     def _run(self, command, shown, limit_s, env, out, err):
         begin = time.monotonic()
+        child = None
         try:
-            with self._lock:
+            with _signals_later(), self._lock:
                 if self._over:
                     return Ended(shown, "not begun: interrupted", late=True)
-                child = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(env), start_new_session=True)
+                child = _start(command, out, err, env)
                 self._running.add(child)
-        except OSError as e:
-            return Ended(shown, f"cannot be started: {e.strerror}")
-        try:
             status = child.wait(limit_s)
             reason = "" if status == 0 else f"ended with {status}" if status > 0 else f"ended by {signal.Signals(-status).name}"
             return Ended(shown, reason, status, child.pid, seconds=time.monotonic() - begin)
         except subprocess.TimeoutExpired:
             return Ended(shown, f"not done within {limit_s:.0f} s", None, child.pid, seconds=limit_s, late=True)
+        except OSError as e:
+            return Ended(shown, f"cannot be started: {e.strerror}")
         finally:
-            _end_group(child)
-            with self._lock:
-                self._running.discard(child)
+            if child:
+                _end_group(child)
+                with self._lock:
+                    self._running.discard(child)
 
     def end_all(self):
         """Ends what other threads wait for; nothing begins from now on."""
@@ -124,6 +127,28 @@ class Runner:
         with self._lock:
             self._log.write(f"$ {ended.command}\n# {ended.reason or 'ended with 0'}, {ended.seconds:.1f} s\n{''.join(texts)}\n")
             self._log.flush()
+
+
+def _start(command, out, err, env):
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(env), start_new_session=True)
+
+
+@contextlib.contextmanager
+def _signals_later():
+    """A signal that would end this program has its effect after the block: a child that is just being started is not lost."""
+    if threading.current_thread() is not threading.main_thread():  # no other sees signals
+        yield
+        return
+    came = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _end_of(file):

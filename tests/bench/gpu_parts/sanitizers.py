@@ -5,6 +5,7 @@ each case twice: without them, which is soon done, and at all kernels; where tha
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import queue
 import re
@@ -24,6 +25,7 @@ FIRST_PORT, PORTS_EACH = 49152, 10  # a tool and its program find each other thr
 SUMMARY = re.compile(r"(?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)")
 TOLD = re.compile(r"^========= +(?!COMPUTE-SANITIZER|ERROR SUMMARY|RACECHECK SUMMARY)(\S.*)$", re.MULTILINE)
 TOLD_LINES = 4
+LOOK_S = 0.5  # a signal that comes as a wait without an end begins would be seen when that ends
 NAMES_ONLY = (["--list-test-names-only"], ["--list-tests", "--verbosity", "quiet"])  # of Catch2, version 2 and 3
 NO_GPU = "Target application terminated before first instrumented API call"
 
@@ -74,9 +76,13 @@ def _run_all(job, tool, wanted, found):
         slots.put(slot)
     pool = concurrent.futures.ThreadPoolExecutor(job.options.jobs)
     try:
-        waiting = {pool.submit(_run_one, job, tool, one, end, slots): one for one in wanted}
-        for done in concurrent.futures.as_completed(waiting):
-            found[waiting[done]] = done.result()
+        waiting, done = {pool.submit(_run_one, job, tool, one, end, slots): one for one in wanted}, queue.SimpleQueue()
+        for one in waiting:
+            one.add_done_callback(done.put)
+        while waiting:
+            with contextlib.suppress(queue.Empty):
+                one = done.get(timeout=LOOK_S)
+                found[waiting.pop(one)] = one.result()
     except BaseException:  # interrupted: nothing may go on behind our back
         pool.shutdown(wait=False, cancel_futures=True)
         job.runner.end_all()

@@ -44,10 +44,14 @@ export class action_list {
     return this.all.filter((a) => a.group === group);
   }
 
-  run(name: string): void {
+  named(name: string): action {
     const a = this.by_name_.get(name);
     if (!a) throw new Error(`no action is named ${name}`);
-    a.run();
+    return a;
+  }
+
+  run(name: string): void {
+    this.named(name).run();
     this.on_done();
   }
 

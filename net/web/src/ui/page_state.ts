@@ -1,5 +1,6 @@
-// What the page's address keeps of a view, behind the #: where the eye is, settings that have a name for it, what is cut. A reloaded or shared address
-// shows the same again. Places are in the map's frame, so they mean the same whatever is found to be up later.
+// What the page's address keeps of a view, behind the #: where the eye is, settings that have a name for it, what is cut. A
+// reloaded or shared address shows the same again. Places are in the map's frame, so they mean the same whatever is found to be
+// up later.
 
 import type { travel_mode } from "../scene/controls";
 import type { vector } from "../scene/orientation";

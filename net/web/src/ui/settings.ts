@@ -1,9 +1,9 @@
-// Every setting of the viewer, a row each. The panel, the bar, the keys, the help sheet, the page's address and what the browser keeps
-// follow from the rows. Nothing else is stored: no address, no token.
+// Every setting of the viewer, a row each. The panel, the bar, the keys, the help sheet, the page's address and what the browser
+// keeps follow from the rows. Nothing else is stored: no address, no token.
 
 import { type up_choice, up_choices } from "../scene/orientation";
 import type { viewer } from "../viewer";
-import type { action } from "./actions";
+import type { action, action_group } from "./actions";
 
 export type shading = "colour" | "photo" | "clay" | "normals" | "region" | "age" | "height";
 
@@ -21,13 +21,27 @@ interface row<value> {
 /// On or off: a switch of the panel ("show"), or a button ("panels").
 export interface switch_row extends row<boolean>, Pick<action, "group" | "help" | "key" | "icon" | "bar"> {}
 
-/// One of some values: buttons with the keys 1, 2, ..., or a list of the panel.
-export interface choice_row<value> extends row<value> {
-  shown: "buttons" | "list";
+interface options_row<value> extends row<value> {
   options: readonly { value: value; label: string; help?: string }[];
+}
+
+/// One of some values, as a list of the panel.
+export interface list_row<value> extends options_row<value> {
+  shown: "list";
   /// A line below the list, if there is something to say.
   hint?(v: viewer): string;
 }
+
+/// One of some values, as buttons of the panel, below the label.
+export interface buttons_row<value> extends options_row<value> {
+  shown: "buttons";
+  /// Under which title the help sheet has them.
+  group: action_group;
+  /// A letter or digit for each option, in their order, that no other action has: two of one key, and the page does not start.
+  keys: string;
+}
+
+export type choice_row<value> = list_row<value> | buttons_row<value>;
 
 const on_off = (r: switch_row): switch_row => r;
 const one_of = <value>(r: choice_row<value>): choice_row<value> => r;
@@ -37,7 +51,7 @@ const level_hints = { chosen: "", floor: "Level with the floor that was found.",
 
 export const rows = {
   shading: one_of<shading>({
-    label: "Shading", default: "colour", address: "shade", shown: "buttons",
+    label: "Shading", default: "colour", address: "shade", shown: "buttons", group: "shading", keys: "1234567",
     options: [
       { value: "colour", label: "Colour", help: "colours in soft light" },
       { value: "photo", label: "Unlit", help: "colours as the cameras saw them" },
@@ -72,7 +86,7 @@ export type setting_name = keyof typeof rows;
 export type settings = { [name in setting_name]: (typeof rows)[name]["default"] };
 export const setting_names = Object.keys(rows) as setting_name[];
 
-type any_row = switch_row | choice_row<settings[setting_name]>;
+export type any_row = switch_row | choice_row<settings[setting_name]>;
 export const row_of = (name: setting_name): any_row => rows[name] as any_row;
 export const is_switch = (r: any_row): r is switch_row => !("options" in r);
 

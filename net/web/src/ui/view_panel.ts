@@ -4,6 +4,7 @@
 import { type action, type action_list, key_name } from "./actions";
 import { is_switch, row_of, setting_names, setting_value } from "./settings";
 import { h, icon, icons } from "./dom";
+import { option_name } from "./viewer_actions";
 import type { viewer } from "../viewer";
 
 export class view_panel {
@@ -25,13 +26,23 @@ export class view_panel {
     };
     // What the bar of a narrow screen has no room for, or no bar has.
     const tools = actions_.all.filter((a) => a.icon && a.bar !== "always");
+    const switches = setting_names.filter((name) => {
+      const r = row_of(name);
+      return is_switch(r) && r.group === "show";
+    });
     const saves = actions_.in("file").filter((a) => !a.bar);
     this.element = h(
       "section",
       { class: "panel view-panel", set: { "aria-label": "View" } },
       h("header", {}, h("h2", {}, "View"), h("button", { class: "ghost close", title: "Close", set: { type: "button", "aria-label": "Close" }, on: { click: () => actions_.run("panel") } }, icon(icons.close))),
-      h("h3", {}, "Shading"), h("div", { class: "segments", set: { role: "group", "aria-label": "Shading" } }, ...actions_.in("shading").map((a) => button(a, "", a.label))),
-      h("h3", {}, "Show"), h("div", { class: "switches" }, ...actions_.in("show").map((a) => this.switch_(a))),
+      ...setting_names.flatMap((name) => {
+        const r = row_of(name);
+        if (is_switch(r) || r.shown === "list") return [];
+        const of = r.options.map((o) => actions_.named(option_name(name, o.value)));
+        const named = { role: "group", "aria-label": r.label };
+        return [h("h3", {}, r.label), h("div", { class: "segments", set: named }, ...of.map((a) => button(a, "", a.label)))];
+      }),
+      h("h3", {}, "Show"), h("div", { class: "switches" }, ...switches.map((name) => this.switch_(actions_.named(name)))),
       h("h3", { class: "only-narrow" }, "Tools"),
       h("div", { class: "pair only-narrow" }, ...tools.map((a) => button(a, "button", icon(icons[a.icon ?? "help"]), a.label)),
         h("a", { class: "button", set: { href: console_address } }, icon(icons.console), "Console")),

@@ -1,21 +1,25 @@
 // What can be done in the viewer.
 
-import type { action, action_group } from "./actions";
-import { is_switch, row_of, setting_names } from "./settings";
+import type { action } from "./actions";
+import { type any_row, is_switch, row_of, type setting_name, setting_names } from "./settings";
 import type { viewer } from "../viewer";
 
-/// What switches and buttons of settings do.
-function setting_actions(v: viewer): action[] {
-  return setting_names.flatMap((name): action[] => {
-    const r = row_of(name);
-    if (is_switch(r)) return [{ ...r, name, on: () => v.settings[name] === true, run: () => v.set(name, !v.settings[name]) }];
-    if (r.shown === "list") return [];
-    return r.options.map((o, i) => ({ ...o, name: `${name}-${o.value}`, group: "shading", key: String(i + 1), on: () => v.settings[name] === o.value, run: () => v.set(name, o.value) }));
-  });
+/// What the switch or the buttons of a setting do; a list has no actions.
+export function setting_actions(v: viewer, name: setting_name, r: any_row): action[] {
+  if (is_switch(r)) return [{ ...r, name, on: () => v.settings[name] === true, run: () => v.set(name, !v.settings[name]) }];
+  if (r.shown === "list") return [];
+  return r.options.map((o, i) => ({
+    ...o, name: option_name(name, o.value), group: r.group, key: r.keys[i],
+    on: () => v.settings[name] === o.value, run: () => v.set(name, o.value),
+  }));
 }
 
+/// The action that sets a setting to a value.
+export const option_name = (name: setting_name, value: unknown): string => `${name}-${value}`;
+
 export function viewer_actions(v: viewer): action[] {
-  const settings = setting_actions(v), settings_of = (group: action_group): action[] => settings.filter((a) => a.group === group);
+  const settings = setting_names.flatMap((name) => setting_actions(v, name, row_of(name)));
+  const of_panels = settings.filter((a) => a.group === "panels"), others = settings.filter((a) => a.group !== "panels");
   const touch = (): boolean => matchMedia("(pointer: coarse)").matches;
   const full = (): boolean => document.fullscreenElement !== null;
   return [
@@ -53,8 +57,7 @@ export function viewer_actions(v: viewer): action[] {
         else if (!v.cut.begin()) v.toasts.say("There is nothing to cut yet.");
       },
     },
-    ...settings_of("shading"),
-    ...settings_of("show"),
+    ...others,
     { name: "picture", group: "file", label: "Picture", help: "save what is seen as PNG", key: "k", icon: "picture", bar: "wide", run: () => void v.picture() },
     { name: "glb", group: "file", label: "GLB", help: "save the whole map as GLB", run: () => void v.save("glb") },
     { name: "ply", group: "file", label: "PLY", help: "save the whole map as PLY", run: () => void v.save("ply") },
@@ -64,7 +67,7 @@ export function viewer_actions(v: viewer): action[] {
           run: () => void (full() ? document.exitFullscreen() : document.documentElement.requestFullscreen()).catch(() => v.toasts.say("The browser does not allow full screen here.")),
         } satisfies action]
       : []),
-    ...settings_of("panels"),
+    ...of_panels,
     { name: "bare", group: "panels", label: "Only the map", help: "hide everything but the map", key: "u", icon: "eye", on: () => v.bare, run: () => v.set_bare(!v.bare) },
     {
       name: "leave", group: "panels", label: "Leave", help: "back: panels shown, tool laid away, card closed", key: "escape",
