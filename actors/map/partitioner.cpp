@@ -91,7 +91,9 @@ hindered partitioner::store_failed(const std::exception_ptr& thrown) {
   if (by.why == hindrance::store)
     numbers().store_errors.fetch_add(1, std::memory_order_relaxed);
   record().set_error(by.text);
-  shared().write(severity::error, "partitioner: " + by.text);
+  if (const auto held_back = store_log_.pass(log_limit::clock::now()))
+    shared().write(severity::error, "partitioner: " + by.text
+                                      + (*held_back > 0 ? " (" + std::to_string(*held_back) + " more failures before it)" : ""));
   return by;
 }
 

@@ -4,6 +4,7 @@
 // region_book and refill_book, sums over them in gatherer.
 
 #include "actors/base/instrumented.hpp"
+#include "actors/base/log_limit.hpp"
 #include "actors/map/clearing.hpp"
 #include "actors/map/gatherer.hpp"
 #include "actors/map/keyframe_ledger.hpp"
@@ -217,6 +218,7 @@ private:
   supervisor_actor supervisor_;
   broadcaster_actor broadcaster_;
   store_client store_;
+  log_limit store_log_{std::chrono::minutes{1}}; ///< what fails is tried again for as long as it fails
   partitioner_config config_;
 
   device_table devices_;              ///< in use

@@ -83,8 +83,15 @@ TEST_CASE("a few lines a second are logged, and the next one tells how many were
   uint32_t passed = 0;
   for (int i = 0; i < 100; ++i)
     passed += limit.pass(now).has_value();
-  CHECK(passed == log_limit::lines_per_s);
+  CHECK(passed == log_limit::lines);
   CHECK_FALSE(limit.pass(now + std::chrono::milliseconds{999}));
-  CHECK(limit.pass(now + std::chrono::seconds{1}) == 101 - log_limit::lines_per_s);
+  CHECK(limit.pass(now + std::chrono::seconds{1}) == 101 - log_limit::lines);
   CHECK(limit.pass(now + std::chrono::seconds{1}) == 0u);
+
+  log_limit a_minute{std::chrono::minutes{1}};
+  passed = 0;
+  for (int s = 0; s < 60; ++s)
+    passed += a_minute.pass(now + std::chrono::seconds{s}).has_value();
+  CHECK(passed == log_limit::lines);
+  CHECK(a_minute.pass(now + std::chrono::minutes{1}) == 60 - log_limit::lines);
 }
