@@ -1,7 +1,7 @@
 #pragma once
 // Cereal archives of all messages: portable binary for files and journals, JSON for people. Reads the table of fields.hpp.
 // Nothing that is loaded is trusted: lengths are only believed as far as there are bytes, and whatever is wrong throws
-// archive_error.
+// archive_error; std::bad_alloc, that there is no memory now.
 
 #include "messages/fields.hpp"
 #include "messages/json_depth.hpp"
@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <new>
 #include <span>
 #include <sstream>
 #include <stdexcept>
@@ -378,6 +379,8 @@ requires has_fields<T> T from_binary(std::span<const std::byte> bytes) {
     ar(out);
   } catch (const archive_error&) {
     throw;
+  } catch (const std::bad_alloc&) {
+    throw; // lengths are not believed, so that this says nothing of the archive
   } catch (const std::exception& e) {
     throw archive_error(e.what());
   }
@@ -399,6 +402,8 @@ requires has_fields<T> T from_json(std::string_view text) {
     ar(cereal::make_nvp(message_fields<T>::name, out));
   } catch (const archive_error&) {
     throw;
+  } catch (const std::bad_alloc&) {
+    throw; // lengths are not believed, so that this says nothing of the archive
   } catch (const std::exception& e) {
     throw archive_error(e.what());
   }

@@ -4,18 +4,18 @@
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
-#include <rocksdb/env.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/metadata.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
-#include <unistd.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <chrono>
-#include <ctime>
 #include <filesystem>
 #include <system_error>
 
@@ -47,64 +47,33 @@ std::span<const std::byte> bytes_of(const rocksdb::Slice& value) {
   throw std::system_error(EIO, std::generic_category(), what + ": " + status.ToString());
 }
 
-/// The lock that RocksDB itself takes while a journal is open.
-class folder_lock {
+/// Counts down what a compaction is still to write, file by file.
+class compaction_watch final : public rocksdb::EventListener {
 public:
-  explicit folder_lock(const std::string& folder) {
-    const auto status = rocksdb::Env::Default()->LockFile(folder + "/LOCK", &lock_);
-    if (status.ok())
+  explicit compaction_watch(std::atomic<uint64_t>& left) : left_{left} {}
+  void OnBlobFileCreated(const rocksdb::BlobFileCreationInfo& made) override {
+    if (made.reason != rocksdb::BlobFileCreationReason::kCompaction)
       return;
-    if (status.ToString().find("lock") == std::string::npos || ::access(folder.c_str(), W_OK | X_OK) != 0)
-      throw journal_error("the journal " + folder + " cannot be written: " + status.ToString());
-    throw journal_error("the journal " + folder
-                        + " is in use by another process: end that one, or name another folder (--journal)");
+    auto left = left_.load();
+    while (!left_.compare_exchange_weak(left, left - std::min(left, made.total_blob_bytes)))
+      ;
   }
-  ~folder_lock() { rocksdb::Env::Default()->UnlockFile(lock_); }
-  folder_lock(const folder_lock&) = delete;
-  folder_lock& operator=(const folder_lock&) = delete;
 
 private:
-  rocksdb::FileLock* lock_ = nullptr;
+  std::atomic<uint64_t>& left_;
 };
-
-bool holds_journal(const std::string& folder) {
-  return fs::exists(folder + "/CURRENT");
-}
-
-/// Whether a file may be what a RocksDB leaves that ended while it was being made.
-bool is_of_rocksdb(const std::string& name) {
-  static constexpr std::array begins{"LOCK", "LOG", "IDENTITY", "MANIFEST-", "OPTIONS-", "0"};
-  return std::any_of(begins.begin(), begins.end(), [&](const char* begin) { return name.starts_with(begin); });
-}
-
-void make_folder(const std::string& folder) {
-  std::error_code code;
-  fs::create_directories(folder, code);
-  if (!code && !fs::is_directory(folder))
-    code = std::make_error_code(std::errc::not_a_directory);
-  if (code)
-    throw journal_error("the journal " + folder + " cannot be made: " + code.message()
-                        + ": name another folder (--journal), or none (--no-journal)");
-  if (holds_journal(folder))
-    return;
-  for (const auto& one : fs::directory_iterator{folder, code})
-    if (!is_of_rocksdb(one.path().filename().string()))
-      throw journal_error("the folder " + folder + " holds other things (" + one.path().filename().string()
-                          + ") and no journal: name an empty one, or one that is not there yet (--journal)");
-}
 
 } // namespace
 
 struct journal::database {
   rocksdb::Options options;
   std::shared_ptr<rocksdb::Cache> cache;
-  std::unique_ptr<folder_lock> lock; ///< of who only looks; who writes has RocksDB's own
+  std::unique_ptr<journal_lock> lock; ///< of who only looks; who writes has RocksDB's own
   std::unique_ptr<rocksdb::DB> rocks;
 
   /// What RocksDB would choose otherwise. docs/journal.md has the reasons.
-  database(uint64_t memory_bytes, access how) {
+  database(uint64_t memory_bytes, access how, std::atomic<uint64_t>& to_compact) {
     auto& o = options;
-    o.create_if_missing = how != access::look;
     o.wal_recovery_mode = how == access::salvage ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                                                  : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
     o.allow_fallocate = false; // zeros at the end of the log could not be told from damage
@@ -129,45 +98,63 @@ struct journal::database {
 
     // Rays lie in files of their own, so that the tree of keys is small and nothing rewrites them; but for what compact() does.
     o.enable_blob_files = true;
-    o.min_blob_size = 1024;
+    o.min_blob_size = blob_bytes;
     o.blob_file_size = 64 * mib;
     o.compression = o.blob_compression_type = rocksdb::kZSTD;
     o.blob_cache = cache;
+    o.listeners.push_back(std::make_shared<compaction_watch>(to_compact));
   }
 };
 
 journal::journal(std::string folder, uint64_t memory_bytes, access how)
   : folder_{std::move(folder)}, memory_bytes_{memory_bytes}, how_{how} {
   if (how == access::serve)
-    make_folder(folder_);
-  else if (!holds_journal(folder_))
+    make_journal_folder(folder_);
+  const auto state = journal_state_of(folder_);
+  if (state == journal_state::headless)
+    damaged("CURRENT is missing");
+  if (state == journal_state::none && how != access::serve)
     throw journal_error("there is no journal in " + folder_);
-  open();
-  check_format();
+  if (state == journal_state::whole) {
+    open(true, false);
+    check_format();
+    check_files();
+    if (how == access::look)
+      return;
+    db_.reset();
+  }
+  open(false, state == journal_state::none);
+  check_format(); // others may have had it in between
+  if (format_ != journal_format)
+    put(journal_key::format, format_record(journal_format)); // before there is anything that an older program does not know
+  format_ = journal_format;
 }
 
 journal::~journal() = default;
 
-void journal::open() {
-  auto fresh = std::make_unique<database>(memory_bytes_, how_);
-  auto lock = std::make_unique<folder_lock>(folder_); // RocksDB's own complaint would be harder to tell from others
+void journal::damaged(const std::string& what) const {
+  throw journal_error("the journal " + folder_ + " is damaged: " + what + ". --fresh begins anew, and keeps this one aside");
+}
+
+void journal::open(bool read_only, bool make) {
+  auto fresh = std::make_unique<database>(memory_bytes_, how_, to_compact_);
+  fresh->options.create_if_missing = make;
+  auto lock = std::make_unique<journal_lock>(folder_); // RocksDB's own complaint would be harder to tell from others
   rocksdb::DB* rocks = nullptr;
   rocksdb::Status status;
-  if (how_ == access::look) {
+  if (read_only) {
     fresh->lock = std::move(lock);
-    fresh->options.info_log_level = rocksdb::InfoLogLevel::HEADER_LEVEL;
     status = rocksdb::DB::OpenForReadOnly(fresh->options, folder_, &rocks);
   } else {
     lock.reset();
     status = rocksdb::DB::Open(fresh->options, folder_, &rocks);
   }
   fresh->rocks.reset(rocks);
-  if (status.IsCorruption())
-    throw journal_error("the journal " + folder_ + " is damaged: " + status.ToString() + ". `tessera journal salvage " + folder_
-                        + "` keeps what was written before the damage; --fresh begins anew, and keeps this one aside");
+  if (status.IsCorruption() || status.IsPathNotFound())
+    damaged(status.ToString() + ". `tessera journal salvage " + folder_ + "` keeps what was written before damage in the log");
   if (!status.ok())
     throw journal_error("the journal " + folder_ + " cannot be opened: " + status.ToString());
-  reserve_ = 2 * fresh->options.write_buffer_size + 8 * mib;
+  buffer_bytes_ = fresh->options.write_buffer_size;
   db_ = std::move(fresh);
 }
 
@@ -179,38 +166,58 @@ void journal::check_format() {
     any->SeekToFirst();
     if (any->Valid())
       throw journal_error("the folder " + folder_ + " holds a RocksDB of something else: name another (--journal)");
-    if (how_ == access::look)
-      return;
-    rocksdb::WriteOptions synced;
-    synced.sync = true;
-    if (const auto written = db_->rocks->Put(synced, slice(journal_key::format), slice(format_record(journal_format)));
-        !written.ok())
-      throw journal_error("the journal " + folder_ + " cannot be written: " + written.ToString());
+    check(any->status());
     return;
   }
-  uint32_t format = 0;
+  check(status);
   try {
-    if (!status.ok())
-      throw archive_error(status.ToString());
-    format = read_format_record(bytes_of(value));
+    format_ = read_format_record(bytes_of(value));
   } catch (const archive_error& e) {
-    throw journal_error("the journal " + folder_ + " is damaged: " + e.what()
-                        + ". --fresh begins anew, and keeps this one aside");
+    damaged(e.what());
   }
-  if (format > journal_format)
-    throw journal_error("the journal " + folder_ + " was written by a newer program: its format is " + std::to_string(format)
+  if (format_ > journal_format)
+    throw journal_error("the journal " + folder_ + " was written by a newer program: its format is " + std::to_string(format_)
                         + ", and this program knows those up to " + std::to_string(journal_format)
                         + ". Use the newer program, or --fresh, which begins anew and keeps this one aside");
 }
 
+/// RocksDB looks after the files of its tables, and not after those of blobs before they are read.
+void journal::check_files() const {
+  rocksdb::ColumnFamilyMetaData has;
+  db_->rocks->GetColumnFamilyMetaData(&has);
+  for (const auto& one : has.blob_files) {
+    std::error_code code;
+    if (const auto name = one.blob_file_path + one.blob_file_name; !fs::exists(name, code) && !code)
+      damaged(name + " is missing");
+  }
+}
+
+void journal::check(const rocksdb::Status& status) const {
+  if (status.IsCorruption())
+    damaged(status.ToString());
+  if (!status.ok())
+    throw journal_error("the journal " + folder_ + " cannot be read: " + status.ToString());
+}
+
+void journal::put(std::string_view key, const record_bytes& value) {
+  rocksdb::WriteOptions synced;
+  synced.sync = true;
+  if (const auto status = db_->rocks->Put(synced, slice(key), slice(value)); !status.ok())
+    throw journal_error("the journal " + folder_ + " cannot be written: " + status.ToString());
+}
+
 /// RocksDB does not recover by itself from every failed write, and Resume() leaves some behind (its issues 11643 and 12998).
 void journal::reopen() {
+  cancel_ = true;
+  const std::unique_lock alone{gate_};
+  cancel_ = false;
+  if (no_compacting_)
+    cancel_ = true;
   if (!has_room(0))
     throw std::system_error(ENOSPC, std::generic_category(), "the journal " + folder_ + " waits for room");
-  const std::unique_lock alone{gate_};
   db_.reset();
   try {
-    open();
+    open(false, false);
   } catch (const journal_error& e) {
     throw std::system_error(EIO, std::generic_category(), e.what());
   }
@@ -222,28 +229,20 @@ std::optional<map_settings> journal::map() const {
   const auto status = db_->rocks->Get({}, slice(journal_key::map), &value);
   if (status.IsNotFound())
     return {};
+  check(status);
   try {
-    if (!status.ok())
-      throw archive_error(status.ToString());
     return read_map_record(bytes_of(value));
   } catch (const archive_error& e) {
-    throw journal_error("the journal " + folder_ + " is damaged: " + e.what()
-                        + ". --fresh begins anew, and keeps this one aside");
+    damaged(e.what());
   }
 }
 
 void journal::set_map(const map_settings& map) {
-  rocksdb::WriteOptions synced;
-  synced.sync = true;
-  if (const auto status = db_->rocks->Put(synced, slice(journal_key::map), slice(map_record(map))); !status.ok())
-    throw journal_error("the journal " + folder_ + " cannot be written: " + status.ToString());
+  put(journal_key::map, map_record(map));
 }
 
 std::vector<journal::kept> journal::keyframes() const {
   std::vector<kept> out;
-  const auto damaged = [this](const std::string& what) {
-    return journal_error("the journal " + folder_ + " is damaged: " + what + ". --fresh begins anew, and keeps this one aside");
-  };
   const auto each = [&](char what, const auto& enter) {
     const std::string first(1, what), end(1, static_cast<char>(what + 1));
     const rocksdb::Slice bound{end};
@@ -255,10 +254,9 @@ std::vector<journal::kept> journal::keyframes() const {
       for (i->Seek(first); i->Valid(); i->Next())
         enter(journal_key::number({i->key().data(), i->key().size()}), bytes_of(i->value()));
     } catch (const archive_error& e) {
-      throw damaged(e.what());
+      damaged(e.what());
     }
-    if (!i->status().ok())
-      throw damaged(i->status().ToString());
+    check(i->status());
   };
   each(journal_key::keyframe, [&](uint64_t number, std::span<const std::byte> value) {
     out.push_back({number, read_keyframe_record(value)});
@@ -278,9 +276,13 @@ stored_keyframe journal::read(uint64_t number) const {
     throw std::system_error(EIO, std::generic_category(), name + " cannot be read: the journal could not be opened again");
   const auto get = [&](char what, rocksdb::PinnableSlice& value) {
     const auto status = db_->rocks->Get({}, db_->rocks->DefaultColumnFamily(), journal_key::of(what, number), &value);
-    if (!status.ok() && !(status.IsNotFound() && what == journal_key::pose))
-      fail(name + (status.IsCorruption() || status.IsNotFound() ? " is damaged" : " cannot be read"), status);
-    return status.ok();
+    if (status.IsNotFound() && what == journal_key::pose)
+      return false;
+    if (status.IsCorruption() || status.IsNotFound())
+      throw damaged_keyframe(name + " is damaged: " + status.ToString());
+    if (!status.ok())
+      fail(name + " cannot be read", status);
+    return true;
   };
   try {
     rocksdb::PinnableSlice value, moved, rays;
@@ -294,39 +296,49 @@ stored_keyframe journal::read(uint64_t number) const {
       throw archive_error(std::to_string(out.frame.rays.rays->size()) + " rays, not " + std::to_string(out.rays));
     return std::move(out.frame);
   } catch (const archive_error& e) {
-    throw std::system_error(EIO, std::generic_category(), name + " is damaged: " + e.what());
+    throw damaged_keyframe(name + " is damaged: " + e.what());
   }
 }
 
 void journal::write(const batch& changes) {
   if (broken_)
     reopen();
-  rocksdb::WriteBatch all;
-  const auto erase = [&](uint64_t number) {
-    for (const auto what : {journal_key::keyframe, journal_key::pose, journal_key::rays})
-      all.Delete(journal_key::of(what, number));
-  };
-  for (const auto number : doubtful_)
-    erase(number);
+  doubtful_.reserve(doubtful_.size() + changes.puts.size());
+  std::vector<std::pair<std::string, record_bytes>> puts;
   for (const auto& [number, frame] : changes.puts) {
-    all.Put(journal_key::of(journal_key::keyframe, number), slice(keyframe_record(*frame)));
-    all.Put(journal_key::of(journal_key::rays, number), slice(rays_record(*frame->rays.rays)));
+    puts.emplace_back(journal_key::of(journal_key::keyframe, number), keyframe_record(*frame));
+    puts.emplace_back(journal_key::of(journal_key::rays, number), rays_record(*frame->rays.rays));
     if (frame->world_from_camera != frame->came_with)
-      all.Put(journal_key::of(journal_key::pose, number), slice(pose_record(frame->world_from_camera)));
+      puts.emplace_back(journal_key::of(journal_key::pose, number), pose_record(frame->world_from_camera));
   }
   for (const auto& [number, to] : changes.moves)
-    all.Put(journal_key::of(journal_key::pose, number), slice(pose_record(to)));
-  for (const auto number : changes.erases)
-    erase(number);
+    puts.emplace_back(journal_key::of(journal_key::pose, number), pose_record(to));
+  std::vector<std::string> erases;
+  const auto erase = [&](uint64_t number) {
+    for (const auto what : {journal_key::keyframe, journal_key::pose, journal_key::rays})
+      erases.push_back(journal_key::of(what, number));
+  };
+  std::for_each(doubtful_.begin(), doubtful_.end(), erase);
+  std::for_each(changes.erases.begin(), changes.erases.end(), erase);
+  // Room for all at once: a batch that gets no memory to grow ends the process.
+  constexpr size_t beside = 32; // of each: its key, and the lengths of both
+  size_t bytes = beside * (1 + puts.size() + erases.size());
+  for (const auto& [key, value] : puts)
+    bytes += value.size();
+  rocksdb::WriteBatch all{bytes};
+  for (const auto& key : erases)
+    all.Delete(key);
+  for (const auto& [key, value] : puts)
+    all.Put(key, slice(value));
   rocksdb::WriteOptions synced;
   synced.sync = true;
-  const auto status = db_->rocks->Write(synced, &all);
-  if (status.ok())
-    return doubtful_.clear();
-  broken_ = true;
   for (const auto& [number, frame] : changes.puts)
     doubtful_.push_back(number);
-  fail("the journal " + folder_ + " cannot be written", status);
+  broken_ = true; // until it is known better
+  if (const auto status = db_->rocks->Write(synced, &all); !status.ok())
+    fail("the journal " + folder_ + " cannot be written", status);
+  broken_ = false;
+  doubtful_.clear();
 }
 
 bool journal::has_room(uint64_t bytes) const {
@@ -334,39 +346,73 @@ bool journal::has_room(uint64_t bytes) const {
   const auto space = fs::space(folder_, code);
   if (code)
     throw std::system_error(code, "the journal " + folder_ + " cannot be looked at");
-  return space.available >= bytes + reserve_;
+  const auto reserve = 2 * buffer_bytes_ + 8 * mib;
+  return space.available >= bytes + reserve + to_compact_;
 }
 
-void journal::compact(std::atomic<bool>& stop) {
+bool journal::compact() {
   const std::shared_lock open{gate_};
+  const auto name = "the journal " + folder_ + " cannot be compacted";
   if (!db_)
-    return;
+    throw std::system_error(EIO, std::generic_category(), name + ": it could not be opened again");
   rocksdb::CompactRangeOptions all;
   all.exclusive_manual_compaction = false;
   all.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-  all.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kDisable;
   all.blob_garbage_collection_age_cutoff = 1.0;
-  all.canceled = &stop;
-  // What could not be done is done another time. First files go of which nothing lives, which takes no room; then what lives in
-  // the others is written anew, which does.
-  if (!db_->rocks->CompactRange(all, nullptr, nullptr).ok())
-    return;
+  all.canceled = &cancel_;
+  const auto run = [&](rocksdb::BlobGarbageCollectionPolicy policy) {
+    all.blob_garbage_collection_policy = policy;
+    return db_->rocks->CompactRange(all, nullptr, nullptr);
+  };
+  // First files go of which nothing lives, which takes no room; then what lives in the others is written anew, which does.
+  auto status = run(rocksdb::BlobGarbageCollectionPolicy::kDisable);
   uint64_t bytes = 0, erased = 0;
-  db_->rocks->GetIntProperty(rocksdb::DB::Properties::kLiveBlobFileSize, &bytes);
-  db_->rocks->GetIntProperty(rocksdb::DB::Properties::kLiveBlobFileGarbageSize, &erased);
-  if (erased == 0 || !has_room(bytes - std::min(bytes, erased)))
-    return;
-  all.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
-  (void)db_->rocks->CompactRange(all, nullptr, nullptr);
+  if (status.ok() && db_->rocks->GetIntProperty(rocksdb::DB::Properties::kLiveBlobFileSize, &bytes)
+      && db_->rocks->GetIntProperty(rocksdb::DB::Properties::kLiveBlobFileGarbageSize, &erased) && erased > 0) {
+    const auto live = bytes - std::min(bytes, erased);
+    if (!has_room(live))
+      throw std::system_error(ENOSPC, std::generic_category(), name);
+    const struct counted {
+      std::atomic<uint64_t>& left;
+      ~counted() { left = 0; }
+    } until_done{to_compact_};
+    to_compact_ = live;
+    status = run(rocksdb::BlobGarbageCollectionPolicy::kForce);
+  }
+  if (!status.ok() && !status.IsManualCompactionPaused())
+    fail(name, status);
+  return status.ok();
 }
 
-uint64_t journal::disk_bytes() const {
+void journal::end_compacting() {
+  no_compacting_ = true;
+  cancel_ = true;
+}
+
+uint64_t journal::erased_bytes(uint64_t live) const {
+  const std::shared_lock open{gate_};
+  if (!db_)
+    return 0;
+  rocksdb::ColumnFamilyMetaData has;
+  db_->rocks->GetColumnFamilyMetaData(&has);
+  uint64_t records = 0, bytes = 0;
+  for (const auto& one : has.blob_files) {
+    records += one.total_blob_count;
+    bytes += one.total_blob_bytes;
+  }
+  return records > live ? static_cast<uint64_t>(static_cast<double>(bytes) * static_cast<double>(records - live)
+                                                / static_cast<double>(records))
+                        : 0;
+}
+
+uint64_t journal::disk_bytes() const noexcept {
   uint64_t out = 0;
-  std::error_code code;
-  for (fs::directory_iterator i{folder_, code}, end; !code && i != end; i.increment(code)) {
-    std::error_code gone; // while we look
-    const auto bytes = i->file_size(gone);
-    out += gone ? 0 : bytes;
+  if (const auto folder = ::opendir(folder_.c_str())) { // a directory_iterator ends the process if it gets no memory
+    struct stat file {};
+    while (const auto* one = ::readdir(folder))
+      if (::fstatat(::dirfd(folder), one->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode))
+        out += static_cast<uint64_t>(file.st_size);
+    ::closedir(folder);
   }
   return out;
 }
@@ -377,28 +423,6 @@ uint64_t journal::memory_bytes() const {
   if (db_ && db_->rocks->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &out))
     out += db_->cache->GetUsage();
   return out;
-}
-
-std::optional<std::string> set_journal_aside(const std::string& folder) {
-  if (!holds_journal(folder))
-    return {};
-  const folder_lock nobody_else{folder};
-  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  std::array<char, 32> time{};
-  std::strftime(time.data(), time.size(), "%Y-%m-%dT%H-%M-%SZ", &parts);
-  auto plain = fs::path{folder}.lexically_normal().string();
-  while (plain.size() > 1 && plain.ends_with('/'))
-    plain.pop_back();
-  auto name = plain + '.' + time.data();
-  for (int i = 2; fs::exists(name); ++i)
-    name = plain + '.' + time.data() + '.' + std::to_string(i);
-  std::error_code code;
-  fs::rename(plain, name, code);
-  if (code)
-    throw journal_error("the journal " + folder + " cannot be renamed to " + name + ": " + code.message());
-  return name;
 }
 
 } // namespace tessera

@@ -1,22 +1,21 @@
 #pragma once
 
+#include "actors/store/journal_folder.hpp"
 #include "actors/store/journal_record.hpp"
 
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
-#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
-namespace tessera {
+namespace rocksdb {
+class Status;
+}
 
-/// A journal that cannot be used: says which, why, and what to do.
-class journal_error : public std::runtime_error {
-public:
-  using std::runtime_error::runtime_error;
-};
+namespace tessera {
 
 /// The live keyframes on disk, with all that their part of the map can be made of again: a folder that RocksDB keeps, with what
 /// it checks and compresses. What is written is durable when write() returns. docs/journal.md.
@@ -26,16 +25,21 @@ class journal {
 public:
   enum class access {
     serve,   ///< to write and read; what is not there is made
+    change,  ///< likewise, but there must be a journal
     look,    ///< to read; there must be a journal, and nobody else may use it
-    salvage, ///< as serve, but of a damaged log what comes before the damage is kept
+    salvage, ///< as change, but of a damaged log what comes before the damage is kept
   };
 
   /// Opens the journal in a folder, alone. `memory_bytes` bounds what RocksDB holds. Throws journal_error: the folder cannot be
-  /// written, another process uses it, it holds something else, a newer program wrote it, or it is damaged.
+  /// written, another process uses it, it holds something else, a newer program wrote it, or it is damaged. Whatever there is in
+  /// the folder is only read until all this is known, and untouched if it throws.
   journal(std::string folder, uint64_t memory_bytes, access how = access::serve);
   ~journal();
 
   [[nodiscard]] const std::string& folder() const { return folder_; }
+
+  /// The format that is stored in it: journal_format, once it has been opened for writing. 0 if nothing is in it.
+  [[nodiscard]] uint32_t format() const { return format_; }
 
   /// What its keyframes' rays were made with; nothing if it is new.
   [[nodiscard]] std::optional<map_settings> map() const;
@@ -48,8 +52,8 @@ public:
   /// All keyframes without their rays, oldest first. Throws journal_error if they cannot be read.
   [[nodiscard]] std::vector<kept> keyframes() const;
 
-  /// A keyframe with its rays. Throws std::system_error that says what is wrong if they cannot be read, or are not what was
-  /// written.
+  /// A keyframe with its rays. Throws damaged_keyframe if its record is not there or not what was written, std::system_error if
+  /// it cannot be read now, std::bad_alloc.
   [[nodiscard]] stored_keyframe read(uint64_t number) const;
 
   /// Changes that are written together: all of them, or none.
@@ -59,38 +63,59 @@ public:
     std::vector<std::pair<uint64_t, pose>> moves{};
     [[nodiscard]] bool empty() const { return puts.empty() && erases.empty() && moves.empty(); }
   };
-  /// Writes, and waits until the disk has it. Throws std::system_error, having changed nothing; after a crash what was being put
-  /// may be there all the same.
+  /// Writes, and waits until the disk has it. Throws std::system_error or std::bad_alloc, having changed nothing; after a crash
+  /// what was being put may be there all the same. More than buffer_bytes() together takes that much memory more.
   void write(const batch& changes);
+  [[nodiscard]] uint64_t buffer_bytes() const { return buffer_bytes_; }
 
-  /// Whether the disk has room for so many bytes more, and for what must still be written when it is full: erasures, and what is
-  /// in memory. Throws std::system_error.
+  /// Closes RocksDB and opens it again; compact() ends early. write() does so by itself after it failed. Throws std::system_error
+  /// if there is no room for it, or it cannot be opened now: then nothing can be read until it is done again. Threads: the one
+  /// that writes.
+  void reopen();
+
+  /// Whether the disk has room for so many bytes more, and for what must still be written when it is full: erasures, what is in
+  /// memory, and what compact() has begun. Throws std::system_error.
   [[nodiscard]] bool has_room(uint64_t bytes) const;
 
-  /// Gives the space of what was erased back to the disk, unless it is told to stop. Takes long. Threads: any, beside others.
-  void compact(std::atomic<bool>& stop);
+  /// Gives the space of what was erased back to the disk, which takes long, and room for what lives beside it. False if it was
+  /// ended early. Throws std::system_error if there is no room, or the disk fails: what it did not give back takes space as
+  /// before. Threads: any, one at a time, beside others.
+  bool compact();
+  /// compact() ends soon, and whenever it is begun again.
+  void end_compacting();
+  /// Bytes that compact() may still write beside what is there.
+  [[nodiscard]] uint64_t to_compact() const { return to_compact_; }
 
-  [[nodiscard]] uint64_t disk_bytes() const;
+  /// Bytes on the disk of rays that were erased, where so many keyframes of at least blob_bytes of rays live. RocksDB counts
+  /// records, not whose they are, so that it is true if all are alike; and knows those in files, as all are right after opening.
+  [[nodiscard]] uint64_t erased_bytes(uint64_t live) const;
+  static constexpr uint64_t blob_bytes = 1024;
+
+  /// Of all files; 0 if the folder cannot be looked into.
+  [[nodiscard]] uint64_t disk_bytes() const noexcept;
   [[nodiscard]] uint64_t memory_bytes() const;
 
 private:
   struct database;
-  void open();
+  [[noreturn]] void damaged(const std::string& what) const;
+  void check(const rocksdb::Status& status) const;
+  void open(bool read_only, bool make);
   void check_format();
-  void reopen();
+  void check_files() const;
+  void put(std::string_view key, const record_bytes& value);
 
   const std::string folder_;
   const uint64_t memory_bytes_;
   const access how_;
-  mutable std::shared_mutex gate_; ///< nobody reads while it is opened again
-  std::unique_ptr<database> db_;
-  uint64_t reserve_ = 0;           ///< of the disk, for what must still be written when it is full
-  bool broken_ = false;            ///< since something could not be written; RocksDB must be opened again
-  std::vector<uint64_t> doubtful_; ///< puts that failed, and that the log may hold all the same
+  uint32_t format_ = 0;
+  uint64_t buffer_bytes_ = 0;
+  mutable std::shared_mutex gate_; ///< nobody reads or compacts while it is opened again
+  std::atomic<uint64_t> to_compact_{0};
+  std::atomic<bool> cancel_{false};        ///< what is being compacted
+  std::atomic<bool> no_compacting_{false}; ///< any more
+  std::unique_ptr<database> db_;           ///< null if it could not be opened again
+  bool broken_ = false;                    ///< since something could not be written; RocksDB must be opened again
+  std::vector<uint64_t> doubtful_;         ///< puts that failed, and that the log may hold all the same
 };
-
-/// Moves a journal out of the way, if there is one: the folder is renamed with the time. Answers its new name, or nothing. Throws
-/// journal_error if it is in use, or cannot be moved.
-std::optional<std::string> set_journal_aside(const std::string& folder);
 
 } // namespace tessera

@@ -1,9 +1,11 @@
 #include "actors/store/journal_store.hpp"
 
+#include "actors/base/thrown_text.hpp"
 #include "messages/thread_name.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -15,14 +17,18 @@ namespace {
 constexpr uint64_t index_bytes = 300; // two nodes and two ids: near enough to say what it takes
 /// Pause before something is tried again that could not be written and must be.
 constexpr std::chrono::milliseconds pause{500};
+/// The same for tidying, of which nothing else depends.
+constexpr std::chrono::minutes before_tidying_again{1};
 /// How often it is looked how much the disk holds.
 constexpr std::chrono::seconds between_looks{1};
 /// Erased rays are worth tidying when they are more than the live ones, and so many at least.
 constexpr uint64_t worth_tidying = (uint64_t{32} << 20) / sizeof(ray);
+/// What a ray takes on the disk, on average (docs/journal.md).
+constexpr uint64_t disk_bytes_a_ray = 7;
 
 } // namespace
 
-journal_store::journal_store(std::shared_ptr<journal> in) : journal_{std::move(in)} {
+journal_store::journal_store(std::shared_ptr<journal> in, log_function log) : journal_{std::move(in)}, log_{std::move(log)} {
   journal::batch twice;
   for (const auto& [number, kept] : journal_->keyframes()) {
     const auto [i, fresh] = index_.try_emplace(kept.frame.id);
@@ -38,6 +44,9 @@ journal_store::journal_store(std::shared_ptr<journal> in) : journal_{std::move(i
   }
   if (!twice.empty())
     journal_->write(twice);
+  const auto large = std::count_if(index_.begin(), index_.end(),
+                                   [](const auto& one) { return one.second.rays * sizeof(ray) >= journal::blob_bytes; });
+  erased_rays_ = journal_->erased_bytes(static_cast<uint64_t>(large)) / disk_bytes_a_ray;
   disk_bytes_ = journal_->disk_bytes();
   writer_ = std::jthread{[this] {
     name_thread("journal");
@@ -66,7 +75,7 @@ void journal_store::stop() {
   std::jthread ended[3]; // are joined without the lock
   const std::lock_guard lock{mutex_};
   stopped_ = true;
-  stop_tidying_ = true;
+  journal_->end_compacting();
   ended[0].swap(writer_);
   ended[1].swap(reader_);
   ended[2].swap(tidier_);
@@ -75,105 +84,101 @@ void journal_store::stop() {
   to_tidy_.notify_all();
 }
 
-void journal_store::ask(task_ptr t) {
+void journal_store::ask(task t) {
+  tasks one;
+  one.push_back(std::move(t));
   {
     const std::lock_guard lock{mutex_};
     if (!stopped_) {
-      auto& line = lines_[t->id];
-      line.push_back(t);
-      if (line.size() == 1)
-        hand(t);
+      const auto [line, idle] = lines_.try_emplace(one.front().id);
+      if (idle)
+        hand(one);
+      else
+        line->second.splice(line->second.end(), one);
       return;
     }
   }
-  answer(t, false, std::make_exception_ptr(std::runtime_error("the keyframe store has ended")));
+  answer(one.front(), false, {}, std::make_exception_ptr(std::runtime_error("the keyframe store has ended")));
 }
 
-void journal_store::hand(const task_ptr& t) {
-  if (t->what == kind::get) {
-    reads_.push_back(t);
-    to_read_.notify_one();
-  } else {
-    changes_.push_back(t);
-    to_write_.notify_one();
+void journal_store::hand(tasks& line) noexcept {
+  auto& to = line.front().what == kind::get ? reads_ : changes_;
+  to.splice(to.end(), line, line.begin());
+  (&to == &reads_ ? to_read_ : to_write_).notify_one();
+}
+
+void journal_store::next(const keyframe_id& id) noexcept {
+  const auto line = lines_.find(id);
+  if (!line->second.empty())
+    return hand(line->second);
+  lines_.erase(line);
+  if (stopped_) { // a thread may wait for the last of the other's
+    to_write_.notify_all();
+    to_read_.notify_all();
   }
 }
 
-void journal_store::next(const keyframe_id& id) {
-  const auto i = lines_.find(id);
-  i->second.pop_front();
-  if (i->second.empty()) {
-    lines_.erase(i);
-    if (stopped_) { // a thread may wait for the last of the other's
-      to_write_.notify_all();
-      to_read_.notify_all();
-    }
-  } else {
-    hand(i->second.front());
+void journal_store::answer(const task& t, bool did, std::optional<stored_keyframe> frame,
+                           const std::exception_ptr& failure) noexcept {
+  try {
+    if (t.what == kind::get)
+      t.found(std::move(frame), failure);
+    else
+      t.changed(did, failure);
+  } catch (...) {
+    say(severity::error, "an answer of the journal was not heard: ", std::current_exception());
   }
-}
-
-void journal_store::answer(const task_ptr& t, bool did, std::exception_ptr failure) {
-  if (t->what == kind::get)
-    t->found(std::nullopt, std::move(failure));
-  else
-    t->changed(did, std::move(failure));
 }
 
 void journal_store::put(stored_keyframe frame, done answer) {
   if (!frame.rays.rays)
     frame.rays = ray_batch{};
-  auto t = std::make_shared<task>(task{kind::put, frame.id});
-  t->frame = std::move(frame);
-  t->changed = std::move(answer);
+  task t{kind::put, frame.id};
+  t.frame = std::move(frame);
+  t.changed = std::move(answer);
   ask(std::move(t));
 }
 
 void journal_store::get(const keyframe_id& id, got answer) {
-  auto t = std::make_shared<task>(task{kind::get, id});
-  t->found = std::move(answer);
+  task t{kind::get, id};
+  t.found = std::move(answer);
   ask(std::move(t));
 }
 
 void journal_store::erase(const keyframe_id& id, done answer) {
-  auto t = std::make_shared<task>(task{kind::erase, id});
-  t->changed = std::move(answer);
+  task t{kind::erase, id};
+  t.changed = std::move(answer);
   ask(std::move(t));
 }
 
 void journal_store::set_pose(const keyframe_id& id, const pose& world_from_camera, done answer) {
-  auto t = std::make_shared<task>(task{kind::move, id});
-  t->to = world_from_camera;
-  t->changed = std::move(answer);
+  task t{kind::move, id};
+  t.to = world_from_camera;
+  t.changed = std::move(answer);
   ask(std::move(t));
 }
 
 void journal_store::write_all() {
   auto looked = std::chrono::steady_clock::now();
-  std::vector<task_ptr> owed;
+  tasks group; // what is owed, at first
   for (locked lock{mutex_};;) {
     const auto come = [this] { return !changes_.empty() || (stopped_ && lines_.empty()); };
-    if (owed.empty())
-      to_write_.wait(lock, come);
-    else
+    const auto owes = !group.empty();
+    if (owes)
       to_write_.wait_for(lock, pause, [&] { return come() || stopped_; });
-    auto group = std::exchange(owed, {});
-    group.insert(group.end(), changes_.begin(), changes_.end());
-    changes_.clear();
+    else
+      to_write_.wait(lock, come);
+    take(group);
     if (group.empty())
       return;
     const auto last = stopped_;
     lock.unlock();
-    owed = commit(group);
+    const auto failure = commit(group);
     memory_bytes_ = journal_->memory_bytes();
-    group.clear(); // what it held is let go of without the lock
-    if (last)
-      for (const auto& t : std::exchange(owed, {})) {
-        answer(t, false, std::make_exception_ptr(std::runtime_error("the keyframe store has ended, and could not write")));
-        lock.lock();
-        next(t->id);
-        lock.unlock();
-      }
+    if (!group.empty() && !owes)
+      say(severity::error, "what must be written to the journal is tried until it is: ", failure);
+    while (last && !group.empty())
+      finish(group, group.begin(), false, failure);
     if (const auto now = std::chrono::steady_clock::now(); now - looked > between_looks) {
       looked = now;
       disk_bytes_ = journal_->disk_bytes();
@@ -182,88 +187,101 @@ void journal_store::write_all() {
   }
 }
 
-std::vector<journal_store::task_ptr> journal_store::commit(const std::vector<task_ptr>& group) {
-  journal::batch changes;
-  std::vector<task_ptr> nothing, written;
+void journal_store::take(tasks& group) noexcept {
+  tasks come;
+  for (uint64_t bytes = 0; !changes_.empty();) {
+    const auto& rays = changes_.front().frame.rays.rays;
+    bytes += index_bytes + (rays ? rays->size() * sizeof(ray) : 0);
+    if (bytes > journal_->buffer_bytes() && !come.empty())
+      break;
+    come.splice(come.end(), changes_, changes_.begin());
+  }
+  group.splice(group.end(), come);
+}
+
+uint64_t journal_store::prepare(tasks& group) {
   uint64_t bytes = 0;
-  {
-    const std::lock_guard lock{mutex_};
-    for (const auto& t : group) {
-      const auto i = index_.find(t->id);
-      if ((t->what == kind::put) == (i != index_.end())) {
-        nothing.push_back(t);
-        continue;
-      }
-      t->number = t->what == kind::put ? ++numbers_ : i->second.number;
-      if (t->what == kind::put)
-        bytes += t->frame.rays.rays->size() * sizeof(ray);
-      written.push_back(t);
+  const std::lock_guard lock{mutex_};
+  for (auto& t : group) {
+    const auto i = index_.find(t.id);
+    t.due = (t.what == kind::put) == (i == index_.end());
+    if (!t.due)
+      continue;
+    if (t.what != kind::put) {
+      t.number = i->second.number;
+      continue;
     }
+    const auto rays = t.frame.rays.rays->size();
+    t.number = ++numbers_;
+    by_number_.emplace(t.number, t.id);
+    index_.emplace(t.id, entry{t.number, rays});
+    rays_ += rays;
+    bytes += rays * sizeof(ray);
   }
-  std::exception_ptr failure;
+  return bytes;
+}
+
+std::exception_ptr journal_store::commit(tasks& group) noexcept {
+  std::exception_ptr puts_failed, failed;
   try {
-    if (bytes > 0 && !journal_->has_room(bytes))
-      throw std::system_error(ENOSPC, std::generic_category(), "the journal " + journal_->folder() + " takes no more");
-  } catch (...) {
-    failure = std::current_exception(); // of those that are new; the others may still be written
-  }
-  for (const auto& t : written)
-    if (t->what == kind::erase)
-      changes.erases.push_back(t->number);
-    else if (t->what == kind::move)
-      changes.moves.emplace_back(t->number, t->to);
-    else if (!failure)
-      changes.puts.emplace_back(t->number, &t->frame);
-  auto all_failed = false;
-  try {
+    const auto bytes = prepare(group);
+    try {
+      if (bytes > 0 && !journal_->has_room(bytes))
+        throw std::system_error(ENOSPC, std::generic_category(), "the journal " + journal_->folder() + " takes no more");
+    } catch (...) {
+      puts_failed = std::current_exception(); // the others may still be written
+    }
+    journal::batch changes;
+    for (const auto& t : group) {
+      if (!t.due)
+        continue;
+      if (t.what == kind::erase)
+        changes.erases.push_back(t.number);
+      else if (t.what == kind::move)
+        changes.moves.emplace_back(t.number, t.to);
+      else if (!puts_failed)
+        changes.puts.emplace_back(t.number, &t.frame);
+    }
     if (!changes.empty())
       journal_->write(changes);
   } catch (...) {
-    failure = std::current_exception();
-    all_failed = true;
+    puts_failed = failed = std::current_exception();
   }
-
-  std::vector<task_ptr> owed;
-  const auto tell = [this](const task_ptr& t, bool did, const std::exception_ptr& why) {
-    answer(t, did, why);
-    const std::lock_guard lock{mutex_};
-    next(t->id);
-  };
-  for (const auto& t : nothing)
-    tell(t, false, nullptr);
-  for (const auto& t : written) {
+  for (auto i = group.begin(); i != group.end();) {
+    const auto t = i++;
     const auto is_put = t->what == kind::put;
-    if (is_put ? failure != nullptr : all_failed) {
-      if (is_put)
-        tell(t, false, failure);
-      else
-        owed.push_back(t);
-      continue;
-    }
-    {
-      const std::lock_guard lock{mutex_};
-      count(*t);
-    }
-    tell(t, true, nullptr);
+    if (!t->due)
+      finish(group, t, false, nullptr);
+    else if (is_put || !failed)
+      finish(group, t, !is_put || !puts_failed, is_put ? puts_failed : nullptr);
   }
-  return owed;
+  return failed;
 }
 
-void journal_store::count(const task& t) {
-  if (t.what == kind::put) {
-    const auto rays = t.frame.rays.rays->size();
-    index_[t.id] = {t.number, rays};
-    by_number_[t.number] = t.id;
-    rays_ += rays;
-  } else if (t.what == kind::erase) {
-    const auto i = index_.find(t.id);
-    rays_ -= i->second.rays;
-    erased_rays_ += i->second.rays;
-    by_number_.erase(i->second.number);
-    index_.erase(i);
-    if (erased_rays_ > std::max(rays_, worth_tidying))
+void journal_store::finish(tasks& group, tasks::iterator which, bool did, const std::exception_ptr& failure) noexcept {
+  tasks last; // is let go of without the lock
+  last.splice(last.end(), group, which);
+  const auto& t = last.front();
+  if (t.what == kind::erase ? did : t.what == kind::put && t.due && !did) {
+    const std::lock_guard lock{mutex_};
+    const auto rays = forget(t.id, t.number);
+    if (t.what == kind::erase && (erased_rays_ += rays) > std::max(rays_, worth_tidying))
       to_tidy_.notify_one();
   }
+  answer(t, did, {}, failure);
+  const std::lock_guard lock{mutex_};
+  next(t.id);
+}
+
+uint64_t journal_store::forget(const keyframe_id& id, uint64_t number) noexcept {
+  by_number_.erase(number);
+  const auto i = index_.find(id);
+  if (i == index_.end() || i->second.number != number)
+    return 0; // there was no memory to enter it
+  const auto rays = i->second.rays;
+  rays_ -= rays;
+  index_.erase(i);
+  return rays;
 }
 
 void journal_store::read_all() {
@@ -271,9 +289,10 @@ void journal_store::read_all() {
     to_read_.wait(lock, [this] { return !reads_.empty() || (stopped_ && lines_.empty()); });
     if (reads_.empty())
       return;
-    const auto t = std::move(reads_.front());
-    reads_.pop_front();
-    const auto i = index_.find(t->id);
+    tasks one;
+    one.splice(one.end(), reads_, reads_.begin());
+    const auto& t = one.front();
+    const auto i = index_.find(t.id);
     const auto number = i == index_.end() ? 0 : i->second.number;
     lock.unlock();
     std::optional<stored_keyframe> frame;
@@ -284,22 +303,46 @@ void journal_store::read_all() {
     } catch (...) {
       failure = std::current_exception();
     }
-    t->found(std::move(frame), std::move(failure));
+    answer(t, false, std::move(frame), failure);
     lock.lock();
-    next(t->id);
+    next(t.id);
+    lock.unlock();
+    one.clear();
+    lock.lock();
   }
 }
 
 void journal_store::tidy() {
+  auto failing = false;
   for (locked lock{mutex_};;) {
     to_tidy_.wait(lock, [this] { return stopped_ || erased_rays_ > std::max(rays_, worth_tidying); });
     if (stopped_)
       return;
-    erased_rays_ = 0;
+    const auto erased = erased_rays_;
     lock.unlock();
-    journal_->compact(stop_tidying_);
+    auto did = false;
+    try {
+      did = journal_->compact();
+      failing = false;
+    } catch (...) {
+      if (!std::exchange(failing, true))
+        say(severity::warning, "what was erased still takes space on the disk: ", std::current_exception());
+    }
     disk_bytes_ = journal_->disk_bytes();
     lock.lock();
+    if (did)
+      erased_rays_ -= erased;
+    else
+      to_tidy_.wait_for(lock, before_tidying_again, [this] { return stopped_; });
+  }
+}
+
+void journal_store::say(severity how, const std::string& what, const std::exception_ptr& why) const noexcept {
+  try {
+    if (log_)
+      log_(how, what + thrown_text(why));
+  } catch (...) {
+    // there is no memory to say it with
   }
 }
 

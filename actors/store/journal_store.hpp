@@ -1,11 +1,12 @@
 #pragma once
 
+#include "actors/base/log.hpp"
 #include "actors/store/journal.hpp"
 #include "actors/store/keyframe_store.hpp"
 
 #include <atomic>
 #include <condition_variable>
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,14 +17,18 @@ namespace tessera {
 
 /// Keeps the live keyframes in a journal: a change is answered when the disk has it.
 ///
-/// One thread writes: it takes everything that waits and writes it together, so that a disk that takes 10 ms to be sure costs
-/// each keyframe little. Another one reads. What is asked about one id waits in a line of its own, whose first stands in the line
-/// of one of the threads. Put is answered with an error when the disk is full or fails; what takes away or moves is tried until
-/// it is done, or the store ends: it has been done to the map already, and must not come undone at the next start.
+/// One thread writes: it takes what waits, up to what RocksDB buffers, and writes it together, so that a disk that takes 10 ms to
+/// be sure costs each keyframe little. Another one reads. What is asked about one id waits in a line of its own, whose first
+/// stands in the line of one of the threads. Put is answered with an error when the disk is full or fails, or memory is short;
+/// what takes away or moves is tried until it is done, or the store ends: it has been done to the map already, and must not come
+/// undone at the next start. A third thread gives back the space of what was erased.
+///
+/// Once something is in a line, it moves without memory being asked for, so that it is answered whatever fails.
 class journal_store final : public keyframe_store {
 public:
-  /// Throws journal_error if the journal's keyframes cannot be read, std::system_error if a thread cannot be started.
-  explicit journal_store(std::shared_ptr<journal> in);
+  /// `log` is told what nobody asked for: that the disk refuses what must be written, or to be tidied. Throws journal_error if
+  /// the journal's keyframes cannot be read, std::system_error if a thread cannot be started.
+  explicit journal_store(std::shared_ptr<journal> in, log_function log = {});
   /// As stop().
   ~journal_store() override;
 
@@ -46,42 +51,50 @@ private:
     pose to{};               ///< of a move
     done changed{};
     got found{};
+    bool due = true;     ///< of a change: there is something to be written
     uint64_t number = 0; ///< of what is being written
   };
-  using task_ptr = std::shared_ptr<task>;
+  using tasks = std::list<task>;
 
   struct entry {
     uint64_t number = 0, rays = 0;
   };
 
-  void ask(task_ptr t);
-  /// With the lock: gives a task to the thread that does it.
-  void hand(const task_ptr& t);
+  void ask(task t);
+  /// With the lock: gives the first of a line to the thread that does it.
+  void hand(tasks& line) noexcept;
   /// With the lock: the first of its line was answered, and the next has its turn.
-  void next(const keyframe_id& id);
-  void answer(const task_ptr& t, bool did, std::exception_ptr failure);
+  void next(const keyframe_id& id) noexcept;
+  void answer(const task& t, bool did, std::optional<stored_keyframe> frame, const std::exception_ptr& failure) noexcept;
+  /// As answer(), of a change that has been written, or not; and it is gone.
+  void finish(tasks& group, tasks::iterator which, bool did, const std::exception_ptr& failure) noexcept;
 
   void write_all();
-  /// Writes what came together, and answers. Returns what could not be written and must be.
-  std::vector<task_ptr> commit(const std::vector<task_ptr>& group);
-  void count(const task& t);
+  /// With the lock: takes what is to be written next, up to a buffer of it.
+  void take(tasks& group) noexcept;
+  /// Writes what came together, and answers. What is left in the group could not be written and must be: says why.
+  std::exception_ptr commit(tasks& group) noexcept;
+  /// Gives what is due its number, and enters what is put. Answers the bytes of what is put. Throws std::bad_alloc.
+  uint64_t prepare(tasks& group);
+  /// With the lock. Answers its rays, if it was entered.
+  uint64_t forget(const keyframe_id& id, uint64_t number) noexcept;
   void read_all();
   void tidy();
+  void say(severity how, const std::string& what, const std::exception_ptr& why) const noexcept;
 
   const std::shared_ptr<journal> journal_;
+  const log_function log_;
 
   mutable std::mutex mutex_; ///< of all that follows; nobody has it who waits for the disk
   std::condition_variable to_write_, to_read_, to_tidy_;
-  std::unordered_map<keyframe_id, std::deque<task_ptr>> lines_; ///< what waits, or is being done
-  std::vector<task_ptr> changes_;                               ///< first of their lines
-  std::deque<task_ptr> reads_;                                  ///< likewise
+  std::unordered_map<keyframe_id, tasks> lines_; ///< of each id about which something is being done: what waits for it
+  tasks changes_, reads_;                        ///< that were first of their lines
   bool stopped_ = false;
-  std::unordered_map<keyframe_id, entry> index_;
+  std::unordered_map<keyframe_id, entry> index_; ///< of what is there, or is being put
   std::map<uint64_t, keyframe_id> by_number_;
   uint64_t numbers_ = 0, rays_ = 0;
-  uint64_t erased_rays_ = 0;                              ///< that may still take space on the disk
+  uint64_t erased_rays_ = 0;                              ///< that may still take space on the disk, of earlier processes too
   std::atomic<uint64_t> memory_bytes_{0}, disk_bytes_{0}; ///< of the journal, as of a moment ago
-  std::atomic<bool> stop_tidying_{false};
   std::jthread writer_, reader_, tidier_;
 };
 

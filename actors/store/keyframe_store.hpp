@@ -34,8 +34,8 @@ public:
 /// What a store holds and where.
 struct store_usage {
   uint64_t keyframes = 0, rays = 0;
-  uint64_t memory_bytes = 0; ///< rays and index
-  uint64_t disk_bytes = 0;
+  uint64_t memory_bytes = 0; ///< index, and rays, or the buffers and the cache of a journal
+  uint64_t disk_bytes = 0;   ///< of its file, or of all files of a journal
 };
 
 /// Keeps the live keyframes, asked without waiting: for the life of the process (spilling_store), or for the next one, too

@@ -16,7 +16,7 @@ namespace tessera {
 /// How a spilling_store works.
 struct spilling_options {
   uint64_t cap_bytes = 0; ///< of rays in memory
-  std::string folder;     ///< of the file; empty: the system's folder for temporary files
+  std::string folder{};   ///< of the file; empty: the system's folder for temporary files
   /// What needs the file is done in a thread of the store's own. Else all is done, and answered, in the thread that asks: one at
   /// a time.
   bool own_thread = true;

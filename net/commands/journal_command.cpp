@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <ctime>
 #include <map>
 #include <ostream>
 #include <stdexcept>
+#include <vector>
 
 namespace tessera {
 
@@ -31,10 +31,9 @@ std::string time_text(uint64_t ns) {
   return text;
 }
 
-nlohmann::json summary(const journal& kept) {
+nlohmann::json summary(const journal& kept, const std::vector<journal::kept>& all) {
   uint64_t rays = 0, first = 0, last = 0;
   std::map<std::string, uint64_t> sources;
-  const auto all = kept.keyframes();
   for (const auto& [number, one] : all) {
     rays += one.rays;
     ++sources[one.frame.source];
@@ -45,8 +44,8 @@ nlohmann::json summary(const journal& kept) {
     }
   }
   nlohmann::json out{
-    {"journal", kept.folder()},        {"format", journal_format}, {"keyframes", all.size()},   {"rays", rays},
-    {"disk_bytes", kept.disk_bytes()}, {"sources", sources},       {"first", time_text(first)}, {"last", time_text(last)}};
+    {"journal", kept.folder()},        {"format", kept.format()}, {"keyframes", all.size()},   {"rays", rays},
+    {"disk_bytes", kept.disk_bytes()}, {"sources", sources},      {"first", time_text(first)}, {"last", time_text(last)}};
   if (const auto map = kept.map())
     out["map"] = {{"voxel_m", number(map->voxel_m)},         {"truncation_m", number(map->truncation_m)},
                   {"region_voxels", map->region_voxels},     {"min_range_m", number(map->min_range_m)},
@@ -54,13 +53,13 @@ nlohmann::json summary(const journal& kept) {
   return out;
 }
 
-/// Reads everything: what of it is damaged, keyframe and reason.
-nlohmann::json damage(const journal& kept) {
+/// Reads everything: what of it is damaged, keyframe and reason. Throws what journal::read() does of what cannot be read now.
+nlohmann::json damage(const journal& kept, const std::vector<journal::kept>& all) {
   auto out = nlohmann::json::array();
-  for (const auto& [number, one] : kept.keyframes())
+  for (const auto& [number, one] : all)
     try {
       (void)kept.read(number);
-    } catch (const std::exception& e) {
+    } catch (const damaged_keyframe& e) {
       out.push_back({{"keyframe", shown(one.frame.id)}, {"reason", e.what()}});
     }
   return out;
@@ -90,25 +89,20 @@ int journal_command(const journal_command_setup& setup, std::ostream& out) {
   const auto is = [&](const char* action) { return setup.action == action; };
   if (!is("info") && !is("verify") && !is("salvage") && !is("compact"))
     throw std::invalid_argument("tessera journal takes info, verify, salvage or compact, and not \"" + setup.action + '"');
-  const auto reads = is("info") || is("verify");
-  if (is("compact"))
-    (void)journal{setup.folder, memory_bytes, journal::access::look}; // one that is not there is not made
   journal kept{setup.folder, memory_bytes,
-               reads           ? journal::access::look
+               is("compact")   ? journal::access::change
                : is("salvage") ? journal::access::salvage
-                               : journal::access::serve};
-  if (is("compact")) {
-    std::atomic<bool> never{false};
-    kept.compact(never);
-  }
-  auto told = summary(kept);
+                               : journal::access::look};
+  const auto done = !is("compact") || kept.compact();
+  const auto all = kept.keyframes();
+  auto told = summary(kept, all);
   if (is("verify") || is("salvage"))
-    told["damaged"] = damage(kept);
+    told["damaged"] = damage(kept, all);
   if (setup.json)
     out << told.dump() << '\n';
   else
     print(told, kept, out);
-  return told.contains("damaged") && !told["damaged"].empty() ? 1 : 0;
+  return done && (!told.contains("damaged") || told["damaged"].empty()) ? 0 : 1;
 }
 
 } // namespace tessera

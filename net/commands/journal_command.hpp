@@ -14,8 +14,8 @@ struct journal_command_setup {
 
 /// Looks into a journal that no service uses, and tells: what is in it (info); also whether each record can be read and is what
 /// was written (verify); keeps of a damaged log what was written before the damage (salvage); gives the space of erased
-/// keyframes back (compact). Answers 0, or 1 if there is damage. Throws journal_error, and std::invalid_argument for another
-/// action.
+/// keyframes back (compact). Answers 0, or 1 if there is damage, or not all was given back. Throws journal_error,
+/// std::system_error if the disk has no room or fails, and std::invalid_argument for another action.
 int journal_command(const journal_command_setup& setup, std::ostream& out);
 
 } // namespace tessera

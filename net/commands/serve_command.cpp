@@ -200,7 +200,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   auto inputs = make_inputs(setup, on_shortage, chosen_gpus.empty() ? nullptr : found.locks);
   planned.check_gpus(chosen_gpus.size());
 
-  const auto kept = open_journal(setup.journal, setup.service.map, setup.voxel);
+  const auto kept = open_journal(setup.journal, setup.service.map, setup.voxel, write_log);
   if (kept.store)
     setup.service.make_store = [store = kept.store] { return store; };
 

@@ -49,7 +49,8 @@ std::string default_journal(const std::vector<std::string>& sources, uint16_t po
   return (absolute(state) ? std::string{state} : std::string{home} + "/.local/state") + "/tessera/" + std::to_string(port);
 }
 
-serve_journal open_journal(const journal_setup& setup, map_settings& map, std::optional<auto_voxel>& voxel) {
+serve_journal open_journal(const journal_setup& setup, map_settings& map, std::optional<auto_voxel>& voxel,
+                           const log_function& log) {
   if (setup.folder.empty())
     return {};
   if (setup.fresh)
@@ -57,7 +58,7 @@ serve_journal open_journal(const journal_setup& setup, map_settings& map, std::o
       spdlog::info("the journal that was here is now {}", *aside);
   serve_journal out;
   out.file = std::make_shared<journal>(setup.folder, setup.memory_bytes);
-  out.store = std::make_shared<journal_store>(out.file);
+  out.store = std::make_shared<journal_store>(out.file, log);
   const auto keyframes = out.store->usage().keyframes;
   if (keyframes == 0) {
     spdlog::info("keyframes are kept in the journal {}, which is empty", setup.folder);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/base/log.hpp"
 #include "actors/store/journal_store.hpp"
 #include "gpu/map_settings.hpp"
 #include "net/commands/auto_voxel.hpp"
@@ -32,7 +33,8 @@ struct serve_journal {
 
 /// Opens the journal and says in the log where it is and what is in it. If it holds keyframes, the map is to be made as theirs
 /// was: then `voxel`, a voxel size that is yet to be chosen, is chosen, and std::invalid_argument says which settings differ.
-/// Throws journal_error, too.
-serve_journal open_journal(const journal_setup& setup, map_settings& map, std::optional<auto_voxel>& voxel);
+/// Throws journal_error, too. `log` is told what the store says later.
+serve_journal open_journal(const journal_setup& setup, map_settings& map, std::optional<auto_voxel>& voxel,
+                           const log_function& log);
 
 } // namespace tessera

@@ -141,8 +141,10 @@ void add_map(family_list& to, const telemetry& n) {
   to.counter("tessera_patches_total", "Patches encoded.", read(n.patches));
   to.counter("tessera_patch_bytes_total", "Bytes of the patches encoded.", read(n.patch_bytes));
   to.gauge("tessera_held_patch_bytes", "Bytes of newest patches, held for viewers that come late.", read(n.held_patch_bytes));
-  to.gauge("tessera_store_memory_bytes", "Rays kept in memory.", read(n.store_memory_bytes));
-  to.gauge("tessera_store_disk_bytes", "Rays kept on disk.", read(n.store_disk_bytes));
+  to.gauge("tessera_store_memory_bytes", "Keyframe store's memory: index, and rays; with a journal, its buffers and cache.",
+           read(n.store_memory_bytes));
+  to.gauge("tessera_store_disk_bytes", "Keyframe store's disk: rays beyond store-memory; with a journal, all its files.",
+           read(n.store_disk_bytes));
   to.counter("tessera_store_errors_total", "Failed reads and writes of the store.", read(n.store_errors));
 }
 

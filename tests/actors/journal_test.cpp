@@ -8,6 +8,7 @@
 #include <rocksdb/db.h>
 
 #include <csignal>
+#include <map>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
@@ -38,6 +39,27 @@ void overwrite(const std::string& folder, const std::string& key, std::span<cons
   const std::unique_ptr<rocksdb::DB> closed{db};
   REQUIRE(db->Put({}, key, {reinterpret_cast<const char*>(value.data()), value.size()}).ok());
 }
+
+/// What cannot be read now is a std::system_error, and no damage.
+bool fails_for_now(const journal& kept, uint64_t number) {
+  try {
+    (void)kept.read(number);
+    return false;
+  } catch (const std::system_error&) {
+    return true;
+  }
+}
+
+/// What stands in each file of a folder.
+std::map<std::string, std::string> contents_of(const std::string& folder) {
+  std::map<std::string, std::string> out;
+  for (const auto& name : files_of(folder, ""))
+    out[name] = content_of(name);
+  return out;
+}
+
+constexpr journal::access all_access[]
+  = {journal::access::serve, journal::access::change, journal::access::look, journal::access::salvage};
 
 bool says(const std::string& text, std::initializer_list<const char*> parts) {
   return std::all_of(parts.begin(), parts.end(), [&](const char* part) { return text.find(part) != std::string::npos; });
@@ -251,21 +273,104 @@ TEST_CASE("a bit that turned over in a keyframe's rays is named when it is read,
   CHECK(store->usage().keyframes == 3);
   int damaged = 0;
   for (const auto& id : store->ids())
-    if (const auto text = told([&] { get(*store, id); }); !text.empty()) {
+    try {
+      get(*store, id);
+    } catch (const damaged_keyframe& e) {
       ++damaged;
-      CHECK(says(text, {path.c_str(), "is damaged"}));
+      CHECK(says(e.what(), {path.c_str(), "is damaged"}));
       CHECK(erase(*store, id));
       CHECK(put(*store, whole(id.value, 100, 1)));
     }
   CHECK(damaged == 1);
 }
 
-TEST_CASE("a journal of a newer program is left alone") {
+TEST_CASE("a record that is missing or no record is damage; a file that cannot be opened now is read later") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  {
+    const auto store = open_store(path);
+    for (uint32_t i = 0; i < 3; ++i)
+      put(*store, whole(std::to_string(i), 20'000, i));
+  }
+  open_store(path)->stop(); // what was in the log is now in files
+  overwrite(path, journal_key::of(journal_key::rays, 1), {});
+  journal kept{path, memory};
+  CHECK_THROWS_AS(kept.read(1), damaged_keyframe);
+  CHECK_THROWS_AS(kept.read(7), damaged_keyframe);
+  const auto rays = files_of(path, ".blob");
+  REQUIRE(rays.size() == 1);
+  std::filesystem::rename(rays.front(), folder / "elsewhere");
+  CHECK(fails_for_now(kept, 2));
+  std::filesystem::rename(folder / "elsewhere", rays.front());
+  CHECK(same(kept.read(2), whole("1", 20'000, 1)));
+}
+
+TEST_CASE("a file that is missing is told when the journal is opened, and nothing in it is touched") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  put(*open_store(path), whole("kf", 20'000, 1));
+  open_store(path)->stop(); // what was in the log is now in files
+  for (const auto* ending : {".blob", ".sst", "MANIFEST", "CURRENT"}) {
+    CAPTURE(ending);
+    auto of = files_of(path, ending);
+    for (const auto& name : files_of(path, ""))
+      if (name.find("/MANIFEST-") != std::string::npos && std::string{ending} == "MANIFEST")
+        of.push_back(name);
+    REQUIRE(!of.empty());
+    std::filesystem::rename(of.front(), folder / "elsewhere");
+    const auto before = contents_of(path);
+    for (const auto how : all_access)
+      CHECK(says(told([&] { journal(path, memory, how); }), {path.c_str(), "is damaged", "--fresh"}));
+    CHECK(contents_of(path) == before);
+    std::filesystem::rename(folder / "elsewhere", of.front());
+    CHECK(same(get(*open_store(path), {"kf"}), whole("kf", 20'000, 1)));
+  }
+}
+
+TEST_CASE("a journal without CURRENT is no new one, and can be set aside") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  put(*open_store(path), whole("kf", 10, 1));
+  std::filesystem::rename(path + "/CURRENT", folder / "CURRENT");
+  CHECK(says(told([&] { open_store(path); }), {"is damaged", "CURRENT is missing"}));
+  const auto aside = set_journal_aside(path);
+  REQUIRE(aside);
+  CHECK(open_store(path)->usage().keyframes == 0);
+  std::filesystem::rename(folder / "CURRENT", *aside + "/CURRENT");
+  CHECK(same(get(*open_store(*aside), {"kf"}), whole("kf", 10, 1)));
+}
+
+TEST_CASE("a journal whose making was cut short is made") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  std::filesystem::create_directory(path);
+  for (const auto* name : {"LOCK", "LOG", "IDENTITY", "MANIFEST-000001", "000001.dbtmp"})
+    std::ofstream{path + "/" + name};
+  CHECK_FALSE(set_journal_aside(path));
+  CHECK(put(*open_store(path), whole("kf", 10, 1)));
+  CHECK(same(get(*open_store(path), {"kf"}), whole("kf", 10, 1)));
+}
+
+TEST_CASE("a journal of a newer program is left alone, to the byte") {
   const temporary_folder folder;
   const auto path = folder / "j";
   put(*open_store(path), whole("kf", 10, 1));
   overwrite(path, std::string{journal_key::format}, format_record(7));
-  CHECK(says(told([&] { open_store(path); }), {path.c_str(), "newer program", "7", "up to 1", "--fresh"}));
+  const auto before = contents_of(path);
+  for (const auto how : all_access)
+    CHECK(says(told([&] { journal(path, memory, how); }), {path.c_str(), "newer program", "7", "up to 1", "--fresh"}));
+  CHECK(contents_of(path) == before);
+}
+
+TEST_CASE("a newer program raises a journal's format when it writes, and not when it looks") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  put(*open_store(path), whole("kf", 10, 1));
+  overwrite(path, std::string{journal_key::format}, format_record(0));
+  for (int again = 0; again < 2; ++again)
+    CHECK(journal(path, memory, journal::access::look).format() == 0);
+  CHECK(journal(path, memory, journal::access::change).format() == journal_format);
+  CHECK(journal(path, memory, journal::access::look).format() == journal_format);
 }
 
 TEST_CASE("a journal is one process's") {
@@ -277,6 +382,15 @@ TEST_CASE("a journal is one process's") {
   CHECK(says(told([&] { journal(path, memory, journal::access::look); }), {"in use"}));
   CHECK(says(told([&] { set_journal_aside(path); }), {"in use"}));
   CHECK(same(get(*store, {"kf"}), whole("kf", 10, 1)));
+}
+
+TEST_CASE("a lock that cannot be had at all is nobody else's") {
+  const temporary_folder folder;
+  const auto path = folder / "lock";
+  std::filesystem::create_directories(path + "/LOCK");
+  const auto text = told([&] { open_store(path); });
+  CHECK(says(text, {path.c_str(), "cannot be written", "Is a directory"}));
+  CHECK_FALSE(says(text, {"in use"}));
 }
 
 TEST_CASE("a folder that cannot be a journal is told, and nothing in it is touched") {
@@ -293,7 +407,9 @@ TEST_CASE("a folder that cannot be a journal is told, and nothing in it is touch
   REQUIRE(rocksdb::DB::Open(options, folder / "other", &db).ok());
   db->Put({}, "something", "else");
   delete db;
+  const auto before = contents_of(folder / "other");
   CHECK(says(told([&] { open_store(folder / "other"); }), {"something else"}));
+  CHECK(contents_of(folder / "other") == before);
 }
 
 TEST_CASE("a journal that is set aside keeps all, under another name") {
@@ -324,6 +440,107 @@ TEST_CASE("a journal gives the disk back what keyframes that are gone took") {
     std::this_thread::sleep_for(std::chrono::milliseconds{20});
   CHECK(store->usage().disk_bytes <= full / 3);
   CHECK(same(get(*store, {"0"}), whole("0", 250'000, 0)));
+}
+
+namespace {
+
+/// Puts keyframes of 400 KB, some in each file, and erases all but each third.
+void put_and_erase(journal& kept, uint64_t count) {
+  for (uint64_t number = 1; number <= count; ++number) {
+    const auto frame = whole(std::to_string(number), 25'000, static_cast<uint32_t>(number));
+    journal::batch one;
+    one.puts.emplace_back(number, &frame);
+    kept.write(one);
+  }
+  journal::batch most;
+  for (uint64_t number = 1; number <= count; ++number)
+    if (number % 3 != 0)
+      most.erases.push_back(number);
+  kept.write(most);
+}
+
+} // namespace
+
+TEST_CASE("what was erased before the process ended gives its space back in the next one") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  constexpr uint64_t count = 240, bytes = 25'000 * sizeof(ray);
+  {
+    journal kept{path, memory};
+    put_and_erase(kept, count);
+  }
+  {
+    const journal kept{path, memory};
+    const auto erased = static_cast<double>(kept.erased_bytes(count / 3));
+    CHECK(erased > 0.9 * count * 2 / 3 * 13 * 25'000); // of which 13 bytes a ray cannot be compressed
+    CHECK(erased < count * bytes);
+  }
+  const auto store = open_store(path);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+  while (store->usage().disk_bytes > count * bytes / 2 && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+  CHECK(store->usage().disk_bytes <= count * bytes / 2);
+  CHECK(same(get(*store, {"3"}), whole("3", 25'000, 3)));
+}
+
+TEST_CASE("a journal that is opened again does not wait for its compaction, which is done another time") {
+  const temporary_folder folder;
+  journal kept{folder / "j", memory};
+  put_and_erase(kept, 300);
+  std::atomic<int> did{-1};
+  std::jthread compacting{[&] { did = kept.compact(); }};
+  while (kept.to_compact() == 0 && did < 0)
+    std::this_thread::yield();
+  REQUIRE(kept.to_compact() > 0);
+  kept.reopen();
+  compacting.join();
+  CHECK(did == 0);
+  CHECK(kept.to_compact() == 0);
+  CHECK(same(kept.read(3), whole("3", 25'000, 3)));
+  const auto before = kept.disk_bytes();
+  CHECK(kept.compact());
+  CHECK(kept.disk_bytes() < before);
+  CHECK(kept.erased_bytes(100) == 0);
+  CHECK(same(kept.read(300), whole("300", 25'000, 300)));
+  kept.end_compacting();
+  CHECK_FALSE(kept.compact());
+}
+
+TEST_CASE("what comes together is written in pieces that RocksDB buffers") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  std::vector<stored_keyframe> frames;
+  for (uint32_t i = 0; i < 48; ++i)
+    frames.push_back(whole(std::to_string(i), 65'536, i));
+  const auto store = open_store(path);
+  std::vector<std::future<bool>> stored;
+  for (const auto& frame : frames)
+    stored.push_back(ask_put(*store, frame));
+  for (auto& one : stored)
+    CHECK(one.get());
+  store->stop();
+  for (const auto* ending : {".blob", ".log"})
+    for (const auto& file : files_of(path, ending))
+      CHECK(std::filesystem::file_size(file) < 8'000'000); // buffers are of 2 MiB, and are changed between two groups
+}
+
+TEST_CASE("a journal that has no room to be compacted says so, and is compacted when it has") {
+  run_on_small_disk("(is compacted on a full disk)");
+}
+
+TEST_CASE("(is compacted on a full disk)", "[.]") {
+  const auto disk = child_folder().string();
+  journal kept{disk + "/j", memory};
+  put_and_erase(kept, 45);
+  std::ofstream{disk + "/others", std::ios::binary} << std::string(size_t{12} << 20, 'x');
+  const auto before = kept.disk_bytes();
+  CHECK(says(told([&] { kept.compact(); }), {"cannot be compacted", "No space left"}));
+  std::filesystem::remove(disk + "/others");
+  CHECK(kept.compact());
+  CHECK(kept.disk_bytes() < before);
+  for (uint64_t number = 3; number <= 45; number += 3)
+    CHECK(same(kept.read(number), whole(std::to_string(number), 25'000, static_cast<uint32_t>(number))));
+  note_the_end();
 }
 
 TEST_CASE("a journal whose disk is full takes no more, gives and forgets what it has, and takes again when there is room") {

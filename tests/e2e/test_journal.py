@@ -242,6 +242,27 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", disk], check=False)
 
 
+def test_a_journal_that_has_no_room_to_be_compacted_is_told(tessera, serve, recording, small_disk):
+    journal = small_disk / "journal"
+    running = serve(options=("--journal", journal, "--store-memory", 8 * MIB))
+    publish_all(running, recording)
+    assert running.end() == 0
+    running = serve(options=("--journal", journal, "--store-memory", 8 * MIB))  # what was in the log is now in files
+    loaded(running)
+    for frame in recording[::2]:
+        assert running.fetch(f"/v1/keyframes/{frame.id}", method="DELETE")[0] == 200
+    assert running.end() == 0
+    with (small_disk / "others").open("wb") as others:
+        others.write(b"x" * (24 * MIB))
+    status, _, err = service.run(tessera, "journal", "compact", journal)
+    assert status == 1 and "cannot be compacted" in err and "No space left" in err
+    (small_disk / "others").unlink()
+    before = sum(file.stat().st_size for file in journal.glob("*.blob"))
+    status, _, err = service.run(tessera, "journal", "compact", journal)
+    assert status == 0, err
+    assert sum(file.stat().st_size for file in journal.glob("*.blob")) < before
+
+
 def test_a_full_disk_is_not_now_and_is_over_when_there_is_room(serve, recording, small_disk):
     running = serve(options=("--journal", small_disk / "journal", "--store-memory", 8 * MIB))
     first, *others = recording

@@ -1,0 +1,136 @@
+#include "actors/store/journal_folder.hpp"
+
+#include <rocksdb/env.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace tessera {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Whether a name is a number and one of these endings, as RocksDB names its files.
+bool is_numbered(std::string_view name, std::initializer_list<std::string_view> endings) {
+  const auto digits = std::min(name.find_first_not_of("0123456789"), name.size());
+  return digits > 0 && std::find(endings.begin(), endings.end(), name.substr(digits)) != endings.end();
+}
+
+bool is_record(std::string_view name) {
+  return is_numbered(name, {".sst", ".blob", ".log"});
+}
+
+/// Whether a file may be what a RocksDB leaves that ended while it was being made.
+bool is_beginning(std::string_view name) {
+  static constexpr std::array begins{"LOCK", "LOG", "IDENTITY", "MANIFEST-", "OPTIONS-"};
+  return is_numbered(name, {".dbtmp"})
+         || std::any_of(begins.begin(), begins.end(), [&](const char* begin) { return name.starts_with(begin); });
+}
+
+/// The first name in a folder that is such; nothing if there is none, or the folder cannot be read.
+template <class Such>
+std::optional<std::string> find_in(const std::string& folder, Such such) {
+  std::error_code code;
+  for (fs::directory_iterator i{folder, code}, end; !code && i != end; i.increment(code))
+    if (auto name = i->path().filename().string(); such(name))
+      return name;
+  return {};
+}
+
+/// The whole path, without a slash at its end.
+fs::path plain(const std::string& folder) {
+  const auto path = fs::absolute(folder).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
+
+/// Has the disk keep what was made or renamed in a folder. Throws journal_error.
+void sync_folder(const fs::path& folder) {
+  const auto fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && errno == EACCES)
+    return; // what may be written and not read cannot be synced by anybody
+  const auto code = fd < 0 || (::fsync(fd) != 0 && errno != EINVAL) ? errno : 0; // EINVAL: this file system needs none
+  if (fd >= 0)
+    ::close(fd);
+  if (code != 0)
+    throw journal_error("the folder " + folder.string() + " cannot be written: " + std::generic_category().message(code));
+}
+
+} // namespace
+
+journal_state journal_state_of(const std::string& folder) {
+  if (find_in(folder, [](const std::string& name) { return name == "CURRENT"; }))
+    return journal_state::whole;
+  return find_in(folder, is_record) ? journal_state::headless : journal_state::none;
+}
+
+void make_journal_folder(const std::string& folder) {
+  const auto path = plain(folder);
+  std::vector<fs::path> changed{path.parent_path()};
+  std::error_code code;
+  for (auto above = path.parent_path(); above.has_relative_path() && !fs::exists(above, code); above = above.parent_path())
+    changed.push_back(above.parent_path());
+  fs::create_directories(path, code);
+  if (!code && !fs::is_directory(path))
+    code = std::make_error_code(std::errc::not_a_directory);
+  if (code)
+    throw journal_error("the journal " + folder + " cannot be made: " + code.message()
+                        + ": name another folder (--journal), or none (--no-journal)");
+  if (journal_state_of(folder) != journal_state::none)
+    return;
+  if (const auto other = find_in(folder, [](const std::string& name) { return !is_beginning(name); }))
+    throw journal_error("the folder " + folder + " holds other things (" + *other
+                        + ") and no journal: name an empty one, or one that is not there yet (--journal)");
+  std::for_each(changed.begin(), changed.end(), sync_folder);
+}
+
+std::optional<std::string> set_journal_aside(const std::string& folder) {
+  if (journal_state_of(folder) == journal_state::none)
+    return {};
+  const journal_lock nobody_else{folder};
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  std::array<char, 32> time{};
+  std::strftime(time.data(), time.size(), "%Y-%m-%dT%H-%M-%SZ", &parts);
+  auto from = fs::path{folder}.lexically_normal().string();
+  while (from.size() > 1 && from.ends_with('/'))
+    from.pop_back();
+  auto name = from + '.' + time.data();
+  for (int i = 2; fs::exists(name); ++i)
+    name = from + '.' + time.data() + '.' + std::to_string(i);
+  std::error_code code;
+  fs::rename(from, name, code);
+  if (code)
+    throw journal_error("the journal " + folder + " cannot be renamed to " + name + ": " + code.message());
+  sync_folder(plain(name).parent_path());
+  return name;
+}
+
+journal_lock::journal_lock(const std::string& folder) {
+  const auto status = rocksdb::Env::Default()->LockFile(folder + "/LOCK", &lock_);
+  if (status.ok())
+    return;
+  const auto text = status.ToString();
+  // RocksDB has no code for it. Its other errors, of the file and of the folder, begin otherwise.
+  if (text.starts_with("IO error: While lock file") || text.starts_with("IO error: lock hold by"))
+    throw journal_error("the journal " + folder
+                        + " is in use by another process: end that one, or name another folder (--journal). " + text);
+  throw journal_error("the journal " + folder + " cannot be written: " + text);
+}
+
+journal_lock::~journal_lock() {
+  rocksdb::Env::Default()->UnlockFile(lock_);
+}
+
+} // namespace tessera
