@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
 #include <map>
 #include <thread>
 
@@ -66,4 +67,46 @@ TEST_CASE("a stop ends the patience") {
   running.request_stop();
   running.join();
   CHECK(sink.frames().size() == 1);
+}
+
+TEST_CASE("What happens to a keyframe later waits until it was taken") {
+  /// A keyframe that moves twice.
+  class moving_source final : public source {
+  public:
+    [[nodiscard]] std::string kind() const override { return "recording"; }
+    [[nodiscard]] std::string where() const override { return "here"; }
+    void run(keyframe_sink& sink, std::stop_token) override {
+      const auto offer = [&](map_input what) { sink.offer(std::move(what), [](const verdict&) {}); };
+      keyframe frame;
+      frame.id.value = "a";
+      offer(frame);
+      for (const float x : {1.f, 2.f}) {
+        revision to{frame.id, {}};
+        to.world_from_camera.m[3] = x;
+        offer(to);
+      }
+    }
+  };
+  /// Takes each at the third time, and answers from a thread of its own.
+  class slow_sink final : public keyframe_sink {
+  public:
+    std::vector<float> taken; ///< where it was put
+    void offer(map_input what, completion done) override {
+      answers_.emplace_back([this, what = std::move(what), done = std::move(done)] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        if (++tries_ % 3 != 0)
+          return done({outcome::not_now, "the map is full"});
+        const auto* moves = std::get_if<revision>(&what);
+        taken.push_back(moves ? moves->world_from_camera.m[3] : 0);
+        done({});
+      });
+    }
+    void set_aside(const std::string&, const std::string&, const std::string&) override {}
+
+  private:
+    std::atomic<int> tries_ = 0;
+    std::vector<std::jthread> answers_;
+  } sink;
+  make_patient(std::make_unique<moving_source>(), short_pauses)->run(sink, {});
+  CHECK(sink.taken == std::vector<float>{0, 1, 2});
 }
