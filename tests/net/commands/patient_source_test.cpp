@@ -3,8 +3,8 @@
 
 #include <catch2/catch.hpp>
 
-#include <atomic>
 #include <map>
+#include <mutex>
 #include <thread>
 
 using namespace tessera;
@@ -87,24 +87,29 @@ TEST_CASE("What happens to a keyframe later waits until it was taken") {
       }
     }
   };
-  /// Takes each at the third time, and answers from a thread of its own.
+  /// Takes the keyframe at the third time, the first pose at the second; answers later, from threads of its own.
   class slow_sink final : public keyframe_sink {
   public:
     std::vector<float> taken; ///< where it was put
     void offer(map_input what, completion done) override {
       answers_.emplace_back([this, what = std::move(what), done = std::move(done)] {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
-        if (++tries_ % 3 != 0)
-          return done({outcome::not_now, "the map is full"});
         const auto* moves = std::get_if<revision>(&what);
-        taken.push_back(moves ? moves->world_from_camera.m[3] : 0);
+        const auto at = moves ? moves->world_from_camera.m[3] : 0;
+        {
+          const std::lock_guard lock(mutex_);
+          if (++tries_[at] < 3 - static_cast<int>(at))
+            return done({outcome::not_now, "the map is full"});
+          taken.push_back(at);
+        }
         done({});
       });
     }
     void set_aside(const std::string&, const std::string&, const std::string&) override {}
 
   private:
-    std::atomic<int> tries_ = 0;
+    std::mutex mutex_;
+    std::map<float, int> tries_;
     std::vector<std::jthread> answers_;
   } sink;
   make_patient(std::make_unique<moving_source>(), short_pauses)->run(sink, {});
