@@ -23,7 +23,7 @@ help: ## This list.
 	@echo '  PRESET=debug|asan|tsan|fuzz|ci picks another build (CMakePresets.json); ARGS="..." goes to `tessera serve`.'
 
 # With a source in ARGS that one is served, and not the room.
-SOURCES = $(filter synthetic:% rgbd:% shm:% amqp:% amqps:%,$(subst ",,$(subst ',,$(ARGS))))
+SOURCES = $(filter synthetic:% rgbd:% recording:% shm:% amqp:% amqps:%,$(subst ",,$(subst ',,$(ARGS))))
 SERVED = $(if $(SOURCES),,synthetic:room )$(ARGS)
 
 .PHONY: run

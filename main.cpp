@@ -13,6 +13,7 @@
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
 #include "net/commands/publish_command.hpp"
+#include "net/commands/record_command.hpp"
 #include "net/commands/rehearsal.hpp"
 #include "net/commands/serve_command.hpp"
 #include "net/commands/stop_signal.hpp"
@@ -80,7 +81,8 @@ source_options input_of(const config::settings& s) {
   input.sequence.limit = s.limit.value_or(0);
   input.sequence.every = s.every;
   input.sequence.shuffle = s.shuffle;
-  input.sequence.rate = static_cast<double>(s.rate_hz);
+  input.sequence.rate = static_cast<double>(s.rate_hz.value_or(10));
+  input.recording = {.own_times = !s.rate_hz, .received_now = true};
   input.segments.layout = s.pose_layout == "row-major"      ? pose_layout::row_major
                           : s.pose_layout == "column-major" ? pose_layout::column_major
                                                             : pose_layout::automatic;
@@ -117,7 +119,8 @@ offline_setup offline_of(const config::settings& s, const std::string& source) {
   offline_setup setup;
   setup.source = source;
   setup.input = input_of(s);
-  setup.input.sequence.rate = 0;  // there is nobody to watch
+  setup.input.sequence.rate = 0; // there is nobody to watch
+  setup.input.recording = {};
   setup.input.shm.unlink = false; // a look takes nothing away
   setup.map = map_settings_of(s);
   setup.voxel = voxel_of(s);
@@ -146,6 +149,20 @@ publish_setup publish_of(const config::settings& s, const std::string& source, c
   setup.output.shm_prefix = s.shm_prefix;
   setup.output.token = s.token;
   setup.session = s.session;
+  setup.progress = progress_of(s);
+  return setup;
+}
+
+record_setup record_of(const config::settings& s, const std::vector<std::string>& sources, const std::string& file) {
+  record_setup setup;
+  setup.sources = sources;
+  setup.file = file;
+  setup.input = input_of(s);
+  setup.input.sequence.rate = static_cast<double>(s.rate_hz.value_or(0));
+  setup.input.recording = {};
+  setup.packing = s.compression == "zstd"  ? mcap::packing::zstd
+                  : s.compression == "lz4" ? mcap::packing::lz4
+                                           : mcap::packing::none;
   setup.progress = progress_of(s);
   return setup;
 }
@@ -327,6 +344,19 @@ int run(int argc, char** argv) {
       "[0 to 1000000000 s; default 0]")
     ->type_name("S");
   bench->add_option("--times", line.times, "Also write the milliseconds of each keyframe to a CSV file")->type_name("FILE");
+
+  auto* record = add("record",
+                     "Writes what sources bring into a recording, an MCAP file, until they end, or SIGINT (Ctrl+C) or SIGTERM "
+                     "comes: keyframes, new poses and retractions, to be played again as recording:FILE",
+                     {"input", "record", "log"}, [&] {
+                       const auto settings = line.settings();
+                       stop_signal stop;
+                       return record_command(record_of(settings, line.sources, line.output), stop.token());
+                     });
+  record->add_option("SOURCE", line.sources, source_help)->required();
+  record->add_option("-o,--output", line.output, "The file, which must not be there yet; .mcap is what tools know it by")
+    ->required()
+    ->type_name("FILE");
 
   auto* journal = app.add_subcommand("journal", "Looks into the journal of a service that does not run");
   journal

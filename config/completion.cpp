@@ -71,7 +71,8 @@ std::vector<command> commands_of(const CLI::App& app) {
   return out;
 }
 
-constexpr std::string_view sources[] = {"synthetic:room", "synthetic:building", "rgbd:", "shm:/", "amqp://", "amqps://"};
+constexpr std::string_view sources[]
+  = {"synthetic:room", "synthetic:building", "rgbd:", "recording:", "shm:/", "amqp://", "amqps://"};
 
 template <class Range>
 std::string joined(const Range& words) {
@@ -133,6 +134,10 @@ std::string for_bash(const std::vector<command>& commands) {
          "    compopt -o filenames; COMPREPLY=($(compgen -d -- \"$current\"))\n"
          "  elif [[ $before == rgbd && $current == : ]]; then\n"
          "    compopt -o filenames; COMPREPLY=($(compgen -d))\n"
+         "  elif ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[COMP_CWORD-2]} == recording && $before == : ]]; then\n"
+         "    compopt -o filenames; COMPREPLY=($(compgen -f -- \"$current\"))\n"
+         "  elif [[ $before == recording && $current == : ]]; then\n"
+         "    compopt -o filenames; COMPREPLY=($(compgen -f))\n"
          "  elif [[ $before == synthetic && $current == : ]]; then\n"
          "    COMPREPLY=(room building)\n"
          "  elif ((COMP_CWORD > 2)) && [[ ${COMP_WORDS[COMP_CWORD-2]} == synthetic && $before == : ]]; then\n"

@@ -140,6 +140,8 @@ std::string man_page(const CLI::App& app, const std::string& version) {
   item(out, bold("tessera serve synthetic:room"), "Scans a room that there is not, and shows it at http://127.0.0.1:8080/.");
   item(out, bold("tessera serve shm:/slam3r_keyframe_"), "Takes keyframes from shared memory of this machine.");
   item(out, bold("tessera mesh rgbd:DIR -o room.glb"), "Writes the mesh of a folder of RGB-D frames.");
+  item(out, bold("tessera record shm:/slam3r_keyframe_ -o scan.mcap"),
+       "Records what comes, for `tessera serve recording:scan.mcap`.");
   return out.str();
 }
 

@@ -30,7 +30,7 @@ struct settings {
   std::optional<uint64_t> limit; ///< none: all
   uint32_t every = 0;
   std::optional<uint64_t> shuffle; ///< a seed; none: in order
-  float rate_hz = 0;               ///< 0: as fast as they are taken
+  std::optional<float> rate_hz;    ///< none: as it suits the source; 0: as fast as they are taken
   std::string policy;
   std::string amqp_url;
   std::string amqp_ca, amqp_cert, amqp_key;
@@ -57,6 +57,9 @@ struct settings {
 
   // journal: what is there again after the next start
   std::string journal; ///< a folder, auto or off
+
+  // record: what record writes
+  std::string compression;
 
   // drill: for tests and operators who want to see what happens
   std::string drill;

@@ -180,11 +180,13 @@ const std::vector<setting> rows{
   {.name = "rate",
    .group = "input",
    .value = &settings::rate_hz,
-   .fallback = "10",
+   .fallback = "auto",
    .unit = "keyframes/s",
    .min = 0,
    .max = 1e6,
-   .help = "Speed at which serve and publish play a synthetic scan or a folder. 0: as fast as it is taken"},
+   .word = "auto",
+   .help = "Speed at which serve and publish play a synthetic scan, a folder or a recording. 0: as fast as it is taken; auto: a "
+           "recording as it was recorded, others at 10. record takes them as fast as it can unless it is told otherwise"},
   {.name = "policy",
    .group = "input",
    .value = &settings::policy,
@@ -371,7 +373,15 @@ const std::vector<setting> rows{
    .form = "a folder, auto or off",
    .help
    = "Folder in which serve keeps the live keyframes, to have them again after its next start; off: none. auto: tessera/PORT "
-     "in XDG_STATE_HOME (else ~/.local/state); none if all sources are synthetic: or rgbd:, which come again, nor for port 0"},
+     "in XDG_STATE_HOME (else ~/.local/state); none if all sources are synthetic:, rgbd: or recording:, which come again, nor "
+     "for port 0"},
+
+  {.name = "compression",
+   .group = "record",
+   .value = &settings::compression,
+   .fallback = "none",
+   .choices = {"none", "lz4", "zstd"},
+   .help = "How record compresses what it writes"},
 
   {.name = "drill",
    .group = "drill",

@@ -77,11 +77,9 @@ public:
   throughput_sink(offline_map& one, offline_map& many, uint32_t rounds) : one_(one), many_(many), rounds_(rounds) {}
 
   void offer(map_input what, completion done) override {
-    auto* frame = std::get_if<keyframe>(&what);
-    if (!frame)
-      return done({outcome::unknown, {}});
-    bytes_ += frame->body->size() * 16;
-    batch_.push_back(std::move(*frame));
+    if (const auto* frame = std::get_if<keyframe>(&what))
+      bytes_ += frame->body->size() * 16;
+    batch_.push_back(std::move(what));
     done({outcome::accepted, {}});
     if (bytes_ > batch_bytes)
       flush();
@@ -94,8 +92,8 @@ public:
     one_s += work(one_);
     for (uint32_t round = 0; round < rounds_; ++round) {
       many_s += work(many_);
-      for (auto& frame : batch_)
-        frame.id.value += '+';
+      for (auto& one : batch_)
+        id_of(one).value += '+';
     }
     batch_.clear();
     bytes_ = 0;
@@ -108,8 +106,8 @@ private:
 
   double work(offline_map& map) {
     const auto start = clock::now();
-    for (const auto& frame : batch_)
-      map.offer(frame, [](const verdict&) {});
+    for (const auto& one : batch_)
+      map.offer(one, [](const verdict&) {});
     map.finish();
     return std::chrono::duration<double>(clock::now() - start).count();
   }
@@ -117,7 +115,7 @@ private:
   offline_map& one_;
   offline_map& many_;
   uint32_t rounds_;
-  std::vector<keyframe> batch_;
+  std::vector<map_input> batch_;
   uint64_t bytes_ = 0;
 };
 
@@ -195,9 +193,11 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto map = map_settings_for(setup, end.token());
   std::stop_source stop; // when a map can take no more
   const std::stop_callback when_told(end.token(), [&stop] { stop.request_stop(); });
+  const auto changes = make_source(setup.source, setup.input)->brings_changes();
   const auto make = [&](const offline_devices& devices, uint32_t threads) {
     auto options = checked_options(map, threads);
-    options.ids_repeat = end.is_needed();
+    options.ids_repeat = end.is_needed() || changes;
+    options.keep_rays = changes;
     options.extract_each = true;
     options.on_failure = [stop]() mutable { stop.request_stop(); };
     return std::make_unique<offline_map>(map, devices.all, std::move(options));

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <unordered_set>
 #include <utility>
 
 namespace tessera {
@@ -17,7 +18,8 @@ struct unanswered {
   std::condition_variable_any changed;
   std::deque<map_input> again; ///< not taken: to be offered again
   size_t under_way = 0;
-  bool taken = false; ///< something was, since the last pause
+  std::unordered_set<keyframe_id> open; ///< of what is under way or to be offered again; of each one thing at a time
+  bool taken = false;                   ///< something was, since the last pause
 };
 
 class patient_sink final : public keyframe_sink {
@@ -27,6 +29,7 @@ public:
 
   void offer(map_input what, completion done) override {
     offer_again();
+    finish(id_of(what)); // what is about one keyframe keeps its order
     if (stop_.stop_requested())
       return done({outcome::not_now, "a stop is asked for"});
     hand_on(std::move(what), std::move(done));
@@ -37,30 +40,45 @@ public:
 
   /// Waits until all is answered, and offers again what was not taken.
   void finish() {
-    while (!stop_.stop_requested()) {
-      offer_again();
-      std::unique_lock lock(state_->mutex);
-      state_->changed.wait(lock, stop_, [&] { return state_->under_way == 0 || !state_->again.empty(); });
-      if (state_->again.empty())
-        return;
-    }
+    finish_if([&] { return !state_->open.empty(); });
   }
 
 private:
+  /// The same of what is about one keyframe.
+  void finish(const keyframe_id& id) {
+    finish_if([&] { return state_->open.contains(id); });
+  }
+
+  template <class F>
+  void finish_if(F is_open) {
+    while (!stop_.stop_requested()) {
+      {
+        std::unique_lock lock(state_->mutex);
+        state_->changed.wait(lock, stop_, [&] { return !is_open() || !state_->again.empty(); });
+        if (!is_open())
+          return;
+      }
+      offer_again();
+    }
+  }
+
   void hand_on(map_input what, completion done) {
     {
       const std::lock_guard lock(state_->mutex);
       ++state_->under_way;
+      state_->open.insert(id_of(what));
     }
     auto kept = what; // a keyframe's points are shared
     next_.offer(std::move(what), [state = state_, kept = std::move(kept), done = std::move(done)](const verdict& v) {
       {
         const std::lock_guard lock(state->mutex);
         --state->under_way;
-        if (v.what == outcome::not_now)
+        if (v.what == outcome::not_now) {
           state->again.push_back(kept);
-        else
+        } else {
           state->taken = true;
+          state->open.erase(id_of(kept));
+        }
       }
       state->changed.notify_all();
       done(v);
@@ -101,6 +119,7 @@ public:
   [[nodiscard]] std::string kind() const override { return inner_->kind(); }
   [[nodiscard]] std::string where() const override { return inner_->where(); }
   [[nodiscard]] std::optional<uint64_t> total() const override { return inner_->total(); }
+  [[nodiscard]] bool brings_changes() const override { return inner_->brings_changes(); }
   [[nodiscard]] std::string trouble() const override { return inner_->trouble(); }
   void run(keyframe_sink& sink, std::stop_token stop) override {
     patient_sink patient(sink, stop, pauses_);

@@ -101,7 +101,7 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counter("tessera_keyframe_conflicts_total", "Keyframes whose id was live with other content.", read(n.conflicts));
   to.counters("tessera_inputs_set_aside_total", "Inputs that were set aside, by source; ingest: keyframes that were refused.");
   auto by_source = n.set_aside.by_source();
-  for (const char* source : {"amqp", "http", "ingest", "rgbd", "shm", "synthetic"})
+  for (const char* source : {"amqp", "http", "ingest", "recording", "rgbd", "shm", "synthetic"})
     by_source.try_emplace(source, 0);
   for (const auto& [source, count] : by_source)
     to.counted(static_cast<double>(count), {{"source", source}});

@@ -16,7 +16,7 @@ public:
   source() = default;
   source(const source&) = delete;
   source& operator=(const source&) = delete;
-  /// shm, amqp, rgbd or synthetic; what `set_aside` is called with.
+  /// shm, amqp, rgbd, synthetic or recording; what `set_aside` is called with.
   [[nodiscard]] virtual std::string kind() const = 0;
   /// Where the keyframes come from, for people; never holds a password.
   [[nodiscard]] virtual std::string where() const = 0;
@@ -30,6 +30,8 @@ public:
   [[nodiscard]] virtual std::string trouble() const { return {}; }
   /// Number of keyframes that `run` will offer, if it is known.
   [[nodiscard]] virtual std::optional<uint64_t> total() const { return std::nullopt; }
+  /// Whether it may bring revisions and retractions too, and keyframes that come again.
+  [[nodiscard]] virtual bool brings_changes() const { return false; }
 };
 
 } // namespace tessera

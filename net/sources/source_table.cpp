@@ -38,6 +38,12 @@ constexpr source_row table[] = {
    [](const std::string& uri, const source_options& o) {
      return make_rgbd_source(after_colon(uri), o.rgbd, o.sequence, o.on_shortage);
    }},
+  {{"recording:"},
+   "recording:FILE",
+   true,
+   [](const std::string& uri, const source_options& o) {
+     return make_recording_source(after_colon(uri), o.recording, o.sequence, o.on_shortage);
+   }},
   {{"shm:"},
    "shm:/PREFIX",
    false,

@@ -2,6 +2,7 @@
 
 #include "net/base/shortage.hpp"
 #include "net/sources/amqp/amqp_source.hpp"
+#include "net/sources/recording/recording_source.hpp"
 #include "net/sources/rgbd/rgbd_source.hpp"
 #include "net/sources/sequence_options.hpp"
 #include "net/sources/shm/segment_options.hpp"
@@ -26,6 +27,7 @@ struct source_options {
 
   synthetic_options synthetic;
   rgbd_options rgbd;
+  recording_options recording;
   shm_options shm;
   amqp_options amqp;
 };

@@ -47,6 +47,7 @@ public:
 
   [[nodiscard]] std::string kind() const override { return amqp_kind; }
   [[nodiscard]] std::string where() const override { return address_.shown(); }
+  [[nodiscard]] bool brings_changes() const override { return true; }
   [[nodiscard]] std::string trouble() const override {
     std::lock_guard lock(mutex_);
     return trouble_;

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include <map>
+#include <mutex>
 #include <thread>
 
 using namespace tessera;
@@ -66,4 +67,51 @@ TEST_CASE("a stop ends the patience") {
   running.request_stop();
   running.join();
   CHECK(sink.frames().size() == 1);
+}
+
+TEST_CASE("What happens to a keyframe later waits until it was taken") {
+  /// A keyframe that moves twice.
+  class moving_source final : public source {
+  public:
+    [[nodiscard]] std::string kind() const override { return "recording"; }
+    [[nodiscard]] std::string where() const override { return "here"; }
+    void run(keyframe_sink& sink, std::stop_token) override {
+      const auto offer = [&](map_input what) { sink.offer(std::move(what), [](const verdict&) {}); };
+      keyframe frame;
+      frame.id.value = "a";
+      offer(frame);
+      for (const float x : {1.f, 2.f}) {
+        revision to{frame.id, {}};
+        to.world_from_camera.m[3] = x;
+        offer(to);
+      }
+    }
+  };
+  /// Takes the keyframe at the third time, the first pose at the second; answers later, from threads of its own.
+  class slow_sink final : public keyframe_sink {
+  public:
+    std::vector<float> taken; ///< where it was put
+    void offer(map_input what, completion done) override {
+      answers_.emplace_back([this, what = std::move(what), done = std::move(done)] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        const auto* moves = std::get_if<revision>(&what);
+        const auto at = moves ? moves->world_from_camera.m[3] : 0;
+        {
+          const std::lock_guard lock(mutex_);
+          if (++tries_[at] < 3 - static_cast<int>(at))
+            return done({outcome::not_now, "the map is full"});
+          taken.push_back(at);
+        }
+        done({});
+      });
+    }
+    void set_aside(const std::string&, const std::string&, const std::string&) override {}
+
+  private:
+    std::mutex mutex_;
+    std::map<float, int> tries_;
+    std::vector<std::jthread> answers_;
+  } sink;
+  make_patient(std::make_unique<moving_source>(), short_pauses)->run(sink, {});
+  CHECK(sink.taken == std::vector<float>{0, 1, 2});
 }

@@ -1,0 +1,173 @@
+#include "net/formats/recorded_input.hpp"
+
+#include "net/base/bad_input.hpp"
+#include "net/formats/protobuf_wire.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace tessera;
+
+namespace {
+
+std::string message(const auto& fill) {
+  std::string out;
+  protobuf::writer to(out);
+  fill(to);
+  return out;
+}
+
+const std::string some_pose(64, '\0');
+
+/// A cloud of two points, with changes.
+struct cloud {
+  std::string id = "a", session, source = "shm", group, pose = some_pose;
+  uint32_t stride = 16;
+  std::vector<std::tuple<std::string, uint32_t, uint32_t>> fields{{"x", 0, 7},    {"y", 4, 7},      {"z", 8, 7},
+                                                                  {"red", 12, 1}, {"green", 13, 1}, {"blue", 14, 1}};
+  std::string data = std::string(32, '\1');
+  [[nodiscard]] std::string bytes() const {
+    const auto about = message([&](auto& to) {
+      to.bytes(1, id);
+      to.bytes(2, session);
+      to.bytes(3, source);
+      to.bytes(4, group);
+      to.bytes(7, pose);
+    });
+    return message([&](auto& to) {
+      to.fixed32(4, stride);
+      for (const auto& [name, offset, type] : fields)
+        to.bytes(5, message([&, name = name, offset = offset, type = type](auto& in) {
+                   in.bytes(1, name);
+                   in.fixed32(2, offset);
+                   in.number(3, type);
+                 }));
+      to.bytes(6, data);
+      to.bytes(keyframe_field, about);
+    });
+  }
+};
+
+std::string fault_of(const auto& read, const std::string& bytes) {
+  try {
+    (void)read(bytes);
+  } catch (const bad_input& e) {
+    return e.what();
+  }
+  return {};
+}
+
+std::string fault_of(const cloud& from) {
+  return fault_of(read_keyframe, from.bytes());
+}
+
+} // namespace
+
+TEST_CASE("A cloud is read by the names of its fields, wherever they are") {
+  cloud from;
+  from.stride = 30;
+  from.fields = {{"blue", 0, 1}, {"z", 1, 7},      {"normal_x", 100, 8}, {"x", 9, 7},          {"y", 13, 7},
+                 {"red", 20, 1}, {"green", 21, 1}, {"fourth", 22, 1},    {"confidence", 26, 7}};
+  from.data = std::string(60, '\2');
+  const auto frame = read_keyframe(from.bytes());
+  REQUIRE(frame);
+  CHECK(frame->body->size() == 2);
+  CHECK(frame->body->channels() == 4);
+  CHECK(frame->body->confidence().size() == 2);
+  CHECK(frame->source == "shm");
+}
+
+TEST_CASE("What is wrong with a cloud is told by field, value and bound") {
+  CHECK(fault_of(cloud{}).empty());
+  cloud from;
+  SECTION("stride") {
+    from.stride = 0;
+    CHECK(fault_of(from) == "foxglove.PointCloud: point_stride is 0, must be 1 to 1024");
+    from.stride = 4'000'000'000;
+    CHECK(fault_of(from) == "foxglove.PointCloud: point_stride is 4000000000, must be 1 to 1024");
+  }
+  SECTION("offset") {
+    std::get<1>(from.fields[2]) = 13;
+    CHECK(fault_of(from) == "foxglove.PointCloud: offset of z is 13, which with its size is more than point_stride 16");
+    std::get<1>(from.fields[2]) = 0xffffffff;
+    CHECK_THAT(fault_of(from), Catch::Contains("offset of z is 4294967295"));
+  }
+  SECTION("type") {
+    std::get<2>(from.fields[0]) = 8;
+    CHECK(fault_of(from) == "foxglove.PackedElementField: type of x is 8, must be 7");
+  }
+  SECTION("fields") {
+    from.fields.pop_back();
+    CHECK(fault_of(from) == "foxglove.PointCloud: fields has no blue");
+    from.fields.assign(65, {"other", 0, 1});
+    CHECK(fault_of(from) == "foxglove.PointCloud: fields has more than 64");
+  }
+  SECTION("data") {
+    from.data.pop_back();
+    CHECK(fault_of(from) == "foxglove.PointCloud: data has 31 bytes, not a multiple of point_stride 16");
+    from.stride = 1024;
+    from.stride = 16;
+    from.data.resize((size_t{1} << 22) * 16 + 16);
+    CHECK(fault_of(from) == "foxglove.PointCloud: data has 4194305 points, must have at most 4194304");
+  }
+  SECTION("names") {
+    from.id.clear();
+    CHECK(fault_of(from) == "tessera.Keyframe: keyframe_id has 0 bytes, not 1 to 256");
+    from.id = "a\nb";
+    CHECK_THAT(fault_of(from), Catch::Contains("control character 10"));
+    from.id = "a";
+    from.session.assign(65, 'x');
+    CHECK(fault_of(from) == "tessera.Keyframe: session has 65 bytes, not 0 to 64");
+    from.session.clear();
+    from.group = "\xff";
+    CHECK(fault_of(from) == "tessera.Keyframe: group is not valid UTF-8");
+    from.group.clear();
+    from.source.assign(1000, 's');
+    CHECK_THAT(fault_of(from), Catch::Contains("tessera.Keyframe: source is 's"));
+  }
+  SECTION("pose") {
+    from.pose.pop_back();
+    CHECK(fault_of(from) == "tessera.Keyframe: world_from_camera has 63 bytes, must have 64");
+  }
+}
+
+TEST_CASE("Revisions and retractions need what they are about") {
+  const auto nobody = message([](auto& to) { to.bytes(3, some_pose); });
+  const auto without_pose = message([](auto& to) { to.bytes(1, "a"); });
+  CHECK_THAT(fault_of(read_revision, nobody), Catch::Contains("keyframe_id has 0 bytes"));
+  CHECK(fault_of(read_revision, without_pose) == "tessera.Revision: world_from_camera is missing");
+  CHECK(fault_of(read_retraction, without_pose).empty());
+  CHECK_THAT(fault_of(read_retraction, ""), Catch::Contains("tessera.Retraction: keyframe_id has 0 bytes"));
+}
+
+TEST_CASE("A message that is cut off or damaged is bad input, wherever it is") {
+  const auto bytes = cloud{}.bytes();
+  for (size_t length = 0; length < bytes.size(); ++length)
+    try {
+      const auto frame = read_keyframe(std::string_view(bytes).substr(0, length));
+      CHECK_FALSE(frame); // its field comes last
+    } catch (const bad_input& e) {
+      CHECK(std::string(e.what()).size() > 20);
+    }
+  for (size_t i = 0; i < bytes.size(); ++i)
+    for (const int bit : {0, 3, 7})
+      try {
+        auto damaged = bytes;
+        damaged[i] = static_cast<char>(damaged[i] ^ (1 << bit));
+        (void)read_keyframe(damaged);
+      } catch (const bad_input&) {
+      }
+}
+
+TEST_CASE("The wire format's own bounds are kept") {
+  const auto read_all = [](std::string_view bytes) {
+    protobuf::reader from(bytes, "m");
+    while (const auto next = from.next())
+      (void)next->number();
+    return 0;
+  };
+  CHECK_THAT(fault_of(read_all, std::string(11, '\xff')), Catch::Contains("a number has more than 10 bytes"));
+  CHECK(fault_of(read_all, "\x0a\x05xyz") == "m: byte 2: a field has 5 bytes, of which 3 are there");
+  CHECK_THAT(fault_of(read_all, "\x0b"), Catch::Contains("field 1 has wire type 3, must be 0, 1, 2 or 5"));
+  CHECK_THAT(fault_of(read_all, std::string("\x02\x00", 2)), Catch::Contains("a field's number is 0"));
+  CHECK_THAT(fault_of(read_all, "\x0d\x01"), Catch::Contains("a field has 4 bytes, of which 1 are there"));
+}
