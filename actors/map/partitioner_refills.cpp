@@ -200,7 +200,7 @@ void partitioner::leave_out(const stored_keyframe& stored, const caf::error& why
       + (is_device_loss(why) ? std::to_string(take::most_losses) + " devices in a row failed over it" : describe(why));
   shared().write(severity::error, text);
   numbers().set_aside.add("map", shown(stored.id), text);
-  recovery_.leave_out(stored.id, stored.source, stored.group);
+  recovery_.leave_out(stored.id, {stored.source, stored.group, stored.timestamp_ns});
   recovered(stored.id);
   refill_later(std::chrono::milliseconds{0});
 }
