@@ -58,6 +58,9 @@ struct settings {
   // journal: what is there again after the next start
   std::string journal; ///< a folder, auto or off
 
+  // forgetting: what stays in the map
+  std::string retain; ///< see retained.hpp
+
   // drill: for tests and operators who want to see what happens
   std::string drill;
 
