@@ -16,7 +16,7 @@ constexpr uint64_t second_ns = 1'000'000'000;
 
 /// Two clocks: one goes on, the other may be set.
 struct clocks {
-  retention::moment at{std::chrono::steady_clock::time_point{1h}, 1'800'000'000 * second_ns};
+  retention::moment at{std::chrono::steady_clock::time_point{500h}, 1'800'000'000 * second_ns};
   void pass(std::chrono::seconds time) {
     at.now += time;
     at.system_ns += static_cast<uint64_t>(time.count()) * second_ns;
@@ -99,6 +99,8 @@ TEST_CASE("what came before the start is as old as the system's clock tells afte
   const auto came = [&](std::chrono::seconds ago) { return c.at.system_ns - static_cast<uint64_t>(ago.count()) * second_ns; };
   retention r{{.age = 1h}, c.at};
   r.expect({{"a"}, {"b"}, {"c"}});
+  CHECK_FALSE(r.due(c.at)); // nobody knows how old they are
+  CHECK_FALSE(r.next(c.at));
   r.enter_kept({"b"}, 1, came(50min)); // they are read in any order
   r.enter_kept({"a"}, 1, came(10h));
   r.enter_kept({"c"}, 1, came(-10h)); // its clock was ahead
@@ -193,6 +195,19 @@ TEST_CASE("what is being taken out counts no more, and counts again if it stays"
   r.stay({"never"});
   r.leave({"never"});
   r.erase({"never"});
+}
+
+TEST_CASE("the rays of what is being taken out count no more, and count again if it stays") {
+  clocks c;
+  retention r{{.ray_bytes = 160}, c.at}; // 10 rays
+  for (const auto* id : {"a", "b", "c"})
+    r.enter({id}, 6, c.at.now);
+  r.leave({"a"});
+  CHECK(r.due(c.at) == keyframe_id{"b"});
+  r.leave({"b"});
+  CHECK_FALSE(r.due(c.at));
+  r.stay({"a"});
+  CHECK(r.due(c.at) == keyframe_id{"a"});
 }
 
 TEST_CASE("without limits nothing has to go, and nothing is noted") {
