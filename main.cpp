@@ -5,6 +5,7 @@
 #include "config/flags.hpp"
 #include "config/man_page.hpp"
 #include "config/resolve.hpp"
+#include "config/retained.hpp"
 #include "config/sample.hpp"
 #include "config/table.hpp"
 #include "config/usage.hpp"
@@ -194,6 +195,8 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.service.store_bytes = s.store_memory_bytes;
   setup.service.store_folder = s.store_dir;
   setup.service.policy = s.policy == "newest" ? input_policy::newest : input_policy::block;
+  const auto kept = config::parse_retained(s.retain);
+  setup.service.retain = {.keyframes = kept.keyframes, .age = std::chrono::seconds{kept.age_s}, .ray_bytes = kept.ray_bytes};
   setup.server.bind = s.bind;
   setup.server.port = s.port;
   setup.server.metrics_port = s.metrics_port;
@@ -275,7 +278,7 @@ int run(int argc, char** argv) {
     "serve",
     "Serves the live mesh of what the sources bring, and of keyframes that are sent by HTTP. Without a source: the broker of "
     "amqp-url, if that is set",
-    {"map", "work", "input", "server", "journal", "drill", "log"}, [&] {
+    {"map", "work", "input", "server", "journal", "forgetting", "drill", "log"}, [&] {
       if (line.no_journal)
         line.flags["journal"] = {"off", "--no-journal"};
       const auto settings = line.settings();

@@ -61,6 +61,9 @@ struct settings {
   // record: what record writes
   std::string compression;
 
+  // forgetting: what stays in the map
+  std::string retain; ///< see retained.hpp
+
   // drill: for tests and operators who want to see what happens
   std::string drill;
 

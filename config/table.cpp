@@ -1,6 +1,7 @@
 #include "config/table.hpp"
 
 #include "config/nearest.hpp"
+#include "config/retained.hpp"
 #include "messages/roles.hpp"
 
 #include <cctype>
@@ -382,6 +383,19 @@ const std::vector<setting> rows{
    .fallback = "none",
    .choices = {"none", "lz4", "zstd"},
    .help = "How record compresses what it writes"},
+
+  {.name = "retain",
+   .group = "forgetting",
+   .value = &settings::retain,
+   .fallback = "all",
+   .unit = "bytes",
+   .min = 1,
+   .max = 100,
+   .form = "all, or bounds with commas: a number of keyframes (5000), an age (90s, 30min, 2h, 7d), a size of rays (500MB, 4GiB)",
+   .check = [](std::string_view text) { (void)parse_retained(text); },
+   .help
+   = "What serve keeps in the map and in the journal: the oldest keyframes beyond any of the bounds are taken out, as if they "
+     "had never come; all: none are. Age counts from when a keyframe came; a ray takes 16 bytes"},
 
   {.name = "drill",
    .group = "drill",

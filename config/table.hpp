@@ -25,7 +25,9 @@ struct setting {
   std::string_view word = {};                 ///< of an optional value: what stands for none
   std::vector<std::string_view> choices = {}; ///< of a text: the only values
   std::string_view form = {};                 ///< of another text: what it looks like, in words
-  uint32_t step = 1;                          ///< of a whole number: it must be a multiple
+  /// Of another text: throws std::invalid_argument, with what to do, if it cannot be.
+  void (*check)(std::string_view) = nullptr;
+  uint32_t step = 1; ///< of a whole number: it must be a multiple
   std::string_view help = {};
   std::vector<std::string_view> aliases = {}; ///< further names in the environment
 };

@@ -115,6 +115,12 @@ struct reader {
                || (row.max > 0 && (static_cast<double>(text.size()) < row.min || static_cast<double>(text.size()) > row.max))) {
       refuse(row, from);
     }
+    try {
+      if (row.check != nullptr)
+        row.check(text);
+    } catch (const std::invalid_argument& e) {
+      refuse(row, from, e.what());
+    }
     to.*field = std::move(text);
   }
 };

@@ -126,7 +126,7 @@ TESSERA_FIELDS(keyframe, TESSERA_FIELD(id), TESSERA_FIELD(timestamp_ns), TESSERA
 TESSERA_FIELDS(revision, TESSERA_FIELD(id), TESSERA_FIELD(world_from_camera));
 TESSERA_FIELDS(retraction, TESSERA_FIELD(id));
 TESSERA_FIELDS(keyframe_selection, TESSERA_WRAPPED(optional_ref, session), TESSERA_WRAPPED(optional_ref, source),
-               TESSERA_WRAPPED(optional_ref, group));
+               TESSERA_WRAPPED(optional_ref, group), TESSERA_WRAPPED(optional_ref, before_ns));
 TESSERA_FIELDS(map_hash, TESSERA_FIELD(hi), TESSERA_FIELD(lo));
 TESSERA_FIELDS(field_stats, TESSERA_FIELD(hash), TESSERA_FIELD(blocks), TESSERA_FIELD(voxels), TESSERA_FIELD(bytes));
 TESSERA_FIELDS(mesh, TESSERA_WRAPPED(bulk_ref, positions), TESSERA_WRAPPED(bulk_ref, normals), TESSERA_WRAPPED(bulk_ref, colours),

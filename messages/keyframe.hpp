@@ -61,6 +61,7 @@ struct keyframe {
 /// Which live keyframes are meant: those that match all that is given, so all of them if nothing is.
 struct keyframe_selection {
   std::optional<std::string> session, source, group;
+  std::optional<uint64_t> before_ns{}; ///< their own time is less than this, and told (not 0)
   friend bool operator==(const keyframe_selection&, const keyframe_selection&) = default;
 };
 

@@ -48,7 +48,7 @@ std::vector<keyframe_id> change_queue::coming(const keyframe_selection& which, u
   for (const auto& [id, its] : of_id_)
     if (std::any_of(its.begin(), its.end(), [&, &id = id](const change_ptr& c) {
           const auto* frame = std::get_if<keyframe>(&c->what);
-          return frame != nullptr && c->number < before && matches(which, id, frame->source, frame->group);
+          return frame != nullptr && c->number < before && matches(which, id, {frame->source, frame->group, frame->timestamp_ns});
         }))
       out.push_back(id);
   return out;

@@ -17,6 +17,7 @@ struct change {
   map_input what;                      ///< of a keyframe that comes the body only until it is taken
   uint64_t number;                     ///< order of arrival, among changes and clearings
   std::shared_ptr<clearing> part_of{}; ///< nobody is told of it alone
+  bool forgets = false;                ///< nobody asked for it: the keyframe is beyond what is kept
   bool made_room = false;              ///< what held nothing was given back for it
   bool started = false;
 

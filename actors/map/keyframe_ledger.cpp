@@ -4,9 +4,10 @@
 
 namespace tessera {
 
-bool matches(const keyframe_selection& which, const keyframe_id& id, const std::string& source, const std::string& group) {
-  return (!which.session || *which.session == id.session) && (!which.source || *which.source == source)
-         && (!which.group || *which.group == group);
+bool matches(const keyframe_selection& which, const keyframe_id& id, const keyframe_labels& its) {
+  return (!which.session || *which.session == id.session) && (!which.source || *which.source == its.source)
+         && (!which.group || *which.group == its.group)
+         && (!which.before_ns || (its.timestamp_ns != 0 && its.timestamp_ns < *which.before_ns));
 }
 
 const live_keyframe* keyframe_ledger::find(const keyframe_id& id) const {
@@ -17,7 +18,7 @@ const live_keyframe* keyframe_ledger::find(const keyframe_id& id) const {
 std::vector<keyframe_id> keyframe_ledger::matching(const keyframe_selection& which) const {
   std::vector<keyframe_id> out;
   for (const auto& [id, keyframe] : live_)
-    if (matches(which, id, keyframe.source, keyframe.group))
+    if (matches(which, id, {keyframe.source, keyframe.group, keyframe.timestamp_ns}))
       out.push_back(id);
   return out;
 }

@@ -23,8 +23,14 @@ struct live_keyframe {
   std::vector<insertion> insertions{}; ///< one; while it is revised, two: the old one first
 };
 
-/// Whether a keyframe of this id, source and group is meant.
-bool matches(const keyframe_selection& which, const keyframe_id& id, const std::string& source, const std::string& group);
+/// What a keyframe can be selected by, beside its id.
+struct keyframe_labels {
+  std::string source, group;
+  uint64_t timestamp_ns = 0;
+};
+
+/// Whether a keyframe of this id and with these labels is meant.
+bool matches(const keyframe_selection& which, const keyframe_id& id, const keyframe_labels& its);
 
 /// Which keyframes are live, and under which poses they are in the map.
 class keyframe_ledger {

@@ -70,6 +70,10 @@ partitioner::behavior_type partitioner::make_behavior() {
         refill_step();
     },
     [this](caf::idle_atom) { end_idle(); },
+    [this](caf::delete_atom) {
+      forget_at_.reset();
+      forget_on();
+    },
     [this](caf::ok_atom, store_answer& answer) { store_.answered(answer); },
   };
 }
@@ -107,7 +111,8 @@ void partitioner::count_store() {
   record().set_detail(std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
                       + std::to_string(changes_.size()) + " changes under way, " + std::to_string(takes_.under_way())
                       + " being taken, " + std::to_string(book_.size()) + " regions being refilled"
-                      + (recovering() ? ", " + std::to_string(recovery_.left()) + " keyframes to take again" : ""));
+                      + (recovering() ? ", " + std::to_string(recovery_.left()) + " keyframes to take again" : "")
+                      + (config_.retain.any() ? ", kept are " + describe(config_.retain) : ""));
 }
 
 } // namespace detail

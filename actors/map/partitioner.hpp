@@ -2,6 +2,7 @@
 
 #include "actors/base/actor_context.hpp"
 #include "actors/map/placement.hpp"
+#include "actors/map/retention.hpp"
 #include "actors/store/keyframe_store.hpp"
 #include "messages/actors.hpp"
 
@@ -20,7 +21,9 @@ enum class map_beginning {
 struct partitioner_config {
   map_settings map;
   device_table devices;
-  /// Keyframes that are read or taken at once to fill fields again, and changes of a request that takes out many.
+  retention_limits retain;
+  /// Keyframes that are read or taken at once to fill fields again, changes of a request that takes out many, and keyframes that
+  /// are forgotten at once.
   uint32_t refill_credit = 8;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;

@@ -38,6 +38,8 @@ void partitioner::answer(uint64_t number, verdict v) {
 
 void partitioner::start(const change_ptr& c) {
   c->started = true;
+  if (c->forgets)
+    return start_forgetting(c);
   if (c->part_of) {
     clearings_.queue(c);
     return clear_on();
@@ -62,13 +64,13 @@ void partitioner::finish(const change_ptr& c, verdict v) {
   auto count = [](telemetry::counter& x) { x.fetch_add(1, std::memory_order_relaxed); };
   if (v.what == outcome::accepted) {
     std::visit(each{[&](const keyframe&) { count(n.accepted), n.shortage.clear(); }, [&](const revision&) { count(n.revised); },
-                    [&](const retraction&) { count(n.retracted); }},
+                    [&](const retraction&) { count(c->forgets ? n.forgotten : n.retracted); }},
                c->what);
   } else if (v.what == outcome::duplicate) {
     count(n.duplicate);
   } else if (v.what == outcome::conflict) {
     count(n.conflicts);
-  } else if (v.what == outcome::unknown && !c->part_of) {
+  } else if (v.what == outcome::unknown && !c->part_of && !c->forgets) {
     count(n.unknown);
   }
   const auto next = changes_.finish(*c);
@@ -76,6 +78,8 @@ void partitioner::finish(const change_ptr& c, verdict v) {
     clearings_.count(*c->part_of, v);
     clearing_part_done(c->part_of);
     clear_on();
+  } else if (c->forgets) {
+    forgot(c, v);
   } else {
     answer(c->number, std::move(v));
   }
@@ -152,7 +156,9 @@ void partitioner::stored(const change_ptr& c, size_t points) {
   touch(where.regions, entry.timestamp_ns, entry.received_ns);
   tell_camera(c->id(), entry.timestamp_ns, where.world_from_camera, false);
   count_store();
+  kept_.enter(c->id(), entry.rays, now());
   finish(c, {});
+  forget_on();
 }
 
 void partitioner::not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown) {
@@ -238,6 +244,7 @@ void partitioner::retract_from_store(const change_ptr& c) {
       return later(memory_pause, [this, c] { retract_from_store(c); });
     }
     recovery_.forget(c->id());
+    kept_.erase(c->id());
     count_store();
     finish(c, {});
   });

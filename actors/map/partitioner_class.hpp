@@ -1,7 +1,7 @@
 #pragma once
 // The partitioner itself: it receives messages, asks plain classes what is to be done, and sends. What is live is in
 // keyframe_ledger, the order of changes in change_queue and clearing, that of takes in take_line, what regions hold and lack in
-// region_book and refill_book, sums over them in gatherer.
+// region_book and refill_book, sums over them in gatherer, what is to be forgotten in retention.
 
 #include "actors/base/instrumented.hpp"
 #include "actors/base/log_limit.hpp"
@@ -12,9 +12,11 @@
 #include "actors/map/recovery.hpp"
 #include "actors/map/refill_book.hpp"
 #include "actors/map/region_book.hpp"
+#include "actors/map/retention.hpp"
 #include "actors/map/take.hpp"
 #include "actors/map/take_line.hpp"
 #include "actors/store/store_client.hpp"
+#include "messages/clock.hpp"
 
 #include <functional>
 #include <map>
@@ -26,9 +28,9 @@
 namespace tessera::detail {
 
 /// tick: the next step of a recovery or of a refill, or of what there was no memory for; idle: some regions may have held nothing
-/// for long enough; ok: the store's answers.
+/// for long enough; delete: some keyframes may be old enough to be forgotten; ok: the store's answers.
 using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>,
-                                                   caf::reacts_to<caf::ok_atom, store_answer>>;
+                                                   caf::reacts_to<caf::delete_atom>, caf::reacts_to<caf::ok_atom, store_answer>>;
 
 /// Pause before what lacked memory is tried again.
 inline constexpr std::chrono::milliseconds memory_pause{200};
@@ -125,6 +127,15 @@ private:
   void clear_on();
   /// One of its changes, or the collecting of them, is done: answers with the last.
   void clearing_part_done(const clearing_ptr& all);
+
+  // -- keyframes beyond what is kept (partitioner_forgetting.cpp) -------------------
+  /// Takes out the oldest of those that are beyond the limits, a few at a time.
+  void forget_on();
+  void start_forgetting(const change_ptr& c);
+  void forgot(const change_ptr& c, const verdict& v);
+  /// One of an earlier process, which is in no field yet, goes from the store.
+  void forget_unread(const keyframe_id& id);
+  [[nodiscard]] retention::moment moment() { return {now(), system_ns()}; }
 
   // -- regions and their meshers (partitioner_regions.cpp) ------------------------
   using region_entry = region_book<mesher_actor>::region;
@@ -236,6 +247,11 @@ private:
   bool clearing_on_ = false;
   /// Of changes and clearings, by number. A promise holds this actor, so nothing else has them.
   std::unordered_map<uint64_t, caf::typed_response_promise<verdict>> promises_;
+
+  retention kept_{config_.retain, moment()};
+  size_t forgetting_ = 0; ///< keyframes that are being taken out for it
+  bool forgetting_on_ = false, forgetting_pauses_ = false;
+  std::optional<caf::actor_clock::time_point> forget_at_; ///< when a message says that it may be time
 
   region_book<mesher_actor> regions_;
   bool idle_tick_ = false;

@@ -36,7 +36,7 @@ void partitioner::clear_on() {
   while (const auto c = clearings_.next(config_.refill_credit)) {
     // Changes of its id that came before may have brought another keyframe than the one that was meant.
     const auto* live = live_.find(c->id());
-    if (live != nullptr && !matches(c->part_of->which, c->id(), live->source, live->group))
+    if (live != nullptr && !matches(c->part_of->which, c->id(), {live->source, live->group, live->timestamp_ns}))
       finish(c, {outcome::unknown, {}});
     else
       start_retract(c);

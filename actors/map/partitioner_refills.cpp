@@ -125,7 +125,9 @@ void partitioner::end_refills() {
 void partitioner::recover() {
   for (const auto& d : devices_.devices)
     send(d.handle, clear_atom::value);
-  recovery_.begin(store_.ids());
+  const auto ids = store_.ids();
+  kept_.expect(ids);
+  recovery_.begin(ids);
   made_again_ = !recovering();
   if (config_.begins == map_beginning::kept)
     cameras_due_ = recovering();
@@ -164,10 +166,14 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
     });
   }
   if (!answer.frame) { // or what the dead partitioner had asked came before: it was erased, or could not be stored
+    kept_.erase(id);
     recovery_.done(id);
     recovered(id);
     return refill_later(std::chrono::milliseconds{0});
   }
+  kept_.enter_kept(id, answer.frame->rays.rays->size(), answer.frame->received_ns);
+  if (config_.begins == map_beginning::kept && kept_.due(moment()) == id)
+    return forget_unread(id);
   const auto t = std::make_shared<take>();
   t->make = [rays = answer.frame->rays, at = answer.frame->world_from_camera] {
     take_request what;
@@ -200,7 +206,7 @@ void partitioner::leave_out(const stored_keyframe& stored, const caf::error& why
       + (is_device_loss(why) ? std::to_string(take::most_losses) + " devices in a row failed over it" : describe(why));
   shared().write(severity::error, text);
   numbers().set_aside.add("map", shown(stored.id), text);
-  recovery_.leave_out(stored.id, stored.source, stored.group);
+  recovery_.leave_out(stored.id, {stored.source, stored.group, stored.timestamp_ns});
   recovered(stored.id);
   refill_later(std::chrono::milliseconds{0});
 }
@@ -218,6 +224,7 @@ bool partitioner::must_wait(const keyframe_id& id) const {
 void partitioner::recovered(const keyframe_id& id) {
   if (const auto c = changes_.first(id); c && !c->started && !must_wait(id))
     start(c);
+  forget_on();
 }
 
 void partitioner::end_recovery() {
@@ -245,6 +252,7 @@ void partitioner::end_recovery() {
   for (const auto& c : firsts)
     if (!c->started)
       start(c);
+  forget_on();
 }
 
 caf::error partitioner::being_made_again() const {

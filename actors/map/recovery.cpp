@@ -1,7 +1,5 @@
 #include "actors/map/recovery.hpp"
 
-#include "actors/map/keyframe_ledger.hpp"
-
 #include <algorithm>
 
 namespace tessera {
@@ -35,15 +33,15 @@ void recovery::hurry(const keyframe_id& id) {
     std::rotate(waiting_.begin(), at, at + 1);
 }
 
-void recovery::leave_out(const keyframe_id& id, std::string source, std::string group) {
+void recovery::leave_out(const keyframe_id& id, keyframe_labels its) {
   to_come_.erase(id);
-  left_out_[id] = {std::move(source), std::move(group)};
+  left_out_[id] = std::move(its);
 }
 
 std::vector<keyframe_id> recovery::left_out(const keyframe_selection& which) const {
   std::vector<keyframe_id> out;
   for (const auto& [id, its] : left_out_)
-    if (matches(which, id, its.source, its.group))
+    if (matches(which, id, its))
       out.push_back(id);
   return out;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/keyframe.hpp"
+#include "actors/map/keyframe_ledger.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -37,22 +37,18 @@ public:
   [[nodiscard]] size_t left() const { return to_come_.size(); }
 
   /// One that was under way is left out: it stays in the store, and is not in the map.
-  void leave_out(const keyframe_id& id, std::string source, std::string group);
+  void leave_out(const keyframe_id& id, keyframe_labels its);
   [[nodiscard]] bool is_left_out(const keyframe_id& id) const { return left_out_.contains(id); }
   [[nodiscard]] std::vector<keyframe_id> left_out(const keyframe_selection& which) const;
   /// The store has it no more.
   void forget(const keyframe_id& id) { left_out_.erase(id); }
 
 private:
-  struct labels {
-    std::string source, group;
-  };
-
   bool active_ = false;
   std::deque<keyframe_id> waiting_;
   std::unordered_set<keyframe_id> to_come_; ///< those that wait, and those that are under way
   size_t in_vain_ = 0;
-  std::unordered_map<keyframe_id, labels> left_out_;
+  std::unordered_map<keyframe_id, keyframe_labels> left_out_;
 };
 
 } // namespace tessera

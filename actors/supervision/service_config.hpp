@@ -3,6 +3,7 @@
 #include "actors/base/log.hpp"
 #include "actors/intake/input_policy.hpp"
 #include "actors/intake/keyframe_check.hpp"
+#include "actors/map/retention.hpp"
 #include "actors/regions/encoder.hpp"
 #include "actors/store/keyframe_store.hpp"
 #include "gpu/fields.hpp"
@@ -32,6 +33,8 @@ struct service_config {
   std::string store_folder;
   /// Keyframes under way at once, for each device that holds the map.
   uint32_t credit = 8;
+  /// What stays in the map at most: the oldest keyframes beyond it are forgotten.
+  retention_limits retain;
   input_policy policy = input_policy::block;
   keyframe_limits limits;
   /// Least time between two patches of a region; 0: as fast as it goes.

@@ -285,6 +285,8 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     const let_offers_go before_the_server{stop, sink}; // which waits for them
     std::cout << "listening on " << address(bind, web.port()) << "/\n"
               << "metrics on " << address(bind, web.metrics_port()) << "/metrics" << std::endl;
+    if (setup.service.retain.any())
+      spdlog::info("the oldest keyframes beyond {} are forgotten", describe(setup.service.retain));
     if (inputs.empty())
       spdlog::info("no source is named: keyframes are taken over HTTP, by POST {}/v1/keyframes; `tessera serve synthetic:room` "
                    "shows a room that is being scanned",

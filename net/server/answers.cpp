@@ -311,7 +311,7 @@ void answer_keyframe(http_call& call) {
 
 void answer_clearing(http_call& call) {
   std::string why, field;
-  auto which = read_selection(call.head.target.query, {"session", "source", "group"}, why, field);
+  auto which = read_selection(call.head.target.query, {"session", "source", "group", "before"}, why, field);
   if (!which)
     return call.reply(bad_query(why, field));
   offer(call, [core = call.core, which = std::move(*which)](const auto& respond, const auto&) mutable {

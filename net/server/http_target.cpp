@@ -2,11 +2,14 @@
 
 #include "messages/names.hpp"
 #include "net/base/percent.hpp"
+#include "net/base/utf8.hpp"
+#include "net/formats/moment.hpp"
 #include "net/server/route_table.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <stdexcept>
 
 namespace tessera {
 
@@ -58,6 +61,16 @@ std::optional<std::string> token_in(std::string_view query) {
   return out;
 }
 
+/// What `before` says; `why` says what is wrong with it.
+std::optional<uint64_t> moment_in(std::string_view text, std::string& why) {
+  try {
+    return parse_moment(text);
+  } catch (const std::invalid_argument& e) {
+    why = "before (\"" + printable(text) + "\") " + e.what();
+    return {};
+  }
+}
+
 } // namespace
 
 std::optional<keyframe_selection> read_selection(std::string_view query, std::initializer_list<std::string_view> allowed,
@@ -75,11 +88,13 @@ std::optional<keyframe_selection> read_selection(std::string_view query, std::in
     }
     auto& place = name == "session" ? out.session : name == "source" ? out.source : out.group;
     auto text = percent_decoded(value);
-    auto fault = !text               ? std::optional<std::string>{field + " has a broken escape: %XX"}
-                 : place             ? std::optional<std::string>{field + " is given twice"}
-                 : name == "session" ? fault_of_session(*text)
-                                     : fault_of_group(*text);
-    if (fault)
+    if (!text)
+      why = field + " has a broken escape: %XX";
+    else if (name == "before" ? out.before_ns.has_value() : place.has_value())
+      why = field + " is given twice";
+    else if (name == "before")
+      out.before_ns = moment_in(*text, why);
+    else if (auto fault = name == "session" ? fault_of_session(*text) : fault_of_group(*text))
       why = std::move(*fault);
     else
       place = std::move(text);

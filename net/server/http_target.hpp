@@ -52,9 +52,9 @@ struct http_target {
   std::string query;
 };
 
-/// Reads which keyframes a query means: its `session`, `source` and `group`, decoded, each at most once. A word that is none of
-/// `allowed` (or `token`) is a fault, as is a broken escape: who misspells a filter must not take out everything. Then it returns
-/// nothing, and `why` says what is wrong with which `field`.
+/// Reads which keyframes a query means: its `session`, `source`, `group` and `before` (a time), decoded, each at most once. A
+/// word that is none of `allowed` (or `token`) is a fault, as is a broken escape: who misspells a filter must not take out
+/// everything. Then it returns nothing, and `why` says what is wrong with which `field`.
 std::optional<keyframe_selection> read_selection(std::string_view query, std::initializer_list<std::string_view> allowed,
                                                  std::string& why, std::string& field);
 

@@ -106,6 +106,8 @@ void add_keyframes(family_list& to, const telemetry& n) {
   for (const auto& [source, count] : by_source)
     to.counted(static_cast<double>(count), {{"source", source}});
   to.counter("tessera_keyframes_retracted_total", "Keyframes that were taken out of the map.", read(n.retracted));
+  to.counter("tessera_keyframes_forgotten_total",
+             "Keyframes that went from the map since they were beyond what is kept (retain).", read(n.forgotten));
   to.counter("tessera_keyframes_revised_total", "Keyframes that got another pose.", read(n.revised));
   to.counter("tessera_keyframes_unknown_total", "Retractions and revisions of keyframes that were not live.", read(n.unknown));
   to.counter("tessera_keyframe_points_total", "Points of accepted keyframes.", read(n.points));

@@ -28,7 +28,8 @@ std::vector<keyframe> labelled_frames(unsigned seed, size_t count) {
 
 bool meant(const keyframe_selection& which, const keyframe& frame) {
   return (!which.session || *which.session == frame.id.session) && (!which.source || *which.source == frame.source)
-         && (!which.group || *which.group == frame.group);
+         && (!which.group || *which.group == frame.group)
+         && (!which.before_ns || (frame.timestamp_ns != 0 && frame.timestamp_ns < *which.before_ns));
 }
 
 std::vector<keyframe> without(std::vector<keyframe> frames, const keyframe_selection& which) {
@@ -42,7 +43,7 @@ std::shared_ptr<std::optional<verdict>> clear(stepped_service& s, const keyframe
 
 } // namespace
 
-TEST_CASE("all keyframes, or those of a session, a source or a group, are taken out as if they had never come") {
+TEST_CASE("all keyframes, or those of a session, a source, a group or a time, are taken out as if they had never come") {
   const std::vector<keyframe_selection> selections{{},
                                                    {"monday", {}, {}},
                                                    {"", {}, {}},
@@ -50,8 +51,11 @@ TEST_CASE("all keyframes, or those of a session, a source or a group, are taken 
                                                    {{}, {}, "upstairs"},
                                                    {{}, {}, ""},
                                                    {"tuesday", "shm", "upstairs"},
+                                                   {{}, {}, {}, 1u << 31},
+                                                   {"monday", {}, {}, 1u << 31},
                                                    {"never", {}, {}}};
-  const auto frames = labelled_frames(40, 24);
+  auto frames = labelled_frames(40, 24);
+  frames[3].timestamp_ns = 0;
   for (const auto& which : selections) {
     auto by = std::make_shared<control>();
     stepped_service s{config_for(by), by};
@@ -209,10 +213,13 @@ TEST_CASE("a partitioner's successor still knows of each keyframe what it can be
   s.kill("partitioner");
   const keyframe_selection which{{}, "shm", "upstairs"};
   auto v = clear(s, which); // it waits until it is known what is live
+  auto old = clear(s, {{}, {}, {}, 1u << 30});
   s.run();
-  const auto left = without(frames, which);
+  const auto left = without(frames, which), newer = without(left, {{}, {}, {}, 1u << 30});
   CHECK(v->value().keyframes == frames.size() - left.size());
-  CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), left)));
+  CHECK(old->value().keyframes == left.size() - newer.size());
+  CHECK(newer.size() < left.size());
+  CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), newer)));
 }
 
 TEST_CASE("if some cannot be taken out now, the others are, and the answer says to ask again") {

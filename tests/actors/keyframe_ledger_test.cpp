@@ -10,8 +10,9 @@ using namespace tessera;
 
 namespace {
 
-live_keyframe from(std::string source, std::string group, uint64_t rays = 1) {
+live_keyframe from(std::string source, std::string group, uint64_t rays = 1, uint64_t timestamp_ns = 0) {
   live_keyframe out;
+  out.timestamp_ns = timestamp_ns;
   out.source = std::move(source);
   out.group = std::move(group);
   out.rays = rays;
@@ -53,11 +54,11 @@ TEST_CASE("a keyframe that moves has two insertions for a while, the old one fir
   CHECK(live.insert(id, at(0), {near}).serial > moved); // also of a keyframe that comes again
 }
 
-TEST_CASE("live keyframes are found by session, source and group, and their rays are summed up") {
+TEST_CASE("live keyframes are found by session, source, group and time, and their rays are summed up") {
   keyframe_ledger live;
   live.enter({"1"}, from("shm", "upstairs", 10));
-  live.enter({"1", "monday"}, from("http", "upstairs", 20));
-  live.enter({"2", "monday"}, from("http", "", 30));
+  live.enter({"1", "monday"}, from("http", "upstairs", 20, 5));
+  live.enter({"2", "monday"}, from("http", "", 30, 7));
   const auto found = [&](const keyframe_selection& which) {
     const auto ids = live.matching(which);
     return std::set<keyframe_id>{ids.begin(), ids.end()};
@@ -67,6 +68,10 @@ TEST_CASE("live keyframes are found by session, source and group, and their rays
   CHECK(found({{}, "http", {}}) == std::set<keyframe_id>{{"1", "monday"}, {"2", "monday"}});
   CHECK(found({"monday", {}, ""}) == std::set<keyframe_id>{{"2", "monday"}});
   CHECK(found({"never", {}, {}}).empty());
+  CHECK(found({{}, {}, {}, 8}).size() == 2); // one has no time, and is before none
+  CHECK(found({{}, {}, {}, 7}) == std::set<keyframe_id>{{"1", "monday"}});
+  CHECK(found({{}, {}, "", 8}) == std::set<keyframe_id>{{"2", "monday"}});
+  CHECK(found({{}, {}, {}, 5}).empty());
   CHECK(live.size() == 3);
   CHECK(live.rays() == 60);
 }

@@ -53,13 +53,15 @@ TEST_CASE("what finds no room is tried until all that are left had their turn in
   all.again({"c"});
   CHECK(all.next(1)->value == "a");
   CHECK(all.in_vain());
-  all.leave_out({"a"}, "shm", "upstairs");
+  all.leave_out({"a"}, {"shm", "upstairs", 5});
   CHECK(all.is_left_out({"a"}));
   CHECK(all.left_out({{}, "shm", {}}) == std::vector<keyframe_id>{{"a"}});
   CHECK(all.left_out({{}, "http", {}}).empty());
+  CHECK(all.left_out({{}, {}, {}, 6}) == std::vector<keyframe_id>{{"a"}});
+  CHECK(all.left_out({{}, {}, {}, 5}).empty());
   CHECK(all.next(1)->value == "c");
   CHECK(all.in_vain());
-  all.leave_out({"c"}, "shm", "");
+  all.leave_out({"c"}, {"shm", "", 0});
   CHECK(all.over());
   all.forget({"a"});
   CHECK(all.left_out({}) == std::vector<keyframe_id>{{"c"}});

@@ -1,6 +1,7 @@
 #include "config/error.hpp"
 #include "config/nearest.hpp"
 #include "config/resolve.hpp"
+#include "config/retained.hpp"
 #include "config/sample.hpp"
 #include "config/table.hpp"
 #include "config/toml.hpp"
@@ -229,6 +230,47 @@ TEST_CASE("sizes take units") {
   CHECK(cap("1e6") == 1'000'000);
   for (auto odd : {"-1", "1XB", "GiB", "1GiB2", "1e30"})
     CHECK(failure(with({{"memory-cap", {odd, ""}}})) != "nothing was thrown");
+}
+
+TEST_CASE("what is kept is told in keyframes, age and size, each once") {
+  const auto kept = [](const char* text) {
+    const auto out = parse_retained(resolve(with({{"retain", {text, ""}}})).values.retain);
+    return std::vector<uint64_t>{out.keyframes, out.age_s, out.ray_bytes};
+  };
+  using bounds = std::vector<uint64_t>;
+  CHECK(kept("all") == bounds{0, 0, 0});
+  CHECK(kept(" all ") == bounds{0, 0, 0});
+  CHECK(kept("5000") == bounds{5000, 0, 0});
+  CHECK(kept("2h") == bounds{0, 7200, 0});
+  CHECK(kept("90 s") == bounds{0, 90, 0});
+  CHECK(kept("1.5min") == bounds{0, 90, 0});
+  CHECK(kept("7d") == bounds{0, 604'800, 0});
+  CHECK(kept("4GB") == bounds{0, 0, 4'000'000'000});
+  CHECK(kept("1.5GiB") == bounds{0, 0, uint64_t{3} << 29});
+  CHECK(kept("16B") == bounds{0, 0, 16});
+  CHECK(kept("4GB, 2h ,5000") == bounds{5000, 7200, 4'000'000'000});
+  const auto fault = [](const char* text) {
+    const auto what = failure(with({{"retain", {text, "--retain"}}}));
+    const auto begin = std::string{"retain (--retain): "} + '"' + text + "\" is not " + bounds_text(*find("retain")) + ": ";
+    CHECK(what.substr(0, begin.size()) == begin);
+    return what.size() > begin.size() ? what.substr(begin.size()) : "";
+  };
+  CHECK(fault("0") == "\"0\" is not 1 keyframe or more");
+  CHECK(fault("2h,-3") == "\"-3\" is not 1 keyframe or more");
+  CHECK(fault("2.5") == "\"2.5\" is not a whole number of keyframes");
+  CHECK(fault("0.5s") == "\"0.5s\" is not 1 s to 36600 d");
+  CHECK(fault("40000d") == "\"40000d\" is not 1 s to 36600 d");
+  CHECK(fault("0GB") == "\"0GB\" is not 1 B or more, and less than 8 PiB");
+  CHECK(fault("5m") == "\"5m\" can be minutes or megabytes: write min or MB");
+  CHECK(fault("5,6") == "\"6\" is a second number of keyframes");
+  CHECK(fault("1h,2d") == "\"2d\" is a second age");
+  CHECK(fault("1kB,2MB") == "\"2MB\" is a second size");
+  CHECK(fault("2weeks")
+        == "\"2weeks\" has the unit \"weeks\", not s, min, h, d, kB, MB, GB, TB, KiB, MiB, GiB or TiB, or none for "
+           "keyframes");
+  for (const auto* odd : {",", "5,", "h", "GB", "5 6", "all,5", "5XB", "nan", "1e400", "infs"})
+    CHECK_FALSE(fault(odd).empty());
+  CHECK(failure(with({{"retain", {"", "--retain"}}})).find("retain (--retain): \"\" is not all, or ") == 0);
 }
 
 TEST_CASE("a settings file is read with its comments, quotes and escapes") {

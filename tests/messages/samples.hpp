@@ -95,7 +95,7 @@ void for_each_message(F f) {
   f(subscribe{"e", {{{1, 2, 3}, 4}, {{5, 6, 7}, 8}}, 1'000'000});
   f(view{{1, 2, 3}, {0, -1, 0}});
   f(ack{{{{1, 2, 3}, 4}}});
-  f(keyframe_selection{"a session", std::nullopt, "a group"});
+  f(keyframe_selection{"a session", std::nullopt, "a group", 1'700'000'000'000'000'000});
   // Empty and absent things.
   f(keyframe{});
   f(patch{});

@@ -97,15 +97,25 @@ TEST_CASE("All keyframes, or some, can be taken out at once, and a filter that i
   CHECK(all.status == 200);
   CHECK(all.json() == nlohmann::json{{"outcome", "accepted"}, {"keyframes", 1}});
   CHECK(request(port, "DELETE", "/v1/keyframes?session=a%20b&group=&source=amqp&token=x", "", "").status == 200);
+  CHECK(request(port, "DELETE", "/v1/keyframes?before=1970-01-01T01%3A00:02.5%2B01:00&group=a", "", "").status == 200);
+  CHECK(request(port, "DELETE", "/v1/keyframes?before=17", "", "").status == 200);
   const auto cleared = s.sink.cleared();
-  REQUIRE(cleared.size() == 2);
+  REQUIRE(cleared.size() == 4);
   CHECK(cleared[0] == keyframe_selection{});
   CHECK(cleared[1] == keyframe_selection{"a b", "amqp", ""});
+  CHECK(cleared[2] == keyframe_selection{{}, {}, "a", 2'500'000'000});
+  CHECK(cleared[3] == keyframe_selection{{}, {}, {}, 17});
   for (const auto& [query, field] : std::vector<std::pair<std::string, std::string>>{{"?sesion=a", "sesion"},
                                                                                      {"?session=a&session=b", "session"},
                                                                                      {"?group=%zz", "group"},
                                                                                      {"?session=%0a", "session"},
                                                                                      {"?group=" + std::string(65, 'x'), "group"},
+                                                                                     {"?before=", "before"},
+                                                                                     {"?before=yesterday", "before"},
+                                                                                     {"?before=%ff", "before"},
+                                                                                     {"?before=%zz", "before"},
+                                                                                     {"?before=5&before=5", "before"},
+                                                                                     {"?before=-5", "before"},
                                                                                      {"?id=7", "id"}}) {
     INFO(query);
     auto refused = request(port, "DELETE", "/v1/keyframes" + query, "", "");
@@ -113,7 +123,11 @@ TEST_CASE("All keyframes, or some, can be taken out at once, and a filter that i
     CHECK(refused.json()["field"] == field);
   }
   CHECK(request(port, "DELETE", "/v1/keyframes", "", "a body").status == 400);
-  CHECK(s.sink.cleared().size() == 2);
+  CHECK(s.sink.cleared().size() == 4);
+  CHECK(
+    request(port, "DELETE", "/v1/keyframes?before=yesterday", "", "").json()["reason"]
+    == "before (\"yesterday\") is not a time, as 2026-11-29T22:15:00Z or 2026-11-29T23:15:00.5+01:00 (RFC 3339), or nanoseconds "
+       "since 1970");
   s.sink.answer_with({outcome::not_now, "not done in time"});
   all = request(port, "DELETE", "/v1/keyframes", "", "");
   CHECK(all.status == 503);
