@@ -468,7 +468,7 @@ retraction read_retraction(std::string_view message) {
 void recording_channels::take_schema(std::string_view content) {
   const auto schema = mcap::read_schema(content);
   schemas_.erase(schema.id);
-  if (schema.encoding != "protobuf")
+  if (schema.id == 0 || schema.encoding != "protobuf") // 0 stands for none
     return;
   for (const auto stream : all_recording_streams)
     if (schema.name == schema_name_of(stream) && (stream != recording_stream::keyframes || has_keyframes(schema.data)))
