@@ -159,6 +159,8 @@ void copy_each(char* to, size_t to_step, const char* from, size_t from_step, siz
 }
 
 void put_points(char* to, const keyframe_body& body, const point_layout& layout) {
+  if (body.size() == 0) // its arrays may be nowhere
+    return;
   const auto* points = reinterpret_cast<const char*>(body.points().data());
   const auto* colours = reinterpret_cast<const char*>(body.colours().data());
   for (size_t i = 0; i < layout.elements.size(); ++i) {
@@ -360,6 +362,8 @@ std::shared_ptr<const keyframe_body> read_points(std::string_view data, point_la
                     + std::to_string(max_keyframe_points));
   auto body = std::make_shared<owned_keyframe_body>();
   body->channel_count = layout.fourth().at ? 4 : 3;
+  if (count == 0) // its arrays are nowhere
+    return body;
   body->point_data.resize(3 * count);
   body->colour_data.resize(body->channel_count * count);
   body->confidence_data.resize(layout.confidence().at ? count : 0);
@@ -468,7 +472,7 @@ retraction read_retraction(std::string_view message) {
 void recording_channels::take_schema(std::string_view content) {
   const auto schema = mcap::read_schema(content);
   schemas_.erase(schema.id);
-  if (schema.encoding != "protobuf")
+  if (schema.id == 0 || schema.encoding != "protobuf") // 0 stands for none
     return;
   for (const auto stream : all_recording_streams)
     if (schema.name == schema_name_of(stream) && (stream != recording_stream::keyframes || has_keyframes(schema.data)))

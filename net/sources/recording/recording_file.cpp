@@ -5,6 +5,8 @@
 #include "net/formats/mcap_chunk.hpp"
 #include "net/formats/recorded_input.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -132,6 +134,7 @@ std::optional<recording_file::record> recording_file::next() {
 recording_census recording_file::census() {
   if (const auto told = census_of_summary())
     return *told;
+  spdlog::info("{} has no summary, so that it is read through to count what is in it", path_);
   return counted();
 }
 

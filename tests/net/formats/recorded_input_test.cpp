@@ -5,6 +5,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
+#include <array>
+#include <cstring>
+
 using namespace tessera;
 
 namespace {
@@ -67,12 +71,22 @@ TEST_CASE("A cloud is read by the names of its fields, wherever they are") {
   from.stride = 30;
   from.fields = {{"blue", 0, 1}, {"z", 1, 7},      {"normal_x", 100, 8}, {"x", 9, 7},          {"y", 13, 7},
                  {"red", 20, 1}, {"green", 21, 1}, {"fourth", 22, 1},    {"confidence", 26, 7}};
-  from.data = std::string(60, '\2');
+  from.data.clear();
+  for (int i = 0; i < 60; ++i)
+    from.data += static_cast<char>(i);
   const auto frame = read_keyframe(from.bytes());
   REQUIRE(frame);
   CHECK(frame->body->size() == 2);
   CHECK(frame->body->channels() == 4);
-  CHECK(frame->body->confidence().size() == 2);
+  const auto float_at = [&](size_t at) {
+    float out = 0;
+    std::memcpy(&out, from.data.data() + at, sizeof out);
+    return out;
+  };
+  CHECK(std::ranges::equal(frame->body->points(),
+                           std::array{float_at(9), float_at(13), float_at(1), float_at(39), float_at(43), float_at(31)}));
+  CHECK(std::ranges::equal(frame->body->colours(), std::array<uint8_t, 8>{20, 21, 0, 22, 50, 51, 30, 52}));
+  CHECK(std::ranges::equal(frame->body->confidence(), std::array{float_at(26), float_at(56)}));
   CHECK(frame->source == "shm");
 }
 
