@@ -394,8 +394,8 @@ void put_schema(std::string& records, recording_stream what) {
 
 void put_channel(std::string& records, recording_stream what) {
   const auto id = static_cast<uint16_t>(what);
-  mcap::record_writer(records, mcap::opcode::channel).u16(id).u16(id).text(topic_of(what)).text("protobuf").text({}); // no
-                                                                                                                      // metadata
+  const std::string_view no_metadata;
+  mcap::record_writer(records, mcap::opcode::channel).u16(id).u16(id).text(topic_of(what)).text("protobuf").text(no_metadata);
 }
 
 std::vector<message_place> put_input(std::string& records, const map_input& what, uint32_t number, uint64_t log_ns) {
