@@ -349,6 +349,75 @@ TEST_CASE("a group moves by one transform, once, and what comes later is not mov
   CHECK(none->value() == verdict{});
 }
 
+TEST_CASE("what comes after a correction is not undone by a successor that is asked for the correction again") {
+  const auto frames = random_frames(660, 40);
+  for (unsigned seed = 0; seed < 10; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937 random{seed};
+    auto by = std::make_shared<control>();
+    stepped_service s{config_for(by), by};
+    put_all(s, frames);
+    correction what;
+    std::vector<keyframe> after;
+    for (const auto& frame : frames) {
+      what.entries.push_back(move(frame, shifted(frame.world_from_camera, random)));
+      after.push_back(revised(frame, what.entries.back().to));
+    }
+    const auto v = correct(s, what);
+    while (s.running.context.numbers->revised < 20)
+      s.run_some(random, 1);
+    std::vector<answer_ptr> later;
+    for (size_t i = 0; i < 5; ++i) {
+      const auto to = shifted(after[i].world_from_camera, random);
+      later.push_back(s.put(revision{frames[i].id, to}));
+      after[i] = revised(frames[i], to);
+    }
+    while (s.running.context.numbers->revised < 32)
+      s.run_some(random, 1);
+    s.kill("partitioner");
+    s.run();
+    REQUIRE(v->has_value());
+    for (const auto& one : later)
+      CHECK(one->has_value());
+    CHECK(hash_of(s) == truth_of(after));
+  }
+}
+
+TEST_CASE("a keyframe that comes just before its group moves is moved, and one that comes just after is not, whoever dies") {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937 random{seed};
+    auto by = std::make_shared<control>();
+    auto config = config_for(by);
+    config.credit = 64;
+    stepped_service s{config, by};
+    auto frames = random_frames(670 + seed, 12);
+    for (auto& frame : frames)
+      frame.group = "upstairs";
+    put_all(s, {frames.begin(), frames.begin() + 8});
+    const auto how = a_transform(3);
+    std::vector<answer_ptr> answers;
+    answers.push_back(s.put(frames[9]));
+    for (int again = 0; again < 6; ++again) { // changes of one id take their time
+      answers.push_back(s.put(frames[8]));
+      answers.push_back(s.put(retraction{frames[8].id}));
+    }
+    answers.push_back(s.put(frames[8]));
+    answers.push_back(correct(s, move_group("upstairs", how, 1)));
+    for (size_t i = 10; i < 12; ++i)
+      answers.push_back(s.put(frames[i]));
+    s.run_some(random, random() % 250);
+    s.kill("partitioner");
+    s.run();
+    for (const auto& one : answers)
+      CHECK(one->has_value());
+    std::vector<keyframe> after;
+    for (size_t i = 0; i < frames.size(); ++i)
+      after.push_back(i < 10 ? revised(frames[i], moved_pose(how, frames[i].world_from_camera)) : frames[i]);
+    CHECK(hash_of(s) == truth_of(after));
+  }
+}
+
 TEST_CASE("whoever dies while keyframes are corrected, the map is that of the final poses") {
   for (unsigned seed = 0; seed < 40; ++seed) {
     INFO("seed " << seed);
