@@ -25,6 +25,8 @@ using ingest_actor = caf::typed_actor<
   caf::replies_to<ingest_atom, map_input>::with<verdict>,
   /// Takes out all keyframes that match; answers with their number when no region holds any of them.
   caf::replies_to<retract_atom, keyframe_selection>::with<verdict>,
+  /// Moves many keyframes, or refuses all of it if an entry is bad; answers when each is moved, or left as it was.
+  caf::replies_to<revise_atom, correction>::with<verdict>,
   /// Counts an input that could not be made a keyframe: source, what, reason.
   caf::reacts_to<aside_atom, std::string, std::string, std::string>>;
 
@@ -37,6 +39,9 @@ using partitioner_actor = caf::typed_actor<
   caf::replies_to<ingest_atom, map_input>::with<verdict>,
   /// Takes out all keyframes that match and came before, a few at a time. Answers with their number when all are gone.
   caf::replies_to<retract_atom, keyframe_selection>::with<verdict>,
+  /// Moves many keyframes, a few at a time, each as a revision does; of a group those that came before. Meshers hear of it when
+  /// all are done, so that viewers see each region change once, unless that takes long.
+  caf::replies_to<revise_atom, correction>::with<verdict>,
   /// The region has a new mesher, since the old one died: tells it when the region's field is whole.
   caf::reacts_to<refill_atom, region_key, mesher_actor>,
   /// Sums up the map over all regions, after everything sent before.

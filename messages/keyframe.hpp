@@ -77,13 +77,20 @@ enum class outcome : uint8_t {
   conflict, ///< Its id is live with other content; nothing changed. Set aside; the producer wants another id or session.
 };
 
-/// The answer to each keyframe, retraction and revision.
+/// Of a request about many keyframes: those that it left as they were, by outcome.
+struct keyframes_left {
+  uint64_t duplicate = 0, unknown = 0, refused = 0, not_now = 0;
+  friend bool operator==(const keyframes_left&, const keyframes_left&) = default;
+};
+
+/// The answer to each keyframe, retraction, revision and correction.
 struct verdict {
   outcome what = outcome::accepted;
   /// For `refused` and `conflict`: the field, the value and the bound, in words. For `not_now`: what is short, and how much.
   std::string reason;
-  /// Of a retraction of many: how many keyframes were taken out.
+  /// Of a request about many: how many keyframes were taken out, or have their new pose.
   uint64_t keyframes = 0;
+  keyframes_left left{};
   friend bool operator==(const verdict&, const verdict&) = default;
 };
 

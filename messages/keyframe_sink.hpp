@@ -21,6 +21,11 @@ public:
     (void)which;
     done({outcome::refused, "this sink cannot take out many keyframes at once"});
   }
+  /// Moves many keyframes, and says how many. A sink that does not know what is live refuses.
+  virtual void correct(correction what, completion done) {
+    (void)what;
+    done({outcome::refused, "this sink cannot move many keyframes at once"});
+  }
   /// Counts an input that could not even be made a keyframe (unreadable message, bad header) and says why.
   /// `source` is the source's kind (shm, amqp, http, rgbd, synthetic); `what` names the input.
   virtual void set_aside(const std::string& source, const std::string& what, const std::string& reason) = 0;

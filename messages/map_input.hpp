@@ -2,7 +2,12 @@
 
 #include "messages/keyframe.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <variant>
+#include <vector>
 
 namespace tessera {
 
@@ -10,11 +15,30 @@ namespace tessera {
 struct revision {
   keyframe_id id;
   pose world_from_camera;
+  /// Which of the keyframe's revisions it is: one whose number is not larger than that of the last is late, or comes again, and
+  /// changes nothing. Without a number it always counts.
+  std::optional<uint64_t> number{};
 };
 
 /// Takes a keyframe out of the map, as if it had never been there.
 struct retraction {
   keyframe_id id;
+};
+
+/// One of many moves: a keyframe gets another pose, or all live keyframes of a group are moved by one rigid transform.
+struct correction_entry {
+  keyframe_id id;    ///< unless it is about a group
+  std::string group; ///< unless it is about a keyframe
+  pose to;           ///< the keyframe's new pose; of a group the transform: new pose = transform * pose
+  /// As a revision's. Of a group each keyframe gets it, also one that comes later; there must be one, since to move by a
+  /// transform twice is not to move once.
+  std::optional<uint64_t> number{};
+};
+
+/// Moves that belong together, as after a loop closure: those of keyframes, then those of groups.
+struct correction {
+  static constexpr size_t max_entries = size_t{1} << 16;
+  std::vector<correction_entry> entries; ///< none is about the same keyframe, or group, as another
 };
 
 /// What a source has for the map, about one keyframe: it comes, moves or goes.

@@ -38,8 +38,9 @@ public:
 
   // -- keyframes --------------------------------------------------------------
   counter accepted{0}, duplicate{0}, refused{0}, dropped{0}, retracted{0}, revised{0}, unknown{0};
-  counter forgotten{0}; ///< taken out since they were beyond what is kept; not counted as retracted
-  counter conflicts{0}; ///< keyframes whose id was live with other content
+  counter corrections{0}; ///< requests to move many keyframes that were done, whatever became of each
+  counter forgotten{0};   ///< taken out since they were beyond what is kept; not counted as retracted
+  counter conflicts{0};   ///< keyframes whose id was live with other content
   std::array<counter, refusals> refused_by{};
   /// What was left with its sender, to be tried again: a keyframe that is tried three times counts three times.
   std::array<counter, hindrances> not_now_by{};

@@ -40,6 +40,11 @@ public:
         return add(std::move(what));
       },
       [this](retract_atom, keyframe_selection& which) { return add(std::move(which)); },
+      [this](revise_atom, correction& what) -> caf::result<verdict> {
+        if (auto fault = check_correction(what))
+          return refuse({"correction"}, *fault);
+        return add(std::move(what));
+      },
       [this](aside_atom, std::string& source, std::string& what, std::string& reason) {
         numbers().set_aside.add(std::move(source), std::move(what), std::move(reason));
       },
@@ -94,8 +99,10 @@ private:
     while (const auto next = inputs_.next()) {
       if (const auto* input = std::get_if<map_input>(&next->what))
         ask(next->number, config_.request_timeout, ingest_atom::value, *input);
+      else if (const auto* which = std::get_if<keyframe_selection>(&next->what))
+        ask(next->number, config_.batch_timeout, retract_atom::value, *which);
       else
-        ask(next->number, config_.clearing_timeout, retract_atom::value, std::get<keyframe_selection>(next->what));
+        ask(next->number, config_.batch_timeout, revise_atom::value, std::get<correction>(next->what));
     }
     numbers().under_way.store(static_cast<int64_t>(inputs_.under_way()), std::memory_order_relaxed);
     numbers().waiting.store(static_cast<int64_t>(inputs_.waiting()), std::memory_order_relaxed);

@@ -16,8 +16,8 @@ struct ingest_config {
   uint32_t credit = 8;
   input_policy policy = input_policy::block;
   std::chrono::milliseconds request_timeout{120'000};
-  /// For a request that takes out many keyframes: each has the limits of one, and there may be any number of them.
-  std::chrono::milliseconds clearing_timeout{std::chrono::hours{1}};
+  /// For a request that takes out or moves many keyframes: each has the limits of one, and there may be any number of them.
+  std::chrono::milliseconds batch_timeout{std::chrono::hours{1}};
 };
 
 /// An ingest as the supervisor sees it: when there is a new partitioner, it gives that one all that the dead one did not answer.

@@ -121,8 +121,10 @@ private:
       // Ingest's own limits bound the wait; these only end it if ingest is gone in a way that CAF does not tell.
       if (const auto* input = std::get_if<map_input>(&next->what))
         ask(next->number, std::chrono::minutes{10}, ingest_atom::value, *input);
+      else if (const auto* which = std::get_if<keyframe_selection>(&next->what))
+        ask(next->number, std::chrono::minutes{120}, retract_atom::value, *which);
       else
-        ask(next->number, std::chrono::minutes{120}, retract_atom::value, std::get<keyframe_selection>(next->what));
+        ask(next->number, std::chrono::minutes{120}, revise_atom::value, std::get<correction>(next->what));
     }
   }
 
@@ -167,6 +169,7 @@ public:
 
   void offer(map_input what, completion done) override { add(std::move(what), std::move(done)); }
   void retract_all(keyframe_selection which, completion done) override { add(std::move(which), std::move(done)); }
+  void correct(correction what, completion done) override { add(std::move(what), std::move(done)); }
 
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     caf::anon_send(ingest_.get(), aside_atom::value, source, what, reason);

@@ -15,8 +15,8 @@
 
 namespace tessera {
 
-/// What ingest is asked, and the partitioner by it: about one keyframe, or to take out all that match.
-using map_request = std::variant<map_input, keyframe_selection>;
+/// What ingest is asked, and the partitioner by it: about one keyframe, to take out all that match, or to move many.
+using map_request = std::variant<map_input, keyframe_selection, correction>;
 
 /// Requests on their way to an actor that may die, each with a `Reply` to whoever made it: those that wait, and those that were
 /// given to the actor and are not answered. What a dead one did not answer goes to its successor first, in the old order.

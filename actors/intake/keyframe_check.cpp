@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <map>
 
 namespace tessera {
 
@@ -98,6 +99,39 @@ std::optional<keyframe_fault> check_input(const map_input& what, const keyframe_
     return fault;
   if (const auto* moves = std::get_if<revision>(&what))
     return check_pose(moves->world_from_camera);
+  return {};
+}
+
+std::optional<keyframe_fault> check_correction(const correction& what) {
+  const auto& all = what.entries;
+  if (all.empty() || all.size() > correction::max_entries)
+    return keyframe_fault{refusal::id, "revisions has " + std::to_string(all.size()) + " entries, not 1 to "
+                                         + std::to_string(correction::max_entries)};
+  std::map<std::pair<std::string_view, keyframe_id>, size_t> named;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto& one = all[i];
+    const auto in_entry = [i](keyframe_fault fault) {
+      fault.text.insert(0, "revisions[" + std::to_string(i) + "]: ");
+      return fault;
+    };
+    if (one.group.empty()) {
+      if (auto fault = check_id(one.id))
+        return in_entry(*fault);
+    } else if (auto fault = fault_of_group(one.group)) {
+      return in_entry({refusal::id, *fault});
+    } else if (!one.number) {
+      return in_entry(
+        {refusal::id, "revision is missing: a group's transform must have one, so that it moves no keyframe twice"});
+    }
+    if (auto fault = check_pose(one.to)) {
+      if (constexpr std::string_view field = "pose"; !one.group.empty() && fault->text.starts_with(field))
+        fault->text.replace(0, field.size(), "transform");
+      return in_entry(*fault);
+    }
+    if (const auto [other, fresh] = named.try_emplace({one.group, one.id}, i); !fresh)
+      return in_entry({refusal::id, (one.group.empty() ? "keyframe_id is " + shown(one.id) : "group is " + one.group)
+                                      + ", as in revisions[" + std::to_string(other->second) + "]: name each once"});
+  }
   return {};
 }
 

@@ -33,4 +33,8 @@ std::optional<keyframe_fault> check_keyframe(const keyframe& frame, const keyfra
 /// Checks a keyframe as above, or the id and the pose of a revision, or the id of a retraction.
 std::optional<keyframe_fault> check_input(const map_input& what, const keyframe_limits& limits);
 
+/// Checks all that can be told of a correction without the map: 1 to correction::max_entries entries, each of one keyframe or one
+/// group that no other is about, with a pose or transform as above, and of a group with a number. Says which entry is bad.
+std::optional<keyframe_fault> check_correction(const correction& what);
+
 } // namespace tessera

@@ -12,14 +12,16 @@ change_ptr change_queue::make(map_input what) {
 }
 
 bool change_queue::add(const change_ptr& c, uint64_t ahead_of) {
-  open_.insert(c->number);
+  if (!c->part_of) // else the batch is open
+    open_.insert(c->number);
   auto& its = of_id_[c->id()];
   its.insert(std::find_if(its.begin(), its.end(), [&](const change_ptr& other) { return other->number > ahead_of; }), c);
   return its.size() == 1;
 }
 
 change_ptr change_queue::finish(const change& c) {
-  open_.erase(c.number);
+  if (!c.part_of)
+    open_.erase(c.number);
   const auto i = of_id_.find(c.id());
   i->second.pop_front();
   if (!i->second.empty())
@@ -33,8 +35,13 @@ change_ptr change_queue::first(const keyframe_id& id) const {
   return i == of_id_.end() ? nullptr : i->second.front();
 }
 
+change_ptr change_queue::second(const keyframe_id& id) const {
+  const auto i = of_id_.find(id);
+  return i == of_id_.end() || i->second.size() < 2 ? nullptr : i->second[1];
+}
+
 std::vector<change_ptr> change_queue::firsts() const {
-  std::map<uint64_t, change_ptr> by_number;
+  std::multimap<uint64_t, change_ptr> by_number;
   for (const auto& [id, its] : of_id_)
     by_number.emplace(its.front()->number, its.front());
   std::vector<change_ptr> out;

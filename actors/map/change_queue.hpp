@@ -10,15 +10,17 @@
 
 namespace tessera {
 
-struct clearing;
+struct batch;
 
 /// A keyframe that comes, moves or goes.
 struct change {
-  map_input what;                      ///< of a keyframe that comes the body only until it is taken
-  uint64_t number;                     ///< order of arrival, among changes and clearings
-  std::shared_ptr<clearing> part_of{}; ///< nobody is told of it alone
-  bool forgets = false;                ///< nobody asked for it: the keyframe is beyond what is kept
-  bool made_room = false;              ///< what held nothing was given back for it
+  map_input what;                   ///< of a keyframe that comes the body only until it is taken
+  uint64_t number;                  ///< order of arrival, among changes and batches
+  std::shared_ptr<batch> part_of{}; ///< nobody is told of it alone
+  std::string of_group{};           ///< it is a revision because the keyframe is of that group; its pose is the transform
+  std::optional<uint64_t> born{};   ///< the revision of its group when it came, of a keyframe that comes
+  bool forgets = false;             ///< nobody asked for it: the keyframe is beyond what is kept
+  bool made_room = false;           ///< what held nothing was given back for it
   bool started = false;
 
   [[nodiscard]] const keyframe_id& id() const { return id_of(what); }
@@ -29,12 +31,16 @@ using change_ptr = std::shared_ptr<change>;
 /// The changes under way. Those of one id are done one after another, those of different ids side by side.
 class change_queue {
 public:
-  /// Of changes and clearings that came.
+  /// Of changes and batches that came.
   [[nodiscard]] uint64_t numbered() const { return numbers_; }
   uint64_t next_number() { return ++numbers_; }
+  /// A batch of that number has come; it is done.
+  void open(uint64_t number) { open_.insert(number); }
+  void close(uint64_t number) { open_.erase(number); }
   change_ptr make(map_input what);
 
-  /// Queues it ahead of those of its id that are numbered higher than `ahead_of`. Returns whether nothing else of its id is under
+  /// Queues it ahead of those of its id that are numbered higher than `ahead_of`. One that is part of a batch may be numbered as
+  /// another is. Returns whether nothing else of its id is under
   /// way, so that it is its turn.
   bool add(const change_ptr& c, uint64_t ahead_of = ~uint64_t{0});
   /// The first of its id is done. Returns the next of that id, whose turn it is; null if there is none.
@@ -42,6 +48,8 @@ public:
 
   /// The first of that id; null if there is none.
   [[nodiscard]] change_ptr first(const keyframe_id& id) const;
+  /// The second of that id; null if there is none.
+  [[nodiscard]] change_ptr second(const keyframe_id& id) const;
   /// Of each id the first, in the order in which they came.
   [[nodiscard]] std::vector<change_ptr> firsts() const;
   /// The ids of keyframes that match, and come by a change before that number.

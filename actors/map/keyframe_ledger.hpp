@@ -2,6 +2,7 @@
 
 #include "messages/keyframe.hpp"
 
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct live_keyframe {
   uint64_t timestamp_ns = 0, received_ns = 0, rays = 0;
   pose came_with;
   std::string source, group;
+  std::optional<uint64_t> revision{};  ///< the largest number of one that moved it, or its group
   bool stored = false;                 ///< the store has it; until then nobody is told of it
   std::vector<insertion> insertions{}; ///< one; while it is revised, two: the old one first
 };

@@ -19,7 +19,7 @@ void partitioner::on_exit() {
     its.deliver(gone);
   promises_.clear();
   changes_.clear();
-  clearings_.clear();
+  batches_.clear();
   takes_.clear();
   with_others_.clear();
   later_.clear();
@@ -40,12 +40,14 @@ partitioner::behavior_type partitioner::make_behavior() {
   if (config_.own_thread)
     name_thread("partitioner");
   devices_ = std::move(config_.devices);
+  group_revisions_ = store_.group_revisions();
   if (config_.begins != map_beginning::empty)
     recover();
   count_store();
   return {
     [this](ingest_atom, map_input& what) { return add(changes_.make(std::move(what))); },
     [this](retract_atom, keyframe_selection& which) { return clear(std::move(which)); },
+    [this](revise_atom, correction& what) { return correct(what); },
     [this](refill_atom, region_key region, const mesher_actor& mesher) { succeeded(region, mesher); },
     [this](caf::put_atom, device_table& devices) {
       fresh_ = std::move(devices);
@@ -74,6 +76,7 @@ partitioner::behavior_type partitioner::make_behavior() {
       forget_at_.reset();
       forget_on();
     },
+    [this](caf::flush_atom) { check_hold(); },
     [this](caf::ok_atom, store_answer& answer) { store_.answered(answer); },
   };
 }

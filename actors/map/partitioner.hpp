@@ -22,14 +22,16 @@ struct partitioner_config {
   map_settings map;
   device_table devices;
   retention_limits retain;
-  /// Keyframes that are read or taken at once to fill fields again, changes of a request that takes out many, and keyframes that
-  /// are forgotten at once.
+  /// Keyframes that are read or taken at once to fill fields again, changes of requests that take out or move many, and keyframes
+  /// that are forgotten at once.
   uint32_t refill_credit = 8;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;
   /// How long a region may hold no keyframe before its mesher ends: so long that a keyframe that is sent again, or one that
   /// follows, finds it.
   std::chrono::milliseconds idle_after{5'000};
+  /// How long meshers may wait for the end of a request that takes out or moves many keyframes.
+  std::chrono::milliseconds longest_hold{3'000};
   map_beginning begins = map_beginning::empty;
   /// Runs in a thread of its own: everything goes through it, and it shall not wait behind jobs of others.
   bool own_thread = true;

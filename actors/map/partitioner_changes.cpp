@@ -1,6 +1,8 @@
 // Keyframes that come, go and move: what each change has devices take, and the store do.
 
+#include "actors/intake/keyframe_check.hpp"
 #include "actors/intake/no_points.hpp"
+#include "actors/map/moved_pose.hpp"
 #include "actors/map/partitioner_class.hpp"
 #include "actors/map/same_rays.hpp"
 
@@ -20,8 +22,11 @@ each(F...) -> each<F...>;
 
 caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
   const auto out = promise(c->number);
+  if (const auto* frame = std::get_if<keyframe>(&c->what))
+    if (const auto its = group_revisions_.find(frame->group); its != group_revisions_.end())
+      c->born = its->second;
   const auto first = changes_.add(c);
-  if (must_wait(c->id()))
+  if (must_wait(c))
     recovery_.hurry(c->id());
   else if (first)
     start(c);
@@ -41,8 +46,8 @@ void partitioner::start(const change_ptr& c) {
   if (c->forgets)
     return start_forgetting(c);
   if (c->part_of) {
-    clearings_.queue(c);
-    return clear_on();
+    batches_.queue(c);
+    return run_batches();
   }
   std::visit(each{[&](const keyframe&) { start_integrate(c); }, [&](const revision&) { start_revise(c); },
                   [&](const retraction&) { start_retract(c); }},
@@ -70,21 +75,21 @@ void partitioner::finish(const change_ptr& c, verdict v) {
     count(n.duplicate);
   } else if (v.what == outcome::conflict) {
     count(n.conflicts);
-  } else if (v.what == outcome::unknown && !c->part_of && !c->forgets) {
+  } else if (v.what == outcome::unknown && !c->forgets && !(c->part_of && c->part_of->clears)) {
     count(n.unknown);
   }
-  const auto next = changes_.finish(*c);
   if (c->part_of) {
-    clearings_.count(*c->part_of, v);
-    clearing_part_done(c->part_of);
-    clear_on();
-  } else if (c->forgets) {
-    forgot(c, v);
+    end_part(c, v);
   } else {
-    answer(c->number, std::move(v));
+    const auto next = changes_.finish(*c);
+    if (c->forgets)
+      forgot(c, v);
+    else
+      answer(c->number, std::move(v));
+    if (next && !must_wait(next))
+      start(next);
+    collect_all();
   }
-  if (next && !must_wait(next->id()))
-    start(next);
   try_gathers();
 }
 
@@ -130,21 +135,22 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
     return refuse(c, refusal::empty, no_points_text(config_.map, report.counts, report.beyond));
   const ray_batch rays{std::make_shared<const std::vector<ray>>(std::move(report.kept))};
   const auto& at = c->frame().world_from_camera;
-  live_.enter(c->id(),
-              {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source, c->frame().group});
+  live_.enter(c->id(), {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source,
+                        c->frame().group, c->born});
   const auto serial = insert(c->id(), at, std::move(report.regions)).serial;
   if (recovery_.is_left_out(c->id())) // what is in the store under its id could not be taken, and this one can
     store_.erase(c->id(),
                  [this, id = c->id()](store_answer& a) { a.failure ? (void)store_failed(a.failure) : recovery_.forget(id); });
-  store_.put({c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group},
-             [this, c, serial, rays, points](store_answer& a) {
-               if (!a.failure && !a.done)
-                 a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
-               if (a.failure)
-                 not_stored(c, serial, rays, a.failure);
-               else
-                 stored(c, points);
-             });
+  store_.put(
+    {c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group, c->born},
+    [this, c, serial, rays, points](store_answer& a) {
+      if (!a.failure && !a.done)
+        a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
+      if (a.failure)
+        not_stored(c, serial, rays, a.failure);
+      else
+        stored(c, points);
+    });
 }
 
 void partitioner::stored(const change_ptr& c, size_t points) {
@@ -165,7 +171,7 @@ void partitioner::not_stored(const change_ptr& c, uint64_t serial, const ray_bat
   auto by = store_failed(thrown);
   by.text.insert(0, "the keyframe could not be stored: ");
   // Queued like any other, not as the rest of the change: the failure may be heard of late, and nothing waits for it.
-  take_out(serial, rays, false, [this, c, by] {
+  take_out(c, serial, rays, [this, c, by] {
     live_.erase(c->id());
     not_now(c, by);
   });
@@ -229,7 +235,7 @@ void partitioner::start_retract(const change_ptr& c) {
   if (!live_.contains(c->id()))
     return finish(c, {outcome::unknown, {}});
   read(c, [this, c](const ray_batch& rays) {
-    take_out(live_.at(c->id()).insertions.front().serial, rays, false, [this, c] {
+    take_out(c, live_.at(c->id()).insertions.front().serial, rays, [this, c] {
       live_.erase(c->id());
       tell_camera(c->id(), 0, {}, true);
       retract_from_store(c);
@@ -250,13 +256,14 @@ void partitioner::retract_from_store(const change_ptr& c) {
   });
 }
 
-void partitioner::take_out(uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next) {
+void partitioner::take_out(const change_ptr& c, uint64_t serial, const ray_batch& rays, std::function<void()> next) {
+  const auto continues = std::holds_alternative<revision>(c->what); // under the new pose it is there
   live_.inserted(serial).leaving = true;
   if (book_.being_taken(serial)) {
     unfinished_ += continues ? 1 : 0;
-    after_refill_[serial].push_back([this, serial, rays, continues, next] {
+    after_refill_[serial].push_back([this, c, serial, rays, continues, next] {
       unfinished_ -= continues ? 1 : 0;
-      take_out(serial, rays, continues, next);
+      take_out(c, serial, rays, next);
     });
     return;
   }
@@ -280,7 +287,7 @@ void partitioner::take_out(uint64_t serial, const ray_batch& rays, bool continue
     what.sign = -1;
     return what;
   };
-  t->done = [this, serial, weak = std::weak_ptr{t}, next](taken& all) {
+  t->done = [this, c, serial, weak = std::weak_ptr{t}, next](taken& all) {
     if (all.failure == ec::out_of_memory) {
       const auto same = weak.lock();
       unfinished_ += same->continues ? 1 : 0;
@@ -293,7 +300,7 @@ void partitioner::take_out(uint64_t serial, const ray_batch& rays, bool continue
       return quit(all.failure); // a successor has all fields filled again
     const auto regions = live_.inserted(serial).regions;
     remove(serial);
-    touch(regions, 0, 0);
+    touch(regions, 0, 0, c->part_of != nullptr);
     for (const auto& region : regions)
       end_refill(region); // it may have been all that was lacking
     next();
@@ -308,8 +315,19 @@ void partitioner::start_revise(const change_ptr& c) {
   const auto* live = live_.find(c->id());
   if (live == nullptr)
     return finish(c, {outcome::unknown, {}});
-  if (live->insertions.front().world_from_camera == std::get<revision>(c->what).world_from_camera)
-    return finish(c, {});
+  auto& to = std::get<revision>(c->what);
+  if (to.number && to.number <= live->revision)
+    return finish(c, {outcome::duplicate, {}});
+  const auto& at = live->insertions.front().world_from_camera;
+  if (!c->of_group.empty()) {
+    if (live->group != c->of_group) // changes that came before have brought another keyframe of its id
+      return finish(c, {outcome::unknown, {}});
+    to.world_from_camera = moved_pose(to.world_from_camera, at);
+    if (auto fault = check_pose(to.world_from_camera))
+      return refuse(c, fault->why, "moved with its group, its " + fault->text);
+  }
+  if (at == to.world_from_camera)
+    return to.number == live->revision ? finish(c, {}) : keep_place(c);
   read(c, [this, c](const ray_batch& rays) {
     const auto t = std::make_shared<take>();
     t->make = [c, rays] {
@@ -332,16 +350,21 @@ void partitioner::revised(const change_ptr& c, taken& t, const ray_batch& rays) 
     return refuse(c, refusal::pose, "the new pose moves the whole keyframe beyond the map's 2^19 voxels");
   auto& entry = live_.at(c->id());
   touch(insert(c->id(), std::get<revision>(c->what).world_from_camera, std::move(t.report.regions)).regions, entry.timestamp_ns,
-        entry.received_ns);
-  take_out(entry.insertions.front().serial, rays, true, [this, c] {
-    store_.set_pose(c->id(), std::get<revision>(c->what).world_from_camera, [this, c](store_answer& a) {
-      if (a.failure) {
-        const auto by = store_failed(a.failure);
-        return quit(caf::make_error(ec::store_failed, by.text)); // a successor has all under the old pose again
-      }
-      tell_camera(c->id(), live_.at(c->id()).timestamp_ns, std::get<revision>(c->what).world_from_camera, false);
-      finish(c, {});
-    });
+        entry.received_ns, c->part_of != nullptr);
+  take_out(c, entry.insertions.front().serial, rays, [this, c] { keep_place(c); });
+}
+
+void partitioner::keep_place(const change_ptr& c) {
+  const auto& to = std::get<revision>(c->what);
+  auto& live = live_.at(c->id());
+  live.revision = to.number; // none: those that came before it and are asked for again must count again, to end where they did
+  store_.set_place(c->id(), {to.world_from_camera, live.revision}, [this, c](store_answer& a) {
+    if (a.failure) {
+      const auto by = store_failed(a.failure);
+      return quit(caf::make_error(ec::store_failed, by.text)); // a successor has it where it was
+    }
+    tell_camera(c->id(), live_.at(c->id()).timestamp_ns, std::get<revision>(c->what).world_from_camera, false);
+    finish(c, {});
   });
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 // The partitioner itself: it receives messages, asks plain classes what is to be done, and sends. What is live is in
-// keyframe_ledger, the order of changes in change_queue and clearing, that of takes in take_line, what regions hold and lack in
+// keyframe_ledger, the order of changes in change_queue and batch, that of takes in take_line, what regions hold and lack in
 // region_book and refill_book, sums over them in gatherer, what is to be forgotten in retention.
 
 #include "actors/base/instrumented.hpp"
 #include "actors/base/log_limit.hpp"
-#include "actors/map/clearing.hpp"
+#include "actors/map/batch.hpp"
 #include "actors/map/gatherer.hpp"
 #include "actors/map/keyframe_ledger.hpp"
 #include "actors/map/partitioner.hpp"
@@ -28,9 +28,11 @@
 namespace tessera::detail {
 
 /// tick: the next step of a recovery or of a refill, or of what there was no memory for; idle: some regions may have held nothing
-/// for long enough; delete: some keyframes may be old enough to be forgotten; ok: the store's answers.
-using partitioner_self = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>,
-                                                   caf::reacts_to<caf::delete_atom>, caf::reacts_to<caf::ok_atom, store_answer>>;
+/// for long enough; delete: some keyframes may be old enough to be forgotten; flush: meshers may have waited for the end of a
+/// batch for long enough; ok: the store's answers.
+using partitioner_self
+  = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>, caf::reacts_to<caf::delete_atom>,
+                              caf::reacts_to<caf::flush_atom>, caf::reacts_to<caf::ok_atom, store_answer>>;
 
 /// Pause before what lacked memory is tried again.
 inline constexpr std::chrono::milliseconds memory_pause{200};
@@ -79,12 +81,14 @@ private:
 
   // -- changes under way (partitioner_changes.cpp) --------------------------------
   caf::typed_response_promise<verdict> add(const change_ptr& c);
-  /// Who sent the change, or asked for the clearing, of this number is answered later.
+  /// Who sent the change, or asked for the batch, of this number is answered later.
   caf::typed_response_promise<verdict> promise(uint64_t number);
   void answer(uint64_t number, verdict v);
   void start(const change_ptr& c);
-  /// Whether changes of this id wait until a recovery is over, or has come to it.
-  [[nodiscard]] bool must_wait(const keyframe_id& id) const;
+  /// Whether a change waits until a recovery is over, or has come to its keyframe; or for a batch that came before it.
+  [[nodiscard]] bool must_wait(const change_ptr& c) const;
+  /// Whether a recovery has yet to come to it.
+  [[nodiscard]] bool must_be_recovered(const keyframe_id& id) const;
   /// It is bad.
   void refuse(const change_ptr& c, refusal why, const std::string& reason);
   /// It stays with its sender.
@@ -109,24 +113,40 @@ private:
   /// It is not in the map, and goes from the store.
   void retract_from_store(const change_ptr& c);
   /// Takes an insertion out of all regions that have it, and goes on then. That is never refused, only tried again.
-  void take_out(uint64_t serial, const ray_batch& rays, bool continues, std::function<void()> next);
+  void take_out(const change_ptr& c, uint64_t serial, const ray_batch& rays, std::function<void()> next);
 
   // -- a keyframe moves -----------------------------------------------------------
   /// Integrates under the new pose first: if there is no room for that, the keyframe stays where it was.
   void start_revise(const change_ptr& c);
   void revised(const change_ptr& c, taken& t, const ray_batch& rays);
+  /// It is where it is to be: so it is in the store.
+  void keep_place(const change_ptr& c);
 
   /// Reads the rays of the live keyframe that a change is about, and goes on; if they cannot be read, the change is not done now.
   void read(const change_ptr& c, std::function<void(const ray_batch&)> next);
 
-  // -- many keyframes that go together (partitioner_clearing.cpp) -----------------
+  // -- many keyframes that go, or move, together (partitioner_clearing.cpp, partitioner_correction.cpp) ----
   caf::typed_response_promise<verdict> clear(keyframe_selection which);
-  /// Queues a change for each keyframe that is live, or comes by a change before it; returns those whose turn it is.
-  std::vector<change_ptr> collect(const clearing_ptr& all);
-  /// Starts clearings' next changes, so many that a few are under way at once.
-  void clear_on();
+  caf::typed_response_promise<verdict> correct(correction& what);
+  batch_ptr begin_batch();
+  /// Collects the changes of batches, in their order, as far as it can be known which keyframes they mean.
+  void collect_all();
+  /// Queues a change for each keyframe that it means and that is live, or comes by a change before it.
+  void collect(const batch_ptr& all);
+  /// ... for those that match; `make` makes it.
+  void collect(const batch_ptr& all, const keyframe_selection& which, const std::function<change_ptr(const keyframe_id&)>& make);
+  /// Starts changes whose turn it is among those of their ids, if they need not wait for anything else.
+  void start_waiting();
+  /// Starts batches' next changes, so many that a few are under way at once.
+  void run_batches();
+  void start_part(const change_ptr& c);
+  void end_part(const change_ptr& c, const verdict& v);
   /// One of its changes, or the collecting of them, is done: answers with the last.
-  void clearing_part_done(const clearing_ptr& all);
+  void part_done(const batch_ptr& all);
+  /// Meshers of regions that batches touched are told now.
+  void end_hold();
+  /// ... if they have waited for long enough.
+  void check_hold();
 
   // -- keyframes beyond what is kept (partitioner_forgetting.cpp) -------------------
   /// Takes out the oldest of those that are beyond the limits, a few at a time.
@@ -144,8 +164,9 @@ private:
   insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
   /// Enters that no region has the insertion any more.
   void remove(uint64_t serial);
-  /// Tells the meshers that their regions' fields have changed.
-  void touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns);
+  /// Tells the meshers that their regions' fields have changed; or later, if it is by a part of a batch, or one touched the
+  /// region before, so that viewers see what a batch does at once.
+  void touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns, bool part_of_batch = false);
   void tell(const region_key& key, region_entry& its);
   void placed(const region_key& key, const mesher_actor& mesher);
   /// The region has another mesher.
@@ -243,9 +264,13 @@ private:
 
   keyframe_ledger live_;
   change_queue changes_;
-  clearing_list clearings_;
-  bool clearing_on_ = false;
-  /// Of changes and clearings, by number. A promise holds this actor, so nothing else has them.
+  batch_list batches_;
+  bool batches_run_ = false;
+  std::map<std::string, uint64_t> group_revisions_; ///< the largest that came, of each group
+  std::unordered_set<region_key> held_;             ///< regions that batches touched, whose meshers are not told yet
+  caf::actor_clock::time_point held_since_{};
+  bool hold_tick_ = false;
+  /// Of changes and batches, by number. A promise holds this actor, so nothing else has them.
   std::unordered_map<uint64_t, caf::typed_response_promise<verdict>> promises_;
 
   retention kept_{config_.retain, moment()};

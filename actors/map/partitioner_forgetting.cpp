@@ -9,12 +9,12 @@ void partitioner::forget_on() {
     return; // the loop below goes on; what ends at once must not nest
   const auto at = moment();
   auto id = kept_.due(at);
-  for (; id && !forgetting_pauses_ && forgetting_ < config_.refill_credit && !must_wait(*id); id = kept_.due(at)) {
+  for (; id && !forgetting_pauses_ && forgetting_ < config_.refill_credit && !must_be_recovered(*id); id = kept_.due(at)) {
     kept_.leave(*id);
     ++forgetting_;
     const auto c = changes_.make(retraction{*id});
     c->forgets = true;
-    if (changes_.add(c))
+    if (changes_.add(c) && !must_wait(c))
       start(c);
   }
   forgetting_on_ = false;

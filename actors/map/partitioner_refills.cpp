@@ -191,7 +191,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
     }
     recovery_.done(id);
     live_.enter(id, {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source,
-                     stored.group, true});
+                     stored.group, stored.revision, true});
     const auto regions = insert(id, stored.world_from_camera, std::move(all.report.regions)).regions;
     touch(regions, stored.timestamp_ns, 0);
     recovered(id);
@@ -215,14 +215,17 @@ void partitioner::made_without(const keyframe_id& id) {
   quit(caf::make_error(ec::store_failed, "keyframe " + shown(id) + " is damaged in the store: the map is made again without it"));
 }
 
-bool partitioner::must_wait(const keyframe_id& id) const {
-  // Nothing is left half done of an earlier process, so that only its own keyframes must come first; and a clearing, which takes
-  // out what came before it.
-  return recovering() && (config_.begins != map_beginning::kept || !clearings_.empty() || recovery_.to_come(id));
+bool partitioner::must_wait(const change_ptr& c) const {
+  return batches_.holds_up(*c) || must_be_recovered(c->id());
+}
+
+bool partitioner::must_be_recovered(const keyframe_id& id) const {
+  // Nothing is left half done of an earlier process, so that only its own keyframes must come first.
+  return recovering() && (config_.begins != map_beginning::kept || recovery_.to_come(id));
 }
 
 void partitioner::recovered(const keyframe_id& id) {
-  if (const auto c = changes_.first(id); c && !c->started && !must_wait(id))
+  if (const auto c = changes_.first(id); c && !c->started && !must_wait(c))
     start(c);
   forget_on();
 }
@@ -230,11 +233,6 @@ void partitioner::recovered(const keyframe_id& id) {
 void partitioner::end_recovery() {
   if (std::exchange(cameras_due_, false))
     tell_all_cameras();
-  for (const auto& all : clearings_.all()) {
-    collect(all);
-    clearing_part_done(all);
-  }
-  const auto firsts = changes_.firsts();
   std::vector<region_key> keys;
   for (const auto& [key, its] : regions_)
     keys.push_back(key);
@@ -248,10 +246,9 @@ void partitioner::end_recovery() {
   }
   end_refills();
   refill_step();
+  collect_all();
+  start_waiting();
   try_gathers();
-  for (const auto& c : firsts)
-    if (!c->started)
-      start(c);
   forget_on();
 }
 

@@ -16,9 +16,18 @@ void partitioner::remove(uint64_t serial) {
   live_.remove(serial);
 }
 
-void partitioner::touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns) {
-  for (const auto& key : regions)
-    tell(key, regions_.touch(key, keyframe_ns, received_ns));
+void partitioner::touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns, bool part_of_batch) {
+  if (part_of_batch && held_.empty())
+    held_since_ = now();
+  for (const auto& key : regions) {
+    auto& its = regions_.touch(key, keyframe_ns, received_ns);
+    if (part_of_batch)
+      held_.insert(key);
+    if (!held_.contains(key))
+      tell(key, its);
+  }
+  if (!hold_tick_)
+    check_hold();
 }
 
 void partitioner::tell(const region_key& key, region_entry& its) {
@@ -48,7 +57,7 @@ void partitioner::placed(const region_key& key, const mesher_actor& mesher) {
     return end_mesher(key, mesher); // a successor came first, and the region was done with before this
   if (!its->mesher)                 // else a successor came first
     its->mesher = mesher;
-  if (its->dirty)
+  if (its->dirty && !held_.contains(key))
     tell(key, *its);
   note_idle(key);
 }
@@ -99,7 +108,7 @@ void partitioner::end_idle() {
       const auto* its = regions_.still_idle(noted);
       if (its == nullptr || lacks_something(noted.key))
         continue;
-      if (its->questions > 0) {
+      if (its->questions > 0 || held_.contains(noted.key)) {
         note_idle(noted.key);
         continue;
       }

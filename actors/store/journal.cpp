@@ -47,6 +47,11 @@ std::span<const std::byte> bytes_of(const rocksdb::Slice& value) {
   throw std::system_error(EIO, std::generic_category(), what + ": " + status.ToString());
 }
 
+void put_there(stored_keyframe& frame, const keyframe_place& where) {
+  frame.world_from_camera = where.world_from_camera;
+  frame.revision = where.revision;
+}
+
 /// Counts down what a compaction is still to write, file by file.
 class compaction_watch final : public rocksdb::EventListener {
 public:
@@ -261,10 +266,10 @@ std::vector<journal::kept> journal::keyframes() const {
   each(journal_key::keyframe, [&](uint64_t number, std::span<const std::byte> value) {
     out.push_back({number, read_keyframe_record(value)});
   });
-  each(journal_key::pose, [&](uint64_t number, std::span<const std::byte> value) {
+  each(journal_key::place, [&](uint64_t number, std::span<const std::byte> value) {
     const auto i = std::lower_bound(out.begin(), out.end(), number, [](const kept& k, uint64_t n) { return k.number < n; });
     if (i != out.end() && i->number == number)
-      i->what.frame.world_from_camera = read_pose_record(value);
+      put_there(i->what.frame, read_place_record(value));
   });
   return out;
 }
@@ -276,7 +281,7 @@ stored_keyframe journal::read(uint64_t number) const {
     throw std::system_error(EIO, std::generic_category(), name + " cannot be read: the journal could not be opened again");
   const auto get = [&](char what, rocksdb::PinnableSlice& value) {
     const auto status = db_->rocks->Get({}, db_->rocks->DefaultColumnFamily(), journal_key::of(what, number), &value);
-    if (status.IsNotFound() && what == journal_key::pose)
+    if (status.IsNotFound() && what == journal_key::place)
       return false;
     if (status.IsCorruption() || status.IsNotFound())
       throw damaged_keyframe(name + " is damaged: " + status.ToString());
@@ -288,8 +293,8 @@ stored_keyframe journal::read(uint64_t number) const {
     rocksdb::PinnableSlice value, moved, rays;
     get(journal_key::keyframe, value);
     auto out = read_keyframe_record(bytes_of(value));
-    if (get(journal_key::pose, moved))
-      out.frame.world_from_camera = read_pose_record(bytes_of(moved));
+    if (get(journal_key::place, moved))
+      put_there(out.frame, read_place_record(bytes_of(moved)));
     get(journal_key::rays, rays);
     out.frame.rays.rays = std::make_shared<const std::vector<ray>>(read_rays_record(bytes_of(rays)));
     if (out.frame.rays.rays->size() != out.rays)
@@ -308,14 +313,14 @@ void journal::write(const batch& changes) {
   for (const auto& [number, frame] : changes.puts) {
     puts.emplace_back(journal_key::of(journal_key::keyframe, number), keyframe_record(*frame));
     puts.emplace_back(journal_key::of(journal_key::rays, number), rays_record(*frame->rays.rays));
-    if (frame->world_from_camera != frame->came_with)
-      puts.emplace_back(journal_key::of(journal_key::pose, number), pose_record(frame->world_from_camera));
+    if (frame->world_from_camera != frame->came_with || frame->revision)
+      puts.emplace_back(journal_key::of(journal_key::place, number), place_record({frame->world_from_camera, frame->revision}));
   }
   for (const auto& [number, to] : changes.moves)
-    puts.emplace_back(journal_key::of(journal_key::pose, number), pose_record(to));
+    puts.emplace_back(journal_key::of(journal_key::place, number), place_record(to));
   std::vector<std::string> erases;
   const auto erase = [&](uint64_t number) {
-    for (const auto what : {journal_key::keyframe, journal_key::pose, journal_key::rays})
+    for (const auto what : {journal_key::keyframe, journal_key::place, journal_key::rays})
       erases.push_back(journal_key::of(what, number));
   };
   std::for_each(doubtful_.begin(), doubtful_.end(), erase);

@@ -60,7 +60,7 @@ public:
   struct batch {
     std::vector<std::pair<uint64_t, const stored_keyframe*>> puts{}; ///< under numbers that nothing had before
     std::vector<uint64_t> erases{};
-    std::vector<std::pair<uint64_t, pose>> moves{};
+    std::vector<std::pair<uint64_t, keyframe_place>> moves{};
     [[nodiscard]] bool empty() const { return puts.empty() && erases.empty() && moves.empty(); }
   };
   /// Writes, and waits until the disk has it. Throws std::system_error or std::bad_alloc, having changed nothing; after a crash

@@ -27,6 +27,11 @@ struct journal_pose_value {
   pose world_from_camera;
 };
 
+struct journal_place_value {
+  uint32_t version = 2;
+  keyframe_place place;
+};
+
 struct journal_rays_value {
   uint32_t version = 1;
   std::vector<uint8_t> planes;
@@ -75,6 +80,16 @@ struct message_fields<journal_pose_value> {
 };
 
 template <>
+struct message_fields<journal_place_value> {
+  static constexpr const char* name = "place";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("world_from_camera", x.place.world_from_camera),
+             detail::wrapped<optional_ref>("revision", x.place.revision));
+  }
+};
+
+template <>
 struct message_fields<journal_rays_value> {
   static constexpr const char* name = "rays";
   template <class F, class T>
@@ -85,12 +100,18 @@ struct message_fields<journal_rays_value> {
 
 namespace {
 
-template <class Value>
-Value read(std::span<const std::byte> bytes) {
+/// 0 if it is cut off.
+uint32_t version_of(std::span<const std::byte> bytes) {
   constexpr size_t begin = 1, size = sizeof(uint32_t); // an archive begins with the byte of its endianness
   uint32_t version = 0;
   if (bytes.size() >= begin + size)
     std::memcpy(&version, bytes.data() + begin, size);
+  return version;
+}
+
+template <class Value>
+Value read(std::span<const std::byte> bytes) {
+  const auto version = version_of(bytes);
   if (version != Value{}.version)
     throw archive_error(std::string{"a record ("} + message_fields<Value>::name + ") is of version " + std::to_string(version)
                         + ", and this program knows " + std::to_string(Value{}.version));
@@ -160,12 +181,14 @@ kept_keyframe read_keyframe_record(std::span<const std::byte> bytes) {
   return {std::move(value.frame), value.rays};
 }
 
-record_bytes pose_record(const pose& world_from_camera) {
-  return to_binary(journal_pose_value{.world_from_camera = world_from_camera});
+record_bytes place_record(const keyframe_place& place) {
+  return to_binary(journal_place_value{.place = place});
 }
 
-pose read_pose_record(std::span<const std::byte> bytes) {
-  return read<journal_pose_value>(bytes).world_from_camera;
+keyframe_place read_place_record(std::span<const std::byte> bytes) {
+  if (version_of(bytes) == journal_pose_value{}.version)
+    return {read<journal_pose_value>(bytes).world_from_camera, {}};
+  return read<journal_place_value>(bytes).place;
 }
 
 record_bytes rays_record(std::span<const ray> rays) {

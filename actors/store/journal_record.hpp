@@ -15,7 +15,7 @@
 namespace tessera {
 
 /// Of the journal as a whole.
-inline constexpr uint32_t journal_format = 1;
+inline constexpr uint32_t journal_format = 2;
 
 /// A journal's keys: a letter, and for what belongs to a keyframe its number, big-endian, so that keys are in the order of
 /// arrival.
@@ -23,7 +23,7 @@ namespace journal_key {
 
 inline constexpr std::string_view format = "f", map = "m";
 inline constexpr char keyframe = 'k'; ///< all but the rays, as it came
-inline constexpr char pose = 'p';     ///< where it is now, if it was moved
+inline constexpr char place = 'p';    ///< where it is now, and by which revision, if it is not as it came
 inline constexpr char rays = 'r';
 
 std::string of(char what, uint64_t number);
@@ -51,8 +51,9 @@ map_settings read_map_record(std::span<const std::byte> bytes);
 record_bytes keyframe_record(const stored_keyframe& frame);
 kept_keyframe read_keyframe_record(std::span<const std::byte> bytes);
 
-record_bytes pose_record(const pose& world_from_camera);
-pose read_pose_record(std::span<const std::byte> bytes);
+record_bytes place_record(const keyframe_place& place);
+/// Also one of version 1, which has no revision.
+keyframe_place read_place_record(std::span<const std::byte> bytes);
 
 /// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress to half of what they take
 /// as they lie in memory.

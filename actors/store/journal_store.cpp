@@ -37,7 +37,7 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log) : jo
       by_number_.erase(i->second.number);
       rays_ -= i->second.rays;
     }
-    i->second = {number, kept.rays};
+    i->second = {number, kept.rays, kept.frame.group, kept.frame.revision};
     by_number_[number] = kept.frame.id;
     rays_ += kept.rays;
     numbers_ = number;
@@ -151,9 +151,9 @@ void journal_store::erase(const keyframe_id& id, done answer) {
   ask(std::move(t));
 }
 
-void journal_store::set_pose(const keyframe_id& id, const pose& world_from_camera, done answer) {
+void journal_store::set_place(const keyframe_id& id, const keyframe_place& to, done answer) {
   task t{kind::move, id};
-  t.to = world_from_camera;
+  t.to = to;
   t.changed = std::move(answer);
   ask(std::move(t));
 }
@@ -209,12 +209,14 @@ uint64_t journal_store::prepare(tasks& group) {
       continue;
     if (t.what != kind::put) {
       t.number = i->second.number;
+      if (t.what == kind::move)
+        i->second.revision = t.to.revision;
       continue;
     }
     const auto rays = t.frame.rays.rays->size();
     t.number = ++numbers_;
     by_number_.emplace(t.number, t.id);
-    index_.emplace(t.id, entry{t.number, rays});
+    index_.emplace(t.id, entry{t.number, rays, t.frame.group, t.frame.revision});
     rays_ += rays;
     bytes += rays * sizeof(ray);
   }
@@ -355,6 +357,14 @@ std::vector<keyframe_id> journal_store::ids() const {
   for (const auto& [id, line] : lines_)
     if (!index_.contains(id))
       out.push_back(id);
+  return out;
+}
+
+std::map<std::string, uint64_t> journal_store::group_revisions() const {
+  const std::lock_guard lock{mutex_};
+  std::map<std::string, uint64_t> out;
+  for (const auto& [id, its] : index_)
+    enter_revision(out, its.group, its.revision);
   return out;
 }
 

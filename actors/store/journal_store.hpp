@@ -35,8 +35,9 @@ public:
   void put(stored_keyframe frame, done answer) override;
   void get(const keyframe_id& id, got answer) override;
   void erase(const keyframe_id& id, done answer) override;
-  void set_pose(const keyframe_id& id, const pose& world_from_camera, done answer) override;
+  void set_place(const keyframe_id& id, const keyframe_place& to, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
   void stop() override;
 
@@ -48,7 +49,7 @@ private:
     kind what;
     keyframe_id id;
     stored_keyframe frame{}; ///< of a put
-    pose to{};               ///< of a move
+    keyframe_place to{};     ///< of a move
     done changed{};
     got found{};
     bool due = true;     ///< of a change: there is something to be written
@@ -58,6 +59,8 @@ private:
 
   struct entry {
     uint64_t number = 0, rays = 0;
+    std::string group{};
+    std::optional<uint64_t> revision{};
   };
 
   void ask(task t);

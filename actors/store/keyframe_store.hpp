@@ -3,9 +3,11 @@
 #include "messages/keyframe.hpp"
 #include "messages/ray.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -23,7 +25,25 @@ struct stored_keyframe {
   /// and this pose.
   pose came_with;
   std::string source, group;
+  /// The number of the revision that moved it last, or its group, also before it came; nothing: there was none.
+  std::optional<uint64_t> revision{};
 };
+
+/// Where a keyframe is from now on.
+struct keyframe_place {
+  pose world_from_camera;
+  std::optional<uint64_t> revision{};
+  friend bool operator==(const keyframe_place&, const keyframe_place&) = default;
+};
+
+/// Enters a keyframe into the largest revisions of groups.
+inline void enter_revision(std::map<std::string, uint64_t>& of_groups, const std::string& group,
+                           const std::optional<uint64_t>& revision) {
+  if (group.empty() || !revision)
+    return;
+  auto& largest = of_groups[group];
+  largest = std::max(largest, *revision);
+}
 
 /// A keyframe's record is damaged: it cannot be read, however often that is tried. What fails otherwise may be read later.
 class damaged_keyframe : public std::runtime_error {
@@ -61,12 +81,14 @@ public:
   virtual void get(const keyframe_id& id, got answer) = 0;
   /// Forgets a keyframe; false if it is not there.
   virtual void erase(const keyframe_id& id, done answer) = 0;
-  /// Gives a keyframe another pose; false if it is not there.
-  virtual void set_pose(const keyframe_id& id, const pose& world_from_camera, done answer) = 0;
+  /// Gives a keyframe another pose, and revision; false if it is not there.
+  virtual void set_place(const keyframe_id& id, const keyframe_place& to, done answer) = 0;
 
   /// All ids, oldest first, and then those about which something is being done or waits: whether these are there, get() tells.
   /// Does not wait for the disk.
   [[nodiscard]] virtual std::vector<keyframe_id> ids() const = 0;
+  /// Of each group the largest revision of its keyframes, where one has any. Does not wait for the disk.
+  [[nodiscard]] virtual std::map<std::string, uint64_t> group_revisions() const = 0;
   /// As of a moment ago. Does not wait for the disk.
   [[nodiscard]] virtual store_usage usage() const = 0;
 

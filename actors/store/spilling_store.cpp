@@ -203,12 +203,13 @@ void spilling_store::erase(const keyframe_id& id, done answer) {
   });
 }
 
-void spilling_store::set_pose(const keyframe_id& id, const pose& world_from_camera, done answer) {
-  ask<bool>(id, std::move(answer), [this, id, world_from_camera](locked&, bool) -> std::optional<bool> {
+void spilling_store::set_place(const keyframe_id& id, const keyframe_place& to, done answer) {
+  ask<bool>(id, std::move(answer), [this, id, to](locked&, bool) -> std::optional<bool> {
     const auto i = index_.find(id);
     if (i == index_.end())
       return false;
-    i->second->frame.world_from_camera = world_from_camera;
+    i->second->frame.world_from_camera = to.world_from_camera;
+    i->second->frame.revision = to.revision;
     return true;
   });
 }
@@ -222,6 +223,14 @@ std::vector<keyframe_id> spilling_store::ids() const {
   for (const auto& [id, tasks] : waiting_)
     if (!index_.contains(id))
       out.push_back(id);
+  return out;
+}
+
+std::map<std::string, uint64_t> spilling_store::group_revisions() const {
+  const std::lock_guard lock{mutex_};
+  std::map<std::string, uint64_t> out;
+  for (const auto& e : order_)
+    enter_revision(out, e.frame.group, e.frame.revision);
   return out;
 }
 

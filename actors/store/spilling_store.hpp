@@ -40,8 +40,9 @@ public:
   void put(stored_keyframe frame, done answer) override;
   void get(const keyframe_id& id, got answer) override;
   void erase(const keyframe_id& id, done answer) override;
-  void set_pose(const keyframe_id& id, const pose& world_from_camera, done answer) override;
+  void set_place(const keyframe_id& id, const keyframe_place& to, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
   void stop() override;
 

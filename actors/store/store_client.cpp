@@ -67,8 +67,8 @@ void store_client::erase(const keyframe_id& id, done then) {
   ask(std::move(then), [&](const store_teller& tell) { store_->erase(id, changed(tell)); });
 }
 
-void store_client::set_pose(const keyframe_id& id, const pose& world_from_camera, done then) {
-  ask(std::move(then), [&](const store_teller& tell) { store_->set_pose(id, world_from_camera, changed(tell)); });
+void store_client::set_place(const keyframe_id& id, const keyframe_place& to, done then) {
+  ask(std::move(then), [&](const store_teller& tell) { store_->set_place(id, to, changed(tell)); });
 }
 
 void store_client::answered(store_answer& answer) {

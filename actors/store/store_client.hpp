@@ -35,10 +35,11 @@ public:
   void put(stored_keyframe frame, done then);
   void get(const keyframe_id& id, done then);
   void erase(const keyframe_id& id, done then);
-  void set_pose(const keyframe_id& id, const pose& world_from_camera, done then);
+  void set_place(const keyframe_id& id, const keyframe_place& to, done then);
   void answered(store_answer& answer);
 
   [[nodiscard]] std::vector<keyframe_id> ids() const { return store_->ids(); }
+  [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const { return store_->group_revisions(); }
   [[nodiscard]] store_usage usage() const { return store_->usage(); }
 
   /// Lets go of the store, whose last owner waits for its thread. The store goes on, and answers nobody.

@@ -1,5 +1,7 @@
 #include "net/commands/input_sinks.hpp"
 
+#include <algorithm>
+
 namespace tessera {
 
 namespace {
@@ -48,18 +50,31 @@ void gate_sink::offer(map_input what, completion done) {
     done(closing);
 }
 
+bool gate_sink::nothing_came() {
+  const std::lock_guard lock(mutex_);
+  return next_ == nullptr && !one_came_;
+}
+
 void gate_sink::retract_all(keyframe_selection which, completion done) {
-  bool nothing_came = false;
-  {
-    const std::lock_guard lock(mutex_);
-    nothing_came = next_ == nullptr && !one_came_;
-  }
-  if (nothing_came)
+  if (nothing_came())
     done({outcome::accepted, {}});
   else if (auto* to = next())
     to->retract_all(std::move(which), std::move(done));
   else
     done(closing);
+}
+
+void gate_sink::correct(correction what, completion done) {
+  if (nothing_came()) {
+    verdict none;
+    none.left.unknown
+      = static_cast<uint64_t>(std::ranges::count_if(what.entries, [](const correction_entry& one) { return one.group.empty(); }));
+    done(none);
+  } else if (auto* to = next()) {
+    to->correct(std::move(what), std::move(done));
+  } else {
+    done(closing);
+  }
 }
 
 void gate_sink::set_aside(const std::string& source, const std::string& what, const std::string& reason) {

@@ -32,9 +32,12 @@ public:
 
   void offer(map_input what, completion done) override;
   void retract_all(keyframe_selection which, completion done) override;
+  void correct(correction what, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
 private:
+  /// Whether no keyframe came that would be taken: then there is nothing to take out or to move.
+  [[nodiscard]] bool nothing_came();
   /// Where everything goes: waits for it. Null if a stop is asked for before.
   keyframe_sink* next();
 

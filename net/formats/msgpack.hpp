@@ -2,10 +2,15 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <array>
 #include <cstddef>
 #include <span>
+#include <string_view>
 
 namespace tessera {
+
+/// Content types of MessagePack.
+inline constexpr std::array<std::string_view, 2> msgpack_types{"application/msgpack", "application/x-msgpack"};
 
 /// Maps and lists inside one another, the outermost included.
 inline constexpr size_t max_msgpack_depth = 33;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/keyframe.hpp"
+#include "messages/map_input.hpp"
 
 #include <array>
 #include <cstddef>
@@ -28,6 +28,10 @@ struct notification {
   std::string shm_key;
   std::optional<uint32_t> point_count;
   std::optional<std::array<float, 6>> bbox;
+  /// Of a `keyframe.revise`: its number.
+  std::optional<uint64_t> revision;
+  /// A `keyframe.revise` of many, or of a group: then the id is empty.
+  std::optional<correction> many;
 };
 
 /// Reads a MessagePack notification. `routing_key` stands in for a missing `type`. Keys that are not known

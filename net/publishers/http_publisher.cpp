@@ -134,8 +134,10 @@ private:
     return request_for(http::verb::delete_, path_of(of.id, ""), nullptr, {});
   }
   [[nodiscard]] request request_for(const revision& to) const {
-    auto body = nlohmann::json{{"pose", to.world_from_camera.m}}.dump();
-    return request_for(http::verb::put, path_of(to.id, "/pose"), "application/json", std::move(body));
+    nlohmann::json body{{"pose", to.world_from_camera.m}};
+    if (to.number)
+      body["revision"] = *to.number;
+    return request_for(http::verb::put, path_of(to.id, "/pose"), "application/json", body.dump());
   }
 
   /// `below`: the path after that of all keyframes.

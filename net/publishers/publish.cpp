@@ -174,7 +174,7 @@ private:
     return message;
   }
   static amqp_outgoing message_of(const revision& to, std::string&) {
-    return note("keyframe.revise", producer::revise_keyframe(to.id.value, to.world_from_camera.m, 0, to.id.session));
+    return note("keyframe.revise", producer::revise_keyframe(to.id.value, to.world_from_camera.m, 0, to.id.session, to.number));
   }
   static amqp_outgoing message_of(const retraction& of, std::string&) {
     return note("keyframe.retract", producer::retract_keyframe(of.id.value, 0, of.id.session));

@@ -2,9 +2,13 @@
 
 #include "messages/json_depth.hpp"
 #include "messages/names.hpp"
+#include "net/base/bad_input.hpp"
+#include "net/base/ignoring_case.hpp"
 #include "net/base/percent.hpp"
 #include "net/formats/json_text.hpp"
+#include "net/formats/json_values.hpp"
 #include "net/formats/patch_codec.hpp"
+#include "net/formats/revisions.hpp"
 #include "net/server/assets.hpp"
 #include "net/server/json_status.hpp"
 #include "net/server/readiness.hpp"
@@ -12,8 +16,6 @@
 #include <nlohmann/json.hpp>
 
 #include <charconv>
-#include <cmath>
-#include <limits>
 
 namespace tessera {
 
@@ -101,29 +103,37 @@ void ask_and_write(http_call& call, const char* name, const Handle& whom, Write 
     message...);
 }
 
-std::optional<pose> read_pose(const std::vector<std::byte>& body, std::string& why) {
-  std::string_view text{reinterpret_cast<const char*>(body.data()), body.size()};
-  auto in
+// Reads `{"pose": ..., "revision": N}`, or the pose alone. Throws bad_input.
+void read_new_pose(const std::vector<std::byte>& body, revision& into) {
+  const std::string_view text{reinterpret_cast<const char*>(body.data()), body.size()};
+  const auto in
     = nests_deeper(text, 4) ? nlohmann::json(nlohmann::json::value_t::discarded) : nlohmann::json::parse(text, nullptr, false);
-  if (in.is_discarded()) {
-    why = "the body is not JSON";
-    return std::nullopt;
+  if (in.is_discarded())
+    throw bad_input("the body is not JSON");
+  const auto part = [&](const char* name) { return in.is_object() && in.contains(name) ? &in[name] : nullptr; };
+  const auto* wanted = part("pose");
+  into.world_from_camera = pose_of(wanted ? *wanted : in, "pose");
+  if (const auto* number = part("revision"))
+    into.number = unsigned_of(*number, "revision");
+}
+
+// How many keyframes were moved, and what became of the others.
+http_reply correction_reply(const verdict& v) {
+  nlohmann::json counts{{"moved", v.keyframes},
+                        {"duplicate", v.left.duplicate},
+                        {"unknown", v.left.unknown},
+                        {"refused", v.left.refused},
+                        {"not_now", v.left.not_now}};
+  if (!v.reason.empty())
+    counts["reason"] = v.reason;
+  if (v.what == outcome::accepted) {
+    counts["outcome"] = to_string(v.what);
+    return json_reply(to_text(counts));
   }
-  auto list = in.is_object() && in.contains("pose") ? in["pose"] : in;
-  pose out;
-  if (!list.is_array() || list.size() != out.m.size()) {
-    why = "pose is not a list of 16 numbers";
-    return std::nullopt;
-  }
-  for (size_t i = 0; i < out.m.size(); ++i) {
-    auto x = list[i].is_number() ? list[i].get<double>() : NAN;
-    if (!(std::abs(x) <= static_cast<double>(std::numeric_limits<float>::max()))) {
-      why = "pose[" + std::to_string(i) + "] is not a finite number";
-      return std::nullopt;
-    }
-    out.m[i] = static_cast<float>(x);
-  }
-  return out;
+  if (v.what != outcome::not_now)
+    return verdict_reply(v); // none of it was done
+  counts["error"] = to_string(v.what);
+  return json_reply(to_text(counts), status::service_unavailable).with("Retry-After", "1");
 }
 
 // A place among those that wait; given back when this object goes, also if nothing could be posted.
@@ -331,11 +341,26 @@ void answer_revision(http_call& call) {
   const auto id = named_keyframe(call);
   if (!id)
     return;
-  std::string why;
-  const auto wanted = read_pose(call.body, why);
-  if (!wanted)
-    return call.reply(error_reply(status::bad_request, "bad_request", why, "pose"));
-  offer_input(call, revision{*id, *wanted});
+  revision to{*id, {}};
+  try {
+    read_new_pose(call.body, to);
+  } catch (const bad_input& e) {
+    return call.reply(error_reply(status::bad_request, "bad_request", e.what(), "pose"));
+  }
+  offer_input(call, std::move(to));
+}
+
+void answer_correction(http_call& call) {
+  const auto is_msgpack = !is_content_type(call.head.field(http::field::content_type), "application/json");
+  offer(call, [core = call.core, is_msgpack, body = std::move(call.body)](const auto& respond, const auto&) {
+    correction what;
+    try {
+      what = read_revisions_body(body, is_msgpack);
+    } catch (const bad_input& e) {
+      return respond(error_reply(status::bad_request, "bad_request", e.what(), "revisions"));
+    }
+    core->sink.correct(std::move(what), [respond](const verdict& v) { respond(correction_reply(v)); });
+  });
 }
 
 } // namespace tessera

@@ -28,6 +28,8 @@ void answer_cameras(http_call& call);
 void answer_keyframe(http_call& call);
 /// Takes out all keyframes that the query means.
 void answer_clearing(http_call& call);
+/// Moves all keyframes that the body names.
+void answer_correction(http_call& call);
 /// Takes out the keyframe that the path names.
 void answer_retraction(http_call& call);
 /// Moves it.

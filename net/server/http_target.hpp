@@ -22,6 +22,7 @@ enum class resource : uint8_t {
   region,
   mesh,
   keyframes,
+  keyframes_revise,
   keyframe,
   keyframe_pose,
   actors,

@@ -109,6 +109,8 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counter("tessera_keyframes_forgotten_total",
              "Keyframes that went from the map since they were beyond what is kept (retain).", read(n.forgotten));
   to.counter("tessera_keyframes_revised_total", "Keyframes that got another pose.", read(n.revised));
+  to.counter("tessera_corrections_total", "Requests to move many keyframes that were done, whatever became of each.",
+             read(n.corrections));
   to.counter("tessera_keyframes_unknown_total", "Retractions and revisions of keyframes that were not live.", read(n.unknown));
   to.counter("tessera_keyframe_points_total", "Points of accepted keyframes.", read(n.points));
   to.counter("tessera_rays_total", "Rays made of them.", read(n.rays));

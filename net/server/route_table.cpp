@@ -1,7 +1,10 @@
 #include "net/server/route_table.hpp"
 
+#include "net/formats/msgpack.hpp"
 #include "net/server/answers.hpp"
 #include "net/server/before_map.hpp"
+
+#include <algorithm>
 
 namespace tessera {
 
@@ -23,8 +26,15 @@ uint64_t most_pose_bytes(const server_core&) {
   return 8 << 10;
 }
 
-constexpr route_method post_keyframe{verb::post, answer_keyframe, "application/vnd.tessera.keyframe", most_keyframe_bytes};
-constexpr route_method put_pose{verb::put, answer_revision, "application/json", most_pose_bytes};
+// Of the largest correction, whose numbers have as many digits as floats need.
+uint64_t most_revisions_bytes(const server_core& core) {
+  return std::min(core.config.body_limit, uint64_t{correction::max_entries} * 512);
+}
+
+constexpr route_method post_keyframe{verb::post, answer_keyframe, {"application/vnd.tessera.keyframe"}, most_keyframe_bytes};
+constexpr route_method put_pose{verb::put, answer_revision, {"application/json"}, most_pose_bytes};
+constexpr route_method post_revisions{
+  verb::post, answer_correction, {"application/json", msgpack_types[0], msgpack_types[1]}, most_revisions_bytes};
 
 // In the order of `resource`. The first whose path fits is it.
 constexpr std::array table{
@@ -58,6 +68,10 @@ constexpr std::array table{
         .name = "keyframes",
         .path = "/v1/keyframes",
         .methods = {{post_keyframe, {verb::delete_, answer_clearing}}}},
+  route{.what = resource::keyframes_revise,
+        .name = "keyframes_revise",
+        .path = "/v1/keyframes:revise",
+        .methods = {{post_revisions}}},
   route{.what = resource::keyframe,
         .name = "keyframe",
         .path = "/v1/keyframes/{}",

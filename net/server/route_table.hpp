@@ -24,8 +24,8 @@ struct route_method {
   http::verb verb = http::verb::unknown;
   /// Null: the session itself answers.
   void (*answer)(http_call&) = nullptr;
-  /// The content type that its body must have; empty: it takes none.
-  std::string_view body_type = {};
+  /// The content types that its body may have, one of them; none: it takes no body.
+  std::array<std::string_view, 3> body_types = {};
   /// Bytes that the body may have.
   uint64_t (*body_limit)(const server_core&) = nullptr;
 };

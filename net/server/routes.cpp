@@ -54,11 +54,18 @@ std::optional<http_reply> refuse_early(const server_core& core, entrance by, con
     const auto methods = allowed_methods(*row);
     return error_reply(status::method_not_allowed, "method_not_allowed", "this path takes " + methods).with("Allow", methods);
   }
-  if (const auto wanted = asked->body_type; !wanted.empty()) {
-    if (!is_content_type(head.field(http::field::content_type), wanted))
+  if (!asked->body_types[0].empty()) {
+    std::string wanted;
+    bool fits = false;
+    for (const auto type : asked->body_types)
+      if (!type.empty()) {
+        fits = fits || is_content_type(head.field(http::field::content_type), type);
+        wanted += (wanted.empty() ? "" : " or ") + std::string(type);
+      }
+    if (!fits)
       return error_reply(status::unsupported_media_type, "unsupported_media_type",
                          "content-type is '" + std::string(head.field(http::field::content_type).substr(0, 100)) + "', expected "
-                           + std::string(wanted),
+                           + wanted,
                          "Content-Type");
     if (auto coding = head.field(http::field::content_encoding); !coding.empty() && !equal_ignoring_case(coding, "identity"))
       return error_reply(status::unsupported_media_type, "unsupported_media_type",

@@ -1,6 +1,6 @@
 // The order of changes, and many that go together, without any actor.
 
-#include "actors/map/clearing.hpp"
+#include "actors/map/batch.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -54,33 +54,54 @@ TEST_CASE("a clearing's change comes behind what came before the clearing, and a
 
 TEST_CASE("a clearing has a few changes under way, and its answer with the last of them") {
   change_queue changes;
-  clearing_list clearings;
-  const auto all = clearings.add({}, changes.next_number());
+  batch_list batches;
+  const auto all = batches.add(changes.next_number());
+  all->clears.emplace();
   for (const auto* id : {"a", "b", "c"}) {
     const auto c = changes.make(retraction{{id}});
     c->part_of = all;
     ++all->left;
-    clearings.queue(c);
+    batches.queue(c);
   }
-  CHECK_FALSE(clearings.part_done(all)); // all are collected
-  const auto a = clearings.next(2), b = clearings.next(2);
+  CHECK_FALSE(batches.part_done(all)); // all are collected
+  const auto a = batches.next(2), b = batches.next(2);
   CHECK(a->id().value == "a");
-  CHECK(clearings.next(2) == nullptr);
-  clearings.count(*all, {});
-  CHECK_FALSE(clearings.part_done(all));
-  CHECK(clearings.next(2)->id().value == "c");
-  clearings.count(*all, {outcome::unknown, {}}); // somebody else took it out
-  CHECK_FALSE(clearings.part_done(all));
-  CHECK(clearings.all() == std::vector{all});
+  CHECK(batches.next(2) == nullptr);
+  batches.count(*all, {});
+  CHECK_FALSE(batches.part_done(all));
+  CHECK(batches.next(2)->id().value == "c");
+  batches.count(*all, {outcome::unknown, {}}); // somebody else took it out
+  CHECK_FALSE(batches.part_done(all));
+  CHECK(!batches.empty());
 
   SECTION("they are gone") {
-    clearings.count(*all, {});
-    CHECK(clearings.part_done(all) == verdict{outcome::accepted, {}, 2});
+    batches.count(*all, {});
+    CHECK(batches.part_done(all) == verdict{outcome::accepted, {}, 2});
   }
   SECTION("one could not go") {
-    clearings.count(*all, {outcome::not_now, "the disk is full"});
-    CHECK(clearings.part_done(all)
-          == verdict{outcome::not_now, "1 keyframes were taken out, and 1 not yet: the disk is full", 1});
+    batches.count(*all, {outcome::not_now, "the disk is full"});
+    CHECK(batches.part_done(all)
+          == verdict{outcome::not_now, "1 keyframes were taken out, and 1 not yet: the disk is full", 1, {0, 0, 0, 1}});
   }
-  CHECK(clearings.all().empty());
+  CHECK(batches.empty());
+}
+
+TEST_CASE("a correction tells of each of its keyframes what became of it") {
+  change_queue changes;
+  batch_list batches;
+  const auto all = batches.add(changes.next_number());
+  const std::vector<verdict> said{
+    {}, {}, {outcome::duplicate, {}}, {outcome::unknown, {}}, {outcome::refused, "too far"}, {outcome::not_now, "full"}};
+  all->left += said.size();
+  for (size_t i = 0; i < said.size(); ++i)
+    batches.queue(changes.make(revision{{std::to_string(i)}, {}}));
+  CHECK_FALSE(batches.part_done(all));
+  std::optional<verdict> out;
+  for (const auto& v : said) {
+    REQUIRE(batches.next(1));
+    batches.count(*all, v);
+    CHECK_FALSE(out);
+    out = batches.part_done(all);
+  }
+  CHECK(out == verdict{outcome::not_now, "2 keyframes were moved, and 1 not yet: full", 2, {1, 1, 1, 1}});
 }

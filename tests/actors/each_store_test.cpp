@@ -105,6 +105,35 @@ TEST_CASE("a store keeps what tells keyframes apart, and their order") {
   CHECK(found->received_ns == 5);
   CHECK(found->source == "shm");
   CHECK(found->group == "upstairs");
+  CHECK_FALSE(found->revision);
+}
+
+TEST_CASE("a store keeps the numbers of revisions, and the largest of each group") {
+  const auto which = GENERATE(0, 1, 2, 3);
+  CAPTURE(which);
+  const any_store any{which};
+  auto& store = *any.store;
+  const std::vector<std::pair<std::string, std::string>> ids{{"a", "upstairs"}, {"b", "upstairs"}, {"c", "cellar"}, {"d", ""}};
+  uint32_t seed = 0;
+  for (const auto& [id, group] : ids) {
+    auto frame = a_frame(id, 50, ++seed);
+    frame.group = group;
+    if (id == "b")
+      frame.revision = 7; // its group was moved before it came
+    put(store, frame);
+  }
+  CHECK(store.group_revisions() == std::map<std::string, uint64_t>{{"upstairs", 7}});
+  CHECK(set_place(store, {"a"}, {{}, 8}));
+  CHECK(set_place(store, {"c"}, {{}, ~0ull}));
+  CHECK(set_place(store, {"d"}, {{}, 3}));
+  CHECK_FALSE(set_place(store, {"e"}, {{}, 3}));
+  CHECK(get(store, {"a"})->revision == 8u);
+  CHECK(get(store, {"b"})->revision == 7u);
+  CHECK(get(store, {"d"})->revision == 3u);
+  CHECK(store.group_revisions() == std::map<std::string, uint64_t>{{"upstairs", 8}, {"cellar", ~0ull}});
+  CHECK(erase(store, {"a"}));
+  CHECK(erase(store, {"c"}));
+  CHECK(store.group_revisions() == std::map<std::string, uint64_t>{{"upstairs", 7}});
 }
 
 TEST_CASE("what is asked about one keyframe, without waiting, is done and answered in order") {

@@ -147,8 +147,11 @@ inline std::optional<stored_keyframe> get(keyframe_store& store, const keyframe_
 inline bool erase(keyframe_store& store, const keyframe_id& id) {
   return ask_erase(store, id).get();
 }
+inline bool set_place(keyframe_store& store, const keyframe_id& id, const keyframe_place& to) {
+  return asked<bool>([&](auto answer) { store.set_place(id, to, answer); }).get();
+}
 inline bool set_pose(keyframe_store& store, const keyframe_id& id, const pose& to) {
-  return asked<bool>([&](auto answer) { store.set_pose(id, to, answer); }).get();
+  return set_place(store, id, {to});
 }
 
 /// Whether it was answered.

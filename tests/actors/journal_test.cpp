@@ -117,6 +117,18 @@ stored_keyframe whole(const std::string& id, size_t rays, uint32_t seed) {
   return frame;
 }
 
+/// As programs wrote it that knew no revisions' numbers: version 1, and 16 numbers.
+record_bytes old_pose_record(const pose& at) {
+  record_bytes out(1 + sizeof(uint32_t) + sizeof(uint64_t) + sizeof at.m);
+  const uint32_t version = 1;
+  const uint64_t count = at.m.size();
+  out[0] = std::byte{1}; // little-endian
+  std::memcpy(&out[1], &version, sizeof version);
+  std::memcpy(&out[1 + sizeof version], &count, sizeof count);
+  std::memcpy(&out[1 + sizeof version + sizeof count], at.m.data(), sizeof at.m);
+  return out;
+}
+
 } // namespace
 
 TEST_CASE("records come back as they were written, and nothing else does") {
@@ -128,7 +140,12 @@ TEST_CASE("records come back as they were written, and nothing else does") {
   CHECK(kept.frame.rays.rays == nullptr);
   for (const size_t count : {0, 1, 1000})
     CHECK(read_rays_record(rays_record(*whole("kf", count, 2).rays.rays)) == *whole("kf", count, 2).rays.rays);
-  CHECK(read_pose_record(pose_record(frame.came_with)) == frame.came_with);
+  for (const auto& place : {keyframe_place{frame.came_with}, keyframe_place{frame.came_with, 0}, keyframe_place{{}, ~0ull}})
+    CHECK(read_place_record(place_record(place)) == place);
+  CHECK(read_place_record(old_pose_record(frame.came_with)) == keyframe_place{frame.came_with});
+  const auto place = place_record({frame.came_with, 7});
+  for (size_t length = 0; length < place.size(); ++length)
+    CHECK_THROWS_AS(read_place_record(std::span{place}.first(length)), archive_error);
   map_settings map;
   map.voxel_m = 0.02f;
   CHECK(read_map_record(map_record(map)).voxel_m == 0.02f);
@@ -358,7 +375,7 @@ TEST_CASE("a journal of a newer program is left alone, to the byte") {
   overwrite(path, std::string{journal_key::format}, format_record(7));
   const auto before = contents_of(path);
   for (const auto how : all_access)
-    CHECK(says(told([&] { journal(path, memory, how); }), {path.c_str(), "newer program", "7", "up to 1", "--fresh"}));
+    CHECK(says(told([&] { journal(path, memory, how); }), {path.c_str(), "newer program", "7", "up to 2", "--fresh"}));
   CHECK(contents_of(path) == before);
 }
 
@@ -371,6 +388,32 @@ TEST_CASE("a newer program raises a journal's format when it writes, and not whe
     CHECK(journal(path, memory, journal::access::look).format() == 0);
   CHECK(journal(path, memory, journal::access::change).format() == journal_format);
   CHECK(journal(path, memory, journal::access::look).format() == journal_format);
+}
+
+TEST_CASE("a journal of an older program, which knew no revisions' numbers, is read, and goes on with them") {
+  const temporary_folder folder;
+  const auto path = folder / "j";
+  auto frame = whole("kf", 10, 1);
+  frame.group = "upstairs";
+  put(*open_store(path), frame);
+  pose moved;
+  moved.m[3] = 9;
+  const auto old = old_pose_record(moved);
+  overwrite(path, journal_key::of(journal_key::place, 1), old);
+  overwrite(path, std::string{journal_key::format}, format_record(1));
+  {
+    const auto store = open_store(path);
+    CHECK(store->group_revisions().empty());
+    const auto found = get(*store, {"kf"});
+    REQUIRE(found);
+    CHECK(found->world_from_camera == moved);
+    CHECK_FALSE(found->revision);
+    CHECK(set_place(*store, {"kf"}, {moved, 5}));
+    CHECK(store->group_revisions() == std::map<std::string, uint64_t>{{"upstairs", 5}});
+  }
+  const auto store = open_store(path);
+  CHECK(get(*store, {"kf"})->revision == 5u);
+  CHECK(store->group_revisions() == std::map<std::string, uint64_t>{{"upstairs", 5}});
 }
 
 TEST_CASE("a journal is one process's") {
@@ -576,7 +619,7 @@ TEST_CASE("(fills its disk)", "[.]") {
   for (uint32_t i = 2; i < 5; ++i)
     gone.push_back(ask_erase(*store, {std::to_string(i)}));
   for (uint32_t i = 0; i < 500; ++i)
-    gone.push_back(asked<bool>([&](auto answer) { store->set_pose({"0"}, moved, answer); }));
+    gone.push_back(asked<bool>([&](auto answer) { store->set_place({"0"}, {moved}, answer); }));
   CHECK(same(get(*store, {"5"}), whole("5", 50'000, 5)));
   CHECK_FALSE(is_answered(gone.back()));
   std::filesystem::remove(disk + "/others");

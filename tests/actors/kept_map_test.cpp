@@ -1,6 +1,7 @@
 // A service that starts on what an earlier one kept: the map is made again, and what comes meanwhile is exact.
 
 #include "actors/store/spilling_store.hpp"
+#include "revised_frame.hpp"
 #include "wanted_map.hpp"
 #include "watched_service.hpp"
 
@@ -30,17 +31,6 @@ struct kept {
     REQUIRE(s->status().keyframes == frames.size());
   }
 };
-
-/// The keyframe after a revision. Its points are in the world, and move with it.
-keyframe revised(const keyframe& frame, const pose& to) {
-  auto out = frame;
-  auto body = std::make_shared<owned_keyframe_body>(dynamic_cast<const owned_keyframe_body&>(*frame.body));
-  for (size_t i = 0; i < body->point_data.size(); ++i)
-    body->point_data[i] += to.m[4 * (i % 3) + 3] - frame.world_from_camera.m[4 * (i % 3) + 3];
-  out.body = std::move(body);
-  out.world_from_camera = to;
-  return out;
-}
 
 outcome told(stepped_service& s, const map_input& what) {
   const auto v = s.put(what);

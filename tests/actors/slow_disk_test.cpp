@@ -48,7 +48,10 @@ public:
               }}));
   }
   void erase(const keyframe_id& id, done answer) override { its_->erase(id, later(std::move(answer))); }
-  void set_pose(const keyframe_id& id, const pose& to, done answer) override { its_->set_pose(id, to, later(std::move(answer))); }
+  void set_place(const keyframe_id& id, const keyframe_place& to, done answer) override {
+    its_->set_place(id, to, later(std::move(answer)));
+  }
+  [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override { return its_->group_revisions(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const override { return its_->ids(); }
   [[nodiscard]] store_usage usage() const override { return its_->usage(); }
   void stop() override { its_->stop(); }

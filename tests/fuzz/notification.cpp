@@ -12,6 +12,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const char* key : {"keyframe.new", "keyframe.retract", "else"}) {
     try {
       auto note = parse_notification(bytes, key);
+      if (note.many) {
+        require(note.what == notification::type::revise && !note.many->entries.empty());
+        for (const auto& one : note.many->entries)
+          for (float v : one.to.m)
+            require(v - v == 0);
+        continue;
+      }
       require(!note.id.value.empty() && note.id.value.size() <= keyframe_id::max_bytes);
       require(note.what != notification::type::revise || note.world_from_camera);
       if (note.world_from_camera)

@@ -78,9 +78,9 @@ void for_each_message(F f) {
   f(a_batch());
   f(a_keyframe());
   f(map_input{a_keyframe()});
-  f(map_input{revision{{"an id", "a session"}, a_pose()}});
+  f(map_input{revision{{"an id", "a session"}, a_pose(), 1ull << 63}});
   f(map_input{retraction{{"an id", "a session"}}});
-  f(verdict{outcome::refused, "pose[0][0] is nan, not finite"});
+  f(verdict{outcome::refused, "pose[0][0] is nan, not finite", 1, {2, 3, 4, 5}});
   f(map_hash{~0ull, 0x0123456789abcdefull});
   f(field_stats{{1, 2}, 3, 4, 5});
   f(*a_mesh().surface);
@@ -96,6 +96,9 @@ void for_each_message(F f) {
   f(view{{1, 2, 3}, {0, -1, 0}});
   f(ack{{{{1, 2, 3}, 4}}});
   f(keyframe_selection{"a session", std::nullopt, "a group", 1'700'000'000'000'000'000});
+  f(correction_entry{{"an id", "a session"}, "", a_pose(), std::nullopt});
+  f(correction{{{{"an id"}, "", a_pose(), 7}, {{}, "a group", a_pose(), ~0ull}}});
+  f(keyframes_left{1, 2, 3, 4});
   // Empty and absent things.
   f(keyframe{});
   f(patch{});

@@ -58,6 +58,9 @@ caf::behavior echo() {
     [](const view& x) { return x; },
     [](const ack& x) { return x; },
     [](const keyframe_selection& x) { return x; },
+    [](const correction_entry& x) { return x; },
+    [](const correction& x) { return x; },
+    [](const keyframes_left& x) { return x; },
   };
 }
 
@@ -118,6 +121,7 @@ ingest_actor::behavior_type remote_ingest(ingest_actor::pointer self, int* offer
       return verdict{};
     },
     [](retract_atom, const keyframe_selection&) { return verdict{}; },
+    [](revise_atom, const correction&) { return verdict{}; },
     [self](aside_atom, const std::string&, const std::string&, const std::string&) { self->quit(); },
   };
 }

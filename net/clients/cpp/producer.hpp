@@ -45,6 +45,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace tessera::producer {
 
@@ -161,6 +162,10 @@ class msgpack_writer {
 public:
   void map(std::uint8_t pairs) { byte(static_cast<std::uint8_t>(0x80u | pairs)); } // up to 15
   void list(std::uint8_t size) { byte(static_cast<std::uint8_t>(0x90u | size)); }  // up to 15
+  void long_list(std::size_t size) {
+    byte(0xdd);
+    big_endian(size, 4);
+  }
   void text(std::string_view value) {
     if (value.size() < 32) {
       byte(static_cast<std::uint8_t>(0xa0u | value.size()));
@@ -210,6 +215,13 @@ inline void write_pose(msgpack_writer& out, const std::array<float, 16>& pose) {
     for (std::size_t column = 0; column < 4; ++column)
       out.real(pose[4 * row + column]);
   }
+}
+
+inline void write_flat_pose(msgpack_writer& out, std::string_view key, const std::array<float, 16>& pose) {
+  out.text(key);
+  out.long_list(pose.size());
+  for (float value : pose)
+    out.real(value);
 }
 
 } // namespace detail
@@ -369,14 +381,15 @@ inline std::string new_keyframe(const keyframe& frame, std::string_view shm_key)
   return new_keyframe(frame, shm_key, layout(frame));
 }
 
-/// Returns the notification that a keyframe has another pose; routing key keyframe.revise.
+/// Returns the notification that a keyframe has another pose; routing key keyframe.revise. With a `revision`, which must grow,
+/// what comes late or twice changes nothing.
 inline std::string revise_keyframe(const std::string& id, const std::array<float, 16>& pose, std::uint64_t timestamp_ns = 0,
-                                   const std::string& session = run_session()) {
+                                   const std::string& session = run_session(), std::optional<std::uint64_t> revision = {}) {
   detail::check_id(id);
   detail::check_session(session);
   detail::check_pose(pose);
   detail::msgpack_writer out;
-  out.map(static_cast<std::uint8_t>(4 + !session.empty()));
+  out.map(static_cast<std::uint8_t>(4 + !session.empty() + revision.has_value()));
   out.text("type");
   out.text("keyframe.revise");
   out.text("keyframe_id");
@@ -384,7 +397,72 @@ inline std::string revise_keyframe(const std::string& id, const std::array<float
   detail::write_label(out, "session", session);
   out.text("timestamp_ns");
   out.integer(timestamp_ns != 0 ? timestamp_ns : detail::now_ns());
+  if (revision) {
+    out.text("revision");
+    out.integer(*revision);
+  }
   detail::write_pose(out, pose);
+  return out.take();
+}
+
+/// A keyframe's new pose.
+struct keyframe_pose {
+  std::string id;
+  std::array<float, 16> pose;
+};
+
+/// Most keyframes that can be moved at once, and bytes that say so in a notification: enough for some 9,000.
+inline constexpr std::size_t max_revisions = 65'536, max_notification_bytes = 1 << 20;
+
+/// Returns what moves many keyframes at once, so that viewers see each part of the map change once: a notification, routing key
+/// keyframe.revise, and the body of an HTTP POST to /v1/keyframes:revise, content type notification_content_type. With a
+/// `revision` other than 0, which must grow, what comes late or twice changes nothing. Throws std::invalid_argument for what the
+/// service would refuse, and names the entry.
+inline std::string revise_keyframes(const std::vector<keyframe_pose>& poses, std::uint64_t revision = 0,
+                                    const std::string& session = run_session()) {
+  detail::check_session(session);
+  if (poses.empty() || poses.size() > max_revisions)
+    detail::refuse("there are " + std::to_string(poses.size()) + " poses, and must be 1 to " + std::to_string(max_revisions));
+  detail::msgpack_writer out;
+  out.map(static_cast<std::uint8_t>(2 + !session.empty() + (revision != 0)));
+  out.text("type");
+  out.text("keyframe.revise");
+  detail::write_label(out, "session", session);
+  if (revision != 0) {
+    out.text("revision");
+    out.integer(revision);
+  }
+  out.text("revisions");
+  out.long_list(poses.size());
+  for (std::size_t i = 0; i < poses.size(); ++i) {
+    try {
+      detail::check_id(poses[i].id);
+      detail::check_pose(poses[i].pose);
+    } catch (const std::invalid_argument& e) {
+      detail::refuse("poses[" + std::to_string(i) + "]: " + e.what());
+    }
+    out.map(2);
+    out.text("id");
+    out.text(poses[i].id);
+    detail::write_flat_pose(out, "pose", poses[i].pose);
+  }
+  return out.take();
+}
+
+/// The same of all keyframes of a group, which move by one rigid transform: new pose = transform * pose. What comes later is not
+/// moved. `revision` must grow, and is the time in nanoseconds if it is 0.
+inline std::string move_group(const std::string& group, const std::array<float, 16>& transform, std::uint64_t revision = 0) {
+  detail::check_name("group", group, 1, max_group_bytes);
+  detail::check_pose(transform);
+  detail::msgpack_writer out;
+  out.map(4);
+  out.text("type");
+  out.text("keyframe.revise");
+  out.text("group");
+  out.text(group);
+  out.text("revision");
+  out.integer(revision != 0 ? revision : detail::now_ns());
+  detail::write_flat_pose(out, "transform", transform);
   return out.take();
 }
 
@@ -767,12 +845,29 @@ public:
     send("keyframe.revise", notification_content_type, revise_keyframe(id, pose, 0, session));
   }
 
+  /// Gives many keyframes other poses at once: as many as fit into max_notification_bytes. Throws std::invalid_argument for more.
+  void revise(const std::vector<keyframe_pose>& poses, std::uint64_t revision = 0, const std::string& session = run_session()) {
+    send_revision(revise_keyframes(poses, revision, session));
+  }
+
+  /// Moves all keyframes of a group by one rigid transform.
+  void move_group(const std::string& group, const std::array<float, 16>& transform, std::uint64_t revision = 0) {
+    send_revision(producer::move_group(group, transform, revision));
+  }
+
   /// Takes a keyframe out of the map.
   void retract(const std::string& id, const std::string& session = run_session()) {
     send("keyframe.retract", notification_content_type, retract_keyframe(id, 0, session));
   }
 
 private:
+  void send_revision(const std::string& body) {
+    if (body.size() > max_notification_bytes)
+      detail::refuse("the poses need " + std::to_string(body.size()) + " bytes, and a notification has "
+                     + std::to_string(max_notification_bytes) + " at most: send them in parts");
+    send("keyframe.revise", notification_content_type, body);
+  }
+
   struct closer {
     void operator()(amqp_connection_state_t state) const { amqp_destroy_connection(state); }
   };

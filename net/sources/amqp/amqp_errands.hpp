@@ -8,6 +8,7 @@
 #include "net/sources/amqp/recent_ids.hpp"
 #include "net/sources/shm/shm_segment.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -53,7 +54,8 @@ struct errand {
   /// For people: routing key, and id.
   [[nodiscard]] std::string name() const {
     return "message " + printable(message.routing_key)
-           + (understood                   ? " of " + printable(shown(note.id), 300)
+           + (note.many                    ? " of " + std::to_string(note.many->entries.size()) + " revisions"
+              : understood                 ? " of " + printable(shown(note.id), 300)
               : message.message_id.empty() ? std::string{}
                                            : " " + printable(message.message_id));
   }
@@ -159,7 +161,8 @@ private:
   std::deque<errand_ptr> waiting_;
 };
 
-/// Keeps the messages of one id in their order: a revision does not overtake the keyframe that is still being tried.
+/// Keeps the messages of one id in their order: a revision does not overtake the keyframe that is still being tried. One about
+/// many keyframes goes alone: after all before it, and before all after it.
 ///
 /// Threads: any.
 class errand_lanes {
@@ -167,50 +170,82 @@ public:
   /// Lets the first of its id pass, and returns true; others wait behind it. Also passes behind one that was dropped.
   bool enter(const errand_ptr& e) {
     std::lock_guard lock(mutex_);
-    auto& lane = lanes_[e->note.id];
-    if (!lane.first.expired()) {
-      lane.behind.push_back(e);
-      return false;
-    }
-    lane.first = e;
-    return true;
+    const auto now = behind_all_.empty() ? place(e) : turn::later;
+    if (now == turn::later)
+      behind_all_.push_back(e);
+    return now == turn::now;
   }
-  /// The first of its id is done: returns the next, which has passed now, or null.
-  errand_ptr leave(const errand_ptr& e) {
+  /// One that passed is done: returns those that have passed now.
+  std::vector<errand_ptr> leave(const errand_ptr& e) {
     std::lock_guard lock(mutex_);
-    auto lane = lanes_.find(e->note.id);
-    if (lane == lanes_.end() || lane->second.first.lock() != e)
-      return nullptr;
-    if (lane->second.behind.empty()) {
-      lanes_.erase(lane);
-      return nullptr;
+    std::vector<errand_ptr> out;
+    if (alone_.lock() == e) {
+      alone_.reset();
+    } else if (auto lane = lanes_.find(e->note.id); lane != lanes_.end() && lane->second.first.lock() == e) {
+      if (lane->second.behind.empty()) {
+        lanes_.erase(lane);
+      } else {
+        lane->second.first = out.emplace_back(std::move(lane->second.behind.front()));
+        lane->second.behind.pop_front();
+      }
     }
-    auto next = std::move(lane->second.behind.front());
-    lane->second.behind.pop_front();
-    lane->second.first = next;
-    return next;
+    for (; !behind_all_.empty(); behind_all_.pop_front()) {
+      const auto now = place(behind_all_.front());
+      if (now == turn::later)
+        break;
+      if (now == turn::now)
+        out.push_back(behind_all_.front());
+    }
+    return out;
   }
-  /// Takes out those that wait behind the first of an id.
+  /// Takes out those that wait behind the first of an id, and those that wait for all before them.
   std::deque<errand_ptr> clear(const keyframe_id& id) {
     std::lock_guard lock(mutex_);
     auto lane = lanes_.find(id);
-    return lane == lanes_.end() ? std::deque<errand_ptr>{} : std::exchange(lane->second.behind, {});
+    auto out = lane == lanes_.end() ? std::deque<errand_ptr>{} : std::exchange(lane->second.behind, {});
+    for (auto& e : std::exchange(behind_all_, {}))
+      out.push_back(std::move(e));
+    return out;
   }
   /// Lets go of all that wait, and of those that were dropped.
   void clear() {
     std::lock_guard lock(mutex_);
+    behind_all_.clear();
     for (auto& [id, lane] : lanes_)
       lane.behind.clear();
     std::erase_if(lanes_, [](const auto& each) { return each.second.first.expired(); });
   }
 
 private:
+  enum class turn { now, in_lane, later };
   struct one_lane {
     std::weak_ptr<errand> first; ///< under way
     std::deque<errand_ptr> behind;
   };
+
+  turn place(const errand_ptr& e) {
+    if (!alone_.expired())
+      return turn::later;
+    if (e->note.many) {
+      if (std::any_of(lanes_.begin(), lanes_.end(), [](const auto& each) { return !each.second.first.expired(); }))
+        return turn::later;
+      alone_ = e;
+      return turn::now;
+    }
+    auto& lane = lanes_[e->note.id];
+    if (!lane.first.expired()) {
+      lane.behind.push_back(e);
+      return turn::in_lane;
+    }
+    lane.first = e;
+    return turn::now;
+  }
+
   std::mutex mutex_;
   std::unordered_map<keyframe_id, one_lane> lanes_;
+  std::weak_ptr<errand> alone_;       ///< one about many that is under way
+  std::deque<errand_ptr> behind_all_; ///< what came after it; or one about many that waits for those before it, and what came
+                                      ///< after that
 };
 
 } // namespace tessera

@@ -41,7 +41,7 @@ amqp_reader::amqp_reader(const amqp_options& options, const segment_options& seg
 void amqp_reader::release(const errand_ptr& e) {
   if (!e->understood)
     return;
-  if (auto next = lanes_.leave(e))
+  for (auto& next : lanes_.leave(e))
     queue_.put(std::move(next));
 }
 
@@ -191,7 +191,9 @@ void amqp_reader::hand_over(const errand_ptr& e, std::optional<keyframe> frame) 
   case notification::type::fresh:
     return sink_.offer(std::move(*frame), done);
   case notification::type::revise:
-    return sink_.offer(revision{e->note.id, *e->note.world_from_camera}, done);
+    if (e->note.many)
+      return sink_.correct(*e->note.many, done);
+    return sink_.offer(revision{e->note.id, *e->note.world_from_camera, e->note.revision}, done);
   case notification::type::retract:
     return sink_.offer(retraction{e->note.id}, done);
   }

@@ -27,9 +27,9 @@ public:
 
   /// Has an errand tried.
   void put(errand_ptr e) { queue_.put(std::move(e)); }
-  /// An errand is over: the next of its id may go.
+  /// An errand is over: what waited for it may go.
   void release(const errand_ptr& e);
-  /// Takes out those of its id that wait behind an errand, in their order.
+  /// Takes out those that must come after an errand, in their order.
   std::deque<errand_ptr> take_behind(const errand& e);
   /// Drops what it has not begun.
   void drop_all();

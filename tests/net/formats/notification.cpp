@@ -121,6 +121,37 @@ TEST_CASE("all three types are read, and others refused") {
   CHECK_THAT(why_bad(j), Catch::Contains("pose_matrix is missing"));
 }
 
+TEST_CASE("a keyframe.revise may be of many, or of a group, and carry a number") {
+  const json flat{1, 0, 0, 4, 0, 1, 0, 5, 0, 0, 1, 6, 0, 0, 0, 1};
+  auto j = with("type", "keyframe.revise");
+  j["revision"] = 7;
+  CHECK(parse(j).revision == 7u);
+  CHECK_FALSE(parse(j).many);
+  const json many{
+    {"type", "keyframe.revise"},
+    {"timestamp_ns", 5}, // what else a notification may have
+    {"session", "monday"},
+    {"revisions", {{{"id", "a"}, {"pose", flat}}, {{"id", "b"}, {"session", ""}, {"pose", flat}, {"revision", 3}}}}};
+  const auto two = parse(many).many.value().entries;
+  REQUIRE(two.size() == 2);
+  CHECK(two[0].id == keyframe_id{"a", "monday"});
+  CHECK(two[0].to.m[11] == 6);
+  CHECK_FALSE(two[0].number);
+  CHECK(two[1].id == keyframe_id{"b"});
+  CHECK(two[1].number == 3u);
+  const auto group = parse(json{{"group", "g"}, {"transform", flat}, {"revision", 9}}, "keyframe.revise").many.value().entries;
+  REQUIRE(group.size() == 1);
+  CHECK(group[0].group == "g");
+  CHECK(group[0].number == 9u);
+  auto bad = many;
+  bad["revisions"][1]["pose"][2] = "x";
+  CHECK(why_bad(bad) == "revisions[1].pose[2] is a text, must be a number");
+  bad = many;
+  bad["revisions"][1]["scale"] = 2;
+  CHECK_THAT(why_bad(bad), Catch::StartsWith("revisions[1].scale is not known"));
+  CHECK_FALSE(parse(with("revisions", json::array())).many); // it means nothing in a keyframe.new
+}
+
 TEST_CASE("wrong types and values are refused by name") {
   CHECK_THAT(why_bad(without("keyframe_id")), Catch::Contains("keyframe_id is missing"));
   CHECK_THAT(why_bad(with("keyframe_id", 5.0)), Catch::Contains("keyframe_id is a float, must be a text"));

@@ -33,6 +33,7 @@ TEST_CASE("Paths name what the protocol says") {
     {"/v1/mesh.x.ply", resource::nothing},
     {"/v1/keyframes", resource::keyframes},
     {"/v1/keyframes/a", resource::keyframe},
+    {"/v1/keyframes:revise", resource::keyframes_revise},
     {"/v1/keyframes/a%2Fb/pose", resource::keyframe_pose},
     {"/v1/keyframes/a/b", resource::nothing},
     {"/v1/keyframes/", resource::nothing},

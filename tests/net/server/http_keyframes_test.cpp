@@ -227,3 +227,110 @@ TEST_CASE("A sink without credit holds producers back, and nobody else") {
   CHECK(accepted >= 60);
   CHECK(busy >= 1);
 }
+
+TEST_CASE("A new pose may be four lists of four, and carry a number") {
+  running_server s;
+  auto port = s.http->port();
+  request(port, "POST", "/v1/keyframes", keyframe_headers, "12345");
+  const std::string json = "Content-Type: application/json\r\n";
+  const auto put = [&](const std::string& body) { return request(port, "PUT", "/v1/keyframes/k%201/pose", json, body); };
+  CHECK(put(R"({"pose":[[1,0,0,4],[0,1,0,5],[0,0,1,6],[0,0,0,1]],"revision":18446744073709551615})").status == 200);
+  CHECK(put(R"([1,0,0,4,0,1,0,5,0,0,1,6,0,0,0,1])").status == 200);
+  CHECK(s.sink.revised()[0].second.m[11] == 6);
+  CHECK(s.sink.numbers() == std::vector<std::optional<uint64_t>>{~0ull, std::nullopt});
+  const auto bad = put(R"({"pose":[[1,0,0,4],[0,1,0,5],[0,0,1,6],[0,0,0,1]],"revision":-1})");
+  CHECK(bad.status == 400);
+  CHECK(bad.json()["reason"] == "revision is -1, must not be negative");
+}
+
+TEST_CASE("Many keyframes and groups are moved at once, in JSON or MessagePack, and the answer counts them") {
+  running_server s;
+  auto port = s.http->port();
+  const auto post = [&](const std::string& type, const std::string& body) {
+    return request(port, "POST", "/v1/keyframes:revise", "Content-Type: " + type + "\r\n", body);
+  };
+  const nlohmann::json flat{1, 0, 0, 4, 0, 1, 0, 5, 0, 0, 1, 6, 0, 0, 0, 1};
+  const nlohmann::json many{{"session", "monday"},
+                            {"revision", 5},
+                            {"revisions",
+                             {{{"id", "a"}, {"pose", flat}},
+                              {{"id", 7}, {"session", ""}, {"pose", {{1, 0, 0, 4}, {0, 1, 0, 5}, {0, 0, 1, 6}, {0, 0, 0, 1}}}},
+                              {{"group", "upstairs"}, {"transform", flat}, {"revision", 6}}}}};
+  verdict said{outcome::accepted, "", 3, {1, 2, 0, 0}};
+  s.sink.answer_with(said);
+  const auto packed = nlohmann::json::to_msgpack(many);
+  for (const auto& answer :
+       {post("application/json; charset=utf-8", many.dump()), post("application/msgpack", {packed.begin(), packed.end()}),
+        post("application/x-msgpack", {packed.begin(), packed.end()})}) {
+    CHECK(answer.status == 200);
+    CHECK(
+      answer.json()
+      == nlohmann::json{{"outcome", "accepted"}, {"moved", 3}, {"duplicate", 1}, {"unknown", 2}, {"refused", 0}, {"not_now", 0}});
+  }
+  const auto corrected = s.sink.corrected();
+  REQUIRE(corrected.size() == 3);
+  for (const auto& one : corrected) {
+    REQUIRE(one.entries.size() == 3);
+    CHECK(one.entries[0].id == keyframe_id{"a", "monday"});
+    CHECK(one.entries[0].number == 5u);
+    CHECK(one.entries[1].id == keyframe_id{"7"});
+    CHECK(one.entries[1].to == one.entries[0].to);
+    CHECK(one.entries[2].id == keyframe_id{});
+    CHECK(one.entries[2].group == "upstairs");
+    CHECK(one.entries[2].to.m[3] == 4);
+    CHECK(one.entries[2].number == 6u);
+  }
+  CHECK(post("application/json", nlohmann::json{{"group", "g"}, {"transform", flat}, {"revision", 1}}.dump()).status == 200);
+  CHECK(post("application/json", nlohmann::json{{"id", "a"}, {"pose", flat}}.dump()).status == 200);
+  CHECK(s.sink.corrected().size() == 5);
+
+  said = {outcome::not_now, "2 keyframes were moved, and 1 not yet: full", 2, {0, 0, 0, 1}};
+  s.sink.answer_with(said);
+  auto answer = post("application/json", many.dump());
+  CHECK(answer.status == 503);
+  CHECK(answer.has("Retry-After: "));
+  CHECK(answer.json()
+        == nlohmann::json{{"error", "not_now"},
+                          {"reason", said.reason},
+                          {"moved", 2},
+                          {"duplicate", 0},
+                          {"unknown", 0},
+                          {"refused", 0},
+                          {"not_now", 1}});
+  s.sink.answer_with({outcome::refused, "revisions[1]: pose is not rigid"});
+  answer = post("application/json", many.dump());
+  CHECK(answer.status == 422);
+  CHECK(answer.json()["reason"] == "revisions[1]: pose is not rigid");
+}
+
+TEST_CASE("A correction that cannot be understood says which entry and which field is bad, and moves nothing") {
+  running_server s;
+  auto port = s.http->port();
+  const auto why = [&](const std::string& body, const std::string& type = "application/json") {
+    const auto answer = request(port, "POST", "/v1/keyframes:revise", "Content-Type: " + type + "\r\n", body);
+    CHECK(answer.status == 400);
+    return answer.json()["reason"].get<std::string>();
+  };
+  const std::string flat = "[1,0,0,4,0,1,0,5,0,0,1,6,0,0,0,1]", good = R"({"id":"a","pose":)" + flat + "},";
+  const auto in_list = [&](const std::string& entry) { return why(R"({"revisions":[)" + good + entry + "]}"); };
+  CHECK(why("") == "the body is not JSON");
+  CHECK(why("[]") == "body is a list, must be a map");
+  CHECK(why(std::string(1000, '[')) == "the body is nested deeper than 5 levels");
+  CHECK(why(R"({"revisions":[]})") == "revisions has 0 entries, must have 1 to 65536");
+  CHECK(why(R"({"revisions":7})") == "revisions is an integer, must be a list");
+  CHECK(why(R"({"revisions":[],"sesion":""})") == "sesion is not known; there can be revisions, session and revision");
+  CHECK(why("{}") == "id is missing, or group");
+  CHECK(why("\x81", "application/msgpack").starts_with("message"));
+  CHECK(in_list("7") == "revisions[1] is an integer, must be a map");
+  CHECK(in_list(R"({"id":"b"})") == "revisions[1].pose is missing");
+  CHECK(in_list(R"({"id":"b","pose":[1,2]})") == "revisions[1].pose has 2 elements, must have 4");
+  CHECK(in_list(R"({"id":"b","pose":[1,0,0,1e39,0,1,0,5,0,0,1,6,0,0,0,1]})").starts_with("revisions[1].pose[3] is 9"));
+  CHECK(in_list(R"({"id":"b","scale":2,"pose":)" + flat + "}").starts_with("revisions[1].scale is not known"));
+  CHECK(in_list(R"({"id":"b","group":"g","pose":)" + flat + "}").starts_with("revisions[1].group is beside id"));
+  CHECK(in_list(R"({"group":"","transform":)" + flat + "}") == "revisions[1].group is empty");
+  CHECK(in_list(R"({"group":"g","pose":)" + flat + "}").starts_with("revisions[1].pose is beside group"));
+  CHECK(in_list(R"({"id":"b","revision":"7","pose":)" + flat + "}") == "revisions[1].revision is a text, must be an integer");
+  CHECK(request(port, "POST", "/v1/keyframes:revise", "Content-Type: text/plain\r\n", "{}").status == 415);
+  CHECK(request(port, "GET", "/v1/keyframes:revise", "", "").status == 405);
+  CHECK(s.sink.corrected().empty());
+}

@@ -41,6 +41,11 @@ public:
     v.keyframes = ids_.size();
     done(v);
   }
+  void correct(correction what, completion done) override {
+    std::lock_guard lock{mutex_};
+    corrected_.push_back(std::move(what));
+    done(next_);
+  }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     std::lock_guard lock{mutex_};
     aside_.push_back(source + "|" + what + "|" + reason);
@@ -67,9 +72,18 @@ public:
     std::lock_guard lock{mutex_};
     return revised_;
   }
+  /// Those of revisions.
+  std::vector<std::optional<uint64_t>> numbers() {
+    std::lock_guard lock{mutex_};
+    return numbers_;
+  }
   std::vector<keyframe_selection> cleared() {
     std::lock_guard lock{mutex_};
     return cleared_;
+  }
+  std::vector<correction> corrected() {
+    std::lock_guard lock{mutex_};
+    return corrected_;
   }
   std::vector<std::string> aside() {
     std::lock_guard lock{mutex_};
@@ -98,6 +112,7 @@ private:
   void take(const revision& to, const completion& done) {
     std::lock_guard lock{mutex_};
     revised_.emplace_back(shown(to.id), to.world_from_camera);
+    numbers_.push_back(to.number);
     done({ids_.count(to.id) > 0 ? outcome::accepted : outcome::unknown, {}});
   }
 
@@ -108,8 +123,10 @@ private:
   std::exception_ptr throw_;
   std::set<keyframe_id> ids_;
   std::vector<keyframe_selection> cleared_;
+  std::vector<correction> corrected_;
   std::vector<keyframe> offered_;
   std::vector<std::pair<std::string, pose>> revised_;
+  std::vector<std::optional<uint64_t>> numbers_;
   std::vector<std::string> aside_;
 };
 
@@ -131,6 +148,7 @@ inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::poin
   return {
     [](ingest_atom, const map_input&) { return verdict{}; },
     [](retract_atom, const keyframe_selection&) { return verdict{}; },
+    [](revise_atom, const correction&) { return verdict{}; },
     [](refill_atom, const region_key&, const mesher_actor&) {},
     [map](status_atom) { return map->status; },
     [map](list_atom) { return map->regions; },

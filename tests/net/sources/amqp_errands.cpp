@@ -13,6 +13,13 @@ errand_ptr about(const char* id, const char* session = "") {
   return e;
 }
 
+errand_ptr about_many() {
+  auto e = about("");
+  e->note.what = notification::type::revise;
+  e->note.many.emplace();
+  return e;
+}
+
 } // namespace
 
 TEST_CASE("messages of one id go one after another, those of others beside them") {
@@ -23,12 +30,44 @@ TEST_CASE("messages of one id go one after another, those of others beside them"
   CHECK_FALSE(lanes.enter(third));
   CHECK(lanes.enter(other));
   CHECK(lanes.enter(elsewhere));
-  CHECK(lanes.leave(third) == nullptr); // it is not its turn
-  CHECK(lanes.leave(first) == second);
-  CHECK(lanes.leave(first) == nullptr);
-  CHECK(lanes.leave(second) == third);
-  CHECK(lanes.leave(third) == nullptr);
+  CHECK(lanes.leave(third).empty()); // it is not its turn
+  CHECK(lanes.leave(first) == std::vector{second});
+  CHECK(lanes.leave(first).empty());
+  CHECK(lanes.leave(second) == std::vector{third});
+  CHECK(lanes.leave(third).empty());
   CHECK(lanes.enter(first));
+}
+
+TEST_CASE("one about many goes after all before it, and before all after it") {
+  errand_lanes lanes;
+  auto a = about("a"), second = about("a"), b = about("b"), many = about_many(), next = about_many(), c = about("c"),
+       d = about("d"), third = about("a");
+  CHECK(lanes.enter(a));
+  CHECK(lanes.enter(b));
+  CHECK_FALSE(lanes.enter(second));
+  CHECK_FALSE(lanes.enter(many));
+  for (const auto& later : {c, next, third, d})
+    CHECK_FALSE(lanes.enter(later));
+  CHECK(lanes.leave(a) == std::vector{second});
+  CHECK(lanes.leave(b).empty());
+  CHECK(lanes.leave(second) == std::vector{many});
+  CHECK(lanes.leave(many) == std::vector{c});
+  CHECK(lanes.leave(c) == std::vector{next});
+  CHECK(lanes.leave(next) == std::vector{third, d});
+  CHECK(lanes.leave(d).empty());
+  CHECK(lanes.leave(third).empty());
+  CHECK(lanes.enter(many));
+}
+
+TEST_CASE("what waits for one that goes back to the broker goes back with it") {
+  errand_lanes lanes;
+  auto a = about("a"), second = about("a"), many = about_many(), later = about("b");
+  CHECK(lanes.enter(a));
+  for (const auto& one : {second, many, later})
+    CHECK_FALSE(lanes.enter(one));
+  CHECK(lanes.clear({"a"}) == std::deque{second, many, later});
+  CHECK(lanes.leave(a).empty());
+  CHECK(lanes.enter(later));
 }
 
 TEST_CASE("an errand that was dropped holds up nobody") {
@@ -41,7 +80,7 @@ TEST_CASE("an errand that was dropped holds up nobody") {
   CHECK(lanes.enter(next));
   CHECK_FALSE(lanes.enter(about("a")));
   lanes.clear();
-  CHECK(lanes.leave(next) == nullptr);
+  CHECK(lanes.leave(next).empty());
 }
 
 TEST_CASE("those that wait behind one can be taken out, in their order") {
@@ -52,7 +91,7 @@ TEST_CASE("those that wait behind one can be taken out, in their order") {
   lanes.enter(third);
   CHECK(lanes.clear({"a"}) == std::deque{second, third});
   CHECK(lanes.clear({"b"}).empty());
-  CHECK(lanes.leave(first) == nullptr);
+  CHECK(lanes.leave(first).empty());
 }
 
 TEST_CASE("a message is remembered until its keyframe is taken out, or so many others came") {

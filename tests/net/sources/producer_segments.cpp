@@ -222,7 +222,34 @@ TEST_CASE("the service reads the producer's notifications", "[producer]") {
   CHECK(revise.what == tessera::notification::type::revise);
   CHECK(revise.world_from_camera.value().m == s.frame.pose);
   CHECK(revise.timestamp_ns == 9u);
+  CHECK_FALSE(revise.revision);
+  CHECK(parse(producer::revise_keyframe("357", s.frame.pose, 9, "", 12)).revision == 12u);
   CHECK(parse(producer::retract_keyframe("357", 0, "")).what == tessera::notification::type::retract);
+}
+
+TEST_CASE("the service reads what a producer says of many keyframes", "[producer]") {
+  const sample s(5);
+  const auto parse = [](const std::string& text) { return tessera::parse_notification(std::as_bytes(std::span(text)), ""); };
+  std::vector<producer::keyframe_pose> poses;
+  for (int i = 0; i < 1000; ++i)
+    poses.push_back({"kf" + std::to_string(i), s.frame.pose});
+  const auto many = parse(producer::revise_keyframes(poses, 7, "monday")).many.value();
+  REQUIRE(many.entries.size() == 1000);
+  CHECK(many.entries[999].id == tessera::keyframe_id{"kf999", "monday"});
+  CHECK(many.entries[999].to.m == s.frame.pose);
+  CHECK(many.entries[999].number == 7u);
+  CHECK_FALSE(parse(producer::revise_keyframes(poses)).many->entries[0].number);
+  const auto group = parse(producer::move_group("upstairs", s.frame.pose, 9)).many.value();
+  REQUIRE(group.entries.size() == 1);
+  CHECK(group.entries[0].group == "upstairs");
+  CHECK(group.entries[0].id == tessera::keyframe_id{});
+  CHECK(group.entries[0].to.m == s.frame.pose);
+  CHECK(group.entries[0].number == 9u);
+  CHECK(parse(producer::move_group("upstairs", s.frame.pose)).many->entries[0].number > 1u << 30);
+  poses[3].pose[5] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_WITH(producer::revise_keyframes(poses), Catch::StartsWith("poses[3]: pose[5] is"));
+  CHECK_THROWS_AS(producer::revise_keyframes({}), std::invalid_argument);
+  CHECK_THROWS_AS(producer::move_group("", s.frame.pose), std::invalid_argument);
 }
 
 TEST_CASE("bounds pass over points that are not finite", "[producer]") {

@@ -4,11 +4,12 @@ import asyncio
 import os
 import threading
 import time
-from typing import Any, Callable, Coroutine, Optional, TypeVar
+from typing import Any, Callable, Coroutine, Mapping, Optional, TypeVar
 
 from .address import checked_address
 from .errors import UnreachableError
 from .keyframe import KeyframeId
+from .notification import Poses
 from .publisher import Publisher
 from .shared_memory import DEFAULT_MODE, DEFAULT_PREFIX, SharedMemoryManager
 from .streaming import DEFAULT_QUEUE, StreamingKeyframePublisher, _aio_pika
@@ -76,6 +77,15 @@ class AmqpPublisher(Publisher):
 
     def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
         self._run(lambda: self._send(self._publisher.revise_keyframe, keyframe_id, pose))
+
+    def revise_keyframes(self, poses: Poses, *, revision: Optional[int] = None) -> None:
+        poses = list(poses.items() if isinstance(poses, Mapping) else poses)  # it may be tried again
+        self._run(lambda: self._send(self._publisher.revise_keyframes, poses, revision=revision))
+
+    def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> None:
+        if revision is None:
+            revision = time.time_ns()  # once, however often it is tried
+        self._run(lambda: self._send(self._publisher.move_group, group, transform, revision=revision))
 
     def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
         self._run(lambda: self._send(self._publisher.retract_keyframe, keyframe_id))

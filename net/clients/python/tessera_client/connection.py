@@ -5,6 +5,7 @@ from typing import Any, Optional
 from .amqp import AmqpPublisher
 from .http import HttpPublisher
 from .keyframe import KeyframeId, chosen_session
+from .notification import Poses
 from .publisher import Publisher
 from .shared_memory import DEFAULT_BACKLOG_BYTES, DEFAULT_MODE, DEFAULT_PREFIX, SharedMemoryManager
 
@@ -36,6 +37,12 @@ class ShmPublisher(Publisher):
 
     def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
         raise NotImplementedError("shared memory alone cannot move a keyframe: connect to http:// or amqp://")
+
+    def revise_keyframes(self, poses: Poses, *, revision: Optional[int] = None) -> None:
+        raise NotImplementedError("shared memory alone cannot move keyframes: connect to http:// or amqp://")
+
+    def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> None:
+        raise NotImplementedError("shared memory alone cannot move keyframes: connect to http:// or amqp://")
 
     def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
         raise NotImplementedError("shared memory alone cannot take a keyframe back: connect to http:// or amqp://")

@@ -9,9 +9,11 @@ import time
 from typing import Any, Dict, Optional
 from urllib.parse import parse_qs, quote
 
+from . import notification
 from .address import checked_address
 from .errors import RefusedError, UnreachableError
 from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_label, checked_pose, chosen_session, lay_out
+from .notification import Poses
 from .publisher import Publisher
 
 _RETRY_STATUS = (429, 503)
@@ -83,6 +85,20 @@ class HttpPublisher(Publisher):
         headers = {**self._headers, "Content-Type": "application/json"}
         with self._lock:
             self._ask("PUT", self._path_of(keyframe_id, "/pose"), body, headers)
+
+    def revise_keyframes(self, poses: Poses, *, revision: Optional[int] = None) -> Dict[str, Any]:
+        """Gives many keyframes other poses at once. Returns how many were `moved`, came again (`duplicate`), were `unknown`, and
+        `refused`; if one entry is bad, RefusedError names it, and none is moved."""
+        return self._correct(notification.revisions_of(poses, self.session, revision))
+
+    def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> Dict[str, Any]:
+        """Moves all keyframes of a group by one rigid transform, and returns the same."""
+        return self._correct(notification.group_moved(group, transform, revision))
+
+    def _correct(self, body: Dict[str, Any]) -> Dict[str, Any]:
+        headers = {**self._headers, "Content-Type": notification.CONTENT_TYPE}
+        with self._lock:
+            return self._ask("POST", self._path + ":revise", notification.pack(body), headers)
 
     def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
         """Takes a keyframe out of the map, as if it had never come. RefusedError with status 404 if it is not in the map."""

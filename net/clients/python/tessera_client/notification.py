@@ -1,11 +1,16 @@
 """Writes the MessagePack notifications of docs/protocol.md, so that no package is needed for them."""
 
 import struct
-from typing import Any, Dict, List, Optional, Tuple
+import time
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from .keyframe import KeyframeId, Layout, checked_id, checked_label, checked_pose, checked_time
 
 CONTENT_TYPE = "application/msgpack"
+#: The largest notification, and the most keyframes that can be moved at once.
+MAX_BYTES, MAX_REVISIONS = 1 << 20, 1 << 16
+#: A pose of each of many keyframes.
+Poses = Union[Mapping[KeyframeId, Any], Iterable[Tuple[KeyframeId, Any]]]
 NEW, REVISE, RETRACT = "keyframe.new", "keyframe.revise", "keyframe.retract"
 
 
@@ -95,6 +100,52 @@ def revise_keyframe(keyframe_id: KeyframeId, pose: Any, timestamp_ns: Optional[i
     message["timestamp_ns"] = checked_time(timestamp_ns)
     message["pose_matrix"] = checked_pose(pose).tolist()
     return pack(message)
+
+
+def _checked_revision(revision: Optional[int]) -> int:
+    if not isinstance(revision, int) or isinstance(revision, bool) or not 0 <= revision < 1 << 64:
+        raise ValueError(f"revision must be an integer of 0 to 2^64 - 1, not {revision!r}")
+    return revision
+
+
+def revisions_of(poses: Poses, session: str = "", revision: Optional[int] = None) -> Dict[str, Any]:
+    """Returns what says that many keyframes have other poses: the body of POST /v1/keyframes:revise, and with `type` a
+    notification. Throws ValueError for an entry that the service would refuse, and says which it is."""
+    pairs = list(poses.items() if isinstance(poses, Mapping) else poses)
+    if not 0 < len(pairs) <= MAX_REVISIONS:
+        raise ValueError(f"there must be 1 to {MAX_REVISIONS} poses, not {len(pairs)}")
+    entries = []
+    for number, (keyframe_id, pose) in enumerate(pairs):
+        try:
+            entries.append({"id": checked_id(keyframe_id), "pose": checked_pose(pose).ravel().tolist()})
+        except ValueError as error:
+            raise ValueError(f"poses[{number}]: {error}") from None
+    body: Dict[str, Any] = {"revisions": entries}
+    if session:
+        body["session"] = checked_label("session", session)
+    if revision is not None:
+        body["revision"] = _checked_revision(revision)
+    return body
+
+
+def group_moved(group: str, transform: Any, revision: Optional[int] = None) -> Dict[str, Any]:
+    """The same of all keyframes of a group, which move by one rigid transform: new pose = transform @ pose. Without `revision`
+    it is the time, in nanoseconds."""
+    if not group:
+        raise ValueError("group is empty: only keyframes that have one can be moved by it")
+    return {
+        "group": checked_label("group", group),
+        "transform": checked_pose(transform).ravel().tolist(),
+        "revision": _checked_revision(time.time_ns() if revision is None else revision),
+    }
+
+
+def of_many(body: Dict[str, Any]) -> bytes:
+    """Returns the notification of what revisions_of or group_moved made. Throws ValueError if that is too large for one."""
+    packed = pack({"type": REVISE, **body})
+    if len(packed) > MAX_BYTES:
+        raise ValueError(f"the poses need {len(packed)} bytes, and a notification has {MAX_BYTES} at most: send them in parts")
+    return packed
 
 
 def retract_keyframe(keyframe_id: KeyframeId, timestamp_ns: Optional[int] = None, session: str = "") -> bytes:

@@ -3,6 +3,7 @@
 from typing import Any, Optional, TypeVar
 
 from .keyframe import KeyframeId
+from .notification import Poses
 
 _Self = TypeVar("_Self", bound="Publisher")
 
@@ -30,6 +31,17 @@ class Publisher:
 
     def revise_keyframe(self, keyframe_id: KeyframeId, pose: Any) -> None:
         """Gives a keyframe another pose, as if it had come with it; after a loop closure."""
+        raise NotImplementedError
+
+    def revise_keyframes(self, poses: Poses, *, revision: Optional[int] = None) -> Any:
+        """Gives many keyframes other poses at once, so that viewers see each part of the map change once; after a loop closure.
+        `poses` is a dict of poses by id, or pairs of both. With `revision`, an integer that grows, what comes late or twice
+        changes nothing."""
+        raise NotImplementedError
+
+    def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> Any:
+        """Moves all keyframes of a group by one rigid transform: new pose = transform @ pose. What comes later is not moved.
+        `revision` must grow; by default it is the time, in nanoseconds."""
         raise NotImplementedError
 
     def retract_keyframe(self, keyframe_id: KeyframeId) -> None:

@@ -102,6 +102,14 @@ class StreamingKeyframePublisher:
         """Gives a keyframe another pose, as after a loop closure."""
         await self._send(notification.revise_keyframe(keyframe_id, pose, session=self.session), notification.REVISE)
 
+    async def revise_keyframes(self, poses: notification.Poses, *, revision: Optional[int] = None) -> None:
+        """Gives many keyframes other poses at once: as many as fit into a notification, some 6,000. See Publisher."""
+        await self._send(notification.of_many(notification.revisions_of(poses, self.session, revision)), notification.REVISE)
+
+    async def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> None:
+        """Moves all keyframes of a group by one rigid transform. See Publisher."""
+        await self._send(notification.of_many(notification.group_moved(group, transform, revision)), notification.REVISE)
+
     async def retract_keyframe(self, keyframe_id: KeyframeId) -> None:
         """Takes a keyframe out of the map."""
         await self._send(notification.retract_keyframe(keyframe_id, session=self.session), notification.RETRACT)

@@ -4,6 +4,7 @@ import struct
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -81,6 +82,46 @@ def test_revises_and_retracts(service):
     assert path == "/v1/keyframes/a%2Fb/pose" and headers["Content-Type"] == "application/json"
     assert json.loads(body) == {"pose": [1, 0, 0, 1, 0, 1, 0, 2, 0, 0, 1, 3, 0, 0, 0, 1]}
     assert second == "/v1/keyframes/a%2Fb" and nothing == b""
+
+
+def test_moves_many_keyframes_and_groups(service):
+    moved = np.eye(4)
+    moved[0, 3] = 7
+    with HttpPublisher(service.url, "secret", session="run") as publisher:
+        assert publisher.revise_keyframes({"a/b": POSE, 2: moved}, revision=5)["outcome"] == "accepted"
+        publisher.revise_keyframes(((str(i), moved) for i in range(3)))
+        publisher.move_group("upstairs", moved, revision=6)
+        publisher.move_group("upstairs", moved)
+    assert service.verbs == ["POST"] * 4
+    assert {path for path, _, _, _ in service.asked} == {"/v1/keyframes:revise"}
+    assert {headers["Content-Type"] for _, headers, _, _ in service.asked} == {"application/msgpack"}
+    numbered, pairs, group, timed = (msgpack.unpackb(body) for _, _, body, _ in service.asked)
+    assert numbered == {
+        "revisions": [{"id": "a/b", "pose": POSE.ravel().tolist()}, {"id": "2", "pose": moved.ravel().tolist()}],
+        "session": "run",
+        "revision": 5,
+    }
+    assert [one["id"] for one in pairs["revisions"]] == ["0", "1", "2"] and "revision" not in pairs
+    assert group == {"group": "upstairs", "transform": moved.ravel().tolist(), "revision": 6}
+    assert timed["revision"] > 10**18
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda p: p.revise_keyframes({}), "there must be 1 to 65536 poses, not 0"),
+        (lambda p: p.revise_keyframes({"a": POSE, "b": np.zeros((4, 4))}), r"poses\[1\]: pose"),
+        (lambda p: p.revise_keyframes([("a", POSE), ("", POSE)]), r"poses\[1\]: "),
+        (lambda p: p.revise_keyframes({"a": POSE}, revision=-1), "revision must be an integer of 0 to"),
+        (lambda p: p.move_group("", POSE), "group is empty"),
+        (lambda p: p.move_group("g", 2 * np.eye(4)), "pose"),
+    ],
+)
+def test_corrections_that_will_not_do(service, call, message):
+    with HttpPublisher(service.url) as publisher:
+        with pytest.raises(ValueError, match=message):
+            call(publisher)
+    assert service.asked == []
 
 
 def test_names_its_session_wherever_it_names_an_id(service):

@@ -94,6 +94,20 @@ def test_revises_and_retracts(manager):
     assert [each["session"] for each in said] == [publisher.session] * 2
 
 
+def test_moves_many_keyframes_and_groups(manager):
+    exchange = Exchange()
+    publisher = StreamingKeyframePublisher(exchange, shm_manager=manager)
+    asyncio.run(publisher.revise_keyframes({"a": POSE, 1: POSE}))
+    asyncio.run(publisher.move_group("upstairs", POSE, revision=9))
+    assert [key for _, key in exchange.sent] == ["keyframe.revise"] * 2
+    many, group = (msgpack.unpackb(m.body) for m, _ in exchange.sent)
+    assert many["type"] == group["type"] == "keyframe.revise"
+    assert [one["id"] for one in many["revisions"]] == ["a", "1"] and many["session"] == publisher.session
+    assert (group["group"], group["revision"]) == ("upstairs", 9) and len(group["transform"]) == 16
+    with pytest.raises(ValueError, match="a notification has 1048576 at most"):
+        asyncio.run(publisher.revise_keyframes((str(i), POSE) for i in range(10_000)))
+
+
 def test_embeds_the_keyframe_for_another_machine(manager):
     exchange = Exchange()
     publisher = StreamingKeyframePublisher(exchange, shm_manager=manager, embed=True, persistent=True)

@@ -1,0 +1,100 @@
+"""Many keyframes are moved at once, over HTTP and RabbitMQ: exact, counted, seen at once, and remembered."""
+
+import json
+
+import msgpack
+import numpy as np
+import pytest
+
+import tessera_client
+from test_amqp_messages import new, other, say, start, write  # noqa: F401 (say is a fixture)
+from test_journal import loaded
+
+TURN = np.array([[0, -1, 0, 0.5], [1, 0, 0, -0.25], [0, 0, 1, 0.125], [0, 0, 0, 1]], np.float32)
+SHIFT = np.array([[1, 0, 0, 0.5], [0, 1, 0, -0.25], [0, 0, 1, 0.125], [0, 0, 0, 1]], np.float32)
+
+
+def publish(client, frames):
+    for frame in frames:
+        client.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+
+
+def moved_one_by_one(serve, recording, transform):
+    """The map's hash after each keyframe was moved alone."""
+    running = serve()
+    with tessera_client.connect(running.url, session="one") as client:
+        publish(client, recording)
+        for frame in recording:
+            client.revise_keyframe(frame.id, transform @ frame.pose)
+        return running.map()["hash"]
+
+
+def test_many_keyframes_move_at_once_and_back(serve, recording, wanted):
+    expected = moved_one_by_one(serve, recording, TURN)
+    running = serve()
+    with tessera_client.connect(running.url, session="one") as client:
+        publish(client, recording)
+        poses = {frame.id: TURN @ frame.pose for frame in recording}
+        answer = client.revise_keyframes({**poses, "never": TURN}, revision=1)
+        assert answer == {
+            "outcome": "accepted", "moved": len(poses), "duplicate": 0, "unknown": 1, "refused": 0, "not_now": 0
+        }
+        assert running.map()["hash"] == expected
+        late = client.revise_keyframes({frame.id: frame.pose for frame in recording}, revision=1)
+        assert (late["moved"], late["duplicate"]) == (0, len(poses))
+        assert running.map()["hash"] == expected
+        client.revise_keyframes({frame.id: frame.pose for frame in recording}, revision=2)
+        assert running.map()["hash"] == wanted
+        with pytest.raises(tessera_client.RefusedError, match=r"revisions\[1\]: pose is not rigid"):
+            client.revise_keyframes([(recording[0].id, TURN), (recording[1].id, np.diag([2, 2, 2, 1]))])
+        assert running.map()["hash"] == wanted
+    metrics = running.metrics()
+    assert metrics["tessera_corrections_total"] == 3
+    assert metrics["tessera_keyframes_revised_total"] == 2 * len(poses)
+
+
+def test_a_group_moves_once_also_if_the_service_crashed(serve, recording, tmp_path):
+    expected = moved_one_by_one(serve, recording, SHIFT)
+    options = ("--journal", tmp_path / "journal")
+    running = serve(options=options)
+    with tessera_client.connect(running.url, session="one", group="floor") as client:
+        publish(client, recording)
+        assert client.move_group("floor", SHIFT, revision=7)["moved"] == len(recording)
+        assert running.map()["hash"] == expected
+    running.crash()
+    running = serve(options=options)
+    assert loaded(running)["hash"] == expected
+    with tessera_client.connect(running.url, session="one", group="floor") as client:
+        assert client.move_group("floor", SHIFT, revision=7)["duplicate"] == len(recording)
+        assert client.move_group("attic", SHIFT)["moved"] == 0
+    body = json.dumps({"group": "floor", "transform": SHIFT.ravel().tolist()}).encode()
+    status, answer = running.fetch("/v1/keyframes:revise", data=body, headers={"Content-Type": "application/json"})
+    assert status == 422 and "revision is missing" in json.loads(answer)["reason"]
+    assert running.map()["hash"] == expected
+
+
+def test_over_rabbitmq_a_correction_keeps_its_place(serve, broker, recording, names, say):  # noqa: F811
+    """It goes after the keyframes that came before it, though their segments are late, and before what comes after it."""
+    running = start(serve, broker)
+    first, second, third = recording[:3]
+    many = {"type": "keyframe.revise", "revisions": [
+        {"id": frame.id, "pose": (SHIFT @ frame.pose).astype(float).ravel().tolist()} for frame in (first, second)
+    ]}
+    say(
+        new(first, names, group="floor"),
+        new(second, names),
+        ("keyframe.revise", msgpack.packb(many), {}),
+        ("keyframe.revise", msgpack.packb({"group": "floor", "transform": SHIFT.astype(float).ravel().tolist(), "revision": 1}), {}),
+        ("keyframe.revise", msgpack.packb({**many, "revisions": [{"id": "x", "pose": [1.0] * 15}]}), {}),
+        new(third, names, group="floor"),
+        other("keyframe.retract", second.id),
+        then=lambda: [write(frame, names) for frame in (first, second, third)],
+    )
+    running.wait(lambda: running.metrics()["tessera_keyframes_retracted_total"] == 1, "the retraction")
+    running.wait_for_keyframes(2)
+    poses = {camera["id"]: np.reshape(camera["pose"], (4, 4)) for camera in running.get("/v1/cameras")}
+    assert np.allclose(poses[first.id], SHIFT @ SHIFT @ first.pose, atol=1e-5)
+    assert np.allclose(poses[third.id], third.pose, atol=1e-6)
+    assert running.bad_inputs() == 1
+    (bad,) = running.get("/v1/aside")
+    assert "revisions[0].pose has 15 elements" in bad["reason"]
