@@ -25,7 +25,11 @@ def peer(*arguments):
     """What @mcap/core says of a file, or does with it."""
     browser.need_node_module("@mcap/core")
     done = subprocess.run(
-        ["node", "dev/mcap_peer.mjs", *map(str, arguments)], cwd=browser.WEB, capture_output=True, timeout=5 * PATIENCE_S, check=False
+        ["node", "dev/mcap_peer.mjs", *map(str, arguments)],
+        cwd=browser.WEB,
+        capture_output=True,
+        timeout=5 * PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)

@@ -22,13 +22,14 @@ def test_the_printed_settings_file_is_the_committed_one(tessera):
     assert out == (ROOT / "config" / "tessera.toml").read_text()
 
 
-def test_help_of_serve_tells_every_setting(tessera):
-    status, out, err = service.run(tessera, "serve", "--help")
-    assert status == 0
+def test_help_of_serve_and_record_tells_every_setting(tessera):
+    helps = {command: service.run(tessera, command, "--help") for command in ("serve", "record")}
+    assert all(status == 0 for status, out, err in helps.values())
     for name in names(tessera):
+        out = helps["record" if name == "compression" else "serve"][1]
         assert f"--{name}" in out
         assert "TESSERA_" + name.upper().replace("-", "_") in out
-    assert out.count("default ") >= len(names(tessera))
+    assert helps["serve"][1].count("default ") >= len(names(tessera)) - 1
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V", "version"])
@@ -51,10 +52,10 @@ def test_help_is_there_by_each_name(tessera):
 @pytest.mark.parametrize(
     "words, told",
     [
-        ((), "a command is missing: serve, hash, mesh, publish, bench, journal, settings, completion or man; see: tessera --help"),
+        ((), "a command is missing: serve, hash, mesh, publish, bench, record, journal, settings, completion or man; see: tessera --help"),
         (("serv",), 'there is no command "serv"; did you mean serve?; see: tessera --help'),
         (("help", "msh"), 'there is no command "msh"; did you mean mesh?; see: tessera --help'),
-        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench, journal, settings, completion or man; see: tessera --help'),
+        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench, record, journal, settings, completion or man; see: tessera --help'),
         (("--voxel-size", "1", "serve"), '"--voxel-size" stands where the command should be'),
         (("hash", "synthetic:room", "--voxelsize=1"), 'there is no option "--voxelsize"; did you mean --voxel-size?; see: tessera hash --help'),
         (("hash", "synthetic:room", "--port", "1"), "tessera hash has no --port; see: tessera hash --help"),

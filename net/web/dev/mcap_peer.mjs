@@ -1,6 +1,6 @@
 // What another program makes of a recording, with the library that Foxglove's own tools use: for tests/e2e/test_recordings.py.
 //   node dev/mcap_peer.mjs read FILE                          says as JSON what is in it, read from its index and as a stream
-//   node dev/mcap_peer.mjs write FROM TO PACKING CHUNK_BYTES  writes its messages anew (none or zstd), with some of its own between
+//   node dev/mcap_peer.mjs write FROM TO PACKING CHUNK_BYTES  writes its messages anew (none or zstd), and some of its own
 import { readFile, writeFile } from "node:fs/promises";
 import { McapIndexedReader, McapStreamReader, McapWriter } from "@mcap/core";
 import { loadDecompressHandlers, protobufFromBinaryDescriptor } from "@mcap/support";
@@ -82,7 +82,8 @@ async function write(from, to, packing, chunk_bytes) {
   });
   await zstd.isLoaded;
   await writer.start({ profile: "", library: "another program" });
-  const log = await writer.registerChannel({ schemaId: 0, topic: "/log", messageEncoding: "json", metadata: new Map([["of", "us"]]) });
+  const metadata = new Map([["of", "us"]]);
+  const log = await writer.registerChannel({ schemaId: 0, topic: "/log", messageEncoding: "json", metadata });
   const schemas = new Map(), channels = new Map();
   for (const record of streamed(new Uint8Array(await readFile(from))))
     if (record.type === "Schema") {

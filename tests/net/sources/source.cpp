@@ -16,8 +16,9 @@ TEST_CASE("an unknown source is answered with those there are") {
       make_source(uri, {});
       FAIL("accepted");
     } catch (const std::invalid_argument& e) {
-      CHECK_THAT(e.what(), Catch::EndsWith(": there are synthetic:room, synthetic:building, rgbd:DIR, shm:/PREFIX and "
-                                           "amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS)"));
+      CHECK_THAT(e.what(),
+                 Catch::EndsWith(": there are synthetic:room, synthetic:building, rgbd:DIR, recording:FILE, shm:/PREFIX and "
+                                 "amqp://USER:PASSWORD@HOST:PORT/VHOST (amqps:// for TLS)"));
       CHECK_THAT(e.what(), !Catch::Contains("hunter2"));
     }
   }
