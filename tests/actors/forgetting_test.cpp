@@ -198,6 +198,32 @@ TEST_CASE("in whatever order things happen, and whoever dies, so many are left, 
   }
 }
 
+TEST_CASE("what somebody takes out counts no more, and what comes anew under its id is not taken for it") {
+  const auto frames = random_frames(59, 8);
+  const auto anew = random_frames(60, 1)[0]; // the id of the first, and other content
+  for (unsigned seed = 0; seed < 30; ++seed) {
+    INFO("seed " << seed);
+    auto by = std::make_shared<control>();
+    auto config = keeping(by, {.keyframes = 5}, store_in_memory());
+    config.credit = 64;
+    stepped_service s{config, by};
+    for (size_t i = 0; i < 5; ++i)
+      CHECK(told(s, frames[i]) == outcome::accepted);
+    CHECK(told(s, retraction{frames[4].id}) == outcome::accepted);
+    CHECK(told(s, frames[5]) == outcome::accepted);
+    CHECK(to_hex(s.status().field.hash) == hash_of({frames[0], frames[1], frames[2], frames[3], frames[5]}));
+    std::mt19937 random{seed};
+    s.put(retraction{frames[0].id});
+    s.put(anew);
+    s.run_some(random, random() % 20);
+    s.put(frames[6]);
+    s.run_some(random, random() % 60);
+    s.run();
+    // The new one was the last to come, or frame 6 was; either way both stay.
+    CHECK(to_hex(s.status().field.hash) == hash_of({frames[2], frames[3], frames[5], frames[6], anew}));
+  }
+}
+
 TEST_CASE("a start on what an earlier process kept keeps to the limits of now, and what is beyond is not even loaded") {
   const auto frames = random_frames(54, 20);
   for (unsigned seed = 0; seed < 10; ++seed) {
