@@ -19,6 +19,7 @@ TEST_CASE("Every path says which methods it takes, and which of them bring a bod
     {"/v1/cameras", "GET, HEAD", ""},
     {"/v1/stream", "GET", ""},
     {"/v1/keyframes", "POST, DELETE", "application/vnd.tessera.keyframe"},
+    {"/v1/keyframes:revise", "POST", "application/json"},
     {"/v1/keyframes/a", "DELETE", ""},
     {"/v1/keyframes/pose", "DELETE", ""},
     {"/v1/keyframes/a/pose", "PUT", "application/json"},
@@ -27,8 +28,8 @@ TEST_CASE("Every path says which methods it takes, and which of them bring a bod
   const auto* row = find_route(parse_target(path).what);
   REQUIRE(row);
   CHECK(allowed_methods(*row) == methods);
-  CHECK(row->methods[0].body_type == body_type);
-  CHECK((row->methods[0].body_limit != nullptr) == !row->methods[0].body_type.empty());
+  CHECK(row->methods[0].body_types[0] == body_type);
+  CHECK((row->methods[0].body_limit != nullptr) == !row->methods[0].body_types[0].empty());
   CHECK((find_method(*row, http::verb::delete_) != nullptr) == std::string_view{methods}.ends_with("DELETE"));
   CHECK(find_method(*row, http::verb::unknown) == nullptr);
 }
