@@ -1,6 +1,6 @@
 // What is in a journal is there when it is opened again; what is damaged, newer or another's is told.
 
-#include "faulty_disk.hpp"
+#include "hidden_test.hpp"
 #include "journal_folder.hpp"
 #include "messages/archive.hpp"
 
@@ -9,8 +9,6 @@
 
 #include <csignal>
 #include <map>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,19 +16,6 @@ using namespace tessera;
 using namespace tessera::toy;
 
 namespace {
-
-constexpr uint64_t memory = uint64_t{16} << 20;
-
-/// What an error says; empty if there is none.
-template <class Try>
-std::string told(Try what) {
-  try {
-    what();
-    return {};
-  } catch (const std::exception& e) {
-    return e.what();
-  }
-}
 
 /// Gives a journal's record another value.
 void overwrite(const std::string& folder, const std::string& key, std::span<const std::byte> value) {
@@ -61,62 +46,6 @@ std::map<std::string, std::string> contents_of(const std::string& folder) {
 constexpr journal::access all_access[]
   = {journal::access::serve, journal::access::change, journal::access::look, journal::access::salvage};
 
-bool says(const std::string& text, std::initializer_list<const char*> parts) {
-  return std::all_of(parts.begin(), parts.end(), [&](const char* part) { return text.find(part) != std::string::npos; });
-}
-
-/// Starts this program again for one hidden test: RocksDB's threads do not live on in a fork. `prepare` is called in the child.
-constexpr int cannot_start = 77, told_fd = 42;
-constexpr const char* folder_name = "TESSERA_TEST_FOLDER";
-
-template <class Prepare>
-pid_t start(const char* test, const std::string& folder, Prepare prepare) {
-  const auto child = ::fork();
-  REQUIRE(child >= 0);
-  if (child != 0)
-    return child;
-  ::setenv(folder_name, folder.c_str(), 1);
-  if (prepare())
-    ::execl("/proc/self/exe", "test", test, nullptr);
-  ::_exit(cannot_start);
-}
-
-/// The folder that a hidden test was given. It is one only by its parent, which sees by a file beside the folder that it came to
-/// its end: a name that Catch2 does not find is no failure to it.
-std::filesystem::path child_folder() {
-  const auto* folder = std::getenv(folder_name);
-  if (folder == nullptr)
-    throw std::runtime_error("this is no test by itself");
-  return folder;
-}
-
-void note_the_end() {
-  std::ofstream{child_folder().parent_path() / "ended"} << "yes";
-}
-
-/// Has a hidden test run with a disk of 40 MB of its own. Where this user may mount none, a warning is all.
-void run_on_small_disk(const char* test) {
-  const temporary_folder folder;
-  const auto disk = folder / "disk";
-  std::filesystem::create_directory(disk);
-  const auto child = start(test, disk, [&] {
-    return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0
-           && ::mount("none", disk.c_str(), "tmpfs", 0, "size=40m") == 0;
-  });
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == cannot_start)
-    WARN("skipped: a small file system can only be mounted by root");
-  else
-    CHECK((status == 0 && std::filesystem::exists(folder / "ended")));
-}
-
-stored_keyframe whole(const std::string& id, size_t rays, uint32_t seed) {
-  auto frame = a_frame(id, rays, seed);
-  frame.came_with = frame.world_from_camera;
-  return frame;
-}
-
 /// As programs wrote it that knew no revisions' numbers: version 1, and 16 numbers.
 record_bytes old_pose_record(const pose& at) {
   record_bytes out(1 + sizeof(uint32_t) + sizeof(uint64_t) + sizeof at.m);
@@ -127,6 +56,16 @@ record_bytes old_pose_record(const pose& at) {
   std::memcpy(&out[1 + sizeof version], &count, sizeof count);
   std::memcpy(&out[1 + sizeof version + sizeof count], at.m.data(), sizeof at.m);
   return out;
+}
+
+/// Makes a journal of three keyframes, "0" to "2", whose rays are in files and no longer in the log.
+void put_three(const std::string& path) {
+  {
+    const auto store = open_store(path);
+    for (uint32_t i = 0; i < 3; ++i)
+      put(*store, whole(std::to_string(i), 20'000, i));
+  }
+  open_store(path)->stop();
 }
 
 } // namespace
@@ -199,11 +138,11 @@ TEST_CASE("a journal remembers what its rays were made with") {
   map.voxel_m = 0.02f;
   map.region_voxels = 32;
   {
-    journal one{folder / "j", memory};
+    journal one{folder / "j", journal_memory};
     CHECK_FALSE(one.map());
     one.set_map(map);
   }
-  const journal again{folder / "j", memory};
+  const journal again{folder / "j", journal_memory};
   REQUIRE(again.map());
   CHECK(again.map()->voxel_m == 0.02f);
   CHECK(again.map()->region_voxels == 32);
@@ -267,7 +206,7 @@ TEST_CASE("a bit that turned over in the log is named, and what came before can 
   damage(files_of(path, ".log").back(), 250'000);
   const auto text = told([&] { open_store(path); });
   CHECK(says(text, {path.c_str(), "is damaged", "salvage", "--fresh"}));
-  { const journal saved{path, memory, journal::access::salvage}; }
+  { const journal saved{path, journal_memory, journal::access::salvage}; }
   const auto store = open_store(path);
   CHECK(store->usage().keyframes == 3); // what was written before
   for (const auto& id : store->ids())
@@ -277,12 +216,7 @@ TEST_CASE("a bit that turned over in the log is named, and what came before can 
 TEST_CASE("a bit that turned over in a keyframe's rays is named when it is read, and others are read") {
   const temporary_folder folder;
   const auto path = folder / "j";
-  {
-    const auto store = open_store(path);
-    for (uint32_t i = 0; i < 3; ++i)
-      put(*store, whole(std::to_string(i), 20'000, i));
-  }
-  open_store(path)->stop(); // what was in the log is now in files
+  put_three(path);
   const auto rays = files_of(path, ".blob");
   REQUIRE(rays.size() == 1);
   damage(rays.front(), 1000);
@@ -304,14 +238,9 @@ TEST_CASE("a bit that turned over in a keyframe's rays is named when it is read,
 TEST_CASE("a record that is missing or no record is damage; a file that cannot be opened now is read later") {
   const temporary_folder folder;
   const auto path = folder / "j";
-  {
-    const auto store = open_store(path);
-    for (uint32_t i = 0; i < 3; ++i)
-      put(*store, whole(std::to_string(i), 20'000, i));
-  }
-  open_store(path)->stop(); // what was in the log is now in files
+  put_three(path);
   overwrite(path, journal_key::of(journal_key::rays, 1), {});
-  journal kept{path, memory};
+  journal kept{path, journal_memory};
   CHECK_THROWS_AS(kept.read(1), damaged_keyframe);
   CHECK_THROWS_AS(kept.read(7), damaged_keyframe);
   const auto rays = files_of(path, ".blob");
@@ -337,7 +266,7 @@ TEST_CASE("a file that is missing is told when the journal is opened, and nothin
     std::filesystem::rename(of.front(), folder / "elsewhere");
     const auto before = contents_of(path);
     for (const auto how : all_access)
-      CHECK(says(told([&] { journal(path, memory, how); }), {path.c_str(), "is damaged", "--fresh"}));
+      CHECK(says(told([&] { journal(path, journal_memory, how); }), {path.c_str(), "is damaged", "--fresh"}));
     CHECK(contents_of(path) == before);
     std::filesystem::rename(folder / "elsewhere", of.front());
     CHECK(same(get(*open_store(path), {"kf"}), whole("kf", 20'000, 1)));
@@ -375,7 +304,7 @@ TEST_CASE("a journal of a newer program is left alone, to the byte") {
   overwrite(path, std::string{journal_key::format}, format_record(7));
   const auto before = contents_of(path);
   for (const auto how : all_access)
-    CHECK(says(told([&] { journal(path, memory, how); }), {path.c_str(), "newer program", "7", "up to 2", "--fresh"}));
+    CHECK(says(told([&] { journal(path, journal_memory, how); }), {path.c_str(), "newer program", "7", "up to 2", "--fresh"}));
   CHECK(contents_of(path) == before);
 }
 
@@ -385,9 +314,9 @@ TEST_CASE("a newer program raises a journal's format when it writes, and not whe
   put(*open_store(path), whole("kf", 10, 1));
   overwrite(path, std::string{journal_key::format}, format_record(0));
   for (int again = 0; again < 2; ++again)
-    CHECK(journal(path, memory, journal::access::look).format() == 0);
-  CHECK(journal(path, memory, journal::access::change).format() == journal_format);
-  CHECK(journal(path, memory, journal::access::look).format() == journal_format);
+    CHECK(journal(path, journal_memory, journal::access::look).format() == 0);
+  CHECK(journal(path, journal_memory, journal::access::change).format() == journal_format);
+  CHECK(journal(path, journal_memory, journal::access::look).format() == journal_format);
 }
 
 TEST_CASE("a journal of an older program, which knew no revisions' numbers, is read, and goes on with them") {
@@ -422,7 +351,7 @@ TEST_CASE("a journal is one process's") {
   const auto store = open_store(path);
   put(*store, whole("kf", 10, 1));
   CHECK(says(told([&] { open_store(path); }), {path.c_str(), "in use", "--journal"}));
-  CHECK(says(told([&] { journal(path, memory, journal::access::look); }), {"in use"}));
+  CHECK(says(told([&] { journal(path, journal_memory, journal::access::look); }), {"in use"}));
   CHECK(says(told([&] { set_journal_aside(path); }), {"in use"}));
   CHECK(same(get(*store, {"kf"}), whole("kf", 10, 1)));
 }
@@ -443,7 +372,7 @@ TEST_CASE("a folder that cannot be a journal is told, and nothing in it is touch
   CHECK(says(told([&] { open_store(folder / "file/under"); }), {"cannot be made", "--no-journal"}));
   CHECK(says(told([&] { open_store(folder / ""); }), {"holds other things", "(file)"}));
   CHECK(files_of(folder / "", "").size() == 1);
-  CHECK(says(told([&] { journal(folder / "none", memory, journal::access::look); }), {"no journal in"}));
+  CHECK(says(told([&] { journal(folder / "none", journal_memory, journal::access::look); }), {"no journal in"}));
   rocksdb::Options options;
   options.create_if_missing = true;
   rocksdb::DB* db = nullptr;
@@ -485,35 +414,16 @@ TEST_CASE("a journal gives the disk back what keyframes that are gone took") {
   CHECK(same(get(*store, {"0"}), whole("0", 250'000, 0)));
 }
 
-namespace {
-
-/// Puts keyframes of 400 KB, some in each file, and erases all but each third.
-void put_and_erase(journal& kept, uint64_t count) {
-  for (uint64_t number = 1; number <= count; ++number) {
-    const auto frame = whole(std::to_string(number), 25'000, static_cast<uint32_t>(number));
-    journal::batch one;
-    one.puts.emplace_back(number, &frame);
-    kept.write(one);
-  }
-  journal::batch most;
-  for (uint64_t number = 1; number <= count; ++number)
-    if (number % 3 != 0)
-      most.erases.push_back(number);
-  kept.write(most);
-}
-
-} // namespace
-
 TEST_CASE("what was erased before the process ended gives its space back in the next one") {
   const temporary_folder folder;
   const auto path = folder / "j";
   constexpr uint64_t count = 240, bytes = 25'000 * sizeof(ray);
   {
-    journal kept{path, memory};
+    journal kept{path, journal_memory};
     put_and_erase(kept, count);
   }
   {
-    const journal kept{path, memory};
+    const journal kept{path, journal_memory};
     const auto erased = static_cast<double>(kept.erased_bytes(count / 3));
     CHECK(erased > 0.9 * count * 2 / 3 * 13 * 25'000); // of which 13 bytes a ray cannot be compressed
     CHECK(erased < count * bytes);
@@ -528,7 +438,7 @@ TEST_CASE("what was erased before the process ended gives its space back in the 
 
 TEST_CASE("a journal that is opened again does not wait for its compaction, which is done another time") {
   const temporary_folder folder;
-  journal kept{folder / "j", memory};
+  journal kept{folder / "j", journal_memory};
   put_and_erase(kept, 300);
   std::atomic<int> did{-1};
   std::jthread compacting{[&] { did = kept.compact(); }};
@@ -565,88 +475,4 @@ TEST_CASE("what comes together is written in pieces that RocksDB buffers") {
   for (const auto* ending : {".blob", ".log"})
     for (const auto& file : files_of(path, ending))
       CHECK(std::filesystem::file_size(file) < 8'000'000); // buffers are of 2 MiB, and are changed between two groups
-}
-
-TEST_CASE("a journal that has no room to be compacted says so, and is compacted when it has") {
-  run_on_small_disk("(is compacted on a full disk)");
-}
-
-TEST_CASE("(is compacted on a full disk)", "[.]") {
-  const auto disk = child_folder().string();
-  journal kept{disk + "/j", memory};
-  put_and_erase(kept, 45);
-  std::ofstream{disk + "/others", std::ios::binary} << std::string(size_t{12} << 20, 'x');
-  const auto before = kept.disk_bytes();
-  CHECK(says(told([&] { kept.compact(); }), {"cannot be compacted", "No space left"}));
-  std::filesystem::remove(disk + "/others");
-  CHECK(kept.compact());
-  CHECK(kept.disk_bytes() < before);
-  for (uint64_t number = 3; number <= 45; number += 3)
-    CHECK(same(kept.read(number), whole(std::to_string(number), 25'000, static_cast<uint32_t>(number))));
-  note_the_end();
-}
-
-TEST_CASE("a journal whose disk is full takes no more, gives and forgets what it has, and takes again when there is room") {
-  run_on_small_disk("(fills its disk)");
-}
-
-TEST_CASE("(fills its disk)", "[.]") {
-  const auto disk = child_folder().string();
-  const auto store = open_store(disk + "/j");
-  const auto put_told = [&](const std::string& id, uint32_t seed) { return told([&] { put(*store, whole(id, 50'000, seed)); }); };
-  uint32_t held = 0;
-  std::string text;
-  for (; held < 100 && (text = put_told(std::to_string(held), held)).empty();)
-    ++held;
-  CHECK(held >= 5);
-  CHECK(says(text, {"takes no more", "No space left"}));
-  for (uint32_t i = 0; i < held; ++i)
-    CHECK(same(get(*store, {std::to_string(i)}), whole(std::to_string(i), 50'000, i)));
-  pose moved;
-  moved.m[3] = 4;
-  CHECK(set_pose(*store, {"0"}, moved));
-  CHECK(erase(*store, {"1"}));
-
-  // Others take the rest, so that nothing at all can be written.
-  {
-    std::ofstream out{disk + "/others", std::ios::binary};
-    const std::string piece(4096, 'x');
-    while (out << piece << std::flush)
-      ;
-  }
-  CHECK_FALSE(put_told("no", 1).empty());
-  std::vector<std::future<bool>> gone; // the first may fit into pages that were given out already
-  for (uint32_t i = 2; i < 5; ++i)
-    gone.push_back(ask_erase(*store, {std::to_string(i)}));
-  for (uint32_t i = 0; i < 500; ++i)
-    gone.push_back(asked<bool>([&](auto answer) { store->set_place({"0"}, {moved}, answer); }));
-  CHECK(same(get(*store, {"5"}), whole("5", 50'000, 5)));
-  CHECK_FALSE(is_answered(gone.back()));
-  std::filesystem::remove(disk + "/others");
-  for (auto& one : gone)
-    CHECK(one.get());
-  REQUIRE(::mount("none", disk.c_str(), "tmpfs", MS_REMOUNT, "size=100m") == 0);
-  CHECK(put_told("next", 9).empty());
-  CHECK(same(get(*store, {"next"}), whole("next", 50'000, 9)));
-  CHECK_FALSE(get(*store, {"no"}));
-  note_the_end();
-}
-
-TEST_CASE("a journal that was full holds what was answered when it is opened again") {
-  run_on_small_disk("(fills its disk and ends)");
-}
-
-TEST_CASE("(fills its disk and ends)", "[.]") {
-  const auto path = (child_folder() / "j").string();
-  uint32_t held = 0;
-  {
-    const auto store = open_store(path);
-    while (held < 100 && told([&] { put(*store, whole(std::to_string(held), 50'000, held)); }).empty())
-      ++held;
-  }
-  const auto store = open_store(path);
-  CHECK(store->usage().keyframes == held);
-  for (const auto& id : store->ids())
-    CHECK(get(*store, id));
-  note_the_end();
 }
