@@ -173,6 +173,7 @@ journal_setup journal_of(const config::settings& s, const std::vector<std::strin
   if (s.journal != "off")
     setup.folder = s.journal == "auto" ? default_journal(sources, s.port) : s.journal;
   setup.memory_bytes = s.store_memory_bytes;
+  setup.remembered = s.remember_retracted;
   setup.fresh = fresh;
   if (fresh && setup.folder.empty())
     throw config::error("--fresh: there is no journal to begin anew; name it (--journal DIR)");
@@ -197,6 +198,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.service.policy = s.policy == "newest" ? input_policy::newest : input_policy::block;
   const auto kept = config::parse_retained(s.retain);
   setup.service.retain = {.keyframes = kept.keyframes, .age = std::chrono::seconds{kept.age_s}, .ray_bytes = kept.ray_bytes};
+  setup.service.remembered = s.remember_retracted;
   setup.server.bind = s.bind;
   setup.server.port = s.port;
   setup.server.metrics_port = s.metrics_port;

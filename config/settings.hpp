@@ -63,6 +63,7 @@ struct settings {
 
   // forgetting: what stays in the map
   std::string retain; ///< see retained.hpp
+  uint32_t remember_retracted = 0; ///< ids
 
   // drill: for tests and operators who want to see what happens
   std::string drill;

@@ -396,6 +396,16 @@ const std::vector<setting> rows{
    .help
    = "What serve keeps in the map and in the journal: the oldest keyframes beyond any of the bounds are taken out, as if they "
      "had never come; all: none are. Age counts from when a keyframe came; a ray takes 16 bytes"},
+  {.name = "remember-retracted",
+   .group = "forgetting",
+   .value = &settings::remember_retracted,
+   .fallback = "65536",
+   .unit = "ids",
+   .min = 0,
+   .max = 1048576,
+   .help
+   = "Retractions of keyframes that never came which serve remembers, in the journal, too, to keep those keyframes out if they "
+     "come late; the oldest go first. As many ids are remembered of keyframes that went, which may come again; 0: none"},
 
   {.name = "drill",
    .group = "drill",

@@ -122,15 +122,16 @@ TESSERA_FIELDS(device_id, TESSERA_FIELD(value));
 TESSERA_FIELDS(pose, TESSERA_WRAPPED(raw_ref, m));
 TESSERA_FIELDS(ray_batch, TESSERA_WRAPPED(shared_ref, rays));
 TESSERA_FIELDS(keyframe, TESSERA_FIELD(id), TESSERA_FIELD(timestamp_ns), TESSERA_FIELD(received_ns),
-               TESSERA_FIELD(world_from_camera), TESSERA_WRAPPED(body_ref, body), TESSERA_FIELD(source), TESSERA_FIELD(group));
+               TESSERA_FIELD(world_from_camera), TESSERA_WRAPPED(body_ref, body), TESSERA_FIELD(source), TESSERA_FIELD(group),
+               TESSERA_FIELD(admission));
 TESSERA_FIELDS(revision, TESSERA_FIELD(id), TESSERA_FIELD(world_from_camera), TESSERA_WRAPPED(optional_ref, number));
 TESSERA_FIELDS(correction_entry, TESSERA_FIELD(id), TESSERA_FIELD(group), TESSERA_FIELD(to),
                TESSERA_WRAPPED(optional_ref, number));
 TESSERA_FIELDS(correction, TESSERA_FIELD(entries));
 TESSERA_FIELDS(keyframes_left, TESSERA_FIELD(duplicate), TESSERA_FIELD(unknown), TESSERA_FIELD(refused), TESSERA_FIELD(not_now));
-TESSERA_FIELDS(retraction, TESSERA_FIELD(id));
+TESSERA_FIELDS(retraction, TESSERA_FIELD(id), TESSERA_FIELD(admission));
 TESSERA_FIELDS(keyframe_selection, TESSERA_WRAPPED(optional_ref, session), TESSERA_WRAPPED(optional_ref, source),
-               TESSERA_WRAPPED(optional_ref, group), TESSERA_WRAPPED(optional_ref, before_ns));
+               TESSERA_WRAPPED(optional_ref, group), TESSERA_WRAPPED(optional_ref, before_ns), TESSERA_FIELD(admission));
 TESSERA_FIELDS(map_hash, TESSERA_FIELD(hi), TESSERA_FIELD(lo));
 TESSERA_FIELDS(field_stats, TESSERA_FIELD(hash), TESSERA_FIELD(blocks), TESSERA_FIELD(voxels), TESSERA_FIELD(bytes));
 TESSERA_FIELDS(mesh, TESSERA_WRAPPED(bulk_ref, positions), TESSERA_WRAPPED(bulk_ref, normals), TESSERA_WRAPPED(bulk_ref, colours),
@@ -160,7 +161,7 @@ struct message_fields<verdict> {
   template <class F, class T>
   static decltype(auto) visit(F&& f, T& x) {
     using what_ref = enum_ref<std::remove_reference_t<decltype((x.what))>>;
-    return f(field<what_ref>{"what", what_ref{x.what, outcome::conflict}}, TESSERA_FIELD(reason), TESSERA_FIELD(keyframes),
+    return f(field<what_ref>{"what", what_ref{x.what, outcome::retracted}}, TESSERA_FIELD(reason), TESSERA_FIELD(keyframes),
              TESSERA_FIELD(left));
   }
 };

@@ -56,12 +56,17 @@ struct keyframe {
   std::string source;
   /// A label of the producer's choice, at most 64 bytes (a robot, a floor); may be empty.
   std::string group;
+  /// Its place among all that was offered to this process; 0: it has none yet, or another process took it.
+  uint64_t admission = 0;
 };
 
 /// Which live keyframes are meant: those that match all that is given, so all of them if nothing is.
 struct keyframe_selection {
   std::optional<std::string> session, source, group;
   std::optional<uint64_t> before_ns{}; ///< their own time is less than this, and told (not 0)
+  /// The request's place among all that was offered to this process: what has a later one is not meant, however often the
+  /// request is asked for again. 0: it has none yet, and whatever is there is meant.
+  uint64_t admission = 0;
   friend bool operator==(const keyframe_selection&, const keyframe_selection&) = default;
 };
 
@@ -69,12 +74,14 @@ struct keyframe_selection {
 enum class outcome : uint8_t {
   accepted,  ///< It is safe: stored, and given to every region that it touches.
   duplicate, ///< Its id is live already; nothing changed. A success to whoever sent it.
-  unknown,   ///< A retraction or revision of an id that is not live; nothing changed.
+  unknown,   ///< A retraction or revision of an id that is not live; a keyframe of an id that never was, and is retracted,
+             ///< stays out when it comes.
   refused,   ///< It is bad: set aside for the given reason, and would be refused again as it is.
   dropped,   ///< The policy `newest` let it go for a newer one.
   not_now,  ///< The service cannot take it at the moment, through no fault of the keyframe: it stays with its sender, to be tried
             ///< again.
   conflict, ///< Its id is live with other content; nothing changed. Set aside; the producer wants another id or session.
+  retracted, ///< A keyframe whose id was retracted before it came: it stays out. A success to whoever sent it.
 };
 
 /// Of a request about many keyframes: those that it left as they were, by outcome.

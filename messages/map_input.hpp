@@ -20,9 +20,10 @@ struct revision {
   std::optional<uint64_t> number{};
 };
 
-/// Takes a keyframe out of the map, as if it had never been there.
+/// Takes a keyframe out of the map, as if it had never been there; or keeps it out, if it is yet to come.
 struct retraction {
   keyframe_id id;
+  uint64_t admission = 0; ///< as a keyframe's
 };
 
 /// One of many moves: a keyframe gets another pose, or all live keyframes of a group are moved by one rigid transform.

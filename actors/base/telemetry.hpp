@@ -41,6 +41,7 @@ public:
   counter corrections{0}; ///< requests to move many keyframes that were done, whatever became of each
   counter forgotten{0};   ///< taken out since they were beyond what is kept; not counted as retracted
   counter conflicts{0};   ///< keyframes whose id was live with other content
+  counter kept_out{0};    ///< keyframes whose id was retracted before they came
   std::array<counter, refusals> refused_by{};
   /// What was left with its sender, to be tried again: a keyframe that is tried three times counts three times.
   std::array<counter, hindrances> not_now_by{};
@@ -80,6 +81,8 @@ public:
   // -- store ------------------------------------------------------------------
   gauge store_memory_bytes{0}, store_disk_bytes{0};
   counter store_errors{0};
+  gauge retractions{0};          ///< of keyframes that never came, which are remembered
+  counter retractions_let_go{0}; ///< that were forgotten for newer ones
 
   // -- health -----------------------------------------------------------------
   counter restarts{0};       ///< actors started again

@@ -2,6 +2,7 @@
 
 #include "actors/base/instrumented.hpp"
 #include "actors/base/peer_loss.hpp"
+#include "actors/intake/admission.hpp"
 #include "actors/intake/input_queue.hpp"
 #include "messages/clock.hpp"
 
@@ -80,6 +81,7 @@ private:
 
   verdict_promise add(map_request what) {
     auto promise = make_response_promise<verdict_promise>();
+    admit(what, shared());
     inputs_.add(std::move(what), promise);
     if (config_.policy == input_policy::newest)
       drop_oldest();

@@ -54,8 +54,12 @@ std::vector<keyframe_id> change_queue::coming(const keyframe_selection& which, u
   std::vector<keyframe_id> out;
   for (const auto& [id, its] : of_id_)
     if (std::any_of(its.begin(), its.end(), [&, &id = id](const change_ptr& c) {
-          const auto* frame = std::get_if<keyframe>(&c->what);
-          return frame != nullptr && c->number < before && matches(which, id, {frame->source, frame->group, frame->timestamp_ns});
+          if (c->number >= before)
+            return false;
+          if (const auto* frame = std::get_if<keyframe>(&c->what))
+            return matches(which, id, {frame->source, frame->group, frame->timestamp_ns, frame->admission});
+          const auto* gone = std::get_if<retraction>(&c->what);
+          return gone != nullptr && c->remembers() && matches(which, *gone);
         }))
       out.push_back(id);
   return out;

@@ -24,6 +24,8 @@ struct change {
   bool started = false;
 
   [[nodiscard]] const keyframe_id& id() const { return id_of(what); }
+  /// Of a retraction: whether it is remembered if no keyframe of its id ever came, since somebody asked for just that.
+  [[nodiscard]] bool remembers() const { return !part_of && !forgets; }
   [[nodiscard]] keyframe& frame() { return std::get<keyframe>(what); } ///< that comes
 };
 using change_ptr = std::shared_ptr<change>;
@@ -52,7 +54,8 @@ public:
   [[nodiscard]] change_ptr second(const keyframe_id& id) const;
   /// Of each id the first, in the order in which they came.
   [[nodiscard]] std::vector<change_ptr> firsts() const;
-  /// The ids of keyframes that match, and come by a change before that number.
+  /// The ids of keyframes that match, and come by a change before that number; and of retractions that match, come before it, and
+  /// may find no keyframe.
   [[nodiscard]] std::vector<keyframe_id> coming(const keyframe_selection& which, uint64_t before) const;
   /// Whether all changes up to that number are done.
   [[nodiscard]] bool done(uint64_t number) const { return open_.empty() || *open_.begin() > number; }

@@ -4,10 +4,23 @@
 
 namespace tessera {
 
+namespace {
+
+bool came_before(const keyframe_selection& which, uint64_t admission) {
+  return which.admission == 0 || admission < which.admission;
+}
+
+} // namespace
+
 bool matches(const keyframe_selection& which, const keyframe_id& id, const keyframe_labels& its) {
-  return (!which.session || *which.session == id.session) && (!which.source || *which.source == its.source)
+  return came_before(which, its.admission) && (!which.session || *which.session == id.session) && (!which.source || *which.source == its.source)
          && (!which.group || *which.group == its.group)
          && (!which.before_ns || (its.timestamp_ns != 0 && its.timestamp_ns < *which.before_ns));
+}
+
+bool matches(const keyframe_selection& which, const retraction& of) {
+  return came_before(which, of.admission) && (!which.session || *which.session == of.id.session) && !which.source && !which.group
+         && !which.before_ns;
 }
 
 const live_keyframe* keyframe_ledger::find(const keyframe_id& id) const {
@@ -18,7 +31,7 @@ const live_keyframe* keyframe_ledger::find(const keyframe_id& id) const {
 std::vector<keyframe_id> keyframe_ledger::matching(const keyframe_selection& which) const {
   std::vector<keyframe_id> out;
   for (const auto& [id, keyframe] : live_)
-    if (matches(which, id, {keyframe.source, keyframe.group, keyframe.timestamp_ns}))
+    if (matches(which, id, {keyframe.source, keyframe.group, keyframe.timestamp_ns, keyframe.admission}))
       out.push_back(id);
   return out;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/keyframe.hpp"
+#include "messages/map_input.hpp"
 
 #include <optional>
 #include <unordered_map>
@@ -21,6 +21,7 @@ struct live_keyframe {
   pose came_with;
   std::string source, group;
   std::optional<uint64_t> revision{};  ///< the largest number of one that moved it, or its group
+  uint64_t admission = 0;              ///< as the keyframe's
   bool stored = false;                 ///< the store has it; until then nobody is told of it
   std::vector<insertion> insertions{}; ///< one; while it is revised, two: the old one first
 };
@@ -29,10 +30,13 @@ struct live_keyframe {
 struct keyframe_labels {
   std::string source, group;
   uint64_t timestamp_ns = 0;
+  uint64_t admission = 0;
 };
 
 /// Whether a keyframe of this id and with these labels is meant.
 bool matches(const keyframe_selection& which, const keyframe_id& id, const keyframe_labels& its);
+/// Whether the retraction of one that never came is meant: not if something is asked that only the keyframe could tell.
+bool matches(const keyframe_selection& which, const retraction& of);
 
 /// Which keyframes are live, and under which poses they are in the map.
 class keyframe_ledger {

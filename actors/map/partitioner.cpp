@@ -111,6 +111,8 @@ void partitioner::count_store() {
   n.live_rays.store(static_cast<int64_t>(usage.rays), std::memory_order_relaxed);
   n.store_memory_bytes.store(static_cast<int64_t>(usage.memory_bytes), std::memory_order_relaxed);
   n.store_disk_bytes.store(static_cast<int64_t>(usage.disk_bytes), std::memory_order_relaxed);
+  n.retractions.store(static_cast<int64_t>(usage.retractions), std::memory_order_relaxed);
+  n.retractions_let_go.store(usage.retractions_let_go, std::memory_order_relaxed);
   record().set_detail(std::to_string(live_.size()) + " live keyframes, " + std::to_string(regions_.size()) + " regions, "
                       + std::to_string(changes_.size()) + " changes under way, " + std::to_string(takes_.under_way())
                       + " being taken, " + std::to_string(book_.size()) + " regions being refilled"

@@ -75,6 +75,8 @@ void partitioner::finish(const change_ptr& c, verdict v) {
     count(n.duplicate);
   } else if (v.what == outcome::conflict) {
     count(n.conflicts);
+  } else if (v.what == outcome::retracted) {
+    count(n.kept_out);
   } else if (v.what == outcome::unknown && !c->forgets && !(c->part_of && c->part_of->clears)) {
     count(n.unknown);
   }
@@ -96,6 +98,8 @@ void partitioner::finish(const change_ptr& c, verdict v) {
 void partitioner::start_integrate(const change_ptr& c) {
   if (live_.contains(c->id()))
     return start_compare(c);
+  if (store_.retracted(c->id()))
+    return keep_out(c);
   const auto t = std::make_shared<take>();
   t->make = [c] {
     take_request what;
@@ -136,13 +140,14 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
   const ray_batch rays{std::make_shared<const std::vector<ray>>(std::move(report.kept))};
   const auto& at = c->frame().world_from_camera;
   live_.enter(c->id(), {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source,
-                        c->frame().group, c->born});
+                        c->frame().group, c->born, c->frame().admission});
   const auto serial = insert(c->id(), at, std::move(report.regions)).serial;
   if (recovery_.is_left_out(c->id())) // what is in the store under its id could not be taken, and this one can
     store_.erase(c->id(),
                  [this, id = c->id()](store_answer& a) { a.failure ? (void)store_failed(a.failure) : recovery_.forget(id); });
   store_.put(
-    {c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group, c->born},
+    {c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group, c->born,
+     c->frame().admission},
     [this, c, serial, rays, points](store_answer& a) {
       if (!a.failure && !a.done)
         a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
@@ -233,7 +238,7 @@ void partitioner::start_retract(const change_ptr& c) {
   if (recovery_.is_left_out(c->id()))
     return retract_from_store(c);
   if (!live_.contains(c->id()))
-    return finish(c, {outcome::unknown, {}});
+    return c->remembers() ? remember(c) : finish(c, {outcome::unknown, {}});
   read(c, [this, c](const ray_batch& rays) {
     take_out(c, live_.at(c->id()).insertions.front().serial, rays, [this, c] {
       live_.erase(c->id());

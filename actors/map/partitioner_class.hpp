@@ -108,6 +108,14 @@ private:
   void compare(const change_ptr& c, made_rays& made);
   void conflict(const change_ptr& c, const char* other);
 
+  // -- a keyframe was retracted before it came (partitioner_retractions.cpp) --------
+  /// The keyframe of a retraction is not live: if none ever was, one that comes late stays out.
+  void remember(const change_ptr& c);
+  /// It comes late.
+  void keep_out(const change_ptr& c);
+  /// All that an id has left is to be taken out, and it has no keyframe: perhaps a retraction.
+  void forget_retraction(const change_ptr& c);
+
   // -- a keyframe goes ------------------------------------------------------------
   void start_retract(const change_ptr& c);
   /// It is not in the map, and goes from the store.

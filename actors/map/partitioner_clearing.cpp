@@ -49,6 +49,9 @@ void partitioner::collect(const batch_ptr& all, const keyframe_selection& which,
   std::unordered_set<keyframe_id> ids;
   for (auto& some : {live_.matching(which), changes_.coming(which, all->number), recovery_.left_out(which)})
     ids.insert(some.begin(), some.end());
+  for (const auto& one : store_.retractions())
+    if (matches(which, one))
+      ids.insert(one.id);
   for (const auto& id : ids) {
     const auto c = make(id);
     c->part_of = all;
@@ -75,9 +78,12 @@ void partitioner::run_batches() {
 void partitioner::start_part(const change_ptr& c) {
   if (!c->part_of->clears)
     return start_revise(c);
-  // Changes of its id that came before may have brought another keyframe than the one that was meant.
   const auto* live = live_.find(c->id());
-  if (live != nullptr && !matches(*c->part_of->clears, c->id(), {live->source, live->group, live->timestamp_ns}))
+  if (live == nullptr && !recovery_.is_left_out(c->id()))
+    return forget_retraction(c);
+  // Changes of its id that came before may have brought another keyframe than the one that was meant.
+  if (live != nullptr
+      && !matches(*c->part_of->clears, c->id(), {live->source, live->group, live->timestamp_ns, live->admission}))
     finish(c, {outcome::unknown, {}});
   else
     start_retract(c);

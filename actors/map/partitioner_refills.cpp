@@ -191,7 +191,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
     }
     recovery_.done(id);
     live_.enter(id, {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source,
-                     stored.group, stored.revision, true});
+                     stored.group, stored.revision, stored.admission, true});
     const auto regions = insert(id, stored.world_from_camera, std::move(all.report.regions)).regions;
     touch(regions, stored.timestamp_ns, 0);
     recovered(id);
@@ -206,7 +206,7 @@ void partitioner::leave_out(const stored_keyframe& stored, const caf::error& why
       + (is_device_loss(why) ? std::to_string(take::most_losses) + " devices in a row failed over it" : describe(why));
   shared().write(severity::error, text);
   numbers().set_aside.add("map", shown(stored.id), text);
-  recovery_.leave_out(stored.id, {stored.source, stored.group, stored.timestamp_ns});
+  recovery_.leave_out(stored.id, {stored.source, stored.group, stored.timestamp_ns, stored.admission});
   recovered(stored.id);
   refill_later(std::chrono::milliseconds{0});
 }

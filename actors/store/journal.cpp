@@ -246,23 +246,32 @@ void journal::set_map(const map_settings& map) {
   put(journal_key::map, map_record(map));
 }
 
+template <class Enter>
+void journal::each(char what, Enter enter) const {
+  const std::string first(1, what), end(1, static_cast<char>(what + 1));
+  const rocksdb::Slice bound{end};
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &bound;
+  options.fill_cache = false;
+  const std::unique_ptr<rocksdb::Iterator> i{db_->rocks->NewIterator(options)};
+  try {
+    for (i->Seek(first); i->Valid(); i->Next())
+      enter(journal_key::number({i->key().data(), i->key().size()}), bytes_of(i->value()));
+  } catch (const archive_error& e) {
+    damaged(e.what());
+  }
+  check(i->status());
+}
+
+std::vector<journal::kept_gone> journal::gone() const {
+  std::vector<kept_gone> out;
+  each(journal_key::gone,
+       [&](uint64_t number, std::span<const std::byte> value) { out.push_back({number, read_gone_record(value)}); });
+  return out;
+}
+
 std::vector<journal::kept> journal::keyframes() const {
   std::vector<kept> out;
-  const auto each = [&](char what, const auto& enter) {
-    const std::string first(1, what), end(1, static_cast<char>(what + 1));
-    const rocksdb::Slice bound{end};
-    rocksdb::ReadOptions options;
-    options.iterate_upper_bound = &bound;
-    options.fill_cache = false;
-    const std::unique_ptr<rocksdb::Iterator> i{db_->rocks->NewIterator(options)};
-    try {
-      for (i->Seek(first); i->Valid(); i->Next())
-        enter(journal_key::number({i->key().data(), i->key().size()}), bytes_of(i->value()));
-    } catch (const archive_error& e) {
-      damaged(e.what());
-    }
-    check(i->status());
-  };
   each(journal_key::keyframe, [&](uint64_t number, std::span<const std::byte> value) {
     out.push_back({number, read_keyframe_record(value)});
   });
@@ -318,7 +327,11 @@ void journal::write(const batch& changes) {
   }
   for (const auto& [number, to] : changes.moves)
     puts.emplace_back(journal_key::of(journal_key::place, number), place_record(to));
-  std::vector<std::string> erases;
+  for (const auto& [number, id] : changes.gone)
+    puts.emplace_back(journal_key::of(journal_key::gone, number), gone_record(id));
+  std::vector<std::string> erases, last;
+  for (const auto number : changes.gone_no_more)
+    last.push_back(journal_key::of(journal_key::gone, number));
   const auto erase = [&](uint64_t number) {
     for (const auto what : {journal_key::keyframe, journal_key::place, journal_key::rays})
       erases.push_back(journal_key::of(what, number));
@@ -327,7 +340,7 @@ void journal::write(const batch& changes) {
   std::for_each(changes.erases.begin(), changes.erases.end(), erase);
   // Room for all at once: a batch that gets no memory to grow ends the process.
   constexpr size_t beside = 32; // of each: its key, and the lengths of both
-  size_t bytes = beside * (1 + puts.size() + erases.size());
+  size_t bytes = beside * (1 + puts.size() + erases.size() + last.size());
   for (const auto& [key, value] : puts)
     bytes += value.size();
   rocksdb::WriteBatch all{bytes};
@@ -335,6 +348,8 @@ void journal::write(const batch& changes) {
     all.Delete(key);
   for (const auto& [key, value] : puts)
     all.Put(key, slice(value));
+  for (const auto& key : last)
+    all.Delete(key);
   rocksdb::WriteOptions synced;
   synced.sync = true;
   for (const auto& [number, frame] : changes.puts)

@@ -52,6 +52,13 @@ public:
   /// All keyframes without their rays, oldest first. Throws journal_error if they cannot be read.
   [[nodiscard]] std::vector<kept> keyframes() const;
 
+  struct kept_gone {
+    uint64_t number; ///< larger than that of all before it
+    gone_id what;
+  };
+  /// Ids of which something is known though no keyframe is under them, oldest first. Throws as keyframes().
+  [[nodiscard]] std::vector<kept_gone> gone() const;
+
   /// A keyframe with its rays. Throws damaged_keyframe if its record is not there or not what was written, std::system_error if
   /// it cannot be read now, std::bad_alloc.
   [[nodiscard]] stored_keyframe read(uint64_t number) const;
@@ -61,7 +68,11 @@ public:
     std::vector<std::pair<uint64_t, const stored_keyframe*>> puts{}; ///< under numbers that nothing had before
     std::vector<uint64_t> erases{};
     std::vector<std::pair<uint64_t, keyframe_place>> moves{};
-    [[nodiscard]] bool empty() const { return puts.empty() && erases.empty() && moves.empty(); }
+    std::vector<std::pair<uint64_t, gone_id>> gone{}; ///< under numbers of their own
+    std::vector<uint64_t> gone_no_more{};             ///< after those
+    [[nodiscard]] bool empty() const {
+      return puts.empty() && erases.empty() && moves.empty() && gone.empty() && gone_no_more.empty();
+    }
   };
   /// Writes, and waits until the disk has it. Throws std::system_error or std::bad_alloc, having changed nothing; after a crash
   /// what was being put may be there all the same. More than buffer_bytes() together takes that much memory more.
@@ -103,6 +114,9 @@ private:
   void check_format();
   void check_files() const;
   void put(std::string_view key, const record_bytes& value);
+  /// Calls `enter(number, value)` for each record of a letter, in the order of their numbers.
+  template <class Enter>
+  void each(char what, Enter enter) const;
 
   const std::string folder_;
   const uint64_t memory_bytes_;

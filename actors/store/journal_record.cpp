@@ -32,6 +32,11 @@ struct journal_place_value {
   keyframe_place place;
 };
 
+struct journal_gone_value {
+  uint32_t version = 1;
+  gone_id gone;
+};
+
 struct journal_rays_value {
   uint32_t version = 1;
   std::vector<uint8_t> planes;
@@ -86,6 +91,17 @@ struct message_fields<journal_place_value> {
   static decltype(auto) visit(F&& f, T& x) {
     return f(detail::named("version", x.version), detail::named("world_from_camera", x.place.world_from_camera),
              detail::wrapped<optional_ref>("revision", x.place.revision));
+  }
+};
+
+template <>
+struct message_fields<journal_gone_value> {
+  static constexpr const char* name = "gone";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    using kind_ref = enum_ref<std::remove_reference_t<decltype((x.gone.kind))>>;
+    return f(detail::named("version", x.version), detail::named("id", x.gone.id),
+             field<kind_ref>{"kind", kind_ref{x.gone.kind, gone_kind::retracted}});
   }
 };
 
@@ -189,6 +205,14 @@ keyframe_place read_place_record(std::span<const std::byte> bytes) {
   if (version_of(bytes) == journal_pose_value{}.version)
     return {read<journal_pose_value>(bytes).world_from_camera, {}};
   return read<journal_place_value>(bytes).place;
+}
+
+record_bytes gone_record(const gone_id& gone) {
+  return to_binary(journal_gone_value{.gone = gone});
+}
+
+gone_id read_gone_record(std::span<const std::byte> bytes) {
+  return read<journal_gone_value>(bytes).gone;
 }
 
 record_bytes rays_record(std::span<const ray> rays) {

@@ -3,6 +3,7 @@
 // version of the value's own layout. A newer program goes on reading older versions; when it writes newer ones, it raises
 // journal_format, so that older programs let the journal be.
 
+#include "actors/store/gone_ids.hpp"
 #include "actors/store/keyframe_store.hpp"
 #include "gpu/map_settings.hpp"
 
@@ -15,16 +16,17 @@
 namespace tessera {
 
 /// Of the journal as a whole.
-inline constexpr uint32_t journal_format = 2;
+inline constexpr uint32_t journal_format = 3;
 
 /// A journal's keys: a letter, and for what belongs to a keyframe its number, big-endian, so that keys are in the order of
-/// arrival.
+/// arrival. Ids that are gone have numbers of their own.
 namespace journal_key {
 
 inline constexpr std::string_view format = "f", map = "m";
 inline constexpr char keyframe = 'k'; ///< all but the rays, as it came
 inline constexpr char place = 'p';    ///< where it is now, and by which revision, if it is not as it came
 inline constexpr char rays = 'r';
+inline constexpr char gone = 'g'; ///< an id under which no keyframe is, and why
 
 std::string of(char what, uint64_t number);
 /// The number in such a key. Throws archive_error for a key that is none.
@@ -36,6 +38,13 @@ uint64_t number(std::string_view key);
 struct kept_keyframe {
   stored_keyframe frame;
   uint64_t rays = 0;
+};
+
+/// What is kept of an id under which no keyframe is.
+struct gone_id {
+  keyframe_id id;
+  gone_kind kind = gone_kind::went;
+  friend bool operator==(const gone_id&, const gone_id&) = default;
 };
 
 using record_bytes = std::vector<std::byte>;
@@ -54,6 +63,9 @@ kept_keyframe read_keyframe_record(std::span<const std::byte> bytes);
 record_bytes place_record(const keyframe_place& place);
 /// Also one of version 1, which has no revision.
 keyframe_place read_place_record(std::span<const std::byte> bytes);
+
+record_bytes gone_record(const gone_id& gone);
+gone_id read_gone_record(std::span<const std::byte> bytes);
 
 /// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress to half of what they take
 /// as they lie in memory.

@@ -28,12 +28,13 @@ constexpr uint64_t disk_bytes_a_ray = 7;
 
 } // namespace
 
-journal_store::journal_store(std::shared_ptr<journal> in, log_function log) : journal_{std::move(in)}, log_{std::move(log)} {
-  journal::batch twice;
+journal_store::journal_store(std::shared_ptr<journal> in, log_function log, size_t remembered)
+  : journal_{std::move(in)}, log_{std::move(log)}, gone_{remembered} {
+  journal::batch no_more;
   for (const auto& [number, kept] : journal_->keyframes()) {
     const auto [i, fresh] = index_.try_emplace(kept.frame.id);
     if (!fresh) { // it was answered that the older one could not be stored, and then the process ended
-      twice.erases.push_back(i->second.number);
+      no_more.erases.push_back(i->second.number);
       by_number_.erase(i->second.number);
       rays_ -= i->second.rays;
     }
@@ -42,8 +43,11 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log) : jo
     rays_ += kept.rays;
     numbers_ = number;
   }
-  if (!twice.empty())
-    journal_->write(twice);
+  for (const auto& [number, its] : journal_->gone())
+    if (gone_.enter(its.id, its.kind, 0, no_more.gone_no_more, number) == 0)
+      no_more.gone_no_more.push_back(number);
+  if (!no_more.empty())
+    journal_->write(no_more);
   const auto large = std::count_if(index_.begin(), index_.end(),
                                    [](const auto& one) { return one.second.rays * sizeof(ray) >= journal::blob_bytes; });
   erased_rays_ = journal_->erased_bytes(static_cast<uint64_t>(large)) / disk_bytes_a_ray;
@@ -203,6 +207,10 @@ uint64_t journal_store::prepare(tasks& group) {
   uint64_t bytes = 0;
   const std::lock_guard lock{mutex_};
   for (auto& t : group) {
+    if (t.what == kind::remember || t.what == kind::forget) {
+      prepare_gone(t);
+      continue;
+    }
     const auto i = index_.find(t.id);
     t.due = (t.what == kind::put) == (i == index_.end());
     if (!t.due)
@@ -211,12 +219,14 @@ uint64_t journal_store::prepare(tasks& group) {
       t.number = i->second.number;
       if (t.what == kind::move)
         i->second.revision = t.to.revision;
+      else if (t.gone == 0)
+        t.gone = gone_.enter(t.id, gone_kind::went, 0, dropped_gone_);
       continue;
     }
     const auto rays = t.frame.rays.rays->size();
     t.number = ++numbers_;
     by_number_.emplace(t.number, t.id);
-    index_.emplace(t.id, entry{t.number, rays, t.frame.group, t.frame.revision});
+    index_.emplace(t.id, entry{t.number, rays, t.frame.group, t.frame.revision, t.frame.admission});
     rays_ += rays;
     bytes += rays * sizeof(ray);
   }
@@ -241,11 +251,17 @@ std::exception_ptr journal_store::commit(tasks& group) noexcept {
         changes.erases.push_back(t.number);
       else if (t.what == kind::move)
         changes.moves.emplace_back(t.number, t.to);
-      else if (!puts_failed)
+      else if (t.what == kind::put && !puts_failed)
         changes.puts.emplace_back(t.number, &t.frame);
+      if (t.what == kind::forget)
+        changes.gone_no_more.push_back(t.gone);
+      else if (t.gone != 0)
+        changes.gone.emplace_back(t.gone, gone_id{t.id, t.what == kind::erase ? gone_kind::went : gone_kind::retracted});
     }
+    changes.gone_no_more.insert(changes.gone_no_more.end(), dropped_gone_.begin(), dropped_gone_.end());
     if (!changes.empty())
       journal_->write(changes);
+    dropped_gone_.clear();
   } catch (...) {
     puts_failed = failed = std::current_exception();
   }
@@ -264,6 +280,10 @@ void journal_store::finish(tasks& group, tasks::iterator which, bool did, const 
   tasks last; // is let go of without the lock
   last.splice(last.end(), group, which);
   const auto& t = last.front();
+  if (t.what == kind::forget && did) {
+    const std::lock_guard lock{mutex_};
+    gone_.erase(t.id);
+  }
   if (t.what == kind::erase ? did : t.what == kind::put && t.due && !did) {
     const std::lock_guard lock{mutex_};
     const auto rays = forget(t.id, t.number);
@@ -296,12 +316,13 @@ void journal_store::read_all() {
     const auto& t = one.front();
     const auto i = index_.find(t.id);
     const auto number = i == index_.end() ? 0 : i->second.number;
+    const auto admission = i == index_.end() ? 0 : i->second.admission;
     lock.unlock();
     std::optional<stored_keyframe> frame;
     std::exception_ptr failure;
     try {
       if (number != 0)
-        frame = journal_->read(number);
+        frame = journal_->read(number), frame->admission = admission;
     } catch (...) {
       failure = std::current_exception();
     }
@@ -370,7 +391,8 @@ std::map<std::string, uint64_t> journal_store::group_revisions() const {
 
 store_usage journal_store::usage() const {
   const std::lock_guard lock{mutex_};
-  return {index_.size(), rays_, memory_bytes_ + index_.size() * index_bytes, disk_bytes_};
+  return {index_.size(), rays_,      memory_bytes_ + index_.size() * index_bytes,
+          disk_bytes_,   gone_.count(gone_kind::retracted), gone_.let_go()};
 }
 
 } // namespace tessera

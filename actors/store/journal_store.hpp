@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/base/log.hpp"
+#include "actors/store/gone_ids.hpp"
 #include "actors/store/journal.hpp"
 #include "actors/store/keyframe_store.hpp"
 
@@ -20,15 +21,16 @@ namespace tessera {
 /// One thread writes: it takes what waits, up to what RocksDB buffers, and writes it together, so that a disk that takes 10 ms to
 /// be sure costs each keyframe little. Another one reads. What is asked about one id waits in a line of its own, whose first
 /// stands in the line of one of the threads. Put is answered with an error when the disk is full or fails, or memory is short;
-/// what takes away or moves is tried until it is done, or the store ends: it has been done to the map already, and must not come
+/// what takes away, moves or remembers a retraction is tried until it is done, or the store ends: it has been done to the map already, and must not come
 /// undone at the next start. A third thread gives back the space of what was erased.
 ///
 /// Once something is in a line, it moves without memory being asked for, so that it is answered whatever fails.
 class journal_store final : public keyframe_store {
 public:
-  /// `log` is told what nobody asked for: that the disk refuses what must be written, or to be tidied. Throws journal_error if
-  /// the journal's keyframes cannot be read, std::system_error if a thread cannot be started.
-  explicit journal_store(std::shared_ptr<journal> in, log_function log = {});
+  /// `log` is told what nobody asked for: that the disk refuses what must be written, or to be tidied. `remembered`: ids of
+  /// keyframes that went, and as many that were retracted before they came. Throws journal_error if the journal's keyframes cannot
+  /// be read, std::system_error if a thread cannot be started, or what is beyond `remembered` cannot be erased.
+  explicit journal_store(std::shared_ptr<journal> in, log_function log = {}, size_t remembered = default_remembered);
   /// As stop().
   ~journal_store() override;
 
@@ -36,6 +38,10 @@ public:
   void get(const keyframe_id& id, got answer) override;
   void erase(const keyframe_id& id, done answer) override;
   void set_place(const keyframe_id& id, const keyframe_place& to, done answer) override;
+  void remember(const retraction& what, done answer) override;
+  void forget_retraction(const keyframe_id& id, done answer) override;
+  [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override;
+  [[nodiscard]] std::vector<retraction> retractions() const override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
@@ -44,7 +50,7 @@ public:
 private:
   using locked = std::unique_lock<std::mutex>;
 
-  enum class kind { put, get, erase, move };
+  enum class kind { put, get, erase, move, remember, forget };
   struct task {
     kind what;
     keyframe_id id;
@@ -52,8 +58,10 @@ private:
     keyframe_place to{};     ///< of a move
     done changed{};
     got found{};
-    bool due = true;     ///< of a change: there is something to be written
-    uint64_t number = 0; ///< of what is being written
+    uint64_t admission = 0; ///< of a retraction that is remembered
+    bool due = true;        ///< of a change: there is something to be written
+    uint64_t number = 0;    ///< of what is being written
+    uint64_t gone = 0;      ///< of the id as one that is gone, once it was entered
   };
   using tasks = std::list<task>;
 
@@ -61,6 +69,7 @@ private:
     uint64_t number = 0, rays = 0;
     std::string group{};
     std::optional<uint64_t> revision{};
+    uint64_t admission = 0;
   };
 
   void ask(task t);
@@ -79,6 +88,8 @@ private:
   std::exception_ptr commit(tasks& group) noexcept;
   /// Gives what is due its number, and enters what is put. Answers the bytes of what is put. Throws std::bad_alloc.
   uint64_t prepare(tasks& group);
+  /// With the lock: of a change of what is known of ids that are gone. Throws std::bad_alloc.
+  void prepare_gone(task& t);
   /// With the lock. Answers its rays, if it was entered.
   uint64_t forget(const keyframe_id& id, uint64_t number) noexcept;
   void read_all();
@@ -95,6 +106,8 @@ private:
   bool stopped_ = false;
   std::unordered_map<keyframe_id, entry> index_; ///< of what is there, or is being put
   std::map<uint64_t, keyframe_id> by_number_;
+  gone_ids gone_;                      ///< also those that are about to be written
+  std::vector<uint64_t> dropped_gone_; ///< whose records are still there
   uint64_t numbers_ = 0, rays_ = 0;
   uint64_t erased_rays_ = 0;                              ///< that may still take space on the disk, of earlier processes too
   std::atomic<uint64_t> memory_bytes_{0}, disk_bytes_{0}; ///< of the journal, as of a moment ago

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "messages/keyframe.hpp"
+#include "messages/map_input.hpp"
 #include "messages/ray.hpp"
 
 #include <algorithm>
@@ -27,6 +27,7 @@ struct stored_keyframe {
   std::string source, group;
   /// The number of the revision that moved it last, or its group, also before it came; nothing: there was none.
   std::optional<uint64_t> revision{};
+  uint64_t admission = 0; ///< as the keyframe's; it goes with the process
 };
 
 /// Where a keyframe is from now on.
@@ -56,9 +57,11 @@ struct store_usage {
   uint64_t keyframes = 0, rays = 0;
   uint64_t memory_bytes = 0; ///< index, and rays, or the buffers and the cache of a journal
   uint64_t disk_bytes = 0;   ///< of its file, or of all files of a journal
+  uint64_t retractions = 0;  ///< that are remembered, of keyframes that never came
+  uint64_t retractions_let_go = 0; ///< for newer ones, since the start
 };
 
-/// Keeps the live keyframes, asked without waiting: for the life of the process (spilling_store), or for the next one, too
+/// Keeps the live keyframes, and remembers the newest retractions of those that never came (gone_ids), asked without waiting: for the life of the process (spilling_store), or for the next one, too
 /// (journal_store).
 ///
 /// Each request is answered once, in a thread of the store, or before the call returns: answers must be short, must not throw and
@@ -79,10 +82,20 @@ public:
   virtual void put(stored_keyframe frame, done answer) = 0;
   /// The keyframe, with its rays; nothing if it is not there.
   virtual void get(const keyframe_id& id, got answer) = 0;
-  /// Forgets a keyframe; false if it is not there.
+  /// Forgets a keyframe; false if it is not there. That it was there is remembered.
   virtual void erase(const keyframe_id& id, done answer) = 0;
   /// Gives a keyframe another pose, and revision; false if it is not there.
   virtual void set_place(const keyframe_id& id, const keyframe_place& to, done answer) = 0;
+
+  /// Remembers that an id was retracted before a keyframe came; false, changing nothing, if one is there, or is known to have been,
+  /// or if that is remembered already, or nothing is.
+  virtual void remember(const retraction& what, done answer) = 0;
+  /// Forgets that again; false if it is not remembered.
+  virtual void forget_retraction(const keyframe_id& id, done answer) = 0;
+  /// The retraction that is remembered of an id, or is about to be; nothing if there is none. Does not wait for the disk.
+  [[nodiscard]] virtual std::optional<retraction> retracted(const keyframe_id& id) const = 0;
+  /// All of them, oldest first. Does not wait for the disk.
+  [[nodiscard]] virtual std::vector<retraction> retractions() const = 0;
 
   /// All ids, oldest first, and then those about which something is being done or waits: whether these are there, get() tells.
   /// Does not wait for the disk.

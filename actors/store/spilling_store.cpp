@@ -195,6 +195,8 @@ void spilling_store::erase(const keyframe_id& id, done answer) {
     const auto place = i->second;
     if (!place->in_memory() && !may_touch_the_file)
       return {};
+    std::vector<uint64_t> dropped; // of which there are no records
+    gone_.enter(id, gone_kind::went, 0, dropped);
     const auto pages = std::move(place->pages);
     remove(place);
     if (!pages.empty())
@@ -212,6 +214,37 @@ void spilling_store::set_place(const keyframe_id& id, const keyframe_place& to, 
     i->second->frame.revision = to.revision;
     return true;
   });
+}
+
+void spilling_store::remember(const retraction& what, done answer) {
+  ask<bool>(what.id, std::move(answer), [this, what](locked&, bool) -> std::optional<bool> {
+    if (how_.remembered == 0 || index_.contains(what.id) || gone_.find(what.id) != nullptr)
+      return false;
+    std::vector<uint64_t> dropped;
+    gone_.enter(what.id, gone_kind::retracted, what.admission, dropped);
+    return true;
+  });
+}
+
+void spilling_store::forget_retraction(const keyframe_id& id, done answer) {
+  ask<bool>(id, std::move(answer), [this, id](locked&, bool) -> std::optional<bool> {
+    if (!gone_.is(id, gone_kind::retracted))
+      return false;
+    gone_.erase(id);
+    return true;
+  });
+}
+
+std::optional<retraction> spilling_store::retracted(const keyframe_id& id) const {
+  const std::lock_guard lock{mutex_};
+  if (!gone_.is(id, gone_kind::retracted))
+    return {};
+  return retraction{id, gone_.find(id)->admission};
+}
+
+std::vector<retraction> spilling_store::retractions() const {
+  const std::lock_guard lock{mutex_};
+  return gone_.retractions();
 }
 
 std::vector<keyframe_id> spilling_store::ids() const {
@@ -236,7 +269,8 @@ std::map<std::string, uint64_t> spilling_store::group_revisions() const {
 
 store_usage spilling_store::usage() const {
   const std::lock_guard lock{mutex_};
-  return {order_.size(), rays_, memory_bytes_ + order_.size() * index_bytes, disk_bytes_};
+  return {order_.size(), rays_,  memory_bytes_ + order_.size() * index_bytes,
+          disk_bytes_,   gone_.count(gone_kind::retracted), gone_.let_go()};
 }
 
 } // namespace tessera

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/store/gone_ids.hpp"
 #include "actors/store/keyframe_store.hpp"
 #include "actors/store/page_file.hpp"
 
@@ -20,6 +21,7 @@ struct spilling_options {
   /// What needs the file is done in a thread of the store's own. Else all is done, and answered, in the thread that asks: one at
   /// a time.
   bool own_thread = true;
+  size_t remembered = default_remembered; ///< ids of keyframes that went, or were retracted before they came
   /// Opens the file. Tests put others here.
   std::function<std::unique_ptr<page_file>(const std::string&)> open
     = [](const std::string& where) { return std::make_unique<page_file>(where); };
@@ -41,6 +43,10 @@ public:
   void get(const keyframe_id& id, got answer) override;
   void erase(const keyframe_id& id, done answer) override;
   void set_place(const keyframe_id& id, const keyframe_place& to, done answer) override;
+  void remember(const retraction& what, done answer) override;
+  void forget_retraction(const keyframe_id& id, done answer) override;
+  [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override;
+  [[nodiscard]] std::vector<retraction> retractions() const override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
@@ -89,6 +95,7 @@ private:
   std::unordered_map<keyframe_id, entries::iterator> index_;
   entries::iterator oldest_in_memory_; ///< end() if none
   uint64_t memory_bytes_ = 0, disk_bytes_ = 0, rays_ = 0, numbers_ = 0;
+  gone_ids gone_{how_.remembered};
   std::jthread thread_;
 };
 

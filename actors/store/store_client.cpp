@@ -71,6 +71,14 @@ void store_client::set_place(const keyframe_id& id, const keyframe_place& to, do
   ask(std::move(then), [&](const store_teller& tell) { store_->set_place(id, to, changed(tell)); });
 }
 
+void store_client::remember(const retraction& what, done then) {
+  ask(std::move(then), [&](const store_teller& tell) { store_->remember(what, changed(tell)); });
+}
+
+void store_client::forget_retraction(const keyframe_id& id, done then) {
+  ask(std::move(then), [&](const store_teller& tell) { store_->forget_retraction(id, changed(tell)); });
+}
+
 void store_client::answered(store_answer& answer) {
   if (const auto asked = asked_.extract(answer.request))
     asked.mapped()(answer);

@@ -36,8 +36,12 @@ public:
   void get(const keyframe_id& id, done then);
   void erase(const keyframe_id& id, done then);
   void set_place(const keyframe_id& id, const keyframe_place& to, done then);
+  void remember(const retraction& what, done then);
+  void forget_retraction(const keyframe_id& id, done then);
   void answered(store_answer& answer);
 
+  [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const { return store_->retracted(id); }
+  [[nodiscard]] std::vector<retraction> retractions() const { return store_->retractions(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const { return store_->ids(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const { return store_->group_revisions(); }
   [[nodiscard]] store_usage usage() const { return store_->usage(); }

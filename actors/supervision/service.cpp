@@ -35,16 +35,6 @@ void check(const service_config& config) {
     throw std::invalid_argument("the service has no encoder for patches");
 }
 
-std::shared_ptr<keyframe_store> store_for(const service_config& config) {
-  if (config.make_store)
-    return config.make_store();
-  spilling_options how;
-  how.cap_bytes = config.store_bytes;
-  how.folder = config.store_folder;
-  how.own_thread = config.own_threads;
-  return std::make_shared<spilling_store>(std::move(how));
-}
-
 /// The GPUs; without any, the CPU.
 device_table start_devices(const service_parts& parts) {
   device_table out;
@@ -73,6 +63,17 @@ void service::forget() {
   supervisor.clear();
 }
 
+std::shared_ptr<keyframe_store> make_keyframe_store(const service_config& config) {
+  if (config.make_store)
+    return config.make_store();
+  spilling_options how;
+  how.cap_bytes = config.store_bytes;
+  how.folder = config.store_folder;
+  how.own_thread = config.own_threads;
+  how.remembered = config.remembered;
+  return std::make_shared<spilling_store>(std::move(how));
+}
+
 service announce_service(const service_config& config) {
   service out;
   out.context.log = config.log;
@@ -88,7 +89,7 @@ service start_service(caf::actor_system& system, const service_config& config, s
   out.session.region_m = config.map.voxel_m * static_cast<float>(config.map.region_voxels);
   out.session.request_timeout = config.request_timeout;
 
-  out.store = store_for(config);
+  out.store = make_keyframe_store(config);
   out.encoders
     = std::make_shared<encoder_pool>(config.encode, config.own_threads ? config.threads : 0, out.context, system.next_actor_id());
 

@@ -34,6 +34,9 @@ struct service : core_seats {
 /// which nobody sits.
 service announce_service(const service_config& config);
 
+/// Makes what keeps the keyframes of such a service. Throws std::system_error if the store's folder cannot be written.
+std::shared_ptr<keyframe_store> make_keyframe_store(const service_config& config);
+
 /// Starts all actors of one node, in the seats of the announced one. Throws std::invalid_argument for a bad configuration,
 /// std::system_error if the store's folder cannot be written.
 service start_service(caf::actor_system& system, const service_config& config, service announced);

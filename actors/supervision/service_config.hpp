@@ -5,6 +5,7 @@
 #include "actors/intake/keyframe_check.hpp"
 #include "actors/map/retention.hpp"
 #include "actors/regions/encoder.hpp"
+#include "actors/store/gone_ids.hpp"
 #include "actors/store/keyframe_store.hpp"
 #include "gpu/fields.hpp"
 
@@ -31,6 +32,8 @@ struct service_config {
   /// files).
   uint64_t store_bytes = uint64_t{256} << 20;
   std::string store_folder;
+  /// Retractions of keyframes that never came which are remembered, and as many ids of keyframes that went.
+  size_t remembered = default_remembered;
   /// Keyframes under way at once, for each device that holds the map.
   uint32_t credit = 8;
   /// What stays in the map at most: the oldest keyframes beyond it are forgotten.
@@ -46,7 +49,7 @@ struct service_config {
   std::string epoch;
   /// How the CPU's fields are made. Tests put others here.
   std::function<std::shared_ptr<async_fields>(const map_settings&, const cpu_options&)> make_cpu = make_cpu_fields;
-  /// What keeps keyframes: a journal, say. None: memory and a temporary file (store_bytes, store_folder).
+  /// What keeps keyframes: a journal, say. None: memory and a temporary file (store_bytes, store_folder, remembered).
   std::function<std::shared_ptr<keyframe_store>()> make_store;
   log_function log;
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;

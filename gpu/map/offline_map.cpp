@@ -86,6 +86,11 @@ void offline_map::take_in(keyframe frame, completion done) {
   }
   {
     std::unique_lock lock(mutex_);
+    if (retracted_.contains(frame.id)) {
+      ++counts_.kept_out;
+      lock.unlock();
+      return done({outcome::retracted, {}});
+    }
     // The id is taken before the keyframe is, so that a second delivery meanwhile counts as one.
     while (!live_.try_emplace(frame.id).second) {
       if (!options_.ids_repeat) {
@@ -127,7 +132,11 @@ void offline_map::take_in(keyframe frame, completion done) {
 
 void offline_map::take_in(const retraction& of, const completion& done) {
   const std::lock_guard moving(moving_);
-  const auto was = find(of.id, done);
+  const auto was = find(of.id, [&](const verdict& v) {
+    if (v.what == outcome::unknown)
+      keep_out(of.id);
+    done(v);
+  });
   if (was)
     done(taken_out(of.id, *was));
 }
@@ -289,12 +298,19 @@ std::optional<offline_map::live_keyframe> offline_map::find(const keyframe_id& i
   return std::nullopt;
 }
 
+void offline_map::keep_out(const keyframe_id& id) {
+  const std::lock_guard lock(mutex_);
+  if (!live_.contains(id) && !went_.contains(id))
+    retracted_.insert(id);
+}
+
 verdict offline_map::taken_out(const keyframe_id& id, const live_keyframe& was) {
   const auto report = take_and_wait(was.batch, was.world_from_camera, -1);
   if (report.failure)
     return not_moved(report);
   const std::lock_guard lock(mutex_);
   live_.erase(id);
+  went_.insert(id);
   --counts_.keyframes;
   return {};
 }

@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -58,6 +59,7 @@ struct offline_counts {
   uint64_t rays = 0;
   uint64_t duplicates = 0; ///< that came again
   uint64_t conflicts = 0;  ///< that had the id of a live one, and other rays or another pose
+  uint64_t kept_out = 0;   ///< whose id was retracted before they came
   uint64_t set_aside = 0;
   std::string last_reason; ///< why the last one was set aside
 };
@@ -121,6 +123,8 @@ private:
 
   /// A keyframe that is to be moved, once it is in the map. If there is none to be had, says so.
   [[nodiscard]] std::optional<live_keyframe> find(const keyframe_id& id, const completion& done);
+  /// A keyframe of that id is not live: if none ever was, one that comes stays out.
+  void keep_out(const keyframe_id& id);
   verdict taken_out(const keyframe_id& id, const live_keyframe& was);
   /// First in, then out: what finds no room under its new pose has not gone from the old one.
   verdict moved(const keyframe_id& id, const live_keyframe& was, const pose& to);
@@ -144,6 +148,8 @@ private:
   std::condition_variable changed_; ///< something under way was answered
   std::atomic<size_t> under_way_ = 0;
   std::unordered_map<keyframe_id, live_keyframe> live_;
+  std::unordered_set<keyframe_id> went_;      ///< that were live, and were taken out: they may come again
+  std::unordered_set<keyframe_id> retracted_; ///< before they came: they stay out
   std::set<region_key> touched_;
   offline_counts counts_;
   std::vector<stage_times> times_;

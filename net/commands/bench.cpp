@@ -259,6 +259,7 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
     {"keyframes", counts.keyframes},
     {"repetitions", counts.duplicates},
     {"conflicts", counts.conflicts},
+    {"retracted", counts.kept_out},
     {"points", counts.points},
     {"rays", counts.rays},
     {"stages", stages_of(times, gpu)},

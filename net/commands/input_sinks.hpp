@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/base/telemetry.hpp"
+#include "actors/store/keyframe_store.hpp"
 #include "messages/keyframe_sink.hpp"
 
 #include <condition_variable>
@@ -13,7 +14,8 @@
 
 namespace tessera {
 
-/// Holds keyframes back until the service behind it is there, so that the service can be made to suit the first good one.
+/// Holds keyframes back until the service behind it is there, so that the service can be made to suit the first good one. What is
+/// retracted meanwhile is remembered in the service's store.
 ///
 /// Threads: any.
 class gate_sink final : public keyframe_sink {
@@ -22,8 +24,8 @@ public:
   /// it.
   using judge_function = std::function<std::optional<verdict>(const keyframe&)>;
 
-  gate_sink(std::stop_token stop, std::shared_ptr<telemetry> numbers, judge_function judge)
-    : stop_(std::move(stop)), numbers_(std::move(numbers)), judge_(std::move(judge)) {}
+  gate_sink(std::stop_token stop, std::shared_ptr<telemetry> numbers, std::shared_ptr<keyframe_store> store, judge_function judge)
+    : stop_(std::move(stop)), numbers_(std::move(numbers)), store_(std::move(store)), judge_(std::move(judge)) {}
 
   /// Waits for the keyframe that the service is to suit, which waits at the gate. False: a stop was asked for before one came.
   bool wait_for_one();
@@ -38,11 +40,15 @@ public:
 private:
   /// Whether no keyframe came that would be taken: then there is nothing to take out or to move.
   [[nodiscard]] bool nothing_came();
+  /// Nothing came: a keyframe that comes late is to stay out, or those that match no longer are.
+  void remember(const retraction& what, completion done);
+  void forget_retractions(const keyframe_selection& which, completion done);
   /// Where everything goes: waits for it. Null if a stop is asked for before.
   keyframe_sink* next();
 
   std::stop_token stop_;
   std::shared_ptr<telemetry> numbers_;
+  std::shared_ptr<keyframe_store> store_;
   judge_function judge_;
   std::mutex mutex_;
   std::condition_variable_any changed_;

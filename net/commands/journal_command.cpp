@@ -43,9 +43,13 @@ nlohmann::json summary(const journal& kept, const std::vector<journal::kept>& al
       last = std::max(last, at);
     }
   }
+  const auto gone = kept.gone();
+  const auto retractions
+    = std::count_if(gone.begin(), gone.end(), [](const auto& one) { return one.what.kind == gone_kind::retracted; });
   nlohmann::json out{
     {"journal", kept.folder()},        {"format", kept.format()}, {"keyframes", all.size()},   {"rays", rays},
-    {"disk_bytes", kept.disk_bytes()}, {"sources", sources},      {"first", time_text(first)}, {"last", time_text(last)}};
+    {"disk_bytes", kept.disk_bytes()}, {"sources", sources},      {"first", time_text(first)}, {"last", time_text(last)},
+    {"retractions", retractions}};
   if (const auto map = kept.map())
     out["map"] = {{"voxel_m", number(map->voxel_m)},         {"truncation_m", number(map->truncation_m)},
                   {"region_voxels", map->region_voxels},     {"min_range_m", number(map->min_range_m)},
@@ -67,7 +71,8 @@ nlohmann::json damage(const journal& kept, const std::vector<journal::kept>& all
 
 void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
   out << "journal " << kept.folder() << "\nformat " << told["format"] << "\nkeyframes " << told["keyframes"] << "\nrays "
-      << told["rays"] << "\nbytes on disk " << told["disk_bytes"] << '\n';
+      << told["rays"] << "\nretractions of keyframes that never came " << told["retractions"] << "\nbytes on disk "
+      << told["disk_bytes"] << '\n';
   if (const auto map = kept.map())
     out << "made with " << describe(*map) << ", region-size " << map->region_voxels << ", min-confidence " << map->min_confidence
         << '\n';

@@ -129,6 +129,9 @@ std::string repetitions_text(const offline_counts& counts) {
   if (counts.conflicts > 0)
     text += (text.empty() ? "" : "; ") + keyframes(counts.conflicts) + " had the id of an earlier one with other content, and "
             + (counts.conflicts == 1 ? "was" : "were") + " left out";
+  if (counts.kept_out > 0)
+    text += (text.empty() ? "" : "; ") + keyframes(counts.kept_out) + " had been retracted before "
+            + (counts.kept_out == 1 ? "it" : "they") + " came, and stayed out";
   return text;
 }
 

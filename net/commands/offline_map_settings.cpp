@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <stop_token>
+#include <unordered_set>
 #include <utility>
 
 namespace tessera {
@@ -21,9 +22,13 @@ public:
   std::string reason; ///< why the last one did not say
 
   void offer(map_input what, completion done) override {
+    if (const auto* gone = std::get_if<retraction>(&what))
+      retracted_.insert(gone->id);
     const auto* frame = std::get_if<keyframe>(&what);
     if (!frame)
       return done({outcome::unknown, {}});
+    if (retracted_.contains(frame->id))
+      return done({outcome::retracted, {}});
     if (map)
       return done(only_looked);
     auto choice = choose_voxel(*frame, base_, how_);
@@ -46,6 +51,7 @@ private:
   const map_settings& base_;
   const auto_voxel& how_;
   bool told_ = false; ///< that one does not say
+  std::unordered_set<keyframe_id> retracted_;
 };
 
 } // namespace

@@ -201,8 +201,9 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   planned.check_gpus(chosen_gpus.size());
 
   const auto kept = open_journal(setup.journal, setup.service.map, setup.voxel, write_log);
-  if (kept.store)
-    setup.service.make_store = [store = kept.store] { return store; };
+  // Now, since what is retracted before there is a map is remembered, too.
+  const auto store = kept.store ? kept.store : make_keyframe_store(setup.service);
+  setup.service.make_store = [store] { return store; };
 
   caf::actor_system_config actor_config;
   register_messages(actor_config);
@@ -228,7 +229,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   numbers = running.context.numbers;
   std::unique_ptr<ingest_sink> sink;
   std::optional<map_settings> chosen;
-  gate_sink gate(stop.token(), numbers, [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, chosen); });
+  gate_sink gate(stop.token(), numbers, store, [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, chosen); });
   std::vector<std::unique_ptr<newest_sink>> trimmed;
   source_threads sources(on_shortage, stop.token());  // after what its threads use
   const let_offers_go before_the_sources{stop, sink}; // whose threads are joined next, whatever throws

@@ -58,7 +58,7 @@ serve_journal open_journal(const journal_setup& setup, map_settings& map, std::o
       spdlog::info("the journal that was here is now {}", *aside);
   serve_journal out;
   out.file = std::make_shared<journal>(setup.folder, setup.memory_bytes);
-  out.store = std::make_shared<journal_store>(out.file, log);
+  out.store = std::make_shared<journal_store>(out.file, log, setup.remembered);
   const auto keyframes = out.store->usage().keyframes;
   if (keyframes == 0) {
     spdlog::info("keyframes are kept in the journal {}, which is empty", setup.folder);

@@ -17,6 +17,7 @@ namespace tessera {
 struct journal_setup {
   std::string folder; ///< empty: none
   uint64_t memory_bytes = 0;
+  size_t remembered = default_remembered; ///< ids of keyframes that went, or were retracted before they came
   bool fresh = false; ///< begins anew, and keeps what is there aside
 };
 

@@ -245,7 +245,11 @@ private:
     auto json = json_in(answer);
     auto found = json.find("outcome");
     auto is = [&](const char* what) { return found != json.end() && found->is_string() && *found == what; };
-    return {is("duplicate") ? outcome::duplicate : is("dropped") ? outcome::dropped : outcome::accepted, {}};
+    return {is("duplicate")   ? outcome::duplicate
+            : is("dropped")   ? outcome::dropped
+            : is("retracted") ? outcome::retracted
+                              : outcome::accepted,
+            {}};
   }
 
   static std::string reason_in(const response& answer) {

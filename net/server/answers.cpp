@@ -76,9 +76,11 @@ http_reply verdict_reply(const verdict& v) {
   case outcome::accepted:
   case outcome::duplicate:
   case outcome::dropped:
+  case outcome::retracted:
     return json_reply(to_text({{"outcome", to_string(v.what)}}));
   case outcome::unknown:
-    return error_reply(status::not_found, "unknown", "there is no live keyframe of that id", "id");
+    return error_reply(status::not_found, "unknown",
+                       "there is no live keyframe of that id" + (v.reason.empty() ? "" : "; " + v.reason), "id");
   case outcome::not_now:
     return error_reply(status::service_unavailable, "not_now", v.reason);
   case outcome::conflict:

@@ -101,6 +101,8 @@ const char* to_string(outcome what) {
     return "not_now";
   case outcome::conflict:
     return "conflict";
+  case outcome::retracted:
+    return "retracted";
   }
   return "refused";
 }

@@ -91,6 +91,7 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counted(read(n.refused), {{"outcome", "refused"}});
   to.counted(read(n.dropped), {{"outcome", "dropped"}});
   to.counted(read(n.conflicts), {{"outcome", "conflict"}});
+  to.counted(read(n.kept_out), {{"outcome", "retracted"}});
   to.counters("tessera_keyframes_refused_total", "Keyframes that were refused, by reason.");
   for (size_t i = 0; i < refusals; ++i)
     to.counted(read(n.refused_by[i]), {{"reason", to_string(static_cast<refusal>(i))}});
@@ -112,6 +113,10 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counter("tessera_corrections_total", "Requests to move many keyframes that were done, whatever became of each.",
              read(n.corrections));
   to.counter("tessera_keyframes_unknown_total", "Retractions and revisions of keyframes that were not live.", read(n.unknown));
+  to.gauge("tessera_retractions_remembered", "Retractions of keyframes that never came, which keep them out if they do.",
+           read(n.retractions));
+  to.counter("tessera_retractions_let_go_total", "Such retractions that were forgotten for newer ones (remember-retracted).",
+             read(n.retractions_let_go));
   to.counter("tessera_keyframe_points_total", "Points of accepted keyframes.", read(n.points));
   to.counter("tessera_rays_total", "Rays made of them.", read(n.rays));
   to.counter("tessera_identity_poses_total", "Accepted keyframes whose pose was the identity: suspicious if all are.",

@@ -5,6 +5,7 @@
 #include "actors/map/moved_pose.hpp"
 #include "actors/store/spilling_store.hpp"
 #include "faulty_disk.hpp"
+#include "holding_store.hpp"
 #include "revised_frame.hpp"
 #include "wanted_map.hpp"
 #include "watched_service.hpp"
@@ -416,6 +417,34 @@ TEST_CASE("a keyframe that comes just before its group moves is moved, and one t
       after.push_back(i < 10 ? revised(frames[i], moved_pose(how, frames[i].world_from_camera)) : frames[i]);
     CHECK(hash_of(s) == truth_of(after));
   }
+}
+
+TEST_CASE("a group is collected once earlier changes are done, so that none of it moves before all of it is stored") {
+  auto by = std::make_shared<control>();
+  auto config = config_for(by);
+  const auto store = std::make_shared<holding_store>(
+    std::make_shared<spilling_store>(spilling_options{.cap_bytes = uint64_t{1} << 30, .folder = {}, .own_thread = false}));
+  config.make_store = [&] { return store; };
+  stepped_service s{config, by};
+  auto frames = random_frames(690, 4);
+  for (size_t i = 0; i < 3; ++i)
+    frames[i].group = "upstairs";
+  put_all(s, {frames[0]});
+  const auto earlier = GENERATE(1u, 3u); // of the group, or not
+  store->held_puts.insert(frames[earlier].id);
+  const auto coming = s.put(frames[earlier]);
+  s.run();
+  const auto how = a_transform(3);
+  const auto v = correct(s, move_group("upstairs", how, 1));
+  s.run();
+  CHECK_FALSE(coming->has_value());
+  CHECK(s.running.context.numbers->revised == 0); // else a successor would take what comes for one that came after the move
+  store->release();
+  s.run();
+  CHECK((*coming)->what == outcome::accepted);
+  CHECK(v->value() == verdict{outcome::accepted, {}, earlier == 1 ? 2u : 1u});
+  const auto moved = [&](const keyframe& frame) { return revised(frame, moved_pose(how, frame.world_from_camera)); };
+  CHECK(hash_of(s) == truth_of({moved(frames[0]), earlier == 1 ? moved(frames[1]) : frames[3]}));
 }
 
 TEST_CASE("whoever dies while keyframes are corrected, the map is that of the final poses") {

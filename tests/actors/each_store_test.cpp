@@ -178,6 +178,46 @@ TEST_CASE("a store that has ended says so, and did what it was asked before") {
   CHECK_THROWS_AS(put(*any.store, a_frame("late", 10, 9)), std::runtime_error);
 }
 
+TEST_CASE("a store remembers retractions of what never came, and not of what was there") {
+  const auto which = GENERATE(0, 1, 2, 3);
+  CAPTURE(which);
+  const any_store any{which};
+  auto& store = *any.store;
+  put(store, a_frame("here", 1000, 1));
+  put(store, a_frame("went", 1000, 2));
+  erase(store, {"went"});
+  CHECK(remember(store, {{"a"}, 7}));
+  CHECK(remember(store, {{"b", "monday"}, 8}));
+  CHECK_FALSE(remember(store, {{"a"}, 9})); // again
+  CHECK_FALSE(remember(store, {{"here"}, 9}));
+  CHECK_FALSE(remember(store, {{"went"}, 9}));
+  CHECK(store.retracted({"a"})->admission == 7);
+  for (const auto* id : {"b", "here", "went"})
+    CHECK_FALSE(store.retracted({id}));
+  REQUIRE(store.retractions().size() == 2);
+  CHECK(store.retractions()[1].id == keyframe_id{"b", "monday"});
+  CHECK(store.usage().retractions == 2);
+  CHECK(store.usage().keyframes == 1);
+  CHECK(forget_retraction(store, {"a"}));
+  CHECK_FALSE(forget_retraction(store, {"a"}));
+  CHECK_FALSE(forget_retraction(store, {"went"}));
+  CHECK_FALSE(store.retracted({"a"}));
+  CHECK(put(store, a_frame("a", 10, 3)));
+  CHECK(erase(store, {"a"}));
+  CHECK_FALSE(remember(store, {{"a"}, 10}));
+  CHECK(store.retractions().size() == 1);
+}
+
+TEST_CASE("a store knows the place in which a keyframe was offered to this process") {
+  const auto which = GENERATE(0, 1, 2, 3);
+  CAPTURE(which);
+  const any_store any{which};
+  auto frame = a_frame("kf", 100, 1);
+  frame.admission = 41;
+  put(*any.store, frame);
+  CHECK(get(*any.store, frame.id)->admission == 41);
+}
+
 TEST_CASE("threads that ask a store about keyframes of their own do not see each other") {
   const auto which = GENERATE(0, 2, 3);
   CAPTURE(which);

@@ -147,6 +147,12 @@ inline std::optional<stored_keyframe> get(keyframe_store& store, const keyframe_
 inline bool erase(keyframe_store& store, const keyframe_id& id) {
   return ask_erase(store, id).get();
 }
+inline bool remember(keyframe_store& store, const retraction& what) {
+  return asked<bool>([&](auto answer) { store.remember(what, answer); }).get();
+}
+inline bool forget_retraction(keyframe_store& store, const keyframe_id& id) {
+  return asked<bool>([&](auto answer) { store.forget_retraction(id, answer); }).get();
+}
 inline bool set_place(keyframe_store& store, const keyframe_id& id, const keyframe_place& to) {
   return asked<bool>([&](auto answer) { store.set_place(id, to, answer); }).get();
 }

@@ -2,6 +2,7 @@
 
 #include "actors/store/spilling_store.hpp"
 #include "faulty_disk.hpp"
+#include "holding_store.hpp"
 #include "journal_folder.hpp"
 #include "messages/clock.hpp"
 #include "wanted_map.hpp"
@@ -222,6 +223,30 @@ TEST_CASE("what somebody takes out counts no more, and what comes anew under its
     // The new one was the last to come, or frame 6 was; either way both stay.
     CHECK(to_hex(s.status().field.hash) == hash_of({frames[2], frames[3], frames[5], frames[6], anew}));
   }
+}
+
+TEST_CASE("what is about to be forgotten, and is taken out and comes anew before its turn, is not forgotten in its stead") {
+  auto frames = random_frames(61, 6);
+  auto anew = random_frames(62, 1)[0]; // the id of the first, and other content
+  auto by = std::make_shared<control>();
+  const auto store = std::make_shared<holding_store>(store_in_memory());
+  auto config = keeping(by, {.keyframes = 5}, store);
+  config.credit = 64;
+  stepped_service s{config, by};
+  for (size_t i = 0; i < 5; ++i)
+    CHECK(told(s, frames[i]) == outcome::accepted);
+  store->held_gets.insert(frames[0].id);
+  const auto gone = s.put(retraction{frames[0].id});
+  const auto came = s.put(anew);
+  CHECK(told(s, frames[5]) == outcome::accepted); // beyond what is kept: the first is to be forgotten, behind those two
+  CHECK_FALSE(gone->has_value());
+  store->release();
+  s.run();
+  CHECK((*gone)->what == outcome::accepted);
+  CHECK((*came)->what == outcome::accepted);
+  CHECK(to_hex(s.status().field.hash) == hash_of({frames[2], frames[3], frames[4], frames[5], anew}));
+  CHECK(store->usage().keyframes == 5);
+  CHECK(s.running.context.numbers->forgotten == 1); // the second, when the new one came
 }
 
 TEST_CASE("a start on what an earlier process kept keeps to the limits of now, and what is beyond is not even loaded") {

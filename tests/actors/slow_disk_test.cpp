@@ -51,6 +51,12 @@ public:
   void set_place(const keyframe_id& id, const keyframe_place& to, done answer) override {
     its_->set_place(id, to, later(std::move(answer)));
   }
+  void remember(const retraction& what, done answer) override { its_->remember(what, later(std::move(answer))); }
+  void forget_retraction(const keyframe_id& id, done answer) override {
+    its_->forget_retraction(id, later(std::move(answer)));
+  }
+  [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override { return its_->retracted(id); }
+  [[nodiscard]] std::vector<retraction> retractions() const override { return its_->retractions(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override { return its_->group_revisions(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const override { return its_->ids(); }
   [[nodiscard]] store_usage usage() const override { return its_->usage(); }
@@ -208,7 +214,10 @@ TEST_CASE("a keyframe that cannot be stored, which is known late, is taken out a
   s.run();
   CHECK(cameras->value().size() == 3);
   f.disk->writing = faulty_disk::fault::none;
-  CHECK(f.answer(s.put(frames[3])).what == outcome::accepted);
+  CHECK(f.answer(s.put(frames[3])).what == outcome::retracted); // it was never in the map, and is late now
+  auto other = frames[3];
+  other.id.value = "sent anew";
+  CHECK(f.answer(s.put(other)).what == outcome::accepted);
   CHECK(f.status().field.hash == truth(small_map(), frames));
 }
 
