@@ -62,7 +62,7 @@ struct settings {
   std::string compression;
 
   // forgetting: what stays in the map
-  std::string retain; ///< see retained.hpp
+  std::string retain;              ///< see retained.hpp
   uint32_t remember_retracted = 0; ///< ids
 
   // drill: for tests and operators who want to see what happens

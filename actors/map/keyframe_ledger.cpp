@@ -13,8 +13,8 @@ bool came_before(const keyframe_selection& which, uint64_t admission) {
 } // namespace
 
 bool matches(const keyframe_selection& which, const keyframe_id& id, const keyframe_labels& its) {
-  return came_before(which, its.admission) && (!which.session || *which.session == id.session) && (!which.source || *which.source == its.source)
-         && (!which.group || *which.group == its.group)
+  return came_before(which, its.admission) && (!which.session || *which.session == id.session)
+         && (!which.source || *which.source == its.source) && (!which.group || *which.group == its.group)
          && (!which.before_ns || (its.timestamp_ns != 0 && its.timestamp_ns < *which.before_ns));
 }
 

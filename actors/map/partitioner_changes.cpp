@@ -145,17 +145,16 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
   if (recovery_.is_left_out(c->id())) // what is in the store under its id could not be taken, and this one can
     store_.erase(c->id(),
                  [this, id = c->id()](store_answer& a) { a.failure ? (void)store_failed(a.failure) : recovery_.forget(id); });
-  store_.put(
-    {c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group, c->born,
-     c->frame().admission},
-    [this, c, serial, rays, points](store_answer& a) {
-      if (!a.failure && !a.done)
-        a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
-      if (a.failure)
-        not_stored(c, serial, rays, a.failure);
-      else
-        stored(c, points);
-    });
+  store_.put({c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group,
+              c->born, c->frame().admission},
+             [this, c, serial, rays, points](store_answer& a) {
+               if (!a.failure && !a.done)
+                 a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
+               if (a.failure)
+                 not_stored(c, serial, rays, a.failure);
+               else
+                 stored(c, points);
+             });
 }
 
 void partitioner::stored(const change_ptr& c, size_t points) {

@@ -82,8 +82,7 @@ void partitioner::start_part(const change_ptr& c) {
   if (live == nullptr && !recovery_.is_left_out(c->id()))
     return forget_retraction(c);
   // Changes of its id that came before may have brought another keyframe than the one that was meant.
-  if (live != nullptr
-      && !matches(*c->part_of->clears, c->id(), {live->source, live->group, live->timestamp_ns, live->admission}))
+  if (live != nullptr && !matches(*c->part_of->clears, c->id(), {live->source, live->group, live->timestamp_ns, live->admission}))
     finish(c, {outcome::unknown, {}});
   else
     start_retract(c);

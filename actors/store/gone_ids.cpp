@@ -44,7 +44,7 @@ uint64_t gone_ids::enter(const keyframe_id& id, gone_kind kind, uint64_t admissi
   numbers_ = std::max(numbers_, number);
   if (auto& its = order(kind); its.size() > most_) {
     dropped.push_back(its.begin()->first);
-    entries_.erase(*its.begin()->second);
+    entries_.erase(entries_.find(*its.begin()->second));
     its.erase(its.begin());
     let_go_ += kind == gone_kind::retracted ? 1 : 0;
   }

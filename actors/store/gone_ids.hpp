@@ -19,8 +19,8 @@ enum class gone_kind : uint8_t {
 /// How many ids a store remembers of either kind, unless it is told otherwise: some 180 bytes each.
 inline constexpr size_t default_remembered = size_t{1} << 16;
 
-/// The newest ids of which something is known though no keyframe is live under them: so that a retraction keeps out what is yet to
-/// come, and one that is delivered twice does not keep out what was live and is sent anew. Of each kind so many are known; the
+/// The newest ids of which something is known though no keyframe is live under them: so that a retraction keeps out what is yet
+/// to come, and one that is delivered twice does not keep out what was live and is sent anew. Of each kind so many are known; the
 /// oldest go first.
 class gone_ids {
 public:
@@ -31,6 +31,8 @@ public:
   };
 
   explicit gone_ids(size_t most) : most_{most} {}
+  gone_ids(const gone_ids&) = delete;
+  gone_ids& operator=(const gone_ids&) = delete;
 
   /// Null if nothing is known of it.
   [[nodiscard]] const entry* find(const keyframe_id& id) const;

@@ -265,8 +265,9 @@ void journal::each(char what, Enter enter) const {
 
 std::vector<journal::kept_gone> journal::gone() const {
   std::vector<kept_gone> out;
-  each(journal_key::gone,
-       [&](uint64_t number, std::span<const std::byte> value) { out.push_back({number, read_gone_record(value)}); });
+  each(journal_key::gone, [&](uint64_t number, std::span<const std::byte> value) {
+    out.push_back({number, read_gone_record(value)});
+  });
   return out;
 }
 

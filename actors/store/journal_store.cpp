@@ -391,8 +391,8 @@ std::map<std::string, uint64_t> journal_store::group_revisions() const {
 
 store_usage journal_store::usage() const {
   const std::lock_guard lock{mutex_};
-  return {index_.size(), rays_,      memory_bytes_ + index_.size() * index_bytes,
-          disk_bytes_,   gone_.count(gone_kind::retracted), gone_.let_go()};
+  return {index_.size(), rays_, memory_bytes_ + index_.size() * index_bytes, disk_bytes_, gone_.count(gone_kind::retracted),
+          gone_.let_go()};
 }
 
 } // namespace tessera

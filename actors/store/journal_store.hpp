@@ -21,15 +21,15 @@ namespace tessera {
 /// One thread writes: it takes what waits, up to what RocksDB buffers, and writes it together, so that a disk that takes 10 ms to
 /// be sure costs each keyframe little. Another one reads. What is asked about one id waits in a line of its own, whose first
 /// stands in the line of one of the threads. Put is answered with an error when the disk is full or fails, or memory is short;
-/// what takes away, moves or remembers a retraction is tried until it is done, or the store ends: it has been done to the map already, and must not come
-/// undone at the next start. A third thread gives back the space of what was erased.
+/// what takes away, moves or remembers is tried until it is done, or the store ends: it must not come undone at the next start. A
+/// third thread gives back the space of what was erased.
 ///
 /// Once something is in a line, it moves without memory being asked for, so that it is answered whatever fails.
 class journal_store final : public keyframe_store {
 public:
   /// `log` is told what nobody asked for: that the disk refuses what must be written, or to be tidied. `remembered`: ids of
-  /// keyframes that went, and as many that were retracted before they came. Throws journal_error if the journal's keyframes cannot
-  /// be read, std::system_error if a thread cannot be started, or what is beyond `remembered` cannot be erased.
+  /// keyframes that went, and as many that were retracted before they came. Throws journal_error if the journal's keyframes
+  /// cannot be read, std::system_error if a thread cannot be started, or what is beyond `remembered` cannot be erased.
   explicit journal_store(std::shared_ptr<journal> in, log_function log = {}, size_t remembered = default_remembered);
   /// As stop().
   ~journal_store() override;

@@ -55,14 +55,14 @@ public:
 /// What a store holds and where.
 struct store_usage {
   uint64_t keyframes = 0, rays = 0;
-  uint64_t memory_bytes = 0; ///< index, and rays, or the buffers and the cache of a journal
-  uint64_t disk_bytes = 0;   ///< of its file, or of all files of a journal
-  uint64_t retractions = 0;  ///< that are remembered, of keyframes that never came
+  uint64_t memory_bytes = 0;       ///< index, and rays, or the buffers and the cache of a journal
+  uint64_t disk_bytes = 0;         ///< of its file, or of all files of a journal
+  uint64_t retractions = 0;        ///< that are remembered, of keyframes that never came
   uint64_t retractions_let_go = 0; ///< for newer ones, since the start
 };
 
-/// Keeps the live keyframes, and remembers the newest retractions of those that never came (gone_ids), asked without waiting: for the life of the process (spilling_store), or for the next one, too
-/// (journal_store).
+/// Keeps the live keyframes, and the newest retractions of those that never came (gone_ids), asked without waiting: for the life
+/// of the process (spilling_store), or for the next one, too (journal_store).
 ///
 /// Each request is answered once, in a thread of the store, or before the call returns: answers must be short, must not throw and
 /// must not wait for another request. An answer's exception is null if all is well: std::system_error when the disk fails,
@@ -87,8 +87,8 @@ public:
   /// Gives a keyframe another pose, and revision; false if it is not there.
   virtual void set_place(const keyframe_id& id, const keyframe_place& to, done answer) = 0;
 
-  /// Remembers that an id was retracted before a keyframe came; false, changing nothing, if one is there, or is known to have been,
-  /// or if that is remembered already, or nothing is.
+  /// Remembers that an id was retracted before a keyframe came; false, changing nothing, if one is there, or is known to have
+  /// been, or if that is remembered already, or nothing is.
   virtual void remember(const retraction& what, done answer) = 0;
   /// Forgets that again; false if it is not remembered.
   virtual void forget_retraction(const keyframe_id& id, done answer) = 0;

@@ -269,8 +269,8 @@ std::map<std::string, uint64_t> spilling_store::group_revisions() const {
 
 store_usage spilling_store::usage() const {
   const std::lock_guard lock{mutex_};
-  return {order_.size(), rays_,  memory_bytes_ + order_.size() * index_bytes,
-          disk_bytes_,   gone_.count(gone_kind::retracted), gone_.let_go()};
+  return {order_.size(), rays_, memory_bytes_ + order_.size() * index_bytes, disk_bytes_, gone_.count(gone_kind::retracted),
+          gone_.let_go()};
 }
 
 } // namespace tessera

@@ -229,7 +229,8 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   numbers = running.context.numbers;
   std::unique_ptr<ingest_sink> sink;
   std::optional<map_settings> chosen;
-  gate_sink gate(stop.token(), numbers, store, [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, chosen); });
+  gate_sink gate(stop.token(), numbers, store,
+                 [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, chosen); });
   std::vector<std::unique_ptr<newest_sink>> trimmed;
   source_threads sources(on_shortage, stop.token());  // after what its threads use
   const let_offers_go before_the_sources{stop, sink}; // whose threads are joined next, whatever throws

@@ -18,7 +18,7 @@ struct journal_setup {
   std::string folder; ///< empty: none
   uint64_t memory_bytes = 0;
   size_t remembered = default_remembered; ///< ids of keyframes that went, or were retracted before they came
-  bool fresh = false; ///< begins anew, and keeps what is there aside
+  bool fresh = false;                     ///< begins anew, and keeps what is there aside
 };
 
 /// Where a service keeps its journal that is told nothing: `tessera/PORT` in the user's folder for state. Empty, for none, where

@@ -52,6 +52,21 @@ TEST_CASE("a clearing's change comes behind what came before the clearing, and a
   CHECK(changes.finish(*part) == after);
 }
 
+TEST_CASE("a clearing means retractions, too, that came before and may find no keyframe") {
+  change_queue changes;
+  const auto before = changes.make(retraction{{"a", "monday"}, 1}), forgets = changes.make(retraction{{"b"}, 1});
+  forgets->forgets = true;
+  changes.add(before);
+  changes.add(forgets);
+  const auto clearing = changes.next_number();
+  changes.add(changes.make(retraction{{"c"}, 3}));
+  CHECK(changes.coming({}, clearing) == std::vector<keyframe_id>{{"a", "monday"}});
+  CHECK(changes.coming({"monday", {}, {}, {}, 2}, clearing).size() == 1);
+  CHECK(changes.coming({{}, {}, {}, {}, 1}, clearing).empty());
+  CHECK(changes.coming({"tuesday", {}, {}}, clearing).empty());
+  CHECK(changes.coming({{}, {}, "upstairs"}, clearing).empty());
+}
+
 TEST_CASE("a clearing has a few changes under way, and its answer with the last of them") {
   change_queue changes;
   batch_list batches;

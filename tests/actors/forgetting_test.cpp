@@ -226,8 +226,8 @@ TEST_CASE("what somebody takes out counts no more, and what comes anew under its
 }
 
 TEST_CASE("what is about to be forgotten, and is taken out and comes anew before its turn, is not forgotten in its stead") {
-  auto frames = random_frames(61, 6);
-  auto anew = random_frames(62, 1)[0]; // the id of the first, and other content
+  const auto frames = random_frames(61, 6);
+  const auto anew = random_frames(62, 1)[0]; // the id of the first, and other content
   auto by = std::make_shared<control>();
   const auto store = std::make_shared<holding_store>(store_in_memory());
   auto config = keeping(by, {.keyframes = 5}, store);

@@ -97,7 +97,7 @@ TEST_CASE("retractions, keyframes and what forgets both are written together, ma
   const temporary_folder folder;
   const auto path = folder / "j";
   {
-    const auto store = remembering(path, 50);
+    const auto store = remembering(path, 500);
     std::vector<std::future<bool>> answers;
     for (int i = 0; i < 200; ++i) {
       const auto id = std::to_string(i);

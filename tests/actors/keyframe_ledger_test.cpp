@@ -72,6 +72,21 @@ TEST_CASE("live keyframes are found by session, source, group and time, and thei
   CHECK(found({{}, {}, {}, 7}) == std::set<keyframe_id>{{"1", "monday"}});
   CHECK(found({{}, {}, "", 8}) == std::set<keyframe_id>{{"2", "monday"}});
   CHECK(found({{}, {}, {}, 5}).empty());
+  live.at({"2", "monday"}).admission = 9;
+  CHECK(found({{}, {}, {}, {}, 9}) == std::set<keyframe_id>{{"1"}, {"1", "monday"}});
+  CHECK(found({{}, {}, {}, {}, 10}).size() == 3);
+  CHECK(found({"monday", {}, {}, {}, 9}) == std::set<keyframe_id>{{"1", "monday"}});
   CHECK(live.size() == 3);
   CHECK(live.rays() == 60);
+}
+
+TEST_CASE("the retraction of a keyframe that never came is meant by what can be told of it") {
+  const retraction early{{"1", "monday"}, 5};
+  for (const keyframe_selection& which : {keyframe_selection{}, keyframe_selection{"monday", {}, {}},
+                                          keyframe_selection{{}, {}, {}, {}, 6}, keyframe_selection{"monday", {}, {}, {}, 6}})
+    CHECK(matches(which, early));
+  for (const keyframe_selection& which :
+       {keyframe_selection{"", {}, {}}, keyframe_selection{{}, "http", {}}, keyframe_selection{{}, {}, ""},
+        keyframe_selection{{}, {}, {}, ~0ull}, keyframe_selection{{}, {}, {}, {}, 5}})
+    CHECK_FALSE(matches(which, early));
 }

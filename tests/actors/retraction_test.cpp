@@ -35,9 +35,7 @@ struct lasting {
     return **v;
   }
   outcome tell(const map_input& what) { return told(what).what; }
-  auto ask_clear(const keyframe_selection& which) {
-    return s->ask<verdict>(s->running.ingest.get(), retract_atom::value, which);
-  }
+  auto ask_clear(const keyframe_selection& which) { return s->ask<verdict>(s->running.ingest.get(), retract_atom::value, which); }
   verdict clear(const keyframe_selection& which = {}) {
     const auto v = ask_clear(which);
     s->run();

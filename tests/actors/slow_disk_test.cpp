@@ -52,9 +52,7 @@ public:
     its_->set_place(id, to, later(std::move(answer)));
   }
   void remember(const retraction& what, done answer) override { its_->remember(what, later(std::move(answer))); }
-  void forget_retraction(const keyframe_id& id, done answer) override {
-    its_->forget_retraction(id, later(std::move(answer)));
-  }
+  void forget_retraction(const keyframe_id& id, done answer) override { its_->forget_retraction(id, later(std::move(answer))); }
   [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override { return its_->retracted(id); }
   [[nodiscard]] std::vector<retraction> retractions() const override { return its_->retractions(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override { return its_->group_revisions(); }

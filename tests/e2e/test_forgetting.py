@@ -131,6 +131,34 @@ def test_a_contributor_is_taken_out_of_a_fused_map_to_the_byte(serve, recording)
         assert len(mine) > 10_000
 
 
+def test_a_keyframe_that_is_retracted_before_it_comes_stays_out_also_after_a_crash(serve, recording, tessera, tmp_path):
+    options = ("--journal", tmp_path / "journal")
+
+    def offer(running, name, session=""):
+        headers = {"Content-Type": "application/vnd.tessera.keyframe", "X-Keyframe-Id": name, "Tessera-Session": session}
+        status, body = running.fetch("/v1/keyframes", data=stock.segment_bytes(recording[0]), headers=headers)
+        assert status == 200, body
+        return json.loads(body)["outcome"]
+
+    running = serve(options=options)
+    status, body = running.fetch("/v1/keyframes/late", method="DELETE")
+    assert status == 404 and "stays out" in json.loads(body)["reason"]
+    running.crash()
+    running = serve(options=options)
+    assert [offer(running, "late"), offer(running, "late"), offer(running, "late", "monday")] == ["retracted"] * 2 + ["accepted"]
+    metrics = running.metrics()
+    assert metrics['tessera_keyframes_total{outcome="retracted"}'] == 2
+    assert metrics["tessera_retractions_remembered"] == 1
+    assert running.map()["keyframes"] == 1
+    running.crash()
+    status, out, _ = service.run(tessera, "journal", "info", tmp_path / "journal", "--json")
+    assert status == 0 and json.loads(out)["retractions"] == 1
+    running = serve(options=options)
+    status, body = running.fetch("/v1/keyframes", method="DELETE")
+    assert (status, json.loads(body)) == (200, {"outcome": "accepted", "keyframes": 1})
+    assert offer(running, "late") == "accepted"
+
+
 def test_bounds_that_cannot_be_are_named(tessera):
     for value, why in {"0": "is not 1 keyframe or more", "5m": "write min or MB", "3,4": "a second number of keyframes"}.items():
         status, _, err = service.run(tessera, "serve", "--port", 0, "--metrics-port", 0, "--retain", value)

@@ -147,3 +147,24 @@ TEST_CASE("Of many of one id that come at once, one stays and the others are tol
   CHECK(duplicate == 29);
   CHECK(conflict == 10);
 }
+
+TEST_CASE("A keyframe that is retracted before it comes stays out, and one that was there may come again") {
+  room r(true, GENERATE(1u, 3u));
+  const auto retract = [&](const char* id) {
+    outcome said{};
+    r.map.offer(retraction{{id, ""}}, [&](const verdict& v) { said = v.what; });
+    return said;
+  };
+  CHECK(retract("late") == outcome::unknown);
+  CHECK(r.offer(named("late", wall(1))).what == outcome::retracted);
+  CHECK(r.offer(named("late", wall(1))).what == outcome::retracted);
+  auto other_session = named("late", wall(1));
+  other_session.id.session = "b";
+  CHECK(r.offer(other_session).what == outcome::accepted);
+  CHECK(r.offer(named("1", wall(1))).what == outcome::accepted);
+  CHECK(retract("1") == outcome::accepted);
+  CHECK(retract("1") == outcome::unknown);
+  CHECK(r.offer(named("1", wall(1))).what == outcome::accepted);
+  CHECK(r.map.counts().kept_out == 2);
+  CHECK(r.map.counts().keyframes == 2);
+}

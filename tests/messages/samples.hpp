@@ -30,7 +30,7 @@ inline keyframe a_keyframe() {
   body->colour_data = {1, 2, 3, 4, 255, 254, 253, 252};
   body->confidence_data = {0.5f, 1};
   body->channel_count = 4;
-  return {{"kf \xc3\xa4 1", "a session"}, 123456789012345678u, 9, a_pose(), body, "shm", "a group"};
+  return {{"kf \xc3\xa4 1", "a session"}, 123456789012345678u, 9, a_pose(), body, "shm", "a group", 1ull << 40};
 }
 
 inline region_mesh a_mesh() {
@@ -79,7 +79,7 @@ void for_each_message(F f) {
   f(a_keyframe());
   f(map_input{a_keyframe()});
   f(map_input{revision{{"an id", "a session"}, a_pose(), 1ull << 63}});
-  f(map_input{retraction{{"an id", "a session"}}});
+  f(map_input{retraction{{"an id", "a session"}, 77}});
   f(verdict{outcome::refused, "pose[0][0] is nan, not finite", 1, {2, 3, 4, 5}});
   f(map_hash{~0ull, 0x0123456789abcdefull});
   f(field_stats{{1, 2}, 3, 4, 5});
@@ -95,7 +95,7 @@ void for_each_message(F f) {
   f(subscribe{"e", {{{1, 2, 3}, 4}, {{5, 6, 7}, 8}}, 1'000'000});
   f(view{{1, 2, 3}, {0, -1, 0}});
   f(ack{{{{1, 2, 3}, 4}}});
-  f(keyframe_selection{"a session", std::nullopt, "a group", 1'700'000'000'000'000'000});
+  f(keyframe_selection{"a session", std::nullopt, "a group", 1'700'000'000'000'000'000, 88});
   f(correction_entry{{"an id", "a session"}, "", a_pose(), std::nullopt});
   f(correction{{{{"an id"}, "", a_pose(), 7}, {{}, "a group", a_pose(), ~0ull}}});
   f(keyframes_left{1, 2, 3, 4});

@@ -130,8 +130,7 @@ bool amqp_deliveries::judge(errand_result& r) {
 /// finds no segment, and says so. The other way round the segment would stay for ever: nobody would know of it any more.
 void amqp_deliveries::finish(const errand_result& r) {
   const auto& e = r.what;
-  const auto taken
-    = r.said.what == outcome::accepted || r.said.what == outcome::duplicate || r.said.what == outcome::retracted;
+  const auto taken = r.said.what == outcome::accepted || r.said.what == outcome::duplicate || r.said.what == outcome::retracted;
   if (e->understood && e->note.what == notification::type::fresh && taken)
     desk_->remember(*e); // before its segment goes: see amqp_reader::work()
   if (e->understood && e->note.what == notification::type::retract && taken)

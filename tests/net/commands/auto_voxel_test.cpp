@@ -1,5 +1,6 @@
 #include "net/commands/auto_voxel.hpp"
 
+#include "actors/store/spilling_store.hpp"
 #include "net/commands/input_sinks.hpp"
 #include "net/commands/offline.hpp"
 
@@ -45,6 +46,10 @@ std::string fault(const keyframe& frame, const map_settings& base = {}, const au
   const auto choice = choose_voxel(frame, base, how);
   CHECK_FALSE(choice.map);
   return choice.fault ? choice.fault->text : "there is no fault";
+}
+
+std::shared_ptr<keyframe_store> a_store() {
+  return std::make_shared<spilling_store>(spilling_options{.cap_bytes = 1000, .folder = {}, .own_thread = false});
 }
 
 /// Answers what it is told.
@@ -137,7 +142,7 @@ TEST_CASE("a keyframe that a map would refuse chooses nothing") {
 TEST_CASE("a gate answers what cannot be used, and holds the first that can") {
   const auto numbers = std::make_shared<telemetry>();
   std::stop_source stop;
-  gate_sink gate(stop.get_token(), numbers, [](const keyframe& frame) -> std::optional<verdict> {
+  gate_sink gate(stop.get_token(), numbers, a_store(), [](const keyframe& frame) -> std::optional<verdict> {
     if (frame.id.value.starts_with("bad"))
       return verdict{outcome::refused, "it is bad"};
     return std::nullopt;
@@ -172,14 +177,42 @@ TEST_CASE("a gate answers what cannot be used, and holds the first that can") {
   CHECK(said == outcome::accepted);
 }
 
+TEST_CASE("what is retracted at a gate stays out, and chooses nothing, unless all is taken out meanwhile") {
+  const auto numbers = std::make_shared<telemetry>();
+  const auto store = a_store();
+  std::stop_source stop;
+  gate_sink gate(stop.get_token(), numbers, store, [](const keyframe&) { return verdict{outcome::refused, "it is bad"}; });
+  const auto told = [&](const map_input& what) {
+    outcome said{};
+    gate.offer(what, [&](const verdict& v) { said = v.what; });
+    return said;
+  };
+  const auto clear = [&](const keyframe_selection& which) {
+    outcome said{};
+    gate.retract_all(which, [&](const verdict& v) { said = v.what; });
+    return said;
+  };
+  CHECK(told(retraction{{""}}) == outcome::refused);
+  CHECK(told(retraction{{"k"}}) == outcome::unknown);
+  CHECK(told(retraction{{"k", "monday"}}) == outcome::unknown);
+  CHECK(told(seen_at({2})) == outcome::retracted);
+  CHECK(numbers->kept_out == 1);
+  CHECK(store->usage().retractions == 2);
+  CHECK(clear({"monday", {}, {}}) == outcome::accepted);
+  CHECK(store->usage().retractions == 1);
+  CHECK(clear({}) == outcome::accepted);
+  CHECK(store->usage().retractions == 0);
+  CHECK(told(seen_at({2})) == outcome::refused);
+}
+
 TEST_CASE("a gate lets everybody go when the service ends") {
   std::stop_source stop;
-  gate_sink gate(stop.get_token(), std::make_shared<telemetry>(), [](const keyframe&) { return std::nullopt; });
+  gate_sink gate(stop.get_token(), std::make_shared<telemetry>(), a_store(), [](const keyframe&) { return std::nullopt; });
   auto waits = std::async(std::launch::async, [&] { return offered_to(gate, seen_at({2})); });
   REQUIRE(gate.wait_for_one());
   stop.request_stop();
   CHECK(waits.get() == outcome::not_now);
   CHECK(offered_to(gate, seen_at({2})) == outcome::not_now);
-  gate_sink other(stop.get_token(), std::make_shared<telemetry>(), [](const keyframe&) { return std::nullopt; });
+  gate_sink other(stop.get_token(), std::make_shared<telemetry>(), a_store(), [](const keyframe&) { return std::nullopt; });
   CHECK_FALSE(other.wait_for_one());
 }

@@ -15,6 +15,8 @@ TEST_CASE("What came again is told in words, if anything did") {
   counts = {};
   counts.conflicts = 1;
   CHECK(repetitions_text(counts) == "1 keyframe had the id of an earlier one with other content, and was left out");
+  counts.kept_out = 2;
+  CHECK_THAT(repetitions_text(counts), Catch::EndsWith("; 2 keyframes had been retracted before they came, and stayed out"));
 }
 
 TEST_CASE("Only what has no end is ended by a signal, and may bring an id again") {

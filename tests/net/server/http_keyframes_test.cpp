@@ -30,6 +30,19 @@ TEST_CASE("A posted keyframe reaches the sink, and its verdict the producer") {
   CHECK(refused.json()["reason"] == "pose[3] is nan");
 }
 
+TEST_CASE("A keyframe that was retracted before it came is settled, and its retraction says that it stays out") {
+  running_server s;
+  const auto port = s.http->port();
+  s.sink.answer_with({outcome::retracted, "it was retracted"});
+  const auto late = request(port, "POST", "/v1/keyframes", keyframe_headers, "12345");
+  CHECK(late.status == 200);
+  CHECK(late.json() == nlohmann::json{{"outcome", "retracted"}});
+  s.sink.answer_with({outcome::unknown, "one that comes stays out"});
+  const auto gone = request(port, "DELETE", "/v1/keyframes/9", "", "");
+  CHECK(gone.status == 404);
+  CHECK(gone.json()["reason"] == "there is no live keyframe of that id; one that comes stays out");
+}
+
 TEST_CASE("Bad, not now and conflict are told apart by status") {
   running_server s;
   auto port = s.http->port();

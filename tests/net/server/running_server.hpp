@@ -107,7 +107,8 @@ private:
   }
   void take(const retraction& of, const completion& done) {
     std::lock_guard lock{mutex_};
-    done({ids_.erase(of.id) > 0 ? outcome::accepted : outcome::unknown, {}});
+    const auto reason = next_.what == outcome::unknown ? next_.reason : "";
+    done(ids_.erase(of.id) > 0 ? verdict{} : verdict{outcome::unknown, reason});
   }
   void take(const revision& to, const completion& done) {
     std::lock_guard lock{mutex_};
