@@ -81,7 +81,7 @@ private:
 
   verdict_promise add(map_request what) {
     auto promise = make_response_promise<verdict_promise>();
-    admit(what, shared());
+    admit(what);
     inputs_.add(std::move(what), promise);
     if (config_.policy == input_policy::newest)
       drop_oldest();

@@ -152,8 +152,7 @@ private:
 
 class actor_sink final : public ingest_sink {
 public:
-  actor_sink(caf::actor_system& system, const service& running, uint32_t credit)
-    : context_{running.context}, ingest_{running.ingest} {
+  actor_sink(caf::actor_system& system, const service& running, uint32_t credit) : ingest_{running.ingest} {
     state_->credit = std::max(1u, credit);
     state_->numbers = running.context.numbers;
     relay_ = system.spawn<sink_relay>(running.context, running.ingest.get(), state_);
@@ -199,12 +198,11 @@ private:
         done(state_->numbers->count_not_now(closing));
       return;
     }
-    admit(what, context_); // here, so that it holds whoever has successors
+    admit(what); // here, so that it holds whoever has successors
     caf::anon_send(relay_, caf::put_atom::value, std::make_shared<sink_item>(state_, std::move(what), std::move(done)));
   }
 
   std::shared_ptr<sink_state> state_ = std::make_shared<sink_state>();
-  actor_context context_;
   seat<ingest_actor> ingest_;
   relay_actor relay_;
 };
