@@ -43,7 +43,11 @@ void partitioner::tell(const region_key& key, region_entry& its) {
     .then([this, key](const mesher_actor& mesher) { placed(key, mesher); },
           [this, key](caf::error& err) {
             record().set_error(describe(err));
-            regions_[key].asked = false;
+            auto* still = regions_.find(key); // not if a successor came, and the region ended meanwhile
+            if (still == nullptr)
+              return;
+            still->asked = false;
+            note_idle(key);
             later(memory_pause, [this, key] {
               if (auto* again = regions_.find(key); again != nullptr && again->dirty)
                 tell(key, *again);
