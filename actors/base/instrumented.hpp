@@ -44,7 +44,7 @@ public:
                                                                                                place.device)} {
     record_->set_id(this->id());
     this->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
-      return caf::make_error(ec::internal, thrown_text(thrown));
+      return caf::make_error(is_want_of_memory(thrown) ? ec::out_of_memory : ec::internal, thrown_text(thrown));
     });
   }
 

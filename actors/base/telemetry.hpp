@@ -3,6 +3,7 @@
 #include "actors/base/aside_log.hpp"
 #include "actors/base/device_board.hpp"
 #include "actors/base/hindrance.hpp"
+#include "actors/base/quarantine_board.hpp"
 #include "actors/base/shortage_board.hpp"
 #include "actors/base/time_histogram.hpp"
 #include "messages/keyframe.hpp"
@@ -23,9 +24,10 @@ enum class refusal : uint8_t {
   colours,
   confidence,
   empty,
-  internal, ///< several devices in a row failed over it
+  internal,   ///< several devices in a row failed over it
+  quarantined ///< it is in quarantine, since something died over it again and again
 };
-inline constexpr size_t refusals = 7;
+inline constexpr size_t refusals = 8;
 
 /// The reason's name, as a metric's label.
 const char* to_string(refusal why);
@@ -51,6 +53,7 @@ public:
   gauge live_keyframes{0}, live_rays{0};
   /// Inputs that could not be made a keyframe, keyframes that were refused, and conflicts.
   aside_log set_aside;
+  quarantine_board quarantine;
 
   // -- flow -------------------------------------------------------------------
   gauge credit_limit{0};                          ///< keyframes that ingest takes before it answers the first

@@ -32,6 +32,11 @@ struct journal_place_value {
   keyframe_place place;
 };
 
+struct journal_quarantine_value {
+  uint32_t version = 1;
+  quarantined_keyframe what;
+};
+
 struct journal_rays_value {
   uint32_t version = 1;
   std::vector<uint8_t> planes;
@@ -90,6 +95,18 @@ struct message_fields<journal_place_value> {
 };
 
 template <>
+struct message_fields<journal_quarantine_value> {
+  static constexpr const char* name = "quarantine";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("id", x.what.id), detail::named("source", x.what.source),
+             detail::named("group", x.what.group), detail::named("timestamp_ns", x.what.timestamp_ns),
+             detail::named("reason", x.what.reason), detail::named("time_ns", x.what.time_ns),
+             detail::named("deaths", x.what.deaths));
+  }
+};
+
+template <>
 struct message_fields<journal_rays_value> {
   static constexpr const char* name = "rays";
   template <class F, class T>
@@ -138,6 +155,12 @@ std::string of(char what, uint64_t number) {
   for (size_t i = 0; i < sizeof number; ++i)
     key[1 + i] = static_cast<char>(number >> (56 - 8 * i));
   return key;
+}
+
+std::string of(const keyframe_id& id) {
+  std::string key(1, quarantined);
+  key += static_cast<char>(id.session.size()); // at most keyframe_id::max_session_bytes
+  return key + id.session + id.value;
 }
 
 uint64_t number(std::string_view key) {
@@ -189,6 +212,14 @@ keyframe_place read_place_record(std::span<const std::byte> bytes) {
   if (version_of(bytes) == journal_pose_value{}.version)
     return {read<journal_pose_value>(bytes).world_from_camera, {}};
   return read<journal_place_value>(bytes).place;
+}
+
+record_bytes quarantine_record(const quarantined_keyframe& what) {
+  return to_binary(journal_quarantine_value{.what = what});
+}
+
+quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes) {
+  return read<journal_quarantine_value>(bytes).what;
 }
 
 record_bytes rays_record(std::span<const ray> rays) {

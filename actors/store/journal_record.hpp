@@ -15,7 +15,7 @@
 namespace tessera {
 
 /// Of the journal as a whole.
-inline constexpr uint32_t journal_format = 2;
+inline constexpr uint32_t journal_format = 3;
 
 /// A journal's keys: a letter, and for what belongs to a keyframe its number, big-endian, so that keys are in the order of
 /// arrival.
@@ -26,7 +26,11 @@ inline constexpr char keyframe = 'k'; ///< all but the rays, as it came
 inline constexpr char place = 'p';    ///< where it is now, and by which revision, if it is not as it came
 inline constexpr char rays = 'r';
 
+inline constexpr char quarantined = 'q'; ///< a keyframe that is in quarantine, by its id
+
 std::string of(char what, uint64_t number);
+/// Of a keyframe that is in quarantine.
+std::string of(const keyframe_id& id);
 /// The number in such a key. Throws archive_error for a key that is none.
 uint64_t number(std::string_view key);
 
@@ -54,6 +58,9 @@ kept_keyframe read_keyframe_record(std::span<const std::byte> bytes);
 record_bytes place_record(const keyframe_place& place);
 /// Also one of version 1, which has no revision.
 keyframe_place read_place_record(std::span<const std::byte> bytes);
+
+record_bytes quarantine_record(const quarantined_keyframe& what);
+quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes);
 
 /// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress to half of what they take
 /// as they lie in memory.

@@ -42,6 +42,9 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log) : jo
     rays_ += kept.rays;
     numbers_ = number;
   }
+  auto in_quarantine = journal_->quarantined();
+  std::sort(in_quarantine.begin(), in_quarantine.end(), [](const auto& a, const auto& b) { return a.time_ns < b.time_ns; });
+  quarantined_.assign(std::move(in_quarantine));
   if (!twice.empty())
     journal_->write(twice);
   const auto large = std::count_if(index_.begin(), index_.end(),
@@ -161,21 +164,25 @@ void journal_store::set_place(const keyframe_id& id, const keyframe_place& to, d
 void journal_store::write_all() {
   auto looked = std::chrono::steady_clock::now();
   tasks group; // what is owed, at first
+  notes noted; // likewise
   for (locked lock{mutex_};;) {
-    const auto come = [this] { return !changes_.empty() || (stopped_ && lines_.empty()); };
-    const auto owes = !group.empty();
+    const auto come = [this] { return !changes_.empty() || !notes_.empty() || (stopped_ && lines_.empty()); };
+    const auto owes = !group.empty() || !noted.empty();
     if (owes)
       to_write_.wait_for(lock, pause, [&] { return come() || stopped_; });
     else
       to_write_.wait(lock, come);
     take(group);
-    if (group.empty())
+    noted.splice(noted.end(), notes_);
+    if (group.empty() && noted.empty())
       return;
     const auto last = stopped_;
     lock.unlock();
-    const auto failure = commit(group);
+    auto failure = write(noted, last);
+    if (const auto its = commit(group))
+      failure = its;
     memory_bytes_ = journal_->memory_bytes();
-    if (!group.empty() && !owes)
+    if ((!group.empty() || !noted.empty()) && !owes)
       say(severity::error, "what must be written to the journal is tried until it is: ", failure);
     while (last && !group.empty())
       finish(group, group.begin(), false, failure);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/base/quarantine_board.hpp"
 #include "messages/keyframe.hpp"
 #include "messages/ray.hpp"
 
@@ -84,9 +85,17 @@ public:
   /// Gives a keyframe another pose, and revision; false if it is not there.
   virtual void set_place(const keyframe_id& id, const keyframe_place& to, done answer) = 0;
 
+  /// Remembers that a keyframe is in quarantine, and why, in place of what is remembered of its id: quarantine_board::capacity of
+  /// them, the newest. What is stored under its id stays there. In order with release(), not with what is asked about keyframes.
+  virtual void quarantine(quarantined_keyframe what, done answer) = 0;
+  /// Forgets that again; false if it is not remembered.
+  virtual void release(const keyframe_id& id, done answer) = 0;
+
   /// All ids, oldest first, and then those about which something is being done or waits: whether these are there, get() tells.
   /// Does not wait for the disk.
   [[nodiscard]] virtual std::vector<keyframe_id> ids() const = 0;
+  /// What is remembered to be in quarantine, oldest first. Does not wait for the disk.
+  [[nodiscard]] virtual std::vector<quarantined_keyframe> quarantined() const = 0;
   /// Of each group the largest revision of its keyframes, where one has any. Does not wait for the disk.
   [[nodiscard]] virtual std::map<std::string, uint64_t> group_revisions() const = 0;
   /// As of a moment ago. Does not wait for the disk.

@@ -2,6 +2,7 @@
 
 #include "messages/thread_name.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace tessera {
@@ -212,6 +213,21 @@ void spilling_store::set_place(const keyframe_id& id, const keyframe_place& to, 
     i->second->frame.revision = to.revision;
     return true;
   });
+}
+
+void spilling_store::quarantine(quarantined_keyframe what, done answer) {
+  quarantined_.enter(std::move(what));
+  answer(true, nullptr);
+}
+
+void spilling_store::release(const keyframe_id& id, done answer) {
+  answer(quarantined_.erase(id), nullptr);
+}
+
+std::vector<quarantined_keyframe> spilling_store::quarantined() const {
+  auto out = quarantined_.list();
+  std::reverse(out.begin(), out.end());
+  return out;
 }
 
 std::vector<keyframe_id> spilling_store::ids() const {

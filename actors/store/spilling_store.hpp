@@ -41,7 +41,10 @@ public:
   void get(const keyframe_id& id, got answer) override;
   void erase(const keyframe_id& id, done answer) override;
   void set_place(const keyframe_id& id, const keyframe_place& to, done answer) override;
+  void quarantine(quarantined_keyframe what, done answer) override;
+  void release(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
   void stop() override;
@@ -89,6 +92,7 @@ private:
   std::unordered_map<keyframe_id, entries::iterator> index_;
   entries::iterator oldest_in_memory_; ///< end() if none
   uint64_t memory_bytes_ = 0, disk_bytes_ = 0, rays_ = 0, numbers_ = 0;
+  quarantine_board quarantined_; ///< with a mutex of its own
   std::jthread thread_;
 };
 

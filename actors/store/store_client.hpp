@@ -36,9 +36,12 @@ public:
   void get(const keyframe_id& id, done then);
   void erase(const keyframe_id& id, done then);
   void set_place(const keyframe_id& id, const keyframe_place& to, done then);
+  void quarantine(quarantined_keyframe what, done then);
+  void release(const keyframe_id& id, done then);
   void answered(store_answer& answer);
 
   [[nodiscard]] std::vector<keyframe_id> ids() const { return store_->ids(); }
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const { return store_->quarantined(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const { return store_->group_revisions(); }
   [[nodiscard]] store_usage usage() const { return store_->usage(); }
 

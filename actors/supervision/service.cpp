@@ -78,6 +78,7 @@ service announce_service(const service_config& config) {
   out.context.log = config.log;
   out.context.numbers->set_aside.warn_to(config.log);
   out.context.numbers->shortage.tell_to(config.log);
+  out.context.numbers->quarantine.tell_to(config.log);
   out.epoch = config.epoch.empty() ? random_epoch() : config.epoch;
   return out;
 }

@@ -187,6 +187,7 @@ private:
     config.version = next.first_version();
     config.patch_interval = parts_->config.patch_interval;
     config.encoders = parts_->encoders;
+    config.shown = next.shown;
     next.handle = spawn_mesher(system(), shared(), devices_.find(on)->handle, parts_->seats.broadcaster.get(), std::move(config));
     watch(next.handle, region);
     const mesher_actor fresh = next.handle;
@@ -201,6 +202,10 @@ private:
 
   void lost_mesher(region_key region, const caf::error& reason) {
     const auto pause = meshers_.lost(region, reason, now());
+    const auto by_itself = reason == ec::internal || reason == ec::bad_keyframe || reason == ec::device_failed;
+    if (const auto partitioner = parts_->seats.partitioner.get(); pause && by_itself && partitioner)
+      send(caf::actor_cast<partitioner_setup>(partitioner),
+           mesher_death{region, *meshers_.find(region)->shown, reason == ec::device_failed, describe(reason)});
     if (!pause) {
       tell();
       if (meshers_.is_needed(region))

@@ -253,6 +253,10 @@ void answer_aside(http_call& call) {
   call.reply(in_json(call.core->running.context.numbers->set_aside.newest()));
 }
 
+void answer_quarantine(http_call& call) {
+  call.reply(in_json(call.core->running.context.numbers->quarantine.list()));
+}
+
 void answer_mesh(http_call& call) {
   call.core->meshes.ask_for(call.core, call.head.target.format, call.back, std::move(call.reply));
 }

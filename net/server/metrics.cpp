@@ -116,6 +116,9 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counter("tessera_rays_total", "Rays made of them.", read(n.rays));
   to.counter("tessera_identity_poses_total", "Accepted keyframes whose pose was the identity: suspicious if all are.",
              read(n.identity_poses));
+  to.counter("tessera_keyframes_quarantined_total", "Keyframes that came into quarantine, since something died over them.",
+             static_cast<double>(n.quarantine.entered()));
+  to.gauge("tessera_quarantined_keyframes", "Keyframes in quarantine.", static_cast<double>(n.quarantine.size()));
   to.gauge("tessera_live_keyframes", "Keyframes in the map.", read(n.live_keyframes));
   to.gauge("tessera_live_rays", "Rays of the keyframes in the map.", read(n.live_rays));
 }

@@ -36,6 +36,15 @@ TEST_CASE("The map, its regions, actors and refused inputs are answered as JSON"
   REQUIRE(aside.size() == 1);
   CHECK(aside[0]["reason"] == "point_count is 7");
   CHECK(aside[0]["time_ns"].is_string());
+  s.running.context.numbers->quarantine.enter({{"7", "monday"}, "shm", "upstairs", 5, "it is deadly", 6, 2});
+  const auto apart = get(port, "/v1/quarantine").json();
+  REQUIRE(apart.size() == 1);
+  CHECK(apart[0]["id"] == "7");
+  CHECK(apart[0]["session"] == "monday");
+  CHECK(apart[0]["source"] == "shm");
+  CHECK(apart[0]["reason"] == "it is deadly");
+  CHECK(apart[0]["deaths"] == 2);
+  CHECK(apart[0]["time_ns"] == "6");
   camera c{{"k1"}, 5, {}, false};
   caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
   CHECK(eventually([&] { return get(port, "/v1/cameras").json().size() == 1; }));
