@@ -5,6 +5,7 @@
 #include "actors/base/hindrance.hpp"
 #include "actors/base/quarantine_board.hpp"
 #include "actors/base/shortage_board.hpp"
+#include "actors/base/stall_board.hpp"
 #include "actors/base/time_histogram.hpp"
 #include "messages/keyframe.hpp"
 
@@ -87,6 +88,7 @@ public:
   // -- health -----------------------------------------------------------------
   counter restarts{0};       ///< actors started again
   counter handler_errors{0}; ///< handlers that threw
+  stall_board stalls;
   counter lost_core{0};      ///< actors that cannot be started again: if not 0, the service must be
 
   /// Counts a refusal.

@@ -171,6 +171,7 @@ private:
     what.begin = cycle_clock::ticks();
     const auto number = ++requests_;
     asked_.emplace(number, std::move(what));
+    record().set_pending(asked_.size());
     try {
       start(teller{caf::weak_actor_ptr{ctrl()}, number});
     } catch (...) {
@@ -185,6 +186,8 @@ private:
       return;
     auto what = std::move(i->second);
     asked_.erase(i);
+    record().set_pending(asked_.size());
+    record().advance();
     if (what.times)
       what.times->record(cycle_clock::to_ns(cycle_clock::ticks() - what.begin));
     if (!answer.failure)

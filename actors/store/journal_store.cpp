@@ -177,6 +177,7 @@ void journal_store::write_all() {
     if (group.empty() && noted.empty())
       return;
     const auto last = stopped_;
+    writing_ = group.size() + noted.size();
     lock.unlock();
     auto failure = write(noted, last);
     if (const auto its = commit(group))
@@ -191,6 +192,8 @@ void journal_store::write_all() {
       disk_bytes_ = journal_->disk_bytes();
     }
     lock.lock();
+    writing_ = group.size() + noted.size();
+    ++writes_done_;
   }
 }
 
@@ -303,6 +306,7 @@ void journal_store::read_all() {
     const auto& t = one.front();
     const auto i = index_.find(t.id);
     const auto number = i == index_.end() ? 0 : i->second.number;
+    reading_ = 1;
     lock.unlock();
     std::optional<stored_keyframe> frame;
     std::exception_ptr failure;
@@ -314,6 +318,8 @@ void journal_store::read_all() {
     }
     answer(t, false, std::move(frame), failure);
     lock.lock();
+    reading_ = 0;
+    ++reads_done_;
     next(t.id);
     lock.unlock();
     one.clear();
@@ -373,6 +379,13 @@ std::map<std::string, uint64_t> journal_store::group_revisions() const {
   for (const auto& [id, its] : index_)
     enter_revision(out, its.group, its.revision);
   return out;
+}
+
+std::vector<store_pulse> journal_store::pulses() const {
+  const std::lock_guard lock{mutex_};
+  const auto to_write = changes_.size() + notes_.size() + writing_, to_read = reads_.size() + reading_;
+  return {{"journal's writer", std::to_string(to_write) + " changes are not on the disk", {to_write > 0, writes_done_}},
+          {"journal's reader", std::to_string(to_read) + " keyframes are not read", {to_read > 0, reads_done_}}};
 }
 
 store_usage journal_store::usage() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/base/actor_registry.hpp"
 #include "actors/base/quarantine_board.hpp"
 #include "messages/keyframe.hpp"
 #include "messages/ray.hpp"
@@ -59,6 +60,12 @@ struct store_usage {
   uint64_t disk_bytes = 0;   ///< of its file, or of all files of a journal
 };
 
+/// A thread of a store: whether it has work, and gets on with it.
+struct store_pulse {
+  std::string who, doing; ///< in words
+  pulse its;
+};
+
 /// Keeps the live keyframes, asked without waiting: for the life of the process (spilling_store), or for the next one, too
 /// (journal_store).
 ///
@@ -100,6 +107,9 @@ public:
   [[nodiscard]] virtual std::map<std::string, uint64_t> group_revisions() const = 0;
   /// As of a moment ago. Does not wait for the disk.
   [[nodiscard]] virtual store_usage usage() const = 0;
+
+  /// Of its threads. Does not wait for the disk.
+  [[nodiscard]] virtual std::vector<store_pulse> pulses() const { return {}; }
 
   /// Ends the threads when all that was asked is done, and waits for that; never from an answer. What is asked from now on is
   /// answered with an error.

@@ -42,10 +42,13 @@ void spilling_store::run() {
     {
       auto next = std::move(tasks_.front());
       tasks_.pop_front();
+      working_ = true;
       next.act(lock);
       lock.lock();
       if (const auto i = waiting_.find(next.id); --i->second == 0)
         waiting_.erase(i);
+      working_ = false;
+      ++steps_;
       lock.unlock();
     } // what the task held is released without the lock
     lock.lock();
@@ -248,6 +251,12 @@ std::map<std::string, uint64_t> spilling_store::group_revisions() const {
   for (const auto& e : order_)
     enter_revision(out, e.frame.group, e.frame.revision);
   return out;
+}
+
+std::vector<store_pulse> spilling_store::pulses() const {
+  const std::lock_guard lock{mutex_};
+  const auto left = tasks_.size() + (working_ ? 1 : 0);
+  return {{"keyframe store", std::to_string(left) + " keyframes wait for the disk", {left > 0, steps_}}};
 }
 
 store_usage spilling_store::usage() const {

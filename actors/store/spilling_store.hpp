@@ -47,6 +47,7 @@ public:
   [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
+  [[nodiscard]] std::vector<store_pulse> pulses() const override;
   void stop() override;
 
 private:
@@ -87,7 +88,8 @@ private:
   std::condition_variable changed_;
   std::deque<task> tasks_;
   std::unordered_map<keyframe_id, size_t> waiting_; ///< tasks about it that are not answered
-  bool stopped_ = false;
+  bool stopped_ = false, working_ = false;
+  uint64_t steps_ = 0; ///< tasks that the thread did
   entries order_; ///< oldest first: those in the file, then those in memory
   std::unordered_map<keyframe_id, entries::iterator> index_;
   entries::iterator oldest_in_memory_; ///< end() if none

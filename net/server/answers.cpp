@@ -217,6 +217,8 @@ void answer_health(http_call& call) {
 }
 
 void answer_readiness(http_call& call) {
+  if (!why_not_ready(*call.core).empty()) // also when no actor gets a turn
+    return call.reply(readiness(*call.core));
   ask_and_write<std::vector<actor_status>>(
     call, "the inspector", call.core->running.inspector.get(),
     [core = call.core](const std::vector<actor_status>&) { return readiness(*core); }, status_atom::value);

@@ -205,6 +205,9 @@ void add_devices(family_list& to, const telemetry& n) {
 void add_actors(family_list& to, const telemetry& n) {
   to.counter("tessera_actor_restarts_total", "Actors that were started again.", read(n.restarts));
   to.counter("tessera_handler_errors_total", "Message handlers that failed.", read(n.handler_errors));
+  to.gauge("tessera_stalled", "Actors, and threads of the keyframe store, that have work and do not get on with it.",
+           static_cast<double>(n.stalls.count()));
+  to.counter("tessera_stalls_total", "Stalls that began.", static_cast<double>(n.stalls.total()));
   to.counter("tessera_lost_actors_total", "Actors that cannot be started again: not 0 means that the service must be.",
              read(n.lost_core));
 }

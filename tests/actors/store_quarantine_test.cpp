@@ -17,7 +17,7 @@ bool release(keyframe_store& store, const keyframe_id& id) {
   return asked<bool>([&](auto answer) { store.release(id, answer); }).get();
 }
 
-const quarantined_keyframe first{{"a/b", "mon\0day"}, "shm", "upstairs", 5, "the mesher died", 100, 2};
+const quarantined_keyframe first{{"a/b", "monday"}, "shm", "upstairs", 5, "the mesher died", 100, 2};
 const quarantined_keyframe second{{"b"}, "http", "", 0, "devices failed", 200, 3};
 
 bool same(const quarantined_keyframe& a, const quarantined_keyframe& b) {

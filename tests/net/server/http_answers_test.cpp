@@ -70,6 +70,16 @@ TEST_CASE("Readiness tells what is short, until a keyframe is accepted") {
   CHECK(answer.has("Retry-After: "));
   CHECK_THAT(answer.body, Catch::StartsWith("not ready: No space left on device (for "));
   CHECK(get(s.http->port(), "/healthz").status == 200); // starting it again would lose the map, and help nothing
+  auto& stalls = s.running.context.numbers->stalls;
+  stalls.set({{"device 0", "3 requests are not answered", std::chrono::steady_clock::now() - std::chrono::seconds{12}},
+              {"ingest", "1 message waits", std::chrono::steady_clock::now()}},
+             2);
+  answer = get(s.http->port(), "/readyz");
+  CHECK(answer.status == 503);
+  CHECK_THAT(answer.body, Catch::Contains("the device 0 is stalled: it has not advanced for 12 s (3 requests are not answered)")
+                            && Catch::Contains("and 1 more"));
+  CHECK(get(s.http->port(), "/healthz").status == 200);
+  stalls.set({}, 0);
   n.shortage.clear();
   CHECK(get(s.http->port(), "/readyz").body == "ready\n");
 }
