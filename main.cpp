@@ -26,6 +26,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <csignal>
 #include <iostream>
 #include <optional>

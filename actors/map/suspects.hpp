@@ -60,11 +60,11 @@ public:
   void clear(serial one) { device_deaths_.erase(one); }
 
 private:
-  struct region {
+  struct record {
     serial shown = 0;
     std::map<serial, uint32_t> deaths{}; ///< of those that are newer
   };
-  std::unordered_map<region_key, region> regions_; ///< whose meshers died
+  std::unordered_map<region_key, record> regions_; ///< whose meshers died
   std::unordered_map<serial, uint32_t> device_deaths_;
 };
 

@@ -130,7 +130,7 @@ private:
       return extract();
     if (!dirty_ && !refilling_)
       for (auto& one : std::exchange(askers_, {}))
-        one.deliver(*config_.shown);
+        one.deliver(config_.shown->load());
     if (leaving_ && !dirty_)
       quit(caf::exit_reason::user_shutdown);
   }
