@@ -69,7 +69,8 @@ std::string actor_record::doing() const {
 
 std::string actor_record::name() const {
   if (region_)
-    return role_ + " of region " + std::to_string(region_->x) + "," + std::to_string(region_->y) + "," + std::to_string(region_->z);
+    return role_ + " of region " + std::to_string(region_->x) + "," + std::to_string(region_->y) + ","
+           + std::to_string(region_->z);
   return device_ ? role_ + " " + std::to_string(device_->value) : role_;
 }
 
@@ -79,7 +80,10 @@ actor_status actor_record::status() const {
   out.id = id_.load(std::memory_order_relaxed);
   out.region = region_;
   out.device = device_;
-  out.state = down_.load(std::memory_order_relaxed) ? "down" : stalled_.load(std::memory_order_relaxed) ? "stalled" : busy_.load(std::memory_order_relaxed) ? "busy" : "idle";
+  out.state = down_.load(std::memory_order_relaxed)      ? "down"
+              : stalled_.load(std::memory_order_relaxed) ? "stalled"
+              : busy_.load(std::memory_order_relaxed)    ? "busy"
+                                                         : "idle";
   const auto taken = dequeued_.load(std::memory_order_relaxed); // first: what is put in meanwhile only adds
   out.mailbox = std::max(enqueued_.load(std::memory_order_relaxed), taken) - taken;
   out.restarts = restarts_.load(std::memory_order_relaxed);

@@ -89,7 +89,7 @@ public:
   counter restarts{0};       ///< actors started again
   counter handler_errors{0}; ///< handlers that threw
   stall_board stalls;
-  counter lost_core{0};      ///< actors that cannot be started again: if not 0, the service must be
+  counter lost_core{0}; ///< actors that cannot be started again: if not 0, the service must be
 
   /// Counts a refusal.
   void count_refused(refusal why) {

@@ -24,15 +24,15 @@ struct suspicion {
 
 /// A keyframe that comes, moves or goes.
 struct change {
-  map_input what;                   ///< of a keyframe that comes the body only until it is taken
-  uint64_t number;                  ///< order of arrival, among changes and batches
-  std::shared_ptr<batch> part_of{}; ///< nobody is told of it alone
-  std::string of_group{};           ///< it is a revision because the keyframe is of that group; its pose is the transform
-  std::optional<uint64_t> born{};   ///< the revision of its group when it came, of a keyframe that comes
-  bool forgets = false;             ///< nobody asked for it: the keyframe is beyond what is kept
+  map_input what;                       ///< of a keyframe that comes the body only until it is taken
+  uint64_t number;                      ///< order of arrival, among changes and batches
+  std::shared_ptr<batch> part_of{};     ///< nobody is told of it alone
+  std::string of_group{};               ///< it is a revision because the keyframe is of that group; its pose is the transform
+  std::optional<uint64_t> born{};       ///< the revision of its group when it came, of a keyframe that comes
+  bool forgets = false;                 ///< nobody asked for it: the keyframe is beyond what is kept
   std::optional<suspicion> suspected{}; ///< nobody asked for it: something died over the keyframe
-  uint32_t losses = 0;              ///< devices that failed as they compared it
-  bool made_room = false;           ///< what held nothing was given back for it
+  uint32_t losses = 0;                  ///< devices that failed as they compared it
+  bool made_room = false;               ///< what held nothing was given back for it
   bool started = false;
 
   [[nodiscard]] const keyframe_id& id() const { return id_of(what); }

@@ -119,19 +119,19 @@ void partitioner::enter_quarantine(const quarantined_keyframe& what, std::functi
 
 void partitioner::quarantine_unread(const stored_keyframe& stored) {
   const auto& id = stored.id;
-  enter_quarantine({id, stored.source, stored.group, stored.timestamp_ns, device_reason(config_.most_losses), system_ns(),
-                    config_.most_losses},
-                   [this, id] {
-                     store_.erase(id, [this, id](store_answer& a) {
-                       if (a.failure)
-                         store_failed(a.failure); // the next start finds it in quarantine, and has it erased
-                       kept_.erase(id);
-                       count_store();
-                       recovery_.done(id);
-                       recovered(id);
-                       refill_later(std::chrono::milliseconds{0});
-                     });
-                   });
+  enter_quarantine(
+    {id, stored.source, stored.group, stored.timestamp_ns, device_reason(config_.most_losses), system_ns(), config_.most_losses},
+    [this, id] {
+      store_.erase(id, [this, id](store_answer& a) {
+        if (a.failure)
+          store_failed(a.failure); // the next start finds it in quarantine, and has it erased
+        kept_.erase(id);
+        count_store();
+        recovery_.done(id);
+        recovered(id);
+        refill_later(std::chrono::milliseconds{0});
+      });
+    });
 }
 
 std::vector<keyframe_id> partitioner::quarantined(const keyframe_selection& which) const {

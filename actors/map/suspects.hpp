@@ -10,8 +10,8 @@
 
 namespace tessera {
 
-/// Which insertions of keyframes something died over, and how often. A mesher is known to have died over what is in its region and
-/// in no surface that was made of it; a device over what it was taking.
+/// Which insertions of keyframes something died over, and how often. A mesher is known to have died over what is in its region
+/// and in no surface that was made of it; a device over what it was taking.
 class suspects {
 public:
   using serial = uint64_t; ///< of an insertion

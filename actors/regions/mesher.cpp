@@ -276,8 +276,8 @@ private:
   bool published_once_ = false;
   caf::actor_clock::time_point last_patch_{};
 
-  uint64_t version_; ///< of the newest surface
-  uint64_t newest_ = 0; ///< keyframe in the region that it was told of
+  uint64_t version_;                                          ///< of the newest surface
+  uint64_t newest_ = 0;                                       ///< keyframe in the region that it was told of
   std::vector<caf::typed_response_promise<uint64_t>> askers_; ///< for a surface of all that it was told of
   mesh_digest digest_ = digest_of(mesh{});
   uint64_t keyframe_ns_ = 0, received_ns_ = 0; ///< of the newest keyframe in it

@@ -111,8 +111,8 @@ private:
   tasks changes_, reads_;                        ///< that were first of their lines
   notes notes_;                                  ///< that the writer has not seen yet
   quarantine_board quarantined_;                 ///< what was noted; with a mutex of its own
-  size_t writing_ = 0, reading_ = 0;    ///< that the threads are at
-  uint64_t writes_done_ = 0, reads_done_ = 0; ///< also in vain
+  size_t writing_ = 0, reading_ = 0;             ///< that the threads are at
+  uint64_t writes_done_ = 0, reads_done_ = 0;    ///< also in vain
   bool stopped_ = false;
   std::unordered_map<keyframe_id, entry> index_; ///< of what is there, or is being put
   std::map<uint64_t, keyframe_id> by_number_;

@@ -90,7 +90,7 @@ private:
   std::unordered_map<keyframe_id, size_t> waiting_; ///< tasks about it that are not answered
   bool stopped_ = false, working_ = false;
   uint64_t steps_ = 0; ///< tasks that the thread did
-  entries order_; ///< oldest first: those in the file, then those in memory
+  entries order_;      ///< oldest first: those in the file, then those in memory
   std::unordered_map<keyframe_id, entries::iterator> index_;
   entries::iterator oldest_in_memory_; ///< end() if none
   uint64_t memory_bytes_ = 0, disk_bytes_ = 0, rays_ = 0, numbers_ = 0;

@@ -202,10 +202,8 @@ private:
 
   void lost_mesher(region_key region, const caf::error& reason) {
     const auto pause = meshers_.lost(region, reason, now());
-    const auto by_itself = reason == ec::internal || reason == ec::bad_keyframe || reason == ec::device_failed;
-    if (const auto partitioner = parts_->seats.partitioner.get(); pause && by_itself && partitioner)
-      send(caf::actor_cast<partitioner_setup>(partitioner),
-           mesher_death{region, *meshers_.find(region)->shown, reason == ec::device_failed, describe(reason)});
+    if (pause && (reason == ec::internal || reason == ec::bad_keyframe)) // else its device, memory or a drill was at fault
+      tell_of_death(region, false, reason);
     if (!pause) {
       tell();
       if (meshers_.is_needed(region))
@@ -220,6 +218,13 @@ private:
       delayed_send(supervisor_self{this}, *pause, refill_atom::value, region, meshers_.find(region)->number);
     else
       restart_mesher(region);
+  }
+
+  /// The partitioner finds out over which keyframe it was.
+  void tell_of_death(region_key region, bool of_device, const caf::error& reason) {
+    const auto* one = meshers_.find(region);
+    if (const auto partitioner = parts_->seats.partitioner.get(); one && partitioner)
+      send(caf::actor_cast<partitioner_setup>(partitioner), mesher_death{region, *one->shown, of_device, describe(reason)});
   }
 
   /// Starts a successor on the old one's device; on another, if that one is not used any more.
@@ -250,6 +255,9 @@ private:
   }
 
   void lost_device(device_id id, const caf::error& reason) {
+    if (auto context = reason.context();
+        reason == ec::device_failed && context.size() > 1 && context.match_element<region_key>(1))
+      tell_of_death(context.get_as<region_key>(1), true, reason);
     switch (devices_.lost(id, reason, now())) {
     case device_roster::remedy::retire:
       return retire(id, describe(reason));

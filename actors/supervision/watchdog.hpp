@@ -17,8 +17,8 @@
 namespace tessera {
 
 /// Sees what is alive and does not get on: actors and threads of the keyframe store that have work and have not advanced for
-/// longer than a bound. It reads what they count, asks them nothing, and ends nobody: what is stuck in a call cannot be ended, and
-/// its successor would work beside it. It tells the log once when a stall begins and once when it is over, telemetry::stalls,
+/// longer than a bound. It reads what they count, asks them nothing, and ends nobody: what is stuck in a call cannot be ended,
+/// and its successor would work beside it. It tells the log once when a stall begins and once when it is over, telemetry::stalls,
 /// and the registry. A thread of its own, so that it sees also when no actor gets a turn.
 class watchdog {
 public:
@@ -41,7 +41,7 @@ private:
   struct state {
     uint64_t steps = 0;
     clock::time_point since; ///< it works, and has not advanced
-    uint64_t looked = 0; ///< when it was there last
+    uint64_t looked = 0;     ///< when it was there last
   };
 
   /// Since when it is stalled; nothing if it is not.

@@ -79,9 +79,10 @@ json to_json(const aside_entry& e) {
 }
 
 json to_json(const quarantined_keyframe& one) {
-  return {{"id", one.id.value},   {"session", one.id.session}, {"source", one.source},           {"group", one.group},
-          {"reason", one.reason}, {"deaths", one.deaths},      {"time_ns", wide(one.time_ns)},
-          {"timestamp_ns", wide(one.timestamp_ns)}};
+  return {{"id", one.id.value},           {"session", one.id.session},
+          {"source", one.source},         {"group", one.group},
+          {"reason", one.reason},         {"deaths", one.deaths},
+          {"time_ns", wide(one.time_ns)}, {"timestamp_ns", wide(one.timestamp_ns)}};
 }
 
 json to_json(const camera& c) {

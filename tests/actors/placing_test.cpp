@@ -159,8 +159,8 @@ TEST_CASE("a region that ended stays ended when its mesher's first request fails
   });
   clock.run();
   CHECK(left == 0);
-  for (const auto& actor : {strong(partitioner), strong(supervisor), strong(broadcaster), strong(mesher),
-                            strong(how.devices.devices[0].handle)})
+  for (const auto& actor :
+       {strong(partitioner), strong(supervisor), strong(broadcaster), strong(mesher), strong(how.devices.devices[0].handle)})
     caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
   clock.run();
 }
