@@ -1,6 +1,7 @@
 // Finding a place for a region's mesher when what should answer does not: nothing is forgotten, and nothing goes round for ever.
 
 #include "actors/store/spilling_store.hpp"
+#include "actors/viewers/broadcaster.hpp"
 #include "toy_gpu.hpp"
 #include "wanted_map.hpp"
 #include "watched_service.hpp"
@@ -127,7 +128,7 @@ TEST_CASE("a region that ended stays ended when its mesher's first request fails
   in_memory.cap_bytes = 1 << 20;
   in_memory.own_thread = false;
   const auto store = std::make_shared<spilling_store>(in_memory);
-  const auto fields = std::make_shared<field>(small_map(), std::make_shared<control>());
+  const auto fields = std::make_shared<toy::field>(small_map(), std::make_shared<control>());
   partitioner_config how;
   how.map = small_map();
   how.devices = {{{device_id{0}, spawn_device(system, context, device_id{0}, fields), 0}}, 1, 0};
