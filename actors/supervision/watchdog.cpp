@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace tessera {
 
@@ -69,6 +70,9 @@ void watchdog::look(clock::time_point now) {
     store = store_;
   }
   ++looks_;
+  if (const auto before = std::exchange(looked_at_, now); before && now - *before > bound_ / 2)
+    for (auto& [which, its] : seen_)
+      its.since += now - *before;
   std::vector<stall> all;
   const auto enter = [&](std::string who, std::string doing, clock::time_point since) {
     all.push_back({std::move(who), std::move(doing), since});

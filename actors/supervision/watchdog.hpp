@@ -19,7 +19,8 @@ namespace tessera {
 /// Sees what is alive and does not get on: actors and threads of the keyframe store that have work and have not advanced for
 /// longer than a bound. It reads what they count, asks them nothing, and ends nobody: what is stuck in a call cannot be ended,
 /// and its successor would work beside it. It tells the log once when a stall begins and once when it is over, telemetry::stalls,
-/// and the registry. A thread of its own, so that it sees also when no actor gets a turn.
+/// and the registry. A thread of its own, so that it sees also when no actor gets a turn. Time in which it got no turn either, as
+/// when the process or the machine was stopped, does not count.
 class watchdog {
 public:
   using clock = std::chrono::steady_clock;
@@ -52,6 +53,7 @@ private:
   const std::chrono::milliseconds bound_;
   std::map<key, state> seen_;
   uint64_t looks_ = 0;
+  std::optional<clock::time_point> looked_at_;
   std::map<std::string, clock::time_point> told_; ///< stalls that the log knows, by who
   std::mutex mutex_;                              ///< of what follows
   std::condition_variable changed_;

@@ -106,6 +106,18 @@ TEST_CASE("work that takes long and advances is no stall, nor is one actor's the
   CHECK(w.stalled().empty());
 }
 
+TEST_CASE("time in which nobody looked does not count: the process, or the machine, was stopped") {
+  watched w;
+  const auto actor = w.context.registry->enlist("ingest");
+  actor->enqueued();
+  w.pass(9s);
+  w.dog->look(w.now += 1h);
+  w.pass(1s);
+  CHECK(w.stalled().empty());
+  w.pass(1s);
+  CHECK(w.stalled() == names{"ingest"});
+}
+
 TEST_CASE("a GPU that does not answer is seen, and its answer ends it") {
   const auto gpus = toy_gpus(1);
   auto by = std::make_shared<control>();
