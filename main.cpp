@@ -26,6 +26,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <csignal>
 #include <iostream>
 #include <optional>
@@ -195,6 +197,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.service.device_bytes = s.memory_cap_bytes;
   setup.service.store_bytes = s.store_memory_bytes;
   setup.service.store_folder = s.store_dir;
+  setup.service.stall_after = std::chrono::milliseconds{std::lround(1000 * s.stall_after_s)};
   setup.service.policy = s.policy == "newest" ? input_policy::newest : input_policy::block;
   const auto kept = config::parse_retained(s.retain);
   setup.service.retain = {.keyframes = kept.keyframes, .age = std::chrono::seconds{kept.age_s}, .ray_bytes = kept.ray_bytes};

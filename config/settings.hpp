@@ -54,6 +54,7 @@ struct settings {
   bool insecure = false;
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
+  float stall_after_s = 0;
 
   // journal: what is there again after the next start
   std::string journal; ///< a folder, auto or off

@@ -11,8 +11,11 @@ namespace tessera {
 /// One per region: owns its surface. Meshes the region's field on its device when that has changed, and publishes a patch when
 /// the surface has.
 using mesher_actor = caf::typed_actor<
-  /// The region's field has changed: by a keyframe of these times (producer's, received; ns), or by one that went (0, 0).
-  caf::reacts_to<dirty_atom, uint64_t, uint64_t>,
+  /// The region's field has changed: by a keyframe of these times (producer's, received; ns), or by one that went (0, 0). Last:
+  /// the number of the newest keyframe in it, 0 if there is none.
+  caf::reacts_to<dirty_atom, uint64_t, uint64_t, uint64_t>,
+  /// Answers when a surface was made of all that it was told of, and published if it is a new one; with the newest's number.
+  caf::replies_to<caf::flush_atom>::with<uint64_t>,
   /// What it published last. The field is not counted.
   caf::replies_to<status_atom>::with<region_status>,
   /// True: the field is being filled again, hold patches back so that no viewer sees half a region. False: it is whole, publish.

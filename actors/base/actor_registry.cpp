@@ -43,13 +43,47 @@ std::string actor_record::last_error() const {
   return last_error_;
 }
 
+std::array<pulse, 2> actor_record::pulses() const noexcept {
+  const auto taken = dequeued_.load(std::memory_order_relaxed); // first: what is put in meanwhile only adds
+  const auto done = advanced_.load(std::memory_order_relaxed);
+  return {pulse{busy_.load(std::memory_order_relaxed) || enqueued_.load(std::memory_order_relaxed) > taken, taken},
+          pulse{pending_.load(std::memory_order_relaxed) > 0, done}};
+}
+
+std::string actor_record::doing() const {
+  const auto taken = dequeued_.load(std::memory_order_relaxed);
+  const auto waiting = std::max(enqueued_.load(std::memory_order_relaxed), taken) - taken;
+  const auto pending = pending_.load(std::memory_order_relaxed);
+  const auto* what = handling_.load(std::memory_order_acquire);
+  std::string out;
+  if (busy_.load(std::memory_order_relaxed))
+    out = what != nullptr ? "handling " + what->name : std::string{"handling a message"};
+  const auto add = [&out](uint64_t n, const char* one, const char* many) {
+    if (n > 0)
+      out += (out.empty() ? "" : ", ") + std::to_string(n) + (n == 1 ? one : many);
+  };
+  add(waiting, " message waits", " messages wait");
+  add(pending, " request is not answered", " requests are not answered");
+  return out;
+}
+
+std::string actor_record::name() const {
+  if (region_)
+    return role_ + " of region " + std::to_string(region_->x) + "," + std::to_string(region_->y) + ","
+           + std::to_string(region_->z);
+  return device_ ? role_ + " " + std::to_string(device_->value) : role_;
+}
+
 actor_status actor_record::status() const {
   actor_status out;
   out.role = role_;
   out.id = id_.load(std::memory_order_relaxed);
   out.region = region_;
   out.device = device_;
-  out.state = down_.load(std::memory_order_relaxed) ? "down" : busy_.load(std::memory_order_relaxed) ? "busy" : "idle";
+  out.state = down_.load(std::memory_order_relaxed)      ? "down"
+              : stalled_.load(std::memory_order_relaxed) ? "stalled"
+              : busy_.load(std::memory_order_relaxed)    ? "busy"
+                                                         : "idle";
   const auto taken = dequeued_.load(std::memory_order_relaxed); // first: what is put in meanwhile only adds
   out.mailbox = std::max(enqueued_.load(std::memory_order_relaxed), taken) - taken;
   out.restarts = restarts_.load(std::memory_order_relaxed);
@@ -99,15 +133,18 @@ void actor_registry::set_restarts(uint64_t id, uint64_t restarts) {
       record->set_restarts(restarts);
 }
 
+std::vector<std::shared_ptr<actor_record>> actor_registry::records() const {
+  std::vector<std::shared_ptr<actor_record>> out;
+  std::lock_guard lock{mutex_};
+  out.reserve(records_.size());
+  for (const auto& weak : records_)
+    if (auto record = weak.lock())
+      out.push_back(std::move(record));
+  return out;
+}
+
 std::vector<actor_status> actor_registry::statuses() const {
-  std::vector<std::shared_ptr<actor_record>> alive;
-  {
-    std::lock_guard lock{mutex_};
-    alive.reserve(records_.size());
-    for (const auto& weak : records_)
-      if (auto record = weak.lock())
-        alive.push_back(std::move(record));
-  }
+  const auto alive = records();
   std::vector<actor_status> out;
   out.reserve(alive.size());
   std::set<std::string> up{role::mesher, role::session};

@@ -16,6 +16,12 @@
 
 namespace tessera {
 
+/// Whether there is work, and how far it got: of two looks with work and the same number of steps, nothing was done in between.
+struct pulse {
+  bool works = false;
+  uint64_t steps = 0;
+};
+
 /// What one actor reports of itself while it works. The actor writes, anyone reads, nobody waits.
 class actor_record {
 public:
@@ -51,16 +57,33 @@ public:
 
   void set_id(uint64_t id) noexcept { id_.store(id, std::memory_order_relaxed); }
   void set_busy(bool busy) noexcept { busy_.store(busy, std::memory_order_relaxed); }
+  /// Begins a message of this kind; null: of one that came never before.
+  void begin(const handler* what) noexcept {
+    handling_.store(what, std::memory_order_release);
+    set_busy(true);
+  }
+  /// So much was given to others who work for this actor, and is not done.
+  void set_pending(uint64_t n) noexcept { pending_.store(n, std::memory_order_relaxed); }
+  /// Some of it was done.
+  void advance() noexcept { advanced_.fetch_add(1, std::memory_order_relaxed); }
   void set_detail(std::string text);
   /// The detail is asked for each time that somebody looks, in the thread of whoever does; `text` must not wait.
   void set_detail(std::function<std::string()> text);
   void set_error(std::string text);
   void set_down() noexcept { down_.store(true, std::memory_order_relaxed); }
   void set_restarts(uint64_t n) noexcept { restarts_.store(n, std::memory_order_relaxed); }
+  /// A watchdog found that it does not get on. Threads: the watchdog's.
+  void set_stalled(bool stalled) noexcept { stalled_.store(stalled, std::memory_order_relaxed); }
 
   // -- read by anyone ----------------------------------------------------------
 
   [[nodiscard]] actor_status status() const;
+  /// Of its mailbox, and of what others do for it.
+  [[nodiscard]] std::array<pulse, 2> pulses() const noexcept;
+  /// What it is at, in words.
+  [[nodiscard]] std::string doing() const;
+  /// Its role, with its region or device.
+  [[nodiscard]] std::string name() const;
   [[nodiscard]] uint64_t id() const noexcept { return id_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::string last_error() const;
   [[nodiscard]] bool down() const noexcept { return down_.load(std::memory_order_relaxed); }
@@ -71,7 +94,9 @@ private:
   const std::optional<device_id> device_;
   std::atomic<uint64_t> id_{0}, restarts_{0};
   std::atomic<uint64_t> enqueued_{0}, dequeued_{0};
-  std::atomic<bool> busy_{false}, down_{false};
+  std::atomic<uint64_t> pending_{0}, advanced_{0};
+  std::atomic<bool> busy_{false}, down_{false}, stalled_{false};
+  std::atomic<const handler*> handling_{nullptr};
   std::atomic<size_t> count_{0};
   std::array<std::unique_ptr<handler>, max_handlers> slots_;
   mutable std::mutex text_mutex_;
@@ -86,6 +111,9 @@ public:
   /// sessions, which come and go, are listed only until they are down.
   std::shared_ptr<actor_record> enlist(std::string role, std::optional<region_key> region = {},
                                        std::optional<device_id> device = {});
+
+  /// Those of all actors that exist.
+  [[nodiscard]] std::vector<std::shared_ptr<actor_record>> records() const;
 
   /// Returns what each actor is and does now, by role, then id.
   [[nodiscard]] std::vector<actor_status> statuses() const;

@@ -44,7 +44,7 @@ public:
                                                                                                place.device)} {
     record_->set_id(this->id());
     this->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
-      return caf::make_error(ec::internal, thrown_text(thrown));
+      return caf::make_error(is_want_of_memory(thrown) ? ec::out_of_memory : ec::internal, thrown_text(thrown));
     });
   }
 
@@ -63,13 +63,14 @@ public:
     if (what.mid.is_response())
       forget_timeout(what.mid);
     record_->dequeued();
-    record_->set_busy(true);
+    auto* const handler = record_->find(key);
+    record_->begin(handler);
     const auto begin = cycle_clock::ticks();
     caf::invoke_message_result result;
     try {
       result = super::consume(what);
     } catch (...) {
-      measured(what, key, begin);
+      measured(what, key, handler, begin);
       caught(std::current_exception());
       if (place_.policy == on_throw::die)
         throw;
@@ -79,7 +80,7 @@ public:
       record_->enqueued(); // it stays in the mailbox
       record_->set_busy(false);
     } else {
-      measured(what, key, begin);
+      measured(what, key, handler, begin);
     }
     return result;
   }
@@ -148,9 +149,8 @@ private:
     answered_.clear();
   }
 
-  void measured(const caf::mailbox_element& what, uint64_t key, uint64_t begin) {
+  void measured(const caf::mailbox_element& what, uint64_t key, actor_record::handler* handler, uint64_t begin) {
     auto ns = cycle_clock::to_ns(cycle_clock::ticks() - begin);
-    auto* handler = record_->find(key);
     if (!handler)
       handler = &record_->add(key, name_of(what));
     handler->times.record_alone(ns);

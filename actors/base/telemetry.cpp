@@ -18,6 +18,8 @@ const char* to_string(refusal why) {
     return "empty";
   case refusal::internal:
     return "internal";
+  case refusal::quarantined:
+    return "quarantined";
   }
   return "internal";
 }

@@ -3,7 +3,9 @@
 #include "actors/base/aside_log.hpp"
 #include "actors/base/device_board.hpp"
 #include "actors/base/hindrance.hpp"
+#include "actors/base/quarantine_board.hpp"
 #include "actors/base/shortage_board.hpp"
+#include "actors/base/stall_board.hpp"
 #include "actors/base/time_histogram.hpp"
 #include "messages/keyframe.hpp"
 
@@ -23,9 +25,10 @@ enum class refusal : uint8_t {
   colours,
   confidence,
   empty,
-  internal, ///< several devices in a row failed over it
+  internal,   ///< several devices in a row failed over it
+  quarantined ///< it is in quarantine, since something died over it again and again
 };
-inline constexpr size_t refusals = 7;
+inline constexpr size_t refusals = 8;
 
 /// The reason's name, as a metric's label.
 const char* to_string(refusal why);
@@ -52,6 +55,7 @@ public:
   gauge live_keyframes{0}, live_rays{0};
   /// Inputs that could not be made a keyframe, keyframes that were refused, and conflicts.
   aside_log set_aside;
+  quarantine_board quarantine;
 
   // -- flow -------------------------------------------------------------------
   gauge credit_limit{0};                          ///< keyframes that ingest takes before it answers the first
@@ -87,7 +91,8 @@ public:
   // -- health -----------------------------------------------------------------
   counter restarts{0};       ///< actors started again
   counter handler_errors{0}; ///< handlers that threw
-  counter lost_core{0};      ///< actors that cannot be started again: if not 0, the service must be
+  stall_board stalls;
+  counter lost_core{0}; ///< actors that cannot be started again: if not 0, the service must be
 
   /// Counts a refusal.
   void count_refused(refusal why) {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include "actors/base/quarantine_board.hpp"
 #include "messages/map_input.hpp"
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <vector>
@@ -12,15 +14,25 @@ namespace tessera {
 
 struct batch;
 
+/// Why a keyframe is taken out that something died over.
+struct suspicion {
+  uint64_t serial = 0; ///< of its insertion
+  uint32_t deaths = 0;
+  std::optional<region_key> tried_in{};           ///< the region whose mesher it is tried with, if it is not known to be deadly
+  std::optional<quarantined_keyframe> sentence{}; ///< once that is known
+};
+
 /// A keyframe that comes, moves or goes.
 struct change {
-  map_input what;                   ///< of a keyframe that comes the body only until it is taken
-  uint64_t number;                  ///< order of arrival, among changes and batches
-  std::shared_ptr<batch> part_of{}; ///< nobody is told of it alone
-  std::string of_group{};           ///< it is a revision because the keyframe is of that group; its pose is the transform
-  std::optional<uint64_t> born{};   ///< the revision of its group when it came, of a keyframe that comes
-  bool forgets = false;             ///< nobody asked for it: the keyframe is beyond what is kept
-  bool made_room = false;           ///< what held nothing was given back for it
+  map_input what;                       ///< of a keyframe that comes the body only until it is taken
+  uint64_t number;                      ///< order of arrival, among changes and batches
+  std::shared_ptr<batch> part_of{};     ///< nobody is told of it alone
+  std::string of_group{};               ///< it is a revision because the keyframe is of that group; its pose is the transform
+  std::optional<uint64_t> born{};       ///< the revision of its group when it came, of a keyframe that comes
+  bool forgets = false;                 ///< nobody asked for it: the keyframe is beyond what is kept
+  std::optional<suspicion> suspected{}; ///< nobody asked for it: something died over the keyframe
+  uint32_t losses = 0;                  ///< devices that failed as they compared it
+  bool made_room = false;               ///< what held nothing was given back for it
   bool started = false;
 
   [[nodiscard]] const keyframe_id& id() const { return id_of(what); }

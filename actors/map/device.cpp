@@ -3,6 +3,7 @@
 #include "actors/base/instrumented.hpp"
 #include "actors/map/device_error.hpp"
 
+#include <optional>
 #include <unordered_map>
 
 namespace tessera::detail {
@@ -122,6 +123,7 @@ private:
     time_histogram* times;
     std::function<void(field_answer&)> done;
     std::function<void(const caf::error&)> failed;
+    std::optional<region_key> meshes{}; ///< of an extraction
     uint64_t begin = 0;
   };
 
@@ -145,7 +147,7 @@ private:
          [promise, region](field_answer& a) mutable {
            promise.deliver(region_mesh{region, 0, std::move(a.surface)});
          },
-         [promise](const caf::error& err) mutable { promise.deliver(err); }},
+         [promise](const caf::error& err) mutable { promise.deliver(err); }, region},
         [&](auto tell) {
           start([tell](std::shared_ptr<const mesh> surface, std::exception_ptr failure) {
             tell({0, std::move(failure), std::move(surface)});
@@ -171,6 +173,7 @@ private:
     what.begin = cycle_clock::ticks();
     const auto number = ++requests_;
     asked_.emplace(number, std::move(what));
+    record().set_pending(asked_.size());
     try {
       start(teller{caf::weak_actor_ptr{ctrl()}, number});
     } catch (...) {
@@ -185,11 +188,15 @@ private:
       return;
     auto what = std::move(i->second);
     asked_.erase(i);
+    record().set_pending(asked_.size());
+    record().advance();
     if (what.times)
       what.times->record(cycle_clock::to_ns(cycle_clock::ticks() - what.begin));
     if (!answer.failure)
       return what.done(answer);
-    const auto err = device_error(answer.failure);
+    auto err = device_error(answer.failure);
+    if (what.meshes && !leaves_fields_whole(err))
+      err = caf::make_error(ec::device_failed, context_of(err), *what.meshes);
     record().set_error(describe(err));
     what.failed(err);
     if (!leaves_fields_whole(err))

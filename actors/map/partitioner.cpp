@@ -24,6 +24,7 @@ void partitioner::on_exit() {
   with_others_.clear();
   later_.clear();
   after_refill_.clear();
+  trials_.clear();
   store_.close();
   regions_.clear();
   devices_ = {};
@@ -41,6 +42,7 @@ partitioner::behavior_type partitioner::make_behavior() {
     name_thread("partitioner");
   devices_ = std::move(config_.devices);
   group_revisions_ = store_.group_revisions();
+  numbers().quarantine.assign(store_.quarantined());
   if (config_.begins != map_beginning::empty)
     recover();
   count_store();
@@ -59,6 +61,7 @@ partitioner::behavior_type partitioner::make_behavior() {
       if (!cameras_due_)
         tell_all_cameras();
     },
+    [this](const mesher_death& death) { mesher_died(death); },
     [this](status_atom) { return ask_status(); },
     [this](list_atom) { return ask_regions(); },
     [this](mesh_atom) { return ask_meshes(); },
@@ -88,7 +91,7 @@ void partitioner::tell_camera(const keyframe_id& id, uint64_t timestamp_ns, cons
 void partitioner::tell_all_cameras() {
   std::vector<camera> all;
   for (const auto& id : store_.ids())
-    if (const auto* live = live_.find(id); live != nullptr && live->stored)
+    if (const auto* live = live_.find(id); live != nullptr && live->stored && !live->insertions.empty())
       all.push_back({id, live->timestamp_ns, live->insertions.front().world_from_camera, false});
   send(broadcaster_, camera_atom::value, std::move(all));
 }

@@ -7,6 +7,7 @@
 #include "messages/actors.hpp"
 
 #include <chrono>
+#include <string>
 
 namespace tessera {
 
@@ -16,6 +17,20 @@ enum class map_beginning {
   kept,      ///< a store with the keyframes of an earlier process: they are shown as they are taken again
   succeeding ///< what another partitioner left: nobody is shown half a map until all is there again
 };
+
+/// The end of a region's mesher by its own fault, or by that of the device which made its surface. Stays in the process.
+struct mesher_death {
+  region_key region;
+  uint64_t shown = 0;     ///< the newest insertion in a surface that meshers of the region made; 0: not known
+  bool of_device = false; ///< the device failed of itself, and its mesher with it
+  std::string reason;
+};
+
+} // namespace tessera
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::mesher_death)
+
+namespace tessera {
 
 /// What a partitioner is told when it starts.
 struct partitioner_config {
@@ -27,6 +42,8 @@ struct partitioner_config {
   uint32_t refill_credit = 8;
   std::chrono::milliseconds request_timeout{120'000};
   std::string epoch;
+  /// A keyframe over which devices failed so often in a row, each of itself, is not taken again.
+  uint32_t most_losses = 2;
   /// How long a region may hold no keyframe before its mesher ends: so long that a keyframe that is sent again, or one that
   /// follows, finds it.
   std::chrono::milliseconds idle_after{5'000};
@@ -48,7 +65,9 @@ using partitioner_setup = partitioner_actor::extend<
   /// There is a new broadcaster: tells it of all cameras.
   caf::reacts_to<caf::put_atom, broadcaster_actor>,
   /// These are the devices from now on. Those that were not there before have unknown fields.
-  caf::reacts_to<caf::put_atom, device_table>>;
+  caf::reacts_to<caf::put_atom, device_table>,
+  /// A mesher ended of itself. Its successor is told of next.
+  caf::reacts_to<mesher_death>>;
 
 partitioner_setup spawn_partitioner(caf::actor_system& system, actor_context context, supervisor_actor supervisor,
                                     broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store,

@@ -45,6 +45,8 @@ void partitioner::start(const change_ptr& c) {
   c->started = true;
   if (c->forgets)
     return start_forgetting(c);
+  if (c->suspected)
+    return start_suspected(c);
   if (c->part_of) {
     batches_.queue(c);
     return run_batches();
@@ -65,6 +67,8 @@ void partitioner::not_now(const change_ptr& c, hindered by) {
 }
 
 void partitioner::finish(const change_ptr& c, verdict v) {
+  if (c->suspected)
+    return end_suspected(c);
   auto& n = numbers();
   auto count = [](telemetry::counter& x) { x.fetch_add(1, std::memory_order_relaxed); };
   if (v.what == outcome::accepted) {
@@ -96,6 +100,10 @@ void partitioner::finish(const change_ptr& c, verdict v) {
 }
 
 void partitioner::start_integrate(const change_ptr& c) {
+  if (const auto its = numbers().quarantine.find(c->id())) {
+    c->frame().body.reset();
+    return refuse(c, refusal::quarantined, why_out(*its));
+  }
   if (live_.contains(c->id()))
     return start_compare(c);
   if (store_.retracted(c->id()))
@@ -119,8 +127,17 @@ void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
     return not_now(c, {hindrance::torn, describe(err)});
   if (err == ec::bad_keyframe)
     return refuse(c, refusal::points, context_of(err));
-  if (is_device_loss(err))
-    return refuse(c, refusal::internal, std::to_string(take::most_losses) + " devices in a row failed over it");
+  if (is_device_loss(err)) {
+    const auto* frame = std::get_if<keyframe>(&c->what);
+    if (frame == nullptr || live_.contains(c->id())) // it stays as it is
+      return refuse(c, refusal::internal, device_reason(config_.most_losses));
+    return enter_quarantine({c->id(), frame->source, frame->group, frame->timestamp_ns, device_reason(config_.most_losses),
+                             system_ns(), config_.most_losses},
+                            [this, c] {
+                              numbers().count_refused(refusal::internal);
+                              finish(c, {outcome::refused, device_reason(config_.most_losses)});
+                            });
+  }
   auto by = hindered_by(err);
   by.text.insert(0, by.why == hindrance::room ? "the map is full: there is no room for the keyframe: "
                                               : "the keyframe cannot be taken: ");
@@ -190,7 +207,7 @@ void partitioner::start_compare(const change_ptr& c) {
         compare(c, made);
       },
       [this, c, handle](caf::error& err) {
-        if (is_device_loss(err))
+        if (is_device_loss(err) && (c->losses += err == ec::device_failed ? 1 : 0) < config_.most_losses)
           return with_others(handle, [this, c] { start_compare(c); });
         not_integrated(c, err);
       });
@@ -236,6 +253,8 @@ void partitioner::read(const change_ptr& c, std::function<void(const ray_batch&)
 void partitioner::start_retract(const change_ptr& c) {
   if (recovery_.is_left_out(c->id()))
     return retract_from_store(c);
+  if (numbers().quarantine.find(c->id()))
+    return release(c);
   if (!live_.contains(c->id()))
     return c->remembers() ? remember(c) : finish(c, {outcome::unknown, {}});
   read(c, [this, c](const ray_batch& rays) {

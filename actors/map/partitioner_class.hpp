@@ -13,8 +13,10 @@
 #include "actors/map/refill_book.hpp"
 #include "actors/map/region_book.hpp"
 #include "actors/map/retention.hpp"
+#include "actors/map/suspects.hpp"
 #include "actors/map/take.hpp"
 #include "actors/map/take_line.hpp"
+#include "actors/map/trial.hpp"
 #include "actors/store/store_client.hpp"
 #include "messages/clock.hpp"
 
@@ -36,6 +38,9 @@ using partitioner_self
 
 /// Pause before what lacked memory is tried again.
 inline constexpr std::chrono::milliseconds memory_pause{200};
+
+/// A keyframe with which alone meshers of a region died so often is deadly.
+inline constexpr uint32_t most_mesher_deaths = 2;
 
 /// Whether a keyframe of the store cannot be read, however often that is tried.
 bool is_damage(const std::exception_ptr& thrown);
@@ -165,6 +170,37 @@ private:
   void forget_unread(const keyframe_id& id);
   [[nodiscard]] retention::moment moment() { return {now(), system_ns()}; }
 
+  // -- keyframes over which something dies (partitioner_quarantine.cpp) -------------
+  void mesher_died(const mesher_death& death);
+  /// ... while it is being found out over which keyframe.
+  void died_on_trial(const mesher_death& death, const suspects::finding& found);
+  /// A device failed of itself as it took an insertion again.
+  void device_died(uint64_t serial);
+  [[nodiscard]] static std::string device_reason(uint32_t deaths);
+  /// Takes a live keyframe out for good, by a change like any other.
+  void condemn(uint64_t serial, std::string reason, uint32_t deaths);
+  void suspect(const keyframe_id& id, suspicion what);
+  void start_suspected(const change_ptr& c);
+  void taken_out(const trial::suspect& one);
+  /// It is in no region any more, and goes into quarantine.
+  void set_apart(const change_ptr& c);
+  void enter_quarantine(const quarantined_keyframe& what, std::function<void()> next);
+  /// One that devices fail over when it is to be made again goes from the store.
+  void quarantine_unread(const stored_keyframe& stored);
+  /// Takes it out of quarantine: it may come again.
+  void release(const change_ptr& c);
+  void end_suspected(const change_ptr& c);
+  [[nodiscard]] std::vector<keyframe_id> quarantined(const keyframe_selection& which) const;
+  /// Takes it out, to be put back when the mesher has made a surface without it; trial.hpp.
+  void try_alone(const region_key& region, uint64_t serial);
+  void go_on_trying(const region_key& region);
+  void put_back(const region_key& region);
+  void put_back(const region_key& region, taken& t);
+  /// Asks the region's mesher for a surface of all that is in it now.
+  void ask_for_surface(const region_key& region);
+  void ask_for_surface_again(const region_key& region);
+  void surface_made(const region_key& region, uint64_t question);
+
   // -- regions and their meshers (partitioner_regions.cpp) ------------------------
   using region_entry = region_book<mesher_actor>::region;
 
@@ -176,6 +212,8 @@ private:
   /// region before, so that viewers see what a batch does at once.
   void touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns, bool part_of_batch = false);
   void tell(const region_key& key, region_entry& its);
+  /// Its newest insertion; 0 if it holds nothing.
+  [[nodiscard]] static uint64_t newest_in(const region_entry& its);
   void placed(const region_key& key, const mesher_actor& mesher);
   /// The region has another mesher.
   void succeeded(const region_key& key, const mesher_actor& mesher);
@@ -285,6 +323,10 @@ private:
   size_t forgetting_ = 0; ///< keyframes that are being taken out for it
   bool forgetting_on_ = false, forgetting_pauses_ = false;
   std::optional<caf::actor_clock::time_point> forget_at_; ///< when a message says that it may be time
+
+  suspects suspects_;
+  std::map<region_key, trial> trials_;
+  std::unordered_set<keyframe_id> tried_; ///< keyframes in them
 
   region_book<mesher_actor> regions_;
   bool idle_tick_ = false;

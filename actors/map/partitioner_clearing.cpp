@@ -47,7 +47,7 @@ void partitioner::collect(const batch_ptr& all) {
 void partitioner::collect(const batch_ptr& all, const keyframe_selection& which,
                           const std::function<change_ptr(const keyframe_id&)>& make) {
   std::unordered_set<keyframe_id> ids;
-  for (auto& some : {live_.matching(which), changes_.coming(which, all->number), recovery_.left_out(which)})
+  for (auto& some : {live_.matching(which), changes_.coming(which, all->number), recovery_.left_out(which), quarantined(which)})
     ids.insert(some.begin(), some.end());
   for (const auto& one : store_.retractions())
     if (matches(which, one))

@@ -92,6 +92,10 @@ void partitioner::refill(uint64_t serial, store_answer& stored) {
 void partitioner::refilled(const keyframe_id& id, const refill_book::part& part, taken& t) {
   book_.taken(part, !t.failure);
   const auto lost = t.failure && is_device_loss(t.failure);
+  if (t.deadly && live_.stays(part.insertion))
+    device_died(part.insertion);
+  else if (!t.failure)
+    suspects_.clear(part.insertion);
   if (t.failure && !lost) {
     record().set_error("keyframe " + shown(id) + " cannot be filled in again yet: " + describe(t.failure));
     refill_later(memory_pause);
@@ -125,7 +129,13 @@ void partitioner::end_refills() {
 void partitioner::recover() {
   for (const auto& d : devices_.devices)
     send(d.handle, clear_atom::value);
-  const auto ids = store_.ids();
+  auto ids = store_.ids();
+  std::erase_if(ids, [this](const keyframe_id& id) { // the process ended before it was erased
+    if (!numbers().quarantine.find(id))
+      return false;
+    store_.erase(id, [this](store_answer& a) { a.failure ? (void)store_failed(a.failure) : count_store(); });
+    return true;
+  });
   kept_.expect(ids);
   recovery_.begin(ids);
   made_again_ = !recovering();
@@ -185,7 +195,9 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
     if (all.failure) {
       record().set_error("keyframe " + shown(id) + " cannot be taken again yet: " + describe(all.failure));
       // A map that was there in this process has room again when what was lost of it has been given back.
-      const auto never = all.failure == ec::bad_keyframe || is_device_loss(all.failure)
+      if (is_device_loss(all.failure))
+        return quarantine_unread(stored);
+      const auto never = all.failure == ec::bad_keyframe
                          || (config_.begins == map_beginning::kept && all.failure == ec::out_of_memory && recovery_.in_vain());
       return never ? leave_out(stored, all.failure) : again();
     }
@@ -201,9 +213,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
 }
 
 void partitioner::leave_out(const stored_keyframe& stored, const caf::error& why) {
-  const auto text
-    = "keyframe " + shown(stored.id) + " stays in the store and is not in the map: "
-      + (is_device_loss(why) ? std::to_string(take::most_losses) + " devices in a row failed over it" : describe(why));
+  const auto text = "keyframe " + shown(stored.id) + " stays in the store and is not in the map: " + describe(why);
   shared().write(severity::error, text);
   numbers().set_aside.add("map", shown(stored.id), text);
   recovery_.leave_out(stored.id, {stored.source, stored.group, stored.timestamp_ns, stored.admission});

@@ -14,6 +14,7 @@ void partitioner::remove(uint64_t serial) {
   for (const auto& region : regions_.remove(live_.inserted(serial).regions, serial))
     note_idle(region);
   live_.remove(serial);
+  suspects_.clear(serial);
 }
 
 void partitioner::touch(const std::vector<region_key>& regions, uint64_t keyframe_ns, uint64_t received_ns, bool part_of_batch) {
@@ -30,10 +31,14 @@ void partitioner::touch(const std::vector<region_key>& regions, uint64_t keyfram
     check_hold();
 }
 
+uint64_t partitioner::newest_in(const region_entry& its) {
+  return its.insertions.empty() ? 0 : its.insertions.back();
+}
+
 void partitioner::tell(const region_key& key, region_entry& its) {
   if (its.mesher) {
     its.dirty = false;
-    send(its.mesher, dirty_atom::value, its.keyframe_ns, std::exchange(its.received_ns, 0));
+    send(its.mesher, dirty_atom::value, its.keyframe_ns, std::exchange(its.received_ns, 0), newest_in(its));
     return;
   }
   const auto hidden = recovering() && config_.begins != map_beginning::kept; // a mesher that comes now would show half a region
@@ -43,7 +48,11 @@ void partitioner::tell(const region_key& key, region_entry& its) {
     .then([this, key](const mesher_actor& mesher) { placed(key, mesher); },
           [this, key](caf::error& err) {
             record().set_error(describe(err));
-            regions_[key].asked = false;
+            auto* still = regions_.find(key); // not if a successor came, and the region ended meanwhile
+            if (still == nullptr)
+              return;
+            still->asked = false;
+            note_idle(key);
             later(memory_pause, [this, key] {
               if (auto* again = regions_.find(key); again != nullptr && again->dirty)
                 tell(key, *again);
@@ -60,6 +69,7 @@ void partitioner::placed(const region_key& key, const mesher_actor& mesher) {
   if (its->dirty && !held_.contains(key))
     tell(key, *its);
   note_idle(key);
+  ask_for_surface_again(key);
 }
 
 void partitioner::succeeded(const region_key& key, const mesher_actor& mesher) {
@@ -67,12 +77,12 @@ void partitioner::succeeded(const region_key& key, const mesher_actor& mesher) {
   its.mesher = mesher;
   its.down = false;
   its.questions = 0;
+  tell(key, its);
   if (!lacks_something(key)) // else it is told when that has come
     send(mesher, refill_atom::value, false);
-  if (its.dirty)
-    tell(key, its);
   restart_gathers();
   note_idle(key);
+  ask_for_surface_again(key);
   try_gathers(); // those that waited for it
 }
 
@@ -115,6 +125,7 @@ void partitioner::end_idle() {
       if (its->mesher)
         end_mesher(noted.key, its->mesher);
       regions_.erase(noted.key);
+      suspects_.forget(noted.key);
     }
   });
 }

@@ -44,7 +44,8 @@ caf::typed_response_promise<std::vector<region_mesh>> partitioner::ask_meshes() 
 }
 
 bool partitioner::may_gather() const {
-  return !recovering() && book_.empty() && !fresh_ && with_others_.empty() && unfinished_ == 0 && !regions_.any_down();
+  return !recovering() && book_.empty() && !fresh_ && with_others_.empty() && unfinished_ == 0 && !regions_.any_down()
+         && trials_.empty();
 }
 
 void partitioner::try_gathers() {

@@ -163,13 +163,14 @@ void partitioner::take_back(const take_ptr& t, const device_actor& device, const
 }
 
 void partitioner::end_take(const take_ptr& t) {
-  const auto again = t->again && !t->lost.empty() && (t->losses += t->failed ? 1 : 0) < take::most_losses;
+  const auto again = t->again && !t->lost.empty() && (t->losses += t->failed ? 1 : 0) < config_.most_losses;
   if (again) {
     with_others(t->lost.front(), [this, t] { takes_.add_first(t); });
   } else {
     if (!t->lost.empty())
       t->result.failure = caf::make_error(ec::device_failed, std::string{"devices failed over it"});
     t->sent = {};
+    t->result.deadly = t->failed;
     t->done(t->result); // what it continues with is sent before this counts as done
     if (t->continues)
       --unfinished_;

@@ -14,13 +14,11 @@ namespace tessera {
 struct taken {
   take_report report;
   caf::error failure{};
+  bool deadly = false; ///< a device failed of itself as it took it, the last time
 };
 
 /// A keyframe that is to be taken by all devices, or by none.
 struct take {
-  /// A keyframe over which devices failed so often is not taken again.
-  static constexpr uint32_t most_losses = 3;
-
   std::function<std::optional<take_request>()> make; ///< asked whenever it is sent; nothing: there is nothing to do any more
   std::function<void(taken&)> done;
   bool again = true;      ///< when there are other devices, if one was lost over it; else that is its failure

@@ -5,6 +5,8 @@
 #include "messages/clock.hpp"
 
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace tessera::detail {
 
@@ -42,6 +44,8 @@ public:
   }
 
   void on_exit() override {
+    for (auto& one : std::exchange(askers_, {}))
+      one.deliver(caf::make_error(ec::restarting, std::string{"the mesher ended"}));
     device_ = nullptr;
     broadcaster_ = nullptr;
     // Timeouts of the last answered requests would keep this actor in memory for minutes.
@@ -50,7 +54,8 @@ public:
 
   behavior_type make_behavior() override {
     return {
-      [this](dirty_atom, uint64_t keyframe_ns, uint64_t received_ns) {
+      [this](dirty_atom, uint64_t keyframe_ns, uint64_t received_ns, uint64_t newest) {
+        newest_ = newest;
         if (keyframe_ns >= keyframe_ns_ && received_ns != 0) {
           keyframe_ns_ = keyframe_ns;
           received_ns_ = received_ns;
@@ -61,7 +66,15 @@ public:
       [this](status_atom) {
         return region_status{config_.region, config_.device, version_, {}, vertices_, triangles_, patch_bytes_, keyframe_ns_};
       },
+      [this](caf::flush_atom) {
+        askers_.push_back(make_response_promise<caf::typed_response_promise<uint64_t>>());
+        auto out = askers_.back();
+        step();
+        return out;
+      },
       [this](refill_atom, bool begins) {
+        if (begins) // the partitioner's successor has other numbers
+          newest_ = *config_.shown = 0;
         refilling_ = begins;
         if (!begins)
           dirty_ = true; // even if nothing was lost: viewers may still show what another mesher published
@@ -91,6 +104,7 @@ public:
           publish(answer.encoded);
         else
           not_encoded(answer.failure);
+        shown(encoding_->newest);
         encoding_.reset();
         step();
       },
@@ -102,6 +116,7 @@ private:
   struct draft {
     uint64_t version;
     uint64_t keyframe_ns, received_ns; ///< of the newest keyframe that it shows
+    uint64_t newest;                   ///< its number
   };
 
   /// Meshes the region if it has changed. The next surface is only made when this one is encoded, so that each mesher has one at
@@ -113,6 +128,9 @@ private:
       return end_with_nothing();
     if (dirty_ && !refilling_ && may_publish())
       return extract();
+    if (!dirty_ && !refilling_)
+      for (auto& one : std::exchange(askers_, {}))
+        one.deliver(config_.shown->load());
     if (leaving_ && !dirty_)
       quit(caf::exit_reason::user_shutdown);
   }
@@ -145,7 +163,7 @@ private:
     busy_ = true;
     dirty_ = false;
     // The surface may show more than this mesher was told of: then the times that it reports lag a little.
-    const draft shows{0, keyframe_ns_, received_ns_};
+    const draft shows{0, keyframe_ns_, received_ns_, newest_};
     request(device_, caf::infinite, extract_atom::value, config_.region)
       .then([this, shows](region_mesh& fresh) { extracted(fresh, shows); },
             [this](caf::error& err) {
@@ -160,7 +178,7 @@ private:
   void end_with_nothing() {
     region_mesh nothing;
     dirty_ = false;
-    extracted(nothing, {0, keyframe_ns_, received_ns_});
+    extracted(nothing, {0, keyframe_ns_, received_ns_, newest_});
   }
 
   void extracted(region_mesh& fresh, draft shows) {
@@ -182,8 +200,16 @@ private:
       must_publish_ = false;
       last_patch_ = now();
       encode(fresh, shows);
+    } else {
+      shown(shows.newest);
     }
     step();
+  }
+
+  /// A surface was made with it: what comes over the mesher from now on is not its fault, nor that of those before it.
+  void shown(uint64_t newest) {
+    if (newest > *config_.shown && newest <= newest_) // else it is from before they were numbered anew
+      *config_.shown = newest;
   }
 
   void encode(const region_mesh& surface, const draft& shows) {
@@ -250,7 +276,9 @@ private:
   bool published_once_ = false;
   caf::actor_clock::time_point last_patch_{};
 
-  uint64_t version_; ///< of the newest surface
+  uint64_t version_;                                          ///< of the newest surface
+  uint64_t newest_ = 0;                                       ///< keyframe in the region that it was told of
+  std::vector<caf::typed_response_promise<uint64_t>> askers_; ///< for a surface of all that it was told of
   mesh_digest digest_ = digest_of(mesh{});
   uint64_t keyframe_ns_ = 0, received_ns_ = 0; ///< of the newest keyframe in it
   std::optional<draft> encoding_;

@@ -5,9 +5,14 @@
 #include "actors/regions/encoder_pool.hpp"
 #include "messages/actors.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <memory>
 
 namespace tessera {
+
+/// The newest insertion (keyframe_ledger) in a surface that was made of a region: written by its mesher, and read when that died.
+using surface_mark = std::shared_ptr<std::atomic<uint64_t>>;
 
 /// What a mesher is told when it starts.
 struct mesher_config {
@@ -21,6 +26,7 @@ struct mesher_config {
   std::chrono::milliseconds patch_interval{0};
   /// Where surfaces are encoded. Weak: an actor may be destroyed in a thread of the pool, which cannot end the pool.
   std::weak_ptr<encoder_pool> encoders;
+  surface_mark shown = std::make_shared<surface_mark::element_type>(0);
 };
 
 /// A mesher as the supervisor sees it.

@@ -284,6 +284,23 @@ std::vector<journal::kept> journal::keyframes() const {
   return out;
 }
 
+std::vector<quarantined_keyframe> journal::quarantined() const {
+  std::vector<quarantined_keyframe> out;
+  const std::string first(1, journal_key::quarantined), end(1, static_cast<char>(journal_key::quarantined + 1));
+  const rocksdb::Slice bound{end};
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &bound;
+  const std::unique_ptr<rocksdb::Iterator> i{db_->rocks->NewIterator(options)};
+  try {
+    for (i->Seek(first); i->Valid(); i->Next())
+      out.push_back(read_quarantine_record(bytes_of(i->value())));
+  } catch (const archive_error& e) {
+    damaged(e.what());
+  }
+  check(i->status());
+  return out;
+}
+
 stored_keyframe journal::read(uint64_t number) const {
   const std::shared_lock open{gate_};
   const auto name = "keyframe " + std::to_string(number) + " of the journal " + folder_;
@@ -360,6 +377,28 @@ void journal::write(const batch& changes) {
     fail("the journal " + folder_ + " cannot be written", status);
   broken_ = false;
   doubtful_.clear();
+}
+
+void journal::write_quarantine(const std::vector<const quarantined_keyframe*>& come, const std::vector<keyframe_id>& go) {
+  if (broken_)
+    reopen();
+  std::vector<std::pair<std::string, record_bytes>> puts;
+  size_t bytes = 4096; // as in write(): all at once
+  for (const auto* one : come) {
+    puts.emplace_back(journal_key::of(one->id), quarantine_record(*one));
+    bytes += 64 + puts.back().first.size() + puts.back().second.size();
+  }
+  rocksdb::WriteBatch all{bytes + go.size() * (64 + keyframe_id::max_bytes + keyframe_id::max_session_bytes)};
+  for (const auto& id : go)
+    all.Delete(journal_key::of(id));
+  for (const auto& [key, value] : puts)
+    all.Put(key, slice(value));
+  rocksdb::WriteOptions synced;
+  synced.sync = true;
+  broken_ = true; // until it is known better
+  if (const auto status = db_->rocks->Write(synced, &all); !status.ok())
+    fail("the journal " + folder_ + " cannot be written", status);
+  broken_ = false;
 }
 
 bool journal::has_room(uint64_t bytes) const {

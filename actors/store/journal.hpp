@@ -63,6 +63,11 @@ public:
   /// it cannot be read now, std::bad_alloc.
   [[nodiscard]] stored_keyframe read(uint64_t number) const;
 
+  /// All that are in quarantine, in any order. Throws as keyframes().
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const;
+  /// Keyframes that came into quarantine, and ids of those that go from it, written together, as write() does.
+  void write_quarantine(const std::vector<const quarantined_keyframe*>& come, const std::vector<keyframe_id>& go);
+
   /// Changes that are written together: all of them, or none.
   struct batch {
     std::vector<std::pair<uint64_t, const stored_keyframe*>> puts{}; ///< under numbers that nothing had before

@@ -37,6 +37,11 @@ struct journal_gone_value {
   gone_id gone;
 };
 
+struct journal_quarantine_value {
+  uint32_t version = 1;
+  quarantined_keyframe what;
+};
+
 struct journal_rays_value {
   uint32_t version = 1;
   std::vector<uint8_t> planes;
@@ -106,6 +111,18 @@ struct message_fields<journal_gone_value> {
 };
 
 template <>
+struct message_fields<journal_quarantine_value> {
+  static constexpr const char* name = "quarantine";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("id", x.what.id), detail::named("source", x.what.source),
+             detail::named("group", x.what.group), detail::named("timestamp_ns", x.what.timestamp_ns),
+             detail::named("reason", x.what.reason), detail::named("time_ns", x.what.time_ns),
+             detail::named("deaths", x.what.deaths));
+  }
+};
+
+template <>
 struct message_fields<journal_rays_value> {
   static constexpr const char* name = "rays";
   template <class F, class T>
@@ -154,6 +171,12 @@ std::string of(char what, uint64_t number) {
   for (size_t i = 0; i < sizeof number; ++i)
     key[1 + i] = static_cast<char>(number >> (56 - 8 * i));
   return key;
+}
+
+std::string of(const keyframe_id& id) {
+  std::string key(1, quarantined);
+  key += static_cast<char>(id.session.size()); // at most keyframe_id::max_session_bytes
+  return key + id.session + id.value;
 }
 
 uint64_t number(std::string_view key) {
@@ -213,6 +236,14 @@ record_bytes gone_record(const gone_id& gone) {
 
 gone_id read_gone_record(std::span<const std::byte> bytes) {
   return read<journal_gone_value>(bytes).gone;
+}
+
+record_bytes quarantine_record(const quarantined_keyframe& what) {
+  return to_binary(journal_quarantine_value{.what = what});
+}
+
+quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes) {
+  return read<journal_quarantine_value>(bytes).what;
 }
 
 record_bytes rays_record(std::span<const ray> rays) {

@@ -27,8 +27,11 @@ inline constexpr char keyframe = 'k'; ///< all but the rays, as it came
 inline constexpr char place = 'p';    ///< where it is now, and by which revision, if it is not as it came
 inline constexpr char rays = 'r';
 inline constexpr char gone = 'g'; ///< an id under which no keyframe is, and why
+inline constexpr char quarantined = 'q'; ///< a keyframe that is in quarantine, by its id
 
 std::string of(char what, uint64_t number);
+/// Of a keyframe that is in quarantine.
+std::string of(const keyframe_id& id);
 /// The number in such a key. Throws archive_error for a key that is none.
 uint64_t number(std::string_view key);
 
@@ -66,6 +69,9 @@ keyframe_place read_place_record(std::span<const std::byte> bytes);
 
 record_bytes gone_record(const gone_id& gone);
 gone_id read_gone_record(std::span<const std::byte> bytes);
+
+record_bytes quarantine_record(const quarantined_keyframe& what);
+quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes);
 
 /// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress to half of what they take
 /// as they lie in memory.

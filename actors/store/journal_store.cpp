@@ -48,6 +48,9 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log, size
       no_more.gone_no_more.push_back(number);
   if (!no_more.empty())
     journal_->write(no_more);
+  auto in_quarantine = journal_->quarantined();
+  std::sort(in_quarantine.begin(), in_quarantine.end(), [](const auto& a, const auto& b) { return a.time_ns < b.time_ns; });
+  quarantined_.assign(std::move(in_quarantine));
   const auto large = std::count_if(index_.begin(), index_.end(),
                                    [](const auto& one) { return one.second.rays * sizeof(ray) >= journal::blob_bytes; });
   erased_rays_ = journal_->erased_bytes(static_cast<uint64_t>(large)) / disk_bytes_a_ray;
@@ -165,21 +168,26 @@ void journal_store::set_place(const keyframe_id& id, const keyframe_place& to, d
 void journal_store::write_all() {
   auto looked = std::chrono::steady_clock::now();
   tasks group; // what is owed, at first
+  notes noted; // likewise
   for (locked lock{mutex_};;) {
-    const auto come = [this] { return !changes_.empty() || (stopped_ && lines_.empty()); };
-    const auto owes = !group.empty();
+    const auto come = [this] { return !changes_.empty() || !notes_.empty() || (stopped_ && lines_.empty()); };
+    const auto owes = !group.empty() || !noted.empty();
     if (owes)
       to_write_.wait_for(lock, pause, [&] { return come() || stopped_; });
     else
       to_write_.wait(lock, come);
     take(group);
-    if (group.empty())
+    noted.splice(noted.end(), notes_);
+    if (group.empty() && noted.empty())
       return;
     const auto last = stopped_;
+    writing_ = group.size() + noted.size();
     lock.unlock();
-    const auto failure = commit(group);
+    auto failure = write(noted, last);
+    if (const auto its = commit(group))
+      failure = its;
     memory_bytes_ = journal_->memory_bytes();
-    if (!group.empty() && !owes)
+    if ((!group.empty() || !noted.empty()) && !owes)
       say(severity::error, "what must be written to the journal is tried until it is: ", failure);
     while (last && !group.empty())
       finish(group, group.begin(), false, failure);
@@ -188,6 +196,8 @@ void journal_store::write_all() {
       disk_bytes_ = journal_->disk_bytes();
     }
     lock.lock();
+    writing_ = group.size() + noted.size();
+    ++writes_done_;
   }
 }
 
@@ -317,6 +327,7 @@ void journal_store::read_all() {
     const auto i = index_.find(t.id);
     const auto number = i == index_.end() ? 0 : i->second.number;
     const auto admission = i == index_.end() ? 0 : i->second.admission;
+    reading_ = 1;
     lock.unlock();
     std::optional<stored_keyframe> frame;
     std::exception_ptr failure;
@@ -328,6 +339,8 @@ void journal_store::read_all() {
     }
     answer(t, false, std::move(frame), failure);
     lock.lock();
+    reading_ = 0;
+    ++reads_done_;
     next(t.id);
     lock.unlock();
     one.clear();
@@ -387,6 +400,13 @@ std::map<std::string, uint64_t> journal_store::group_revisions() const {
   for (const auto& [id, its] : index_)
     enter_revision(out, its.group, its.revision);
   return out;
+}
+
+std::vector<store_pulse> journal_store::pulses() const {
+  const std::lock_guard lock{mutex_};
+  const auto to_write = changes_.size() + notes_.size() + writing_, to_read = reads_.size() + reading_;
+  return {{"journal's writer", std::to_string(to_write) + " changes are not on the disk", {to_write > 0, writes_done_}},
+          {"journal's reader", std::to_string(to_read) + " keyframes are not read", {to_read > 0, reads_done_}}};
 }
 
 store_usage journal_store::usage() const {

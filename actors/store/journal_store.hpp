@@ -42,9 +42,13 @@ public:
   void forget_retraction(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override;
   [[nodiscard]] std::vector<retraction> retractions() const override;
+  void quarantine(quarantined_keyframe what, done answer) override;
+  void release(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
+  [[nodiscard]] std::vector<store_pulse> pulses() const override;
   void stop() override;
 
 private:
@@ -72,7 +76,20 @@ private:
     uint64_t admission = 0;
   };
 
+  /// What is to be written of a keyframe that comes into quarantine, or goes from it.
+  struct note {
+    keyframe_id id;
+    std::optional<quarantined_keyframe> what; ///< nothing: it goes
+    done answer;
+    bool did = true;
+  };
+  using notes = std::list<note>;
+
   void ask(task t);
+  void ask(note n);
+  /// Writes these together, and answers; if that cannot be done now, they are left, and it says why. `last`: then they are
+  /// answered all the same.
+  std::exception_ptr write(notes& some, bool last) noexcept;
   /// With the lock: gives the first of a line to the thread that does it.
   void hand(tasks& line) noexcept;
   /// With the lock: the first of its line was answered, and the next has its turn.
@@ -103,6 +120,10 @@ private:
   std::condition_variable to_write_, to_read_, to_tidy_;
   std::unordered_map<keyframe_id, tasks> lines_; ///< of each id about which something is being done: what waits for it
   tasks changes_, reads_;                        ///< that were first of their lines
+  notes notes_;                                  ///< that the writer has not seen yet
+  quarantine_board quarantined_;                 ///< what was noted; with a mutex of its own
+  size_t writing_ = 0, reading_ = 0;             ///< that the threads are at
+  uint64_t writes_done_ = 0, reads_done_ = 0;    ///< also in vain
   bool stopped_ = false;
   std::unordered_map<keyframe_id, entry> index_; ///< of what is there, or is being put
   std::map<uint64_t, keyframe_id> by_number_;

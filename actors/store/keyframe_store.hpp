@@ -1,5 +1,7 @@
 #pragma once
 
+#include "actors/base/actor_registry.hpp"
+#include "actors/base/quarantine_board.hpp"
 #include "messages/map_input.hpp"
 #include "messages/ray.hpp"
 
@@ -61,6 +63,12 @@ struct store_usage {
   uint64_t retractions_let_go = 0; ///< for newer ones, since the start
 };
 
+/// A thread of a store: whether it has work, and gets on with it.
+struct store_pulse {
+  std::string who, doing; ///< in words
+  pulse its;
+};
+
 /// Keeps the live keyframes, and the newest retractions of those that never came (gone_ids), asked without waiting: for the life
 /// of the process (spilling_store), or for the next one, too (journal_store).
 ///
@@ -97,13 +105,24 @@ public:
   /// All of them, oldest first. Does not wait for the disk.
   [[nodiscard]] virtual std::vector<retraction> retractions() const = 0;
 
+  /// Remembers that a keyframe is in quarantine, and why, in place of what is remembered of its id: quarantine_board::capacity of
+  /// them, the newest. What is stored under its id stays there. In order with release(), not with what is asked about keyframes.
+  virtual void quarantine(quarantined_keyframe what, done answer) = 0;
+  /// Forgets that again; false if it is not remembered.
+  virtual void release(const keyframe_id& id, done answer) = 0;
+
   /// All ids, oldest first, and then those about which something is being done or waits: whether these are there, get() tells.
   /// Does not wait for the disk.
   [[nodiscard]] virtual std::vector<keyframe_id> ids() const = 0;
+  /// What is remembered to be in quarantine, oldest first. Does not wait for the disk.
+  [[nodiscard]] virtual std::vector<quarantined_keyframe> quarantined() const = 0;
   /// Of each group the largest revision of its keyframes, where one has any. Does not wait for the disk.
   [[nodiscard]] virtual std::map<std::string, uint64_t> group_revisions() const = 0;
   /// As of a moment ago. Does not wait for the disk.
   [[nodiscard]] virtual store_usage usage() const = 0;
+
+  /// Of its threads. Does not wait for the disk.
+  [[nodiscard]] virtual std::vector<store_pulse> pulses() const { return {}; }
 
   /// Ends the threads when all that was asked is done, and waits for that; never from an answer. What is asked from now on is
   /// answered with an error.

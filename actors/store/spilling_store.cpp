@@ -2,6 +2,7 @@
 
 #include "messages/thread_name.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace tessera {
@@ -41,10 +42,13 @@ void spilling_store::run() {
     {
       auto next = std::move(tasks_.front());
       tasks_.pop_front();
+      working_ = true;
       next.act(lock);
       lock.lock();
       if (const auto i = waiting_.find(next.id); --i->second == 0)
         waiting_.erase(i);
+      working_ = false;
+      ++steps_;
       lock.unlock();
     } // what the task held is released without the lock
     lock.lock();
@@ -247,6 +251,21 @@ std::vector<retraction> spilling_store::retractions() const {
   return gone_.retractions();
 }
 
+void spilling_store::quarantine(quarantined_keyframe what, done answer) {
+  quarantined_.enter(std::move(what));
+  answer(true, nullptr);
+}
+
+void spilling_store::release(const keyframe_id& id, done answer) {
+  answer(quarantined_.erase(id), nullptr);
+}
+
+std::vector<quarantined_keyframe> spilling_store::quarantined() const {
+  auto out = quarantined_.list();
+  std::reverse(out.begin(), out.end());
+  return out;
+}
+
 std::vector<keyframe_id> spilling_store::ids() const {
   const std::lock_guard lock{mutex_};
   std::vector<keyframe_id> out;
@@ -265,6 +284,12 @@ std::map<std::string, uint64_t> spilling_store::group_revisions() const {
   for (const auto& e : order_)
     enter_revision(out, e.frame.group, e.frame.revision);
   return out;
+}
+
+std::vector<store_pulse> spilling_store::pulses() const {
+  const std::lock_guard lock{mutex_};
+  const auto left = tasks_.size() + (working_ ? 1 : 0);
+  return {{"keyframe store", std::to_string(left) + " keyframes wait for the disk", {left > 0, steps_}}};
 }
 
 store_usage spilling_store::usage() const {

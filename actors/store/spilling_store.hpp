@@ -47,9 +47,13 @@ public:
   void forget_retraction(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override;
   [[nodiscard]] std::vector<retraction> retractions() const override;
+  void quarantine(quarantined_keyframe what, done answer) override;
+  void release(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
+  [[nodiscard]] std::vector<store_pulse> pulses() const override;
   void stop() override;
 
 private:
@@ -90,12 +94,14 @@ private:
   std::condition_variable changed_;
   std::deque<task> tasks_;
   std::unordered_map<keyframe_id, size_t> waiting_; ///< tasks about it that are not answered
-  bool stopped_ = false;
-  entries order_; ///< oldest first: those in the file, then those in memory
+  bool stopped_ = false, working_ = false;
+  uint64_t steps_ = 0; ///< tasks that the thread did
+  entries order_;      ///< oldest first: those in the file, then those in memory
   std::unordered_map<keyframe_id, entries::iterator> index_;
   entries::iterator oldest_in_memory_; ///< end() if none
   uint64_t memory_bytes_ = 0, disk_bytes_ = 0, rays_ = 0, numbers_ = 0;
   gone_ids gone_{how_.remembered};
+  quarantine_board quarantined_; ///< with a mutex of its own
   std::jthread thread_;
 };
 

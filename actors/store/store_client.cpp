@@ -79,6 +79,14 @@ void store_client::forget_retraction(const keyframe_id& id, done then) {
   ask(std::move(then), [&](const store_teller& tell) { store_->forget_retraction(id, changed(tell)); });
 }
 
+void store_client::quarantine(quarantined_keyframe what, done then) {
+  ask(std::move(then), [&](const store_teller& tell) { store_->quarantine(std::move(what), changed(tell)); });
+}
+
+void store_client::release(const keyframe_id& id, done then) {
+  ask(std::move(then), [&](const store_teller& tell) { store_->release(id, changed(tell)); });
+}
+
 void store_client::answered(store_answer& answer) {
   if (const auto asked = asked_.extract(answer.request))
     asked.mapped()(answer);

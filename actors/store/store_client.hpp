@@ -38,11 +38,14 @@ public:
   void set_place(const keyframe_id& id, const keyframe_place& to, done then);
   void remember(const retraction& what, done then);
   void forget_retraction(const keyframe_id& id, done then);
+  void quarantine(quarantined_keyframe what, done then);
+  void release(const keyframe_id& id, done then);
   void answered(store_answer& answer);
 
   [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const { return store_->retracted(id); }
   [[nodiscard]] std::vector<retraction> retractions() const { return store_->retractions(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const { return store_->ids(); }
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const { return store_->quarantined(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const { return store_->group_revisions(); }
   [[nodiscard]] store_usage usage() const { return store_->usage(); }
 

@@ -40,6 +40,8 @@ caf::strong_actor_ptr start_partitioner(service_parts& by, const core_peers& pee
   how.devices = by.seats.devices.get();
   how.request_timeout = by.config.request_timeout;
   how.epoch = by.epoch;
+  // An error that breaks one GPU may break others for whoever asks them next: one death more has to speak against a keyframe.
+  how.most_losses = by.config.gpus.empty() ? 2 : 3;
   how.begins = by.seats.partitioner.get()         ? map_beginning::succeeding
                : by.store->usage().keyframes == 0 ? map_beginning::empty
                                                   : map_beginning::kept;

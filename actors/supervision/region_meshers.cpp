@@ -36,7 +36,9 @@ void region_meshers::forget_waiting() {
 
 region_meshers::mesher region_meshers::next(region_key region, device_id device, life::time_point now) {
   mesher out{{}, device, ++started_, life{now}};
+  out.shown = std::make_shared<surface_mark::element_type>(0);
   if (const auto* before = find(region)) {
+    out.shown = before->shown;
     out.fared = before->fared;
     out.fared.restart(now);
   }

@@ -18,7 +18,8 @@ public:
     device_id device;
     uint64_t number; ///< among all that were started
     life fared;
-    bool ending = false; ///< it was told to end, and needs no successor
+    bool ending = false;  ///< it was told to end, and needs no successor
+    surface_mark shown{}; ///< of all meshers of the region
 
     /// Its versions are from here up to those of the next number: more than any mesher makes of one region (a thousand a second
     /// for 50 days), and enough numbers for a thousand meshers a second for as long.

@@ -79,6 +79,7 @@ service announce_service(const service_config& config) {
   out.context.log = config.log;
   out.context.numbers->set_aside.warn_to(config.log);
   out.context.numbers->shortage.tell_to(config.log);
+  out.context.numbers->quarantine.tell_to(config.log);
   out.epoch = config.epoch.empty() ? random_epoch() : config.epoch;
   return out;
 }
@@ -112,6 +113,7 @@ service start_service(caf::actor_system& system, const service_config& config, s
   const core_peers nobody{supervisor, no_meshers, no_relays, [] {}};
   for (const auto& actor : core_actors() | std::views::reverse)
     caf::anon_send(supervisor, caf::monitor_atom::value, std::string{actor.role}, actor.start(*parts, nobody));
+  out.watch = std::make_shared<watchdog>(out.context, out.store, config.stall_after, config.own_threads);
   return out;
 }
 
@@ -134,6 +136,8 @@ bool stop_service(caf::actor_system& system, service& running, std::chrono::mill
     }
     return true;
   };
+  if (const auto watch = std::exchange(running.watch, nullptr))
+    watch->stop();
   // The supervisor first: it must not start the others again.
   auto ended = true;
   if (auto supervisor = running.supervisor.get())

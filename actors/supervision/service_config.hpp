@@ -44,6 +44,8 @@ struct service_config {
   std::chrono::milliseconds patch_interval{0};
   /// How long an actor waits for another's answer; except for a device's: that comes, or the device ends.
   std::chrono::milliseconds request_timeout{120'000};
+  /// What has work and has not advanced for so long is stalled.
+  std::chrono::milliseconds stall_after{10'000};
   encoder_function encode;
   /// Names this run; empty: a random name.
   std::string epoch;

@@ -13,8 +13,12 @@ namespace tessera {
 
 namespace {
 
-/// A supervisor that also tells itself to restart a region's mesher, the one of this number, after a pause.
-using supervisor_self = supervisor_setup::extend<caf::reacts_to<refill_atom, region_key, uint64_t>>;
+/// A supervisor that also tells itself, after a pause, to restart a region's mesher, the one of this number; or to place one.
+using supervisor_self
+  = supervisor_setup::extend<caf::reacts_to<refill_atom, region_key, uint64_t>, caf::reacts_to<caf::tick_atom, region_key>>;
+
+/// Pause before a mesher is placed again that placement had no answer for.
+constexpr std::chrono::milliseconds placing_pause{200};
 
 class supervisor final : public instrumented<supervisor_self> {
 public:
@@ -74,6 +78,10 @@ public:
       [this](refill_atom, region_key region, uint64_t number) {
         if (const auto* one = meshers_.find(region); one && one->number == number)
           restart_mesher(region);
+      },
+      [this](caf::tick_atom, region_key region) {
+        if (meshers_.is_needed(region))
+          place(region);
       },
     };
   }
@@ -151,16 +159,21 @@ private:
         [this, region](device_id id, const device_actor&) {
           if (!meshers_.is_needed(region))
             return; // another answer was faster, or a mesher must end first: then it is placed
-          if (!devices_.find(id))
-            return place(region); // it was taken out of use meanwhile
-          start_mesher(region, id);
+          if (devices_.find(id))
+            start_mesher(region, id);
+          else if (!devices_.table().devices.empty()) // else none can be started, and the service ends
+            place(region);                            // it was taken out of use meanwhile
         },
         [this, region](caf::error& err) {
-          if (is_peer_loss(err))
-            return; // its successor is asked
+          if (is_peer_loss(err) || !meshers_.is_needed(region))
+            return; // its successor is asked, or another answer was faster
           record().set_error(describe(err));
           for (auto& promise : meshers_.take(region))
-            promise.deliver(err);
+            promise.deliver(err); // who still wants it asks again
+          if (!meshers_.find(region))
+            return;
+          meshers_.need(region); // in place of one that died, whether or not anybody asks
+          delayed_send(supervisor_self{this}, placing_pause, caf::tick_atom::value, region);
         });
   }
 
@@ -174,6 +187,7 @@ private:
     config.version = next.first_version();
     config.patch_interval = parts_->config.patch_interval;
     config.encoders = parts_->encoders;
+    config.shown = next.shown;
     next.handle = spawn_mesher(system(), shared(), devices_.find(on)->handle, parts_->seats.broadcaster.get(), std::move(config));
     watch(next.handle, region);
     const mesher_actor fresh = next.handle;
@@ -188,6 +202,8 @@ private:
 
   void lost_mesher(region_key region, const caf::error& reason) {
     const auto pause = meshers_.lost(region, reason, now());
+    if (pause && (reason == ec::internal || reason == ec::bad_keyframe)) // else its device, memory or a drill was at fault
+      tell_of_death(region, false, reason);
     if (!pause) {
       tell();
       if (meshers_.is_needed(region))
@@ -202,6 +218,13 @@ private:
       delayed_send(supervisor_self{this}, *pause, refill_atom::value, region, meshers_.find(region)->number);
     else
       restart_mesher(region);
+  }
+
+  /// The partitioner finds out over which keyframe it was.
+  void tell_of_death(region_key region, bool of_device, const caf::error& reason) {
+    const auto* one = meshers_.find(region);
+    if (const auto partitioner = parts_->seats.partitioner.get(); one && partitioner)
+      send(caf::actor_cast<partitioner_setup>(partitioner), mesher_death{region, *one->shown, of_device, describe(reason)});
   }
 
   /// Starts a successor on the old one's device; on another, if that one is not used any more.
@@ -232,6 +255,9 @@ private:
   }
 
   void lost_device(device_id id, const caf::error& reason) {
+    if (auto context = reason.context();
+        reason == ec::device_failed && context.size() > 1 && context.match_element<region_key>(1))
+      tell_of_death(context.get_as<region_key>(1), true, reason);
     switch (devices_.lost(id, reason, now())) {
     case device_roster::remedy::retire:
       return retire(id, describe(reason));

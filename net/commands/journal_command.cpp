@@ -50,6 +50,9 @@ nlohmann::json summary(const journal& kept, const std::vector<journal::kept>& al
     {"journal", kept.folder()},        {"format", kept.format()}, {"keyframes", all.size()},   {"rays", rays},
     {"disk_bytes", kept.disk_bytes()}, {"sources", sources},      {"first", time_text(first)}, {"last", time_text(last)},
     {"retractions", retractions}};
+  out["quarantined"] = nlohmann::json::array();
+  for (const auto& one : kept.quarantined())
+    out["quarantined"].push_back({{"keyframe", shown(one.id)}, {"reason", one.reason}});
   if (const auto map = kept.map())
     out["map"] = {{"voxel_m", number(map->voxel_m)},         {"truncation_m", number(map->truncation_m)},
                   {"region_voxels", map->region_voxels},     {"min_range_m", number(map->min_range_m)},
@@ -80,6 +83,8 @@ void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
     out << "from " << (source.empty() ? "elsewhere" : source) << ' ' << count << '\n';
   if (const auto first = told["first"].get<std::string>(); !first.empty())
     out << "first " << first << "\nlast " << told["last"].get<std::string>() << '\n';
+  for (const auto& one : told["quarantined"])
+    out << "in quarantine: " << one["keyframe"].get<std::string>() << ": " << one["reason"].get<std::string>() << '\n';
   if (!told.contains("damaged"))
     return;
   for (const auto& one : told["damaged"])

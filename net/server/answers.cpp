@@ -219,6 +219,8 @@ void answer_health(http_call& call) {
 }
 
 void answer_readiness(http_call& call) {
+  if (!why_not_ready(*call.core).empty()) // also when no actor gets a turn
+    return call.reply(readiness(*call.core));
   ask_and_write<std::vector<actor_status>>(
     call, "the inspector", call.core->running.inspector.get(),
     [core = call.core](const std::vector<actor_status>&) { return readiness(*core); }, status_atom::value);
@@ -253,6 +255,10 @@ void answer_cameras(http_call& call) {
 
 void answer_aside(http_call& call) {
   call.reply(in_json(call.core->running.context.numbers->set_aside.newest()));
+}
+
+void answer_quarantine(http_call& call) {
+  call.reply(in_json(call.core->running.context.numbers->quarantine.list()));
 }
 
 void answer_mesh(http_call& call) {

@@ -27,6 +27,7 @@ enum class resource : uint8_t {
   keyframe_pose,
   actors,
   aside,
+  quarantine,
   cameras,
   stream,
   asset,   ///< anything that is not above: perhaps a page or a file of the viewer

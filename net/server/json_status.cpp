@@ -78,6 +78,13 @@ json to_json(const aside_entry& e) {
   return {{"source", e.source}, {"what", e.what}, {"reason", e.reason}, {"time_ns", wide(e.time_ns)}};
 }
 
+json to_json(const quarantined_keyframe& one) {
+  return {{"id", one.id.value},           {"session", one.id.session},
+          {"source", one.source},         {"group", one.group},
+          {"reason", one.reason},         {"deaths", one.deaths},
+          {"time_ns", wide(one.time_ns)}, {"timestamp_ns", wide(one.timestamp_ns)}};
+}
+
 json to_json(const camera& c) {
   auto pose = json::array();
   for (auto x : c.world_from_camera.m)

@@ -2,6 +2,7 @@
 // The JSON answers of docs/protocol.md about the map and the service.
 
 #include "actors/base/aside_log.hpp"
+#include "actors/base/quarantine_board.hpp"
 #include "messages/keyframe.hpp"
 #include "messages/map.hpp"
 #include "messages/status.hpp"
@@ -17,6 +18,8 @@ nlohmann::json to_json(const map_status& map);
 nlohmann::json to_json(const region_status& region);
 nlohmann::json to_json(const actor_status& actor);
 nlohmann::json to_json(const aside_entry& entry);
+/// Its id and session apart, as a request names it.
+nlohmann::json to_json(const quarantined_keyframe& one);
 nlohmann::json to_json(const camera& one);
 
 template <class T>

@@ -121,6 +121,9 @@ void add_keyframes(family_list& to, const telemetry& n) {
   to.counter("tessera_rays_total", "Rays made of them.", read(n.rays));
   to.counter("tessera_identity_poses_total", "Accepted keyframes whose pose was the identity: suspicious if all are.",
              read(n.identity_poses));
+  to.counter("tessera_keyframes_quarantined_total", "Keyframes that came into quarantine, since something died over them.",
+             static_cast<double>(n.quarantine.entered()));
+  to.gauge("tessera_quarantined_keyframes", "Keyframes in quarantine.", static_cast<double>(n.quarantine.size()));
   to.gauge("tessera_live_keyframes", "Keyframes in the map.", read(n.live_keyframes));
   to.gauge("tessera_live_rays", "Rays of the keyframes in the map.", read(n.live_rays));
 }
@@ -207,6 +210,9 @@ void add_devices(family_list& to, const telemetry& n) {
 void add_actors(family_list& to, const telemetry& n) {
   to.counter("tessera_actor_restarts_total", "Actors that were started again.", read(n.restarts));
   to.counter("tessera_handler_errors_total", "Message handlers that failed.", read(n.handler_errors));
+  to.gauge("tessera_stalled", "Actors, and threads of the keyframe store, that have work and do not get on with it.",
+           static_cast<double>(n.stalls.count()));
+  to.counter("tessera_stalls_total", "Stalls that began.", static_cast<double>(n.stalls.total()));
   to.counter("tessera_lost_actors_total", "Actors that cannot be started again: not 0 means that the service must be.",
              read(n.lost_core));
 }

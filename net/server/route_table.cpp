@@ -88,6 +88,7 @@ constexpr std::array table{
         .methods = read_by(answer_actors),
         .before_map = empty_list},
   route{.what = resource::aside, .name = "aside", .path = "/v1/aside", .methods = read_by(answer_aside)},
+  route{.what = resource::quarantine, .name = "quarantine", .path = "/v1/quarantine", .methods = read_by(answer_quarantine)},
   route{.what = resource::cameras,
         .name = "cameras",
         .path = "/v1/cameras",

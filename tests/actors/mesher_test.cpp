@@ -86,7 +86,7 @@ public:
 
   /// A keyframe was taken.
   void change(uint64_t keyframe_ns = 0) {
-    caf::anon_send(mesher_, dirty_atom::value, keyframe_ns, keyframe_ns);
+    caf::anon_send(mesher_, dirty_atom::value, keyframe_ns, keyframe_ns, uint64_t{0});
     scheduler().run();
   }
   void refill(bool begins) {

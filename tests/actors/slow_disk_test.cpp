@@ -55,6 +55,11 @@ public:
   void forget_retraction(const keyframe_id& id, done answer) override { its_->forget_retraction(id, later(std::move(answer))); }
   [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override { return its_->retracted(id); }
   [[nodiscard]] std::vector<retraction> retractions() const override { return its_->retractions(); }
+  void quarantine(quarantined_keyframe what, done answer) override {
+    its_->quarantine(std::move(what), later(std::move(answer)));
+  }
+  void release(const keyframe_id& id, done answer) override { its_->release(id, later(std::move(answer))); }
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override { return its_->quarantined(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override { return its_->group_revisions(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const override { return its_->ids(); }
   [[nodiscard]] store_usage usage() const override { return its_->usage(); }

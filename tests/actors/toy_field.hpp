@@ -99,6 +99,8 @@ struct control {
   std::vector<take_request> asked;        ///< without bodies
   /// Called before a keyframe is taken, or its rays made; what it throws is the answer.
   std::function<void(const keyframe_body*, const std::vector<ray>&)> before;
+  /// Called before a region is meshed, with the counts of its cells; what it throws is the answer.
+  std::function<void(const std::map<cell, int64_t>&)> before_mesh;
   int peer_rays_held = 0;     ///< batches of rays for peers that are not let go of
   uint64_t from_peers = 0;    ///< keyframes whose rays another field made
   bool room_for_peers = true; ///< else there is no memory for their rays
@@ -330,6 +332,8 @@ private:
 
   std::shared_ptr<const mesh> mesh_of(region_key region) {
     ++by->extracted;
+    if (by->before_mesh)
+      by->before_mesh(fields_[region]);
     auto out = std::make_shared<mesh>();
     for (const auto& [c, n] : fields_[region]) {
       if (n == 0 || !(region_of(c, edge_units(map_)) == region))

@@ -40,6 +40,7 @@ TEST_CASE("Paths name what the protocol says") {
     {"/v1/keyframes//pose", resource::nothing},
     {"/v1/actors", resource::actors},
     {"/v1/aside", resource::aside},
+    {"/v1/quarantine", resource::quarantine},
     {"/v1/cameras", resource::cameras},
     {"/v1/stream?token=a%20b", resource::stream},
     {"/v1/unheard", resource::nothing},

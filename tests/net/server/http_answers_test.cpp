@@ -36,6 +36,15 @@ TEST_CASE("The map, its regions, actors and refused inputs are answered as JSON"
   REQUIRE(aside.size() == 1);
   CHECK(aside[0]["reason"] == "point_count is 7");
   CHECK(aside[0]["time_ns"].is_string());
+  s.running.context.numbers->quarantine.enter({{"7", "monday"}, "shm", "upstairs", 5, "it is deadly", 6, 2});
+  const auto apart = get(port, "/v1/quarantine").json();
+  REQUIRE(apart.size() == 1);
+  CHECK(apart[0]["id"] == "7");
+  CHECK(apart[0]["session"] == "monday");
+  CHECK(apart[0]["source"] == "shm");
+  CHECK(apart[0]["reason"] == "it is deadly");
+  CHECK(apart[0]["deaths"] == 2);
+  CHECK(apart[0]["time_ns"] == "6");
   camera c{{"k1"}, 5, {}, false};
   caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
   CHECK(eventually([&] { return get(port, "/v1/cameras").json().size() == 1; }));
@@ -61,6 +70,17 @@ TEST_CASE("Readiness tells what is short, until a keyframe is accepted") {
   CHECK(answer.has("Retry-After: "));
   CHECK_THAT(answer.body, Catch::StartsWith("not ready: No space left on device (for "));
   CHECK(get(s.http->port(), "/healthz").status == 200); // starting it again would lose the map, and help nothing
+  s.running.watch->stop();                              // it would find none
+  auto& stalls = s.running.context.numbers->stalls;
+  stalls.set({{"device 0", "3 requests are not answered", std::chrono::steady_clock::now() - std::chrono::seconds{12}},
+              {"ingest", "1 message waits", std::chrono::steady_clock::now()}},
+             2);
+  answer = get(s.http->port(), "/readyz");
+  CHECK(answer.status == 503);
+  CHECK_THAT(answer.body, Catch::Contains("the device 0 is stalled: it has not advanced for 12 s (3 requests are not answered)")
+                            && Catch::Contains("and 1 more"));
+  CHECK(get(s.http->port(), "/healthz").status == 200);
+  stalls.set({}, 0);
   n.shortage.clear();
   CHECK(get(s.http->port(), "/readyz").body == "ready\n");
 }

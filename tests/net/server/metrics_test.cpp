@@ -21,6 +21,8 @@ struct counted {
     numbers->count_not_now({hindrance::room, "the map is full"});
     numbers->conflicts = 2;
     numbers->live_keyframes = 4;
+    numbers->quarantine.enter({{"k2"}, "http", {}, 0, "it is deadly", 0, 2});
+    numbers->stalls.set({{"ingest", "1 message waits", {}}}, 3);
     numbers->set_aside.add("http", "k1", "bad \"header\"\n");
     numbers->rays_time.record(3'000'000);
     numbers->rays_time.record(40'000'000);
@@ -48,6 +50,11 @@ TEST_CASE("Every number has its sample") {
          "tessera_inputs_set_aside_total{source=\"http\"} 1\n",
          "tessera_inputs_set_aside_total{source=\"amqp\"} 0\n",
          "tessera_live_keyframes 4\n",
+         "tessera_keyframes_refused_total{reason=\"quarantined\"} 0\n",
+         "tessera_quarantined_keyframes 1\n",
+         "tessera_keyframes_quarantined_total 1\n",
+         "tessera_stalled 1\n",
+         "tessera_stalls_total 3\n",
          "tessera_stage_duration_seconds_count{stage=\"rays\"} 2\n",
          "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"0.01\"} 1\n",
          "tessera_stage_duration_seconds_bucket{stage=\"rays\",le=\"+Inf\"} 2\n",

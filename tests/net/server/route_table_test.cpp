@@ -16,6 +16,7 @@ TEST_CASE("Every path says which methods it takes, and which of them bring a bod
     {"/v1/mesh.ply", "GET, HEAD", ""},
     {"/v1/actors", "GET, HEAD", ""},
     {"/v1/aside", "GET, HEAD", ""},
+    {"/v1/quarantine", "GET, HEAD", ""},
     {"/v1/cameras", "GET, HEAD", ""},
     {"/v1/stream", "GET", ""},
     {"/v1/keyframes", "POST, DELETE", "application/vnd.tessera.keyframe"},

@@ -87,16 +87,16 @@ export class flow_picture {
     const sum = (f: (a: actor_status) => number): number => list.reduce((n, a) => n + f(a), 0);
     const per_s = sum((a) => rates.get(rate_key(a))?.per_s ?? 0), depth = sum((a) => a.mailbox);
     const busiest = Math.min(1, Math.max(0, ...list.map((a) => rates.get(rate_key(a))?.busy ?? 0)));
-    const down = list.filter((a) => a.state === "down").length;
+    const down = list.filter((a) => a.state === "down").length, stalled = list.filter((a) => a.state === "stalled").length;
     s.count.textContent = role === "mesher" || role === "session" ? String(list.length) : "";
     s.rate.textContent = `${brief(per_s)}/s`;
     s.mailbox.textContent = String(depth);
     s.mailbox.classList.toggle("deep", depth >= deep);
     s.mailbox.title = `${depth} messages wait`;
-    s.detail.textContent = down ? `${down} down` : list.length === 1 ? list[0].detail : list.length ? `busiest ${(100 * busiest).toFixed(0)} %` : "none";
+    s.detail.textContent = down ? `${down} down` : stalled ? `${stalled} stalled` : list.length === 1 ? list[0].detail : list.length ? `busiest ${(100 * busiest).toFixed(0)} %` : "none";
     s.detail.title = list.length === 1 ? list[0].detail : "";
     s.load.style.setProperty("--load", String(busiest));
-    s.box.classList.toggle("down", down > 0);
+    s.box.classList.toggle("down", down + stalled > 0);
     s.box.classList.toggle("absent", list.length === 0);
   }
 }
