@@ -63,6 +63,20 @@ TEST_CASE("rays of a device equal those of the CPU as a set") {
   }
 }
 
+TEST_CASE("rays of keyframes with a scale equal those of the CPU") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    auto map = map_of(64);
+    map.max_range_m = 8.f;
+    const auto fields = device.open(map, small_pool(64));
+    for (const float scale : {0.01f, 0.5f, 0.9997f, 1.4f, 100.f})
+      check_same(*fields, map, cloud(random, 1000, 3, false, 4.f * scale), scaled(random_pose(random), scale));
+  }
+}
+
 TEST_CASE("rays of a device equal those of the CPU with points in one cell, on its borders, and far away") {
   std::mt19937 random(std::random_device{}());
   for (const auto& device : devices()) {

@@ -76,13 +76,8 @@ public:
     confidence_.ensure(with_confidence ? points_here_ : 0);
     if (!how.pinned)
       staged_.ensure(confidence_at + (with_confidence ? 4 * points_here_ : 0));
-    const auto& m = world_from_camera.m;
-    const point_rules rules{{m[0], m[4], m[8], m[1], m[5], m[9], m[2], m[6], m[10]},
-                            {m[3], m[7], m[11]},
-                            1.f / map_.voxel_m,
-                            map_.min_range_m * map_.min_range_m,
-                            map_.max_range_m * map_.max_range_m,
-                            map_.min_confidence};
+    const point_rules rules{make_own_frame(world_from_camera), 1.f / map_.voxel_m, map_.min_range_m * map_.min_range_m,
+                            map_.max_range_m * map_.max_range_m, map_.min_confidence};
     const bool whole = how.whole || points_here_ < least_split;
     stream& copies = whole ? stream_ : copies_;
     copied_bytes out;
