@@ -72,8 +72,24 @@ TEST_CASE("rays of keyframes with a scale equal those of the CPU") {
     auto map = map_of(64);
     map.max_range_m = 8.f;
     const auto fields = device.open(map, small_pool(64));
-    for (const float scale : {0.01f, 0.5f, 0.9997f, 1.4f, 100.f})
-      check_same(*fields, map, cloud(random, 1000, 3, false, 4.f * scale), scaled(random_pose(random), scale));
+    for (const float scale : {0.01f, 0.5f, 0.9997f, 1.4f, 100.f}) {
+      INFO("scale " << scale);
+      auto at = scaled(random_pose(random), scale);
+      for (const size_t axis : {0, 1, 2})
+        at.m[4 * axis + 3] *= scale;
+      check_same(*fields, map, cloud(random, 1000, 3, false, 4.f * scale), at);
+    }
+  }
+}
+
+TEST_CASE("a device makes no rays of a keyframe without one good point, also if it is the first") {
+  auto body = std::make_shared<owned_keyframe_body>();
+  body->point_data.assign(300, std::nanf(""));
+  body->colour_data.assign(300, 1);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    const auto fields = device.open(map_of(64), small_pool(64));
+    check_same(*fields, map_of(64), body, {});
   }
 }
 

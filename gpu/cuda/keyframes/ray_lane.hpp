@@ -166,11 +166,13 @@ public:
     counts.valid = points - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
     return counts;
   }
-  /// Rays in pinned memory, which whoever holds them may read.
+  /// Rays in pinned memory, which whoever holds them may read. Where there are none, there may be no memory.
   struct downloaded_rays {
     std::shared_ptr<const pinned_buffer<Device, ray>> memory;
     size_t count = 0;
-    [[nodiscard]] std::span<const ray> rays() const { return {memory->data(), count}; }
+    [[nodiscard]] std::span<const ray> rays() const {
+      return count == 0 ? std::span<const ray>() : std::span<const ray>(memory->data(), count);
+    }
   };
   /// Begins to bring down as many of the rays that are being made as there will be, most likely: about as many as last time.
   copied_bytes download_ahead() {
