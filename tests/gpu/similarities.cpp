@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 using namespace tessera;
 using namespace tessera::test;
@@ -181,4 +182,27 @@ TEST_CASE("the band around a surface is as thick in the map, whatever the keyfra
     CHECK(low == surface - 2);
     CHECK(high == surface + 1);
   }
+}
+
+TEST_CASE("rays that a small scale makes too short to write are told from others") {
+  std::mt19937 random(3);
+  auto map = map_of(64);
+  map.truncation_m = map.voxel_m; // a band that may lie between two slices
+  auto s = scan_of(map, wall(random_pose(random), random, 500, false));
+  uint64_t rays = 0, too_short = 0;
+  for (int i = 0; i < 40; ++i) {
+    s.at = scaled(random_pose(random), 0.01f);
+    uint64_t of_all = 0, of_each = 0;
+    (void)partition_rays(map, s.rays, s.at, of_all);
+    for (const auto& one : s.rays) {
+      uint64_t beyond = 0;
+      (void)partition_rays(map, std::span(&one, 1), s.at, beyond);
+      of_each += beyond;
+    }
+    CHECK(of_all == of_each);
+    rays += s.rays.size();
+    too_short += of_each;
+  }
+  CHECK(too_short > 0);
+  CHECK(too_short < rays);
 }
