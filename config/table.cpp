@@ -67,7 +67,7 @@ const std::vector<setting> rows{
    .unit = "m",
    .min = 0,
    .max = 1e6,
-   .help = "Points nearer to the camera are left out"},
+   .help = "Points nearer to the camera are left out; in the keyframe's own unit, if its pose has a scale"},
   {.name = "max-range",
    .group = "map",
    .value = &settings::max_range_m,
@@ -75,7 +75,7 @@ const std::vector<setting> rows{
    .unit = "m",
    .min = 0.001,
    .max = 1e6,
-   .help = "Points farther from the camera are left out"},
+   .help = "Points farther from the camera are left out; in the keyframe's own unit, if its pose has a scale"},
 
   {.name = "threads",
    .group = "work",

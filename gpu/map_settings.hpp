@@ -12,7 +12,7 @@ struct map_settings {
   float truncation_m = 0.15f;
   /// Edge of a region in voxels; a multiple of 8, 16 to 256. Does not change the map, only how it is cut.
   uint32_t region_voxels = 64;
-  /// Points nearer or farther than this from the camera are left out, metres.
+  /// Points nearer or farther than this from the camera are left out, in metres of the keyframe's own scale.
   float min_range_m = 0.05f, max_range_m = 100.f;
   /// Points with less confidence are left out, where the producer gives confidence.
   float min_confidence = 0.f;

@@ -26,7 +26,7 @@ struct retraction {
   uint64_t admission = 0; ///< as a keyframe's
 };
 
-/// One of many moves: a keyframe gets another pose, or all live keyframes of a group are moved by one rigid transform.
+/// One of many moves: a keyframe gets another pose, or all live keyframes of a group are moved by one similarity.
 struct correction_entry {
   keyframe_id id;    ///< unless it is about a group
   std::string group; ///< unless it is about a keyframe

@@ -6,10 +6,11 @@
 
 namespace tessera {
 
-/// What a keyframe's points in one cell of its own voxel-sized grid come to: the end point of a ray from the camera.
-/// 16 bytes; does not depend on the pose. This is what is stored, sent to regions, undone and moved.
+/// What a keyframe's points in one cell of its own voxel-sized grid come to: the end point of a ray from the camera, in the
+/// keyframe's own frame and scale. 16 bytes; does not depend on the pose. This is what is stored, sent to regions, undone and
+/// moved.
 struct ray {
-  /// Mean end point in the camera's frame, in 1/256 voxel.
+  /// Mean end point in the camera's frame, in 1/256 voxel of the keyframe's own scale.
   int32_t x = 0, y = 0, z = 0;
   /// Mean colour, sRGB.
   uint8_t r = 0, g = 0, b = 0;

@@ -46,18 +46,25 @@ std::optional<keyframe_fault> check_pose(const pose& world_from_camera) {
                    + ": the last row must be 0 0 0 1 within " + number(static_cast<double>(pose_tolerance))
                    + " (row-major, world_from_camera)");
   const double tolerance = pose_tolerance;
+  const double squared = mean_squared_column(world_from_camera), scale = std::sqrt(squared);
+  constexpr double rounding = 1e-5; // a scale at a bound is one, however its columns were rounded
+  if (scale < least_scale * (1 - rounding) || scale > largest_scale * (1 + rounding))
+    return fault("pose's scale is " + number(scale) + ", not " + number(least_scale) + " to " + number(largest_scale)
+                 + " (it is the length of the first three columns)");
   auto r = [&m](size_t row, size_t col) { return static_cast<double>(m[4 * row + col]); };
   for (size_t i = 0; i < 3; ++i)
     for (size_t j = 0; j < 3; ++j) {
-      auto dot = r(0, i) * r(0, j) + r(1, i) * r(1, j) + r(2, i) * r(2, j);
-      if (std::abs(dot - (i == j ? 1.0 : 0.0)) > tolerance)
-        return fault("pose is not rigid: columns " + std::to_string(i) + " and " + std::to_string(j) + " have the product "
-                     + number(dot) + ", not " + (i == j ? "1" : "0") + " within " + number(tolerance));
+      const auto dot = r(0, i) * r(0, j) + r(1, i) * r(1, j) + r(2, i) * r(2, j), wanted = i == j ? 1.0 : 0.0;
+      // A scale of 1 need not be divided out: what was rounded may be nearer to a rotation as it is.
+      if (std::abs(dot / squared - wanted) > tolerance && std::abs(dot - wanted) > tolerance)
+        return fault("pose is not a rotation times a scale: columns " + std::to_string(i) + " and " + std::to_string(j)
+                     + " have the product " + number(dot / squared) + ", divided by the square of the scale " + number(scale)
+                     + ", not " + number(wanted) + " within " + number(tolerance));
     }
   auto det = r(0, 0) * (r(1, 1) * r(2, 2) - r(1, 2) * r(2, 1)) - r(0, 1) * (r(1, 0) * r(2, 2) - r(1, 2) * r(2, 0))
              + r(0, 2) * (r(1, 0) * r(2, 1) - r(1, 1) * r(2, 0));
-  if (std::abs(det - 1) > 3 * tolerance)
-    return fault("pose is a reflection: its determinant is " + number(det) + ", not 1");
+  if (det < 0)
+    return fault("pose is a reflection: its determinant is " + number(det) + ", not above 0");
   return {};
 }
 

@@ -24,7 +24,8 @@ struct keyframe_fault {
 /// Checks an id and its session: fault_of_id() of messages/names.hpp.
 std::optional<keyframe_fault> check_id(const keyframe_id& id);
 
-/// Checks a pose: finite; rigid and with 0 0 0 1 as its last row, within pose_tolerance.
+/// Checks a pose: finite; a rotation times a scale of least_scale to largest_scale, no mirror, and 0 0 0 1 as its last row,
+/// within pose_tolerance.
 std::optional<keyframe_fault> check_pose(const pose& world_from_camera);
 
 /// Checks all that can be told without reading the points. Points that are not finite are not a fault: rays leave them out.

@@ -13,6 +13,7 @@ std::vector<double> distances_of(const keyframe& frame, const voxel_size_limits&
   const auto points = frame.body->points();
   const auto confidence = frame.body->confidence();
   const auto& m = frame.world_from_camera.m;
+  const auto scale = std::sqrt(squared_scale(frame.world_from_camera));
   std::vector<double> out;
   for (size_t i = 0; i < points.size() / 3; i += step) {
     double d2 = 0;
@@ -20,8 +21,8 @@ std::vector<double> distances_of(const keyframe& frame, const voxel_size_limits&
       const auto d = static_cast<double>(points[3 * i + a]) - static_cast<double>(m[4 * a + 3]);
       d2 += d * d;
     }
-    const auto d = std::sqrt(d2);
-    if (!(d > 0 && d < 1e9 && d >= static_cast<double>(limits.min_range_m) && d <= static_cast<double>(limits.max_range_m)))
+    const auto d = std::sqrt(d2), own = d / scale;
+    if (!(d > 0 && d < 1e9 && own >= static_cast<double>(limits.min_range_m) && own <= static_cast<double>(limits.max_range_m)))
       continue;
     if (!confidence.empty() && !(confidence[i] >= limits.min_confidence))
       continue;

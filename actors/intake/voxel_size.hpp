@@ -6,7 +6,8 @@
 
 namespace tessera {
 
-/// Which points count when a voxel size is chosen: none nearer or farther than this, none with less confidence.
+/// Which points count when a voxel size is chosen: none nearer or farther than this, in metres of the keyframe's own scale, none
+/// with less confidence.
 struct voxel_size_limits {
   float min_range_m = 0, max_range_m = std::numeric_limits<float>::max();
   float min_confidence = std::numeric_limits<float>::lowest();

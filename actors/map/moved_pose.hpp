@@ -6,8 +6,9 @@
 
 namespace tessera {
 
-/// transform * at: where a keyframe is when what it belongs to was moved. In double precision, so that many moves add up little
-/// error; the last row is 0 0 0 1.
+/// transform * at: where a keyframe is when what it belongs to was moved, similarities both; their scales are multiplied. Each
+/// element is summed up in double precision and rounded once, to float, and nothing is made a rotation again: so the result
+/// follows from the two alone, and many moves add up little error. The last row is 0 0 0 1.
 inline pose moved_pose(const pose& transform, const pose& at) {
   pose out;
   for (size_t row = 0; row < 3; ++row)

@@ -36,11 +36,12 @@ TESSERA_CLONES void find_ends(const walk_frame& f, std::span<const ray> rays, st
   constexpr double limit = lattice::map_limit - 64;
   for (size_t i = 0; i < rays.size(); ++i) {
     const double px = rays[i].x / 256.0, py = rays[i].y / 256.0, pz = rays[i].z / 256.0;
-    const double x = f.rotation[0] * px + f.rotation[1] * py + f.rotation[2] * pz + f.origin[0];
-    const double y = f.rotation[3] * px + f.rotation[4] * py + f.rotation[5] * pz + f.origin[1];
-    const double z = f.rotation[6] * px + f.rotation[7] * py + f.rotation[8] * pz + f.origin[2];
+    const double dx = f.linear[0] * px + f.linear[1] * py + f.linear[2] * pz;
+    const double dy = f.linear[3] * px + f.linear[4] * py + f.linear[5] * pz;
+    const double dz = f.linear[6] * px + f.linear[7] * py + f.linear[8] * pz;
+    const double x = dx + f.origin[0], y = dy + f.origin[1], z = dz + f.origin[2];
     const bool plain
-      = all_of(px * px + py * py + pz * pz > 1.0, std::fabs(x) < limit, std::fabs(y) < limit, std::fabs(z) < limit);
+      = all_of(dx * dx + dy * dy + dz * dz > 1.0, std::fabs(x) < limit, std::fabs(y) < limit, std::fabs(z) < limit);
     out[i].x = plain ? static_cast<int32_t>(std::floor(plain ? x : 0.0)) : INT32_MAX;
     out[i].y = static_cast<int32_t>(std::floor(plain ? y : 0.0));
     out[i].z = static_cast<int32_t>(std::floor(plain ? z : 0.0));

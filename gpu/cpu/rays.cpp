@@ -1,6 +1,7 @@
 #include "gpu/rays.hpp"
 #include "gpu/bounds.hpp"
 #include "gpu/cpu/clones.hpp"
+#include "gpu/shared/own_frame.hpp"
 #include "gpu/shared/portable.hpp"
 #include "gpu/shared/walk.hpp"
 
@@ -20,8 +21,7 @@ constexpr size_t batch_size = 512;
 constexpr float cell_limit = static_cast<float>(1 << 20);
 
 struct transform {
-  float r[9]; ///< camera_from_world rotation
-  float t[3]; ///< camera in the world
+  own_frame to;
   float per_voxel;
   float min2, max2; ///< squared ranges
 };
@@ -49,11 +49,12 @@ constexpr uint32_t unpack(uint64_t packed, int i) {
 TESSERA_CLONES void find_cells(const transform& tf, const float* __restrict points, size_t count, batch& __restrict out) {
   alignas(64) uint32_t fixed[3][batch_size];
   alignas(64) uint32_t state[batch_size];
+  const float *const r = tf.to.inverse, *const t = tf.to.camera;
   for (size_t i = 0; i < count; ++i) {
-    const float dx = points[3 * i] - tf.t[0], dy = points[3 * i + 1] - tf.t[1], dz = points[3 * i + 2] - tf.t[2];
-    const float x = tf.r[0] * dx + tf.r[1] * dy + tf.r[2] * dz;
-    const float y = tf.r[3] * dx + tf.r[4] * dy + tf.r[5] * dz;
-    const float z = tf.r[6] * dx + tf.r[7] * dy + tf.r[8] * dz;
+    const float dx = points[3 * i] - t[0], dy = points[3 * i + 1] - t[1], dz = points[3 * i + 2] - t[2];
+    const float x = r[0] * dx + r[1] * dy + r[2] * dz;
+    const float y = r[3] * dx + r[4] * dy + r[5] * dz;
+    const float z = r[6] * dx + r[7] * dy + r[8] * dz;
     const float range2 = x * x + y * y + z * z;
     const float ux = x * tf.per_voxel, uy = y * tf.per_voxel, uz = z * tf.per_voxel;
     const bool near = all_of(std::fabs(ux) < cell_limit, std::fabs(uy) < cell_limit, std::fabs(uz) < cell_limit);
@@ -175,11 +176,14 @@ private:
 };
 
 /// Tells that a keyframe touches too many regions before all of its rays are made: tables for millions of far points are
-/// gigabytes. Looks only at tables that are large, and counts only regions that rays write to for certain.
+/// gigabytes. Looks only at tables that are large, and counts only regions that rays write to for certain: one for each cube of
+/// regions that has the end of a ray deep within. A cube is a region, or as many as the blocks of an enlarged keyframe want.
 class region_watch {
 public:
   region_watch(const map_settings& map, const pose& world_from_camera)
-    : map_(map), frame_(make_walk_frame(world_from_camera.m.data(), map.voxel_m, map.truncation_m)) {}
+    : map_(map), frame_(make_walk_frame(world_from_camera.m.data(), map.voxel_m, map.truncation_m)),
+      scale_(std::sqrt(squared_scale(world_from_camera))), margin_(2 + 4 * scale_),
+      edge_(map.region_voxels * (scale_ > 1 ? std::ceil(3 * margin_ / map.region_voxels) : 1.0)) {}
 
   /// Looks at blocks that were not there before. Throws keyframe_too_large.
   void look(const cell_table& cells) {
@@ -192,24 +196,22 @@ public:
 
 private:
   void add(const std::array<double, 3>& middle) {
-    // A ray of the block ends less than this away from its middle, and writes nearer than two voxels to its end.
-    constexpr double margin = 6;
-    constexpr double limit = lattice::map_limit - 64 - margin;
-    const auto edge = static_cast<double>(map_.region_voxels);
-    const auto& r = frame_.rotation;
-    int32_t region[3];
+    const double limit = lattice::map_limit - 64 - margin_;
+    const auto& m = frame_.linear;
+    int32_t cube[3];
     for (int axis = 0; axis < 3; ++axis) {
-      const double at = r[3 * axis] * middle[0] + r[3 * axis + 1] * middle[1] + r[3 * axis + 2] * middle[2] + frame_.origin[axis];
+      const double at = m[3 * axis] * middle[0] + m[3 * axis + 1] * middle[1] + m[3 * axis + 2] * middle[2] + frame_.origin[axis];
       if (!(std::fabs(at) < limit))
         return;
-      const double number = std::floor(at / edge), within = at - number * edge;
-      if (within < margin || within > edge - margin)
-        return; // it may be in the next region
-      region[axis] = static_cast<int32_t>(number);
+      const double number = std::floor(at / edge_), within = at - number * edge_;
+      if (within < margin_ || within > edge_ - margin_)
+        return; // it may be in the next cube
+      cube[axis] = static_cast<int32_t>(number);
     }
-    if (middle[0] * middle[0] + middle[1] * middle[1] + middle[2] * middle[2] < 4 * margin * margin)
+    const double squared = middle[0] * middle[0] + middle[1] * middle[1] + middle[2] * middle[2];
+    if (scale_ * scale_ * squared < 4 * margin_ * margin_)
       return; // rays that begin where they end write nothing
-    const region_key key{region[0], region[1], region[2]};
+    const region_key key{cube[0], cube[1], cube[2]};
     if (key == last_)
       return;
     last_ = key;
@@ -220,6 +222,9 @@ private:
 
   const map_settings& map_;
   const walk_frame frame_;
+  const double scale_;
+  const double margin_; ///< less than this away from a block's middle its rays end, and write: within two voxels of their end
+  const double edge_;   ///< of a cube, in voxels
   std::set<region_key> regions_;
   region_key last_{INT32_MAX, 0, 0};
   size_t seen_ = 0;
@@ -249,12 +254,8 @@ std::vector<ray> make_rays(const map_settings& map, const keyframe_body& body, c
   const auto colours = body.colours();
   const auto confidence = body.confidence();
   const size_t channels = body.channels(), total = body.size();
-  const auto& m = world_from_camera.m;
-  transform tf{{m[0], m[4], m[8], m[1], m[5], m[9], m[2], m[6], m[10]},
-               {m[3], m[7], m[11]},
-               1.f / map.voxel_m,
-               map.min_range_m * map.min_range_m,
-               map.max_range_m * map.max_range_m};
+  const transform tf{make_own_frame(world_from_camera), 1.f / map.voxel_m, map.min_range_m * map.min_range_m,
+                     map.max_range_m * map.max_range_m};
   thread_local batch work;
   thread_local cell_table cells;
   struct trimmer {

@@ -12,7 +12,7 @@ namespace tessera {
 
 /// A pose and the constants of a walk, in voxels.
 struct walk_frame {
-  double rotation[9]{};      ///< world_from_camera, row-major
+  double linear[9]{};        ///< world_from_camera, row-major: rotation times scale
   double origin[3]{};        ///< camera, in voxels
   double truncation = 3;     ///< in voxels
   double reach = 1.875;      ///< how far behind the surface is written, in voxels
@@ -32,7 +32,7 @@ TESSERA_HD walk_frame make_walk_frame(const float* m, float voxel_m, float trunc
   const double voxel = voxel_m;
   for (int r = 0; r < 3; ++r) {
     for (int c = 0; c < 3; ++c)
-      f.rotation[3 * r + c] = m[4 * r + c];
+      f.linear[3 * r + c] = m[4 * r + c];
     f.origin[r] = static_cast<double>(m[4 * r + 3]) / voxel;
   }
   f.truncation = static_cast<double>(truncation_m) / voxel;
@@ -71,9 +71,9 @@ TESSERA_HD int32_t round_to_int(double x) {
 /// leaves the map or meets no slice.
 TESSERA_HD bool setup_walk(const walk_frame& f, int32_t x, int32_t y, int32_t z, int32_t points, ray_walk& w) {
   const double px = x / 256.0, py = y / 256.0, pz = z / 256.0;
-  const double dx = f.rotation[0] * px + f.rotation[1] * py + f.rotation[2] * pz;
-  const double dy = f.rotation[3] * px + f.rotation[4] * py + f.rotation[5] * pz;
-  const double dz = f.rotation[6] * px + f.rotation[7] * py + f.rotation[8] * pz;
+  const double dx = f.linear[0] * px + f.linear[1] * py + f.linear[2] * pz;
+  const double dy = f.linear[3] * px + f.linear[4] * py + f.linear[5] * pz;
+  const double dz = f.linear[6] * px + f.linear[7] * py + f.linear[8] * pz;
   const double wx = dx + f.origin[0], wy = dy + f.origin[1], wz = dz + f.origin[2];
   const double norm = std::sqrt(dx * dx + dy * dy + dz * dz);
   constexpr double limit = lattice::map_limit - 64;

@@ -52,7 +52,8 @@ std::pair<std::array<double, 3>, direction> least_axis(matrix a) {
 } // namespace
 
 void up_estimate::count(const pose& p, int sign) {
-  const direction x{p.m[0], p.m[4], p.m[8]}, y{p.m[1], p.m[5], p.m[9]};
+  const auto scale = std::sqrt(squared_scale(p));
+  const direction x{p.m[0] / scale, p.m[4] / scale, p.m[8] / scale}, y{p.m[1] / scale, p.m[5] / scale, p.m[9] / scale};
   cameras_ += sign;
   for (size_t i = 0; i < 3; ++i) {
     up_[i] -= sign * y[i];

@@ -85,9 +85,11 @@ struct quaternion {
   double x = 0, y = 0, z = 0, w = 1;
 };
 
-/// Of the rotation, nearly: for viewers. Shepperd, Quaternion from rotation matrix, 1978: the largest component first.
+/// Of the rotation, without the scale, nearly: for viewers. Shepperd, Quaternion from rotation matrix, 1978: the largest
+/// component first.
 quaternion rotation_of(const pose& at) {
-  const auto m = [&](int r, int c) { return static_cast<double>(at.m[static_cast<size_t>(4 * r + c)]); };
+  const auto scale = std::sqrt(squared_scale(at));
+  const auto m = [&](int r, int c) { return static_cast<double>(at.m[static_cast<size_t>(4 * r + c)]) / scale; };
   const auto trace = m(0, 0) + m(1, 1) + m(2, 2);
   std::array<double, 4> q{}; // x y z w
   int i = 0;

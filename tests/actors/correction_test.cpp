@@ -33,6 +33,13 @@ pose a_transform(float shift) {
   return out;
 }
 
+/// The same with a scale; a power of two is exact, too.
+pose enlarged(pose at, float by) {
+  for (size_t i = 0; i < 12; ++i)
+    at.m[i] *= i % 4 < 3 ? by : 1;
+  return at;
+}
+
 answer_ptr correct(stepped_service& s, const correction& what) {
   return s.ask<verdict>(s.running.ingest.get(), revise_atom::value, what);
 }
@@ -218,7 +225,14 @@ TEST_CASE("a correction with a bad entry is refused whole, and says which it is 
   };
   auto bad = good;
   bad.entries[2].to.m[0] = 2;
-  CHECK_THAT(told(bad), StartsWith("revisions[2]: pose is not rigid"));
+  CHECK_THAT(told(bad), StartsWith("revisions[2]: pose is not a rotation times a scale"));
+  bad = good;
+  bad.entries[2].to = enlarged({}, 0.005f);
+  CHECK_THAT(told(bad), StartsWith("revisions[2]: pose's scale is 0.005, not 0.01 to 100"));
+  bad.entries[2] = {{}, "upstairs", enlarged({}, 200), 1};
+  CHECK_THAT(told(bad), StartsWith("revisions[2]: transform's scale is 200, not 0.01 to 100"));
+  bad.entries[2].to = enlarged({}, -1);
+  CHECK_THAT(told(bad), StartsWith("revisions[2]: transform is a reflection"));
   bad = good;
   bad.entries[1].to.m[7] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THAT(told(bad), StartsWith("revisions[1]: pose[1][3] is nan"));
@@ -348,6 +362,49 @@ TEST_CASE("a group moves by one transform, once, and what comes later is not mov
   s.run();
   CHECK((*back)->keyframes == 3);
   CHECK(none->value() == verdict{});
+}
+
+TEST_CASE("poses and transforms may have a scale: the map is that of the final poses, and the first one when all is undone") {
+  for (unsigned seed = 0; seed < 10; ++seed) {
+    INFO("seed " << seed);
+    std::mt19937 random{seed};
+    auto by = std::make_shared<control>();
+    stepped_service s{config_for(by), by};
+    auto frames = random_frames(655 + seed, 12);
+    for (size_t i = 0; i < frames.size(); ++i)
+      frames[i].group = i % 2 == 0 ? "upstairs" : "cellar";
+    put_all(s, frames);
+    const auto larger = enlarged(a_transform(5), 2);
+    correction what = move_group("upstairs", larger, 1), back;
+    std::vector<keyframe> after;
+    for (const auto& frame : frames) {
+      auto to = moved_pose(larger, frame.world_from_camera);
+      if (frame.group == "cellar")
+        what.entries.insert(what.entries.begin(), move(frame, to = enlarged(frame.world_from_camera, 0.5f), 1));
+      after.push_back(revised(frame, to));
+      back.entries.push_back(move(frame, frame.world_from_camera, 3));
+    }
+    const auto v = correct(s, what);
+    s.run_some(random, random() % 200);
+    if (seed % 2 == 0)
+      s.kill("partitioner");
+    s.run();
+    REQUIRE(v->has_value());
+    CHECK((*v)->what == outcome::accepted);
+    CHECK(hash_of(s) == truth_of(after));
+    CHECK(shown(s) == wanted(s));
+    // A group that would become too large stays, whoever asks for it.
+    for (uint64_t number : {2, 3}) {
+      const auto too_large = correct(s, move_group("upstairs", enlarged({}, 60), number));
+      s.run();
+      CHECK((*too_large)->left.refused == 6);
+      CHECK_THAT((*too_large)->reason, Catch::Contains("moved with its group, its pose's scale is 120, not 0.01 to 100"));
+    }
+    CHECK(hash_of(s) == truth_of(after));
+    CHECK(correct(s, back) != nullptr);
+    s.run();
+    CHECK(hash_of(s) == truth_of(frames));
+  }
 }
 
 TEST_CASE("what comes after a correction is not undone by a successor that is asked for the correction again") {

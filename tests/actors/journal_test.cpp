@@ -104,7 +104,8 @@ TEST_CASE("a journal that is opened again holds what was put, moved and not eras
   const auto path = folder / "a/b/journal";
   auto frame = whole("kf", 5000, 1);
   frame.source = "shm";
-  pose moved;
+  pose moved; // a similarity is a pose like any other
+  moved.m[0] = moved.m[5] = moved.m[10] = 0.7f;
   moved.m[3] = 9;
   {
     const auto store = open_store(path);

@@ -69,6 +69,7 @@ TEST_CASE("a service that starts on a store has its map, and takes, moves and ta
       case 1: {
         auto to = frames[i].world_from_camera;
         to.m[3] += static_cast<float>(random() % 5);
+        to.m[0] = to.m[5] = to.m[10] = random() % 2 == 0 ? 1.f : 0.5f;
         verdicts.push_back(s->put(revision{frames[i].id, to}));
         if (live.contains(i))
           live[i] = to;

@@ -57,7 +57,10 @@ TEST_CASE("each bad keyframe is refused with the field, the value and the bound"
   is(fault([](keyframe& f) { f.world_from_camera.m[5] = NAN; }), refusal::pose, "pose[1][1] is nan");
   is(fault([](keyframe& f) { f.world_from_camera.m[3] = INFINITY; }), refusal::pose, "pose[0][3] is inf");
   is(fault([](keyframe& f) { f.world_from_camera.m.fill(0); }), refusal::pose, "all zeros");
-  is(fault([](keyframe& f) { f.world_from_camera.m[0] = 1.01f; }), refusal::pose, "not rigid");
+  is(
+    fault([](keyframe& f) { f.world_from_camera.m[0] = 1.01f; }), refusal::pose,
+    "pose is not a rotation times a scale: columns 0 and 0 have the product 1.01331, divided by the square of the scale 1.00334, "
+    "not 1 within 0.001");
   is(fault([](keyframe& f) { f.world_from_camera.m[0] = -1; }), refusal::pose, "reflection");
   is(fault([](keyframe& f) { f.world_from_camera.m[12] = 2; }), refusal::pose, "pose[3][0] is 2, not 0");
   is(fault([](keyframe& f) { f.body = nullptr; }), refusal::points, "no points");
@@ -108,6 +111,40 @@ TEST_CASE("a rotation with the rounding of a 32-bit producer is rigid") {
     q.m[i] += 0.2f * pose_tolerance;
     CHECK(check_pose(q)->why == refusal::pose);
   }
+}
+
+TEST_CASE("a pose may have one scale of 0.01 to 100") {
+  const auto with = [](float x, float y, float z, float shear = 0) {
+    const auto c = std::cos(0.3f), s = std::sin(0.3f);
+    return pose{{c * x, -s * y, shear, 1, s * x, c * y, 0, 2, 0, 0, z, 3, 0, 0, 0, 1}};
+  };
+  for (const float scale : {0.01f, 0.0123f, 0.5f, 0.9995f, 1.0004f, 1.0006f, 1.4f, 100.f}) {
+    INFO("scale " << scale);
+    CHECK_FALSE(check_pose(with(scale, scale, scale)));
+    CHECK_FALSE(check_pose(with(scale, scale * 1.0003f, scale)));
+    CHECK_THAT(check_pose(with(scale, scale * 1.01f, scale))->text, Catch::StartsWith("pose is not a rotation times a scale"));
+    CHECK_THAT(check_pose(with(scale, scale, scale, 0.01f * scale))->text, Catch::Contains("not 0 within 0.001"));
+    CHECK_THAT(check_pose(with(scale, scale, -scale))->text, Catch::StartsWith("pose is a reflection: its determinant is -"));
+  }
+  for (const auto& [scale, text] : {std::pair{0.005f, "0.005"}, std::pair{0.00999f, "0.00999"}, std::pair{100.1f, "100.1"}}) {
+    const auto fault = check_pose(with(scale, scale, scale));
+    REQUIRE(fault);
+    CHECK(fault->why == refusal::pose);
+    CHECK(fault->text
+          == "pose's scale is " + std::string(text) + ", not 0.01 to 100 (it is the length of the first three columns)");
+  }
+}
+
+TEST_CASE("ranges count in the keyframe's own scale when a voxel is chosen") {
+  auto frame = good_frame();
+  auto body = body_of(frame);
+  body->point_data = {9, 0, 0, 7, 0, 0}; // 4 and 2 m from the camera
+  frame.body = body;
+  CHECK(auto_voxel_m(frame, {.max_range_m = 2.5f}) == Approx(0.02));
+  for (auto i : {0, 5, 10})
+    frame.world_from_camera.m[static_cast<size_t>(i)] = 0.5f;
+  CHECK(auto_voxel_m(frame, {.max_range_m = 2.5f}) == 0);
+  CHECK(auto_voxel_m(frame, {.min_range_m = 7, .max_range_m = 10}) == Approx(0.05));
 }
 
 TEST_CASE("an automatic voxel is a hundredth of the median distance, as 1, 2 or 5") {

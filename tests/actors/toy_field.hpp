@@ -20,11 +20,17 @@ namespace tessera::toy {
 
 using cell = std::array<int64_t, 3>;
 
+/// Of a pose it knows scale and translation.
+inline float scale_of(const pose& p) {
+  return static_cast<float>(std::sqrt(squared_scale(p)));
+}
+
 inline cell cell_of(const ray& r, const pose& p) {
   cell out{};
   const std::array<int32_t, 3> end{r.x, r.y, r.z};
   for (size_t i = 0; i < 3; ++i)
-    out[i] = end[i] + std::llround(static_cast<double>(p.m[4 * i + 3]) * ray_units_per_voxel);
+    out[i] = std::llround(end[i] * static_cast<double>(scale_of(p)))
+             + std::llround(static_cast<double>(p.m[4 * i + 3]) * ray_units_per_voxel);
   return out;
 }
 
@@ -44,6 +50,7 @@ inline region_key region_of(const cell& c, int64_t edge) {
 inline std::vector<ray> make(const map_settings&, const keyframe_body& body, const pose& p, ray_counts& counts) {
   std::vector<ray> out;
   const auto points = body.points();
+  const auto units = ray_units_per_voxel / scale_of(p);
   for (size_t i = 0; i + 2 < points.size(); i += 3) {
     if (!std::isfinite(points[i]) || points[i] > 1e6f) {
       ++counts.not_finite;
@@ -51,9 +58,9 @@ inline std::vector<ray> make(const map_settings&, const keyframe_body& body, con
     }
     ++counts.valid;
     ray r;
-    r.x = static_cast<int32_t>(std::lround((points[i] - p.m[3]) * ray_units_per_voxel));
-    r.y = static_cast<int32_t>(std::lround((points[i + 1] - p.m[7]) * ray_units_per_voxel));
-    r.z = static_cast<int32_t>(std::lround((points[i + 2] - p.m[11]) * ray_units_per_voxel));
+    r.x = static_cast<int32_t>(std::lround((points[i] - p.m[3]) * units));
+    r.y = static_cast<int32_t>(std::lround((points[i + 1] - p.m[7]) * units));
+    r.z = static_cast<int32_t>(std::lround((points[i + 2] - p.m[11]) * units));
     r.points = 1;
     out.push_back(r);
   }

@@ -14,6 +14,19 @@ TURN = np.array([[0, -1, 0, 0.5], [1, 0, 0, -0.25], [0, 0, 1, 0.125], [0, 0, 0, 
 SHIFT = np.array([[1, 0, 0, 0.5], [0, 1, 0, -0.25], [0, 0, 1, 0.125], [0, 0, 0, 1]], np.float32)
 
 
+def scaled(transform, by):
+    """The same similarity with so many times its scale."""
+    return (transform @ np.diag([by, by, by, 1])).astype(np.float32)
+
+
+BAD_POSES = [
+    (np.diag([0.005, 0.005, 0.005, 1]), "'s scale is 0.005, not 0.01 to 100"),
+    (np.diag([200, 200, 200, 1]), "'s scale is 200, not 0.01 to 100"),
+    (np.array([[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), " is not a rotation times a scale"),
+    (np.diag([0.5, 0.5, -0.5, 1]), " is a reflection: its determinant is -0.125, not above 0"),
+]
+
+
 def publish(client, frames):
     for frame in frames:
         client.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
@@ -29,12 +42,13 @@ def moved_one_by_one(serve, recording, transform):
         return running.map()["hash"]
 
 
-def test_many_keyframes_move_at_once_and_back(serve, recording, wanted):
-    expected = moved_one_by_one(serve, recording, TURN)
+@pytest.mark.parametrize("turn", [TURN, scaled(TURN, 1.4)], ids=["rigid", "scaled"])
+def test_many_keyframes_move_at_once_and_back(serve, recording, wanted, turn):
+    expected = moved_one_by_one(serve, recording, turn)
     running = serve()
     with tessera_client.connect(running.url, session="one") as client:
         publish(client, recording)
-        poses = {frame.id: TURN @ frame.pose for frame in recording}
+        poses = {frame.id: turn @ frame.pose for frame in recording}
         answer = client.revise_keyframes({**poses, "never": TURN}, revision=1)
         assert answer == {
             "outcome": "accepted", "moved": len(poses), "duplicate": 0, "unknown": 1, "refused": 0, "not_now": 0
@@ -45,27 +59,35 @@ def test_many_keyframes_move_at_once_and_back(serve, recording, wanted):
         assert running.map()["hash"] == expected
         client.revise_keyframes({frame.id: frame.pose for frame in recording}, revision=2)
         assert running.map()["hash"] == wanted
-        with pytest.raises(tessera_client.RefusedError, match=r"revisions\[1\]: pose is not rigid"):
-            client.revise_keyframes([(recording[0].id, TURN), (recording[1].id, np.diag([2, 2, 2, 1]))])
+        for bad, reason in BAD_POSES:
+            with pytest.raises(tessera_client.RefusedError, match=r"revisions\[1\]: pose" + reason):
+                client.revise_keyframes([(recording[0].id, TURN), (recording[1].id, bad)])
+            with pytest.raises(tessera_client.RefusedError, match="pose" + reason):
+                client.revise_keyframe(recording[1].id, bad)
+            with pytest.raises(tessera_client.RefusedError, match=r"revisions\[0\]: transform" + reason):
+                client.move_group("floor", bad)
+            with pytest.raises(tessera_client.RefusedError, match="pose" + reason):
+                client.publish_keyframe("bad", bad, recording[0].points, recording[0].colours)
         assert running.map()["hash"] == wanted
     metrics = running.metrics()
     assert metrics["tessera_corrections_total"] == 3
     assert metrics["tessera_keyframes_revised_total"] == 2 * len(poses)
 
 
-def test_a_group_moves_once_also_if_the_service_crashed(serve, recording, tmp_path):
-    expected = moved_one_by_one(serve, recording, SHIFT)
+@pytest.mark.parametrize("shift", [SHIFT, scaled(SHIFT, 2)], ids=["rigid", "scaled"])
+def test_a_group_moves_once_also_if_the_service_crashed(serve, recording, tmp_path, shift):
+    expected = moved_one_by_one(serve, recording, shift)
     options = ("--journal", tmp_path / "journal")
     running = serve(options=options)
     with tessera_client.connect(running.url, session="one", group="floor") as client:
         publish(client, recording)
-        assert client.move_group("floor", SHIFT, revision=7)["moved"] == len(recording)
+        assert client.move_group("floor", shift, revision=7)["moved"] == len(recording)
         assert running.map()["hash"] == expected
     running.crash()
     running = serve(options=options)
     assert loaded(running)["hash"] == expected
     with tessera_client.connect(running.url, session="one", group="floor") as client:
-        assert client.move_group("floor", SHIFT, revision=7)["duplicate"] == len(recording)
+        assert client.move_group("floor", shift, revision=7)["duplicate"] == len(recording)
         assert client.move_group("attic", SHIFT)["moved"] == 0
     body = json.dumps({"group": "floor", "transform": SHIFT.ravel().tolist()}).encode()
     status, answer = running.fetch("/v1/keyframes:revise", data=body, headers={"Content-Type": "application/json"})
@@ -73,12 +95,53 @@ def test_a_group_moves_once_also_if_the_service_crashed(serve, recording, tmp_pa
     assert running.map()["hash"] == expected
 
 
+class Exact:
+    """A keyframe whose numbers are so short that floats hold whatever a short similarity makes of them."""
+
+    def __init__(self, frame):
+        self.id, self.colours = frame.id, frame.colours
+        self.pose = np.eye(4, dtype=np.float32)
+        self.pose[:3, 3] = np.rint(frame.pose[:3, 3] * 64) / 64
+        self.points = (np.rint(frame.points * 1024) / 1024).astype(np.float32)
+
+    def moved(self, transform):
+        out = Exact(self)
+        out.pose = transform @ self.pose
+        out.points = (self.points.astype(float) @ transform[:3, :3].T + transform[:3, 3]).astype(np.float32)
+        return out
+
+
+@pytest.mark.parametrize("scale", [0.5, 2])
+def test_what_a_similarity_moved_is_as_if_it_had_come_right(serve, recording, scale):
+    frames = [Exact(frame) for frame in recording]
+    turn = scaled(TURN, scale)
+    right = serve()
+    with tessera_client.connect(right.url, session="one") as client:
+        publish(client, [frame.moved(turn) for frame in frames])
+        expected = right.map()["hash"]
+    running = serve()
+    with tessera_client.connect(running.url, session="one", group="floor") as client:
+        publish(client, frames)
+        before = running.map()["hash"]
+        many = {"session": "one", "revisions": [{"id": one.id, "pose": (turn @ one.pose).tolist()} for one in frames[1:]]}
+        status, answer = running.fetch(
+            "/v1/keyframes:revise", data=msgpack.packb(many), headers={"Content-Type": "application/msgpack"}
+        )
+        assert status == 200 and json.loads(answer)["moved"] == len(frames) - 1
+        client.revise_keyframe(frames[0].id, turn @ frames[0].pose)
+        assert running.map()["hash"] == expected != before
+        seen = {camera["id"]: np.reshape(camera["pose"], (4, 4)) for camera in running.get("/v1/cameras")}
+        assert all(np.array_equal(seen["one/" + frame.id], turn @ frame.pose) for frame in frames)
+        assert client.move_group("floor", np.linalg.inv(turn))["moved"] == len(frames)
+        assert running.map()["hash"] == before
+
+
 def test_over_rabbitmq_a_correction_keeps_its_place(serve, broker, recording, names, say):  # noqa: F811
     """It goes after the keyframes that came before it, though their segments are late, and before what comes after it."""
     running = start(serve, broker)
     first, second, third = recording[:3]
     many = {"type": "keyframe.revise", "revisions": [
-        {"id": frame.id, "pose": (SHIFT @ frame.pose).astype(float).ravel().tolist()} for frame in (first, second)
+        {"id": frame.id, "pose": (scaled(SHIFT, 1.25) @ frame.pose).astype(float).ravel().tolist()} for frame in (first, second)
     ]}
     say(
         new(first, names, group="floor"),
@@ -93,7 +156,7 @@ def test_over_rabbitmq_a_correction_keeps_its_place(serve, broker, recording, na
     running.wait(lambda: running.metrics()["tessera_keyframes_retracted_total"] == 1, "the retraction")
     running.wait_for_keyframes(2)
     poses = {camera["id"]: np.reshape(camera["pose"], (4, 4)) for camera in running.get("/v1/cameras")}
-    assert np.allclose(poses[first.id], SHIFT @ SHIFT @ first.pose, atol=1e-5)
+    assert np.allclose(poses[first.id], SHIFT @ scaled(SHIFT, 1.25) @ first.pose, atol=1e-5)
     assert np.allclose(poses[third.id], third.pose, atol=1e-6)
     assert running.bad_inputs() == 1
     (bad,) = running.get("/v1/aside")

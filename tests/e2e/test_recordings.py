@@ -1,5 +1,6 @@
 """Recordings: what is recorded makes the same map, and other programs read and write them."""
 
+import copy
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import pytest
 import tessera_client
 
 from conftest import MAPPING
-from support import browser, service
+from support import browser, scene, service
 from support.service import PATIENCE_S
 
 
@@ -86,6 +87,20 @@ def test_what_foxgloves_library_writes_is_read(tessera, folder, wanted, recordin
     status, out, err = service.run(tessera, "hash", f"recording:{theirs}", *MAPPING)
     assert status == 0 and out.startswith(wanted), err
     assert f"{2 * len(recording)} messages of 1 channels that are none of a recording's are passed over" in err
+
+
+def test_the_scale_of_a_pose_is_recorded(tessera, recording, wanted, tmp_path):
+    smaller = [copy.copy(frame) for frame in recording]
+    for frame in smaller:
+        frame.pose = (frame.pose @ np.diag([0.7, 0.7, 0.7, 1])).astype(np.float32)
+    folder, file = scene.write_folder(tmp_path / "smaller", smaller), tmp_path / "scan.mcap"
+    record(tessera, f"rgbd:{folder}", "-o", file)
+    digits, counts = service.hash_of(tessera, f"recording:{file}", *MAPPING)
+    assert digits == service.hash_of(tessera, f"rgbd:{folder}", *MAPPING)[0] != wanted
+    assert counts["keyframes"] == len(recording)
+    again = tmp_path / "again.mcap"
+    record(tessera, f"recording:{file}", "-o", again)
+    assert again.read_bytes() == file.read_bytes()
 
 
 def test_a_recording_that_is_cut_off_is_read_up_to_there(tessera, folder, recording, tmp_path):

@@ -25,7 +25,7 @@ TEST_CASE("the field of a device equals the CPU's and the plain one's") {
       plain.add(k.scans[1].rays, k.scans[1].at, -1);
       both.add(k.scans[2], -1);
       plain.add(k.scans[2].rays, k.scans[2].at, -1);
-      const scan moved{k.scans[2].rays, random_pose(k.random)};
+      const scan moved{k.scans[2].rays, random_similarity(k.random)};
       both.add(moved);
       plain.add(moved.rays, moved.at);
       both.check_fields();

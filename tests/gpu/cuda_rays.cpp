@@ -63,6 +63,36 @@ TEST_CASE("rays of a device equal those of the CPU as a set") {
   }
 }
 
+TEST_CASE("rays of keyframes with a scale equal those of the CPU") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    std::mt19937 random(seed);
+    auto map = map_of(64);
+    map.max_range_m = 8.f;
+    const auto fields = device.open(map, small_pool(64));
+    for (const float scale : {0.01f, 0.5f, 0.9997f, 1.4f, 100.f}) {
+      INFO("scale " << scale);
+      auto at = scaled(random_pose(random), scale);
+      for (const size_t axis : {0, 1, 2})
+        at.m[4 * axis + 3] *= scale;
+      check_same(*fields, map, cloud(random, 1000, 3, false, 4.f * scale), at);
+    }
+  }
+}
+
+TEST_CASE("a device makes no rays of a keyframe without one good point, also if it is the first") {
+  auto body = std::make_shared<owned_keyframe_body>();
+  body->point_data.assign(300, std::nanf(""));
+  body->colour_data.assign(300, 1);
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    const auto fields = device.open(map_of(64), small_pool(64));
+    check_same(*fields, map_of(64), body, {});
+  }
+}
+
 TEST_CASE("rays of a device equal those of the CPU with points in one cell, on its borders, and far away") {
   std::mt19937 random(std::random_device{}());
   for (const auto& device : devices()) {

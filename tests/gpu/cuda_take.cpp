@@ -19,7 +19,9 @@ TEST_CASE("a keyframe taken whole gives the field, the meshes and the counts of 
       std::mt19937 random(seed);
       two_worlds both(device, map_of(edge), small_pool());
       bool pinned = false;
-      for (const auto& frame : some_keyframes(random, 4)) {
+      auto frames = some_keyframes(random, 4);
+      frames.back() = wall(random_similarity(random), random, 3000, true);
+      for (const auto& frame : frames) {
         const auto report = take(*both.fields, frame, {.keep_rays = true, .mesh = true, .times = true}, pinned).get();
         pinned = !pinned;
         add_to_cpu(both, frame);

@@ -71,11 +71,13 @@ TEST_CASE("a keyframe of very many scattered points is refused before all of its
 
 TEST_CASE("what is refused before all rays are made would be refused afterwards, too") {
   // Around the bound: cubes of 64 m +- in regions of 3.2 m, from poses of any rotation.
+  const float scale = GENERATE(1.f, 0.6f, 2.f);
+  INFO("scale " << scale);
   const auto map = map_of(64);
   std::mt19937 random{11};
   int early = 0, late = 0, taken = 0;
   for (float edge = 28; edge < 36; edge += 0.5f) {
-    const auto at = random_pose(random);
+    const auto at = scaled(random_pose(random), scale);
     std::uniform_real_distribution<float> within(-edge, edge);
     owned_keyframe_body body;
     for (int i = 0; i < 3 * 60'000; ++i)
@@ -112,6 +114,46 @@ TEST_CASE("what is refused before all rays are made would be refused afterwards,
   CHECK(early > 0);
   CHECK(taken > 0);
   CAPTURE(early, late, taken);
+}
+
+TEST_CASE("a keyframe that its scale makes too large is refused before all of its rays are made") {
+  auto map = map_of(64);
+  map.max_range_m = 1'000;
+  auto frame = scattered(400'000);
+  auto body = std::make_shared<owned_keyframe_body>(dynamic_cast<const owned_keyframe_body&>(*frame.body));
+  for (auto& v : body->point_data)
+    v *= 100;
+  std::mt19937 random{5};
+  frame.world_from_camera = scaled(random_pose(random), 100);
+  ray_counts counts;
+  CHECK_THROWS_WITH(make_rays(map, *body, frame.world_from_camera, counts),
+                    Catch::Contains("touches at least 8193 regions of 64 voxels an edge (3.2 m), at most 8192 can be"));
+  CHECK(counts.valid < 350'000);
+}
+
+TEST_CASE("a keyframe that would be too large under its new pose stays where it was") {
+  const auto map = map_of(64);
+  offline_map moved(map, {make_cpu_fields(map, {.threads = 0})}, kept_rays(1)),
+    calm(map, {make_cpu_fields(map, {.threads = 0})}, kept_rays(1));
+  auto frame = scattered(20'000);
+  auto body = std::make_shared<owned_keyframe_body>(dynamic_cast<const owned_keyframe_body&>(*frame.body));
+  for (auto& v : body->point_data)
+    v /= 100; // nearly each voxel-sized cell of a cube of a metre has one
+  frame.body = body;
+  for (auto* one : {&moved, &calm}) {
+    one->offer(frame, [](const verdict& v) { CHECK(v.what == outcome::accepted); });
+    one->finish();
+  }
+  std::optional<verdict> told;
+  moved.offer(revision{frame.id, scaled({}, 100)}, [&](const verdict& v) { told = v; });
+  REQUIRE(told.has_value());
+  CHECK(told->what == outcome::refused);
+  CHECK_THAT(told->reason, Catch::StartsWith("under the new pose the keyframe touches") && Catch::Contains("at most 8192"));
+  CHECK(moved.stats().hash == calm.stats().hash);
+  for (const float scale : {20.f, 1.f}) {
+    moved.offer(revision{frame.id, scaled({}, scale)}, [&](const verdict& v) { CHECK(v.what == outcome::accepted); });
+    CHECK((moved.stats().hash == calm.stats().hash) == (scale == 1));
+  }
 }
 
 TEST_CASE("an offline map sets a keyframe aside that touches too many regions, and goes on") {

@@ -35,6 +35,20 @@ inline pose random_pose(std::mt19937& random) {
            1 - 2 * (x * x + y * y), unit(random), 0, 0, 0, 1}};
 }
 
+/// The same pose with a scale.
+inline pose scaled(pose at, float by) {
+  for (size_t r = 0; r < 3; ++r)
+    for (size_t c = 0; c < 3; ++c)
+      at.m[4 * r + c] *= by;
+  return at;
+}
+
+/// A pose with a scale of 1/3 to 3.
+inline pose random_similarity(std::mt19937& random) {
+  const auto at = random_pose(random);
+  return scaled(at, std::pow(3.f, std::uniform_real_distribution<float>(-1.f, 1.f)(random)));
+}
+
 /// A wavy wall before the camera, seen from a pose; perhaps with stray points and some that are not finite.
 inline keyframe wall(const pose& at, std::mt19937& random, int points, bool strays) {
   std::uniform_real_distribution<float> unit(-1.f, 1.f);

@@ -116,7 +116,9 @@ TEST_CASE("the field is what its description says, sample by sample, and so is i
     world field(map);
     plain_field plain(map);
     for (int i = 0; i < 3; ++i) {
-      const auto s = scan_of(map, random_keyframe(random));
+      auto s = scan_of(map, random_keyframe(random));
+      if (i == 2)
+        s.at = random_similarity(random);
       for (const int sign : i == 1 ? std::vector<int>{1, -1, 1, 1} : std::vector<int>{1}) {
         field.add(s, sign);
         plain.add(s.rays, s.at, sign);

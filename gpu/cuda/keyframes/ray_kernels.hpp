@@ -2,6 +2,7 @@
 // Points to rays (docs/field.md, "Rays").
 
 #include "gpu/cuda/device/atomics.hpp"
+#include "gpu/shared/own_frame.hpp"
 #include "messages/ray.hpp"
 
 #include <cmath>
@@ -11,8 +12,7 @@ namespace tessera::cuda {
 
 /// Where a keyframe's points stand and which of them count.
 struct point_rules {
-  float rotation[9];    ///< camera_from_world
-  float translation[3]; ///< camera in the world
+  own_frame to;
   float per_voxel;
   float min2, max2; ///< squared ranges
   float min_confidence;
@@ -34,8 +34,8 @@ TESSERA_HD bool is_finite(float v) {
 TESSERA_HD placed_point place_point(const point_rules& rules, const float* p, const float* confidence) {
   constexpr float limit = static_cast<float>(1 << 20);
   constexpr uint32_t shift = uint32_t{1} << 28; // 2^20 cells, in 1/256
-  const float dx = p[0] - rules.translation[0], dy = p[1] - rules.translation[1], dz = p[2] - rules.translation[2];
-  const float* r = rules.rotation;
+  const float *const r = rules.to.inverse, *const t = rules.to.camera;
+  const float dx = p[0] - t[0], dy = p[1] - t[1], dz = p[2] - t[2];
   const float x = r[0] * dx + r[1] * dy + r[2] * dz, y = r[3] * dx + r[4] * dy + r[5] * dz, z = r[6] * dx + r[7] * dy + r[8] * dz;
   const float range2 = x * x + y * y + z * z;
   placed_point out{fate::valid, 0, {0, 0, 0}};

@@ -76,13 +76,8 @@ public:
     confidence_.ensure(with_confidence ? points_here_ : 0);
     if (!how.pinned)
       staged_.ensure(confidence_at + (with_confidence ? 4 * points_here_ : 0));
-    const auto& m = world_from_camera.m;
-    const point_rules rules{{m[0], m[4], m[8], m[1], m[5], m[9], m[2], m[6], m[10]},
-                            {m[3], m[7], m[11]},
-                            1.f / map_.voxel_m,
-                            map_.min_range_m * map_.min_range_m,
-                            map_.max_range_m * map_.max_range_m,
-                            map_.min_confidence};
+    const point_rules rules{make_own_frame(world_from_camera), 1.f / map_.voxel_m, map_.min_range_m * map_.min_range_m,
+                            map_.max_range_m * map_.max_range_m, map_.min_confidence};
     const bool whole = how.whole || points_here_ < least_split;
     stream& copies = whole ? stream_ : copies_;
     copied_bytes out;
@@ -171,11 +166,13 @@ public:
     counts.valid = points - counts.not_finite - counts.out_of_range - counts.low_confidence - counts.beyond_map;
     return counts;
   }
-  /// Rays in pinned memory, which whoever holds them may read.
+  /// Rays in pinned memory, which whoever holds them may read. Where there are none, there may be no memory.
   struct downloaded_rays {
     std::shared_ptr<const pinned_buffer<Device, ray>> memory;
     size_t count = 0;
-    [[nodiscard]] std::span<const ray> rays() const { return {memory->data(), count}; }
+    [[nodiscard]] std::span<const ray> rays() const {
+      return count == 0 ? std::span<const ray>() : std::span<const ray>(memory->data(), count);
+    }
   };
   /// Begins to bring down as many of the rays that are being made as there will be, most likely: about as many as last time.
   copied_bytes download_ahead() {

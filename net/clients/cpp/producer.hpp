@@ -87,7 +87,8 @@ struct keyframe {
   /// Names the keyframe: 1 to 256 bytes of UTF-8 without control characters; for segments also without '/' and "..". It counts
   /// once.
   std::string id;
-  /// world_from_camera, row-major, metres: element (row r, column c) is pose[4 * r + c].
+  /// world_from_camera, row-major, metres: element (row r, column c) is pose[4 * r + c]. A rotation, perhaps times a scale of
+  /// 0.01 to 100, and a translation.
   std::array<float, 16> pose{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
   /// `count` times x y z, world coordinates, metres.
   const float* points = nullptr;
@@ -449,7 +450,7 @@ inline std::string revise_keyframes(const std::vector<keyframe_pose>& poses, std
   return out.take();
 }
 
-/// The same of all keyframes of a group, which move by one rigid transform: new pose = transform * pose. What comes later is not
+/// The same of all keyframes of a group, which move by one similarity: new pose = transform * pose. What comes later is not
 /// moved. `revision` must grow, and is the time in nanoseconds if it is 0.
 inline std::string move_group(const std::string& group, const std::array<float, 16>& transform, std::uint64_t revision = 0) {
   detail::check_name("group", group, 1, max_group_bytes);
@@ -850,7 +851,7 @@ public:
     send_revision(revise_keyframes(poses, revision, session));
   }
 
-  /// Moves all keyframes of a group by one rigid transform.
+  /// Moves all keyframes of a group by one similarity.
   void move_group(const std::string& group, const std::array<float, 16>& transform, std::uint64_t revision = 0) {
     send_revision(producer::move_group(group, transform, revision));
   }

@@ -68,7 +68,7 @@ function keyframe() {
   for (const one of sessions) if (one.ready) one.say({ type: "cameras", cameras: [entry] });
   keyframes_lately.push(Date.now());
   step++;
-  if (step % 40 === 0) aside.push({ source: "shm:/slam3r_keyframe_", what: `mock-bad-${step}`, reason: "pose is not rigid: |det R - 1| = 0.31, at most 0.01 is allowed", time_ns: received.toString() });
+  if (step % 40 === 0) aside.push({ source: "shm:/slam3r_keyframe_", what: `mock-bad-${step}`, reason: "pose's scale is 200, not 0.01 to 100 (it is the length of the first three columns)", time_ns: received.toString() });
 }
 
 begin();

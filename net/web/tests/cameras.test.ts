@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { camera_set } from "../src/scene/cameras";
 import { eigen_symmetric, up_estimate, type vector } from "../src/scene/orientation";
+import { scale_of } from "../src/scene/pose";
 
 const cross = (a: vector, b: vector): vector => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 const unit = (a: vector): vector => a.map((v) => v / Math.hypot(...a)) as vector;
@@ -31,6 +32,19 @@ describe("which way is up", () => {
     e.add(goes);
     e.add(goes, -1);
     expect(e.up).toEqual([0, 0, 1]);
+  });
+
+  test("a camera counts the same whatever its pose's scale is", () => {
+    const one = new up_estimate(), other = new up_estimate();
+    const poses = [held([0, 0, 1], [1, 0, 0]), held([0, 0.6, 0.8], [1, 0, 0])];
+    const scaled = (pose: Float64Array, by: number): Float64Array => pose.map((v, i) => (i % 4 < 3 ? v * by : v));
+    poses.forEach((pose, i) => {
+      one.add(pose);
+      other.add(scaled(pose, [0.5, 1.4][i]));
+    });
+    other.up.forEach((v, i) => expect(v).toBeCloseTo(one.up[i], 12));
+    expect(scale_of(scaled(poses[1], 1.4))).toBeCloseTo(1.4, 12);
+    expect(scale_of(scaled(poses[1], 1.0002))).toBe(1);
   });
 
   test("eigenvectors of a known matrix", () => {

@@ -147,6 +147,21 @@ TEST_CASE("Up comes from the cameras, level if they turn enough to tell") {
   CHECK(seen.up() == camera_up);
 }
 
+TEST_CASE("A camera counts the same for up whatever its pose's scale is") {
+  up_estimate one, other;
+  for (int i = 0; i < 16; ++i) {
+    const auto a = 2 * M_PI * i / 16;
+    auto at = camera({std::cos(a), 0, std::sin(a)}, {std::sin(0.5) * std::sin(a), std::cos(0.5), -std::sin(0.5) * std::cos(a)});
+    one.add(at);
+    for (size_t k = 0; k < 12; ++k)
+      at.m[k] *= i < 3 ? 5.f : 0.5f;
+    other.add(at);
+  }
+  const auto want = one.up(), found = other.up();
+  for (size_t k = 0; k < 3; ++k)
+    CHECK(found[k] == Approx(want[k]).margin(1e-6));
+}
+
 TEST_CASE("Axes have names") {
   CHECK(axis_named("z") == direction{0, 0, 1});
   CHECK(axis_named("+x") == direction{1, 0, 0});

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 using namespace tessera;
@@ -142,6 +143,55 @@ TEST_CASE("What is wrong with a cloud is told by field, value and bound") {
     from.pose.pop_back();
     CHECK(fault_of(from) == "tessera.Keyframe: world_from_camera has 63 bytes, must have 64");
   }
+}
+
+TEST_CASE("A pose's scale is recorded to the bit, and viewers are told the rotation alone") {
+  const auto c = std::cos(0.3f), s = std::sin(0.3f);
+  const auto at = [&](float scale) {
+    return pose{{c * scale, 0, s * scale, 1, 0, scale, 0, 2, -s * scale, 0, c * scale, 3, 0, 0, 0, 1}};
+  };
+  const auto recorded = [](const map_input& what) {
+    std::string records;
+    std::vector<std::string> messages;
+    for (const auto& place : put_input(records, what, 1, 7)) {
+      constexpr size_t header = 1 + 8, fields = 2 + 4 + 8 + 8; // opcode and length; channel, number, times
+      uint64_t length = 0;
+      std::memcpy(&length, records.data() + place.offset + 1, sizeof length);
+      messages.push_back(records.substr(place.offset + header + fields, length - fields));
+    }
+    return messages;
+  };
+  auto body = std::make_shared<owned_keyframe_body>();
+  body->point_data = {1, 2, 3};
+  body->colour_data = {4, 5, 6};
+  keyframe frame;
+  frame.id.value = "a";
+  frame.source = "shm";
+  frame.body = body;
+  frame.world_from_camera = at(1);
+  const auto rigid = recorded(frame);
+  frame.world_from_camera = at(1.4f);
+  const auto scaled = recorded(frame);
+  REQUIRE(scaled.size() == 2);
+  CHECK(read_keyframe(scaled[0])->world_from_camera == at(1.4f));
+  CHECK(read_revision(recorded(revision{{"a"}, at(0.5f)}).at(0)).world_from_camera == at(0.5f));
+  const auto numbers_of = [](std::string_view camera) { // position and orientation
+    std::vector<double> out;
+    protobuf::reader from(camera, "camera");
+    while (const auto part = from.next())
+      if (part->number() == 3) {
+        protobuf::reader in(part->bytes(), "pose");
+        while (const auto vector = in.next())
+          for (size_t number = 1; number + 8 <= vector->bytes().size(); number += 1 + 8) // each behind its tag
+            std::memcpy(&out.emplace_back(), vector->bytes().data() + number, 8);
+      }
+    return out;
+  };
+  const auto want = numbers_of(rigid[1]), found = numbers_of(scaled[1]);
+  REQUIRE(want.size() == 7);
+  REQUIRE(found.size() == 7);
+  for (size_t i = 0; i < want.size(); ++i)
+    CHECK(found[i] == Approx(want[i]).margin(1e-6));
 }
 
 TEST_CASE("Revisions and retractions need what they are about") {

@@ -9,7 +9,8 @@ Five lines connect a SLAM system::
 
 ``connect`` also takes ``shm:`` (shared memory, nothing else) and ``amqp://...`` (shared memory and RabbitMQ). The names that
 SLAM3R deployments call are here too: ``SharedMemoryManager``, ``StreamingKeyframePublisher``, ``OptimizedPointCloudBuffer``.
-Lengths are metres; points are world coordinates; a pose is world_from_camera, row-major.
+Lengths are metres; points are world coordinates; a pose is world_from_camera, row-major: a rotation, perhaps times
+a scale of 0.01 to 100, and a translation.
 """
 
 from .amqp import AmqpPublisher

@@ -92,7 +92,7 @@ class HttpPublisher(Publisher):
         return self._correct(notification.revisions_of(poses, self.session, revision))
 
     def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> Dict[str, Any]:
-        """Moves all keyframes of a group by one rigid transform, and returns the same."""
+        """Moves all keyframes of a group by one similarity, and returns the same."""
         return self._correct(notification.group_moved(group, transform, revision))
 
     def _correct(self, body: Dict[str, Any]) -> Dict[str, Any]:

@@ -129,7 +129,7 @@ def revisions_of(poses: Poses, session: str = "", revision: Optional[int] = None
 
 
 def group_moved(group: str, transform: Any, revision: Optional[int] = None) -> Dict[str, Any]:
-    """The same of all keyframes of a group, which move by one rigid transform: new pose = transform @ pose. Without `revision`
+    """The same of all keyframes of a group, which move by one similarity: new pose = transform @ pose. Without `revision`
     it is the time, in nanoseconds."""
     if not group:
         raise ValueError("group is empty: only keyframes that have one can be moved by it")

@@ -40,7 +40,7 @@ class Publisher:
         raise NotImplementedError
 
     def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> Any:
-        """Moves all keyframes of a group by one rigid transform: new pose = transform @ pose. What comes later is not moved.
+        """Moves all keyframes of a group by one similarity: new pose = transform @ pose. What comes later is not moved.
         `revision` must grow; by default it is the time, in nanoseconds."""
         raise NotImplementedError
 

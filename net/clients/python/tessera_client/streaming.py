@@ -107,7 +107,7 @@ class StreamingKeyframePublisher:
         await self._send(notification.of_many(notification.revisions_of(poses, self.session, revision)), notification.REVISE)
 
     async def move_group(self, group: str, transform: Any, *, revision: Optional[int] = None) -> None:
-        """Moves all keyframes of a group by one rigid transform. See Publisher."""
+        """Moves all keyframes of a group by one similarity. See Publisher."""
         await self._send(notification.of_many(notification.group_moved(group, transform, revision)), notification.REVISE)
 
     async def retract_keyframe(self, keyframe_id: KeyframeId) -> None:

@@ -9,6 +9,7 @@ import { LineSegments2 } from "three/examples/jsm/lines/LineSegments2.js";
 import { LineSegmentsGeometry } from "three/examples/jsm/lines/LineSegmentsGeometry.js";
 import type { camera_set } from "./cameras";
 import type { camera_pose } from "../stream/protocol";
+import { scale_of } from "./pose";
 import { style_colour } from "./theme";
 
 /// A pyramid to depth 1 as seen by a 4:3 camera with y down, and a small roof on its upper edge.
@@ -44,7 +45,8 @@ class frustum {
     if (!camera) return;
     const p = camera.pose;
     this.lines.matrix.set(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], 0, 0, 0, 1);
-    this.lines.matrix.multiply(new Matrix4().makeScale(size_m, size_m, size_m));
+    const size = size_m / scale_of(p);
+    this.lines.matrix.multiply(new Matrix4().makeScale(size, size, size));
     this.lines.matrixWorldNeedsUpdate = true;
   }
 }

@@ -1,6 +1,8 @@
 // Which way is up in the map: SLAM's world is often its first camera's frame, so it is asked from the cameras. docs/protocol.md,
 // "Orientation", has the rule; the service's files follow it too.
 
+import { scale_of } from "./pose";
+
 export type vector = [number, number, number];
 export type up_choice = "auto" | "+x" | "-x" | "+y" | "-y" | "+z" | "-z";
 export const up_choices: up_choice[] = ["auto", "-y", "+y", "+z", "-z", "+x", "-x"];
@@ -42,8 +44,9 @@ export class up_estimate {
 
   add(pose: Float64Array, sign: 1 | -1 = 1): void {
     this.count_ += sign;
-    const x: vector = [pose[0], pose[4], pose[8]];
-    const y: vector = [pose[1], pose[5], pose[9]];
+    const by = 1 / scale_of(pose);
+    const x: vector = [pose[0] * by, pose[4] * by, pose[8] * by];
+    const y: vector = [pose[1] * by, pose[5] * by, pose[9] * by];
     for (let i = 0; i < 3; i++) {
       this.up_[i] -= sign * y[i];
       for (let j = 0; j < 3; j++) this.spread_[3 * i + j] += sign * x[i] * x[j];

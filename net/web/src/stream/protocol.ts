@@ -39,7 +39,7 @@ export interface hello {
   max_text_bytes: number;
 }
 
-/// A keyframe's camera; pose is world_from_camera, row-major.
+/// A keyframe's camera; pose is world_from_camera, row-major, a rotation times a scale and a translation.
 export interface camera_pose {
   id: string;
   timestamp_ns: bigint;
