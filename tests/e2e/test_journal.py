@@ -210,7 +210,7 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
         assert status == 0, err
         told = json.loads(out)
         assert told["keyframes"] == len(recording) and told["sources"] == {"http": len(recording)}
-        assert told["map"]["voxel_m"] == pytest.approx(0.05) and told["format"] == 2
+        assert told["map"]["voxel_m"] == pytest.approx(0.05) and told["format"] == 3
         assert told["first"] <= told["last"] and told["disk_bytes"] > 0
         assert told.get("damaged", []) == []
         status, out, err = service.run(tessera, "journal", action, journal)
