@@ -149,6 +149,8 @@ TEST_CASE("a region that ended stays ended when its mesher's first request fails
   clock.run();
   clock.advance_time(how.idle_after);
   clock.run();
+  for (const auto& one : context.registry->statuses())
+    UNSCOPED_INFO(one.role << ": " << one.state << ", " << one.detail << ", " << one.last_error << ", mailbox " << one.mailbox);
   CHECK(*ended == static_cast<int>(regions.size()));
   clock.advance_time(how.request_timeout);
   clock.run();
