@@ -119,6 +119,7 @@ void partitioner::enter_quarantine(const quarantined_keyframe& what, std::functi
 
 void partitioner::quarantine_unread(const stored_keyframe& stored) {
   const auto& id = stored.id;
+  tell_camera(id, 0, {}, true); // the dead partitioner may have told of it
   enter_quarantine(
     {id, stored.source, stored.group, stored.timestamp_ns, device_reason(config_.most_losses), system_ns(), config_.most_losses},
     [this, id] {

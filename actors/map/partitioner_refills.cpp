@@ -169,6 +169,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
     if (!is_damage(answer.failure))
       return again();
     shared().write(severity::error, "keyframe " + shown(id) + " is lost: its record is damaged");
+    tell_camera(id, 0, {}, true); // the dead partitioner may have told of it
     store_.erase(id, [this](store_answer& a) {
       if (a.failure)
         store_failed(a.failure);
@@ -214,6 +215,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
 
 void partitioner::leave_out(const stored_keyframe& stored, const caf::error& why) {
   const auto text = "keyframe " + shown(stored.id) + " stays in the store and is not in the map: " + describe(why);
+  tell_camera(stored.id, 0, {}, true); // the dead partitioner may have told of it
   shared().write(severity::error, text);
   numbers().set_aside.add("map", shown(stored.id), text);
   recovery_.leave_out(stored.id, {stored.source, stored.group, stored.timestamp_ns, stored.admission});

@@ -52,11 +52,12 @@ void watchdog::run() {
 }
 
 std::optional<watchdog::clock::time_point> watchdog::stalled(const key& which, const pulse& its, clock::time_point now) {
-  const auto [i, fresh] = seen_.try_emplace(which);
-  auto& before = i->second;
+  auto& before = seen_[which];
   before.looked = looks_;
-  if (fresh || !its.works || its.steps != before.steps) {
-    before.steps = its.steps;
+  const auto stays = before.works && its.works && before.steps == its.steps;
+  before.works = its.works;
+  before.steps = its.steps;
+  if (!stays) {
     before.since = now;
     return {};
   }

@@ -40,6 +40,7 @@ private:
   /// What is watched: an actor by its number, or a thread of the store by its name; and which of its works.
   using key = std::pair<std::string, uint64_t>;
   struct state {
+    bool works = false;
     uint64_t steps = 0;
     clock::time_point since; ///< it works, and has not advanced
     uint64_t looked = 0;     ///< when it was there last

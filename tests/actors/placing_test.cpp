@@ -134,9 +134,8 @@ TEST_CASE("a region that ended stays ended when its mesher's first request fails
   how.devices = {{{device_id{0}, spawn_device(system, context, device_id{0}, fields), 0}}, 1, 0};
   how.own_thread = false;
   const auto partitioner = spawn_partitioner(system, context, supervisor, broadcaster, store, how);
-  const auto mesher = system.spawn<script_actor>([](caf::event_based_actor* self) {
-    self->set_default_handler(caf::drop);
-    return caf::behavior{[](sent_atom) {}};
+  const auto mesher = system.spawn<script_actor>([](caf::event_based_actor*) {
+    return caf::behavior{[](dirty_atom, uint64_t, uint64_t, uint64_t) {}, [](refill_atom, bool) {}};
   });
   std::mt19937 random{3};
   const auto frame = random_frame(random, "kf", 1);

@@ -89,6 +89,8 @@ TEST_CASE("work that takes long and advances is no stall, nor is one actor's the
   watched w;
   const auto device = w.context.registry->enlist("device", {}, device_id{1});
   const auto other = w.context.registry->enlist("device", {}, device_id{2});
+  device->set_id(1);
+  other->set_id(2);
   device->set_pending(100);
   other->set_pending(1);
   for (int i = 0; i < 30; ++i) {
