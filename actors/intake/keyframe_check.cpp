@@ -56,7 +56,8 @@ std::optional<keyframe_fault> check_pose(const pose& world_from_camera) {
     for (size_t j = 0; j < 3; ++j) {
       const auto dot = r(0, i) * r(0, j) + r(1, i) * r(1, j) + r(2, i) * r(2, j), wanted = i == j ? 1.0 : 0.0;
       // A scale of 1 need not be divided out: what was rounded may be nearer to a rotation as it is.
-      if (std::abs(dot / squared - wanted) > tolerance && std::abs(dot - wanted) > tolerance)
+      const auto as_it_is = squared_scale(world_from_camera) == 1 && std::abs(dot - wanted) <= tolerance;
+      if (std::abs(dot / squared - wanted) > tolerance && !as_it_is)
         return fault("pose is not a rotation times a scale: columns " + std::to_string(i) + " and " + std::to_string(j)
                      + " have the product " + number(dot / squared) + ", divided by the square of the scale " + number(scale)
                      + ", not " + number(wanted) + " within " + number(tolerance));
