@@ -19,6 +19,7 @@ class Fault:
     do: Callable
     times: int  # a round
     needs: str = ""  # an attribute of the world without which it is left out
+    dear: bool = False  # in rounds that must be short it is left out
 
 
 def kill(world, rng):
@@ -136,7 +137,7 @@ FAULTS = (
     Fault("notifications delayed", delay, 1),
     Fault("broker frozen", freeze_broker, 1),
     Fault("broker killed", kill_broker, 1),
-    Fault("broker restarted", restart_broker, 1),
+    Fault("broker restarted", restart_broker, 1, dear=True),
     Fault("all delivered again", deliver_all_again, 1),
     Fault("/dev/shm full", fill_shm, 1, "shm"),
     Fault("disk full", fill_disk, 1, "disk"),

@@ -12,11 +12,11 @@ from torture.client import Client
 from torture.keyframes import COUNT, another_pose, content, keyframe, motion, numbers
 from torture.scan import Scan
 
-ENOUGH_LIVE = 30
+ENOUGH_LIVE, LEAST_OPERATIONS = 30, 40
 
 
 class Producer(threading.Thread):
-    """Draws one operation after another, until the world has seen enough. `operations`: (weight, method) each; a method does
+    """Draws one operation after another, until the world has seen enough of it. `operations`: (weight, method) each; a method does
     nothing if there is nothing to do it to."""
 
     def __init__(self, world, session, rng):
@@ -33,7 +33,7 @@ class Producer(threading.Thread):
             self.world.fail(error, self.name)
 
     def finished(self):
-        return self.world.enough.is_set()
+        return self.world.enough.is_set() and self.scan.operations >= LEAST_OPERATIONS
 
     def step(self):
         operations = self.operations()

@@ -128,6 +128,7 @@ class World:
 
         for number, fault in enumerate(deck):
             time.sleep(rng.uniform(0.05, 0.6))
+            self._wait_for_load()
             places.acquire()
             if self.failures:
                 places.release()
@@ -139,6 +140,15 @@ class World:
         self._check()
         self._kill_the_rest()
         self.enough.set()
+
+    def _wait_for_load(self, limit_s=2):
+        """Until some operations more were acknowledged: what happens one fault after another tries nothing."""
+        def done():
+            return sum(one.scan.operations for one in self.producers)
+
+        until, enough = time.monotonic() + limit_s, done() + 10
+        while done() < enough and time.monotonic() < until and not self.failures:
+            time.sleep(0.02)
 
     def _kill_the_rest(self):
         until = time.monotonic() + service.PATIENCE_S
@@ -188,7 +198,8 @@ class World:
         assert not lost, "".join(lost[:20])
         for role, times in self.victim.killed.items():
             self.tally[f"{role} killed"] += times
-        self.tally["operations acknowledged"] += sum(scan.operations for scan in scans)
+        for scan in scans:
+            self.tally[f"operations acknowledged: {scan.session}"] += scan.operations
         return digits, count
 
     def _segments(self):
