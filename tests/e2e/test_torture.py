@@ -67,7 +67,7 @@ def test_what_tortures_leaves_nothing_behind_when_it_is_interrupted(torture):
     try:
         running = torture("--seed", 2, TMPDIR=folder)
         until = time.monotonic() + service.PATIENCE_S
-        while not users_of(folder, "serve"):
+        while not users_of(folder, "tessera serve"):
             assert running.poll() is None and time.monotonic() < until, "it did not start a service"
             time.sleep(0.1)
         running.send_signal(signal.SIGTERM)

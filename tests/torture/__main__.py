@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 from support import rabbitmq, scene  # noqa: E402
-from torture import compaction, faults, mounts, tails  # noqa: E402
+from torture import children, compaction, faults, mounts, tails  # noqa: E402
 from torture.victim import ROLES  # noqa: E402
 from torture.world import World  # noqa: E402
 
@@ -70,10 +70,20 @@ def main():
     left_out = {}
     if reason := mounts.enter(given.program):
         left_out["/dev/shm full"] = left_out["disk full"] = reason
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is cleaned up then, too
+    children.adopt()
     if reason := rabbitmq.why_not():
         sys.exit(f"torture: {reason}")
-    machine = types.SimpleNamespace(program=given.program, recorded=RECORDED, shm=None, disk=None, clock=None)
+    machine = types.SimpleNamespace(interrupted=False, program=given.program, recorded=RECORDED,
+                                    shm=None, disk=None, clock=None)
+
+    def interrupt(*_):
+        machine.interrupted = True
+        for which in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(which, signal.SIG_IGN)  # what began to clean up goes on
+        raise KeyboardInterrupt
+
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, interrupt)
     machine.folder = tempfile.mkdtemp(prefix="tessera-torture-")
     machine.broker = rabbitmq.Broker()
     try:
@@ -95,6 +105,7 @@ def main():
         return 130
     finally:
         machine.broker.close()
+        children.end_all()
         if machine.disk:
             subprocess.run(["umount", "-l", machine.disk_folder], check=False)
         shutil.rmtree(machine.folder, ignore_errors=True)
@@ -125,6 +136,8 @@ def rounds(given, machine):
             operations = sum(times for what, times in tally.items() if what.startswith("operations"))
             said = f"{operations} operations, {count} live, the undisturbed hash {digits}"
         except Exception as error:  # noqa: B902 (the next round is another chance to find something)
+            if machine.interrupted:
+                raise KeyboardInterrupt from error
             failed.append(seed)
             said = f"FAILED\n{type(error).__name__}: {error}"
         total += tally

@@ -76,7 +76,9 @@ class Victim:
         if self._keeper:
             self._keeper.join()
         with self._lock:
-            status = self.now.end() if self.now else 0
+            if self.now is None:
+                return 0
+            status = self.now.end()
             self._look()
             return status
 
