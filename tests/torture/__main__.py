@@ -3,6 +3,7 @@ which nothing happened. See docs/hacking.md."""
 
 import argparse
 import collections
+import logging
 import os
 import random
 import shutil
@@ -71,6 +72,7 @@ def main():
     if reason := mounts.enter(given.program):
         left_out["/dev/shm full"] = left_out["disk full"] = reason
     children.adopt()
+    logging.disable(logging.CRITICAL)  # aio-pika's, of a broker that is gone
     if reason := rabbitmq.why_not():
         sys.exit(f"torture: {reason}")
     machine = types.SimpleNamespace(interrupted=False, program=given.program, recorded=RECORDED,

@@ -48,11 +48,10 @@ class Filling:
 
     def fill(self, left_bytes=0):
         """Takes all of it but so many bytes."""
-        with open(self._file, "wb") as file:
+        with open(self._file, "wb", buffering=0) as file:
             try:
                 while True:
                     file.write(bytes(1 << 16))
-                    file.flush()
             except OSError:
                 pass
         size = os.path.getsize(self._file)
