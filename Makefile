@@ -73,6 +73,11 @@ test-tsan: ## The tests that touch no CAF under ThreadSanitizer (CAF itself is n
 	@cmake --build --preset tsan --target test_gpu test_gpu_cuda test_config
 	@ctest --test-dir build/tsan --output-on-failure -R '^(gpu|gpu_cuda|config)$$'
 
+.PHONY: torture
+torture: packages-test binary ## Faults under load, each round ending in the undisturbed map's hash (SEED=1 ROUNDS=20 or MINUTES=30).
+	$(say) "torturing it"
+	@$(PYTHON) -B tests/torture $(BINARY) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES),--rounds $(or $(ROUNDS),20))
+
 .PHONY: bench
 bench: binary ## Measures, beside Open3D where that is installed; figures of record are in docs/benchmarks.md.
 	$(need) test bench

@@ -1,5 +1,6 @@
 #include "actors/store/journal.hpp"
 
+#include "actors/store/log_end.hpp"
 #include "messages/archive.hpp"
 
 #include <rocksdb/cache.h>
@@ -121,6 +122,7 @@ journal::journal(std::string folder, uint64_t memory_bytes, access how)
   if (state == journal_state::none && how != access::serve)
     throw journal_error("there is no journal in " + folder_);
   if (state == journal_state::whole) {
+    check_logs();
     open(true, false);
     check_format();
     check_files();
@@ -141,6 +143,10 @@ void journal::damaged(const std::string& what) const {
   throw journal_error("the journal " + folder_ + " is damaged: " + what + ". --fresh begins anew, and keeps this one aside");
 }
 
+void journal::log_damaged(const std::string& what) const {
+  damaged(what + ". `tessera journal salvage " + folder_ + "` keeps what was written before damage in the log");
+}
+
 void journal::open(bool read_only, bool make) {
   auto fresh = std::make_unique<database>(memory_bytes_, how_, to_compact_);
   fresh->options.create_if_missing = make;
@@ -156,7 +162,7 @@ void journal::open(bool read_only, bool make) {
   }
   fresh->rocks.reset(rocks);
   if (status.IsCorruption() || status.IsPathNotFound())
-    damaged(status.ToString() + ". `tessera journal salvage " + folder_ + "` keeps what was written before damage in the log");
+    log_damaged(status.ToString());
   if (!status.ok())
     throw journal_error("the journal " + folder_ + " cannot be opened: " + status.ToString());
   buffer_bytes_ = fresh->options.write_buffer_size;
@@ -184,6 +190,20 @@ void journal::check_format() {
     throw journal_error("the journal " + folder_ + " was written by a newer program: its format is " + std::to_string(format_)
                         + ", and this program knows those up to " + std::to_string(journal_format)
                         + ". Use the newer program, or --fresh, which begins anew and keeps this one aside");
+}
+
+/// RocksDB finds what is damaged in its logs itself, but for a length at the end of one.
+void journal::check_logs() const {
+  if (how_ == access::salvage)
+    return;
+  std::optional<std::string> log;
+  try {
+    log = log_with_damaged_end(folder_);
+  } catch (const std::system_error& e) {
+    throw journal_error("the journal " + folder_ + " cannot be opened: " + e.what());
+  }
+  if (log)
+    log_damaged("a record's length at the end of " + *log + " is not what was written");
 }
 
 /// RocksDB looks after the files of its tables, and not after those of blobs before they are read.

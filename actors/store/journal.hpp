@@ -114,9 +114,11 @@ public:
 private:
   struct database;
   [[noreturn]] void damaged(const std::string& what) const;
+  [[noreturn]] void log_damaged(const std::string& what) const;
   void check(const rocksdb::Status& status) const;
   void open(bool read_only, bool make);
   void check_format();
+  void check_logs() const;
   void check_files() const;
   void put(std::string_view key, const record_bytes& value);
   /// Calls `enter(number, value)` for each record of a letter, in the order of their numbers.

@@ -1,6 +1,7 @@
 """A private RabbitMQ for tests: its own node, folder and ports, on 127.0.0.1, gone afterwards."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -153,7 +154,9 @@ class Broker:
         if self._process is None:
             return
         self.thaw()
-        self._signal(how)
+        if not self._signal(how):  # it is only just starting, and has nothing to lose
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         try:
             self._process.wait(BOOT_LIMIT_S)
         except subprocess.TimeoutExpired:
@@ -169,10 +172,12 @@ class Broker:
         self._signal(signal.SIGCONT)
 
     def _signal(self, what):
+        """False if there is nobody to tell."""
         try:
             os.kill(int((self.folder / "pid").read_text()), what)
+            return True
         except (OSError, ValueError):  # it has no pid yet, or is gone
-            pass
+            return False
 
     def close(self):
         """Ends everything, and removes the folder."""
