@@ -25,8 +25,9 @@ namespace tessera {
 /// One per GPU, or one for the CPU: the way to its fields (gpu/fields.hpp), which do what is asked in threads of their own, and
 /// in the order that is said there. Never blocks a sender.
 ///
-/// Errors: ec::out_of_memory, there is no room; ec::torn; ec::rays_lost; ec::bad_keyframe, it would be refused again. After these
-/// nothing has changed. ec::device_failed, or the actor's end: all that the fields held is lost.
+/// Errors: ec::out_of_memory, there is no room in the map; ec::no_memory, there is none in the process; ec::torn; ec::rays_lost;
+/// ec::bad_keyframe, it would be refused again. After these nothing has changed. ec::fields_lost, ec::device_failed, or the
+/// actor's end: all that the fields held is lost.
 using device_actor = caf::typed_actor<
   /// Adds a keyframe to all regions of this device that it touches, or takes it away from them; or changes nothing.
   caf::replies_to<take_atom, take_request>::with<take_report>,
@@ -44,7 +45,7 @@ using device_actor = caf::typed_actor<
   caf::reacts_to<clear_atom>>;
 
 /// Starts a device over fields. What is asked of it is passed on at once, and what the fields answer comes back to it as a
-/// message: neither waits for the other. Any exception of the fields but those above ends the device with ec::device_failed. A
+/// message: neither waits for the other. Any exception of the fields but those above ends the device. A
 /// device that was killed may have a successor over the same fields: what the first one asked for takes effect before a
 /// clear_atom of that one.
 ///

@@ -186,7 +186,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
       record().set_error("keyframe " + shown(id) + " cannot be taken again yet: " + describe(all.failure));
       // A map that was there in this process has room again when what was lost of it has been given back.
       const auto never = all.failure == ec::bad_keyframe || is_device_loss(all.failure)
-                         || (config_.begins == map_beginning::kept && all.failure == ec::out_of_memory && recovery_.in_vain());
+                         || (config_.begins == map_beginning::kept && is_want_of_memory(all.failure) && recovery_.in_vain());
       return never ? leave_out(stored, all.failure) : again();
     }
     recovery_.done(id);
