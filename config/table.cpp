@@ -107,8 +107,8 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = any,
-   .help = "Memory of the field and its meshes on the CPU, or of each GPU; what would need more is refused, counted and shown. "
-           "0: no cap",
+   .help = "Memory of the field and its meshes on the CPU, or of each GPU; what would need more stays with its sender, is "
+           "counted and shown. 0: no cap",
    .aliases = {"MESH_MAX_GPU_MEMORY"}},
   {.name = "memory-pool",
    .group = "work",
@@ -130,7 +130,7 @@ const std::vector<setting> rows{
    .max = any,
    .help
    = "Host memory for the regions of each GPU that its pool has no room for; the least recently touched leave first. 0: none "
-     "leaves, and what does not fit is refused"},
+     "leaves, and what does not fit stays with its sender"},
   {.name = "streams",
    .group = "work",
    .value = &settings::streams,

@@ -47,6 +47,11 @@ struct lost_rays : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The device's fields are lost, through no fault of what was asked: there was no memory to leave them whole.
+struct fields_lost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// Which regions a device has that shares a map with others.
 struct region_share {
   uint32_t index = 0; ///< of this device
@@ -118,7 +123,8 @@ inline constexpr std::chrono::milliseconds most_extract_wait{100};
 ///
 /// Each request is answered once, in a thread of the device, or before the call returns: answers must be short and must not throw
 /// or wait for another request. An answer's exception is null if all is well; std::bad_alloc if there is no room (nothing was
-/// changed); what take() says; anything else: the device failed, its fields are lost, and so will be what follows.
+/// changed); what take() says; anything else, fields_lost among them: the device failed, its fields are lost, and so will be what
+/// follows.
 ///
 /// Order: what is asked about one region takes effect in the order in which it was asked, but for take() and extract_soon(),
 /// which take effect at some time between the request and its answer. Whoever drops, clears, counts or imports, and cares, does

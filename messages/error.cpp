@@ -15,8 +15,12 @@ std::string to_string(ec code) {
     return "the keyframe store's file failed";
   case ec::out_of_memory:
     return "out of memory";
+  case ec::no_memory:
+    return "the process gets no more memory";
   case ec::device_failed:
     return "the device failed";
+  case ec::fields_lost:
+    return "the device's fields are lost";
   case ec::torn:
     return "the points changed while they were read";
   case ec::rays_lost:
@@ -31,6 +35,10 @@ std::string to_string(ec code) {
     return "internal error";
   }
   return "unknown error " + std::to_string(static_cast<unsigned>(code));
+}
+
+bool is_want_of_memory(const caf::error& err) {
+  return err == ec::out_of_memory || err == ec::no_memory;
 }
 
 std::string describe(const caf::error& err) {

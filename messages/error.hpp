@@ -14,8 +14,10 @@ enum class ec : uint8_t {
   malformed = 1, ///< a message or archive that is truncated, corrupted or too long
   bad_keyframe,  ///< a keyframe out of bounds
   store_failed,  ///< the keyframe store's file could not be written or read
-  out_of_memory, ///< the device's memory cap is reached
+  out_of_memory, ///< the map may not grow: its memory cap is reached, or a GPU's memory is full
+  no_memory,     ///< the process gets no more memory
   device_failed, ///< the device reported an error
+  fields_lost,   ///< the device lost its fields for want of memory: no fault of what was asked
   torn,          ///< a keyframe's points changed while they were read
   rays_lost,     ///< what a device made for another one cannot be read any more: the one that made it failed
   restarting,    ///< the actor that was asked is being restarted; ask again
@@ -23,6 +25,9 @@ enum class ec : uint8_t {
   timeout,       ///< an actor did not answer in time
   internal,      ///< a handler failed in a way that it should not
 };
+
+/// Whether what was asked is not done for want of memory, be it the map's or the process's: nothing was changed.
+bool is_want_of_memory(const caf::error& err);
 
 /// Says the kind of error in words.
 std::string to_string(ec code);

@@ -37,6 +37,7 @@ const char* to_string(hindrance what) {
 hindered hindered_by(const caf::error& err) {
   const auto why = err == caf::sec::request_timeout || err == ec::timeout ? hindrance::slow
                    : err == ec::out_of_memory                             ? hindrance::room
+                   : err == ec::no_memory                                 ? hindrance::memory
                    : err == ec::store_failed                              ? hindrance::store
                    : err == ec::restarting || err == ec::rays_lost        ? hindrance::restarting
                    : err == ec::closing                                   ? hindrance::closing

@@ -8,8 +8,11 @@
 
 #include <caf/all.hpp>
 
+#include <chrono>
 #include <exception>
+#include <new>
 #include <optional>
+#include <thread>
 #include <vector>
 
 namespace tessera {
@@ -43,8 +46,9 @@ public:
     : super(cfg), shared_{std::move(context)}, place_{place}, record_{shared_.registry->enlist(place.role, place.region,
                                                                                                place.device)} {
     record_->set_id(this->id());
+    answered_.reserve(cancelled_at_once);
     this->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
-      return caf::make_error(is_want_of_memory(thrown) ? ec::out_of_memory : ec::internal, thrown_text(thrown));
+      return caf::make_error(is_want_of_memory(thrown) ? ec::no_memory : ec::internal, thrown_text(thrown));
     });
   }
 
@@ -53,7 +57,14 @@ public:
   using super::enqueue;
   void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override {
     record_->enqueued();
-    super::enqueue(std::move(what), host);
+    try {
+      super::enqueue(std::move(what), host);
+    } catch (const std::bad_alloc&) {
+      if (this->mailbox().closed())
+        throw; // it has ended: what failed was to say so
+      // The message is in the mailbox, and this actor is not in the scheduler's queue, into which nobody else would put it.
+      schedule_at_last();
+    }
   }
 
   using super::consume;
@@ -110,6 +121,16 @@ protected:
   }
 
 private:
+  void schedule_at_last() {
+    for (;;) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+      try {
+        return this->home_system().scheduler().enqueue(this);
+      } catch (const std::bad_alloc&) { // still none
+      }
+    }
+  }
+
   static uint64_t key_of(const caf::mailbox_element& what) {
     if (what.mid.is_response())
       return 1;
@@ -151,9 +172,12 @@ private:
 
   void measured(const caf::mailbox_element& what, uint64_t key, actor_record::handler* handler, uint64_t begin) {
     auto ns = cycle_clock::to_ns(cycle_clock::ticks() - begin);
-    if (!handler)
-      handler = &record_->add(key, name_of(what));
-    handler->times.record_alone(ns);
+    try {
+      if (!handler)
+        handler = &record_->add(key, name_of(what));
+      handler->times.record_alone(ns);
+    } catch (const std::bad_alloc&) { // then it is listed from the next one on
+    }
     record_->set_busy(false);
   }
 

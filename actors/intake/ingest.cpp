@@ -81,8 +81,13 @@ private:
 
   verdict_promise add(map_request what) {
     auto promise = make_response_promise<verdict_promise>();
-    admit(what);
-    inputs_.add(std::move(what), promise);
+    try {
+      admit(what);
+      inputs_.add(std::move(what), promise);
+    } catch (...) {
+      promise.deliver(numbers().count_not_now(hindered_by(std::current_exception())));
+      return promise;
+    }
     if (config_.policy == input_policy::newest)
       drop_oldest();
     run();
@@ -99,17 +104,26 @@ private:
 
   void run() {
     while (const auto next = inputs_.next()) {
-      if (const auto* input = std::get_if<map_input>(&next->what))
-        ask(next->number, config_.request_timeout, ingest_atom::value, *input);
-      else if (const auto* which = std::get_if<keyframe_selection>(&next->what))
-        ask(next->number, config_.batch_timeout, retract_atom::value, *which);
-      else
-        ask(next->number, config_.batch_timeout, revise_atom::value, std::get<correction>(next->what));
+      try {
+        ask_for(*next);
+      } catch (...) { // no memory for the request, say: nobody would answer it
+        if (auto promise = inputs_.forget(next->number))
+          promise->deliver(numbers().count_not_now(hindered_by(std::current_exception())));
+      }
     }
     numbers().under_way.store(static_cast<int64_t>(inputs_.under_way()), std::memory_order_relaxed);
     numbers().waiting.store(static_cast<int64_t>(inputs_.waiting()), std::memory_order_relaxed);
     record().set_detail(std::to_string(inputs_.under_way()) + " of " + std::to_string(config_.credit) + " under way, "
                         + std::to_string(inputs_.waiting()) + " waiting");
+  }
+
+  void ask_for(const input_queue<verdict_promise>::turn& next) {
+    if (const auto* input = std::get_if<map_input>(&next.what))
+      ask(next.number, config_.request_timeout, ingest_atom::value, *input);
+    else if (const auto* which = std::get_if<keyframe_selection>(&next.what))
+      ask(next.number, config_.batch_timeout, retract_atom::value, *which);
+    else
+      ask(next.number, config_.batch_timeout, revise_atom::value, std::get<correction>(next.what));
   }
 
   template <class Atom, class What>

@@ -5,8 +5,11 @@
 #include "actors/supervision/service.hpp"
 #include "actors/supervision/supervisor.hpp"
 
+#include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
+#include <new>
 
 namespace tessera {
 
@@ -27,28 +30,56 @@ struct sink_state {
     closed = true;
     changed.notify_all();
   }
+  void give_credit_back() {
+    std::lock_guard lock{mutex};
+    --under_way;
+    changed.notify_all();
+  }
+  /// Counts what hinders, and answers it; without words if there is no memory for any.
+  template <class Why>
+  [[nodiscard]] verdict not_now(Why why) const noexcept {
+    try {
+      return numbers->count_not_now(why());
+    } catch (...) {
+      return {outcome::not_now, {}};
+    }
+  }
 };
 
-/// Something that was offered. However it is lost, its completion is called, once.
+/// Something that was offered, and has credit. However it is lost, its completion is called and its credit given back, once.
+///
+/// Threads: any.
 class sink_item {
 public:
-  sink_item(std::shared_ptr<sink_state> state, map_request offered, keyframe_sink::completion done)
-    : what{std::move(offered)}, state_{std::move(state)}, done_{std::move(done)} {}
+  sink_item(const std::shared_ptr<sink_state>& state, map_request&& offered, keyframe_sink::completion&& done) noexcept
+    : what{std::move(offered)}, state_{state}, done_{std::move(done)} {}
   sink_item(const sink_item&) = delete;
   sink_item& operator=(const sink_item&) = delete;
   ~sink_item() {
-    if (!completed_)
-      complete(state_->numbers->count_not_now(closing));
+    try {
+      hinder([] { return closing; });
+    } catch (...) { // of the completion: nobody is left who could be told
+      state_->numbers->handler_errors.fetch_add(1, std::memory_order_relaxed);
+    }
   }
 
+  /// Throws what the completion throws.
   void complete(const verdict& v) {
-    if (std::exchange(completed_, true))
+    if (completed_.exchange(true))
       return;
+    const struct at_the_end {
+      sink_state& state;
+      ~at_the_end() { state.give_credit_back(); }
+    } then{*state_};
     if (done_)
       done_(v);
-    std::lock_guard lock{state_->mutex};
-    --state_->under_way;
-    state_->changed.notify_all();
+  }
+
+  /// It cannot be taken now; `why` makes the reason.
+  template <class Why>
+  void hinder(Why why) {
+    if (!completed_)
+      complete(state_->not_now(why));
   }
 
   map_request what;
@@ -56,7 +87,7 @@ public:
 private:
   std::shared_ptr<sink_state> state_;
   keyframe_sink::completion done_;
-  bool completed_ = false;
+  std::atomic<bool> completed_ = false;
 };
 
 using sink_item_ptr = std::shared_ptr<sink_item>;
@@ -102,7 +133,11 @@ public:
       [this](caf::put_atom, const sink_item_ptr& item) {
         if (ended_)
           return; // it was offered before this actor came to know of the end; letting go completes it
-        inputs_.add(std::move(item->what), item);
+        try {
+          inputs_.add(std::move(item->what), item);
+        } catch (...) {
+          return item->hinder([] { return hindered_by(std::current_exception()); });
+        }
         run();
       },
       [this](caf::put_atom, const ingest_actor& successor) {
@@ -119,27 +154,43 @@ public:
 private:
   void run() {
     while (const auto next = inputs_.next()) {
-      // Ingest's own limits bound the wait; these only end it if ingest is gone in a way that CAF does not tell.
-      if (const auto* input = std::get_if<map_input>(&next->what))
-        ask(next->number, std::chrono::minutes{10}, ingest_atom::value, *input);
-      else if (const auto* which = std::get_if<keyframe_selection>(&next->what))
-        ask(next->number, std::chrono::minutes{120}, retract_atom::value, *which);
-      else
-        ask(next->number, std::chrono::minutes{120}, revise_atom::value, std::get<correction>(next->what));
+      try {
+        ask_for(*next);
+      } catch (...) { // no memory for the request, say: nobody would answer it
+        if (const auto item = inputs_.forget(next->number))
+          (*item)->hinder([] { return hindered_by(std::current_exception()); });
+      }
     }
+  }
+
+  void ask_for(const input_queue<sink_item_ptr>::turn& next) {
+    // Ingest's own limits bound the wait; these only end it if ingest is gone in a way that CAF does not tell.
+    if (const auto* input = std::get_if<map_input>(&next.what))
+      ask(next.number, std::chrono::minutes{10}, ingest_atom::value, *input);
+    else if (const auto* which = std::get_if<keyframe_selection>(&next.what))
+      ask(next.number, std::chrono::minutes{120}, retract_atom::value, *which);
+    else
+      ask(next.number, std::chrono::minutes{120}, revise_atom::value, std::get<correction>(next.what));
   }
 
   template <class Atom, class What>
   void ask(uint64_t number, std::chrono::minutes longest, Atom atom, const What& what) {
     request(ingest_, longest, atom, what)
-      .then([this, number](const verdict& v) { answered(number, v); },
+      .then([this, number](const verdict& v) { answered(number, [&] { return v; }); },
             [this, number](caf::error& err) {
               if (!is_peer_loss(err)) // else a successor gets it, or the end of the sink completes it
-                answered(number, numbers().count_not_now(hindered_by(err)));
+                answered(number, [&] { return numbers().count_not_now(hindered_by(err)); });
             });
   }
 
-  void answered(uint64_t number, verdict v) {
+  /// `said` makes the verdict. If there is no memory for it, whoever offered is to ask again, and hears it then.
+  template <class Said>
+  void answered(uint64_t number, Said said) {
+    verdict v{outcome::not_now, {}};
+    try {
+      v = said();
+    } catch (const std::bad_alloc&) { // without words
+    }
     if (const auto item = inputs_.answered(number, v))
       (*item)->complete(v);
   }
@@ -195,11 +246,25 @@ private:
     }
     if (closed) {
       if (done)
-        done(state_->numbers->count_not_now(closing));
+        done(state_->not_now([] { return closing; }));
       return;
     }
     admit(what); // here, so that it holds whoever has successors
-    caf::anon_send(relay_, caf::put_atom::value, std::make_shared<sink_item>(state_, std::move(what), std::move(done)));
+    const auto no_memory = [] { return hindered_by(std::current_exception()); };
+    sink_item_ptr item;
+    try {
+      item = std::make_shared<sink_item>(state_, std::move(what), std::move(done)); // takes them when it has its memory
+    } catch (...) {
+      state_->give_credit_back();
+      if (done)
+        done(state_->not_now(no_memory));
+      return;
+    }
+    try {
+      caf::anon_send(relay_, caf::put_atom::value, item);
+    } catch (...) {
+      item->hinder(no_memory);
+    }
   }
 
   std::shared_ptr<sink_state> state_ = std::make_shared<sink_state>();

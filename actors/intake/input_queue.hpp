@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <map>
 #include <optional>
@@ -26,6 +25,8 @@ using map_request = std::variant<map_input, keyframe_selection, correction>;
 ///     while (const auto next = queue.next())
 ///       ... ask the actor for next->what; when it answers: if (auto reply = queue.answered(next->number, v)) ...
 ///
+/// Only add() needs memory (and clear(), for what it returns): what was added is never lost for want of it.
+///
 /// Threads: one at a time.
 template <class Reply>
 class input_queue {
@@ -38,16 +39,20 @@ public:
   /// `credit`: so many are given and not answered at once.
   explicit input_queue(size_t credit = std::numeric_limits<size_t>::max()) : credit_(credit) {}
 
-  void add(map_request what, Reply reply) { waiting_.push_back({std::move(what), std::move(reply)}); }
+  /// Throws std::bad_alloc; then neither was added.
+  void add(map_request what, Reply reply) {
+    const auto place = places_ + 1;
+    waiting_.try_emplace(place, place, std::move(what), std::move(reply));
+    places_ = place;
+  }
 
   /// Gives the next one; nothing if none waits, there is no credit, or the actor is gone.
   std::optional<turn> next() {
     if (gone_ || waiting_.empty() || given_.size() >= credit_)
       return {};
-    const auto number = ++numbers_;
-    const auto& now = given_.emplace(number, std::move(waiting_.front())).first->second;
-    waiting_.pop_front();
-    return turn{number, now.what};
+    auto first = waiting_.extract(waiting_.begin());
+    first.key() = ++numbers_;
+    return turn{numbers_, given_.insert(std::move(first)).position->second.what};
   }
 
   /// Whether the answer under this number is still waited for. It is not if a successor was asked.
@@ -65,25 +70,34 @@ public:
     return std::move(request.reply);
   }
 
+  /// The actor could not be asked: whom to tell.
+  std::optional<Reply> forget(uint64_t number) {
+    auto one = given_.extract(number);
+    if (one.empty())
+      return {};
+    return std::move(one.mapped().reply);
+  }
+
   /// The actor is gone: nothing is given until it has a successor.
   void lost() { gone_ = true; }
 
   /// The successor is there.
   void succeeded() {
     gone_ = false;
-    for (auto i = given_.rbegin(); i != given_.rend(); ++i) {
-      i->second.again = true;
-      waiting_.push_front(std::move(i->second)); // in the old order, before all that came later
+    while (!given_.empty()) {
+      auto one = given_.extract(given_.begin());
+      one.mapped().again = true;
+      one.key() = one.mapped().place; // in the old order, before all that came later
+      waiting_.insert(std::move(one));
     }
-    given_.clear();
   }
 
   /// Lets the oldest keyframe go that waits, if more than `most` do; returns whom to tell. Revisions and retractions stay.
   std::optional<Reply> drop_oldest(size_t most) {
-    if (static_cast<size_t>(std::ranges::count_if(waiting_, is<keyframe>)) <= most)
+    if (static_cast<size_t>(std::ranges::count_if(waiting_, is_keyframe)) <= most)
       return {};
-    const auto oldest = std::ranges::find_if(waiting_, is<keyframe>);
-    auto reply = std::move(oldest->reply);
+    const auto oldest = std::ranges::find_if(waiting_, is_keyframe);
+    auto reply = std::move(oldest->second.reply);
     waiting_.erase(oldest);
     return reply;
   }
@@ -93,7 +107,7 @@ public:
     std::vector<Reply> out;
     for (auto& [number, one] : given_)
       out.push_back(std::move(one.reply));
-    for (auto& one : waiting_)
+    for (auto& [place, one] : waiting_)
       out.push_back(std::move(one.reply));
     given_.clear();
     waiting_.clear();
@@ -105,21 +119,28 @@ public:
 
 private:
   struct entry {
+    entry(uint64_t its_place, map_request asked, Reply to)
+      : place{its_place}, what{std::move(asked)}, reply{std::move(to)} {}
+
+    uint64_t place; ///< in the order in which all came
     map_request what;
     Reply reply;
     bool again = false; ///< it was given to one that died: what it asks for may have been done
   };
+
+  using queue = std::map<uint64_t, entry>;
 
   template <class T>
   static bool is(const entry& request) {
     const auto* input = std::get_if<map_input>(&request.what);
     return input && std::holds_alternative<T>(*input);
   }
+  static bool is_keyframe(const typename queue::value_type& one) { return is<keyframe>(one.second); }
 
   size_t credit_;
-  std::deque<entry> waiting_;
-  std::map<uint64_t, entry> given_; ///< by number, in the order given; kept whole for a successor
-  uint64_t numbers_ = 0;
+  queue waiting_; ///< by place
+  queue given_;   ///< by number, in the order given; kept whole for a successor
+  uint64_t places_ = 0, numbers_ = 0;
   bool gone_ = false;
 };
 

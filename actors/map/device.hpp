@@ -25,8 +25,9 @@ namespace tessera {
 /// One per GPU, or one for the CPU: the way to its fields (gpu/fields.hpp), which do what is asked in threads of their own, and
 /// in the order that is said there. Never blocks a sender.
 ///
-/// Errors: ec::out_of_memory, there is no room; ec::torn; ec::rays_lost; ec::bad_keyframe, it would be refused again. After these
-/// nothing has changed. ec::device_failed, or the actor's end: all that the fields held is lost.
+/// Errors: ec::out_of_memory, there is no room in the map; ec::no_memory, there is none in the process; ec::torn; ec::rays_lost;
+/// ec::bad_keyframe, it would be refused again. After these nothing has changed. ec::fields_lost, ec::device_failed, or the
+/// actor's end: all that the fields held is lost.
 using device_actor = caf::typed_actor<
   /// Adds a keyframe to all regions of this device that it touches, or takes it away from them; or changes nothing.
   caf::replies_to<take_atom, take_request>::with<take_report>,

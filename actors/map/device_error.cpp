@@ -25,7 +25,9 @@ caf::error device_error(const std::exception_ptr& thrown) {
   } catch (const no_room& e) {
     return caf::make_error(ec::out_of_memory, std::string{e.what()});
   } catch (const std::bad_alloc&) {
-    return caf::make_error(ec::out_of_memory, std::string{"the device's memory cap is reached"});
+    return ec::no_memory;
+  } catch (const fields_lost& e) {
+    return caf::make_error(ec::fields_lost, std::string{e.what()});
   } catch (const std::exception& e) {
     return caf::make_error(ec::device_failed, std::string{e.what()});
   } catch (...) {
@@ -34,7 +36,7 @@ caf::error device_error(const std::exception_ptr& thrown) {
 }
 
 bool leaves_fields_whole(const caf::error& err) {
-  return err == ec::out_of_memory || err == ec::torn || err == ec::rays_lost || err == ec::bad_keyframe;
+  return is_want_of_memory(err) || err == ec::torn || err == ec::rays_lost || err == ec::bad_keyframe;
 }
 
 } // namespace tessera

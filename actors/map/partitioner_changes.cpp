@@ -145,7 +145,7 @@ void partitioner::not_integrated(const change_ptr& c, const caf::error& err) {
 }
 
 void partitioner::integrated(const change_ptr& c, taken& t) {
-  if (t.failure == ec::out_of_memory && regions_.any_emptied() && !std::exchange(c->made_room, true))
+  if (is_want_of_memory(t.failure) && regions_.any_emptied() && !std::exchange(c->made_room, true))
     return when_quiet([this, c] { start_integrate(c); }); // by then what holds nothing has been given back
   if (t.failure)
     return not_integrated(c, t.failure);
@@ -311,7 +311,7 @@ void partitioner::take_out(const change_ptr& c, uint64_t serial, const ray_batch
     return what;
   };
   t->done = [this, c, serial, weak = std::weak_ptr{t}, next](taken& all) {
-    if (all.failure == ec::out_of_memory) {
+    if (is_want_of_memory(all.failure)) {
       const auto same = weak.lock();
       unfinished_ += same->continues ? 1 : 0;
       return later(memory_pause, [this, same] {

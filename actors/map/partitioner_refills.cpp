@@ -199,7 +199,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
       if (is_device_loss(all.failure))
         return quarantine_unread(stored);
       const auto never = all.failure == ec::bad_keyframe
-                         || (config_.begins == map_beginning::kept && all.failure == ec::out_of_memory && recovery_.in_vain());
+                         || (config_.begins == map_beginning::kept && is_want_of_memory(all.failure) && recovery_.in_vain());
       return never ? leave_out(stored, all.failure) : again();
     }
     recovery_.done(id);

@@ -7,7 +7,7 @@
 namespace tessera::detail {
 
 bool is_device_loss(const caf::error& err) {
-  return err == ec::device_failed || is_peer_loss(err);
+  return err == ec::device_failed || err == ec::fields_lost || is_peer_loss(err);
 }
 
 void partitioner::ask(const take_ptr& t) {
@@ -113,7 +113,7 @@ void partitioner::took(const take_ptr& t, const device_actor& device, take_repor
 }
 
 void partitioner::not_taken(const take_ptr& t, const device_actor& device, caf::error& err) {
-  if (std::exchange(t->for_peers, nullptr) && err == ec::out_of_memory)
+  if (std::exchange(t->for_peers, nullptr) && is_want_of_memory(err))
     return send_whole(t); // rays for others need room, too
   t->failed = t->failed || err == ec::device_failed;
   if (is_device_loss(err))
@@ -152,7 +152,7 @@ void partitioner::take_back(const take_ptr& t, const device_actor& device, const
   request(device, caf::infinite, take_atom::value, std::move(what))
     .then([one_less](take_report&) { one_less(); },
           [this, t, device, regions, one_less](caf::error& err) {
-            if (err == ec::out_of_memory)
+            if (is_want_of_memory(err))
               return later(memory_pause, [this, t, device, regions] { take_back(t, device, regions); });
             if (is_device_loss(err)) {
               t->lost.push_back(device);

@@ -168,7 +168,7 @@ private:
       .then([this, shows](region_mesh& fresh) { extracted(fresh, shows); },
             [this](caf::error& err) {
               busy_ = false;
-              if (err != ec::out_of_memory)
+              if (!is_want_of_memory(err))
                 return fail(err);
               dirty_ = true;
               pause();

@@ -227,8 +227,10 @@ void journal::check(const rocksdb::Status& status) const {
 void journal::put(std::string_view key, const record_bytes& value) {
   rocksdb::WriteOptions synced;
   synced.sync = true;
+  broken_ = true; // until it is known better
   if (const auto status = db_->rocks->Put(synced, slice(key), slice(value)); !status.ok())
     throw journal_error("the journal " + folder_ + " cannot be written: " + status.ToString());
+  broken_ = false;
 }
 
 /// RocksDB does not recover by itself from every failed write, and Resume() leaves some behind (its issues 11643 and 12998).
@@ -263,6 +265,8 @@ std::optional<map_settings> journal::map() const {
 }
 
 void journal::set_map(const map_settings& map) {
+  if (broken_)
+    reopen();
   put(journal_key::map, map_record(map));
 }
 

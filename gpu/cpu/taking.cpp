@@ -223,7 +223,7 @@ void taking::undo(part& one) {
     entry->field.undo(job_of(one));
   } catch (const std::bad_alloc&) {
     const std::lock_guard lock(mutex_);
-    failure_ = std::make_exception_ptr(std::runtime_error("the machine has no memory, not even to take a keyframe back"));
+    failure_ = std::make_exception_ptr(fields_lost("the machine has no memory, not even to take a keyframe back"));
     return;
   }
   if (what_.mesh)

@@ -7,6 +7,9 @@
 #include "net/commands/progress.hpp"
 #include "net/formats/mesh_files.hpp"
 #include "net/formats/patch_codec.hpp"
+#include "net/sources/amqp/amqp_url.hpp"
+
+#include <spdlog/spdlog.h>
 
 #include <unistd.h>
 
@@ -110,6 +113,10 @@ made_map make_map(const offline_setup& setup, const map_settings& map, const std
 
 ending::ending(const offline_setup& setup, const std::string& what) {
   const auto input = make_source(setup.source, setup.input);
+  if (is_amqp_url(setup.source))
+    spdlog::warn("{}: what is taken from queue {} is acknowledged{}: a service that uses this queue does not get it. Name "
+                 "another queue (--queue)",
+                 what, setup.input.amqp.queue, setup.input.amqp.unlink ? ", and its segments are removed" : "");
   if (input->total())
     return;
   told_.emplace();

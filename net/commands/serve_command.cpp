@@ -163,8 +163,8 @@ struct let_offers_go {
 };
 
 /// What becomes of a keyframe as long as no voxel size is chosen: none if it chooses one. The others are counted and listed as
-/// ingest would.
-std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup& setup, telemetry& numbers,
+/// ingest would. The journal, if there is one, keeps what was chosen.
+std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup& setup, telemetry& numbers, journal* kept,
                                         std::optional<map_settings>& chosen) {
   voxel_choice choice;
   try {
@@ -179,6 +179,14 @@ std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup
   }
   if (!choice.torn.empty())
     return numbers.count_not_now({hindrance::torn, "the points changed while they were read: " + choice.torn});
+  try {
+    if (kept)
+      kept->set_map(*choice.map);
+  } catch (const std::bad_alloc&) {
+    return numbers.count_not_now(hindered_by(std::current_exception()));
+  } catch (const std::exception& e) { // no room on its disk, say
+    return numbers.count_not_now({hindrance::store, e.what()});
+  }
   chosen = choice.map;
   spdlog::info("{}, from keyframe {}", describe(*chosen), shown(frame.id));
   return std::nullopt;
@@ -230,7 +238,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   std::unique_ptr<ingest_sink> sink;
   std::optional<map_settings> chosen;
   gate_sink gate(stop.token(), numbers, store,
-                 [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, chosen); });
+                 [&](const keyframe& frame) { return choose_or_refuse(frame, setup, *numbers, kept.file.get(), chosen); });
   std::vector<std::unique_ptr<newest_sink>> trimmed;
   source_threads sources(on_shortage, stop.token());  // after what its threads use
   const let_offers_go before_the_sources{stop, sink}; // whose threads are joined next, whatever throws
@@ -244,7 +252,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   };
   const auto start_map = [&](const map_settings& map) {
     setup.service.map = map;
-    if (kept.file)
+    if (kept.file && !chosen) // else it has it
       kept.file->set_map(map);
     setup.service.encode
       = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {

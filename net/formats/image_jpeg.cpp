@@ -9,6 +9,7 @@
 
 #include <csetjmp>
 #include <cstring>
+#include <new>
 #include <string>
 
 namespace tessera {
@@ -66,8 +67,11 @@ public:
 
 private:
   void step(void (*action)(jpeg_reader&)) {
-    if (setjmp(jump_) != 0)
+    if (setjmp(jump_) != 0) {
+      if (errors_.msg_code == JERR_OUT_OF_MEMORY)
+        throw std::bad_alloc();
       throw bad_input(std::string("the JPEG cannot be read: ") + message_);
+    }
     action(*this);
   }
 

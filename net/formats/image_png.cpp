@@ -5,7 +5,9 @@
 #include <png.h>
 
 #include <csetjmp>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 
 namespace tessera {
@@ -17,7 +19,7 @@ namespace {
 class png_reader {
 public:
   explicit png_reader(std::span<const std::byte> file) : rest_(file) {
-    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    png_ = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, this, on_error, on_warning, this, on_malloc, on_free);
     if (png_ == nullptr)
       throw std::bad_alloc();
     info_ = png_create_info_struct(png_);
@@ -79,8 +81,11 @@ public:
 
 private:
   void step(void (*action)(png_reader&)) {
-    if (setjmp(jump_) != 0)
+    if (setjmp(jump_) != 0) {
+      if (no_memory_)
+        throw std::bad_alloc();
       throw bad_input(std::string("the PNG cannot be read: ") + message_);
+    }
     action(*this);
   }
 
@@ -89,6 +94,14 @@ private:
     std::strncpy(self.message_, message, sizeof self.message_ - 1);
     longjmp(self.jump_, 1);
   }
+  // libpng reports want of memory by a text like any other: so it is noted where it arises.
+  static png_voidp on_malloc(png_structp png, png_alloc_size_t bytes) {
+    auto* out = std::malloc(bytes);
+    if (out == nullptr)
+      static_cast<png_reader*>(png_get_mem_ptr(png))->no_memory_ = true;
+    return out;
+  }
+  static void on_free(png_structp, png_voidp piece) { std::free(piece); }
   static void on_warning(png_structp, png_const_charp) {} // The pixels are whole: nothing to tell.
   static void on_read(png_structp png, png_bytep to, size_t bytes) {
     auto& self = *static_cast<png_reader*>(png_get_io_ptr(png));
@@ -105,6 +118,7 @@ private:
   char message_[128] = {};
   uint8_t* rows_ = nullptr;
   size_t row_bytes_ = 0;
+  bool no_memory_ = false;
 };
 
 } // namespace

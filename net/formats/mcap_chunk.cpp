@@ -6,6 +6,7 @@
 #include <lz4frame.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <memory>
 #include <new>
@@ -15,15 +16,19 @@ namespace tessera::mcap {
 
 namespace {
 
-/// The one check of what liblz4's functions return.
+/// The one check of what liblz4's functions return. Want of memory is no fault of the records: std::bad_alloc.
 size_t checked_lz4(size_t result) {
+  if (LZ4F_isError(result) && LZ4F_getErrorName(result) == std::string_view{"ERROR_allocation_failed"})
+    throw std::bad_alloc(); // its number is in no header that is shared
   if (LZ4F_isError(result))
     throw bad_input(std::string("chunk: records are no LZ4 frame: ") + LZ4F_getErrorName(result));
   return result;
 }
 
-/// The one check of what libzstd's functions return.
+/// The one check of what libzstd's functions return, likewise.
 size_t checked_zstd(size_t result) {
+  if (ZSTD_isError(result) && ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
+    throw std::bad_alloc();
   if (ZSTD_isError(result))
     throw bad_input(std::string("chunk: records are no Zstandard frame: ") + ZSTD_getErrorName(result));
   return result;

@@ -155,6 +155,20 @@ private:
     return r;
   }
 
+  /// Whether the same request may be taken later: the service is busy, or a proxy before it does not reach it.
+  static bool may_pass(http::status answer) {
+    switch (answer) {
+    case http::status::request_timeout:
+    case http::status::too_many_requests:
+    case http::status::bad_gateway:
+    case http::status::service_unavailable:
+    case http::status::gateway_timeout:
+      return true;
+    default:
+      return false;
+    }
+  }
+
   /// Asks until there is an answer that stands, or patience is over.
   verdict send(const request& r) {
     std::lock_guard lock(mutex_);
@@ -169,7 +183,7 @@ private:
           return {outcome::unknown, reason_in(answer)};
         if (answer.result() == http::status::conflict)
           return {outcome::conflict, reason_in(answer)};
-        if (code != 429 && code != 503)
+        if (!may_pass(answer.result()))
           return {outcome::refused, reason_in(answer)};
         left.note(where() + " is busy: " + reason_in(answer));
       } catch (const boost::system::system_error& e) {

@@ -55,6 +55,7 @@ void http_session::out_of_memory() noexcept {
     if (serializer_)
       return close(); // an answer is half said
     release_body();
+    (void)core_->running.context.numbers->count_not_now({hindrance::memory, "the process gets no memory for an HTTP request"});
     respond(error_reply(http::status::service_unavailable, "no_memory", "there is no memory for this now; send it again later"));
   } catch (const std::exception&) {
     close();

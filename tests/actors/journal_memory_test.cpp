@@ -1,5 +1,6 @@
 // A journal's threads live on, and answer, whichever memory they do not get.
 
+#include "failing_memory.hpp"
 #include "faulty_disk.hpp"
 #include "journal_folder.hpp"
 
@@ -10,8 +11,6 @@
 #include <pthread.h>
 
 #include <array>
-#include <cstdlib>
-#include <new>
 #include <set>
 #include <span>
 #include <string_view>
@@ -20,9 +19,6 @@ using namespace tessera;
 using namespace tessera::toy;
 
 namespace {
-
-/// How many times more a thread of the journal gets memory until it gets none, once. 0: always.
-std::atomic<int> gets{0};
 
 /// Where RocksDB's instructions are.
 struct code_range {
@@ -58,26 +54,6 @@ bool is_asked_by_the_journal() {
   return std::none_of(callers.begin(), callers.begin() + count, [](const void* one) { return rocks.holds(one); });
 }
 
-} // namespace
-
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  if (gets.load(std::memory_order_relaxed) > 0 && is_asked_by_the_journal() && gets.fetch_sub(1) == 1)
-    throw std::bad_alloc{};
-  if (auto* out = std::malloc(std::max(bytes, size_t{1})))
-    return out;
-  throw std::bad_alloc{};
-}
-
-[[gnu::noinline]] void operator delete(void* bytes) noexcept {
-  std::free(bytes);
-}
-
-[[gnu::noinline]] void operator delete(void* bytes, size_t) noexcept {
-  std::free(bytes);
-}
-
-namespace {
-
 /// An answer that asks for no memory.
 struct heard {
   std::atomic<int> what{-1}; ///< 0, 1: the answer; 2: there was no memory; 3: something else failed
@@ -103,10 +79,10 @@ struct heard {
 template <class Ask>
 std::pair<int, bool> short_of_memory(int times, Ask ask) {
   heard its;
-  gets = times;
+  const failing_memory memory{times, is_asked_by_the_journal};
   ask([&its](auto result, const std::exception_ptr& failure) { its.tell(static_cast<bool>(result), failure); });
   its.wait();
-  return {its.what, gets.exchange(0) == 0};
+  return {its.what, memory.failed()};
 }
 
 } // namespace

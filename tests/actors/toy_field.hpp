@@ -2,6 +2,7 @@
 // A field so small that its truth is plain: counts of points on a lattice of 8 voxels an edge. It keeps the laws of the real one
 // (sums of integers; regions with an apron), costs nothing, and can be told to fail.
 
+#include "gpu/bounds.hpp"
 #include "gpu/fields.hpp"
 
 #include <algorithm>
@@ -308,7 +309,7 @@ private:
       for (const auto& [c, n] : cells)
         fresh += !fields_[region].contains(c);
     if (fresh > by->cells_left)
-      throw std::bad_alloc();
+      throw no_room("there is no cell left");
     by->cells_left -= by->cells_left != ~0ull ? fresh : 0;
     for (const auto& [region, cells] : sums) {
       for (const auto& [c, n] : cells)

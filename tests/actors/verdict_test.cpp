@@ -103,8 +103,14 @@ TEST_CASE("a device without memory is no reason to refuse") {
   const auto frames = random_frames(23, 1);
   thrown = std::make_exception_ptr(std::bad_alloc{});
   CHECK(f.put(frames[0]).what == outcome::not_now);
+  CHECK(f.not_now(hindrance::memory) == 1);
+  CHECK(f.not_now(hindrance::room) == 0);
+  REQUIRE(f.numbers().shortage.current());
+  CHECK_THAT(f.numbers().shortage.current()->text, Catch::Contains("the process gets no more memory"));
+  thrown = std::make_exception_ptr(no_room{"the map's memory has reached its cap"});
+  CHECK(f.put(frames[0]).what == outcome::not_now);
   CHECK(f.not_now(hindrance::room) == 1);
-  CHECK(f.numbers().shortage.current());
+  CHECK_THAT(f.numbers().shortage.current()->text, Catch::Contains("the map is full"));
   CHECK(f.numbers().refused == 0);
   CHECK(f.numbers().set_aside.total() == 0);
   thrown = nullptr;
@@ -141,6 +147,27 @@ TEST_CASE("a keyframe over which a device failed goes to its successor, and is r
       live.erase(live.begin());
     CHECK(s.status().field.hash == truth(small_map(), live));
   }
+}
+
+TEST_CASE("a device that lost its fields for want of memory does not count against the keyframe") {
+  auto by = std::make_shared<control>();
+  stepped_service s{config_for(by), by};
+  const auto frames = random_frames(26, 2);
+  s.put(frames[1]);
+  s.run();
+  int left = 3;
+  by->before = [&](const keyframe_body* body, const std::vector<ray>&) {
+    if (body == frames[0].body.get() && left > 0 && left-- > 0)
+      throw fields_lost("there is no memory to take it back");
+  };
+  auto v = s.put(frames[0]);
+  s.run();
+  REQUIRE(v->has_value());
+  CHECK((*v)->what == outcome::accepted);
+  const auto& n = *s.running.context.numbers;
+  CHECK(n.refused == 0);
+  CHECK(n.lost_core == 0);
+  CHECK(s.status().field.hash == truth(small_map(), frames));
 }
 
 TEST_CASE("whoever does not answer in time is slow, which is no fault of the keyframe") {

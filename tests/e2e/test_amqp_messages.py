@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import time
 
 import msgpack
 import numpy as np
@@ -60,6 +61,41 @@ def test_segments_that_come_after_their_announcement(serve, broker, recording, w
     assert running.wait_for_keyframes(len(recording)) == wanted
     assert running.bad_inputs() == 0
     running.wait(lambda: not segments(names), "all segments unlinked")
+
+
+def test_many_announcements_before_their_segments(serve, broker, recording, names, say):
+    """As from a producer that announces all that it has, and then writes: none is given up within the second."""
+    running = start(serve, broker)
+    frame, early = recording[0], [f"early{number}" for number in range(20)]
+
+    def write_later():
+        time.sleep(1)
+        for keyframe_id in early:
+            write(frame, names, keyframe_id)
+
+    say(*(new(frame, names, keyframe_id=keyframe_id) for keyframe_id in early), then=write_later)
+    running.wait_for_keyframes(len(early))
+    assert running.bad_inputs() == 0
+    running.wait(lambda: not segments(names), "all segments unlinked")
+
+
+def test_a_segment_that_is_written_slowly_is_waited_for_and_is_no_shortage(serve, broker, recording, names, say):
+    """For longer than one that is missing."""
+    running = start(serve, broker)
+    frame = recording[0]
+    content = stock.segment_bytes(frame)
+    pieces = np.array_split(np.frombuffer(content[len(content) // 2 :], np.uint8), 24)
+    path = stock.write_segment(names.prefix + frame.id, content[: len(content) // 2])
+    say(new(frame, names))
+    with open(path, "ab", buffering=0) as file:
+        for piece in pieces:
+            time.sleep(0.3)
+            file.write(piece.tobytes())
+            status, text = running.fetch("/readyz")
+            assert status == 200, text
+    running.wait_for_keyframes(1)
+    assert running.bad_inputs() == 0
+    assert running.metrics()['tessera_keyframes_not_now_total{reason="input"}'] == 0
 
 
 def test_segments_that_never_come_hold_up_nobody(serve, broker, recording, wanted, names, say):
@@ -163,11 +199,13 @@ def test_segments_that_may_not_be_read_are_taken_once_they_may(serve, tessera, b
         say(*(new(frame, names) for frame in recording))
         running.wait_for_keyframes(len(recording) - half)
         running.wait(lambda: logged(running, "stays with the broker"), "the advice")
-        assert running.bad_inputs() == 0
+        running.wait(lambda: running.bad_inputs() == half, "each listed")
+        assert all("cannot be opened" in entry["reason"] for entry in running.get("/v1/aside"))
         for path in paths[:half]:
             os.chmod(path, 0o600)
         assert running.wait_for_keyframes(len(recording)) == wanted
         running.wait(lambda: not segments(names), "all segments unlinked")
+        assert running.bad_inputs() == half  # once, however often they were tried
     finally:
         running.stop()
 

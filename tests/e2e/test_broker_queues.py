@@ -137,6 +137,16 @@ def test_a_user_who_may_not_is_told_so_at_once(tessera, broker, folder, recordin
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(names.prefix[1:])]
 
 
+def test_services_that_share_a_queue_are_warned(serve, broker, names):
+    """Both: the one that finds the other, and the one that was there before."""
+    first = serve(broker.url)
+    first.wait(lambda: listening(first), "a queue at the broker")
+    assert not any("other consumer" in line for line in first.log)
+    second = serve(broker.url)
+    second.wait_for_line("has 1 other consumer")
+    first.wait_for_line("has 1 other consumer")
+
+
 def test_a_queue_that_is_deleted_is_made_again(serve, broker, recording, wanted, names):
     """The broker ends our deliveries, and says so only to those who asked to be told."""
     running = serve(broker.url)
@@ -185,6 +195,7 @@ def test_an_exchange_that_is_deleted_is_made_again(serve, broker, recording, wan
             return False
 
     running.wait(is_back, "the exchange again")
+    running.wait_for_line(f"exchange {names.exchange} was gone, and is made again")
 
     def all_of_them():  # it is bound a moment after it is made
         publish_plainly(broker, names, recording)

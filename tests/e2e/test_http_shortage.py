@@ -120,6 +120,9 @@ def test_bodies_without_memory_are_not_now_and_the_ports_stay(serve):
     for answer in said:
         assert answer.startswith("HTTP/1.1 503 ") and "Retry-After: " in answer, answer
     running.wait(lambda: all(answers(running, base, path) for base, path in ports(running)), "both ports to answer", PATIENCE_S)
+    assert running.metrics()['tessera_keyframes_not_now_total{reason="memory"}'] >= 3
+    status, text = running.fetch("/readyz")
+    assert status == 503 and b"no memory" in text, text
 
 
 def outcome_of(tessera, arguments, limits, user):

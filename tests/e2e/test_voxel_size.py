@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import signal
 import subprocess
 import threading
@@ -161,6 +162,23 @@ def test_ranges_that_are_set_hold(tessera, recording):
     try:
         status, text = post(running, far)
         assert status == 422 and "max-range" in json.loads(text)["reason"]
+    finally:
+        assert running.stop() == 0
+
+
+def test_a_size_that_the_journal_cannot_keep_is_not_chosen_yet(tessera, recording, tmp_path):
+    running = auto(tessera, options=("--journal", tmp_path / "journal"))
+    try:
+        before = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (0, before[1]))  # as if the disk were full
+        status, text = post(running, recording[0])
+        assert status == 503 and "journal" in json.loads(text)["reason"]
+        status, text = running.fetch("/readyz")
+        assert status == 503 and b"journal" in text
+        assert running.metrics()['tessera_keyframes_not_now_total{reason="store"}'] == 1
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, before)
+        assert post(running, recording[0])[0] == 200
+        assert running.map()["keyframes"] == 1
     finally:
         assert running.stop() == 0
 

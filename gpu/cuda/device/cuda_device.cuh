@@ -1,6 +1,7 @@
 #pragma once
 // A GPU, as device.hpp wants it.
 
+#include "gpu/bounds.hpp"
 #include "gpu/cuda/device.hpp"
 #include "gpu/cuda/device/buffer.hpp"
 #include "gpu/cuda/device/memory_account.hpp"
@@ -93,7 +94,11 @@ public:
     allocations_.fetch_add(1, std::memory_order_relaxed);
     void* at = memory_.take(bytes, [&] {
       void* fresh = nullptr;
-      TESSERA_CUDA(cudaMalloc(&fresh, bytes));
+      try {
+        TESSERA_CUDA(cudaMalloc(&fresh, bytes));
+      } catch (const std::bad_alloc&) {
+        throw no_room("the GPU's memory is full");
+      }
       return fresh;
     });
     if (poison_) {

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "gpu/bounds.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <new>
+#include <string>
 
 namespace tessera::cuda {
 
@@ -14,14 +16,14 @@ public:
   /// `most`: bytes; 0: no bound.
   explicit memory_account(uint64_t most) : most_{most} {}
 
-  /// Calls `allocate()` for a piece of memory, and returns it. Throws std::bad_alloc, before it calls, if the bound would be
+  /// Calls `allocate()` for a piece of memory, and returns it. Throws no_room, before it calls, if the bound would be
   /// passed; and what it throws.
   template <class Allocate>
   void* take(size_t bytes, Allocate allocate) {
     {
       const std::scoped_lock lock{mutex_};
       if (most_ != 0 && (bytes > most_ || used_ > most_ - bytes))
-        throw std::bad_alloc{};
+        throw no_room("the GPU's memory is full: no more than " + std::to_string(most_) + " bytes of it may be used");
       used_ += bytes;
     }
     try {

@@ -762,7 +762,7 @@ namespace tessera::producer {
 
 /// Settings of an amqp_publisher.
 struct amqp_options {
-  std::string url = "amqp://guest:guest@127.0.0.1:5672/";
+  std::string url = "amqp://guest:guest@127.0.0.1:5672/"; ///< this client knows no TLS: amqps:// is refused
   std::string exchange = default_exchange;
   /// The service's queue. It is made, durable, when a message finds none bound to the exchange: so what is published before the
   /// service runs for the first time waits for it.
@@ -817,7 +817,10 @@ public:
       detail::refuse("the broker's address has a ?, and nothing may follow its vhost here (a ? in a password is written %3F)");
     detail::decode_beyond_ascii(url_text_);
     amqp_default_connection_info(&url_);
-    if (amqp_parse_url(url_text_.data(), &url_) != AMQP_STATUS_OK || url_.ssl != 0)
+    if (url_text_.rfind("amqps:", 0) == 0)
+      detail::refuse("the broker's address begins with amqps://, and this client knows no TLS: have it publish to a service over "
+                     "HTTP through a proxy, to a broker's plain port, or by `tessera publish` or tessera_client, which know TLS");
+    if (amqp_parse_url(url_text_.data(), &url_) != AMQP_STATUS_OK)
       detail::refuse("the broker's address must be like amqp://USER:PASSWORD@HOST:PORT/VHOST");
     if (*url_.vhost == '\0') // a slash at the end means the default, as it does for other clients
       url_.vhost = default_vhost_;

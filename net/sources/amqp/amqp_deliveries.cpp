@@ -18,6 +18,8 @@ using std::chrono::seconds;
 
 /// How long a segment may be missing, or be written to, before its message is set aside.
 constexpr auto doubt_limit = seconds(6);
+/// How long it may be so also when many others wait for theirs: a producer may announce a whole burst before it writes.
+constexpr auto sure_doubt = seconds(2);
 /// The broker takes a message back, and the whole channel with it, that is not acknowledged for its consumer_timeout, which is 30
 /// minutes unless set otherwise: so it gets it back before, and gives it again.
 constexpr auto keep_limit = std::chrono::minutes(10);
@@ -43,6 +45,7 @@ amqp_deliveries::amqp_deliveries(const amqp_options& options, const segment_opti
 void amqp_deliveries::use(amqp_link& link) {
   link_ = &link;
   ++link_number_;
+  backlog_ = 0;
 }
 
 void amqp_deliveries::lose_link() {
@@ -54,6 +57,10 @@ void amqp_deliveries::lose_link() {
 void amqp_deliveries::add(amqp_delivery message) {
   auto e = std::make_shared<errand>();
   e->link = link_number_;
+  if (backlog_ > 0) {
+    --backlog_;
+    e->waited = true;
+  }
   e->message = std::move(message);
   reader_.put(std::move(e));
 }
@@ -91,9 +98,11 @@ errand::clock::time_point amqp_deliveries::next_due(steady::time_point latest) c
 std::string amqp_deliveries::trouble() const {
   // One bad segment does not keep the others from coming; a shortage does, and so do so many that nothing else has room.
   const bool full = held_.size() >= options_.prefetch;
-  for (const auto& h : held_)
-    if (full || (h.hindered == obstacle::shortage && steady::now() - h.what->received > passing))
+  for (const auto& h : held_) {
+    const auto waits = steady::now() - h.what->received;
+    if ((full && waits > sure_doubt) || (h.hindered == obstacle::shortage && waits > passing))
       return std::to_string(held_.size()) + " messages wait to be tried again: " + h.said.reason;
+  }
   return {};
 }
 
@@ -171,18 +180,25 @@ void amqp_deliveries::keep(errand_result& r) {
     told_ = steady::now();
   }
   held_.push_back(std::move(r));
-  // Segments that never come must not hold up others: no more than half of what may be under way waits for such.
+  bound_doubt();
+}
+
+/// Segments that never come must not hold up others: no more than half of what may be under way waits for such, once they had
+/// their time.
+void amqp_deliveries::bound_doubt() {
+  const auto now = steady::now();
   size_t doubtful = 0;
   errand* oldest = nullptr;
   for (const auto& h : held_)
     if (h.hindered == obstacle::doubt) {
       ++doubtful;
-      if (oldest == nullptr || *h.what->in_doubt < *oldest->in_doubt)
+      if ((h.what->waited || now - *h.what->in_doubt >= sure_doubt)
+          && (oldest == nullptr || *h.what->in_doubt < *oldest->in_doubt))
         oldest = h.what.get();
     }
-  if (doubtful > (options_.prefetch + 1u) / 2) {
+  if (oldest != nullptr && doubtful > (options_.prefetch + 1u) / 2) {
     oldest->last_try = true;
-    oldest->due = steady::now();
+    oldest->due = now;
   }
 }
 

@@ -26,6 +26,8 @@ public:
 
   /// From now on messages come by this link, and are acknowledged by it.
   void use(amqp_link& link);
+  /// So many messages lay in the queue before we began to consume it: they come first.
+  void expect_backlog(uint64_t messages) { backlog_ = messages; }
   /// The link is gone: the broker gives again all that was not acknowledged.
   void lose_link();
   /// One message more.
@@ -51,6 +53,7 @@ private:
   void finish(const errand_result& r);
   void answer(const errand_result& r);
   void keep(errand_result& r);
+  void bound_doubt();
   void try_again();
   [[nodiscard]] bool came_by_this_link(const errand& e) const { return link_ != nullptr && e.link == link_number_; }
 
@@ -61,6 +64,7 @@ private:
   amqp_reader reader_;
   amqp_link* link_ = nullptr;
   uint64_t link_number_ = 0;
+  uint64_t backlog_ = 0;             ///< messages that are still to come of those that lay in the queue
   std::vector<errand_result> held_;  ///< to be tried again
   size_t clearing_ = 0;              ///< errands whose segment is on its way out
   bool leaving_ = false;             ///< what is over is over at once

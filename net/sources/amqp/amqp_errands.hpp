@@ -13,6 +13,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -50,6 +51,8 @@ struct errand {
   /// Since when it is unclear whether its segment is of use: it is missing, or is being written.
   std::optional<clock::time_point> in_doubt;
   bool last_try = false; ///< there is no more room for doubt
+  bool waited = false;   ///< the message lay in the queue before we listened: its segment had its time
+  bool told = false;     ///< that its segment may not be read was noted
 
   /// For people: routing key, and id.
   [[nodiscard]] std::string name() const {
@@ -67,7 +70,7 @@ enum class obstacle : uint8_t {
   none,
   shortage,   ///< ours: no descriptors, no memory, no disk, no time
   permission, ///< the segment may not be read
-  doubt,      ///< the segment is missing, or was written to while it was read
+  doubt,      ///< the segment is missing, is being written, or was written to while it was read
 };
 
 /// How an attempt at an errand ended.
@@ -81,11 +84,19 @@ struct errand_result {
 /// What the connection's thread, the reader's thread and the sink's threads share. Completions keep it alive.
 class errand_desk {
 public:
+  /// Results on their way here: whoever has one needs no memory to post it.
+  using post_bag = std::list<errand_result>;
   /// From a completion, or instead of one.
   void post(errand_result r) {
+    post_bag one;
+    one.push_back(std::move(r));
+    post(one);
+  }
+  /// Takes all that is in the bag.
+  void post(post_bag& some) {
     {
       std::lock_guard lock(mutex_);
-      results_.push_back(std::move(r));
+      results_.splice(results_.end(), some);
     }
     ring.ring();
   }
@@ -98,7 +109,7 @@ public:
     ring.ring();
   }
   /// Throws std::runtime_error if fail() was called.
-  std::vector<errand_result> take() {
+  post_bag take() {
     ring.quiet();
     std::lock_guard lock(mutex_);
     if (failure_)
@@ -115,9 +126,12 @@ public:
     std::lock_guard lock(mutex_);
     recent_.remove(id);
   }
+  /// Whether it is one of these again: the broker says so, or it came so soon after that its producer will have repeated it.
+  /// Later nobody here can tell whether the keyframe is still in the map: it may have been taken out by other ways.
   [[nodiscard]] bool remembers(const errand& e) {
     std::lock_guard lock(mutex_);
-    return recent_.contains(e.note.id, e.mark);
+    return recent_.contains(e.note.id, e.mark,
+                            e.message.redelivered ? errand::clock::time_point::min() : e.received - repeated_within);
   }
 
   bell ring;
@@ -125,8 +139,9 @@ public:
 
 private:
   static constexpr size_t remembered_ids = 4096;
+  static constexpr std::chrono::seconds repeated_within{60};
   std::mutex mutex_;
-  std::vector<errand_result> results_;
+  post_bag results_;
   std::optional<std::string> failure_;
   recent_ids recent_{remembered_ids};
 };

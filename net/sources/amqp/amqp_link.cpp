@@ -207,14 +207,16 @@ bool amqp_link::exists(const std::string& what, F declare) {
   }
 }
 
-void amqp_link::ensure_exchange(const std::string& name) {
+bool amqp_link::ensure_exchange(const std::string& name) {
   // Passive first: what others have made, with whatever arguments, is good enough, and needs no right to make it.
   auto declare = [&](amqp_boolean_t passive) {
     amqp_exchange_declare(state_.get(), question_channel, view(name), amqp_cstring_bytes("topic"), passive, 1, 0, 0,
                           amqp_empty_table);
   };
-  if (!exists("looking for exchange " + name, [&] { declare(1); }))
-    ask("declaring exchange " + name, [&] { declare(0); });
+  if (exists("looking for exchange " + name, [&] { declare(1); }))
+    return false;
+  ask("declaring exchange " + name, [&] { declare(0); });
+  return true;
 }
 
 std::string amqp_link::other_exchange(const std::string& name) {
@@ -230,12 +232,16 @@ std::string amqp_link::other_exchange(const std::string& name) {
   return {};
 }
 
-void amqp_link::ensure_queue(const std::string& name) {
+amqp_queue_state amqp_link::ensure_queue(const std::string& name) {
+  amqp_queue_state out;
   auto declare = [&](amqp_boolean_t passive) {
-    amqp_queue_declare(state_.get(), question_channel, view(name), passive, 1, 0, 0, amqp_empty_table);
+    const auto* said = amqp_queue_declare(state_.get(), question_channel, view(name), passive, 1, 0, 0, amqp_empty_table);
+    if (said != nullptr)
+      out = {said->message_count, said->consumer_count};
   };
   if (!exists("looking for queue " + name, [&] { declare(1); }))
     ask("declaring queue " + name, [&] { declare(0); });
+  return out;
 }
 
 void amqp_link::bind(const std::string& queue, const std::string& exchange, const std::string& routing_key) {

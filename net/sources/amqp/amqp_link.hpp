@@ -64,6 +64,12 @@ struct amqp_delivery {
   uint64_t body_bytes = 0;
 };
 
+/// What a queue has.
+struct amqp_queue_state {
+  uint32_t messages = 0;  ///< to be delivered
+  uint32_t consumers = 0; ///< of any connection
+};
+
 /// One message to the broker.
 struct amqp_outgoing {
   std::string routing_key = {}, content_type = {}, message_id = {}, session = {}, group = {}, body = {};
@@ -87,12 +93,12 @@ public:
 
   // What is asked of exchanges and queues; throws amqp_denied.
 
-  /// Takes the exchange as it is, or makes it: a durable topic exchange.
-  void ensure_exchange(const std::string& name);
+  /// Takes the exchange as it is, or makes it: a durable topic exchange. Returns whether it was made.
+  bool ensure_exchange(const std::string& name);
   /// Why the exchange is not a durable topic exchange, in the broker's words; empty if it is, or if we may not know.
   [[nodiscard]] std::string other_exchange(const std::string& name);
-  /// Takes the queue as it is, or makes it, durable.
-  void ensure_queue(const std::string& name);
+  /// Takes the queue as it is, or makes it, durable. Returns what it has.
+  amqp_queue_state ensure_queue(const std::string& name);
   void bind(const std::string& queue, const std::string& exchange, const std::string& routing_key);
 
   // Taking messages.

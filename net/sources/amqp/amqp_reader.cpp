@@ -3,19 +3,25 @@
 #include "net/base/bad_input.hpp"
 #include "net/base/ignoring_case.hpp"
 #include "net/base/not_now_error.hpp"
+#include "net/base/pace.hpp"
 #include "net/base/utf8.hpp"
 #include "net/sources/shm/segment_keyframe.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
+#include <new>
 #include <string_view>
 #include <utility>
 
 namespace tessera {
 
 namespace {
+
+/// So long after there was no memory even to say that there is none.
+constexpr auto pause_without_memory = std::chrono::milliseconds(200);
 
 /// The text of a header of the message; empty if there is none.
 std::string header_text(const amqp_delivery& message, const char* name) {
@@ -35,7 +41,8 @@ amqp_reader::amqp_reader(const amqp_options& options, const segment_options& seg
   : options_(options), segments_(segments), on_shortage_(std::move(on_shortage)), sink_(sink), desk_(std::move(desk)),
     crew_(segments.readers, [] {}), thread_([this](const std::stop_token& stop) {
       while (auto e = queue_.take(stop))
-        work(e);
+        while (!attempted(e) && sleep_unless(stop, errand::clock::now() + pause_without_memory))
+          ;
     }) {}
 
 void amqp_reader::release(const errand_ptr& e) {
@@ -74,9 +81,24 @@ void amqp_reader::clear_away(const errand_result& r) {
   });
 }
 
-/// Tries an errand: reads its message, and hands what it brings to the sink.
+/// Tries an errand; false if there was no memory for what came of it.
+bool amqp_reader::attempted(const errand_ptr& e) {
+  try {
+    work(e);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+/// Tries an errand: reads its message, and hands what it brings to the sink. Throws std::bad_alloc; then it was not tried.
 void amqp_reader::work(const errand_ptr& e) {
   const auto hindered = [&](obstacle by, std::string why) { desk_->post({e, {outcome::not_now, std::move(why)}, by}); };
+  const auto is_short = [&](const std::exception& err) {
+    if (on_shortage_)
+      on_shortage_(e->name() + ": " + text_of(err));
+    hindered(obstacle::shortage, text_of(err));
+  };
   std::optional<keyframe> frame;
   try {
     if (!e->understood) {
@@ -96,21 +118,27 @@ void amqp_reader::work(const errand_ptr& e) {
       return desk_->post({e, {outcome::duplicate, {}}});
     }
     return hindered(obstacle::doubt, err.what());
+  } catch (const segment_unsettled& err) { // from now on it has its time again
+    e->in_doubt.reset();
+    e->last_try = false;
+    return hindered(obstacle::doubt, err.what());
   } catch (const segment_torn& err) {
     return hindered(obstacle::doubt, err.what());
   } catch (const bad_input& err) {
     sink_.set_aside(amqp_kind, e->name(), err.what());
     return desk_->post({e, {outcome::refused, err.what()}});
   } catch (const no_permission& err) {
+    if (!std::exchange(e->told, true))
+      sink_.set_aside(amqp_kind, e->name(), err.what());
     return hindered(obstacle::permission, err.what());
   } catch (const std::exception& err) {
-    if (on_shortage_ && is_shortage(err))
-      on_shortage_(e->name() + ": " + text_of(err));
-    return hindered(obstacle::shortage, text_of(err));
+    return is_short(err);
   }
   try {
     hand_over(e, std::move(frame));
   } catch (const std::exception& err) {
+    if (is_shortage(err))
+      return is_short(err);
     desk_->fail(err.what());
   }
 }
@@ -181,21 +209,39 @@ keyframe amqp_reader::open(errand& e) {
   }
 }
 
+/// Throws what the sink throws; then it has nothing.
 void amqp_reader::hand_over(const errand_ptr& e, std::optional<keyframe> frame) {
-  ++desk_->offered;
-  auto done = [desk = desk_, e](const verdict& v) {
-    desk->post({e, v});
+  const auto answer = std::make_shared<errand_desk::post_bag>(1);
+  answer->front().what = e;
+  keyframe_sink::completion done = [desk = desk_, answer](const verdict& v) {
+    auto& said = answer->front().said;
+    try {
+      said = v;
+    } catch (const std::bad_alloc&) {
+      said.what = v.what; // without its words
+    }
+    desk->post(*answer);
     --desk->offered; // after it: who waits for the last one finds it
   };
-  switch (e->note.what) {
+  ++desk_->offered;
+  try {
+    give(*e, std::move(frame), std::move(done));
+  } catch (...) {
+    --desk_->offered;
+    throw;
+  }
+}
+
+void amqp_reader::give(const errand& e, std::optional<keyframe> frame, keyframe_sink::completion done) {
+  switch (e.note.what) {
   case notification::type::fresh:
-    return sink_.offer(std::move(*frame), done);
+    return sink_.offer(std::move(*frame), std::move(done));
   case notification::type::revise:
-    if (e->note.many)
-      return sink_.correct(*e->note.many, done);
-    return sink_.offer(revision{e->note.id, *e->note.world_from_camera, e->note.revision}, done);
+    if (e.note.many)
+      return sink_.correct(*e.note.many, std::move(done));
+    return sink_.offer(revision{e.note.id, *e.note.world_from_camera, e.note.revision}, std::move(done));
   case notification::type::retract:
-    return sink_.offer(retraction{e->note.id}, done);
+    return sink_.offer(retraction{e.note.id}, std::move(done));
   }
 }
 

@@ -44,10 +44,12 @@ public:
   void clear_all() { crew_.clear_all(); }
 
 private:
+  bool attempted(const errand_ptr& e);
   void work(const errand_ptr& e);
   void understand(errand& e) const;
   keyframe open(errand& e);
   void hand_over(const errand_ptr& e, std::optional<keyframe> frame);
+  void give(const errand& e, std::optional<keyframe> frame, keyframe_sink::completion done);
 
   const amqp_options options_;
   const segment_options segments_;

@@ -151,10 +151,16 @@ private:
   bool look_after(bool& listening) {
     std::stop_callback enough(stop_, [this] { link_->cut(); }); // a broker that is frozen answers nothing
     try {
-      link_->ensure_queue(options_.queue);
-      if (!link_->consuming()) // even if we may not bind it: somebody else may have
+      const auto queue = link_->ensure_queue(options_.queue);
+      look_for_others(queue.consumers);
+      if (!link_->consuming()) { // even if we may not bind it: somebody else may have
+        deliveries_->expect_backlog(queue.messages);
         link_->consume(options_.queue, options_.prefetch);
-      link_->ensure_exchange(options_.exchange);
+      }
+      if (link_->ensure_exchange(options_.exchange) && listening)
+        spdlog::warn("amqp: exchange {} was gone, and is made again: what producers published meanwhile is lost, unless they "
+                     "publish it again",
+                     options_.exchange);
       for (const auto* key : keyframe_routing_keys)
         link_->bind(options_.queue, options_.exchange, key);
       if (!listening) {
@@ -175,6 +181,16 @@ private:
       denied_ = e.what();
       return false;
     }
+  }
+
+  /// Warns, once, of others who take from the same queue; `consumers`: all that it has.
+  void look_for_others(uint32_t consumers) {
+    const auto others = consumers - std::min(consumers, link_->consuming() ? 1u : 0u);
+    if (others > 0 && !shares_)
+      spdlog::warn("amqp: queue {} has {} other {}: the broker gives each of them a part of the keyframes, and nobody all; every "
+                   "service needs a queue of its own (--queue)",
+                   options_.queue, others, others == 1 ? "consumer" : "consumers");
+    shares_ = others > 0;
   }
 
   /// How long it is until then, if it is not over.
@@ -236,7 +252,8 @@ private:
   std::shared_ptr<errand_desk> desk_;
   std::unique_ptr<amqp_link> link_;
   std::optional<amqp_deliveries> deliveries_;
-  std::string denied_; ///< what the broker would not do with exchange or queue
+  std::string denied_;  ///< what the broker would not do with exchange or queue
+  bool shares_ = false; ///< the queue had other consumers when it was looked at last
 
   mutable std::mutex mutex_;
   std::string trouble_;

@@ -2,6 +2,7 @@
 
 #include "messages/ids.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -10,13 +11,15 @@
 
 namespace tessera {
 
-/// Remembers the last so many ids, each with a mark of what it came with, but those that were taken out again. Threads: one at a
-/// time.
+/// Remembers the last so many ids, each with a mark of what it came with and when, but those that were taken out again. Threads:
+/// one at a time.
 class recent_ids {
 public:
+  using clock = std::chrono::steady_clock;
+
   explicit recent_ids(size_t most) : most_(most) {}
-  void add(const keyframe_id& id, size_t mark) {
-    known_[id] = {mark, ++number_};
+  void add(const keyframe_id& id, size_t mark, clock::time_point now = clock::now()) {
+    known_[id] = {mark, ++number_, now};
     order_.emplace_back(id, number_);
     if (order_.size() <= most_)
       return;
@@ -27,15 +30,17 @@ public:
     order_.pop_front();
   }
   void remove(const keyframe_id& id) { known_.erase(id); }
-  [[nodiscard]] bool contains(const keyframe_id& id, size_t mark) const {
+  /// Whether it was added with that mark, at `since` or later.
+  [[nodiscard]] bool contains(const keyframe_id& id, size_t mark, clock::time_point since = clock::time_point::min()) const {
     auto found = known_.find(id);
-    return found != known_.end() && found->second.mark == mark;
+    return found != known_.end() && found->second.mark == mark && found->second.at >= since;
   }
 
 private:
   struct entry {
     size_t mark;
     uint64_t number;
+    clock::time_point at;
   };
   size_t most_;
   uint64_t number_ = 0;

@@ -243,7 +243,7 @@ segment_header read_settled_header(const descriptor& file, const std::string& na
     return read_segment_header(file);
   } catch (const bad_input& e) {
     if (just_written(stat_of(file)))
-      throw not_now_error("segment " + printable(name, 300) + " is being written: " + e.what());
+      throw segment_unsettled("segment " + printable(name, 300) + " is being written: " + e.what());
     throw;
   }
 }

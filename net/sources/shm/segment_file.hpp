@@ -31,6 +31,12 @@ public:
   using bad_input::bad_input;
 };
 
+/// The segment fits no header, and was written to a moment ago: its writer is at work.
+class segment_unsettled : public not_now_error {
+public:
+  using not_now_error::not_now_error;
+};
+
 /// Returns the segment's name as shm_open wants it ("/name"; the slash may be missing in `name`). Throws
 /// bad_input unless it begins with `prefix`, goes on after it, has no further slash, no "..", no control
 /// character, and at most 255 bytes.
@@ -86,8 +92,8 @@ uint64_t sample_digest(uint64_t bytes, const segment_reader& read);
 /// not_now_error.
 size_t read_segment(const descriptor& file, std::span<std::byte> to, uint64_t offset);
 
-/// Reads and checks a segment's header. Throws bad_input, or not_now_error if it was written to within settle_time, or cannot be
-/// read.
+/// Reads and checks a segment's header. Throws bad_input; segment_unsettled if it was written to within settle_time;
+/// not_now_error if it cannot be read.
 segment_header read_settled_header(const descriptor& file, const std::string& name);
 /// Reads and checks a segment's header. Throws bad_input, not_now_error.
 segment_header read_segment_header(const descriptor& file);

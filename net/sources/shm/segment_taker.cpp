@@ -122,21 +122,26 @@ segment_taker::read_ahead* segment_taker::find_ahead(const std::string& name) {
 /// Does something with a segment that is not on the agenda any more, and puts it back there if it must be tried again.
 template <class F>
 void segment_taker::attempt(const std::string& name, segment_candidate& c, F work) {
+  const auto when_it_holds_still = [&] {
+    c.closed = false;
+    c.since = steady::now();
+    agenda_.put_back(name, c, c.since + recheck);
+  };
   try {
     return work();
   } catch (const no_such_segment&) {
     return;
-  } catch (const segment_torn&) { // it is read again as soon as it holds still
-    c.closed = false;
-    c.since = steady::now();
-    return agenda_.put_back(name, c, c.since + recheck);
+  } catch (const segment_torn&) {
+    return when_it_holds_still();
+  } catch (const segment_unsettled&) {
+    return when_it_holds_still();
   } catch (const bad_input& e) {
     return report(name, e.what());
   } catch (const no_permission& e) {
     report(name, e.what());
   } catch (const std::exception& e) {
     pause_all(name, text_of(e));
-    if (on_shortage_ && is_shortage(e))
+    if (on_shortage_)
       on_shortage_("segment " + printable(name, 300) + ": " + text_of(e));
   }
   agenda_.put_back(name, c, after_a_pause(name));

@@ -28,7 +28,7 @@ class fake_socket {
 
 const hello = (epoch = "e1", protocol = "tessera.v1") => ({ type: "hello", protocol, server: "t", epoch, voxel_m: 0.05, truncation_m: 0.15, region_voxels: 64, quantum_m: 0.001 });
 
-function setup(status = 0) {
+function setup(status = 0, no_map = false) {
   const sockets: fake_socket[] = [], states: connection_state[] = [], bad: string[] = [], held = new ledger();
   const events: connection_events = {
     state: (s) => states.push(s),
@@ -46,7 +46,7 @@ function setup(status = 0) {
       sockets.push(s);
       return s as unknown as WebSocket;
     },
-    probe: () => Promise.resolve(status),
+    probe: () => Promise.resolve({ status, no_map }),
     random: () => 0.5,
   });
   return { line, sockets, states, bad, held, last: () => states[states.length - 1] };
@@ -151,6 +151,20 @@ test.each([[401, "token"], [403, "foreign"], [0, "unreachable"], [200, "no_strea
   t.sockets[0].end();
   await vi.advanceTimersByTimeAsync(0);
   expect(t.last()).toMatchObject({ name: "waiting", cause });
+});
+
+test("a service that waits for its first keyframe is asked again every second, and no fault is told", async () => {
+  const t = setup(200, true);
+  t.line.start();
+  for (let i = 0; i < 5; i++) {
+    expect(t.sockets).toHaveLength(i + 1);
+    t.sockets[i].end();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(t.last()).toMatchObject({ name: "waiting", cause: "no_map" });
+    await vi.advanceTimersByTimeAsync(1000);
+  }
+  t.sockets[5].say(hello());
+  expect(t.last().name).toBe("live");
 });
 
 test("a token that is asked for is the user's turn: nothing is tried again until he gives one or comes back", async () => {

@@ -110,3 +110,17 @@ TEST_CASE("a message is remembered until its keyframe is taken out, or so many o
   CHECK(recent.contains({"b"}, 4));
   CHECK(recent.contains({"c"}, 5));
 }
+
+TEST_CASE("a message that comes again is a repetition if it comes soon, or if the broker says so") {
+  errand_desk desk;
+  const auto first = about("a");
+  desk.remember(*first);
+  CHECK(desk.remembers(*about("a")));
+  const auto later = about("a"); // its keyframe may have been taken out by then, by another way
+  later->received += std::chrono::minutes(2);
+  CHECK_FALSE(desk.remembers(*later));
+  later->message.redelivered = true;
+  CHECK(desk.remembers(*later));
+  desk.forget({"a"});
+  CHECK_FALSE(desk.remembers(*later));
+}

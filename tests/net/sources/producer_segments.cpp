@@ -472,4 +472,5 @@ TEST_CASE("a broker's address may have a password beyond ASCII, and says what wi
     CHECK_NOTHROW(publisher_of(good));
   CHECK_THROWS_WITH(publisher_of("amqp://host/v?heartbeat=30"), Catch::Contains("has a ?"));
   CHECK_THROWS_WITH(publisher_of("http://host"), Catch::Contains("must be like amqp://"));
+  CHECK_THROWS_WITH(publisher_of("amqps://host/"), Catch::Contains("knows no TLS"));
 }

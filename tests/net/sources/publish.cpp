@@ -235,6 +235,9 @@ TEST_CASE("over HTTP keyframes are taken back and moved, through shared memory t
 TEST_CASE("a service that is busy or hangs up is asked again, one that refuses is believed") {
   small_service service({{http::status::service_unavailable, ""},
                          {http::status::ok, "", true},
+                         {http::status::bad_gateway, "<html>the proxy's own</html>"},
+                         {http::status::gateway_timeout, ""},
+                         {http::status::request_timeout, ""},
                          {http::status::ok, ""},
                          {http::status::unprocessable_entity, R"({"reason":"pose is not rigid"})"},
                          {http::status::unauthorized, ""}});
@@ -245,7 +248,7 @@ TEST_CASE("a service that is busy or hangs up is asked again, one that refuses i
   CHECK_THAT(v.reason, Catch::Contains("422") && Catch::Contains("not rigid"));
   CHECK(offered(*out, some_keyframe("c")).what == outcome::refused);
   service.finish();
-  CHECK(service.requests.size() == 5);
+  CHECK(service.requests.size() == 8);
 }
 
 TEST_CASE("nobody there: the keyframe stays with its source after patience, at once when stopped") {

@@ -16,7 +16,8 @@ from .keyframe import CONTENT_TYPE, KeyframeId, Scratch, checked_id, checked_lab
 from .notification import Poses
 from .publisher import Publisher
 
-_RETRY_STATUS = (429, 503)
+# The service is busy, or a proxy before it does not reach it: the same request may be taken later.
+_RETRY_STATUS = (408, 429, 502, 503, 504)
 
 
 class HttpPublisher(Publisher):

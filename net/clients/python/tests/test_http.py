@@ -206,6 +206,15 @@ def test_asks_again_when_the_service_is_busy_or_hangs_up(service):
     assert len({body for _, _, body, _ in service.asked}) == 1
 
 
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+def test_asks_again_after_what_may_pass(service, status):
+    """A proxy answers 502 and 504 while the service behind it starts again."""
+    service.answers = [(status, b"<html>from the proxy</html>", {})]
+    with HttpPublisher(service.url) as publisher:
+        assert publisher.publish_keyframe(1, POSE, POINTS, COLORS) == {"outcome": "accepted"}
+    assert len(service.asked) == 2
+
+
 def test_gives_up_in_the_end():
     with HttpPublisher("http://127.0.0.1:1", timeout_s=0.05) as publisher:
         with pytest.raises(UnreachableError, match="http://127.0.0.1:1 does not answer: .*refused"):

@@ -38,7 +38,7 @@ export class map_summary {
     put("bytes", bytes_text(m.field_bytes));
     put("patches", m.triangles ? `${bytes_text(patch_bytes)} · ${(patch_bytes / m.triangles).toFixed(2)} B/tri` : bytes_text(patch_bytes));
     const cm = (v: number): string => (v < 1 ? `${+(100 * v).toPrecision(3)} cm` : `${+v.toPrecision(3)} m`);
-    put("grid", `${cm(m.voxel_m)} / ${cm(m.truncation_m)}`);
+    put("grid", m.voxel_m > 0 ? `${cm(m.voxel_m)} / ${cm(m.truncation_m)}` : "not chosen yet");
     const b = m.bounds;
     put("extent", b.length === 6 && m.regions ? [0, 1, 2].map((i) => +(b[i + 3] - b[i]).toPrecision(3)).join(" × ") + " m" : "–");
     put("epoch", m.epoch || "–");

@@ -27,7 +27,9 @@ export type connection_state =
   | { name: "connecting" }
   | { name: "live" }
   /// Trying again at `retry_ms` (this clock; never, if a token is asked for: it is the user's turn); `cause` tells what failed.
-  | { name: "waiting"; cause: "unreachable" | "token" | "foreign" | "no_stream" | "lost" | "protocol" | "overload"; detail: string; retry_ms: number };
+  | { name: "waiting"; cause: "no_map" | "unreachable" | "token" | "foreign" | "no_stream" | "lost" | "protocol" | "overload"; detail: string; retry_ms: number };
+
+type waiting_cause = Extract<connection_state, { name: "waiting" }>["cause"];
 
 export interface connection_events {
   state(s: connection_state): void;
@@ -43,27 +45,37 @@ export interface connection_events {
   unnamed(regions: held_patch[]): void;
 }
 
+/// What HTTP says while the stream does not open: the status, or 0 if nothing answers; and whether there is no map yet because its
+/// first keyframe is waited for.
+export interface http_answer {
+  status: number;
+  no_map: boolean;
+}
+
 /// What a test replaces.
 export interface connection_parts {
   open(url: string, protocol: string): WebSocket;
-  probe(address: service_address): Promise<number>;
+  probe(address: service_address): Promise<http_answer>;
   random(): number;
 }
 
-/// Asks whether HTTP answers, to tell a wrong token from an absent service: the status, or 0 if nothing answers.
-async function probe(address: service_address): Promise<number> {
+/// Asks whether HTTP answers, to tell a wrong token from an absent service.
+async function probe(address: service_address): Promise<http_answer> {
   try {
     const headers: Record<string, string> = address.token ? { authorization: `Bearer ${address.token}` } : {};
     const response = await fetch(`${address.http}/v1/map`, { headers, cache: "no-store", signal: AbortSignal.timeout(4000) });
-    return response.status;
+    const map: unknown = response.ok ? await response.json().catch(() => undefined) : undefined;
+    return { status: response.status, no_map: typeof map === "object" && map !== null && "waiting" in map };
   } catch {
-    return 0;
+    return { status: 0, no_map: false };
   }
 }
 
 const browser_parts: connection_parts = { open: (url, protocol) => new WebSocket(url, protocol), probe, random: Math.random };
 
 const first_wait_ms = 500;
+/// The first keyframe may come at any time, and the service is well: it is asked again as often as it would speak.
+const no_map_wait_ms = 1_000;
 const longest_wait_ms = 10_000;
 /// The service says something every second; a stream silent for so long is dead, though its socket may not know.
 const silence_ms = 10_000;
@@ -222,24 +234,34 @@ export class connection {
 
   /// A stream that never opened: HTTP tells why.
   private async explain_(words: string): Promise<void> {
-    const status = await this.parts_.probe(this.address);
+    const { status, no_map } = await this.parts_.probe(this.address);
     if (this.stopped_ || this.socket_) return;
-    if (status === 403) this.wait_("foreign", "it refused a page of another site");
+    if (no_map) this.wait_("no_map", "the service waits for its first keyframe");
+    else if (status === 403) this.wait_("foreign", "it refused a page of another site");
     else if (status === 401) this.wait_("token", this.address.token ? "the token was refused" : "the service asks for a token");
     else if (status === 503) this.wait_("overload", "the service is not ready (HTTP 503)");
     else if (status === 0) this.wait_("unreachable", `${this.address.host} does not answer`);
     else this.wait_("no_stream", `${this.address.host} answers HTTP (status ${status}), but the stream did not open: ${words}`);
   }
 
-  private wait_(cause: Extract<connection_state, { name: "waiting" }>["cause"], detail: string): void {
+  private wait_(cause: waiting_cause, detail: string): void {
     if (this.stopped_) return;
     if (cause === "token") {
       this.events_.state({ name: "waiting", cause, detail, retry_ms: Infinity });
       return;
     }
+    if (cause === "no_map") {
+      this.failures_ = 0;
+      this.again_(cause, detail, no_map_wait_ms);
+      return;
+    }
     const steep = Math.min(longest_wait_ms, first_wait_ms * 2 ** this.failures_++);
     const wait = (cause === "protocol" ? longest_wait_ms : steep) * (0.75 + 0.5 * this.parts_.random());
-    this.events_.state({ name: "waiting", cause, detail, retry_ms: now_ms() + wait });
-    this.retry_ = setTimeout(() => this.open_(), wait);
+    this.again_(cause, detail, wait);
+  }
+
+  private again_(cause: waiting_cause, detail: string, wait_ms: number): void {
+    this.events_.state({ name: "waiting", cause, detail, retry_ms: now_ms() + wait_ms });
+    this.retry_ = setTimeout(() => this.open_(), wait_ms);
   }
 }

@@ -16,10 +16,10 @@ export class status_line {
 
   /// `shown` is how many regions are on screen.
   tell(s: connection_state, stream: map_stream, shown: number, context_lost: boolean): void {
-    const live = s.name === "live", asked = s.name === "waiting" && s.cause === "token";
-    const words = live ? "Live" : s.name === "connecting" ? "Connecting" : asked ? (this.address_.token ? "Token refused" : "Token needed") : "Offline";
-    this.element.dataset["state"] = live ? "live" : s.name === "connecting" ? "connecting" : "offline";
-    const wait_s = s.name === "waiting" && Number.isFinite(s.retry_ms) ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
+    const live = s.name === "live", asked = s.name === "waiting" && s.cause === "token", first = s.name === "waiting" && s.cause === "no_map";
+    const words = live ? "Live" : s.name === "connecting" ? "Connecting" : asked ? (this.address_.token ? "Token refused" : "Token needed") : first ? "Waiting for the first keyframe" : "Offline";
+    this.element.dataset["state"] = live ? "live" : s.name === "connecting" || first ? "connecting" : "offline";
+    const wait_s = s.name === "waiting" && !first && Number.isFinite(s.retry_ms) ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
     this.text_.textContent = wait_s > 0 ? `${words} · retry in ${wait_s} s` : words;
     const map = stream.hello;
     this.element.title = map ? `${map.server} · voxel ${map.voxel_m} m · map ${map.epoch}` : this.address_.host;

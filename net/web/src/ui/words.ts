@@ -32,6 +32,11 @@ export function use_token(token: string): void {
 }
 
 const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"], (a: service_address, detail: string) => Omit<notice, "action">> = {
+  no_map: (a) => ({
+    ...empty_notice(a),
+    title: "Waiting for the first keyframe",
+    text: "The service is running, and chooses the voxel size by the first keyframe that it gets. Send it what your SLAM system sees; the map appears here by itself.",
+  }),
   unreachable: (a) => ({
     tone: "bad",
     title: "The service does not answer",
@@ -64,7 +69,7 @@ const capital = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1);
 
 export function waiting_notice(s: Extract<connection_state, { name: "waiting" }>, address: service_address, retry: () => void): notice {
   const words = state_words[s.cause](address, s.detail);
-  if (words.ask) return words;
+  if (words.ask || s.cause === "no_map") return words;
   const action = s.cause === "protocol" ? { label: "Reload", run: () => location.reload() } : { label: "Try now", run: retry };
   return { ...words, action };
 }
