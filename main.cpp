@@ -371,7 +371,7 @@ int run(int argc, char** argv) {
     ->add_option("ACTION", line.journal.action,
                  "info: what is in it; verify: also whether every record is whole; salvage: keeps of a damaged log what was "
                  "written before the damage; "
-                 "compact: gives the space of erased keyframes back")
+                 "compact: gives the space of erased keyframes back; release: has the next start try again what is in quarantine")
     ->required();
   journal->add_option("DIR", line.journal.folder, "The journal's folder")->required();
   journal->add_flag("--json", line.journal.json, "Print one JSON object");

@@ -251,10 +251,10 @@ void partitioner::read(const change_ptr& c, std::function<void(const ray_batch&)
 }
 
 void partitioner::start_retract(const change_ptr& c) {
-  if (recovery_.is_left_out(c->id()))
-    return retract_from_store(c);
   if (numbers().quarantine.find(c->id()))
     return release(c);
+  if (recovery_.is_left_out(c->id()))
+    return retract_from_store(c);
   if (!live_.contains(c->id()))
     return c->remembers() ? remember(c) : finish(c, {outcome::unknown, {}});
   read(c, [this, c](const ray_batch& rays) {
@@ -332,6 +332,8 @@ void partitioner::take_out(const change_ptr& c, uint64_t serial, const ray_batch
 }
 
 void partitioner::start_revise(const change_ptr& c) {
+  if (numbers().quarantine.find(c->id()))
+    return finish(c, {outcome::unknown, {}});
   if (recovery_.is_left_out(c->id()))
     return not_now(c,
                    {hindrance::room, "keyframe " + shown(c->id()) + " is in the store, and there was no room for it in the map"});

@@ -185,8 +185,10 @@ private:
   /// It is in no region any more, and goes into quarantine.
   void set_apart(const change_ptr& c);
   void enter_quarantine(const quarantined_keyframe& what, std::function<void()> next);
-  /// One that devices fail over when it is to be made again goes from the store.
+  /// One that devices fail over when it is to be made again is left out.
   void quarantine_unread(const stored_keyframe& stored);
+  /// Takes those that are in quarantine out of `ids`, which are to be made again: they stay in the store.
+  void leave_out_quarantined(std::vector<keyframe_id>& ids);
   /// Takes it out of quarantine: it may come again.
   void release(const change_ptr& c);
   void end_suspected(const change_ptr& c);

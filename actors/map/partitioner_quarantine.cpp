@@ -10,6 +10,10 @@ std::string named(const region_key& region) {
   return std::to_string(region.x) + "," + std::to_string(region.y) + "," + std::to_string(region.z);
 }
 
+keyframe_labels labels_of(const quarantined_keyframe& one) {
+  return {one.source, one.group, one.timestamp_ns};
+}
+
 quarantined_keyframe entry_of(const keyframe_id& id, const live_keyframe& live, std::string reason, uint32_t deaths) {
   return {id, live.source, live.group, live.timestamp_ns, std::move(reason), system_ns(), deaths};
 }
@@ -104,7 +108,9 @@ void partitioner::taken_out(const trial::suspect& one) {
 void partitioner::set_apart(const change_ptr& c) {
   live_.erase(c->id());
   tell_camera(c->id(), 0, {}, true);
-  enter_quarantine(*c->suspected->sentence, [this, c] { retract_from_store(c); });
+  const auto& what = *c->suspected->sentence;
+  recovery_.leave_out(c->id(), labels_of(what)); // its rays stay in the store: what died may not be its fault
+  enter_quarantine(what, [this, c] { finish(c, {}); });
 }
 
 void partitioner::enter_quarantine(const quarantined_keyframe& what, std::function<void()> next) {
@@ -117,28 +123,38 @@ void partitioner::enter_quarantine(const quarantined_keyframe& what, std::functi
   });
 }
 
+void partitioner::leave_out_quarantined(std::vector<keyframe_id>& ids) {
+  std::erase_if(ids, [this](const keyframe_id& id) {
+    const auto its = numbers().quarantine.find(id);
+    if (!its)
+      return false;
+    recovery_.leave_out(id, labels_of(*its));
+    store_.get(id, [this, id](store_answer& a) { // limits of what is kept hold for it, too
+      if (a.failure)
+        store_failed(a.failure);
+      else if (a.frame && recovery_.is_left_out(id))
+        kept_.enter_kept(id, a.frame->rays.rays->size(), a.frame->received_ns), forget_on();
+    });
+    return true;
+  });
+}
+
 void partitioner::quarantine_unread(const stored_keyframe& stored) {
   const auto& id = stored.id;
+  recovery_.leave_out(id, {stored.source, stored.group, stored.timestamp_ns});
   tell_camera(id, 0, {}, true); // the dead partitioner may have told of it
   enter_quarantine(
     {id, stored.source, stored.group, stored.timestamp_ns, device_reason(config_.most_losses), system_ns(), config_.most_losses},
     [this, id] {
-      store_.erase(id, [this, id](store_answer& a) {
-        if (a.failure)
-          store_failed(a.failure); // the next start finds it in quarantine, and has it erased
-        kept_.erase(id);
-        count_store();
-        recovery_.done(id);
-        recovered(id);
-        refill_later(std::chrono::milliseconds{0});
-      });
+      recovered(id);
+      refill_later(std::chrono::milliseconds{0});
     });
 }
 
 std::vector<keyframe_id> partitioner::quarantined(const keyframe_selection& which) const {
   std::vector<keyframe_id> out;
   for (const auto& one : shared().numbers->quarantine.list())
-    if (matches(which, one.id, {one.source, one.group, one.timestamp_ns}))
+    if (matches(which, one.id, labels_of(one)))
       out.push_back(one.id);
   return out;
 }
@@ -150,7 +166,10 @@ void partitioner::release(const change_ptr& c) {
       return later(memory_pause, [this, c] { release(c); });
     }
     numbers().quarantine.erase(c->id());
-    finish(c, {});
+    if (recovery_.is_left_out(c->id()))
+      retract_from_store(c);
+    else // it came, and never was in the map
+      finish(c, {});
   });
 }
 

@@ -130,13 +130,8 @@ void partitioner::recover() {
   for (const auto& d : devices_.devices)
     send(d.handle, clear_atom::value);
   auto ids = store_.ids();
-  std::erase_if(ids, [this](const keyframe_id& id) { // the process ended before it was erased
-    if (!numbers().quarantine.find(id))
-      return false;
-    store_.erase(id, [this](store_answer& a) { a.failure ? (void)store_failed(a.failure) : count_store(); });
-    return true;
-  });
   kept_.expect(ids);
+  leave_out_quarantined(ids);
   recovery_.begin(ids);
   made_again_ = !recovering();
   if (config_.begins == map_beginning::kept)

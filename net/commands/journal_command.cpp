@@ -72,6 +72,14 @@ nlohmann::json damage(const journal& kept, const std::vector<journal::kept>& all
   return out;
 }
 
+void end_quarantine(journal& kept) {
+  std::vector<keyframe_id> ids;
+  for (const auto& one : kept.quarantined())
+    ids.push_back(one.id);
+  if (!ids.empty())
+    kept.write_quarantine({}, ids);
+}
+
 void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
   out << "journal " << kept.folder() << "\nformat " << told["format"] << "\nkeyframes " << told["keyframes"] << "\nrays "
       << told["rays"] << "\nretractions of keyframes that never came " << told["retractions"] << "\nbytes on disk "
@@ -97,13 +105,16 @@ void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
 
 int journal_command(const journal_command_setup& setup, std::ostream& out) {
   const auto is = [&](const char* action) { return setup.action == action; };
-  if (!is("info") && !is("verify") && !is("salvage") && !is("compact"))
-    throw std::invalid_argument("tessera journal takes info, verify, salvage or compact, and not \"" + setup.action + '"');
+  if (!is("info") && !is("verify") && !is("salvage") && !is("compact") && !is("release"))
+    throw std::invalid_argument("tessera journal takes info, verify, salvage, compact or release, and not \"" + setup.action
+                                + '"');
   journal kept{setup.folder, memory_bytes,
-               is("compact")   ? journal::access::change
-               : is("salvage") ? journal::access::salvage
-                               : journal::access::look};
+               is("compact") || is("release") ? journal::access::change
+               : is("salvage")                ? journal::access::salvage
+                                              : journal::access::look};
   const auto done = !is("compact") || kept.compact();
+  if (is("release"))
+    end_quarantine(kept);
   const auto all = kept.keyframes();
   auto told = summary(kept, all);
   if (is("verify") || is("salvage"))

@@ -107,6 +107,7 @@ TEST_CASE("a keyframe over which its mesher dies twice is taken out, listed, and
     settle(s);
     CHECK(board.size() == 0);
     CHECK(s.running.store->quarantined().empty());
+    CHECK(s.running.store->usage().keyframes == others.size());
     const auto again = s.put(deadly);
     settle(s);
     CHECK((*again)->what == outcome::accepted);
@@ -241,16 +242,60 @@ TEST_CASE("a keyframe over which devices fail when the map is made again goes fr
   CHECK(in_quarantine(*s) == std::set<std::string>{frames[2].id.value});
   check_map(*s, left);
   CHECK(deaths == 2);
-  CHECK(store->usage().keyframes == left.size());
+  CHECK(store->usage().keyframes == frames.size()); // it stays there: what died may not be its fault
   s = nullptr;
   s = std::make_unique<stepped_service>(config, by);
   settle(*s);
   CHECK(deaths == 2);
   CHECK(in_quarantine(*s) == std::set<std::string>{frames[2].id.value});
   check_map(*s, left);
+
+  SECTION("it is taken again when its quarantine was ended") {
+    s = nullptr;
+    store->release(frames[2].id, [](bool, const std::exception_ptr&) {});
+    by->before = nullptr;
+    s = std::make_unique<stepped_service>(config, by);
+    settle(*s);
+    CHECK(in_quarantine(*s).empty());
+    check_map(*s, frames);
+  }
+  SECTION("a retraction erases it") {
+    s->put(retraction{frames[2].id});
+    settle(*s);
+    CHECK(in_quarantine(*s).empty());
+    CHECK(store->usage().keyframes == left.size());
+  }
+  SECTION("a new pose of it is unknown") {
+    const auto v = s->put(revision{frames[2].id, frames[0].world_from_camera, {}});
+    settle(*s);
+    CHECK((*v)->what == outcome::unknown);
+    check_map(*s, left);
+  }
 }
 
-TEST_CASE("a keyframe that the last process could not erase any more is erased, and stays in quarantine") {
+TEST_CASE("what is kept in number holds for keyframes in quarantine, too, also after a start") {
+  const auto by = std::make_shared<control>();
+  const auto store
+    = std::make_shared<spilling_store>(spilling_options{.cap_bytes = uint64_t{1} << 30, .folder = {}, .own_thread = false});
+  auto config = config_for(by);
+  config.make_store = [&] { return store; };
+  const auto frames = random_frames(8, 3);
+  {
+    stepped_service s{config, by};
+    for (const auto& f : frames)
+      s.put(f);
+    settle(s);
+  }
+  store->quarantine({frames[0].id, "shm", {}, 0, "it is deadly", 1, 2}, [](bool, const std::exception_ptr&) {});
+  config.retain = {.keyframes = 2};
+  stepped_service s{config, by};
+  settle(s);
+  CHECK(in_quarantine(s).empty());
+  CHECK(store->usage().keyframes == 2);
+  check_map(s, {frames.begin() + 1, frames.end()});
+}
+
+TEST_CASE("a keyframe that is in quarantine since the last process is not taken, and stays in the store") {
   const auto by = std::make_shared<control>();
   const auto store
     = std::make_shared<spilling_store>(spilling_options{.cap_bytes = uint64_t{1} << 30, .folder = {}, .own_thread = false});
@@ -268,7 +313,7 @@ TEST_CASE("a keyframe that the last process could not erase any more is erased, 
   settle(s);
   CHECK(in_quarantine(s) == std::set<std::string>{frames[0].id.value});
   check_map(s, {frames.begin() + 1, frames.end()});
-  CHECK(store->usage().keyframes == 2);
+  CHECK(store->usage().keyframes == 3);
 }
 
 TEST_CASE("the quarantine is bounded: for a newer one the oldest is forgotten") {

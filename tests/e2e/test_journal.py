@@ -205,7 +205,7 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
     running = serve(options=("--journal", journal))
     publish_all(running, recording)
     running.crash()
-    for action in ("info", "verify", "compact", "verify"):
+    for action in ("info", "verify", "compact", "release", "verify"):
         status, out, err = service.run(tessera, "journal", action, journal, "--json")
         assert status == 0, err
         told = json.loads(out)
@@ -222,7 +222,7 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
     status, out, err = service.run(tessera, "journal", "verify", journal)
     assert status == 1 and out.count("\ndamaged: ") == 1 and "frame-" in out
     status, _, err = service.run(tessera, "journal", "look", journal)
-    assert status == 2 and "info, verify, salvage or compact" in err
+    assert status == 2 and "info, verify, salvage, compact or release" in err
     # The service tells it, and goes on without it; it can be sent again.
     running = serve(options=("--journal", journal))
     running.wait_for_line("is lost")
