@@ -48,7 +48,8 @@ TEST_CASE("a length that is damaged at the log's end is named, and what came bef
     bad[places[places.size() - 1 - count + kept] + 5] ^= 0x40; // its length is 16 KiB more
     std::ofstream{copy + log.substr(path.size()), std::ios::binary} << bad;
     for (const auto how : {journal::access::look, journal::access::serve})
-      CHECK(says(told([&] { const journal opened(copy, journal_memory, how); }), {copy.c_str(), "is damaged", ".log", "salvage"}));
+      CHECK(
+        says(told([&] { const journal opened(copy, journal_memory, how); }), {copy.c_str(), "is damaged", ".log", "salvage"}));
     { const journal saved{copy, journal_memory, journal::access::salvage}; }
     CHECK(open_store(copy)->usage().keyframes == kept);
   }

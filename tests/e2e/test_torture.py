@@ -17,7 +17,7 @@ from conftest import ROOT
 from support import rabbitmq, service
 from support.left_out import left_out, need_module, need_program
 from test_journal import post
-from torture import faults, judge, mounts, tails
+from torture import faults, judge, leftovers, mounts, tails
 from torture.scan import Scan
 
 LIMIT_S = 1800  # of a machine that does ten other things
@@ -43,7 +43,7 @@ def torture(tessera):
     for one in started:
         if one.poll() is None:
             one.terminate()
-        one.wait(service.PATIENCE_S)
+        one.wait(LIMIT_S)
         one.stdout.close()
 
 
@@ -61,34 +61,28 @@ def test_the_small_disks_of_that_round_can_be_had(tessera):
         pytest.skip(reason)
 
 
-def test_what_tortures_leaves_nothing_behind_when_it_is_interrupted(torture):
+def test_what_tortures_leaves_nothing_behind_when_it_is_interrupted(torture, tessera):
     folder = tempfile.mkdtemp(prefix="torture-test-")
     os.chmod(folder, 0o755)  # the broker is another user
     try:
         running = torture("--seed", 2, TMPDIR=folder)
-        until = time.monotonic() + service.PATIENCE_S
-        while not users_of(folder, "tessera serve"):
+        until = time.monotonic() + LIMIT_S
+        while not any(command_line(each).startswith(f"{tessera} serve ") for each in leftovers.users_of([folder])):
             assert running.poll() is None and time.monotonic() < until, "it did not start a service"
             time.sleep(0.1)
         running.send_signal(signal.SIGTERM)
-        said, _ = running.communicate(timeout=service.PATIENCE_S)
+        said, _ = running.communicate(timeout=LIMIT_S)
         assert running.returncode == 130 and "interrupted" in said, said
-        assert os.listdir(folder) == [] and not users_of(folder), said
+        assert os.listdir(folder) == [] and not leftovers.users_of([folder]), said
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def users_of(folder, word=""):
-    """The command lines of processes that name a folder, and a word."""
-    out = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if folder in line and word in line:
-            out.append(line)
-    return out
+def command_line(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def test_the_judge_names_what_is_missing_elsewhere_or_too_much(serve, tessera, recording):

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 from support import rabbitmq, scene  # noqa: E402
-from torture import children, compaction, faults, mounts, tails  # noqa: E402
+from torture import compaction, faults, leftovers, mounts, tails  # noqa: E402
 from torture.victim import ROLES  # noqa: E402
 from torture.world import World  # noqa: E402
 
@@ -55,7 +55,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, help="instead of rounds: no round begins after so many")
     parser.add_argument("--only", nargs="+", metavar="FAULT", help="these faults alone; their names are in the summary")
-    parser.add_argument("--short", action="store_true", help="without what costs most: the service's own compactions, a second start of the broker")
+    parser.add_argument("--short", action="store_true", help="without what costs most: the service's compactions, a broker's restart")
     given = parser.parse_args()
     unknown = set(given.only or ()) - {fault.name for fault in faults.FAULTS}
     if unknown:
@@ -71,7 +71,6 @@ def main():
     left_out = {}
     if reason := mounts.enter(given.program):
         left_out["/dev/shm full"] = left_out["disk full"] = reason
-    children.adopt()
     logging.disable(logging.CRITICAL)  # aio-pika's, of a broker that is gone
     if reason := rabbitmq.why_not():
         sys.exit(f"torture: {reason}")
@@ -107,7 +106,7 @@ def main():
         return 130
     finally:
         machine.broker.close()
-        children.end_all()
+        leftovers.end_users_of((machine.folder, machine.broker.folder))
         if machine.disk:
             subprocess.run(["umount", "-l", machine.disk_folder], check=False)
         shutil.rmtree(machine.folder, ignore_errors=True)

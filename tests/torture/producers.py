@@ -16,8 +16,8 @@ ENOUGH_LIVE, LEAST_OPERATIONS = 30, 40
 
 
 class Producer(threading.Thread):
-    """Draws one operation after another, until the world has seen enough of it. `operations`: (weight, method) each; a method does
-    nothing if there is nothing to do it to."""
+    """Draws one operation after another, until the world has seen enough of it. `operations`: (weight, method) each; a method
+    does nothing if there is nothing to do it to."""
 
     def __init__(self, world, session, rng):
         super().__init__(name=session, daemon=True)

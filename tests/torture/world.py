@@ -86,7 +86,7 @@ class World:
         self.stopped.set()
         for one in self.watchers:
             one.finish()
-        for one in (*self.under_way, *self.producers):  # what a fault began it ends, too: a broker that was stopped is there again
+        for one in (*self.under_way, *self.producers):  # what a fault began it ends, too
             one.join(service.PATIENCE_S)
             if hasattr(one, "bus"):
                 one.bus.close()
