@@ -6,6 +6,8 @@
 #include "actors/intake/input_queue.hpp"
 #include "messages/clock.hpp"
 
+#include <new>
+
 namespace tessera {
 
 namespace {
@@ -130,21 +132,33 @@ private:
   void ask(uint64_t number, std::chrono::milliseconds limit, Atom atom, const What& what) {
     const auto begin = cycle_clock::ticks();
     request(partitioner_, limit, atom, what)
-      .then([this, number, begin](const verdict& v) { answered(number, v, begin); },
+      .then([this, number, begin](const verdict& v) { answered(number, begin, [&] { return v; }); },
             [this, number, begin, limit](caf::error& err) {
               if (!inputs_.awaits(number))
                 return; // it was given to a successor
-              record().set_error(describe(err));
-              if (is_peer_loss(err))
-                return inputs_.lost(); // until the supervisor tells of a successor, which gets it again
-              auto by = hindered_by(err);
-              if (by.why == hindrance::slow)
-                by.text = "the map did not answer within " + std::to_string(limit.count() / 1000) + " s";
-              answered(number, numbers().count_not_now(std::move(by)), begin);
+              if (is_peer_loss(err)) {
+                inputs_.lost(); // until the supervisor tells of a successor, which gets it again
+                record().set_error(describe(err));
+                return;
+              }
+              answered(number, begin, [&] {
+                record().set_error(describe(err));
+                auto by = hindered_by(err);
+                if (by.why == hindrance::slow)
+                  by.text = "the map did not answer within " + std::to_string(limit.count() / 1000) + " s";
+                return numbers().count_not_now(std::move(by));
+              });
             });
   }
 
-  void answered(uint64_t number, verdict v, uint64_t begin) {
+  /// `said` makes the verdict. If there is no memory for it, whoever asked is to ask again, and hears it then.
+  template <class Said>
+  void answered(uint64_t number, uint64_t begin, Said said) {
+    verdict v{outcome::not_now, {}};
+    try {
+      v = said();
+    } catch (const std::bad_alloc&) { // without words
+    }
     auto promise = inputs_.answered(number, v);
     if (!promise)
       return;

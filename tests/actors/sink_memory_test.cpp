@@ -5,6 +5,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <dlfcn.h>
+#include <execinfo.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
 #include <thread>
 
 using namespace tessera;
@@ -13,8 +19,18 @@ using namespace tessera::toy;
 namespace {
 
 std::thread::id asking;
-bool is_the_asking_thread() {
-  return std::this_thread::get_id() == asking;
+
+/// CAF's clock gets what it asks for: it would leave a timeout half entered, and crash when that is due.
+bool is_meant() {
+  if (std::this_thread::get_id() != asking)
+    return false;
+  std::array<void*, 16> callers{};
+  const auto count = static_cast<size_t>(::backtrace(callers.data(), static_cast<int>(callers.size())));
+  return std::none_of(callers.begin(), callers.begin() + count, [](const void* one) {
+    Dl_info where{};
+    return ::dladdr(one, &where) != 0 && where.dli_sname != nullptr
+           && std::string_view{where.dli_sname}.find("simple_actor_clock") != std::string_view::npos;
+  });
 }
 
 } // namespace
@@ -39,10 +55,10 @@ TEST_CASE("an offer that gets no memory on its way to the map is answered, and c
     map_input what = frames[offered++];
     auto done = count;
     {
-      const failing_memory memory{at, is_the_asking_thread};
+      const failing_memory memory{at, is_meant};
       sink->offer(std::move(what), std::move(done));
-      s.scheduler().run_once(); // the relay asks ingest
-      s.scheduler().run_once(); // which asks the partitioner
+      for (int step = 0; step < 2 && s.scheduler().has_job(); ++step)
+        s.scheduler().run_once(); // the relay asks ingest, which asks the partitioner
       was_short = memory.failed();
     }
     s.run();

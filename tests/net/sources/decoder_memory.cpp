@@ -27,8 +27,9 @@ enum ending : int { done, no_memory, bad, other };
 
 /// Takes what malloc has in store, so that it has to ask the system for more.
 void empty_the_heap() {
+  void* (*const volatile take)(size_t) = std::malloc; // which the compiler must not leave out
   for (size_t bytes = 1 << 16; bytes >= 16; bytes /= 2)
-    while (std::malloc(bytes) != nullptr)
+    while (take(bytes) != nullptr)
       ;
 }
 
@@ -40,7 +41,9 @@ ending with_memory_of(size_t bytes, const std::function<void()>& work) {
     size_t pages = 0;
     std::ifstream{"/proc/self/statm"} >> pages;
     const auto now = pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-    rlimit limit{now, RLIM_INFINITY};
+    rlimit limit{};
+    ::getrlimit(RLIMIT_AS, &limit);
+    limit.rlim_cur = now;
     ::setrlimit(RLIMIT_AS, &limit);
     empty_the_heap();
     limit.rlim_cur = now + bytes;
