@@ -392,6 +392,8 @@ TEST_CASE("poses and transforms may have a scale: the map is that of the final p
     REQUIRE(v->has_value());
     CHECK((*v)->what == outcome::accepted);
     CHECK(hash_of(s) == truth_of(after));
+    for (int i = 0; i < 4; ++i)
+      s.tick(std::chrono::milliseconds{2'000});
     CHECK(shown(s) == wanted(s));
     // A group that would become too large stays, whoever asks for it.
     for (uint64_t number : {2, 3}) {
