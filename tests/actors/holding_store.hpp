@@ -52,6 +52,9 @@ public:
   }
   [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const override { return its_->retracted(id); }
   [[nodiscard]] std::vector<retraction> retractions() const override { return its_->retractions(); }
+  void quarantine(quarantined_keyframe what, done answer) override { its_->quarantine(std::move(what), std::move(answer)); }
+  void release(const keyframe_id& id, done answer) override { its_->release(id, std::move(answer)); }
+  [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override { return its_->quarantined(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const override {
     auto out = its_->ids();
     for (const auto& [id, go] : held_)
@@ -61,6 +64,7 @@ public:
   }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override { return its_->group_revisions(); }
   [[nodiscard]] store_usage usage() const override { return its_->usage(); }
+  [[nodiscard]] std::vector<store_pulse> pulses() const override { return its_->pulses(); }
   void stop() override { its_->stop(); }
 
 private:
