@@ -55,7 +55,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--minutes", type=float, help="instead of rounds: no round begins after so many")
     parser.add_argument("--only", nargs="+", metavar="FAULT", help="these faults alone; their names are in the summary")
-    parser.add_argument("--short", action="store_true", help="without what costs most: the service's compactions, a broker's restart")
+    parser.add_argument("--short", action="store_true", help="without what costs most: compactions, a broker's restart")
     given = parser.parse_args()
     unknown = set(given.only or ()) - {fault.name for fault in faults.FAULTS}
     if unknown:

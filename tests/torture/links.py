@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from support import stock
+from support import rabbitmq, stock
 
 CONFIRMED_WITHIN_S = 120
 
@@ -22,7 +22,7 @@ class Bus:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
     def publish(self, routing_key, body, **properties):
-        until = time.monotonic() + 3 * CONFIRMED_WITHIN_S
+        until = time.monotonic() + rabbitmq.BOOT_LIMIT_S
         while True:
             self._world.go_on()
             try:

@@ -98,7 +98,8 @@ class Victim:
         return len(self.logs) + sum("restarting the" in line for line in self.logs[-1])
 
     def tail(self):
-        return "".join(line for log in self.logs[-2:] for line in log[-40:])
+        """The last lines of its log, without those of what it was right to refuse."""
+        return "".join([line for log in self.logs[-2:] for line in log if "set aside" not in line][-40:])
 
     def _start(self):
         until = time.monotonic() + service.PATIENCE_S

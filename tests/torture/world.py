@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 
-from support import service
+from support import rabbitmq, service
 from torture import faults, judge, watchers
 from torture.links import Bus, Proxy
 from torture.messengers import EmbeddedProducer, SegmentProducer
@@ -72,7 +72,7 @@ class World:
             self.victim.now.wait(self.victim.has_queue, "a queue at the broker")
             self._populate()
             self._torment(chosen)
-            self.victim.now.wait(self._idle, "the last operations")
+            self.victim.now.wait(self._idle, "the last operations", rabbitmq.BOOT_LIMIT_S)
             self._check()
             return self._judge()
         except BaseException as error:
