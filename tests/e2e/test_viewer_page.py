@@ -74,7 +74,7 @@ def test_a_wall_under_the_identity_pose_is_seen(serve, tmp_path):
     with tessera_client.connect(running.url) as publisher:
         publisher.publish_keyframe("wall", np.eye(4, dtype=np.float32), points, np.full(points.shape, 200, np.uint8))
     running.wait_for_keyframes(1)
-    seen = browser.drive(running.url, tmp_path, "whole", "wait:1500", "rest", f"eval:{BRIGHT}")
+    seen = browser.drive(running.url, tmp_path, "whole", f"until:{BRIGHT} > 0.25", f"eval:{BRIGHT}")
     assert seen["values"][0] > 0.25, "the wall's front fills a good part of the picture"
 
 
@@ -85,10 +85,12 @@ def test_a_held_view_stays_where_it_is_while_the_map_changes_and_after_a_reload(
     # Keyframes go while the view is held: what is up is estimated anew, from others.
     gone = json.dumps([frame.id for frame in recording[:5]])
     take = f"Promise.all({gone}.map((id) => fetch('v1/keyframes/' + id, {{ method: 'DELETE' }}).then((r) => r.status)))"
+    eye = "new URLSearchParams(location.hash.slice(1)).get('eye').split(',')"
+    at_address = f"{eye}.every((v, i) => Math.abs(v - tessera.snapshot().eye[i]) < 0.01)"
     seen = browser.drive(
         running.url, tmp_path, "whole", "drag:700,450,900,380", "rest", "wait:2000", "rest", f"eval:{SNAPSHOT}",
         f"eval:{take}", "until:tessera.snapshot().cameras === 3", "whole", "wait:2500", "rest", f"eval:{SNAPSHOT}",
-        "eval:location.hash", "reload", "whole", "wait:1500", "rest", f"eval:{SNAPSHOT}",
+        "eval:location.hash", "reload", "whole", f"until:{at_address}", "rest", f"eval:{SNAPSHOT}",
     )
     held, statuses, later, address, again = seen["values"]
     assert statuses == [200] * 5
