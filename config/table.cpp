@@ -4,8 +4,10 @@
 #include "config/retained.hpp"
 #include "messages/roles.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <sstream>
+#include <stdexcept>
 
 namespace tessera::config {
 
@@ -340,6 +342,11 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = 256,
+   .check =
+     [](std::string_view text) {
+       if (!std::all_of(text.begin(), text.end(), [](char c) { return c > 32 && c < 127; }))
+         throw std::invalid_argument("a token is printable ASCII without blanks");
+     },
    .help
    = "What every HTTP and WebSocket client must show; empty: nothing. Better given by environment or file than as a flag, which "
      "other users of the machine can see"},

@@ -55,7 +55,10 @@ std::string unexpected(const CLI::App& command, const std::string& argument) {
     return shown(argument) + " is one argument too many";
   const auto name = option_in(argument);
   if (name.starts_with("--") && find(name.substr(2)) != nullptr)
-    return "tessera " + command.get_name() + " has no " + name;
+    return "tessera " + command.get_name() + " has no " + name
+           + (command.get_name() == "publish" && name == "--token"
+                ? ": give the service's token as TESSERA_TOKEN in the environment, or as ?token= in the address (--to)"
+                : "");
   std::vector<std::string> there;
   for (const auto* option : command.get_options())
     there.push_back(option->get_name());

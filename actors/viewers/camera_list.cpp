@@ -1,5 +1,8 @@
 #include "actors/viewers/camera_list.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace tessera {
 
 void camera_list::put(const camera& c) {
@@ -28,6 +31,11 @@ std::vector<camera> camera_list::take() {
   order_.clear();
   index_.clear();
   return out;
+}
+
+std::vector<camera> camera_list::newest(size_t most) const {
+  const auto count = std::min(most, order_.size());
+  return {std::prev(order_.end(), static_cast<std::ptrdiff_t>(count)), order_.end()};
 }
 
 } // namespace tessera

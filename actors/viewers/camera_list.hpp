@@ -2,6 +2,8 @@
 
 #include "messages/map.hpp"
 
+#include <cstddef>
+#include <limits>
 #include <list>
 #include <unordered_map>
 #include <vector>
@@ -11,14 +13,15 @@ namespace tessera {
 /// Cameras in order of arrival, each id once, at most `capacity` of them: the oldest go first.
 class camera_list {
 public:
-  explicit camera_list(size_t capacity) : capacity_{capacity} {}
+  explicit camera_list(size_t capacity = std::numeric_limits<size_t>::max()) : capacity_{capacity} {}
 
   /// Adds a camera at the end, or replaces the one of its id where that stands.
   void put(const camera& c);
   void erase(const keyframe_id& id);
   /// Returns all, oldest first, and forgets them.
   std::vector<camera> take();
-  [[nodiscard]] std::vector<camera> all() const { return {order_.begin(), order_.end()}; }
+  /// The last `most`, oldest first.
+  [[nodiscard]] std::vector<camera> newest(size_t most) const;
   [[nodiscard]] bool empty() const { return order_.empty(); }
 
 private:

@@ -11,10 +11,11 @@
 
 namespace tessera {
 
-/// The newest patch of each region that has a surface, and the newest cameras: all that a viewer can need. A region that became
+/// The newest patch of each region that has a surface, and the live cameras: all that a viewer can need. A region that became
 /// empty is forgotten: a viewer that comes back with it is told that it is gone, like any other that is not here.
 class patch_board {
 public:
+  /// So many cameras are told at most.
   static constexpr size_t max_cameras = 2000;
 
   /// Regions are spread over this many shards. A picture of the whole costs a pointer for each, and the first change of a shard
@@ -35,9 +36,11 @@ public:
   /// In the order of their keys.
   [[nodiscard]] std::vector<patch> all() const;
 
-  /// Remembers changes of cameras, newest last, `max_cameras` at most.
+  /// Remembers changes of cameras. All that are live are kept, so that some are left when the newest go: a few hundred bytes for
+  /// each live keyframe, whose rays take thousands.
   void put(const std::vector<camera>& changed);
-  [[nodiscard]] std::vector<camera> cameras() const { return cameras_.all(); }
+  /// The newest `max_cameras`, newest last.
+  [[nodiscard]] std::vector<camera> cameras() const { return cameras_.newest(max_cameras); }
 
   [[nodiscard]] uint64_t regions() const { return regions_; }
   [[nodiscard]] uint64_t vertices() const { return vertices_; }
@@ -48,7 +51,7 @@ private:
   [[nodiscard]] const patch* find(const region_key& region) const;
 
   std::array<std::shared_ptr<shard>, shards> shards_; ///< null: empty
-  camera_list cameras_{max_cameras};
+  camera_list cameras_;
   uint64_t regions_ = 0, vertices_ = 0, triangles_ = 0, bytes_ = 0;
 };
 

@@ -193,10 +193,11 @@ int bench_command(const offline_setup& setup, bool json, std::ostream& out) {
   const auto map = map_settings_for(setup, end.token());
   std::stop_source stop; // when a map can take no more
   const std::stop_callback when_told(end.token(), [&stop] { stop.request_stop(); });
-  const auto changes = make_source(setup.source, setup.input)->brings_changes();
+  const auto first_look = make_source(setup.source, setup.input);
+  const auto changes = first_look->brings_changes(), repeat = end.is_needed() || first_look->ids_repeat();
   const auto make = [&](const offline_devices& devices, uint32_t threads) {
     auto options = checked_options(map, threads);
-    options.ids_repeat = end.is_needed() || changes;
+    options.ids_repeat = repeat;
     options.keep_rays = changes;
     options.extract_each = true;
     options.on_failure = [stop]() mutable { stop.request_stop(); };

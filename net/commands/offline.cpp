@@ -85,7 +85,7 @@ made_map make_map(const offline_setup& setup, const map_settings& map, const std
   const auto input = make_source(setup.source, setup.input); // what it cannot be is told before a GPU is opened
   auto devices = open_offline_devices(setup.backend, map, setup.threads);
   auto options = checked_options(map, devices.are_gpus ? std::max(2u, setup.threads) : setup.threads); // GPUs: several under way
-  options.ids_repeat = end.is_needed() || input->brings_changes();
+  options.ids_repeat = end.is_needed() || input->ids_repeat();
   options.keep_rays = input->brings_changes();
   std::stop_source stop; // when the map can take no more: what else the source has would be refused
   options.on_failure = [stop]() mutable { stop.request_stop(); };

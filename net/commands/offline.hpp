@@ -39,7 +39,7 @@ public:
   /// Says so on standard error, if progress is shown. Throws as make_source().
   ending(const offline_setup& setup, const std::string& what);
   [[nodiscard]] std::stop_token token() const { return told_ ? told_->token() : std::stop_token{}; }
-  /// Whether there is none of the source's own. Only then may a keyframe come again under an id.
+  /// Whether there is none of the source's own.
   [[nodiscard]] bool is_needed() const { return told_.has_value(); }
 
 private:

@@ -120,6 +120,7 @@ public:
   [[nodiscard]] std::string where() const override { return inner_->where(); }
   [[nodiscard]] std::optional<uint64_t> total() const override { return inner_->total(); }
   [[nodiscard]] bool brings_changes() const override { return inner_->brings_changes(); }
+  [[nodiscard]] bool ids_repeat() const override { return inner_->ids_repeat(); }
   [[nodiscard]] std::string trouble() const override { return inner_->trouble(); }
   void run(keyframe_sink& sink, std::stop_token stop) override {
     patient_sink patient(sink, stop, pauses_);

@@ -44,6 +44,10 @@ int publish_command(const publish_setup& setup, std::stop_token stop) {
   }
   const auto counts = output->so_far();
   std::cerr << "tessera: " << counts.published << " keyframes published to " << output->where();
+  if (counts.duplicates > 0)
+    std::cerr << ", " << counts.duplicates << " there already";
+  if (counts.dropped > 0)
+    std::cerr << ", " << counts.dropped << " dropped by the service, since newer ones came (its policy is newest)";
   if (counts.refused > 0)
     std::cerr << ", " << counts.refused << " refused";
   if (counts.undelivered > 0)
@@ -51,7 +55,8 @@ int publish_command(const publish_setup& setup, std::stop_token stop) {
   if (counts.set_aside > 0)
     std::cerr << ", " << counts.set_aside << " set aside";
   std::cerr << '\n';
-  return counts.refused > 0 || counts.undelivered > 0 || (counts.published == 0 && !stop.stop_requested()) ? 1 : 0;
+  const auto taken = counts.published + counts.duplicates + counts.dropped;
+  return counts.refused > 0 || counts.undelivered > 0 || (taken == 0 && !stop.stop_requested()) ? 1 : 0;
 }
 
 } // namespace tessera

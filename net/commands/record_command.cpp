@@ -39,8 +39,11 @@ int record_command(const record_setup& setup, std::stop_token stop) {
   auto options = setup.input;
   options.on_shortage = complain;
   std::vector<std::unique_ptr<source>> inputs;
-  for (const auto& uri : setup.sources)
-    inputs.push_back(make_source(uri, options));
+  const auto sessions = sessions_of(setup.sources);
+  for (size_t i = 0; i < setup.sources.size(); ++i) {
+    options.rgbd.session = sessions[i];
+    inputs.push_back(make_source(setup.sources[i], options));
+  }
 
   std::stop_source over; // when the file can take no more
   const std::stop_callback when_told(stop, [&over] { over.request_stop(); });

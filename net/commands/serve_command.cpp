@@ -85,8 +85,11 @@ std::vector<input> make_inputs(const serve_setup& setup, const shortage_listener
   suit_segments(common.segments, locks);
   if (common.sequence.is_all())
     common.synthetic.loops = 0; // a room to look at does not end
-  for (const auto& uri : wanted) {
+  const auto sessions = sessions_of(wanted);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const auto& uri = wanted[i];
     auto options = common;
+    options.rgbd.session = sessions[i];
     if (takes_segments_of_a_broker(uri, wanted, options.amqp.shm_prefix))
       options.shm.unlink = false; // the notification unlinks
     auto from = make_source(uri, options);

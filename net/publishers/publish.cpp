@@ -20,15 +20,36 @@ namespace tessera {
 void publisher::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
   {
     std::lock_guard lock(mutex_);
-    ++set_aside_;
+    ++counts_.set_aside;
   }
   spdlog::warn("{}: {} set aside: {}", source, what, reason);
 }
 
 publisher::counts publisher::so_far() const {
   std::lock_guard lock(mutex_);
-  return {published_, refused_, set_aside_, undelivered_.size()};
+  auto now = counts_;
+  now.undelivered = undelivered_.size();
+  return now;
 }
+
+namespace {
+
+/// Which count a verdict is part of.
+uint64_t publisher::counts::*count_of(outcome what) {
+  switch (what) {
+  case outcome::duplicate:
+    return &publisher::counts::duplicates;
+  case outcome::dropped:
+    return &publisher::counts::dropped;
+  case outcome::refused:
+  case outcome::conflict:
+    return &publisher::counts::refused;
+  default:
+    return &publisher::counts::published;
+  }
+}
+
+} // namespace
 
 void publisher::finish(const keyframe_id& id, const completion& done, const verdict& v) {
   {
@@ -37,7 +58,7 @@ void publisher::finish(const keyframe_id& id, const completion& done, const verd
       undelivered_.insert(id);
     } else {
       undelivered_.erase(id);
-      ++(v.what == outcome::refused || v.what == outcome::conflict ? refused_ : published_);
+      ++(counts_.*count_of(v.what));
     }
   }
   done(v);

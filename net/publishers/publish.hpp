@@ -42,7 +42,10 @@ struct publish_options {
 class publisher : public keyframe_sink {
 public:
   struct counts {
-    uint64_t published = 0, refused = 0, set_aside = 0;
+    uint64_t published = 0;  ///< that are there because of this
+    uint64_t duplicates = 0; ///< that were there already
+    uint64_t dropped = 0;    ///< that the service let go, since newer ones were waiting
+    uint64_t refused = 0, set_aside = 0;
     uint64_t undelivered = 0; ///< keyframes that stayed with their source, and did not go out later
   };
   /// Where the keyframes go, for people; never holds a password.
@@ -57,7 +60,7 @@ protected:
 
 private:
   mutable std::mutex mutex_;
-  uint64_t published_ = 0, refused_ = 0, set_aside_ = 0;
+  counts counts_; ///< without `undelivered`
   std::unordered_set<keyframe_id> undelivered_;
 };
 

@@ -32,6 +32,8 @@ public:
   [[nodiscard]] virtual std::optional<uint64_t> total() const { return std::nullopt; }
   /// Whether it may bring revisions and retractions too, and keyframes that come again.
   [[nodiscard]] virtual bool brings_changes() const { return false; }
+  /// Whether an id may come again with other content, which is no repetition then.
+  [[nodiscard]] virtual bool ids_repeat() const { return brings_changes(); }
 };
 
 } // namespace tessera

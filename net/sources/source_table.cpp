@@ -1,6 +1,7 @@
 #include "net/sources/source_table.hpp"
 
 #include "net/base/utf8.hpp"
+#include "net/sources/rgbd/rgbd_sessions.hpp"
 
 #include <algorithm>
 #include <array>
@@ -79,6 +80,19 @@ std::unique_ptr<source> make_source(const std::string& uri, const source_options
   // An address with a password may have a slip in its scheme: only that is repeated.
   throw std::invalid_argument("unknown source '" + printable(uri.substr(0, colon == std::string::npos ? colon : colon + 1))
                               + "': there are " + source_forms(" and "));
+}
+
+std::vector<std::string> sessions_of(const std::vector<std::string>& uris) {
+  const auto is_folder = [](const std::string& uri) { return uri.starts_with("rgbd:"); };
+  std::vector<std::string> folders;
+  for (const auto& uri : uris)
+    if (is_folder(uri))
+      folders.push_back(after_colon(uri));
+  const auto named = rgbd_sessions(folders);
+  std::vector<std::string> sessions;
+  for (auto next = named.begin(); const auto& uri : uris)
+    sessions.push_back(is_folder(uri) ? *next++ : std::string{});
+  return sessions;
 }
 
 std::string source_forms(const std::string& before_last) {

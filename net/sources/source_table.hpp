@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace tessera {
 
@@ -35,6 +36,10 @@ struct source_options {
 /// Makes the source that a SOURCE argument names. Throws std::invalid_argument that lists what there is, or as the source's
 /// maker.
 std::unique_ptr<source> make_source(const std::string& uri, const source_options& options);
+
+/// For each SOURCE of those that are taken together, the session that its frames are to have (rgbd_options): of several RGB-D
+/// folders each has one of its own (rgbd_sessions). Empty for others.
+std::vector<std::string> sessions_of(const std::vector<std::string>& uris);
 
 /// Whether a SOURCE goes through frames of its own, such as a folder's: nobody else keeps those that a sink does not take now,
 /// and after another start they come again. A broker and shared memory keep theirs, and bring them once. False if there is no

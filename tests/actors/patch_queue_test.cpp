@@ -193,15 +193,27 @@ TEST_CASE("what a viewer lacks of a board is found out in pieces") {
   CHECK(most <= catch_up::at_once + 100);
 }
 
-TEST_CASE("the board keeps the newest 2,000 cameras, each once") {
+TEST_CASE("the board tells the newest 2,000 cameras, each once") {
   patch_board board;
   for (int i = 0; i < 2500; ++i)
     board.put({camera{{std::to_string(i)}, static_cast<uint64_t>(i), {}, false}});
   CHECK(board.cameras().size() == 2000);
   CHECK(board.cameras().front().id.value == "500");
   board.put({camera{{"600"}, 1, {}, true}, camera{{"601"}, 77, {}, false}});
-  CHECK(board.cameras().size() == 1999);
-  CHECK(board.cameras()[100].timestamp_ns == 77);
+  CHECK(board.cameras().size() == 2000); // an older one comes back
+  CHECK(board.cameras().front().id.value == "499");
+  CHECK(board.cameras()[101].timestamp_ns == 77);
+}
+
+TEST_CASE("when the newest cameras go the board has the older ones") {
+  patch_board board;
+  for (int i = 0; i < 2050; ++i)
+    board.put({camera{{std::to_string(i)}, 1, {}, false}});
+  for (int i = 50; i < 2050; ++i)
+    board.put({camera{{std::to_string(i)}, 1, {}, true}});
+  REQUIRE(board.cameras().size() == 50);
+  CHECK(board.cameras().front().id.value == "0");
+  CHECK(board.cameras().back().id.value == "49");
 }
 
 TEST_CASE("a token bucket lets bytes through at its rate, and large frames too") {

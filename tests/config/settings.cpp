@@ -219,6 +219,14 @@ TEST_CASE("a token is not repeated in an error") {
   CHECK(failure(with({{"token", {token, "--token"}}})).find("sss") == std::string::npos);
 }
 
+TEST_CASE("a token that clients cannot send is refused at the start") {
+  for (const char* bad : {"a b", "a\tb", "s\xc3\xa4safe", "ab\n", " ab"})
+    CHECK(failure(with({}, {{"TESSERA_TOKEN", bad}}))
+          == "token (environment TESSERA_TOKEN): the value given is not text of at most 256 bytes: a token is printable ASCII "
+             "without blanks");
+  CHECK(failure(with({{"token", {"open/sesame?&=~!", "--token"}}})) == "nothing was thrown");
+}
+
 TEST_CASE("sizes take units") {
   const auto cap = [](const char* text) { return resolve(with({{"memory-cap", {text, ""}}})).values.memory_cap_bytes; };
   CHECK(cap("0") == 0);

@@ -65,6 +65,12 @@ def test_mistakes_are_named_and_end_with_an_error(tessera, arguments):
     assert "terminate called" not in err
 
 
+def test_publish_says_where_a_token_goes(tessera):
+    status, out, err = service.run(tessera, "publish", "synthetic:room", "--to", "http://127.0.0.1:1", "--token", "s3cret")
+    assert status == 2 and "TESSERA_TOKEN" in err and "?token=" in err
+    assert "s3cret" not in out + err
+
+
 def test_serve_says_where_and_answers(serve, recording):
     running = serve()
     assert re.match(r"http://127\.0\.0\.1:\d+$", running.url)

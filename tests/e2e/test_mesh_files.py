@@ -9,7 +9,8 @@ import numpy
 import pytest
 
 import tessera_client
-from support import browser, service
+from conftest import MAPPING
+from support import browser, scene, service
 from support.left_out import need_program
 
 ROOM = ("synthetic:room", "--every", 16, "--limit", 12, "--voxel-size", 0.1)
@@ -155,6 +156,24 @@ def test_glb_is_sound_and_upright(tessera, tmp_path):
     material = document["materials"][0]
     assert not material.get("doubleSided", False) and "KHR_materials_unlit" in material["extensions"]
     validate(file)
+
+
+def test_a_folder_whose_y_points_up_stands_as_the_same_room_does_elsewhere(tessera, folder, tmp_path):
+    """With a negative fy: the same pixels, mirrored sideways, of cameras that are turned by half about the way they look."""
+    frames = scene.frames()
+    for frame in frames:
+        frame.image, frame.depth_mm = frame.image[:, ::-1], frame.depth_mm[:, ::-1]
+        frame.pose = frame.pose @ numpy.diag([-1, -1, 1, 1]).astype(numpy.float32)
+    other = scene.write_folder(tmp_path / "other", frames)
+    camera = [[scene.FOCAL, 0, scene.WIDTH / 2 - 1], [0, -scene.FOCAL, scene.HEIGHT / 2], [0, 0, 1]]
+    numpy.savetxt(other / "camera-intrinsics.txt", camera)
+    rotations = []
+    for where in (folder, other):
+        file = tmp_path / "room.glb"
+        status, _, err = service.run(tessera, "mesh", f"rgbd:{where}", *MAPPING, "-o", file)
+        assert status == 0, err
+        rotations.append(read_glb(file.read_bytes())[0]["nodes"][0]["rotation"])
+    assert rotations[1] == pytest.approx(rotations[0], abs=1e-5)
 
 
 def test_up_turns_what_is_written(tessera, tmp_path):

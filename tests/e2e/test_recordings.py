@@ -161,6 +161,23 @@ def test_a_service_plays_a_recording(tessera, folder, recording, wanted, tmp_pat
     assert running.get("/v1/map")["hash"] == wanted
 
 
+def test_folders_whose_frames_are_called_alike_are_scans_of_their_own(serve, tessera, wanted, tmp_path):
+    frames = scene.frames()
+    for frame in frames[4:]:
+        frame.id = f"frame-{frame.number - 4:06d}"
+    sources = [
+        f"rgbd:{scene.write_folder(tmp_path / name, part)}" for name, part in (("seq-01", frames[:4]), ("seq-02", frames[4:]))
+    ]
+    running = serve(*sources, options=("--rate", "0"))
+    assert running.wait_for_keyframes(8) == wanted
+    ids = {camera["id"] for camera in running.get("/v1/cameras")}
+    assert {"seq-01/frame-000000", "seq-02/frame-000000"} < ids and len(ids) == 8
+    file = tmp_path / "both.mcap"
+    assert "8 keyframes" in record(tessera, *sources, "-o", file)
+    digits, counts = service.hash_of(tessera, f"recording:{file}", *MAPPING)
+    assert digits == wanted and counts["keyframes"] == 8
+
+
 @pytest.mark.parametrize(
     "arguments, status, words",
     [

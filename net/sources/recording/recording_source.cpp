@@ -62,6 +62,7 @@ public:
   [[nodiscard]] std::string where() const override { return "recording:" + file_.path(); }
   [[nodiscard]] std::optional<uint64_t> total() const override { return frame_order(census().keyframes, 1, sequence_).total(); }
   [[nodiscard]] bool brings_changes() const override { return census().changes > 0; }
+  [[nodiscard]] bool ids_repeat() const override { return true; }
 
   void run(keyframe_sink& sink, std::stop_token stop) override {
     playing now{sink, stop, pace(sequence_.rate, sequence_.seconds), {}, {}, 0, {}, {}};

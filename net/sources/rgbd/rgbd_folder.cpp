@@ -1,6 +1,7 @@
 #include "net/sources/rgbd/rgbd_folder.hpp"
 
 #include "messages/clock.hpp"
+#include "messages/names.hpp"
 #include "net/base/bad_input.hpp"
 #include "net/formats/image.hpp"
 #include "net/formats/number_file.hpp"
@@ -30,8 +31,14 @@ fs::path intrinsics_of(const fs::path& where) {
   constexpr const char* name = "camera-intrinsics.txt";
   auto here = where / name;
   std::error_code failed;
-  auto above = fs::weakly_canonical(where, failed).parent_path() / name;
-  return !failed && !fs::exists(here, failed) && fs::exists(above, failed) ? above : here;
+  if (fs::exists(here, failed))
+    return here;
+  // Above the folder as it is called, which may be a symbolic link; then above where it lies.
+  const auto called = (fs::absolute(where, failed) / "").lexically_normal().parent_path();
+  for (const auto& folder : {called, fs::weakly_canonical(where, failed)})
+    if (auto above = folder.parent_path() / name; fs::exists(above, failed))
+      return above;
+  return here;
 }
 
 pinhole read_camera(const fs::path& where) {
@@ -94,6 +101,13 @@ std::vector<rgbd_frame> list_frames(const fs::path& where) {
   return frames;
 }
 
+/// Turns the camera by half about the way it looks.
+void turn_half(pose& world_from_camera) {
+  for (const size_t axis : {0, 1})
+    for (size_t row = 0; row < 3; ++row)
+      world_from_camera.m[4 * row + axis] *= -1;
+}
+
 pose read_pose(const fs::path& path) {
   const auto values = read_numbers(path, {16});
   // Where tracking was lost, ScanNet has -inf and others nan; some keep the last row.
@@ -142,6 +156,8 @@ void rgbd_options::validate() const {
     throw std::invalid_argument("max depth is " + number_text(max_depth_m) + " m, must be above 0");
   if (!(depth_scale > 0))
     throw std::invalid_argument("depth scale is " + number_text(depth_scale) + " units a metre, must be above 0");
+  if (const auto fault = fault_of_session(session))
+    throw std::invalid_argument(*fault);
 }
 
 rgbd_folder::rgbd_folder(fs::path where) : where_(std::move(where)) {
@@ -213,7 +229,10 @@ keyframe rgbd_folder::load(const rgbd_frame& frame, const rgbd_options& how) con
                     + " m, at " + number_text(how.depth_scale) + " units a metre");
   body->point_data.resize(points);
   body->colour_data.resize(points);
-  result.id.value = frame.name;
+  // Where the image's y points up, so does the camera's, and who asks it for up would be told down. Its points stay.
+  if (camera_.fy < 0)
+    turn_half(result.world_from_camera);
+  result.id = {frame.name, how.session};
   result.timestamp_ns = (frame.number + 1) * frame_interval_ns; // 0 would mean that it has none
   result.received_ns = system_ns();
   result.body = std::move(body);

@@ -42,8 +42,9 @@ public:
   /// By frame number.
   [[nodiscard]] const std::vector<rgbd_frame>& frames() const { return frames_; }
   /// Decodes one frame: every pixel with 0 < depth <= max_depth_m becomes a point, with the colour at its place in the colour
-  /// image, which may have another size. Its id is the frame's name; its timestamp, since the layout knows no times, is
-  /// 33,333,333 ns (30 Hz) for each frame up to it. Throws bad_input that names the file, or no_pose. Threads: any.
+  /// image, which may have another size. Its id is the frame's name, in `how.session`; its timestamp, since the layout knows no
+  /// times, is 33,333,333 ns (30 Hz) for each frame up to it. Its camera's y points down: with a negative fy it is turned by half
+  /// about the way it looks, and its points are where they were. Throws bad_input that names the file, or no_pose. Threads: any.
   [[nodiscard]] keyframe load(const rgbd_frame& frame, const rgbd_options& how) const;
 
 private:

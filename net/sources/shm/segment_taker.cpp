@@ -17,8 +17,6 @@ namespace {
 
 using steady = segment_taker::clock;
 
-/// A segment that fits no header for so long is set aside (until it changes again).
-constexpr auto patience = std::chrono::seconds(3);
 constexpr auto recheck = std::chrono::milliseconds(20);
 /// What cannot be taken now is tried again after so long, and after twice as long each time, up to the second.
 constexpr auto first_pause = std::chrono::milliseconds(200), longest_pause = std::chrono::milliseconds(5000);
@@ -167,6 +165,7 @@ void segment_taker::begin(const std::string& name, segment_candidate& c) {
   if (!fresh)
     c.last = now;
   const auto age = steady::now() - c.since;
+  const std::chrono::milliseconds settle(options_.settle_ms), patience(options_.patience_ms);
   const auto look_again = [&] { agenda_.put_back(name, c, steady::now() + recheck); };
   try {
     (void)read_segment_header(file);
@@ -181,7 +180,7 @@ void segment_taker::begin(const std::string& name, segment_candidate& c) {
     throw;
   }
   c.closed = c.closed && now.whole;
-  if (!c.closed && (age < std::chrono::milliseconds(options_.settle_ms) || (!now.whole && age < patience)))
+  if (!c.closed && (age < settle || (!now.whole && age < patience)))
     return look_again();
   ahead_.push_back({name, c, {}, false});
   try {

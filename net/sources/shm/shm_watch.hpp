@@ -16,6 +16,8 @@ struct shm_options {
   bool unlink = true;
   /// A segment that its producer keeps open counts once it fits its header and has not changed for so long, milliseconds.
   uint32_t settle_ms = 100;
+  /// A segment that fits no header, or is not all written, for so long is taken for what it is, milliseconds: set aside, or read.
+  uint32_t patience_ms = 3000;
 };
 
 /// Takes keyframes from shared memory without a broker: every segment whose name begins with `prefix`, those

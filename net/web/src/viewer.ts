@@ -78,7 +78,11 @@ export class viewer {
     this.standpoint = new standpoint({
       scene, cameras: this.cameras, controls: this.controls, gestures: this.gestures_, settings: this.settings, kept: this.kept_,
       // Panels at the sides and bars at the edges, pixels.
-      insets: () => (narrow.matches ? { left: 0, right: 0, top: 52, bottom: 64 } : { left: 0, right: this.settings.panel ? 272 : 0, top: 56, bottom: 16 }),
+      insets: () => {
+        if (this.bare) return { left: 0, right: 0, top: 0, bottom: 0 };
+        return narrow.matches ? { left: 0, right: 0, top: 52, bottom: 64 } : { left: 0, right: this.settings.panel ? 272 : 0, top: 56, bottom: 16 };
+      },
+      held: () => this.cut.holds,
       turned: () => this.inspection.mark(),
     });
     this.inspection = new inspection({
@@ -121,7 +125,10 @@ export class viewer {
       const hit = this.inspection.tool === "none" ? scene.pick(at) : undefined;
       if (hit) this.controls.turn_around(hit.point);
     };
-    scene.on_resize = redraw;
+    scene.on_resize = () => {
+      this.standpoint.resized();
+      redraw();
+    };
     scene.surfaces.since_ms = (service_ms) => this.stream.clock.since_ms(service_ms, now_ms());
     scene.set_pixel_ratio(this.pixels_.value);
     scene.on_context = (there) => {

@@ -67,6 +67,35 @@ describe("cameras", () => {
     expect(c.newest?.id).toBe("a");
   });
 
+  test("the newest is the one that came last, whatever its producer's clock says, also when others go or come again", () => {
+    const c = new camera_set();
+    c.take({ type: "cameras", set: [camera("a", 900n), camera("b", 5n), camera("c", 7n)], gone: [] });
+    expect(c.newest?.id).toBe("c");
+    c.take({ type: "cameras", set: [camera("a", 901n)], gone: [] });
+    expect(c.newest?.id).toBe("c");
+    c.take({ type: "cameras", set: [camera("c", 1n)], gone: [] });
+    expect(c.newest?.timestamp_ns).toBe(1n);
+    c.take({ type: "cameras", set: [], gone: ["c"] });
+    expect(c.newest?.id).toBe("b");
+    c.take({ type: "cameras", set: [], gone: ["a", "b"] });
+    expect(c.newest).toBeUndefined();
+    expect(c.up.up).toEqual([0, -1, 0]);
+  });
+
+  test("after the stream began again there are those that the service tells then, and none if it tells none", () => {
+    const c = new camera_set();
+    c.take({ type: "cameras", set: [camera("a", 1n), camera("b", 2n)], gone: [] });
+    c.renew();
+    expect(c.size).toBe(2);
+    expect(c.counted()).toBe(false);
+    c.take({ type: "cameras", set: [camera("b", 2n)], gone: [] });
+    c.take({ type: "cameras", set: [camera("d", 3n)], gone: [] });
+    expect([c.counted(), c.counted()]).toEqual([false, false]);
+    expect(c.sorted().map((x) => x.id)).toEqual(["b", "d"]);
+    c.renew();
+    expect([c.counted(), c.size, c.counted(), c.size, c.counted()]).toEqual([false, 2, true, 0, false]);
+  });
+
   test("are bounded", () => {
     const c = new camera_set();
     c.take({ type: "cameras", set: Array.from({ length: 20_500 }, (_, i) => camera(`k${i}`, BigInt(i))), gone: [] });

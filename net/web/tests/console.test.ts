@@ -1,7 +1,8 @@
-import { expect, test } from "vitest";
-import { read_actors, read_aside, read_map, read_regions, reason_of, type service_state } from "../src/console/api";
+import { expect, test, vi } from "vitest";
+import { poll, read_actors, read_aside, read_map, read_regions, reason_of, type service_state } from "../src/console/api";
 import { count_window, read_counts } from "../src/console/counters";
 import { rates_between } from "../src/console/rates";
+import { service_address_of } from "../src/stream/connection";
 import { brief, bytes_text, seconds_text, whole } from "../src/ui/dom";
 
 const actor = { role: "mesher", id: 12, region: [1, -2, 3], device: 0, state: "busy", detail: "dirty", mailbox: 4, handlers: [{ message: "ray_batch", handled: 10, p50_s: 0.001, p99_s: 0.002, total_s: 0.01 }], restarts: 1, last_error: "killed" };
@@ -35,6 +36,25 @@ const metrics = (accepted: number, others = 0) =>
 test("counters come from the service's own metrics, not from messages that actors handled", () => {
   expect(read_counts(metrics(10, 2))).toMatchObject({ accepted: 10, offered: 13, meshes: 1_500_000, patches: 9, sent_patches: 0, outcomes: { accepted: 10, duplicate: 2, something_new: 1 } });
   expect(read_counts("")).toMatchObject({ accepted: 0, offered: 0 });
+});
+
+test("what is told not now was offered too, but for what no input could be read of", () => {
+  const not_now = 'tessera_keyframes_not_now_total{reason="input"} 100\ntessera_keyframes_not_now_total{reason="store"} 20\ntessera_keyframes_not_now_total{reason="memory"} 3\n';
+  expect(read_counts(metrics(10, 2) + not_now)).toMatchObject({ offered: 36, accepted: 10 });
+});
+
+test("a poll that is not to go on asks one thing", async () => {
+  const asked: string[] = [];
+  vi.stubGlobal("fetch", (url: string) => {
+    asked.push(url);
+    return Promise.resolve(new Response("[]", { status: 200 }));
+  });
+  const address = service_address_of(new URL("http://host:1/"));
+  expect(await poll(address, () => false)).toBeUndefined();
+  expect(asked).toEqual(["http://host:1/v1/actors"]);
+  expect(await poll(address, () => true)).toMatchObject({ actors: [] });
+  expect(asked).toHaveLength(7);
+  vi.unstubAllGlobals();
 });
 
 test("three keyframes a second read as three, also while as many leave the map", () => {

@@ -3,8 +3,9 @@ import { action_list } from "../src/ui/actions";
 import { floor_up } from "../src/scene/floor";
 import { frame_points } from "../src/scene/framing";
 import { angle_between, dot, type quaternion, unit, up_estimate, upright_of, type vector } from "../src/scene/orientation";
-import { read_page_state, write_page_state } from "../src/ui/page_state";
-import { type any_row, is_switch, load_settings, row_of, type setting_name, setting_names } from "../src/ui/settings";
+import { kept_address, read_page_state, write_page_state } from "../src/ui/page_state";
+import { type any_row, is_switch, load_settings, row_of, type setting_name, setting_names, type settings } from "../src/ui/settings";
+import { level_names } from "../src/ui/legend";
 import { option_name, setting_actions, viewer_actions } from "../src/ui/viewer_actions";
 import type { viewer } from "../src/viewer";
 import { encode_octahedral, type shaped_mesh } from "../src/stream/shaping";
@@ -162,6 +163,29 @@ describe("the page's address", () => {
   });
   test.each(["", "#", "#eye=1,2", "#eye=1,2,3", "#eye=a,b,c&look=0,0,1", "#eye=1,2,3&look=0,0,0", "#eye=1e99,0,0&look=0,0,1", "#eye=1,2,3&look=0,0,1&reach=-1", "#shade=neon", "#cut=1,1,1,0,0,0", "#%%%&=&&"])(
     "%j makes no view", (hash) => expect(read_page_state(hash)).toEqual({ view: undefined, settings: {}, following: false, clip: undefined }));
+});
+
+test("the address keeps what is chosen without a view, and a value with a plus", () => {
+  let written = "";
+  vi.stubGlobal("location", { hash: "" });
+  vi.stubGlobal("history", { state: null, replaceState: (_s: unknown, _t: string, at: string) => (written = at) });
+  const state = { view: undefined, following: false, clip: undefined };
+  const defaults = Object.fromEntries(setting_names.map((name) => [name, row_of(name).default])) as unknown as settings;
+  new kept_address().write({ ...state, settings: { ...defaults, grid: false } });
+  expect(written).toBe("");
+  new kept_address().write({ ...state, settings: { ...defaults, shading: "clay" } });
+  expect(read_page_state(written).settings.shading).toBe("clay");
+  new kept_address().write({ ...state, settings: { ...defaults, up: "+y" } });
+  expect(written).not.toContain("+");
+  expect(read_page_state(written).settings.up).toBe("+y");
+  vi.unstubAllGlobals();
+});
+
+test("the directions of the picture are called by the map's axes where they lie along them", () => {
+  expect(level_names(upright_of([0, -1, 0]))).toEqual(["+x", "−x", "−z", "+z"]); // half a turn about x
+  expect(level_names(upright_of([0, 1, 0]))).toEqual(["+x", "−x", "+z", "−z"]);
+  expect(level_names(upright_of([0, 0, 1]))).toEqual(["+x", "−x", "−y", "+y"]);
+  expect(level_names([0, Math.sin(0.4), 0, Math.cos(0.4)])[0]).toBe("+x of the picture");
 });
 
 describe("actions", () => {

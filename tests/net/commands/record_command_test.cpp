@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <iostream>
 #include <sstream>
 
 using namespace tessera;
@@ -33,6 +34,21 @@ std::string hash_of(const recording_path& file) {
 }
 
 } // namespace
+
+TEST_CASE("Of a recording a keyframe of an id that was there with other content is told from one that comes again") {
+  auto all = a_scan();
+  auto other = std::get<keyframe>(all[1]);
+  other.id = std::get<keyframe>(all[0]).id;
+  const recording_path file;
+  record(file, {all[0], other, all[0]});
+  std::ostringstream said;
+  auto* const before = std::cerr.rdbuf(said.rdbuf());
+  const auto digits = hash_of(file);
+  std::cerr.rdbuf(before);
+  CHECK(digits.find("keyframes=1 ") != std::string::npos);
+  CHECK_THAT(said.str(), Catch::Contains("1 keyframe came again with the same content")
+                           && Catch::Contains("1 keyframe had the id of an earlier one with other content"));
+}
 
 TEST_CASE("The map of a recording is that of what was left when it ended") {
   auto all = a_scan();

@@ -155,14 +155,19 @@ TEST_CASE("a keyframe that will not do is refused, and the next one goes on") {
 }
 
 TEST_CASE("keyframes are posted whole, with id, time and token") {
-  small_service service({{http::status::ok, R"({"outcome":"accepted"})"}, {http::status::ok, R"({"outcome":"duplicate"})"}});
+  small_service service({{http::status::ok, R"({"outcome":"accepted"})"},
+                         {http::status::ok, R"({"outcome":"duplicate"})"},
+                         {http::status::ok, R"({"outcome":"dropped"})"}});
   publish_options o;
   o.token = "secret";
   auto out = make_publisher(service.url(), o, {});
   CHECK(offered(*out, some_keyframe("kf/1 \xc3\xa9")).what == outcome::accepted);
   CHECK(offered(*out, some_keyframe("b")).what == outcome::duplicate);
+  CHECK(offered(*out, some_keyframe("c")).what == outcome::dropped);
   service.finish();
-  REQUIRE(service.requests.size() == 2);
+  REQUIRE(service.requests.size() == 3);
+  const auto counts = out->so_far();
+  CHECK((counts.published == 1 && counts.duplicates == 1 && counts.dropped == 1 && counts.refused == 0));
   const auto& r = service.requests[0];
   CHECK(r.method() == http::verb::post);
   CHECK(r.target() == "/v1/keyframes");

@@ -128,6 +128,7 @@ TEST_CASE("A recording of keyframes alone needs no rays to be kept") {
   const recording_path file;
   record(file, {a_keyframe(1), a_keyframe(2)});
   CHECK_FALSE(make_recording_source(file.text(), {}, {}, {})->brings_changes());
+  CHECK(make_recording_source(file.text(), {}, {}, {})->ids_repeat());
 }
 
 TEST_CASE("An empty recording is whole, and a file that is there is not written over") {

@@ -207,6 +207,47 @@ TEST_CASE("a negative fy turns the image's y axis up") {
   CHECK(p[2] == Approx(1.5));
 }
 
+TEST_CASE("with a negative fy the camera is turned, so that its y points down as that of others") {
+  rgbd_files files;
+  files.write_frame(0);
+  files.write_camera(100, -50, 4, 3);
+  files.write("frame-000000.pose.txt", std::string("0 -1 0 10\n1 0 0 20\n0 0 1 30\n0 0 0 1\n"));
+  const rgbd_folder folder(files.path());
+  const auto frame = folder.load(folder.frames()[0], {4});
+  const pose turned{{0, 1, 0, 10, -1, 0, 0, 20, 0, 0, 1, 30, 0, 0, 0, 1}};
+  CHECK(frame.world_from_camera == turned);
+  const auto p = frame.body->points(); // column 0, row 0: x -0.06, y 0.09 of the camera in the file
+  CHECK(p[0] == Approx(10 - 3 * 1.5 / 50));
+  CHECK(p[1] == Approx(20 - 4 * 1.5 / 100));
+  CHECK(p[2] == Approx(31.5));
+}
+
+TEST_CASE("the frames of several folders have sessions") {
+  rgbd_files files;
+  files.write_frame(0);
+  source_options o;
+  o.rgbd.session = "seq-01";
+  testing::recording_sink sink;
+  make_source("rgbd:" + files.path().string(), o)->run(sink, {});
+  REQUIRE(sink.frames().size() == 1);
+  CHECK(sink.frames()[0].id == keyframe_id{"frame-000000", "seq-01"});
+  o.rgbd.session = std::string(65, 's');
+  CHECK_THROWS_WITH(make_source("rgbd:" + files.path().string(), o), Catch::Contains("session has 65 bytes"));
+
+  using texts = std::vector<std::string>;
+  CHECK(sessions_of({"rgbd:a/seq-01", "synthetic:room"}) == texts{"", ""});
+  CHECK(sessions_of({"rgbd:a/seq-01", "shm:/x", "rgbd:a/seq-02/."}) == texts{"seq-01", "", "seq-02"});
+  CHECK(sessions_of({"rgbd:/a/seq-01", "rgbd:/b/seq-01/", "rgbd:/b/seq-02"}) == texts{"a-seq-01", "b-seq-01", "b-seq-02"});
+  CHECK(sessions_of({"rgbd:/b/seq-01", "rgbd:/a/seq-01"}) == texts{"b-seq-01", "a-seq-01"}); // whatever the order
+  CHECK(sessions_of({"rgbd:/a/s", "rgbd:/a/./s/", "rgbd:/a/t"}) == texts{"s", "s", "t"});    // the same folder twice
+  CHECK(sessions_of({"rgbd:/a~b", "rgbd:/\xff"}) == texts{"a_b", "_"});
+  const std::string many(80, 's');
+  const auto long_ones = sessions_of({"rgbd:/" + many + "1", "rgbd:/2" + many});
+  CHECK(long_ones[0].size() == keyframe_id::max_session_bytes);
+  CHECK(long_ones[0] != long_ones[1]);
+  CHECK(sessions_of({"rgbd:/1" + many, "rgbd:/2" + many}) == texts{"folder-1", "folder-2"});
+}
+
 TEST_CASE("intrinsics of 4 x 4 numbers are read, and those in the folder above") {
   rgbd_files files;
   files.write_frame(0);
@@ -223,6 +264,12 @@ TEST_CASE("intrinsics of 4 x 4 numbers are read, and those in the folder above")
     CHECK(camera.cx == 319.5f);
     CHECK(camera.cy == 239.5f);
   }
+  const rgbd_files elsewhere; // a sequence that is a link: above it as it is called, else above where it lies
+  std::filesystem::create_directory_symlink(files.path() / "seq-01", elsewhere.path() / "linked");
+  CHECK(rgbd_folder(elsewhere.path() / "linked").camera().fx == 577.5f);
+  elsewhere.write_camera(300, 300, 1, 1);
+  for (const auto& where : {elsewhere.path() / "linked", elsewhere.path() / "linked" / ""})
+    CHECK(rgbd_folder(where).camera().fx == 300);
   // Those beside the frames win.
   files.write("seq-01/camera-intrinsics.txt", std::string("1 0 2 0 3 4 0 0 1"));
   CHECK(rgbd_folder(files.path() / "seq-01").camera().fx == 1);

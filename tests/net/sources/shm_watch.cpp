@@ -137,7 +137,9 @@ TEST_CASE("a name that comes back with other content is another keyframe, with t
 }
 
 TEST_CASE("a segment written in small steps counts once it is whole") {
-  watching w;
+  source_options o;
+  o.shm.patience_ms = 600'000; // however slow this writer is
+  watching w(o);
   shm_name a(w.prefix, "a");
   w.start();
   segment_bytes s;

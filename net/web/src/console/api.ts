@@ -180,10 +180,11 @@ async function get_readiness(address: service_address): Promise<string> {
   return response.status === 503 ? reason_of(await response.text()) || "it does not say why" : "";
 }
 
-/// Asks everything once. Throws poll_error.
-export async function poll(address: service_address): Promise<service_state> {
+/// Asks everything once, or only the first of it if `go_on` says no then, and the answer is undefined. Throws poll_error.
+export async function poll(address: service_address, go_on: () => boolean): Promise<service_state | undefined> {
   // The first answer decides: a token that is refused is refused once, not six times.
   const actors = await get(address, "/v1/actors");
+  if (!go_on()) return undefined;
   const [map, regions, aside, counts, not_ready] = await Promise.all([
     get(address, "/v1/map"), get(address, "/v1/regions"), get(address, "/v1/aside"), get_counts(address), get_readiness(address),
   ]);

@@ -70,8 +70,8 @@ class console_page {
     if (this.asking_ || document.hidden || this.paused_ || this.locked_) return;
     this.asking_ = true;
     try {
-      const state = await poll(this.address_);
-      if (this.paused_) return;
+      const state = await poll(this.address_, () => !this.paused_);
+      if (!state || this.paused_) return;
       this.show_(state);
       this.say_(state.not_ready ? "connecting" : "live", state.not_ready ? "Not ready" : "Live");
       this.notices_.show(state.not_ready ? { tone: "warn", title: "The service is not ready", text: state.not_ready } : undefined, "strip");

@@ -2,7 +2,7 @@
 
 /// Totals since the service began.
 export interface service_counts {
-  /// Keyframes that were answered, whatever the answer.
+  /// Keyframes that were answered, whatever the answer, and as often as they came.
   offered: number;
   accepted: number;
   /// By outcome: accepted, duplicate, refused, ...
@@ -26,6 +26,8 @@ export function read_counts(metrics: string): service_counts {
       out.outcomes[outcome] = value;
       out.offered += value;
       if (outcome === "accepted") out.accepted = value;
+    } else if (found[1] === "tessera_keyframes_not_now_total") {
+      if (found[2] !== 'reason="input"') out.offered += value; // of those nothing could be read, and nothing was offered
     } else if (found[1] === "tessera_stage_duration_seconds_count") {
       if (found[2] === 'stage="extract"') out.meshes = value;
     } else if (found[1] === "tessera_patches_total") out.patches = value;

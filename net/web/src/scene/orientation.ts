@@ -28,6 +28,16 @@ export function upright_of(up: vector): quaternion {
 /// Angle between two directions, radians.
 export const angle_between = (a: vector, b: vector): number => Math.acos(Math.min(1, Math.max(-1, dot(unit(a), unit(b)))));
 
+/// A map's axis that the upright map has along a direction of the picture ("+x"), to within 10 degrees; undefined if there is none.
+export function axis_along(upright: quaternion, direction: vector): Exclude<up_choice, "auto"> | undefined {
+  const [x, y, z, w] = upright;
+  const turned = ([a, b, c]: vector): vector => {
+    const t: vector = [2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)];
+    return [a + w * t[0] + y * t[2] - z * t[1], b + w * t[1] + z * t[0] - x * t[2], c + w * t[2] + x * t[1] - y * t[0]];
+  };
+  return up_choices.filter((c) => c !== "auto").find((c) => angle_between(turned(axis_of(c)), direction) < Math.PI / 18);
+}
+
 export function axis_of(choice: Exclude<up_choice, "auto">): vector {
   const axis: vector = [0, 0, 0];
   axis["xyz".indexOf(choice[1])] = choice[0] === "+" ? 1 : -1;

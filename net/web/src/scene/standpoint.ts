@@ -1,7 +1,7 @@
 // Where the page looks from before the user takes over, and what is up: from behind the newest camera with everything in view, level,
 // and never turned under a view that the user holds.
 
-import { Quaternion } from "three";
+import { Quaternion, Vector3 } from "three";
 import type { camera_set } from "./cameras";
 import type { outlook, travel_controls } from "./controls";
 import type { insets } from "./framing";
@@ -15,6 +15,8 @@ import type { settings } from "../ui/settings";
 /// A new upright is taken while the user looks only if it differs by so much, and no hand is on the view.
 const worth_turning = (2 * Math.PI) / 180;
 const hands_off_ms = 1500;
+/// The whole is framed again when it grew or moved by so much of its radius, or shrank to so much.
+const grown_by = 1.04, moved_by = 0.15, shrunk_to = 0.7;
 const framed_points = 6000;
 
 export interface standpoint_parts {
@@ -26,13 +28,17 @@ export interface standpoint_parts {
   kept: kept_address;
   /// What panels cover of the picture.
   insets(): insets;
+  /// A cut holds the map as it is turned.
+  held(): boolean;
   /// The map was turned: what lies in world space must follow.
   turned(): void;
 }
 
 export class standpoint {
   readonly level: level;
+  /// 0: nothing was framed since the map began, was turned, or went.
   private framed_radius_ = 0;
+  private framed_centre_ = new Vector3();
   private faced_ = false;
 
   constructor(private readonly with_: standpoint_parts) {
@@ -68,13 +74,19 @@ export class standpoint {
   /// The map changed: until the user takes over, the whole of it stays in view.
   grown(): void {
     const { scene, controls, cameras } = this.with_;
-    const radius = scene.world_sphere()?.radius;
-    if (radius === undefined) return;
+    const sphere = scene.world_sphere();
+    if (!sphere) { // all of it went: what comes next is another scan
+      this.framed_radius_ = 0;
+      this.faced_ = false;
+      return;
+    }
+    const { radius, center } = sphere, framed = this.framed_radius_, first = framed === 0;
     controls.set_radius(radius);
-    const first = this.framed_radius_ === 0;
-    if (controls.touched || (!first && radius < this.framed_radius_ * 1.04 && radius > this.framed_radius_ * 0.7)) return;
+    const same = radius < framed * grown_by && radius > framed * shrunk_to && center.distanceTo(this.framed_centre_) < framed * moved_by;
+    if (controls.touched || same) return;
     if (first || !this.faced_) this.orient();
     this.framed_radius_ = radius;
+    this.framed_centre_.copy(scene.world_sphere()?.center ?? center); // it may have been turned
     if (this.faced_) this.frame_(first);
     else {
       this.faced_ = cameras.newest !== undefined;
@@ -82,10 +94,16 @@ export class standpoint {
     }
   }
 
-  /// Turns the map upright. While the user looks, only for a difference that is worth it (or `now`, when he chose it); the eye turns
+  /// The picture has another size: until the user takes over, the whole of the map stays in view.
+  resized(): void {
+    if (!this.with_.controls.touched && this.framed_radius_ > 0) this.frame_(true);
+  }
+
+  /// Turns the map upright, but not under a cut, unless `now`. While the user looks, only for a difference that is worth it (or `now`, when he chose it); the eye turns
   /// with the map, so that his view stays.
   orient(now = false): void {
     const { scene, controls, gestures, settings, kept } = this.with_;
+    if (!now && this.with_.held()) return;
     const held = controls.touched && !now;
     if (held && gestures.idle_ms(performance.now()) < hands_off_ms) return;
     const next = new Quaternion(...upright_of(this.level.up(settings.up)));

@@ -132,7 +132,7 @@ export class map_stream {
       this.scene_.surfaces.clear();
       this.scene_.outlines.clear();
       this.cameras_.clear();
-    }
+    } else if (!first) this.cameras_.renew();
     this.hello = m;
     this.live_since_ns_ = 0n;
     this.stats = undefined;
@@ -151,6 +151,7 @@ export class map_stream {
       }
       this.clock.add(m.time_ns, now_ms());
       this.stats = m;
+      if (this.cameras_.counted()) this.events_.cameras();
       this.events_.stats(m);
     } else if (m.type === "cameras") {
       this.cameras_.take(m);

@@ -4,7 +4,7 @@ import { Vector2 } from "three";
 import type { hello } from "../stream/protocol";
 import type { map_scene } from "../scene/scene";
 import type { settings } from "./settings";
-import { legend } from "./legend";
+import { legend, level_names } from "./legend";
 
 export class colour_key {
   readonly legend = new legend();
@@ -21,6 +21,7 @@ export class colour_key {
   update(map: hello | undefined): boolean {
     const changed = this.measure_heights_();
     this.legend.show(this.settings_.shading, {
+      level: level_names(this.scene_.upright.toArray()),
       heights: [0, this.heights_[1] - this.heights_[0]], region_m: map ? map.voxel_m * map.region_voxels : 0, region_voxels: map?.region_voxels ?? 0, regions: this.scene_.surfaces.size,
     });
     return changed;

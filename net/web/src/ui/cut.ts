@@ -9,6 +9,7 @@ export class map_cut {
   /// The box has handles here.
   readonly panel: cut_panel;
   private box_: Box3 | undefined;
+  private kept_ = false;
 
   constructor(
     private readonly scene_: map_scene,
@@ -17,6 +18,7 @@ export class map_cut {
   ) {
     this.panel = new cut_panel(([low, high]) => {
       this.box_ = new Box3(new Vector3(...low), new Vector3(...high));
+      this.kept_ = false;
       scene_.set_clip(this.box_);
       changed_();
     }, close);
@@ -24,6 +26,12 @@ export class map_cut {
 
   get on(): boolean {
     return this.box_ !== undefined;
+  }
+
+  /// Something is cut that the user chose in the map as it is turned now; not what was kept in the page's address, which is upright as
+  /// the map is going to be.
+  get holds(): boolean {
+    return this.on && !this.kept_;
   }
 
   /// Low and high corner, if anything is cut.
@@ -42,6 +50,7 @@ export class map_cut {
   /// Cuts as it was kept in the page's address.
   restore([low, high]: [vector, vector]): void {
     this.apply_(new Box3(new Vector3(...low), new Vector3(...high)));
+    this.kept_ = true;
   }
 
   /// The map changed: the handles go from end to end of what there is now, unless one is being held.
@@ -55,6 +64,7 @@ export class map_cut {
 
   private apply_(box: Box3 | undefined): void {
     this.box_ = box;
+    this.kept_ = false;
     this.scene_.set_clip(box);
     this.panel.element.classList.toggle("hidden", !box);
     this.panel.element.parentElement?.classList.toggle("cutting", box !== undefined);

@@ -1,5 +1,6 @@
 // What the colours on screen mean, for the shadings whose colours are not the surface's own.
 
+import { axis_along, type quaternion, type vector } from "../scene/orientation";
 import type { shading } from "./settings";
 import { age_colours, height_colours, oldest_s } from "../scene/surface_material";
 import { h, length_text } from "./dom";
@@ -16,15 +17,26 @@ function age_scale(): HTMLElement {
   return ramp(age_colours, ([[0, "now"], [2, "2 s"], [10, "10 s"], [40, "40 s"], [oldest_s, `${oldest_s / 60} min`]] as const).map(([s, label]) => [at(s), label]));
 }
 
-/// Colours of the six directions, as the shader makes them of a normal.
-function directions(): HTMLElement {
+/// Colours of the six directions, as the shader makes them of a normal. It has those of the upright picture; the map's axes are not
+/// those, and those along the ground are named if they lie there.
+function directions(level: legend_facts["level"]): HTMLElement {
   const of = (x: number, y: number, z: number): string => `rgb(${[x, y, z].map((v) => Math.round(255 * (0.5 + 0.5 * v))).join(" ")})`;
   const one = (label: string, colour: string): HTMLElement => h("span", { class: "swatch" }, h("i", { set: { style: `background: ${colour}` } }), label);
   return h("div", { class: "swatches" },
-    one("up", of(0, 1, 0)), one("down", of(0, -1, 0)), one("+x", of(1, 0, 0)), one("−x", of(-1, 0, 0)), one("+z", of(0, 0, 1)), one("−z", of(0, 0, -1)));
+    one("up", of(0, 1, 0)), one("down", of(0, -1, 0)), ...level_directions.map((d, i) => one(level[i], of(...d))));
+}
+
+/// The four of the picture that lie along the ground.
+export const level_directions: vector[] = [[1, 0, 0], [-1, 0, 0], [0, 0, 1], [0, 0, -1]];
+
+/// What they are called: the map's axes, or the picture's own where none fits.
+export function level_names(upright: quaternion): string[] {
+  return level_directions.map((d, i) => (axis_along(upright, d) ?? ["+x of the picture", "-x of the picture", "+z of the picture", "-z of the picture"][i]).replace("-", "−"));
 }
 
 export interface legend_facts {
+  /// What level_directions are called.
+  level: string[];
   /// Heights of the first and the last colour above the lowest point, metres.
   heights: [number, number];
   /// Edge of a region, metres and voxels.
@@ -38,7 +50,7 @@ export class legend {
   private shown_ = "";
 
   show(mode: shading, facts: legend_facts): void {
-    const key = `${mode}|${mode === "height" ? facts.heights.map((v) => v.toPrecision(3)).join() : mode === "region" ? `${facts.region_m}/${facts.regions}` : ""}`;
+    const key = `${mode}|${mode === "height" ? facts.heights.map((v) => v.toPrecision(3)).join() : mode === "region" ? `${facts.region_m}/${facts.regions}` : mode === "normals" ? facts.level.join() : ""}`;
     if (key === this.shown_) return;
     this.shown_ = key;
     const content = this.content_(mode, facts);
@@ -48,7 +60,7 @@ export class legend {
 
   private content_(mode: shading, f: legend_facts): [string, HTMLElement] | undefined {
     if (mode === "age") return ["Last update", age_scale()];
-    if (mode === "normals") return ["Surface faces", directions()];
+    if (mode === "normals") return ["Surface faces", directions(f.level)];
     if (mode === "height") {
       const [low, high] = f.heights;
       const [unit, name] = high < 1 ? [100, "cm"] : [1, "m"], digits = unit * high < 20 ? 1 : 0;

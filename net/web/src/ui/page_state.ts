@@ -36,7 +36,7 @@ export function write_page_state(s: page_state): string {
     parts.push(`eye=${s.view.eye.map(short).join()}`, `look=${s.view.forward.map((v) => +v.toFixed(5)).join()}`, `reach=${short(s.view.distance)}`);
     if (s.view.mode === "fly") parts.push("fly");
   }
-  for (const name of in_address) if (s.settings[name] !== undefined) parts.push(`${row_of(name).address}=${s.settings[name]}`);
+  for (const name of in_address) if (s.settings[name] !== undefined) parts.push(`${row_of(name).address}=${encodeURIComponent(s.settings[name])}`);
   if (s.clip) parts.push(`cut=${[...s.clip[0], ...s.clip[1]].map(short).join()}`);
   return parts.join("&");
 }
@@ -88,7 +88,8 @@ export class kept_address {
       this.restored_text_ ||= view;
       if (view !== this.restored_text_) this.restored = undefined;
     }
-    const text = s.view || s.following || s.clip || this.written_ ? write_page_state(s) : "";
+    const chosen = in_address.some((name) => s.settings[name] !== undefined && s.settings[name] !== row_of(name).default);
+    const text = s.view || s.following || s.clip || chosen || this.written_ ? write_page_state(s) : "";
     if (text === this.written_ || text === location.hash.replace(/^#/, "")) return;
     this.written_ = text;
     this.written_at_ms_ = now;

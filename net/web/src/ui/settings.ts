@@ -68,7 +68,7 @@ export const rows = {
   grid: on_off({ label: "Ground grid", default: true, group: "show", key: "g", apply: (v, on) => v.scene.show_grid(on) }),
   backfaces: on_off({ label: "Back faces, as veils", default: true, group: "show", key: "b", apply: (v, on) => v.scene.surfaces.material.set_backfaces(on) }),
   up: one_of<up_choice>({
-    label: "Up axis", default: "auto", shown: "list", options: up_choices.map((value) => ({ value, label: up_names[value] })),
+    label: "Up axis", default: "auto", address: "up", shown: "list", options: up_choices.map((value) => ({ value, label: up_names[value] })),
     hint: (v) => level_hints[v.standpoint.level.source],
     apply: (v) => {
       v.cut.end(); // its box is upright as the map was

@@ -49,7 +49,7 @@ const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"
   foreign: (a) => ({
     tone: "bad",
     title: "The service refuses pages of other sites",
-    text: `Open http://${a.host}/ itself, or give the service a token (\u2011\u2011token) and open this page with it.`,
+    text: `Open ${a.http}/ itself, or give the service a token (\u2011\u2011token) and open this page with it.`,
   }),
   no_stream: (_a, detail) => ({
     tone: "bad",
@@ -96,6 +96,11 @@ export function shortage_notice(words: string): notice {
 /// What to do first: the map is empty and nothing comes.
 export function empty_notice(address: service_address): notice {
   const at = address.http, token = address.token ? "YOUR_TOKEN" : "";
+  const folder = {
+    label: "A folder",
+    words: "A folder of colour, depth and poses, as RGB-D cameras write it:",
+    code: `${token ? `TESSERA_TOKEN=${token} ` : ""}tessera publish rgbd:FOLDER --to ${at}`,
+  };
   return {
     tone: "calm",
     title: "Ready for the first keyframe",
@@ -120,11 +125,7 @@ export function empty_notice(address: service_address): notice {
         words: "On the same machine, with the service watching a prefix:",
         code: 'tessera serve shm:/my_scan_\n\nimport tessera_client\nwith tessera_client.connect("shm:/my_scan_") as tessera:\n    tessera.publish_keyframe(1, pose, points, colors)',
       },
-      {
-        label: "A recording",
-        words: "A folder of colour, depth and poses, as RGB-D cameras write it:",
-        code: `tessera publish rgbd:FOLDER --to ${at}${token ? ` --token ${token}` : ""}`,
-      },
+      ...(at.startsWith("https:") ? [] : [folder]), // the program knows no TLS
     ],
   };
 }
