@@ -87,6 +87,8 @@ std::optional<header_fault> find_fault(const http::request_header<>& header) {
 }
 
 bool has_folded_line(std::string_view text) {
+  if (text.starts_with("\r\n"))
+    return false; // of the header only its end is left; what follows is the body's
   text = text.substr(0, text.find("\r\n\r\n"));
   return text.find("\r\n ") != text.npos || text.find("\r\n\t") != text.npos;
 }

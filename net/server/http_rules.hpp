@@ -23,7 +23,7 @@ struct header_fault {
 std::optional<header_fault> find_fault(const http::request_header<>& header);
 
 /// Tells whether a line of a header goes on in the next one (obs-fold), which is read differently by different programs.
-/// `text` is what came of the header so far.
+/// `text` is what came of the header since its last whole line.
 bool has_folded_line(std::string_view text);
 
 /// Returns the host of `host[:port]` (RFC 3986; without the brackets of an IPv6 address), or nothing if the text is anything

@@ -117,6 +117,7 @@ TEST_CASE("A folded line is seen, in the header alone") {
   CHECK(has_folded_line("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"));
   CHECK(has_folded_line("GET / HTTP/1.1\r\n\tA: b\r\n"));
   CHECK_FALSE(has_folded_line("GET / HTTP/1.1\r\nA: b\r\n\r\nbody\r\n more"));
+  CHECK_FALSE(has_folded_line("\r\nbody\r\n more"));
   CHECK_FALSE(has_folded_line(""));
 }
 
