@@ -212,6 +212,18 @@ TEST_CASE("A coding of a body's content is refused by name") {
   CHECK(request(s.http->port(), "PUT", "/v1/keyframes/a/pose", "Content-Type: application/json\r\nContent-Encoding: br\r\n", "[]")
           .status
         == 415);
-  CHECK(request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + "Content-Encoding: identity\r\n", "12345").status
-        == 200);
+  const std::string identity = "Content-Encoding: identity\r\n";
+  CHECK(request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + identity, "12345").status == 200);
+  // Also behind one that would do.
+  refused = request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + identity + "Content-Encoding: gzip\r\n", "12345");
+  CHECK(refused.status == 415);
+  CHECK_THAT(refused.json()["reason"].get<std::string>(), Catch::Contains("gzip"));
+}
+
+TEST_CASE("A body has one type") {
+  running_server s;
+  const auto refused
+    = request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + "Content-Type: application/json\r\n", "12345");
+  CHECK(refused.status == 400);
+  CHECK(refused.json()["field"] == "Content-Type");
 }
