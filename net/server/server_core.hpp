@@ -51,7 +51,7 @@ struct server_core {
 
   server_core(caf::actor_system& system_, const service& running_, keyframe_sink& sink_, server_config config_)
     : system{system_}, running{running_}, sink{sink_}, config{std::move(config_)}, rules{config.token, config.insecure},
-      metrics_rules{{}, config.insecure || !config.token.empty()},
+      metrics_rules{{}, config.insecure || (!config.token.empty() && !is_loopback(config.bind))},
       io{std::make_shared<asio::io_context>(static_cast<int>(config.threads))}, numbers{running.context.numbers, counts} {}
 
   caf::actor_system& system;
@@ -59,7 +59,8 @@ struct server_core {
   keyframe_sink& sink;
   server_config config; ///< its map: once map_known says so
   const access_rules rules;
-  /// Of the metrics port, which asks for no token: who may reach it may read it.
+  /// Of the metrics port, which asks for no token: who may reach it may read it. That is everybody where the token lets others
+  /// in; on an address of this machine alone, what asks under another name is a page of another site.
   const access_rules metrics_rules;
   std::shared_ptr<asio::io_context> io;
   std::shared_ptr<traffic> counts = std::make_shared<traffic>();
