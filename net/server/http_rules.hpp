@@ -30,6 +30,9 @@ bool has_folded_line(std::string_view text);
 /// else.
 std::optional<std::string_view> host_of(std::string_view authority);
 
+/// Tells whether the value of Accept-Encoding lets an answer come in a coding: it names that, or `*`, and not with a weight of 0.
+bool accepts_coding(std::string_view accept_encoding, std::string_view coding);
+
 /// Tells whether the value of If-None-Match names an entity tag (with its quotes), by weak comparison: `*`, or a list.
 bool names_tag(std::string_view if_none_match, std::string_view tag);
 

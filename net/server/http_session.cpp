@@ -130,6 +130,12 @@ void http_session::parse_header() {
 }
 
 void http_session::bad_request(error_code failed) {
+  if ((failed == http::error::header_limit || failed == http::error::buffer_overflow) && parser_->is_header_done())
+    return not_understood(http::status::bad_request, "bad_request",
+                          "a chunk's header, or the trailer behind the chunks, has more than "
+                            + std::to_string(failed == http::error::header_limit ? max_header_bytes : buffer_.max_size())
+                            + " bytes",
+                          "body");
   if (failed == http::error::header_limit || failed == http::error::buffer_overflow)
     return not_understood(http::status::request_header_fields_too_large, "too_large",
                           "the request's header has more than " + std::to_string(max_header_bytes) + " bytes");

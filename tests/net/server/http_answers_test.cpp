@@ -209,8 +209,12 @@ TEST_CASE("Pages and their files come from the program itself") {
   CHECK(moved.header("Location") == "../console?token=a%20b");
   auto packed = get(port, "/", "Accept-Encoding: gzip, br\r\n");
   CHECK(packed.has("Vary: Accept-Encoding"));
-  if (packed.has("Content-Encoding: gzip"))
+  if (packed.has("Content-Encoding: gzip")) {
     CHECK(packed.body.size() < page.body.size());
+    CHECK(packed.header("ETag") != tag); // other bytes
+    CHECK(get(port, "/", "Accept-Encoding: gzip\r\nIf-None-Match: " + packed.header("ETag") + "\r\n").status == 304);
+  }
+  CHECK_FALSE(get(port, "/", "Accept-Encoding: gzip;q=0\r\n").has("Content-Encoding"));
   for (const char* path : {"/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/../../CMakeLists.txt", "/etc/passwd",
                            "//etc/passwd", "/%00"}) {
     INFO(path);

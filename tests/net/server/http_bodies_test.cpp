@@ -220,6 +220,19 @@ TEST_CASE("A coding of a body's content is refused by name") {
   CHECK_THAT(refused.json()["reason"].get<std::string>(), Catch::Contains("gzip"));
 }
 
+TEST_CASE("A chunk's header that is too long is called what it is") {
+  running_server s;
+  for (const char* before : {"5;", "1\r\nx\r\n0\r\nA: "}) {
+    INFO(before);
+    client c{s.http->port()};
+    c.try_send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" + keyframe_headers + "\r\n"
+               + before + std::string(200'000, 'x'));
+    const auto refused = c.receive();
+    CHECK(refused.status == 400);
+    CHECK_THAT(refused.json()["reason"].get<std::string>(), Catch::Contains("chunk"));
+  }
+}
+
 TEST_CASE("A body has one type") {
   running_server s;
   const auto refused

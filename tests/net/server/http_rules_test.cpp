@@ -121,6 +121,17 @@ TEST_CASE("A folded line is seen, in the header alone") {
   CHECK_FALSE(has_folded_line(""));
 }
 
+TEST_CASE("Accept-Encoding names codings, and those that it does not want") {
+  for (const char* list : {"gzip", "br, GZip", "gzip;q=0.5, *;q=0", "*", "br ; q=1 , gzip ; q=0.001", "deflate,*;q=0.1"}) {
+    INFO(list);
+    CHECK(accepts_coding(list, "gzip"));
+  }
+  for (const char* list : {"", "br", "gzip;q=0", "gzip; Q=0.000", "*;q=0", "gzip;q=0, *", "xgzip", "identity"}) {
+    INFO(list);
+    CHECK_FALSE(accepts_coding(list, "gzip"));
+  }
+}
+
 TEST_CASE("If-None-Match names tags in a list, weak ones and any") {
   for (const char* list : {"\"a\"", "W/\"a\"", "*", " * ", "\"b\", \"a\"", "\"b\",W/\"a\"", "W/\"b\" , W/\"a\" , \"c\"",
                            "\"x,y\", \"a\"", ", \"a\""}) {
