@@ -354,7 +354,7 @@ const std::vector<setting> rows{
    .fallback = "20000",
    .min = 1,
    .max = 1000000,
-   .help = "Most connections at once; more are answered that the service is full"},
+   .help = "Most connections at once, half of them of one client; more are answered that the service is full"},
   {.name = "body-limit",
    .group = "server",
    .value = &settings::body_bytes,
