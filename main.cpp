@@ -433,8 +433,8 @@ int main(int argc, char** argv) {
               << "fewer keyframes (--limit)\n";
     return failed;
   } catch (const no_room& e) {
-    std::cerr << "tessera: out of memory: " << e.what() << ". Give it more (--memory-pool, --host-memory), or take a larger "
-              << "--voxel-size or fewer keyframes (--limit)\n";
+    std::cerr << "tessera: out of memory: " << e.what() << ". Give it more (--memory-cap; on GPUs --memory-pool, "
+              << "--host-memory), or take a larger --voxel-size or fewer keyframes (--limit)\n";
     return failed;
   } catch (const std::bad_alloc& e) {
     std::cerr << "tessera: out of memory: this machine has no more, or a GPU's memory-pool and host-memory are full. A larger "

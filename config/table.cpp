@@ -54,7 +54,8 @@ const std::vector<setting> rows{
    .min = 16,
    .max = 256,
    .step = 8,
-   .help = "Edge of a region; changes how the map is cut, never the map"},
+   .help = "Edge of a region; changes how the map is cut, never the map. But one keyframe may touch 8192 regions at most, so that "
+           "smaller ones take keyframes that reach less far"},
   {.name = "min-confidence",
    .group = "map",
    .value = &settings::min_confidence,
@@ -361,7 +362,7 @@ const std::vector<setting> rows{
    .fallback = "20000",
    .min = 1,
    .max = 1000000,
-   .help = "Most connections at once; more are answered that the service is full"},
+   .help = "Most connections at once, half of them of one client; more are answered that the service is full"},
   {.name = "body-limit",
    .group = "server",
    .value = &settings::body_bytes,

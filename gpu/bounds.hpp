@@ -12,9 +12,10 @@
 
 namespace tessera {
 
-/// Regions that one keyframe may touch. Each costs its own memory, a mesh and a patch, whatever little is written to it: some 60
-/// KB and a millisecond of a core, so that this many are half a gigabyte and ten seconds. A depth camera's keyframe touches some
-/// hundreds; a lidar's that reaches 100 m at 5 cm some thousands.
+/// Regions that one keyframe may touch. Each costs its own memory, a mesh and a patch, also where little is written to it: some
+/// 60 KB and a millisecond of a core, so that this many are half a gigabyte and ten seconds at least. Where much is written they
+/// cost far more, which memory-cap and a GPU's memory-pool bound. A depth camera's keyframe touches some hundreds; a lidar's that
+/// reaches 100 m at 5 cm some thousands.
 inline constexpr uint32_t most_keyframe_regions = 8192;
 
 /// A keyframe that would write to more than one may. The text has the field, the value and the bound. partition_rays() throws it.
@@ -40,7 +41,8 @@ public:
   explicit memory_cap_reached(uint64_t cap_bytes);
 };
 
-/// A GPU's pool cannot hold at once what one keyframe writes to, though it holds nothing else: it would be refused again.
+/// A GPU's pool, or the cap of the CPU's fields, cannot hold what one keyframe writes to, also if it holds nothing else: it would
+/// be refused again.
 class pool_too_small : public no_room {
 public:
   using no_room::no_room;

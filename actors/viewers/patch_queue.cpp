@@ -87,7 +87,7 @@ double patch_queue::rank(const region_key& low, int level) const {
     length2 += static_cast<double>(view_->direction[i]) * view_->direction[i];
   }
   // The ball around the regions' centres, a little larger than need be: what is rounded must not make the bound too high.
-  const auto spread = level == 0 ? 0 : 0.867 * (regions - 1) * region_m_ + 1e-6 * std::sqrt(distance2);
+  const auto spread = level == 0 ? 0 : 0.867 * (regions - 1) * region_m_ + 1e-12 * std::sqrt(distance2);
   const auto distance = std::max(0.0, std::sqrt(distance2) - spread);
   const auto radius = 0.87 * region_m_; // of the ball around a cube
   // Seen: within 60 degrees of the view's direction, give or take the region's own size.
@@ -104,6 +104,7 @@ void patch_queue::search(line::const_iterator first, line::const_iterator end) {
 }
 
 void patch_queue::search_parts(const step& cube) {
+  ++opened_;
   const auto last = corner(cube.low, cube.level, true);
   const auto end = pending_.upper_bound(last);
   for (auto first = pending_.lower_bound(cube.low); first != end;) {
@@ -119,8 +120,12 @@ patch_queue::line::iterator patch_queue::most_wanted() {
     turns_waiting_.pop_front();
     return pending_.find(region);
   }
-  for (;;) {
+  for (const auto most = opened_ + most_opened;;) {
     const auto best = search_.top();
+    if (best.level > 0 && opened_ >= most) // near enough; the cube stays, for what else is in it
+      if (const auto i = pending_.lower_bound(best.low);
+          i != pending_.end() && !along_curve{}(corner(best.low, best.level, true), i->first))
+        return i;
     search_.pop();
     if (best.level > 0)
       search_parts(best);

@@ -18,7 +18,8 @@ namespace tessera {
 ///
 /// Regions that wait are kept along a space-filling curve, on which every cube of them is one stretch. The most wanted one is
 /// searched for from cubes to their parts, the nearest first, and the search goes on where it was with the next patch: a view
-/// costs nothing until something is taken, and what is taken under one view costs O(log n) each, whatever waits.
+/// costs nothing until something is taken, and what is taken under one view costs O(log n) each, whatever waits. Where very many
+/// cubes are as near as each other, as from very far away, the search ends after so many with what it is at.
 class patch_queue {
 public:
   /// `region_m` is the edge of a region, for ordering by distance.
@@ -43,6 +44,10 @@ public:
 
   /// Regions that wait.
   [[nodiscard]] size_t pending() const { return pending_.size() + gone_.size(); }
+  /// Cubes that the search has opened: what it has cost until now.
+  [[nodiscard]] uint64_t opened() const { return opened_; }
+  /// Those that one patch may cost.
+  static constexpr uint64_t most_opened = 1'000;
   /// Bytes sent and not acknowledged.
   [[nodiscard]] uint64_t unacknowledged() const { return unacknowledged_; }
 
@@ -90,7 +95,7 @@ private:
   std::vector<held_patch> gone_;
   bool gone_next_ = false;
   std::unordered_map<region_key, sent> sent_;
-  uint64_t unacknowledged_ = 0, turns_ = 0;
+  uint64_t unacknowledged_ = 0, turns_ = 0, opened_ = 0;
 };
 
 } // namespace tessera

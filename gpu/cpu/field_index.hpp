@@ -16,7 +16,8 @@ namespace tessera::cpu {
 /// All regions that have a field, under one cap. Threads: any, as long as no two work on one region at once.
 class field_index {
 public:
-  field_index(const map_settings& map, uint64_t cap_bytes) : map_(map), pool_(cap_bytes) {}
+  /// A cap of 0 bytes is none.
+  field_index(const map_settings& map, uint64_t cap_bytes) : map_(map), cap_bytes_(cap_bytes), pool_(cap_bytes) {}
 
   /// Null if there is none.
   [[nodiscard]] region_entry* find(region_key region) const {
@@ -49,6 +50,7 @@ public:
     if (const auto* entry = find(region); entry != nullptr && entry->field.empty())
       drop(region);
   }
+  [[nodiscard]] uint64_t cap_bytes() const { return cap_bytes_; }
   [[nodiscard]] uint64_t blocks() const { return pool_.blocks(); }
   [[nodiscard]] uint64_t regions() const {
     const std::scoped_lock lock(mutex_);
@@ -61,6 +63,7 @@ private:
   }
 
   const map_settings map_;
+  const uint64_t cap_bytes_;
   block_pool pool_; ///< outlives the regions
   mutable std::mutex mutex_;
   std::map<region_key, std::unique_ptr<region_entry>> regions_;

@@ -21,6 +21,8 @@ public:
     field.forget_changes(); // only now: what memory ran out for is meshed the next time
     return out;
   }
+  /// Of the surface, as of the last extraction.
+  [[nodiscard]] uint64_t surface_bytes() const { return surface_.bytes(); }
   /// Those of the field. Their bytes are those of all blocks and, as of the last extraction, of the surface.
   [[nodiscard]] field_stats stats() const {
     auto out = field.stats();

@@ -16,6 +16,7 @@ region_field::region_field(const map_settings& map, region_key key, block_pool& 
   const auto slots = static_cast<size_t>(blocks_) * blocks_ * blocks_;
   field_.resize(slots);
   changes_.resize(slots);
+  lacked_.resize(slots);
 }
 
 const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
@@ -28,16 +29,32 @@ const block* region_field::at(int32_t bx, int32_t by, int32_t bz) const {
 /// takes all of it back.
 block& region_field::make_block(size_t s) {
   thread_local block lost;
-  if (full_)
-    return lost;
-  try {
-    fresh_.push_back(s);
-    field_[s] = block_handle(pool_.take(past_the_cap_), block_return{&pool_});
-    return *field_[s];
-  } catch (const std::bad_alloc&) {
-    full_ = std::current_exception();
-    return lost;
-  }
+  if (!full_)
+    try {
+      auto made = block_handle(pool_.take(past_the_cap_), block_return{&pool_});
+      fresh_.push_back(s);
+      field_[s] = std::move(made);
+      return *field_[s];
+    } catch (const std::bad_alloc&) {
+      full_ = std::current_exception();
+    }
+  lack(s);
+  return lost;
+}
+
+void region_field::lack(size_t s) {
+  if (lacked_[s])
+    return;
+  lacked_[s] = true;
+  ++lacked_count_;
+}
+
+void region_field::begin_job() {
+  stats_.reset();
+  fresh_.clear();
+  full_ = nullptr;
+  if (std::exchange(lacked_count_, 0) != 0)
+    lacked_.assign(lacked_.size(), false);
 }
 
 namespace {
@@ -236,8 +253,7 @@ bool all_zero(const block& of) {
 } // namespace
 
 void region_field::integrate(const ray_job& job) {
-  fresh_.clear();
-  full_ = nullptr;
+  begin_job();
   apply(job, job.sign);
   if (!full_)
     return;
@@ -248,9 +264,17 @@ void region_field::integrate(const ray_job& job) {
   std::rethrow_exception(std::exchange(full_, nullptr));
 }
 
-void region_field::undo(const ray_job& job) {
-  fresh_.clear();
+size_t region_field::count_fresh_blocks(const ray_job& job) {
+  begin_job();
+  full_ = std::make_exception_ptr(std::bad_alloc{}); // so that none is made
+  apply(job, job.sign);
+  apply(job, -job.sign);
   full_ = nullptr;
+  return lacked_count_;
+}
+
+void region_field::undo(const ray_job& job) {
+  begin_job();
   past_the_cap_ = true;
   apply(job, -job.sign);
   past_the_cap_ = false;
@@ -273,6 +297,12 @@ bool region_field::empty() const {
 }
 
 field_stats region_field::stats() const {
+  if (!stats_)
+    stats_ = make_stats();
+  return *stats_;
+}
+
+field_stats region_field::make_stats() const {
   field_stats out;
   for (int32_t bz = 0; bz < blocks_; ++bz)
     for (int32_t by = 0; by < blocks_; ++by)

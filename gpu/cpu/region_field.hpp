@@ -10,6 +10,7 @@
 
 #include <array>
 #include <exception>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,8 +39,12 @@ public:
   /// Takes back a job that integrate() did, and gives up the blocks in which nothing is. Blocks that have gone since are made
   /// anew, past the cap. Throws std::bad_alloc if the machine has no memory: the field is wrong then.
   void undo(const ray_job& job);
-  /// Hashes and counts the region's own blocks. Its bytes are those of all blocks.
+  /// Hashes and counts the region's own blocks: once after each change. Its bytes are those of all blocks.
   [[nodiscard]] field_stats stats() const;
+  /// Blocks that the last integrate() made; when memory ran out, also those that it lacked.
+  [[nodiscard]] size_t fresh_blocks() const { return fresh_.size() + lacked_count_; }
+  /// Blocks that integrate() would make. The field stays as it is.
+  size_t count_fresh_blocks(const ray_job& job);
   /// Whether there is no block.
   [[nodiscard]] bool empty() const;
   [[nodiscard]] region_image image() const;
@@ -71,6 +76,9 @@ private:
   void add(const walk_samples& samples);
   void apply(const ray_job& job, int32_t sign);
   block& make_block(size_t slot);
+  void begin_job();
+  void lack(size_t slot);
+  [[nodiscard]] field_stats make_stats() const;
 
   map_settings map_;
   block_pool& pool_;
@@ -82,6 +90,9 @@ private:
   std::vector<block_changes> changes_; ///< by slot
   std::vector<size_t> fresh_;          ///< slots made by the job under way
   std::exception_ptr full_;            ///< memory ran out in the job under way
+  std::vector<bool> lacked_;           ///< by slot: the job under way writes to it, and there was no memory for a block
+  size_t lacked_count_ = 0;
+  mutable std::optional<field_stats> stats_; ///< nothing if the field changed since
   bool past_the_cap_ = false;          ///< it may make blocks whatever the cap says
 };
 

@@ -25,6 +25,7 @@ region_image region_field::image() const {
 }
 
 void region_field::load(const region_image& image) {
+  stats_.reset();
   auto from = image.voxels.begin();
   for (const auto s : image.blocks) {
     auto& to = field_[s] = block_handle(pool_.take(), block_return{&pool_});

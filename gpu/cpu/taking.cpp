@@ -194,13 +194,19 @@ void taking::let_go(part&) noexcept {
 
 void taking::add(part& one) {
   if (failed_)
-    return;
+    return counting_ ? count(one) : void();
   auto& entry = fields_.find_or_make(one.region);
+  const bool was_empty = entry.field.empty();
   try {
     const timed time(what_.times ? &one.integrate_ms : nullptr);
     entry.field.integrate(job_of(one));
     one.done = true;
+    one.fresh_bytes = entry.field.fresh_blocks() * sizeof(block);
   } catch (const std::bad_alloc&) {
+    one.fresh_bytes = entry.field.fresh_blocks() * sizeof(block);
+    const auto edge = static_cast<uint64_t>(entry.field.blocks());
+    const auto most_bytes = 2 * parts_.size() * edge * edge * edge * sizeof(block); // with surfaces
+    counting_ = what_.sign == 1 && fields_.cap_bytes() != 0 && most_bytes > fields_.cap_bytes();
     fields_.drop_if_empty(one.region);
     throw;
   }
@@ -212,7 +218,15 @@ void taking::add(part& one) {
     const auto surface = entry.extract();
     one.vertices = surface->vertices();
     one.triangles = surface->triangles();
+    if (was_empty) // else it is of others, too
+      one.fresh_bytes += entry.surface_bytes();
   }
+}
+
+/// The keyframe is not taken, but how much it needs says whether it ever can be.
+void taking::count(part& one) {
+  one.fresh_bytes = fields_.find_or_make(one.region).field.count_fresh_blocks(job_of(one)) * sizeof(block);
+  fields_.drop_if_empty(one.region);
 }
 
 void taking::undo(part& one) {
@@ -258,7 +272,30 @@ void taking::one_is_over() noexcept {
   answer_and_end();
 }
 
+/// What memory-cap has no room for at the moment may come later; what is more than all of it by itself never can.
+void taking::tell_if_too_large() noexcept {
+  uint64_t alone = 0;
+  for (const auto& one : parts_)
+    alone += one.fresh_bytes;
+  const auto cap = fields_.cap_bytes();
+  if (!counting_ || alone <= cap)
+    return;
+  try {
+    std::rethrow_exception(failure_);
+  } catch (const memory_cap_reached&) {
+    try {
+      failure_ = std::make_exception_ptr(
+        pool_too_small("this keyframe alone writes to more than memory-cap, " + std::to_string(cap) + " bytes ("
+                       + std::to_string(cap >> 20) + " MiB), holds; a larger voxel or memory-cap takes it"));
+    } catch (const std::bad_alloc&) { // the next time, then
+    }
+  } catch (...) { // of something else
+  }
+}
+
 void taking::answer_and_end() noexcept {
+  if (failure_)
+    tell_if_too_large();
   for (const auto& one : parts_) {
     report_.vertices += one.vertices;
     report_.triangles += one.triangles;

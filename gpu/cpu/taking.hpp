@@ -45,6 +45,7 @@ private:
     uint32_t first, count;
     bool done = false; ///< it is in the field
     uint64_t vertices = 0, triangles = 0;
+    uint64_t fresh_bytes = 0; ///< what memory-cap counts of it that was not there before, or that it lacked
     double integrate_ms = 0, extract_ms = 0;
   };
 
@@ -60,6 +61,8 @@ private:
   void undo(part& one);
   void fail(std::exception_ptr why) noexcept;
   void one_is_over() noexcept;
+  void count(part& one);
+  void tell_if_too_large() noexcept;
   void answer_and_end() noexcept;
 
   const map_settings& map_;
@@ -75,6 +78,7 @@ private:
   std::mutex mutex_;             ///< guards failure_
   std::exception_ptr failure_;
   std::atomic<bool> failed_ = false;
+  std::atomic<bool> counting_ = false; ///< the cap was reached, and it may be that the keyframe alone exceeds it
   bool undoing_ = false; ///< changes while no part is under way
 };
 

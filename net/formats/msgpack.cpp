@@ -41,6 +41,7 @@ public:
   bool key(string_t& name) {
     if (open_.size() == 1)
       field_ = printable(name);
+    count();
     slot_ = &(*open_.back())[std::move(name)];
     return true;
   }
@@ -54,8 +55,14 @@ public:
   }
 
 private:
+  void count() {
+    if (++values_ > max_values)
+      throw bad_input(field_ + " has more values and keys than one message may: at most " + std::to_string(max_values)
+                      + " are read");
+  }
   /// Puts a value where the next one belongs and tells where it lies now.
   json& place(json value) {
+    count();
     if (!open_.empty() && open_.back()->is_array())
       return open_.back()->emplace_back(std::move(value));
     return *slot_ = std::move(value);
@@ -81,6 +88,7 @@ private:
   }
 
   size_t bytes_;
+  size_t values_ = 0; // and keys, so far
   json whole_;
   json* slot_ = &whole_;    // where the next value belongs, unless into a list
   std::vector<json*> open_; // maps and lists that are not complete; all but the last stay where they are

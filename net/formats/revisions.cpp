@@ -17,6 +17,23 @@ using nlohmann::json;
 /// Maps and lists of a body inside one another: the body, its list, an entry, a pose, and a row of it.
 constexpr int max_depth = 5;
 
+/// Counts what a parser makes of a text at least, without making it: a value stands before each comma and behind each bracket.
+bool has_more_values(std::string_view text, size_t bound) {
+  size_t values = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = text[i];
+    if (c == '"')
+      quoted = !quoted;
+    else if (quoted)
+      i += c == '\\';
+    else if (c == ',' || c == '[' || c == '{')
+      if (++values > bound)
+        return true;
+  }
+  return false;
+}
+
 /// What entries get that do not say it themselves.
 struct defaults {
   std::string session;
@@ -107,6 +124,8 @@ correction read_revisions_body(std::span<const std::byte> body, bool is_msgpack)
   const std::string_view text{reinterpret_cast<const char*>(body.data()), body.size()};
   if (nests_deeper(text, max_depth))
     throw bad_input("the body is nested deeper than " + std::to_string(max_depth) + " levels");
+  if (has_more_values(text, max_values))
+    throw bad_input("the body has more values than one may: at most " + std::to_string(max_values) + " are read");
   const auto whole = json::parse(text, nullptr, false);
   if (whole.is_discarded())
     throw bad_input("the body is not JSON");

@@ -10,6 +10,7 @@
 #include "net/formats/patch_codec.hpp"
 #include "net/formats/revisions.hpp"
 #include "net/server/assets.hpp"
+#include "net/server/http_rules.hpp"
 #include "net/server/json_status.hpp"
 #include "net/server/readiness.hpp"
 
@@ -39,7 +40,11 @@ http_reply asset_reply(const request_head& head) {
     return error_reply(status::not_found, "not_found", "there is no such page");
   http_reply out;
   out.content_type = file->content_type;
-  out.with("ETag", file->etag).with("Vary", "Accept-Encoding");
+  const auto packed = !file->gzip.empty() && accepts_coding(head.field(http::field::accept_encoding), "gzip");
+  auto tag = file->etag;
+  if (packed) // other bytes
+    tag.insert(tag.size() - 1, "-gzip");
+  out.with("ETag", tag).with("Vary", "Accept-Encoding");
   out.with("Cache-Control", file->immutable ? "public, max-age=31536000, immutable" : "no-cache");
   if (file->content_type.starts_with("text/html"))
     out
@@ -49,7 +54,6 @@ http_reply asset_reply(const request_head& head) {
                                        "https: data: blob:; object-src 'none'; base-uri 'none'; "
                                        "frame-ancestors 'none'")
       .with("Referrer-Policy", "no-referrer");
-  auto packed = !file->gzip.empty() && head.field(http::field::accept_encoding).find("gzip") != std::string_view::npos;
   if (packed)
     out.with("Content-Encoding", "gzip");
   out.body = shared_bytes{packed ? file->gzip : file->plain};

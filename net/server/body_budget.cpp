@@ -5,9 +5,6 @@
 
 namespace tessera {
 
-namespace {
-
-/// Who can have one address of IPv6 mostly has the other 2^64 of its network, too.
 boost::asio::ip::address client_of(const boost::asio::ip::address& from) {
   if (!from.is_v6())
     return from;
@@ -19,8 +16,6 @@ boost::asio::ip::address client_of(const boost::asio::ip::address& from) {
     bytes[i] = 0;
   return boost::asio::ip::address_v6(bytes);
 }
-
-} // namespace
 
 bool body_budget::take(body_share& by, uint64_t bytes) {
   std::vector<std::function<void()>> to_tell;
@@ -50,14 +45,14 @@ bool body_budget::take(body_share& by, uint64_t bytes) {
 }
 
 void body_budget::make_room(const body_share& for_whom, uint64_t bytes, std::vector<std::function<void()>>& to_tell) {
-  const auto now = body_share::clock::now();
-  std::vector<std::pair<double, body_share*>> slow; // by what came a second
+  const auto now = now_();
+  std::vector<std::pair<double, body_share*>> slow; // by what came a second lately
   const auto add = [&](const client& of) {
     for (auto* one : of.coming) {
-      const auto age_s = std::chrono::duration<double>(now - one->began_).count();
-      const auto rate = static_cast<double>(one->came_) / std::max(age_s, 1e-3);
-      if (one != &for_whom && one->coming_ && now - one->began_ >= least_.after && rate < static_cast<double>(least_.bytes_per_s))
-        slow.emplace_back(rate, one);
+      if (one == &for_whom || !one->coming_)
+        continue;
+      if (const auto rate = one->recent_rate(now); rate && *rate < static_cast<double>(least_.bytes_per_s))
+        slow.emplace_back(*rate, one);
     }
   };
   const auto own = of_.find(for_whom.client_);
@@ -111,15 +106,35 @@ body_share::body_share(body_budget& budget, const boost::asio::ip::address& from
 void body_share::begin(std::function<void()> ended) {
   std::lock_guard lock{budget_.mutex_};
   tell_ = std::move(ended);
-  began_ = clock::now();
-  came_ = 0;
+  mark_ = budget_.now_();
+  came_ = came_by_mark_ = 0;
+  before_.reset();
   coming_ = true;
   ended_ = false;
 }
 
 void body_share::came(uint64_t bytes) {
   std::lock_guard lock{budget_.mutex_};
+  move_mark(budget_.now_());
   came_ = bytes;
+}
+
+void body_share::move_mark(clock::time_point now) {
+  const auto after = budget_.least_.after;
+  if (now - mark_ < after)
+    return;
+  const bool stood_still = now - mark_ >= 2 * after; // since the mark nothing was heard, nor asked
+  before_ = stood_still ? 0 : came_ - came_by_mark_;
+  mark_ = stood_still ? now : mark_ + after;
+  came_by_mark_ = came_;
+}
+
+std::optional<double> body_share::recent_rate(clock::time_point now) {
+  move_mark(now);
+  if (!before_)
+    return std::nullopt;
+  const auto time_s = std::chrono::duration<double>(now - mark_ + budget_.least_.after).count();
+  return static_cast<double>(*before_ + came_ - came_by_mark_) / time_s;
 }
 
 bool body_share::whole() {

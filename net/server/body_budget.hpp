@@ -8,26 +8,36 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace tessera {
 
 class body_share;
 
+/// Whom an address belongs to: who can have one address of IPv6 mostly has the other 2^64 of its network, too; and an address of
+/// IPv4 is the same in either form.
+boost::asio::ip::address client_of(const boost::asio::ip::address& from);
+
 /// Bounds all bodies together, and those of one client: half of it, so that nobody keeps all others out. Where there is no room,
-/// bodies that hardly move make it: a client that is slow, or only pretends to send, keeps nobody out either, not even others at
-/// its own address.
+/// bodies that hardly move make it, however fast they came before: a client that is slow, or only pretends to send, keeps nobody
+/// out either, not even others at its own address.
 /// Threads: any.
 class body_budget {
 public:
-  /// Bodies that came for so long, at fewer bytes a second, may have to go.
+  using clock = std::chrono::steady_clock;
+
+  /// Bodies that began so long ago, and of which fewer bytes a second came lately, may have to go. Lately is the time from one to
+  /// two times `after` ago until now: what came fast and stands still is slow after two times `after`.
   struct least_rate {
-    std::chrono::milliseconds after{2'000};
+    std::chrono::milliseconds after{2'000}; ///< above 0
     uint64_t bytes_per_s = 64 << 10;
   };
 
-  explicit body_budget(uint64_t bytes, least_rate least) : all_{bytes}, least_{least} {}
+  explicit body_budget(uint64_t bytes, least_rate least, std::function<clock::time_point()> now = clock::now)
+    : all_{bytes}, least_{least}, now_{std::move(now)} {}
   explicit body_budget(uint64_t bytes) : body_budget{bytes, least_rate{}} {}
 
   [[nodiscard]] uint64_t held() const;
@@ -46,6 +56,7 @@ private:
 
   const uint64_t all_;
   const least_rate least_;
+  const std::function<clock::time_point()> now_;
   mutable std::mutex mutex_;
   uint64_t held_ = 0;
   std::map<boost::asio::ip::address, client> of_; ///< none holds 0
@@ -73,13 +84,19 @@ public:
 
 private:
   friend class body_budget;
-  using clock = std::chrono::steady_clock;
+  using clock = body_budget::clock;
+
+  void move_mark(clock::time_point now);
+  /// What came of it a second lately; nothing for one that has just begun.
+  [[nodiscard]] std::optional<double> recent_rate(clock::time_point now);
 
   body_budget& budget_;
   const boost::asio::ip::address client_;
   // All of these under the budget's mutex.
   uint64_t held_ = 0, came_ = 0;
-  clock::time_point began_{};
+  clock::time_point mark_{};       ///< moves on by least_rate::after
+  uint64_t came_by_mark_ = 0;      ///< of came_
+  std::optional<uint64_t> before_; ///< what came in the time `after` before the mark; nothing if it had not begun
   std::function<void()> tell_;
   bool coming_ = false, ended_ = false;
 };

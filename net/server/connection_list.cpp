@@ -27,4 +27,23 @@ size_t connection_list::size() const {
   return open_.size();
 }
 
+std::optional<connection_places::place> connection_places::take(const asio::ip::address& from) {
+  const auto client = client_of(from);
+  std::lock_guard lock{mutex_};
+  const auto found = of_.find(client);
+  if (taken_ == most_ || (found != of_.end() && found->second == (most_ + 1) / 2))
+    return std::nullopt;
+  ++of_[client];
+  ++taken_;
+  return place{*this, client};
+}
+
+void connection_places::give_back(const asio::ip::address& client) {
+  std::lock_guard lock{mutex_};
+  const auto found = of_.find(client);
+  if (--found->second == 0)
+    of_.erase(found);
+  --taken_;
+}
+
 } // namespace tessera

@@ -87,6 +87,8 @@ std::optional<header_fault> find_fault(const http::request_header<>& header) {
 }
 
 bool has_folded_line(std::string_view text) {
+  if (text.starts_with("\r\n"))
+    return false; // of the header only its end is left; what follows is the body's
   text = text.substr(0, text.find("\r\n\r\n"));
   return text.find("\r\n ") != text.npos || text.find("\r\n\t") != text.npos;
 }
@@ -119,6 +121,25 @@ std::optional<std::string_view> host_of(std::string_view authority) {
       return std::nullopt;
   }
   return host;
+}
+
+bool accepts_coding(std::string_view accept_encoding, std::string_view coding) {
+  bool any = false;
+  for (;;) {
+    const auto end = accept_encoding.find(',');
+    const auto one = accept_encoding.substr(0, end);
+    const auto name = trimmed(one.substr(0, one.find(';')));
+    const auto weight = one.find(';') == one.npos ? std::string_view{} : trimmed(one.substr(one.find(';') + 1));
+    const bool wanted
+      = !equal_ignoring_case(weight.substr(0, 2), "q=") || weight.find_first_not_of("0.", 2) != weight.npos;
+    if (equal_ignoring_case(name, coding))
+      return wanted;
+    if (name == "*")
+      any = wanted;
+    if (end == accept_encoding.npos)
+      return any;
+    accept_encoding.remove_prefix(end + 1);
+  }
 }
 
 bool names_tag(std::string_view list, std::string_view tag) {

@@ -23,12 +23,15 @@ struct header_fault {
 std::optional<header_fault> find_fault(const http::request_header<>& header);
 
 /// Tells whether a line of a header goes on in the next one (obs-fold), which is read differently by different programs.
-/// `text` is what came of the header so far.
+/// `text` is what came of the header since its last whole line.
 bool has_folded_line(std::string_view text);
 
 /// Returns the host of `host[:port]` (RFC 3986; without the brackets of an IPv6 address), or nothing if the text is anything
 /// else.
 std::optional<std::string_view> host_of(std::string_view authority);
+
+/// Tells whether the value of Accept-Encoding lets an answer come in a coding: it names that, or `*`, and not with a weight of 0.
+bool accepts_coding(std::string_view accept_encoding, std::string_view coding);
 
 /// Tells whether the value of If-None-Match names an entity tag (with its quotes), by weak comparison: `*`, or a list.
 bool names_tag(std::string_view if_none_match, std::string_view tag);

@@ -19,17 +19,12 @@ constexpr size_t least_read = 4 << 10, most_read = 64 << 10;
 constexpr uint64_t least_drained = 64 << 20;
 constexpr std::chrono::seconds max_lingering{5};
 
-asio::ip::address peer_of(const tcp::socket::rebind_executor<strand>::other& socket) {
-  error_code failed;
-  const auto peer = socket.remote_endpoint(failed);
-  return failed ? asio::ip::address{} : peer.address();
-}
-
 } // namespace
 
-http_session::http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by)
-  : core_{std::move(core)}, stream_{std::move(socket)}, by_{by}, buffer_{max_header_bytes + most_read},
-    share_{core_->bodies, peer_of(stream_.socket())} {
+http_session::http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by,
+                           const asio::ip::address& from, connection_places::place place)
+  : core_{std::move(core)}, place_{std::move(place)}, stream_{std::move(socket)}, by_{by}, buffer_{max_header_bytes + most_read},
+    share_{core_->bodies, from} {
   core_->counts->connections.fetch_add(1);
 }
 
@@ -130,6 +125,12 @@ void http_session::parse_header() {
 }
 
 void http_session::bad_request(error_code failed) {
+  if ((failed == http::error::header_limit || failed == http::error::buffer_overflow) && parser_->is_header_done())
+    return not_understood(http::status::bad_request, "bad_request",
+                          "a chunk's header, or the trailer behind the chunks, has more than "
+                            + std::to_string(failed == http::error::header_limit ? max_header_bytes : buffer_.max_size())
+                            + " bytes",
+                          "body");
   if (failed == http::error::header_limit || failed == http::error::buffer_overflow)
     return not_understood(http::status::request_header_fields_too_large, "too_large",
                           "the request's header has more than " + std::to_string(max_header_bytes) + " bytes");
@@ -284,7 +285,7 @@ void http_session::upgrade() {
   core_->counts->count(resource::stream, 101);
   stream_.expires_never();
   http::request<http::empty_body> handshake{head_.header};
-  auto viewer = std::make_shared<ws_session>(core_, std::move(stream_), std::move(handshake));
+  auto viewer = std::make_shared<ws_session>(core_, std::move(stream_), std::move(handshake), std::move(place_));
   // Counted once: the viewer's from now on.
   counted_ = false;
   core_->connections.remove(this);

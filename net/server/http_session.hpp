@@ -7,7 +7,8 @@ namespace tessera {
 /// Serves one HTTP connection until it ends, or becomes a viewer's stream.
 class http_session final : public connection, public std::enable_shared_from_this<http_session> {
 public:
-  http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by);
+  http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by,
+               const asio::ip::address& from, connection_places::place place);
   ~http_session() override;
 
   void run();
@@ -42,6 +43,7 @@ private:
   void release_body();
 
   std::shared_ptr<server_core> core_;
+  connection_places::place place_;
   stream stream_;
   const entrance by_;
   beast::flat_buffer buffer_;

@@ -105,7 +105,10 @@ void listener::on_accepted(error_code failed, tcp::socket::rebind_executor<stran
 
 void listener::take(tcp::socket::rebind_executor<strand>::other socket) {
   error_code ignored;
-  if (core_->counts->connections.load() >= static_cast<int64_t>(core_->config.max_connections)) {
+  error_code gone;
+  const auto from = socket.remote_endpoint(gone).address();
+  auto place = (by_ == entrance::main ? core_->places : core_->metrics_places).take(from);
+  if (!place) {
     core_->counts->rejected.fetch_add(1, std::memory_order_relaxed);
     static constexpr std::string_view full = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: "
                                              "1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -115,7 +118,7 @@ void listener::take(tcp::socket::rebind_executor<strand>::other socket) {
     return;
   }
   socket.set_option(tcp::no_delay{true}, ignored);
-  auto session = std::make_shared<http_session>(core_, std::move(socket), by_);
+  auto session = std::make_shared<http_session>(core_, std::move(socket), by_, from, std::move(*place));
   core_->connections.add(session);
   session->run();
 }

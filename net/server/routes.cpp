@@ -62,17 +62,23 @@ std::optional<http_reply> refuse_early(const server_core& core, entrance by, con
         fits = fits || is_content_type(head.field(http::field::content_type), type);
         wanted += (wanted.empty() ? "" : " or ") + std::string(type);
       }
+    if (const auto types = head.header.count(http::field::content_type); types > 1)
+      return error_reply(status::bad_request, "bad_request",
+                         "there are " + std::to_string(types) + " of content-type, one can be", "Content-Type");
     if (!fits)
       return error_reply(status::unsupported_media_type, "unsupported_media_type",
                          "content-type is '" + std::string(head.field(http::field::content_type).substr(0, 100)) + "', expected "
                            + wanted,
                          "Content-Type");
-    if (auto coding = head.field(http::field::content_encoding); !coding.empty() && !equal_ignoring_case(coding, "identity"))
-      return error_reply(status::unsupported_media_type, "unsupported_media_type",
-                         "content-encoding is '" + std::string(coding.substr(0, 100))
-                           + "', and none is understood: send the body as it is",
-                         "Content-Encoding")
-        .with("Accept-Encoding", "identity");
+    const auto codings = head.header.equal_range(http::field::content_encoding);
+    for (auto each = codings.first; each != codings.second; ++each)
+      if (const std::string_view coding{each->value().data(), each->value().size()};
+          !coding.empty() && !equal_ignoring_case(coding, "identity"))
+        return error_reply(status::unsupported_media_type, "unsupported_media_type",
+                           "content-encoding is '" + std::string(coding.substr(0, 100))
+                             + "', and none is understood: send the body as it is",
+                           "Content-Encoding")
+          .with("Accept-Encoding", "identity");
   }
   if (head.has_body && head.body_limit == 0)
     return error_reply(status::bad_request, "bad_request", "this request takes no body");

@@ -13,9 +13,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 
 namespace tessera {
 
@@ -42,16 +45,50 @@ private:
   std::unordered_map<const connection*, std::weak_ptr<connection>> open_;
 };
 
+/// Room for so many connections, of which those of one client (client_of()) take half, so that nobody keeps all others out.
+/// Threads: any.
+class connection_places {
+public:
+  /// Room for one connection, given back when it goes. The places outlive it.
+  class place {
+  public:
+    place(connection_places& of, asio::ip::address client) : of_{&of}, client_{std::move(client)} {}
+    place(place&& other) noexcept : of_{std::exchange(other.of_, nullptr)}, client_{other.client_} {}
+    place& operator=(place&&) = delete;
+    ~place() {
+      if (of_ != nullptr)
+        of_->give_back(client_);
+    }
+
+  private:
+    connection_places* of_;
+    asio::ip::address client_;
+  };
+
+  explicit connection_places(size_t most) : most_{most} {}
+  /// Nothing if there is no room. Throws std::bad_alloc.
+  [[nodiscard]] std::optional<place> take(const asio::ip::address& from);
+
+private:
+  void give_back(const asio::ip::address& client);
+
+  const size_t most_;
+  std::mutex mutex_;
+  size_t taken_ = 0;
+  std::map<asio::ip::address, size_t> of_; ///< none has 0
+};
+
 /// Which port a connection came in by.
 enum class entrance : uint8_t { main, metrics };
 
 /// What all connections of a server share.
 struct server_core {
   static constexpr uint64_t least_body_budget = uint64_t{16} << 20;
+  static constexpr size_t most_metrics_connections = 128;
 
   server_core(caf::actor_system& system_, const service& running_, keyframe_sink& sink_, server_config config_)
     : system{system_}, running{running_}, sink{sink_}, config{std::move(config_)}, rules{config.token, config.insecure},
-      metrics_rules{{}, config.insecure || !config.token.empty()},
+      metrics_rules{{}, config.insecure || (!config.token.empty() && !is_loopback(config.bind))},
       io{std::make_shared<asio::io_context>(static_cast<int>(config.threads))}, numbers{running.context.numbers, counts} {}
 
   caf::actor_system& system;
@@ -59,12 +96,16 @@ struct server_core {
   keyframe_sink& sink;
   server_config config; ///< its map: once map_known says so
   const access_rules rules;
-  /// Of the metrics port, which asks for no token: who may reach it may read it.
+  /// Of the metrics port, which asks for no token: who may reach it may read it. That is everybody where the token lets others
+  /// in; on an address of this machine alone, what asks under another name is a page of another site.
   const access_rules metrics_rules;
   std::shared_ptr<asio::io_context> io;
   std::shared_ptr<traffic> counts = std::make_shared<traffic>();
   metrics numbers;
   connection_list connections;
+  connection_places places{config.max_connections};
+  /// Who fills the main port shall be seen on the other one.
+  connection_places metrics_places{most_metrics_connections};
   body_budget bodies{std::max(4 * config.body_limit, least_body_budget)};
   std::atomic<bool> stopping{false};
   /// Set after the map and the sessions' settings, which do not change any more.

@@ -29,8 +29,10 @@ bool ws_session::speaks_our_protocol(beast::string_view offered) {
   return false;
 }
 
-ws_session::ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake)
-  : core_{std::move(core)}, socket_{std::move(socket)}, timer_{socket_.get_executor()}, handshake_{std::move(handshake)} {
+ws_session::ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake,
+                       connection_places::place place)
+  : core_{std::move(core)}, place_{std::move(place)}, socket_{std::move(socket)}, timer_{socket_.get_executor()},
+    handshake_{std::move(handshake)} {
   core_->counts->viewers.fetch_add(1);
 }
 

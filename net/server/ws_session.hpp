@@ -14,7 +14,8 @@ namespace tessera {
 /// all viewers share.
 class ws_session final : public connection, public std::enable_shared_from_this<ws_session> {
 public:
-  ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake);
+  ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake,
+             connection_places::place place);
   ~ws_session() override;
 
   void run();
@@ -44,6 +45,7 @@ private:
   void end();
 
   std::shared_ptr<server_core> core_;
+  connection_places::place place_;
   beast::websocket::stream<stream, false> socket_;
   asio::steady_timer timer_;
   http::request<http::empty_body> handshake_;

@@ -9,6 +9,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 
 using namespace tessera;
 
@@ -53,6 +54,33 @@ TEST_CASE("without a view patches go in their order; with one, near and visible 
   while (auto p = queue.take())
     order.push_back(p->region.x);
   CHECK(order == std::vector<int32_t>{0, 2, 9, -3}); // -3 is behind
+}
+
+TEST_CASE("a patch costs no more than so many steps of the search, also where all are as near as each other") {
+  patch_queue queue{1};
+  size_t count = 0;
+  for (int32_t y = 0; y < 150; ++y)
+    for (int32_t z = 0; z < 150; ++z, ++count)
+      queue.put(a_patch({y % 3, y, z}, 1));
+  std::set<std::pair<int32_t, int32_t>> got;
+  for (float far : {1e9f, 1e12f, -1e9f}) {
+    queue.look({{far, 75, 75}, {far > 0 ? -1.f : 1.f, 0, 0}});
+    for (int i = 0; i < 500; ++i) {
+      const auto before = queue.opened();
+      const auto p = queue.take();
+      REQUIRE(p);
+      got.emplace(p->region.y, p->region.z);
+      CHECK(queue.opened() - before <= patch_queue::most_opened);
+    }
+  }
+  CHECK(got.size() == 1'500);
+  // All the same each comes once, and from nearby it is O(log n) each.
+  queue.look({{1, 10, 10}, {0, 1, 0}});
+  const auto before = queue.opened();
+  while (const auto p = queue.take())
+    got.emplace(p->region.y, p->region.z);
+  CHECK(got.size() == count);
+  CHECK(queue.opened() - before < 2 * count);
 }
 
 TEST_CASE("the most wanted patch is the one that looking at all of them would find") {

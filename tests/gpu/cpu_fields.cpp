@@ -170,6 +170,51 @@ TEST_CASE("what is no image of a region is refused, and what has no room is not 
   CHECK(full.field->memory().regions_here == 0);
 }
 
+TEST_CASE("a keyframe that the whole cap cannot hold would be refused again; one beside which there is too much is not now") {
+  const uint32_t threads = GENERATE(0u, 3u);
+  const bool mesh = GENERATE(false, true); // the surface's bytes count as well
+  some_keyframes k(1);
+  INFO("seed " << k.seed);
+  const auto map = map_of(32);
+  const auto one = scan_of(map, k.frames[0]);
+  auto beside = one, several = one, few = one;
+  beside.at.m[3] += 1'000;
+  for (const auto& each : one.rays) {
+    auto other = each;
+    std::tie(other.x, other.y, other.z) = std::tuple(-each.x, -each.y, -each.z);
+    several.rays.push_back(other);
+    std::tie(other.x, other.y, other.z) = std::tuple(each.z, each.x, each.y);
+    several.rays.push_back(other);
+  }
+  few.rays.resize(1);
+  const auto take = [&](world& into, const scan& what) {
+    auto request = request_of(what);
+    request.mesh = mesh;
+    into.add(request);
+  };
+  const auto capped = [&](uint64_t bytes) { return world(map, make_cpu_fields(map, {.threads = threads, .cap_bytes = bytes})); };
+  world whole(map, make_cpu_fields(map, {.threads = threads}));
+  take(whole, one);
+  const auto bytes = whole.stats().bytes;
+  auto small = capped(bytes / 2);
+  CHECK_THROWS_AS(take(small, one), pool_too_small);
+  CHECK_THROWS_WITH(take(small, one), Catch::Contains("this keyframe alone") && Catch::Contains("memory-cap")
+                                        && Catch::Contains(std::to_string(bytes / 2) + " bytes"));
+  CHECK(small.field->memory().blocks == 0);
+  CHECK(small.field->memory().regions_here == 0);
+  auto large = capped(bytes * 3 / 2);
+  take(large, one);
+  CHECK_THROWS_AS(take(large, beside), memory_cap_reached);
+  CHECK(large.stats().hash == whole.stats().hash);
+  // Also where something is in the map already, and stays as it is.
+  auto tight = capped(bytes), calm = capped(bytes);
+  take(tight, few);
+  take(calm, few);
+  CHECK_THROWS_AS(take(tight, several), pool_too_small);
+  CHECK(tight.stats().hash == calm.stats().hash);
+  CHECK(tight.field->memory().blocks == calm.field->memory().blocks);
+}
+
 TEST_CASE("devices that share a map have every region once, also when some are lost") {
   some_keyframes k(2);
   INFO("seed " << k.seed);

@@ -16,8 +16,8 @@ using namespace tessera::test;
 namespace {
 
 /// Points so far from each other that nearly each touches a region of its own.
-keyframe scattered(int points, const std::string& id = "scattered") {
-  std::mt19937 random{3};
+keyframe scattered(int points, const std::string& id = "scattered", unsigned seed = 3) {
+  std::mt19937 random{seed};
   std::uniform_real_distribution<float> far(-55.f, 55.f);
   auto body = std::make_shared<owned_keyframe_body>();
   for (int i = 0; i < 3 * points; ++i)
@@ -195,13 +195,18 @@ TEST_CASE("an offline map whose memory is at its cap says which setting that is,
   };
   offline_map capped(map, {make_cpu_fields(map, {.threads = threads, .cap_bytes = 20 << 20})}, std::move(options));
   try {
-    capped.offer(scattered(5'000), [](const verdict&) {});
-    capped.finish();
+    for (unsigned i = 0; i < 40; ++i) { // each has room, and all of them have not
+      capped.offer(scattered(100, std::to_string(i), i), [](const verdict&) {});
+      capped.finish();
+    }
     FAIL("it fitted");
   } catch (const memory_cap_reached& e) {
     CHECK_THAT(e.what(), Catch::Contains("memory-cap") && Catch::Contains("20971520 bytes (20 MiB)"));
   }
   CHECK(failures > 0);
+  offline_map small(map, {make_cpu_fields(map, {.threads = threads, .cap_bytes = 20 << 20})}, kept_rays(threads));
+  small.offer(scattered(5'000), [](const verdict&) {});
+  CHECK_THROWS_AS(small.finish(), pool_too_small);
 }
 
 TEST_CASE("pages of blocks go back to the system when no block in them is used") {

@@ -68,6 +68,8 @@ amqp_table_entry_t text_entry(const char* name, const std::string& text) {
 void read_properties(const amqp_basic_properties_t& given, amqp_delivery& to) {
   if ((given._flags & AMQP_BASIC_CONTENT_TYPE_FLAG) != 0)
     to.content_type = text_of(given.content_type);
+  if ((given._flags & AMQP_BASIC_CONTENT_ENCODING_FLAG) != 0)
+    to.content_encoding = text_of(given.content_encoding);
   if ((given._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0)
     to.message_id = text_of(given.message_id);
   if ((given._flags & AMQP_BASIC_HEADERS_FLAG) == 0)

@@ -57,7 +57,7 @@ struct amqp_text_header {
 struct amqp_delivery {
   uint64_t tag = 0;
   bool redelivered = false;
-  std::string routing_key, content_type, message_id;
+  std::string routing_key, content_type, content_encoding, message_id;
   std::vector<amqp_text_header> headers;
   std::vector<std::byte> body;
   /// Of the body as it was sent: what is larger than any keyframe is not kept.

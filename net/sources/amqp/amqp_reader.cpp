@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <functional>
 #include <new>
@@ -32,6 +33,12 @@ std::string header_text(const amqp_delivery& message, const char* name) {
       return *header.text;
     }
   return {};
+}
+
+/// Codings under which a body is as it was written; libraries name them by themselves.
+bool is_no_coding(std::string_view content_encoding) {
+  constexpr std::array<std::string_view, 5> none{"", "identity", "binary", "8bit", "utf-8"};
+  return std::any_of(none.begin(), none.end(), [&](auto one) { return equal_ignoring_case(content_encoding, one); });
 }
 
 } // namespace
@@ -146,6 +153,9 @@ void amqp_reader::work(const errand_ptr& e) {
 /// Reads what a message says. Throws bad_input.
 void amqp_reader::understand(errand& e) const {
   auto& m = e.message;
+  if (!is_no_coding(m.content_encoding))
+    throw bad_input("content_encoding is '" + printable(m.content_encoding)
+                    + "', and none is understood: publish the body as it is");
   if (is_content_type(m.content_type, keyframe_content_type)) {
     if (m.body_bytes > max_keyframe_bytes)
       throw bad_input("the message has " + std::to_string(m.body_bytes) + " bytes, at most " + std::to_string(max_keyframe_bytes)

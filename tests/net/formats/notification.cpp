@@ -2,6 +2,7 @@
 
 #include "net/base/bad_input.hpp"
 #include "net/formats/msgpack.hpp"
+#include "net/formats/revisions.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -224,6 +225,33 @@ TEST_CASE("nesting 10,000 deep is refused, not followed") {
   };
   CHECK(why_bad(nested(max_msgpack_depth - 1)).empty());
   CHECK_THAT(why_bad(nested(max_msgpack_depth)), Catch::Contains("x is nested deeper than 32 levels"));
+}
+
+TEST_CASE("more values than the largest correction has are refused before there is memory for them") {
+  const auto list = [](size_t count, uint8_t of) { // of so many empty maps, say
+    bytes out{0xdd, static_cast<uint8_t>(count >> 24), static_cast<uint8_t>(count >> 16), static_cast<uint8_t>(count >> 8),
+              static_cast<uint8_t>(count)};
+    out.resize(out.size() + count, of);
+    return out;
+  };
+  const auto read = [](const bytes& all) { return read_msgpack(std::as_bytes(std::span(all))); };
+  CHECK(read(list(max_values - 1, 0xc0)).size() == max_values - 1); // the list is one as well
+  for (const uint8_t of : bytes{0xc0, 0x80})
+    CHECK_THROWS_WITH(read(list(max_values, of)), Catch::Contains("message has more values") && Catch::Contains("2097152"));
+  // Keys count, too: with them these are twice as many.
+  bytes keys = list(max_values / 3 + 1, 0x81);
+  keys.resize(5);
+  for (size_t i = 0; i < max_values / 3 + 1; ++i)
+    for (const uint8_t b : bytes{0x81, 0xa0, 0xc0})
+      keys.push_back(b);
+  CHECK_THROWS_WITH(read(keys), Catch::Contains("2097152"));
+  // And in JSON, where what is inside a text is not counted.
+  const auto read_json = [](const std::string& all) { return read_revisions_body(std::as_bytes(std::span(all)), false); };
+  std::string text = R"({"revisions":[{})";
+  for (size_t i = 0; i < max_values; ++i)
+    text += ",{}";
+  CHECK_THROWS_WITH(read_json(text + "]}"), Catch::Contains("the body has more values") && Catch::Contains("2097152"));
+  CHECK_THROWS_WITH(read_json(R"({"a\"":")" + std::string(max_values + 1, ',') + R"("})"), Catch::Contains("not known"));
 }
 
 TEST_CASE("garbage never does more than be refused") {

@@ -3,11 +3,25 @@
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
 using namespace tessera;
+using namespace std::chrono_literals;
 using boost::asio::ip::make_address;
+
+namespace {
+
+/// Time that passes when the test says so.
+struct watch {
+  body_budget::clock::time_point now{};
+  [[nodiscard]] std::function<body_budget::clock::time_point()> reading() {
+    return [this] { return now; };
+  }
+};
+
+} // namespace
 
 TEST_CASE("One client has half of what bodies may take, and others the rest") {
   body_budget budget{100};
@@ -41,8 +55,8 @@ TEST_CASE("A network of IPv6 is one client, and so is an address of IPv4 in eith
 }
 
 TEST_CASE("Where there is no room, bodies that come slowly make it, the slowest first") {
-  // All are old enough at once, and slow is what has less than all of it after some hours.
-  body_budget budget{100, {std::chrono::milliseconds{0}, 1}};
+  watch time;
+  body_budget budget{100, {1s, 1'000}, time.reading()};
   const auto a = make_address("10.0.0.1"), b = make_address("10.0.0.2");
   std::vector<std::string> told;
   body_share slowest{budget, a}, slow{budget, a}, fast{budget, a}, here{budget, a}, elsewhere{budget, b}, next{budget, a};
@@ -51,17 +65,20 @@ TEST_CASE("Where there is no room, bodies that come slowly make it, the slowest 
     one.came(came);
     CHECK(one.take(10));
   };
-  begin(slow, "slow", 0);
+  begin(slow, "slow", 1);
   begin(slowest, "slowest", 0);
-  begin(fast, "fast", 1'000'000'000);
+  begin(fast, "fast", 2'000);
   begin(here, "here", 0);
   begin(elsewhere, "elsewhere", 0);
   CHECK(here.whole());
   next.begin([&] { told.emplace_back("next"); });
   CHECK(next.take(10));
+  time.now += 1s;
   CHECK(told.empty()); // there was room
-  CHECK(next.take(20));
-  CHECK(told.size() == 2);
+  CHECK(next.take(10));
+  CHECK(told == std::vector<std::string>{"slowest"});
+  CHECK(next.take(10));
+  CHECK(told == std::vector<std::string>{"slowest", "slow"});
   CHECK(slow.ended());
   CHECK(slowest.ended());
   CHECK_FALSE(slow.whole());
@@ -78,8 +95,38 @@ TEST_CASE("Where there is no room, bodies that come slowly make it, the slowest 
   CHECK_FALSE(slow.ended());
 }
 
+TEST_CASE("A body that came fast and stands still makes room, and one that goes on does not") {
+  watch time;
+  body_budget budget{200, {1s, 1'000}, time.reading()};
+  const auto a = make_address("10.0.0.1");
+  body_share still{budget, a}, steady{budget, a}, next{budget, a};
+  for (auto* one : {&still, &steady}) {
+    one->begin([] {});
+    CHECK(one->take(50));
+    one->came(1'000'000'000);
+  }
+  uint64_t came = 1'000'000'000;
+  for (int i = 0; i < 8; ++i) {
+    time.now += 250ms;
+    steady.came(came += 500);
+  }
+  next.begin([] {});
+  CHECK(next.take(50));
+  CHECK(still.ended());
+  CHECK_FALSE(steady.ended());
+  // Also when nobody asked and nothing came for long.
+  time.now += 100s;
+  next.came(1);
+  body_share last{budget, a};
+  last.begin([] {});
+  CHECK(last.take(50));
+  CHECK(steady.ended());
+  CHECK_FALSE(last.ended());
+}
+
 TEST_CASE("Where all have no room, slow bodies of any client make it") {
-  body_budget budget{100, {std::chrono::milliseconds{0}, 1}};
+  watch time;
+  body_budget budget{100, {1s, 1'000}, time.reading()};
   body_share first{budget, make_address("10.0.0.1")}, second{budget, make_address("10.0.0.2")},
     third{budget, make_address("10.0.0.3")};
   int told = 0;
@@ -87,6 +134,7 @@ TEST_CASE("Where all have no room, slow bodies of any client make it") {
     one->begin([&] { ++told; });
     CHECK(one->take(50));
   }
+  time.now += 1s;
   third.begin([] {});
   CHECK(third.take(50));
   CHECK(told == 1);
@@ -94,10 +142,12 @@ TEST_CASE("Where all have no room, slow bodies of any client make it") {
 }
 
 TEST_CASE("Bodies that just began make no room") {
-  body_budget budget{100, {std::chrono::hours{1}, 1'000'000}};
+  watch time;
+  body_budget budget{100, {1s, 1'000'000}, time.reading()};
   body_share first{budget, make_address("10.0.0.1")}, second{budget, make_address("10.0.0.1")};
   first.begin([] {});
   CHECK(first.take(50));
+  time.now += 999ms;
   second.begin([] {});
   CHECK_FALSE(second.take(1));
   CHECK_FALSE(first.ended());

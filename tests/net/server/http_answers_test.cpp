@@ -158,7 +158,11 @@ TEST_CASE("Metrics are served on both ports, and nothing else on theirs") {
 }
 
 TEST_CASE("Either port answers under this machine's own names alone, unless others are let in") {
-  running_server s, open{[](server_config&c) { c.insecure = true; }}, with_token{[](server_config&c) { c.token = "t"; }};
+  running_server s, open{[](server_config&c) { c.insecure = true; }}, with_token{[](server_config&c) { c.token = "t"; }},
+    in_the_open{[](server_config&c) {
+      c.token = "t";
+      c.bind = "0.0.0.0";
+    }};
   auto as = [](uint16_t port, const std::string& headers) {
     client c{port};
     c.send("GET /metrics HTTP/1.1\r\n" + headers + "\r\n");
@@ -176,8 +180,12 @@ TEST_CASE("Either port answers under this machine's own names alone, unless othe
     old.send("GET /metrics HTTP/1.0\r\n\r\n");
     CHECK(old.receive().status == 403);
   }
-  for (auto port : {open.http->port(), open.http->metrics_port(), with_token.http->metrics_port()})
+  for (auto port : {open.http->port(), open.http->metrics_port(), in_the_open.http->metrics_port()})
     CHECK(as(port, "Host: monitor.example\r\n") == 200);
+  // A token makes no port weaker: on this machine alone, metrics are asked for under its names.
+  CHECK(as(with_token.http->metrics_port(), "Host: monitor.example\r\n") == 403);
+  CHECK(as(with_token.http->metrics_port(), "Host: localhost\r\nOrigin: https://elsewhere.example\r\n") == 403);
+  CHECK(as(with_token.http->metrics_port(), "Host: localhost\r\n") == 200);
   CHECK(as(with_token.http->port(), "Host: monitor.example\r\n") == 401);
 }
 
@@ -201,8 +209,12 @@ TEST_CASE("Pages and their files come from the program itself") {
   CHECK(moved.header("Location") == "../console?token=a%20b");
   auto packed = get(port, "/", "Accept-Encoding: gzip, br\r\n");
   CHECK(packed.has("Vary: Accept-Encoding"));
-  if (packed.has("Content-Encoding: gzip"))
+  if (packed.has("Content-Encoding: gzip")) {
     CHECK(packed.body.size() < page.body.size());
+    CHECK(packed.header("ETag") != tag); // other bytes
+    CHECK(get(port, "/", "Accept-Encoding: gzip\r\nIf-None-Match: " + packed.header("ETag") + "\r\n").status == 304);
+  }
+  CHECK_FALSE(get(port, "/", "Accept-Encoding: gzip;q=0\r\n").has("Content-Encoding"));
   for (const char* path : {"/../../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/assets/../../CMakeLists.txt", "/etc/passwd",
                            "//etc/passwd", "/%00"}) {
     INFO(path);

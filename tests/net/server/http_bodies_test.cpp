@@ -212,6 +212,31 @@ TEST_CASE("A coding of a body's content is refused by name") {
   CHECK(request(s.http->port(), "PUT", "/v1/keyframes/a/pose", "Content-Type: application/json\r\nContent-Encoding: br\r\n", "[]")
           .status
         == 415);
-  CHECK(request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + "Content-Encoding: identity\r\n", "12345").status
-        == 200);
+  const std::string identity = "Content-Encoding: identity\r\n";
+  CHECK(request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + identity, "12345").status == 200);
+  // Also behind one that would do.
+  refused = request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + identity + "Content-Encoding: gzip\r\n", "12345");
+  CHECK(refused.status == 415);
+  CHECK_THAT(refused.json()["reason"].get<std::string>(), Catch::Contains("gzip"));
+}
+
+TEST_CASE("A chunk's header that is too long is called what it is") {
+  running_server s;
+  for (const char* before : {"5;", "1\r\nx\r\n0\r\nA: "}) {
+    INFO(before);
+    client c{s.http->port()};
+    c.try_send("POST /v1/keyframes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" + keyframe_headers + "\r\n"
+               + before + std::string(200'000, 'x'));
+    const auto refused = c.receive();
+    CHECK(refused.status == 400);
+    CHECK_THAT(refused.json()["reason"].get<std::string>(), Catch::Contains("chunk"));
+  }
+}
+
+TEST_CASE("A body has one type") {
+  running_server s;
+  const auto refused
+    = request(s.http->port(), "POST", "/v1/keyframes", keyframe_headers + "Content-Type: application/json\r\n", "12345");
+  CHECK(refused.status == 400);
+  CHECK(refused.json()["field"] == "Content-Type");
 }

@@ -117,7 +117,19 @@ TEST_CASE("A folded line is seen, in the header alone") {
   CHECK(has_folded_line("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"));
   CHECK(has_folded_line("GET / HTTP/1.1\r\n\tA: b\r\n"));
   CHECK_FALSE(has_folded_line("GET / HTTP/1.1\r\nA: b\r\n\r\nbody\r\n more"));
+  CHECK_FALSE(has_folded_line("\r\nbody\r\n more"));
   CHECK_FALSE(has_folded_line(""));
+}
+
+TEST_CASE("Accept-Encoding names codings, and those that it does not want") {
+  for (const char* list : {"gzip", "br, GZip", "gzip;q=0.5, *;q=0", "*", "br ; q=1 , gzip ; q=0.001", "deflate,*;q=0.1"}) {
+    INFO(list);
+    CHECK(accepts_coding(list, "gzip"));
+  }
+  for (const char* list : {"", "br", "gzip;q=0", "gzip; Q=0.000", "*;q=0", "gzip;q=0, *", "xgzip", "identity"}) {
+    INFO(list);
+    CHECK_FALSE(accepts_coding(list, "gzip"));
+  }
 }
 
 TEST_CASE("If-None-Match names tags in a list, weak ones and any") {

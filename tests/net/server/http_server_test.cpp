@@ -55,18 +55,28 @@ TEST_CASE("Who says too little too slowly is dropped") {
   CHECK(stuck.ended());
 }
 
-TEST_CASE("Connections beyond the limit are turned away") {
-  running_server s{[](server_config& c) { c.max_connections = 3; }};
+TEST_CASE("One client has half of the connections, and what is beyond is turned away") {
+  running_server s{[](server_config& c) { c.max_connections = 5; }};
+  const auto port = s.http->port();
+  const auto is_served = [](client& one) {
+    one.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    return one.receive().status == 200;
+  };
   {
-    client a{s.http->port()}, b{s.http->port()}, c{s.http->port()};
-    for (auto* one : {&a, &b, &c}) {
-      one->send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
-      CHECK(one->receive().status == 200);
-    }
-    client beyond{s.http->port()};
+    client a{port}, b{port}, c{port};
+    for (auto* one : {&a, &b, &c})
+      CHECK(is_served(*one));
+    client beyond{port};
     CHECK(beyond.receive().status == 503);
+    client d{port, "127.0.0.2"}, e{port, "127.0.0.3"}; // others
+    for (auto* one : {&d, &e})
+      CHECK(is_served(*one));
+    client full{port, "127.0.0.4"};
+    CHECK(full.receive().status == 503);
+    client watching{s.http->metrics_port()}; // it is seen on the metrics port
+    CHECK(is_served(watching));
   }
-  CHECK(eventually([&] { return get(s.http->port(), "/healthz").status == 200; }));
+  CHECK(eventually([&] { return get(port, "/healthz").status == 200; }));
 }
 
 TEST_CASE("A token guards everything but health and pages") {

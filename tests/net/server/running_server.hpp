@@ -228,7 +228,10 @@ public:
 /// A connection of a client that waits two minutes at most for anything.
 class client {
 public:
-  explicit client(uint16_t port) : socket_{io_} {
+  /// `from`: an address of this machine.
+  explicit client(uint16_t port, const char* from = "127.0.0.1") : socket_{io_} {
+    socket_.open(tcp::v4());
+    socket_.bind({asio::ip::make_address(from), 0});
     socket_.connect({asio::ip::make_address("127.0.0.1"), port});
     timeval limit{120, 0};
     setsockopt(socket_.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);

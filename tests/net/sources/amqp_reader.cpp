@@ -98,6 +98,25 @@ TEST_CASE("a keyframe for which there is no memory when it is handed over is tri
   CHECK(r.desk->offered == 0);
 }
 
+TEST_CASE("a message in a coding is set aside by name, and one that says there is none is read") {
+  for (const char* coding : {"gzip", "Identity", "utf-8", ""}) {
+    INFO(coding);
+    recording_sink sink;
+    reading r(sink);
+    auto e = std::make_shared<errand>();
+    e->message.routing_key = "keyframe.new";
+    e->message.content_type = "application/vnd.tessera.keyframe";
+    e->message.content_encoding = coding;
+    e->message.message_id = "a";
+    e->message.body = segment_bytes{}.bytes();
+    e->message.body_bytes = e->message.body.size();
+    const auto said = r.attempt(e).said;
+    CHECK((said.what == outcome::accepted) == (std::string(coding) != "gzip"));
+    if (std::string(coding) == "gzip")
+      CHECK_THAT(said.reason, Catch::Contains("content_encoding is 'gzip'"));
+  }
+}
+
 TEST_CASE("a segment that is being written is no shortage, and has its time again with each write") {
   recording_sink sink;
   const auto prefix = shm_name::own_prefix();
