@@ -104,10 +104,11 @@ void patch_queue::search(line::const_iterator first, line::const_iterator end) {
 }
 
 void patch_queue::search_parts(const step& cube) {
-  ++opened_;
   const auto last = corner(cube.low, cube.level, true);
   const auto end = pending_.upper_bound(last);
-  for (auto first = pending_.lower_bound(cube.low); first != end;) {
+  auto first = pending_.lower_bound(cube.low);
+  opened_ += first != end;
+  while (first != end) {
     const auto next = pending_.upper_bound(corner(first->first, cube.level - 1, true));
     search(first, next);
     first = next;

@@ -267,7 +267,7 @@ def test_publish_names_a_session_if_told_to(serve, tessera, broker, folder, reco
 
 def test_a_map_that_is_full_leaves_messages_with_the_broker(serve, broker, recording, wanted, names, say):
     """Nothing is acknowledged that is not safe: a service that has room takes them."""
-    small = start(serve, broker, options=("--memory-cap", "1MiB"))
+    small = start(serve, broker, options=("--memory-cap", "2MiB"))
     for frame in recording:
         write(frame, names)
     say(*(new(frame, names) for frame in recording))

@@ -178,7 +178,7 @@ TEST_CASE("a keyframe that the whole cap cannot hold would be refused again; one
   const auto map = map_of(32);
   const auto one = scan_of(map, k.frames[0]);
   auto beside = one, several = one, few = one;
-  beside.at.m[3] += 1'000;
+  beside.at.m[3] += 1'000.f;
   for (const auto& each : one.rays) {
     auto other = each;
     std::tie(other.x, other.y, other.z) = std::tuple(-each.x, -each.y, -each.z);
