@@ -249,11 +249,30 @@ TEST_CASE("a keyframe over which devices fail when the map is made again goes fr
   CHECK(deaths == 2);
   CHECK(in_quarantine(*s) == std::set<std::string>{frames[2].id.value});
   check_map(*s, left);
+}
+
+TEST_CASE("a keyframe in quarantine stays in the store until it is taken out or taken again") {
+  const auto by = std::make_shared<control>();
+  const auto store
+    = std::make_shared<spilling_store>(spilling_options{.cap_bytes = uint64_t{1} << 30, .folder = {}, .own_thread = false});
+  auto config = config_for(by);
+  config.make_store = [&] { return store; };
+  const auto frames = random_frames(7, 5);
+  auto s = std::make_unique<stepped_service>(config, by);
+  for (const auto& f : frames)
+    s->put(f);
+  settle(*s);
+  s = nullptr;
+  store->quarantine({frames[2].id, "shm", {}, 0, "it is deadly", 1, 2}, [](bool, const std::exception_ptr&) {});
+  s = std::make_unique<stepped_service>(config, by);
+  settle(*s);
+  auto left = frames;
+  left.erase(left.begin() + 2);
+  check_map(*s, left);
 
   SECTION("it is taken again when its quarantine was ended") {
     s = nullptr;
     store->release(frames[2].id, [](bool, const std::exception_ptr&) {});
-    by->before = nullptr;
     s = std::make_unique<stepped_service>(config, by);
     settle(*s);
     CHECK(in_quarantine(*s).empty());
