@@ -12,7 +12,7 @@ TEST_CASE("the field of a device equals the CPU's and the plain one's") {
   for (const auto& device : devices())
     for (const uint32_t edge : {16u, 64u}) {
       INFO(device.name << ", region size " << edge);
-      auto pool = small_pool(8192);
+      auto pool = small_pool();
       pool.most_regions = 4096; // a keyframe three times as large is in many small ones
       two_worlds both(device, map_of(edge), pool);
       plain_field plain(map_of(edge));

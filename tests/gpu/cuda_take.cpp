@@ -17,7 +17,7 @@ TEST_CASE("a keyframe taken whole gives the field, the meshes and the counts of 
     for (const uint32_t edge : {16u, 64u}) {
       INFO(device.name << ", region size " << edge);
       std::mt19937 random(seed);
-      auto pool = small_pool(8192);
+      auto pool = small_pool();
       pool.most_regions = 4096; // a keyframe three times as large is in many small ones
       two_worlds both(device, map_of(edge), pool);
       bool pinned = false;
