@@ -1,7 +1,6 @@
 """Behind nginx, in a folder of somebody else's site: pages, their files, the stream, keyframes."""
 
 import re
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,6 +12,7 @@ import pytest
 import tessera_client
 from support import browser
 from support.left_out import need_program
+from support.ports import free_port
 from support.service import PATIENCE_S
 from support.viewer import Viewer
 
@@ -41,12 +41,6 @@ http {{
   }}
 }}
 """
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture

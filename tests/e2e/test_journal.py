@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import random
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ import pytest
 import tessera_client
 from conftest import MAPPING
 from support import service, stock
+from support.ports import free_port
 from support.viewer import Viewer
 
 KILLS = 20
@@ -37,12 +37,6 @@ def publish_all(running, recording):
 def loaded(running):
     """Waits until what the journal holds is in the map; returns the map's description."""
     return running.wait(lambda: running.fetch("/v1/map")[0] == 200 and running.map(), "the map of the journal")
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_a_service_that_ends_and_starts_again_has_the_same_map(serve, recording, wanted, tmp_path):

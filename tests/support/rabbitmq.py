@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -14,24 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from .ports import free_port
+
 BOOT_LIMIT_S = 900  # on a machine that does ten other things it took three minutes
-
-
-def free_port():
-    """A port that nobody listens on at this moment, outside the range of which the kernel gives each client one: until the broker
-    gets to it, seconds later, some other test's connection could have it."""
-    first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while first_of_clients > 16384:
-        port = random.randrange(10240, first_of_clients)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def why_not():

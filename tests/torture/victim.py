@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from support import rabbitmq, service
+from support import ports, service
 
 ROLES = ("ingest", "partitioner", "broadcaster", "placement", "device", "inspector")
 LIMIT_S = 10  # from SIGTERM to its end: Docker kills what takes longer
@@ -19,7 +19,7 @@ class Victim:
     """start() it, do to it what you like, end() it. `roles`: how often each actor is still to be killed, by drills."""
 
     def __init__(self, world, sources, options, env):
-        self.port = rabbitmq.free_port()
+        self.port = ports.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.roles = collections.Counter()
         self.killed = collections.Counter()
