@@ -14,6 +14,13 @@ bool gone_ids::is(const keyframe_id& id, gone_kind kind) const {
   return known != nullptr && known->kind == kind;
 }
 
+std::optional<retraction> gone_ids::retracted(const keyframe_id& id) const {
+  const auto* known = find(id);
+  if (known == nullptr || known->kind != gone_kind::retracted)
+    return {};
+  return retraction{id, known->admission};
+}
+
 std::vector<retraction> gone_ids::retractions() const {
   std::vector<retraction> out;
   out.reserve(count(gone_kind::retracted));

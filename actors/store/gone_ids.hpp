@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -40,6 +41,8 @@ public:
   [[nodiscard]] size_t count(gone_kind kind) const { return order(kind).size(); }
   /// Retractions that were let go of for newer ones.
   [[nodiscard]] uint64_t let_go() const { return let_go_; }
+  /// The retraction of an id; nothing if none is remembered.
+  [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const;
   /// Those that were retracted, oldest first.
   [[nodiscard]] std::vector<retraction> retractions() const;
 

@@ -32,9 +32,7 @@ void journal_store::prepare_gone(task& t) {
 
 std::optional<retraction> journal_store::retracted(const keyframe_id& id) const {
   const std::lock_guard lock{mutex_};
-  if (!gone_.is(id, gone_kind::retracted))
-    return {};
-  return retraction{id, gone_.find(id)->admission};
+  return gone_.retracted(id);
 }
 
 std::vector<retraction> journal_store::retractions() const {

@@ -241,9 +241,7 @@ void spilling_store::forget_retraction(const keyframe_id& id, done answer) {
 
 std::optional<retraction> spilling_store::retracted(const keyframe_id& id) const {
   const std::lock_guard lock{mutex_};
-  if (!gone_.is(id, gone_kind::retracted))
-    return {};
-  return retraction{id, gone_.find(id)->admission};
+  return gone_.retracted(id);
 }
 
 std::vector<retraction> spilling_store::retractions() const {
