@@ -1,19 +1,11 @@
-#include "actors/store/journal.hpp"
-
+#include "actors/store/journal_database.hpp"
 #include "actors/store/log_end.hpp"
 #include "messages/archive.hpp"
 
-#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/metadata.h>
 #include <rocksdb/options.h>
-#include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -25,8 +17,6 @@ namespace tessera {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr uint64_t mib = uint64_t{1} << 20;
 
 rocksdb::Slice slice(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -40,83 +30,12 @@ std::span<const std::byte> bytes_of(const rocksdb::Slice& value) {
   return std::as_bytes(std::span{value.data(), value.size()});
 }
 
-[[noreturn]] void fail(const std::string& what, const rocksdb::Status& status) {
-  if (status.IsMemoryLimit())
-    throw std::bad_alloc{};
-  if (status.IsNoSpace())
-    throw std::system_error(ENOSPC, std::generic_category(), what);
-  throw std::system_error(EIO, std::generic_category(), what + ": " + status.ToString());
-}
-
 void put_there(stored_keyframe& frame, const keyframe_place& where) {
   frame.world_from_camera = where.world_from_camera;
   frame.revision = where.revision;
 }
 
-/// Counts down what a compaction is still to write, file by file.
-class compaction_watch final : public rocksdb::EventListener {
-public:
-  explicit compaction_watch(std::atomic<uint64_t>& left) : left_{left} {}
-  void OnBlobFileCreated(const rocksdb::BlobFileCreationInfo& made) override {
-    if (made.reason != rocksdb::BlobFileCreationReason::kCompaction)
-      return;
-    auto left = left_.load();
-    while (!left_.compare_exchange_weak(left, left - std::min(left, made.total_blob_bytes)))
-      ;
-  }
-
-private:
-  std::atomic<uint64_t>& left_;
-};
-
-/// In place of RocksDB's own log, a file: on a full disk a line of it cannot be written, and the next one would be an assertion
-/// that fails (7.8.3 as Debian builds it). What matters is in the status of what was asked.
-class no_log final : public rocksdb::Logger {
-public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
-
 } // namespace
-
-struct journal::database {
-  rocksdb::Options options;
-  std::shared_ptr<rocksdb::Cache> cache;
-  std::unique_ptr<journal_lock> lock; ///< of who only looks; who writes has RocksDB's own
-  std::unique_ptr<rocksdb::DB> rocks;
-
-  /// What RocksDB would choose otherwise. docs/journal.md has the reasons.
-  database(uint64_t memory_bytes, access how, std::atomic<uint64_t>& to_compact) {
-    auto& o = options;
-    o.wal_recovery_mode = how == access::salvage ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
-                                                 : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-    o.allow_fallocate = false; // zeros at the end of the log could not be told from damage
-    o.max_open_files = 128;
-    o.max_background_jobs = 2; // one thread that flushes, one that compacts
-    o.max_manifest_file_size = 4 * mib;
-    o.stats_dump_period_sec = o.stats_persist_period_sec = 0;
-    o.skip_stats_update_on_db_open = true;
-    o.info_log = std::make_shared<no_log>();
-
-    // Three of these eighths at most are being filled or written, and half is cache.
-    o.write_buffer_size = std::clamp(memory_bytes / 8, mib / 4, 32 * mib);
-    o.max_write_buffer_number = 3;
-    o.max_total_wal_size = 3 * o.write_buffer_size;
-    cache = rocksdb::NewLRUCache(memory_bytes / 2, 2);
-    rocksdb::BlockBasedTableOptions table;
-    table.block_cache = cache;
-    table.cache_index_and_filter_blocks = true;
-    o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-
-    // Rays lie in files of their own, so that the tree of keys is small and nothing rewrites them; but for what compact() does.
-    o.enable_blob_files = true;
-    o.min_blob_size = blob_bytes;
-    o.blob_file_size = 64 * mib;
-    o.compression = o.blob_compression_type = rocksdb::kZSTD;
-    o.blob_cache = cache;
-    o.listeners.push_back(std::make_shared<compaction_watch>(to_compact));
-  }
-};
 
 journal::journal(std::string folder, uint64_t memory_bytes, access how)
   : folder_{std::move(folder)}, memory_bytes_{memory_bytes}, how_{how} {
@@ -239,8 +158,13 @@ void journal::put(std::string_view key, const record_bytes& value) {
   broken_ = false;
 }
 
-/// RocksDB does not recover by itself from every failed write, and Resume() leaves some behind (its issues 11643 and 12998).
 void journal::reopen() {
+  const std::lock_guard alone{writing_};
+  open_again();
+}
+
+/// RocksDB does not recover by itself from every failed write, and Resume() leaves some behind (its issues 11643 and 12998).
+void journal::open_again() {
   cancel_ = true;
   const std::unique_lock alone{gate_};
   cancel_ = false;
@@ -258,6 +182,9 @@ void journal::reopen() {
 }
 
 std::optional<map_settings> journal::map() const {
+  const std::shared_lock open{gate_};
+  if (!db_)
+    throw journal_error("the journal " + folder_ + " could not be opened again");
   std::string value;
   const auto status = db_->rocks->Get({}, slice(journal_key::map), &value);
   if (status.IsNotFound())
@@ -271,8 +198,9 @@ std::optional<map_settings> journal::map() const {
 }
 
 void journal::set_map(const map_settings& map) {
+  const std::lock_guard alone{writing_};
   if (broken_)
-    reopen();
+    open_again();
   put(journal_key::map, map_record(map));
 }
 
@@ -343,7 +271,7 @@ stored_keyframe journal::read(uint64_t number) const {
     if (status.IsCorruption() || status.IsNotFound())
       throw damaged_keyframe(name + " is damaged: " + status.ToString());
     if (!status.ok())
-      fail(name + " cannot be read", status);
+      database::fail(name + " cannot be read", status);
     return true;
   };
   try {
@@ -363,8 +291,9 @@ stored_keyframe journal::read(uint64_t number) const {
 }
 
 void journal::write(const batch& changes) {
+  const std::lock_guard alone{writing_};
   if (broken_)
-    reopen();
+    open_again();
   doubtful_.reserve(doubtful_.size() + changes.puts.size());
   std::vector<std::pair<std::string, record_bytes>> puts;
   for (const auto& [number, frame] : changes.puts) {
@@ -404,14 +333,15 @@ void journal::write(const batch& changes) {
     doubtful_.push_back(number);
   broken_ = true; // until it is known better
   if (const auto status = db_->rocks->Write(synced, &all); !status.ok())
-    fail("the journal " + folder_ + " cannot be written", status);
+    database::fail("the journal " + folder_ + " cannot be written", status);
   broken_ = false;
   doubtful_.clear();
 }
 
 void journal::write_quarantine(const std::vector<const quarantined_keyframe*>& come, const std::vector<keyframe_id>& go) {
+  const std::lock_guard alone{writing_};
   if (broken_)
-    reopen();
+    open_again();
   std::vector<std::pair<std::string, record_bytes>> puts;
   size_t bytes = 4096; // as in write(): all at once
   for (const auto* one : come) {
@@ -427,92 +357,8 @@ void journal::write_quarantine(const std::vector<const quarantined_keyframe*>& c
   synced.sync = true;
   broken_ = true; // until it is known better
   if (const auto status = db_->rocks->Write(synced, &all); !status.ok())
-    fail("the journal " + folder_ + " cannot be written", status);
+    database::fail("the journal " + folder_ + " cannot be written", status);
   broken_ = false;
-}
-
-bool journal::has_room(uint64_t bytes) const {
-  std::error_code code;
-  const auto space = fs::space(folder_, code);
-  if (code)
-    throw std::system_error(code, "the journal " + folder_ + " cannot be looked at");
-  const auto reserve = 2 * buffer_bytes_ + 8 * mib;
-  return space.available >= bytes + reserve + to_compact_;
-}
-
-bool journal::compact() {
-  const std::shared_lock open{gate_};
-  const auto name = "the journal " + folder_ + " cannot be compacted";
-  if (!db_)
-    throw std::system_error(EIO, std::generic_category(), name + ": it could not be opened again");
-  rocksdb::CompactRangeOptions all;
-  all.exclusive_manual_compaction = false;
-  all.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
-  all.blob_garbage_collection_age_cutoff = 1.0;
-  all.canceled = &cancel_;
-  const auto run = [&](rocksdb::BlobGarbageCollectionPolicy policy) {
-    all.blob_garbage_collection_policy = policy;
-    return db_->rocks->CompactRange(all, nullptr, nullptr);
-  };
-  // First files go of which nothing lives, which takes no room; then what lives in the others is written anew, which does.
-  auto status = run(rocksdb::BlobGarbageCollectionPolicy::kDisable);
-  uint64_t bytes = 0, erased = 0;
-  if (status.ok() && db_->rocks->GetIntProperty(rocksdb::DB::Properties::kLiveBlobFileSize, &bytes)
-      && db_->rocks->GetIntProperty(rocksdb::DB::Properties::kLiveBlobFileGarbageSize, &erased) && erased > 0) {
-    const auto live = bytes - std::min(bytes, erased);
-    if (!has_room(live))
-      throw std::system_error(ENOSPC, std::generic_category(), name);
-    const struct counted {
-      std::atomic<uint64_t>& left;
-      ~counted() { left = 0; }
-    } until_done{to_compact_};
-    to_compact_ = live;
-    status = run(rocksdb::BlobGarbageCollectionPolicy::kForce);
-  }
-  if (!status.ok() && !status.IsManualCompactionPaused())
-    fail(name, status);
-  return status.ok();
-}
-
-void journal::end_compacting() {
-  no_compacting_ = true;
-  cancel_ = true;
-}
-
-uint64_t journal::erased_bytes(uint64_t live) const {
-  const std::shared_lock open{gate_};
-  if (!db_)
-    return 0;
-  rocksdb::ColumnFamilyMetaData has;
-  db_->rocks->GetColumnFamilyMetaData(&has);
-  uint64_t records = 0, bytes = 0;
-  for (const auto& one : has.blob_files) {
-    records += one.total_blob_count;
-    bytes += one.total_blob_bytes;
-  }
-  return records > live ? static_cast<uint64_t>(static_cast<double>(bytes) * static_cast<double>(records - live)
-                                                / static_cast<double>(records))
-                        : 0;
-}
-
-uint64_t journal::disk_bytes() const noexcept {
-  uint64_t out = 0;
-  if (const auto folder = ::opendir(folder_.c_str())) { // a directory_iterator ends the process if it gets no memory
-    struct stat file {};
-    while (const auto* one = ::readdir(folder))
-      if (::fstatat(::dirfd(folder), one->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode))
-        out += static_cast<uint64_t>(file.st_size);
-    ::closedir(folder);
-  }
-  return out;
-}
-
-uint64_t journal::memory_bytes() const {
-  const std::shared_lock open{gate_};
-  uint64_t out = 0;
-  if (db_ && db_->rocks->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &out))
-    out += db_->cache->GetUsage();
-  return out;
 }
 
 } // namespace tessera

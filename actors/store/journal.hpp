@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <shared_mutex>
 #include <string>
@@ -20,7 +21,7 @@ namespace tessera {
 /// The live keyframes on disk, with all that their part of the map can be made of again: a folder that RocksDB keeps, with what
 /// it checks and compresses. What is written is durable when write() returns. docs/journal.md.
 ///
-/// Threads: one writes; any read meanwhile.
+/// Threads: any write, one after the other, and read meanwhile.
 class journal {
 public:
   enum class access {
@@ -85,8 +86,7 @@ public:
   [[nodiscard]] uint64_t buffer_bytes() const { return buffer_bytes_; }
 
   /// Closes RocksDB and opens it again; compact() ends early. write() does so by itself after it failed. Throws std::system_error
-  /// if there is no room for it, or it cannot be opened now: then nothing can be read until it is done again. Threads: the one
-  /// that writes.
+  /// if there is no room for it, or it cannot be opened now: then nothing can be read until it is done again.
   void reopen();
 
   /// Whether the disk has room for so many bytes more, and for what must still be written when it is full: erasures, what is in
@@ -121,6 +121,7 @@ private:
   void check_logs() const;
   void check_files() const;
   void put(std::string_view key, const record_bytes& value);
+  void open_again();
   /// Calls `enter(number, value)` for each record of a letter, in the order of their numbers.
   template <class Enter>
   void each(char what, Enter enter) const;
@@ -130,6 +131,7 @@ private:
   const access how_;
   uint32_t format_ = 0;
   uint64_t buffer_bytes_ = 0;
+  std::mutex writing_;             ///< taken before the gate
   mutable std::shared_mutex gate_; ///< nobody reads or compacts while it is opened again
   std::atomic<uint64_t> to_compact_{0};
   std::atomic<bool> cancel_{false};        ///< what is being compacted
