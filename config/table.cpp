@@ -54,8 +54,9 @@ const std::vector<setting> rows{
    .min = 16,
    .max = 256,
    .step = 8,
-   .help = "Edge of a region; changes how the map is cut, never the map. But one keyframe may touch 8192 regions at most, so that "
-           "smaller ones take keyframes that reach less far"},
+   .help
+   = "Edge of a region; changes how the map is cut, never the map. But one keyframe may touch 8192 regions at most, so that "
+     "smaller ones take keyframes that reach less far"},
   {.name = "min-confidence",
    .group = "map",
    .value = &settings::min_confidence,

@@ -119,8 +119,7 @@ public:
 
 private:
   struct entry {
-    entry(uint64_t its_place, map_request asked, Reply to)
-      : place{its_place}, what{std::move(asked)}, reply{std::move(to)} {}
+    entry(uint64_t its_place, map_request asked, Reply to) : place{its_place}, what{std::move(asked)}, reply{std::move(to)} {}
 
     uint64_t place; ///< in the order in which all came
     map_request what;

@@ -26,7 +26,7 @@ inline constexpr std::string_view format = "f", map = "m";
 inline constexpr char keyframe = 'k'; ///< all but the rays, as it came
 inline constexpr char place = 'p';    ///< where it is now, and by which revision, if it is not as it came
 inline constexpr char rays = 'r';
-inline constexpr char gone = 'g'; ///< an id under which no keyframe is, and why
+inline constexpr char gone = 'g';        ///< an id under which no keyframe is, and why
 inline constexpr char quarantined = 'q'; ///< a keyframe that is in quarantine, by its id
 
 std::string of(char what, uint64_t number);

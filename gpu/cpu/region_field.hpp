@@ -93,7 +93,7 @@ private:
   std::vector<bool> lacked_;           ///< by slot: the job under way writes to it, and there was no memory for a block
   size_t lacked_count_ = 0;
   mutable std::optional<field_stats> stats_; ///< nothing if the field changed since
-  bool past_the_cap_ = false;          ///< it may make blocks whatever the cap says
+  bool past_the_cap_ = false;                ///< it may make blocks whatever the cap says
 };
 
 } // namespace tessera::cpu

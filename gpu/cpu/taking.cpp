@@ -284,9 +284,9 @@ void taking::tell_if_too_large() noexcept {
     std::rethrow_exception(failure_);
   } catch (const memory_cap_reached&) {
     try {
-      failure_ = std::make_exception_ptr(
-        pool_too_small("this keyframe alone writes to more than memory-cap, " + std::to_string(cap) + " bytes ("
-                       + std::to_string(cap >> 20) + " MiB), holds; a larger voxel or memory-cap takes it"));
+      failure_ = std::make_exception_ptr(pool_too_small("this keyframe alone writes to more than memory-cap, "
+                                                        + std::to_string(cap) + " bytes (" + std::to_string(cap >> 20)
+                                                        + " MiB), holds; a larger voxel or memory-cap takes it"));
     } catch (const std::bad_alloc&) { // the next time, then
     }
   } catch (...) { // of something else

@@ -79,7 +79,7 @@ private:
   std::exception_ptr failure_;
   std::atomic<bool> failed_ = false;
   std::atomic<bool> counting_ = false; ///< the cap was reached, and it may be that the keyframe alone exceeds it
-  bool undoing_ = false; ///< changes while no part is under way
+  bool undoing_ = false;               ///< changes while no part is under way
 };
 
 } // namespace tessera::cpu

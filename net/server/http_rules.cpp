@@ -130,8 +130,7 @@ bool accepts_coding(std::string_view accept_encoding, std::string_view coding) {
     const auto one = accept_encoding.substr(0, end);
     const auto name = trimmed(one.substr(0, one.find(';')));
     const auto weight = one.find(';') == one.npos ? std::string_view{} : trimmed(one.substr(one.find(';') + 1));
-    const bool wanted
-      = !equal_ignoring_case(weight.substr(0, 2), "q=") || weight.find_first_not_of("0.", 2) != weight.npos;
+    const bool wanted = !equal_ignoring_case(weight.substr(0, 2), "q=") || weight.find_first_not_of("0.", 2) != weight.npos;
     if (equal_ignoring_case(name, coding))
       return wanted;
     if (name == "*")
