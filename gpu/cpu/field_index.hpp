@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 namespace tessera::cpu {
 
@@ -52,6 +53,15 @@ public:
   }
   [[nodiscard]] uint64_t cap_bytes() const { return cap_bytes_; }
   [[nodiscard]] uint64_t blocks() const { return pool_.blocks(); }
+  /// In their order.
+  [[nodiscard]] std::vector<region_key> keys() const {
+    const std::scoped_lock lock(mutex_);
+    std::vector<region_key> out;
+    out.reserve(regions_.size());
+    for (const auto& [key, entry] : regions_)
+      out.push_back(key);
+    return out;
+  }
   [[nodiscard]] uint64_t regions() const {
     const std::scoped_lock lock(mutex_);
     return regions_.size();

@@ -4,6 +4,7 @@
 #include "gpu/cpu/region_pool.hpp"
 #include "gpu/cpu/taking.hpp"
 
+#include <algorithm>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -131,7 +132,11 @@ public:
     std::shared_ptr<all_drops> all;
     std::vector<region_key> regions;
     try {
-      regions = pool_.regions();
+      regions = pool_.regions(); // first: what has no job any more has its field by now
+      const auto with_field = fields_.keys();
+      regions.insert(regions.end(), with_field.begin(), with_field.end());
+      std::sort(regions.begin(), regions.end());
+      regions.erase(std::unique(regions.begin(), regions.end()), regions.end());
       all = std::make_shared<all_drops>();
     } catch (const std::bad_alloc&) {
       return answer(std::current_exception());

@@ -71,10 +71,20 @@ void region_pool::add_waiting(work& job, std::chrono::milliseconds at_most) {
 void region_pool::find_queue(work& job) {
   if (job.queue_ != nullptr)
     return;
-  const auto [at, fresh] = regions_.try_emplace(job.region);
-  if (fresh)
-    at->second.worker = static_cast<uint32_t>(regions_.size() % runnable_.size());
-  job.queue_ = &at->second;
+  auto at = regions_.find(job.region);
+  if (at == regions_.end()) {
+    if (regions_.size() >= most_regions_)
+      forget_idle_queues();
+    auto made = std::make_shared<region_queue>();
+    made->worker = static_cast<uint32_t>(regions_.size() % runnable_.size());
+    at = regions_.emplace(job.region, std::move(made)).first;
+  }
+  job.queue_ = at->second;
+}
+
+void region_pool::forget_idle_queues() {
+  std::erase_if(regions_, [](const auto& one) { return one.second.use_count() == 1 && !one.second->claimed; });
+  most_regions_ = std::max(least_kept, 2 * regions_.size());
 }
 
 void region_pool::queue_job(work& job) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -39,7 +40,7 @@ public:
 
   private:
     friend region_pool;
-    region_queue* queue_ = nullptr; ///< of the region, once known
+    std::shared_ptr<region_queue> queue_; ///< of the region, once known
     clock::time_point due_{};       ///< of a job that may wait: until then
   };
 
@@ -56,7 +57,7 @@ public:
   void add(work* jobs);
   /// Queues a job that may wait so long. Throws std::bad_alloc.
   void add_waiting(work& job, std::chrono::milliseconds at_most);
-  /// The regions that ever had a job.
+  /// All regions that have jobs, and some that had.
   [[nodiscard]] std::vector<region_key> regions() const;
 
 private:
@@ -76,6 +77,8 @@ private:
       return one;
     }
   };
+  /// Queues are kept beyond their jobs for the worker that they name: so many in any case.
+  static constexpr size_t least_kept = 16'384;
   struct region_queue {
     line<work> jobs;
     region_queue* next = nullptr; ///< that can be run
@@ -90,6 +93,7 @@ private:
   void run_next(std::unique_lock<std::mutex>& lock, uint32_t worker);
   void make_runnable(region_queue& queue);
   void find_queue(work& job);
+  void forget_idle_queues();
   void queue_job(work& job);
   [[nodiscard]] bool nothing_urgent() const { return runnable_regions_ == 0 && tasks_.first == nullptr; }
   [[nodiscard]] bool idle() const { return nothing_urgent() && waiting_.first == nullptr; }
@@ -99,7 +103,8 @@ private:
   std::condition_variable changed_;
   line<work> tasks_;
   line<work> waiting_;                                   ///< jobs that may wait, by time
-  std::unordered_map<region_key, region_queue> regions_; ///< which stay where they are
+  std::unordered_map<region_key, std::shared_ptr<region_queue>> regions_;
+  size_t most_regions_ = least_kept; ///< when there are more, those without jobs are forgotten
   std::vector<line<region_queue>> runnable_;             ///< by worker; one whose own are done takes from the others
   size_t runnable_regions_ = 0;
   bool stopping_ = false;

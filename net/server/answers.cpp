@@ -62,7 +62,7 @@ http_reply asset_reply(const request_head& head) {
 
 template <class T>
 http_reply in_json(const T& value) {
-  return json_reply(to_text(to_json(value)));
+  return json_reply(json_text(value));
 }
 
 // Either spelling of the headers that go with a keyframe.
@@ -237,24 +237,8 @@ void answer_metrics(http_call& call) {
   call.reply(std::move(out).with("Cache-Control", "no-store"));
 }
 
-void answer_map(http_call& call) {
-  ask_and_write<map_status>(call, "the partitioner", call.core->running.partitioner.get(), in_json<map_status>,
-                            status_atom::value);
-}
-
-void answer_regions(http_call& call) {
-  using answer = std::vector<region_status>;
-  ask_and_write<answer>(call, "the partitioner", call.core->running.partitioner.get(), in_json<answer>, list_atom::value);
-}
-
-void answer_actors(http_call& call) {
-  using answer = std::vector<actor_status>;
-  ask_and_write<answer>(call, "the inspector", call.core->running.inspector.get(), in_json<answer>, status_atom::value);
-}
-
-void answer_cameras(http_call& call) {
-  using answer = std::vector<camera>;
-  ask_and_write<answer>(call, "the broadcaster", call.core->running.broadcaster.get(), in_json<answer>, camera_atom::value);
+void answer_status(http_call& call) {
+  call.core->statuses.ask_for(call.core, call.head.target.what, call.back, std::move(call.reply));
 }
 
 void answer_aside(http_call& call) {

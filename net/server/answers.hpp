@@ -18,14 +18,12 @@ void answer_asset(http_call& call);
 void answer_health(http_call& call);
 void answer_readiness(http_call& call);
 void answer_metrics(http_call& call);
-void answer_map(http_call& call);
-void answer_regions(http_call& call);
+/// What the actors tell: map, regions, actors, cameras.
+void answer_status(http_call& call);
 void answer_region(http_call& call);
 void answer_mesh(http_call& call);
-void answer_actors(http_call& call);
 void answer_aside(http_call& call);
 void answer_quarantine(http_call& call);
-void answer_cameras(http_call& call);
 void answer_keyframe(http_call& call);
 /// Takes out all keyframes that the query means.
 void answer_clearing(http_call& call);

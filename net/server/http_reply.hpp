@@ -2,7 +2,9 @@
 
 #include "net/server/bytes_body.hpp"
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +18,8 @@ struct http_reply {
   std::string content_type;
   shared_bytes body;
   std::vector<std::pair<std::string, std::string>> headers;
+  /// Where it is set, and true, others wait for the memory that the body takes: who reads it too slowly ends then.
+  std::shared_ptr<const std::atomic<bool>> wanted;
 
   http_reply& with(std::string name, std::string value) & {
     headers.emplace_back(std::move(name), std::move(value));

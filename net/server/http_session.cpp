@@ -18,6 +18,8 @@ constexpr size_t least_read = 4 << 10, most_read = 64 << 10;
 // to see it; as much as the largest body, if that is more.
 constexpr uint64_t least_drained = 64 << 20;
 constexpr std::chrono::seconds max_lingering{5};
+// Who takes an answer more slowly, after a while, ends when others wait for the memory that it takes.
+constexpr uint64_t least_answer_bytes_per_s = 64 << 10;
 
 } // namespace
 
@@ -330,6 +332,9 @@ void http_session::respond(http_reply reply) {
     response_.body() = std::move(reply.body);
   }
   busy_ = true;
+  wanted_ = std::move(reply.wanted);
+  answer_began_ = std::chrono::steady_clock::now();
+  written_ = 0;
   serializer_.emplace(response_);
   write();
 }
@@ -338,15 +343,25 @@ void http_session::write() {
   // Piece by piece: a large answer may take its time as long as it moves.
   stream_.expires_after(core_->config.timeouts.progress);
   http::async_write_some(stream_, *serializer_,
-                         [self = shared_from_this()](error_code failed, size_t) { self->on_written(failed); });
+                         [self = shared_from_this()](error_code failed, size_t bytes) { self->on_written(failed, bytes); });
 }
 
-void http_session::on_written(error_code failed) {
-  if (failed)
+bool http_session::keeps_others_waiting() const {
+  if (!wanted_ || !wanted_->load(std::memory_order_relaxed))
+    return false;
+  const auto took = std::chrono::steady_clock::now() - answer_began_;
+  return took > core_->config.timeouts.slow_answer
+         && static_cast<double>(written_) < std::chrono::duration<double>(took).count() * double{least_answer_bytes_per_s};
+}
+
+void http_session::on_written(error_code failed, size_t bytes) {
+  written_ += bytes;
+  if (failed || (!serializer_->is_done() && keeps_others_waiting()))
     return close();
   if (!serializer_->is_done())
     return write();
   serializer_.reset();
+  wanted_.reset();
   auto keep = response_.keep_alive();
   response_ = {};
   if (began_ != std::chrono::steady_clock::time_point{})

@@ -34,7 +34,8 @@ private:
   [[nodiscard]] bool has_already(beast::string_view tag) const;
   void respond(http_reply reply);
   void write();
-  void on_written(error_code failed);
+  void on_written(error_code failed, size_t bytes);
+  [[nodiscard]] bool keeps_others_waiting() const;
   void linger();
   void drain();
   void close();
@@ -58,6 +59,9 @@ private:
   size_t drained_ = 0;
   http::response<bytes_body> response_;
   std::optional<http::response_serializer<bytes_body>> serializer_;
+  std::shared_ptr<const std::atomic<bool>> wanted_; ///< what the answer holds (http_reply)
+  std::chrono::steady_clock::time_point answer_began_{};
+  uint64_t written_ = 0; ///< of the answer
 };
 
 } // namespace tessera

@@ -6,6 +6,7 @@
 #include "messages/keyframe.hpp"
 #include "messages/map.hpp"
 #include "messages/status.hpp"
+#include "net/formats/json_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -23,11 +24,16 @@ nlohmann::json to_json(const quarantined_keyframe& one);
 nlohmann::json to_json(const camera& one);
 
 template <class T>
-nlohmann::json to_json(const std::vector<T>& list) {
-  auto out = nlohmann::json::array();
-  for (const auto& x : list)
-    out.push_back(to_json(x));
-  return out;
+std::string json_text(const T& one) {
+  return to_text(to_json(one));
+}
+/// One after the other: a tree of them all would take many times the memory of the text.
+template <class T>
+std::string json_text(const std::vector<T>& list) {
+  std::string out = "[";
+  for (const auto& one : list)
+    (out += out.size() > 1 ? "," : "") += to_text(to_json(one));
+  return out += ']';
 }
 
 /// The name of an outcome, as answers and metrics show it.

@@ -64,69 +64,76 @@ struct busy : std::runtime_error {
 
 } // namespace
 
-/// A file in the making, and who waits for it. They are answered at the latest when it goes, whatever went wrong; then the next
-/// one's turn has come.
+/// A file in the making, and who waits for it. Then the next one's turn has come.
 class mesh_shelf::job {
 public:
-  job(std::shared_ptr<server_core> core, mesh_format format, std::vector<reader> readers)
-    : core_{std::move(core)}, format_{format}, readers_{std::move(readers)} {}
+  job(std::shared_ptr<server_core> core, mesh_format format, readers all)
+    : core_{std::move(core)}, format_{format}, all_{std::move(all)} {}
   job(const job&) = delete;
   job& operator=(const job&) = delete;
   ~job() {
-    try {
-      answer([] { return error_reply(http::status::service_unavailable, "no_memory", "there is no memory for this now"); });
-      core_->meshes.next(core_);
-    } catch (const std::exception&) { // no memory even for that: their connections end
-    }
+    { const auto left = std::move(all_); } // are answered, if they were not
+    core_->meshes.next(core_);
   }
 
   const std::shared_ptr<server_core>& core() const { return core_; }
   mesh_format format() const { return format_; }
-
   template <class Make>
   void answer(Make make) {
-    for (auto& one : std::exchange(readers_, {}))
-      one.back.post([reply = std::move(one.reply), out = make()]() mutable { reply(std::move(out)); });
+    all_.answer(std::move(make));
   }
-  void refuse(std::string_view code, const std::string& why) {
-    answer([&] { return error_reply(http::status::service_unavailable, code, why); });
-  }
+  void refuse(std::string_view code, const std::string& why) { all_.refuse(code, why); }
 
   std::vector<region_mesh> meshes;
 
 private:
   const std::shared_ptr<server_core> core_;
   const mesh_format format_;
-  std::vector<reader> readers_;
+  readers all_;
 };
 
 void mesh_shelf::ask_for(const std::shared_ptr<server_core>& core, mesh_format format, const return_address<strand>& back,
                          reply_function reply) {
   {
-    std::lock_guard lock{mutex_};
-    waiting_[static_cast<size_t>(format)].push_back({back, std::move(reply)});
+    const std::lock_guard lock{mutex_};
+    waiting_[static_cast<size_t>(format)].add(back, std::move(reply));
     if (busy_)
       return;
   }
   next(core);
 }
 
-void mesh_shelf::next(const std::shared_ptr<server_core>& core) {
-  std::shared_ptr<job> work;
-  {
-    std::lock_guard lock{mutex_};
-    busy_ = false;
-    for (size_t i = 1; i <= formats && !work; ++i) {
-      const auto format = (last_ + i) % formats;
-      if (waiting_[format].empty())
-        continue;
-      work = std::make_shared<job>(core, static_cast<mesh_format>(format), std::exchange(waiting_[format], {}));
-      last_ = format;
-      busy_ = true;
-    }
+mesh_shelf::turn mesh_shelf::take_turn() {
+  const std::lock_guard lock{mutex_};
+  for (size_t i = 1; i <= formats; ++i) {
+    const auto format = (last_ + i) % formats;
+    if (waiting_[format].empty())
+      continue;
+    last_ = format;
+    busy_ = true;
+    return {static_cast<mesh_format>(format), std::move(waiting_[format])};
   }
-  if (work)
-    gather(work);
+  busy_ = false;
+  return {};
+}
+
+void mesh_shelf::next(const std::shared_ptr<server_core>& core) noexcept {
+  for (;;) {
+    auto [format, all] = take_turn();
+    if (all.empty())
+      return;
+    std::shared_ptr<job> work;
+    try {
+      work = std::make_shared<job>(core, format, std::move(all));
+    } catch (const std::bad_alloc&) {
+      continue; // they are answered as `all` goes, and the next ones' turn has come
+    }
+    try {
+      gather(work);
+    } catch (const std::bad_alloc&) { // they are answered as the job goes
+    }
+    return;
+  }
 }
 
 void mesh_shelf::gather(const std::shared_ptr<job>& work) {
@@ -144,6 +151,7 @@ void mesh_shelf::gather(const std::shared_ptr<job>& work) {
           http_reply out;
           out.content_type = content_type(work->format());
           out.body = shared_bytes{made, std::as_bytes(std::span{made->bytes})};
+          out.wanted = work->core()->meshes.held_.wanted();
           constexpr const char* names[]{"map.ply", "map.glb", "map.drc"};
           return std::move(out)
             .with("ETag", made->tag)
@@ -184,12 +192,13 @@ std::shared_ptr<const mesh_shelf::file> mesh_shelf::find_or_write(const server_c
   auto& newest = newest_[static_cast<size_t>(format)]; // by the files' thread alone
   if (auto found = newest.lock(); found && found->tag == tag)
     return found;
-  if (const auto bytes = held_->load(); bytes > most_bytes)
-    throw busy("files of other states of the map are still being sent, and hold " + std::to_string(bytes) + " bytes; at most "
-               + std::to_string(most_bytes) + " may be when another is made");
+  if (!held_.has_room())
+    throw busy("files of other states of the map are still being sent, and hold " + std::to_string(held_.now())
+               + " bytes; at most " + std::to_string(held_.most()) + " may be when another is made");
   std::ostringstream out;
   write_mesh(out, weld(meshes), format, setup);
-  const auto made = std::make_shared<file>(held_, tag, std::move(out).str());
+  auto bytes = std::move(out).str();
+  const auto made = std::make_shared<const file>(file{held_.count(bytes.size()), tag, std::move(bytes)});
   newest = made;
   return made;
 }

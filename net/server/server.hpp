@@ -22,6 +22,8 @@ struct server_timeouts {
   std::chrono::milliseconds progress{30'000};
   /// For a whole body.
   std::chrono::milliseconds body{300'000};
+  /// An answer that was begun so long ago may be ended when others wait for the memory that it takes, and it is read slowly.
+  std::chrono::milliseconds slow_answer{10'000};
   /// A viewer that sends nothing for half of it is pinged, and after it dropped.
   std::chrono::milliseconds stream_idle{60'000};
   /// For an actor's answer.
@@ -43,6 +45,9 @@ struct server_config {
   uint32_t max_connections = 20'000;
   /// Largest body of a request, bytes.
   uint64_t body_limit = uint64_t{64} << 20;
+  /// Answers that are still being sent, in bytes, beyond which no other is made: of actors and the map (status_shelf), and mesh
+  /// files (mesh_shelf).
+  uint64_t most_status_bytes = uint64_t{64} << 20, most_mesh_bytes = uint64_t{256} << 20;
   /// The map that the service makes.
   map_settings map;
   /// The map is not known yet: open() tells it. Until then there is an empty one, without viewers; keyframes are taken.

@@ -7,6 +7,7 @@
 #include "net/server/mesh_shelf.hpp"
 #include "net/server/metrics.hpp"
 #include "net/server/server.hpp"
+#include "net/server/status_shelf.hpp"
 #include "net/server/traffic.hpp"
 
 #include <boost/asio/thread_pool.hpp>
@@ -115,7 +116,8 @@ struct server_core {
   std::atomic<int> waiting_offers{0};
   /// Meshes of the whole map take a while to write.
   asio::thread_pool files{1};
-  mesh_shelf meshes;
+  mesh_shelf meshes{config.most_mesh_bytes};
+  status_shelf statuses{config.most_status_bytes};
   /// Reading a viewer's list of all that it holds takes some ten milliseconds. At most one frame of a viewer waits.
   asio::thread_pool talks{1};
 };

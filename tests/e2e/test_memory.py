@@ -3,6 +3,7 @@ memory behaves on real frames is measured by tests/bench/memory.py."""
 
 import socket
 import struct
+import threading
 import urllib.parse
 
 import numpy as np
@@ -116,6 +117,20 @@ def test_a_keyframe_of_millions_of_scattered_points_is_refused_before_its_rays_a
         peak = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM"))
     assert peak < before + (400 << 20)  # the body is 45 MB; with the tables of all rays it was 1.1 GB
     running.wait(lambda: running.resident_bytes() < before + (24 << 20), "memory as before")
+
+
+def test_status_is_answered_while_a_large_keyframe_is_taken(serve):
+    running = serve()
+    points = np.random.default_rng(5).uniform(-55, 55, (4000, 3))
+    answers, during = [], 0
+    taking = threading.Thread(target=lambda: answers.append(put(running, "far and wide", points)[0]))
+    taking.start()
+    while not answers:
+        assert running.fetch("/healthz")[0] == 200 and running.fetch("/metrics")[0] == 200 and running.fetch("/v1/actors")[0] == 200
+        during += not answers
+    taking.join()
+    assert answers == [200] and during >= 2
+    assert running.map()["regions"] > 3000
 
 
 def test_memory_that_was_needed_for_a_moment_goes_back(serve):

@@ -109,6 +109,34 @@ TEST_CASE("tasks bring forth jobs, which come before other tasks") {
   CHECK(order == std::vector{1, 2, 3});
 }
 
+TEST_CASE("a pool forgets regions that have no more jobs, and none that has") {
+  region_pool pool(1);
+  std::atomic<bool> go = false;
+  work blocking({}, [&] { go.wait(false); });
+  pool.run(blocking);
+  std::vector<int> order;
+  work first({-1, 0, 0}, [&] { order.push_back(1); }), second({-1, 0, 0}, [&] { order.push_back(2); });
+  pool.add(&first);
+  go = true;
+  go.notify_all();
+  for (int32_t r = 0; r < 100'000; ++r) {
+    std::atomic<bool> done = false;
+    work one({r, 0, 0}, [&] {
+      done = true;
+      done.notify_all();
+    });
+    pool.add(&one);
+    done.wait(false);
+    while (one.ran == 0)
+      std::this_thread::yield();
+  }
+  pool.add(&second);
+  while (second.ran == 0)
+    std::this_thread::yield();
+  CHECK(order == std::vector{1, 2});
+  CHECK(pool.regions().size() < 20'000);
+}
+
 TEST_CASE("without threads of its own a pool does what several callers want, one at a time") {
   std::atomic<int> inside = 0, most = 0, done = 0;
   region_pool pool(0);

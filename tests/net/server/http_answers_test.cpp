@@ -143,6 +143,40 @@ TEST_CASE("Those who read the same map read the same file, and need it once") {
   CHECK(get(port, "/v1/mesh.ply", "If-None-Match: " + first.header("ETag") + "\r\n").status == 200);
 }
 
+TEST_CASE("Those who ask at once what there is are told the same, once") {
+  running_server s;
+  client first{s.http->port()};
+  // None of them is answered before the partitioner has come to the first question.
+  std::vector<std::unique_ptr<client>> crowd;
+  s.map->hold();
+  for (int i = 0; i < 30; ++i) {
+    crowd.push_back(std::make_unique<client>(s.http->port()));
+    crowd.back()->send("GET /v1/map HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  }
+  REQUIRE(eventually([&] { return s.map->status_asked == 1; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds{300}); // for the others to come in
+  s.map->release();
+  for (auto& one : crowd)
+    CHECK(one->receive().json()["keyframes"] == 3);
+  CHECK(s.map->status_asked < 10);
+}
+
+TEST_CASE("Readers who are too slow make room for others' answers") {
+  running_server s{[](server_config& c) {
+    c.most_status_bytes = 4 << 20;
+    c.timeouts.slow_answer = std::chrono::milliseconds{300};
+  }};
+  s.map->regions.resize(60'000, s.map->regions.front()); // more than sockets hold
+  client slow{s.http->port(), "127.0.0.1", 4096};
+  slow.send("GET /v1/regions HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  REQUIRE(eventually([&] { return get(s.http->port(), "/v1/regions").status == 503; }));
+  CHECK(get(s.http->port(), "/v1/map").json()["error"] == "busy");
+  CHECK(eventually([&] {
+    slow.read_some(100); // it moves, though slowly
+    return get(s.http->port(), "/v1/map").status == 200;
+  }));
+}
+
 TEST_CASE("Metrics are served on both ports, and nothing else on theirs") {
   running_server s;
   for (auto port : {s.http->port(), s.http->metrics_port()}) {

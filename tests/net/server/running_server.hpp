@@ -140,6 +140,12 @@ struct system_config : caf::actor_system_config {
 
 /// What the fake partitioner answers.
 struct fake_map {
+  /// It answers nothing more, until it is released.
+  void hold() { held.lock(); }
+  void release() { held.unlock(); }
+
+  std::mutex held;
+  std::atomic<int> status_asked{0};
   map_status status;
   std::vector<region_status> regions;
   std::vector<region_mesh> meshes;
@@ -151,7 +157,11 @@ inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::poin
     [](retract_atom, const keyframe_selection&) { return verdict{}; },
     [](revise_atom, const correction&) { return verdict{}; },
     [](refill_atom, const region_key&, const mesher_actor&) {},
-    [map](status_atom) { return map->status; },
+    [map](status_atom) {
+      ++map->status_asked;
+      const std::lock_guard lock{map->held};
+      return map->status;
+    },
     [map](list_atom) { return map->regions; },
     [map](mesh_atom) { return map->meshes; },
   };
@@ -228,9 +238,11 @@ public:
 /// A connection of a client that waits two minutes at most for anything.
 class client {
 public:
-  /// `from`: an address of this machine.
-  explicit client(uint16_t port, const char* from = "127.0.0.1") : socket_{io_} {
+  /// `from`: an address of this machine. `buffer`: bytes that it takes before they are read; 0: as the system likes.
+  explicit client(uint16_t port, const char* from = "127.0.0.1", int buffer = 0) : socket_{io_} {
     socket_.open(tcp::v4());
+    if (buffer > 0)
+      socket_.set_option(asio::socket_base::receive_buffer_size{buffer});
     socket_.bind({asio::ip::make_address(from), 0});
     socket_.connect({asio::ip::make_address("127.0.0.1"), port});
     timeval limit{120, 0};
@@ -243,6 +255,12 @@ public:
     boost::system::error_code failed;
     asio::write(socket_, asio::buffer(text), failed);
     return !failed;
+  }
+  /// Reads so many bytes at most, and throws them away.
+  void read_some(size_t bytes) {
+    std::string into(bytes, ' ');
+    boost::system::error_code ended;
+    socket_.read_some(asio::buffer(into), ended);
   }
   void end_of_sending() { socket_.shutdown(tcp::socket::shutdown_send); }
 
