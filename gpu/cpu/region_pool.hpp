@@ -41,7 +41,7 @@ public:
   private:
     friend region_pool;
     std::shared_ptr<region_queue> queue_; ///< of the region, once known
-    clock::time_point due_{};       ///< of a job that may wait: until then
+    clock::time_point due_{};             ///< of a job that may wait: until then
   };
 
   /// Throws std::system_error if a thread cannot be started.
@@ -102,10 +102,10 @@ private:
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   line<work> tasks_;
-  line<work> waiting_;                                   ///< jobs that may wait, by time
+  line<work> waiting_; ///< jobs that may wait, by time
   std::unordered_map<region_key, std::shared_ptr<region_queue>> regions_;
-  size_t most_regions_ = least_kept; ///< when there are more, those without jobs are forgotten
-  std::vector<line<region_queue>> runnable_;             ///< by worker; one whose own are done takes from the others
+  size_t most_regions_ = least_kept;         ///< when there are more, those without jobs are forgotten
+  std::vector<line<region_queue>> runnable_; ///< by worker; one whose own are done takes from the others
   size_t runnable_regions_ = 0;
   bool stopping_ = false;
   std::thread::id borrowed_;          ///< without threads: the one that does the work

@@ -26,7 +26,7 @@ constexpr uint64_t least_answer_bytes_per_s = 64 << 10;
 http_session::http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by,
                            const asio::ip::address& from, connection_places::place place)
   : core_{std::move(core)}, place_{std::move(place)}, stream_{std::move(socket)}, by_{by}, buffer_{max_header_bytes + most_read},
-    share_{core_->bodies, from} {
+    from_{from}, share_{core_->bodies, from} {
   core_->counts->connections.fetch_add(1);
 }
 
@@ -287,7 +287,7 @@ void http_session::upgrade() {
   core_->counts->count(resource::stream, 101);
   stream_.expires_never();
   http::request<http::empty_body> handshake{head_.header};
-  auto viewer = std::make_shared<ws_session>(core_, std::move(stream_), std::move(handshake), std::move(place_));
+  auto viewer = std::make_shared<ws_session>(core_, std::move(stream_), std::move(handshake), std::move(place_), from_);
   // Counted once: the viewer's from now on.
   counted_ = false;
   core_->connections.remove(this);

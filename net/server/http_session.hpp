@@ -51,6 +51,7 @@ private:
   std::optional<http::request_parser<http::buffer_body>> parser_;
   request_head head_;
   std::vector<std::byte> body_;
+  const asio::ip::address from_;
   body_share share_;
   size_t renewed_at_ = 0; ///< bytes of the body that were there when its time limit was renewed
   std::chrono::steady_clock::time_point began_{};

@@ -11,7 +11,8 @@ namespace tessera {
 /// A question that is under way, and who waits for the answer. Then the next one's turn has come.
 class status_shelf::job {
 public:
-  job(std::shared_ptr<server_core> core, resource what, readers all) : core_{std::move(core)}, what_{what}, all_{std::move(all)} {}
+  job(std::shared_ptr<server_core> core, resource what, readers all)
+    : core_{std::move(core)}, what_{what}, all_{std::move(all)} {}
   job(const job&) = delete;
   job& operator=(const job&) = delete;
   ~job() {

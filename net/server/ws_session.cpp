@@ -14,8 +14,10 @@ constexpr const char* subprotocol = "tessera.v1";
 // A stalled viewer costs what the kernel holds for it (twice this) and one frame that others share.
 constexpr int send_buffer_bytes = 64 << 10, receive_buffer_bytes = 16 << 10;
 constexpr size_t kept_buffer_bytes = 16 << 10;
-// A longer text frame is not read in a thread that others wait for.
+// A longer text frame is not understood in a thread that others wait for, and what it takes is counted.
 constexpr size_t quick_bytes = 16 << 10;
+// What is read at once: little at first.
+constexpr size_t least_read = 512, most_read = 64 << 10;
 
 } // namespace
 
@@ -30,9 +32,9 @@ bool ws_session::speaks_our_protocol(beast::string_view offered) {
 }
 
 ws_session::ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake,
-                       connection_places::place place)
+                       connection_places::place place, const asio::ip::address& from)
   : core_{std::move(core)}, place_{std::move(place)}, socket_{std::move(socket)}, timer_{socket_.get_executor()},
-    handshake_{std::move(handshake)} {
+    handshake_{std::move(handshake)}, share_{core_->bodies, from} {
   core_->counts->viewers.fetch_add(1);
 }
 
@@ -139,17 +141,68 @@ void ws_session::close(websocket::close_code code, const char* why) {
 }
 
 void ws_session::read() {
-  socket_.async_read(heard_, [self = shared_from_this()](error_code failed, size_t) { self->on_read(failed); });
+  forget_heard();
+  heard_.reserve(least_read);
+  read_more();
+}
+
+void ws_session::read_more() {
+  socket_.async_read_some(heard_, std::min(most_read, heard_.capacity() - heard_.size()),
+                          [self = shared_from_this()](error_code failed, size_t) { self->on_read(failed); });
+}
+
+// Memory follows what came, twice as much each time, and is counted once it is more than a viewer says now and then.
+bool ws_session::make_room() {
+  const auto had = heard_.capacity(), wanted = std::min(2 * had, max_talk_bytes + least_read);
+  if (wanted > quick_bytes) {
+    if (!std::exchange(is_long_, true))
+      share_.begin([weak = weak_from_this(), executor = socket_.get_executor()] {
+        asio::post(executor, [weak] {
+          if (auto self = weak.lock())
+            self->make_way();
+        });
+      });
+    share_.came(heard_.size());
+    if (share_.ended() || !share_.take(wanted - had))
+      return false;
+  }
+  heard_.reserve(wanted);
+  return true;
+}
+
+void ws_session::make_way() {
+  if (is_long_ && share_.ended())
+    close(websocket::close_code::try_again_later, "this text came too slowly, and others wait for room; connect again");
+}
+
+void ws_session::forget_heard() {
+  heard_.consume(heard_.size());
+  if (heard_.capacity() > kept_buffer_bytes)
+    heard_.shrink_to_fit();
+  is_long_ = false;
+  share_.release();
 }
 
 void ws_session::on_read(error_code failed) {
   if (failed) {
     closing_ = true;
     to_say_.resize(std::min<size_t>(to_say_.size(), 1)); // the one under way is in use
+    forget_heard();
     return end();
   }
   if (closing_)
     return read(); // until the other side's close frame
+  if (!socket_.is_message_done()) {
+    try {
+      if (heard_.size() < heard_.capacity() || make_room())
+        return read_more();
+    } catch (const std::bad_alloc&) { // is no room, too
+    }
+    close(websocket::close_code::try_again_later, "there is no room for so long a text now; connect again");
+    return read();
+  }
+  if (is_long_ && !share_.whole())
+    return make_way(), read();
   if (!socket_.got_text()) {
     core_->counts->stream_errors.fetch_add(1, std::memory_order_relaxed);
     close(websocket::close_code::unknown_data, "viewers send text only");
@@ -179,9 +232,7 @@ void ws_session::hear() {
 }
 
 void ws_session::understand(talk said, size_t bytes) {
-  heard_.consume(heard_.size());
-  if (heard_.capacity() > kept_buffer_bytes)
-    heard_.shrink_to_fit();
+  forget_heard();
   if (closing_)
     return read();
   if (auto* error = std::get_if<talk_error>(&said)) {

@@ -14,8 +14,9 @@ namespace tessera {
 /// all viewers share.
 class ws_session final : public connection, public std::enable_shared_from_this<ws_session> {
 public:
+  /// `from`: the viewer's address, whose long text frames are counted as bodies of requests are.
   ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake,
-             connection_places::place place);
+             connection_places::place place, const asio::ip::address& from);
   ~ws_session() override;
 
   void run();
@@ -35,7 +36,11 @@ private:
   void on_accepted(error_code failed);
   void start_session();
   void read();
+  void read_more();
   void on_read(error_code failed);
+  [[nodiscard]] bool make_room();
+  void make_way();
+  void forget_heard();
   void hear();
   void understand(talk said, size_t bytes);
   void say(frame next);
@@ -50,6 +55,8 @@ private:
   asio::steady_timer timer_;
   http::request<http::empty_body> handshake_;
   beast::flat_buffer heard_;
+  body_share share_; ///< of what a long text frame takes
+  bool is_long_ = false;
   std::deque<frame> to_say_;
   session_actor session_;
   bool open_ = false, closing_ = false, wait_for_say_ = false;

@@ -153,6 +153,36 @@ TEST_CASE("A frame may come in fragments, and must not be too large") {
   CHECK(get(s.http->port(), "/healthz").status == 200);
 }
 
+TEST_CASE("What viewers say at length is bounded as the bodies of requests are, all together") {
+  running_server s; // whose budget is 16 MiB, for one client half of it
+  s.publish(0, 1);
+  const std::string part(600 << 10, ' ');
+  std::vector<std::unique_ptr<viewer>> crowd;
+  for (int i = 0; i < 20; ++i) {
+    crowd.push_back(std::make_unique<viewer>(s.http->port()));
+    auto& one = *crowd.back();
+    one.hear_json("hello");
+    one.socket().auto_fragment(false);
+    one.socket().text(true);
+    boost::system::error_code ignored;
+    one.socket().write_some(false, asio::buffer(part), ignored); // the end never comes
+  }
+  const auto is_told = [](viewer& one) { // nothing else is said to who has not subscribed
+    char byte = 0;
+    return ::recv(one.socket().next_layer().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+  };
+  CHECK(eventually([&] { return std::count_if(crowd.begin(), crowd.end(), [&](auto& one) { return is_told(*one); }) >= 12; }));
+  for (auto& one : crowd)
+    if (is_told(*one)) {
+      CHECK(!one->hear());
+      CHECK(one->closed == 1013);
+    }
+  crowd.clear();
+  viewer v{s.http->port()};
+  v.say(subscribe_all.substr(0, subscribe_all.size() - 1) + std::string(600 << 10, ' ') + "}");
+  CHECK(v.hear_patch());
+}
+
 TEST_CASE("Who may look on is decided before the handshake") {
   auto refused = [](uint16_t port, const std::string& target, const std::string& origin, const char* protocol = "tessera.v1") {
     try {
