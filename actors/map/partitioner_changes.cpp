@@ -2,7 +2,7 @@
 
 #include "actors/intake/keyframe_check.hpp"
 #include "actors/intake/no_points.hpp"
-#include "actors/map/moved_pose.hpp"
+#include "messages/moved_pose.hpp"
 #include "actors/map/partitioner_class.hpp"
 #include "actors/map/same_rays.hpp"
 

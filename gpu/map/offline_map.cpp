@@ -4,6 +4,7 @@
 #include "gpu/host/spin.hpp"
 #include "gpu/map/shared_fields.hpp"
 #include "gpu/ray_digest.hpp"
+#include "messages/moved_pose.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -92,7 +93,14 @@ void offline_map::take_in(keyframe frame, completion done) {
       return done({outcome::retracted, {}});
     }
     // The id is taken before the keyframe is, so that a second delivery meanwhile counts as one.
-    while (!live_.try_emplace(frame.id).second) {
+    for (;;) {
+      const auto [its, fresh] = live_.try_emplace(frame.id);
+      if (fresh) {
+        its->second.group = frame.group;
+        if (const auto moved = group_revisions_.find(frame.group); moved != group_revisions_.end())
+          its->second.revision = moved->second;
+        break;
+      }
       if (!options_.ids_repeat) {
         ++counts_.duplicates;
         lock.unlock();
@@ -145,7 +153,43 @@ void offline_map::take_in(const revision& to, const completion& done) {
   const std::lock_guard moving(moving_);
   const auto was = find(to.id, done);
   if (was)
-    done(moved(to.id, *was, to.world_from_camera));
+    done(moved(to.id, *was, to.world_from_camera, to.number));
+}
+
+void offline_map::correct(correction what, completion done) {
+  for (const auto& one : what.entries)
+    if (const auto fault = options_.check_pose ? options_.check_pose(one.to) : std::string{}; !fault.empty())
+      return done({outcome::refused, fault}); // none of it is done
+  const std::lock_guard moving(moving_);
+  verdict all;
+  const auto count = [&](const verdict& v) {
+    all.keyframes += v.what == outcome::accepted;
+    all.left.duplicate += v.what == outcome::duplicate;
+    all.left.unknown += v.what == outcome::unknown;
+    all.left.refused += v.what == outcome::refused;
+    all.left.not_now += v.what == outcome::not_now;
+    if (!v.reason.empty())
+      all.reason = v.reason;
+    if (v.what == outcome::not_now)
+      all.what = outcome::not_now;
+  };
+  for (const auto& one : what.entries)
+    if (one.group.empty())
+      if (const auto was = find(one.id, count))
+        count(moved(one.id, *was, one.to, one.number));
+  for (const auto& one : what.entries) {
+    if (one.group.empty())
+      continue;
+    for (const auto& id : members_of(one.group))
+      if (const auto was = find(id, [](const verdict&) {})) // what was under way and is not taken is none of it
+        count(moved(id, *was, moved_pose(one.to, was->world_from_camera), one.number));
+    const std::lock_guard lock(mutex_);
+    if (one.number) {
+      auto& largest = group_revisions_[one.group];
+      largest = std::max(largest, *one.number);
+    }
+  }
+  done(all);
 }
 
 void offline_map::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
@@ -193,6 +237,15 @@ std::vector<std::pair<region_key, Answer>> offline_map::of_each_region(Ask ask) 
 std::vector<std::pair<region_key, field_stats>> offline_map::stats_of_each() {
   return of_each_region<field_stats>(
     [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
+}
+
+std::vector<pose> offline_map::poses() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<pose> out;
+  for (const auto& [id, one] : live_)
+    if (one.in_map)
+      out.push_back(one.world_from_camera);
+  return out;
 }
 
 std::optional<offline_map::live_keyframe> offline_map::wait_for(const keyframe_id& id, std::unique_lock<std::mutex>& lock) {
@@ -315,7 +368,21 @@ verdict offline_map::taken_out(const keyframe_id& id, const live_keyframe& was) 
   return {};
 }
 
-verdict offline_map::moved(const keyframe_id& id, const live_keyframe& was, const pose& to) {
+std::vector<keyframe_id> offline_map::members_of(const std::string& group) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<keyframe_id> out;
+  for (const auto& [id, one] : live_)
+    if (one.group == group)
+      out.push_back(id);
+  return out;
+}
+
+verdict offline_map::moved(const keyframe_id& id, const live_keyframe& was, const pose& to,
+                           const std::optional<uint64_t>& number) {
+  if (number && number <= was.revision)
+    return {outcome::duplicate, {}};
+  if (const auto fault = options_.check_pose ? options_.check_pose(to) : std::string{}; !fault.empty())
+    return {outcome::refused, fault};
   if (const auto report = take_and_wait(was.batch, to, 1); report.failure)
     return not_moved(report);
   if (const auto report = take_and_wait(was.batch, was.world_from_camera, -1); report.failure) {
@@ -323,7 +390,9 @@ verdict offline_map::moved(const keyframe_id& id, const live_keyframe& was, cons
     return not_moved(back.failure ? back : report);
   }
   const std::lock_guard lock(mutex_);
-  live_[id].world_from_camera = to;
+  auto& live = live_[id];
+  live.world_from_camera = to;
+  live.revision = number;
   return {};
 }
 

@@ -36,6 +36,8 @@ struct offline_options {
   bool ids_repeat = false;
   /// Says why a keyframe is not taken, or returns an empty string. Empty: every keyframe is taken.
   std::function<std::string(const keyframe&)> check;
+  /// The same of the pose that a keyframe is to have from now on.
+  std::function<std::string(const pose&)> check_pose;
   /// Says why a keyframe is not taken that writes nothing. Empty: it is taken.
   std::function<std::string(const ray_counts&, uint64_t beyond)> why_empty;
   /// Called when the work fails, and every keyframe from now on is refused: finish() throws what it was. From any thread.
@@ -83,12 +85,16 @@ public:
 
   /// Waits while too much is under way; a revision or a retraction waits until it is done.
   void offer(map_input what, completion done) override;
+  /// Moves those of keyframes, then those of groups, and returns when all is done. Entries are not checked but for their poses.
+  void correct(correction what, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
   /// Waits until everything offered is in the map. Throws what ended the work: memory_cap_reached, say.
   void finish();
 
   [[nodiscard]] offline_counts counts() const;
+  /// Of all live keyframes, in no order.
+  [[nodiscard]] std::vector<pose> poses() const;
   /// For each keyframe in order; only with one thread.
   [[nodiscard]] const std::vector<stage_times>& times() const { return times_; }
   /// All regions that hold anything of their own.
@@ -104,6 +110,8 @@ private:
     pose world_from_camera, came_with;
     ray_digest digest;   ///< if ids repeat
     bool in_map = false; ///< else it is under way
+    std::string group;
+    std::optional<uint64_t> revision; ///< the number of the one that moved it, or its group, also before it came
   };
 
   void take_in(keyframe frame, completion done);
@@ -127,7 +135,9 @@ private:
   void keep_out(const keyframe_id& id);
   verdict taken_out(const keyframe_id& id, const live_keyframe& was);
   /// First in, then out: what finds no room under its new pose has not gone from the old one.
-  verdict moved(const keyframe_id& id, const live_keyframe& was, const pose& to);
+  verdict moved(const keyframe_id& id, const live_keyframe& was, const pose& to, const std::optional<uint64_t>& number);
+  /// All that belong to it at the moment.
+  [[nodiscard]] std::vector<keyframe_id> members_of(const std::string& group) const;
   /// What happens to rays of a keyframe that is live stays short of ending the map as long as the map is whole.
   verdict not_moved(const shared_report& report);
   shared_report take_and_wait(const ray_batch& rays, const pose& at, int32_t sign);
@@ -150,6 +160,7 @@ private:
   std::unordered_map<keyframe_id, live_keyframe> live_;
   std::unordered_set<keyframe_id> went_;      ///< that were live, and were taken out: they may come again
   std::unordered_set<keyframe_id> retracted_; ///< before they came: they stay out
+  std::unordered_map<std::string, uint64_t> group_revisions_;
   std::set<region_key> touched_;
   offline_counts counts_;
   std::vector<stage_times> times_;

@@ -60,6 +60,7 @@ public:
       frame->body = device_.pin(*frame->body);
     to_.offer(std::move(what), std::move(done));
   }
+  void correct(correction what, completion done) override { to_.correct(std::move(what), std::move(done)); }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     to_.set_aside(source, what, reason);
   }

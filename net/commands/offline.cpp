@@ -17,10 +17,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <iostream>
-#include <map>
-#include <mutex>
 #include <new>
-#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <system_error>
@@ -29,46 +26,6 @@
 namespace tessera {
 
 namespace {
-
-/// Passes keyframes on, and remembers the cameras of those that are live.
-class camera_list final : public keyframe_sink {
-public:
-  explicit camera_list(keyframe_sink& next) : next_(next) {}
-
-  void offer(map_input what, completion done) override {
-    std::optional<pose> at; // of a keyframe that goes there is none
-    if (const auto* comes = std::get_if<keyframe>(&what))
-      at = comes->world_from_camera;
-    else if (const auto* moves = std::get_if<revision>(&what))
-      at = moves->world_from_camera;
-    auto remembered = [this, id = id_of(what), at, done = std::move(done)](const verdict& v) {
-      if (v.what == outcome::accepted) {
-        const std::lock_guard lock(mutex_);
-        if (at)
-          live_[id] = *at;
-        else
-          live_.erase(id);
-      }
-      done(v);
-    };
-    next_.offer(std::move(what), std::move(remembered));
-  }
-  void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
-    next_.set_aside(source, what, reason);
-  }
-
-  [[nodiscard]] direction up() const {
-    up_estimate all;
-    for (const auto& [id, world_from_camera] : live_)
-      all.add(world_from_camera);
-    return all.up();
-  }
-
-private:
-  keyframe_sink& next_;
-  std::mutex mutex_;
-  std::map<keyframe_id, pose> live_;
-};
 
 /// A map, and which way is up in it.
 struct made_map {
@@ -91,9 +48,8 @@ made_map make_map(const offline_setup& setup, const map_settings& map, const std
   options.on_failure = [stop]() mutable { stop.request_stop(); };
   const std::stop_callback when_told(end.token(), [&stop] { stop.request_stop(); });
   auto result = std::make_unique<offline_map>(map, std::move(devices.all), std::move(options));
-  camera_list cameras(*result);
   {
-    progress_sink sink(cameras, what, input->total(), setup.progress);
+    progress_sink sink(*result, what, input->total(), setup.progress);
     try {
       input->run(sink, stop.get_token());
       result->finish();
@@ -106,6 +62,9 @@ made_map make_map(const offline_setup& setup, const map_settings& map, const std
     std::cerr << "tessera: " << what << ": " << again << std::endl;
   if (result->counts().keyframes == 0)
     throw std::runtime_error(setup.source + " has no usable keyframe");
+  up_estimate cameras;
+  for (const auto& at : result->poses())
+    cameras.add(at);
   return {std::move(result), cameras.up()};
 }
 
@@ -147,6 +106,10 @@ offline_options checked_options(const map_settings& map, uint32_t threads) {
   options.threads = threads;
   options.check = [](const keyframe& frame) {
     const auto fault = check_keyframe(frame, keyframe_limits{});
+    return fault ? fault->text : std::string{};
+  };
+  options.check_pose = [](const pose& at) {
+    const auto fault = check_pose(at);
     return fault ? fault->text : std::string{};
   };
   options.why_empty = [map](const ray_counts& counts, uint64_t beyond) { return no_points_text(map, counts, beyond); };

@@ -34,6 +34,30 @@ public:
       return done({outcome::not_now, "a stop is asked for"});
     hand_on(std::move(what), std::move(done));
   }
+  /// Those of groups move no keyframe twice, so that all of it can be asked for again.
+  void correct(correction what, completion done) override {
+    finish(); // it may be about any of them
+    struct answer {
+      std::mutex mutex;
+      std::condition_variable_any changed;
+      std::optional<verdict> is;
+    };
+    while (!stop_.stop_requested()) {
+      const auto its = std::make_shared<answer>();
+      next_.correct(what, [its](const verdict& v) {
+        const std::lock_guard lock(its->mutex);
+        its->is = v;
+        its->changed.notify_all();
+      });
+      std::unique_lock lock(its->mutex);
+      if (!its->changed.wait(lock, stop_, [&] { return its->is.has_value(); }))
+        break;
+      if (its->is->what != outcome::not_now)
+        return pauses_.reset(), done(*its->is);
+      its->changed.wait_for(lock, stop_, pauses_.next(), [] { return false; });
+    }
+    done({outcome::not_now, "a stop is asked for"});
+  }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     next_.set_aside(source, what, reason);
   }

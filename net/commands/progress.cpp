@@ -67,6 +67,17 @@ void progress_sink::offer(map_input what, completion done) {
   next_.offer(std::move(what), std::move(watched));
 }
 
+void progress_sink::correct(correction what, completion done) {
+  const auto entries = what.entries.size();
+  next_.correct(std::move(what), [this, entries, done = std::move(done)](const verdict& v) {
+    if (v.what == outcome::refused)
+      complain("set aside: " + std::to_string(entries) + " new poses", v.reason);
+    else if (v.what == outcome::not_now)
+      complain("not taken: " + std::to_string(entries) + " new poses", v.reason);
+    done(v);
+  });
+}
+
 void progress_sink::set_aside(const std::string& source, const std::string& what, const std::string& reason) {
   complain("set aside: " + source + ' ' + what, reason);
   next_.set_aside(source, what, reason);

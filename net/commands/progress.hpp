@@ -35,6 +35,7 @@ public:
   progress_sink& operator=(const progress_sink&) = delete;
 
   void offer(map_input what, completion done) override;
+  void correct(correction what, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
 
   /// "120 of 10000 keyframes", of those that were answered.

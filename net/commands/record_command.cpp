@@ -32,6 +32,11 @@ std::string fault_of(const map_input& what) {
   return fault ? fault->text : std::string{};
 }
 
+std::string fault_of_many(const correction& what) {
+  const auto fault = check_correction(what);
+  return fault ? fault->text : std::string{};
+}
+
 } // namespace
 
 int record_command(const record_setup& setup, std::stop_token stop) {
@@ -47,7 +52,7 @@ int record_command(const record_setup& setup, std::stop_token stop) {
 
   std::stop_source over; // when the file can take no more
   const std::stop_callback when_told(stop, [&over] { over.request_stop(); });
-  recorder file(setup.file, {setup.packing, fault_of, [over]() mutable { over.request_stop(); }});
+  recorder file(setup.file, {setup.packing, fault_of, fault_of_many, [over]() mutable { over.request_stop(); }});
   std::atomic<bool> failed = false;
   {
     progress_sink sink(file, "record", total_of(inputs), setup.progress);

@@ -216,12 +216,22 @@ void check_arrays(const keyframe& frame) {
     fail("points has " + std::to_string(count) + " points, must have at most " + std::to_string(max_keyframe_points));
 }
 
-std::string name_message(const keyframe_id& id, const pose* at) {
+std::string name_message(const keyframe_id& id) {
   return message([&](auto& to) {
     to.bytes(1, id.value);
     to.bytes(2, id.session);
-    if (at)
-      to.bytes(3, bytes_of(*at));
+  });
+}
+
+std::string move_message(const correction_entry& what) {
+  return message([&](auto& to) {
+    if (what.group.empty())
+      to.bytes(1, what.id.value), to.bytes(2, what.id.session);
+    to.bytes(3, bytes_of(what.to));
+    if (what.number) // also if it is 0, where Protocol Buffers would leave it out: there may be none
+      to.number(4, *what.number);
+    if (!what.group.empty())
+      to.bytes(5, what.group);
   });
 }
 
@@ -249,29 +259,6 @@ pose read_pose(const protobuf::field& from, const char* where) {
 void must_be_named(const keyframe_id& id, const char* where) {
   if (const auto fault = fault_of_id(id))
     throw bad_input(std::string(where) + ": " + *fault);
-}
-
-/// Reads what revisions and retractions begin with, and a pose if there is to be one.
-keyframe_id read_name(std::string_view message, const char* where, std::optional<pose>* at) {
-  keyframe_id id;
-  protobuf::reader from(message, where);
-  while (const auto next = from.next())
-    switch (next->number()) {
-    case 1:
-      id.value = text_of(*next);
-      break;
-    case 2:
-      id.session = text_of(*next);
-      break;
-    case 3:
-      if (at)
-        *at = read_pose(*next, where);
-      break;
-    default:
-      break;
-    }
-  must_be_named(id, where);
-  return id;
 }
 
 constexpr const char* cloud_name = "foxglove.PointCloud";
@@ -415,13 +402,22 @@ std::vector<message_place> put_input(std::string& records, const map_input& what
     put(recording_stream::keyframes, frame->timestamp_ns, [&](auto& out) { put_cloud(out, *frame); });
     put(recording_stream::cameras, frame->timestamp_ns, [&](auto& out) { put_camera(out, *frame); });
   } else if (const auto* moves = std::get_if<revision>(&what)) {
-    put_definition(records, recording_stream::revisions);
-    put(recording_stream::revisions, log_ns, [&](auto& out) { out += name_message(moves->id, &moves->world_from_camera); });
+    return put_move(records, {moves->id, {}, moves->world_from_camera, moves->number}, number, log_ns);
   } else {
     put_definition(records, recording_stream::retractions);
-    put(recording_stream::retractions, log_ns, [&](auto& out) { out += name_message(id_of(what), nullptr); });
+    put(recording_stream::retractions, log_ns, [&](auto& out) { out += name_message(id_of(what)); });
   }
   return places;
+}
+
+std::vector<message_place> put_move(std::string& records, const correction_entry& what, uint32_t number, uint64_t log_ns) {
+  constexpr auto stream = recording_stream::revisions;
+  put_definition(records, stream);
+  const message_place place{stream, records.size()};
+  mcap::record_writer record(records, mcap::opcode::message);
+  record.u16(static_cast<uint16_t>(stream)).u32(number).u64(log_ns).u64(log_ns);
+  records += move_message(what);
+  return {place};
 }
 
 std::optional<keyframe> read_keyframe(std::string_view message) {
@@ -457,18 +453,55 @@ std::optional<keyframe> read_keyframe(std::string_view message) {
   return frame;
 }
 
-revision read_revision(std::string_view message) {
+correction_entry read_move(std::string_view message) {
   constexpr const char* name = "tessera.Revision";
+  const auto where = std::string(name) + ": ";
+  correction_entry out;
   std::optional<pose> at;
-  revision out{read_name(message, name, &at), {}};
+  protobuf::reader from(message, name);
+  while (const auto next = from.next())
+    switch (next->number()) {
+    case 1:
+      out.id.value = text_of(*next);
+      break;
+    case 2:
+      out.id.session = text_of(*next);
+      break;
+    case 3:
+      at = read_pose(*next, name);
+      break;
+    case 4:
+      out.number = next->varint();
+      break;
+    case 5:
+      out.group = text_of(*next);
+      break;
+    default:
+      break;
+    }
+  if (out.group.empty())
+    must_be_named(out.id, name);
+  else if (const auto fault = fault_of_group(out.group))
+    throw bad_input(where + *fault);
+  else if (!out.number)
+    throw bad_input(where + "number is missing: a group's move must have one, so that it moves no keyframe twice");
   if (!at)
-    throw bad_input(std::string(name) + ": world_from_camera is missing");
-  out.world_from_camera = *at;
+    throw bad_input(where + "world_from_camera is missing");
+  out.to = *at;
   return out;
 }
 
 retraction read_retraction(std::string_view message) {
-  return {read_name(message, "tessera.Retraction", nullptr)};
+  constexpr const char* name = "tessera.Retraction";
+  retraction out;
+  protobuf::reader from(message, name);
+  while (const auto next = from.next())
+    if (next->number() == 1)
+      out.id.value = text_of(*next);
+    else if (next->number() == 2)
+      out.id.session = text_of(*next);
+  must_be_named(out.id, name);
+  return out;
 }
 
 void recording_channels::take_schema(std::string_view content) {

@@ -29,11 +29,14 @@ void put_channel(std::string& records, recording_stream what);
 /// which input of the recording it is. Throws bad_input if the keyframe's arrays do not fit together, or it has more points
 /// than max_keyframe_points.
 std::vector<message_place> put_input(std::string& records, const map_input& what, uint32_t number, uint64_t log_ns);
+/// The same of a move, of a keyframe or a group.
+std::vector<message_place> put_move(std::string& records, const correction_entry& what, uint32_t number, uint64_t log_ns);
 
 /// The keyframe in a foxglove.PointCloud, or nothing if the cloud is somebody else's. Its arrays are its own. Throws bad_input
 /// that names the field, the value and the bound; so do the others.
 std::optional<keyframe> read_keyframe(std::string_view message);
-revision read_revision(std::string_view message);
+/// Of a keyframe or of a group; of the latter it has a number.
+correction_entry read_move(std::string_view message);
 retraction read_retraction(std::string_view message);
 
 /// Knows which channels of a file, whoever wrote it, have what recordings are made of.

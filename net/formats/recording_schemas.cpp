@@ -93,7 +93,11 @@ const std::vector<definition> definitions{
   {"tessera/Revision.proto",
    "tessera",
    "Revision",
-   {{"id", 1, type::text}, {"session", 2, type::text}, {"world_from_camera", 3, type::single, {}, true}}},
+   {{"id", 1, type::text},
+    {"session", 2, type::text},
+    {"world_from_camera", 3, type::single, {}, true},
+    {"number", 4, type::uint64},
+    {"group", 5, type::text}}},
   {"tessera/Retraction.proto", "tessera", "Retraction", {{"id", 1, type::text}, {"session", 2, type::text}}},
 };
 

@@ -36,19 +36,28 @@ recorder::recorder(const std::string& file, recorder_options options) : path_(fi
   write({out});
 }
 
-void recorder::offer(map_input what, completion done) {
+template <class F>
+void recorder::if_open(F write_it, const completion& done) {
   verdict v;
   auto failed = false;
   {
     const std::lock_guard lock(mutex_);
     failed = !failure_.empty();
-    v = failed ? verdict{outcome::not_now, failure_} : record(what);
+    v = failed ? verdict{outcome::not_now, failure_} : write_it();
     failed = !failed && !failure_.empty();
     counts_.refused += v.what == outcome::refused;
   }
   done(v);
   if (failed && options_.on_failure)
     options_.on_failure();
+}
+
+void recorder::offer(map_input what, completion done) {
+  if_open([&] { return record(what); }, done);
+}
+
+void recorder::correct(correction what, completion done) {
+  if_open([&] { return record(std::move(what)); }, done);
 }
 
 void recorder::set_aside(const std::string&, const std::string&, const std::string&) {
@@ -64,9 +73,12 @@ recorder::counts recorder::so_far() const {
 verdict recorder::record(const map_input& what) {
   if (const auto why = options_.check ? options_.check(what) : std::string{}; !why.empty())
     return {outcome::refused, why};
+  auto log_ns = next_log_ns();
+  const auto* frame = std::get_if<keyframe>(&what);
+  if (frame && frame->received_ns != 0)
+    log_ns = std::max(frame->received_ns, last_ns_ + 1);
   std::string records;
   std::vector<message_place> places;
-  const auto log_ns = log_time_of(what);
   try {
     places = put_input(records, what, static_cast<uint32_t>(chunks_.size()), log_ns);
   } catch (const bad_input& e) {
@@ -74,26 +86,43 @@ verdict recorder::record(const map_input& what) {
   }
   if (const auto why = torn(what); !why.empty())
     return {outcome::not_now, why};
+  auto v = write_input(records, places, log_ns);
+  if (v.what == outcome::accepted)
+    ++(frame ? counts_.keyframes : counts_.changes);
+  return v;
+}
+
+verdict recorder::record(correction what) {
+  if (const auto why = options_.check_many ? options_.check_many(what) : std::string{}; !why.empty())
+    return {outcome::refused, why};
+  std::stable_partition(what.entries.begin(), what.entries.end(), [](const correction_entry& one) { return one.group.empty(); });
+  for (const auto& one : what.entries) {
+    const auto log_ns = next_log_ns();
+    std::string records;
+    const auto places = put_move(records, one, static_cast<uint32_t>(chunks_.size()), log_ns);
+    if (auto v = write_input(records, places, log_ns); v.what != outcome::accepted)
+      return v; // it is asked for again: what is written twice moves nothing twice
+    ++counts_.changes;
+  }
+  return {outcome::accepted, {}, what.entries.size()};
+}
+
+verdict recorder::write_input(std::string& records, const std::vector<message_place>& places, uint64_t log_ns) {
   try {
     write_chunk(records, places, log_ns);
+    return {};
   } catch (const std::system_error& e) {
     failure_ = e.what();
     return {outcome::not_now, failure_};
   }
-  ++(std::holds_alternative<keyframe>(what) ? counts_.keyframes : counts_.changes);
-  return {};
 }
 
-/// When a keyframe was received. Of revisions and retractions nobody says: as long after what came before as they came after it.
-/// Each later than the one before, so that tools that sort by time keep the order.
-uint64_t recorder::log_time_of(const map_input& what) {
-  const auto now = std::chrono::steady_clock::now();
-  const auto* frame = std::get_if<keyframe>(&what);
-  if (frame && frame->received_ns != 0)
-    return std::max(frame->received_ns, last_ns_ + 1);
+/// Nobody says when revisions and retractions came: as long after what came before as they came after it. Each later than the one
+/// before, so that tools that sort by time keep the order.
+uint64_t recorder::next_log_ns() const {
   if (last_ns_ == 0)
     return system_ns();
-  return last_ns_ + 1 + static_cast<uint64_t>(std::chrono::nanoseconds(now - last_).count());
+  return last_ns_ + 1 + static_cast<uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - last_).count());
 }
 
 void recorder::write_chunk(const std::string& records, const std::vector<message_place>& places, uint64_t log_ns) {

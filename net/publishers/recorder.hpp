@@ -21,6 +21,7 @@ struct recorder_options {
   mcap::packing packing = mcap::packing::none;
   /// Says why an input is not recorded, or returns an empty string. Empty: everything is that can be written.
   std::function<std::string(const map_input&)> check;
+  std::function<std::string(const correction&)> check_many;
   /// Called when the file takes no more, and everything from then on stays with its source: close() throws what it was. From any
   /// thread.
   std::function<void()> on_failure;
@@ -42,6 +43,8 @@ public:
   recorder(const std::string& file, recorder_options options);
 
   void offer(map_input what, completion done) override;
+  /// Writes the moves one after the other, those of keyframes first, which comes to the same.
+  void correct(correction what, completion done) override;
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override;
   [[nodiscard]] counts so_far() const;
   /// Ends the file, and waits until the disk has it. Throws std::runtime_error if that, or writing before, failed; what was
@@ -53,8 +56,13 @@ private:
     uint64_t log_ns = 0, offset = 0, length = 0, index_length = 0, packed_bytes = 0, unpacked_bytes = 0;
     std::vector<std::pair<recording_stream, uint64_t>> index_offsets;
   };
+  /// Calls `write_it`, which answers with a verdict, unless the file takes no more.
+  template <class F>
+  void if_open(F write_it, const completion& done);
   verdict record(const map_input& what);
-  uint64_t log_time_of(const map_input& what);
+  verdict record(correction what);
+  verdict write_input(std::string& records, const std::vector<message_place>& places, uint64_t log_ns);
+  [[nodiscard]] uint64_t next_log_ns() const;
   void write_chunk(const std::string& records, const std::vector<message_place>& places, uint64_t log_ns);
   [[nodiscard]] std::string summary() const;
   /// All of these, or nothing of them.

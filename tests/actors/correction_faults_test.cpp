@@ -1,6 +1,6 @@
 // Corrections while actors die, and beside what comes at the same time.
 
-#include "actors/map/moved_pose.hpp"
+#include "messages/moved_pose.hpp"
 #include "actors/store/spilling_store.hpp"
 #include "corrections.hpp"
 #include "faulty_disk.hpp"

@@ -1,7 +1,7 @@
 // Many keyframes are moved at once: the map is that of the final poses, and viewers see each region change once.
 
 #include "actors/intake/keyframe_check.hpp"
-#include "actors/map/moved_pose.hpp"
+#include "messages/moved_pose.hpp"
 #include "corrections.hpp"
 #include "faulty_disk.hpp"
 

@@ -20,7 +20,8 @@ void read_message(const recording_channels& channels, const mcap::message& messa
       require(!frame->id.value.empty());
     }
   } else if (stream == recording_stream::revisions) {
-    require(!read_revision(message.data).id.value.empty());
+    const auto moves = read_move(message.data);
+    require(moves.group.empty() != moves.id.value.empty());
   } else if (stream == recording_stream::retractions) {
     require(!read_retraction(message.data).id.value.empty());
   }

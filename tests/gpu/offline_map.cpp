@@ -1,4 +1,5 @@
 #include "gpu/map/offline_map.hpp"
+#include "messages/moved_pose.hpp"
 #include "random_map.hpp"
 #include "tests/support/torn_body.hpp"
 
@@ -198,6 +199,82 @@ TEST_CASE("revise: a keyframe that is moved is as if it had come with that pose"
   CHECK(content_of(revised) == content_of(at_once));
   CHECK(revise(revised, "moved", right).what == outcome::unknown);
   CHECK(content_of(revised) == content_of(at_once));
+}
+
+TEST_CASE("revise: late and repeated numbers change nothing") {
+  fresh_frames f(1);
+  INFO("seed " << f.seed);
+  auto map = make_map(keeping_rays());
+  offer(map, f.frames[0]);
+  const auto first = random_pose(f.random), second = random_pose(f.random);
+  const auto revised = [&](const pose& to, std::optional<uint64_t> number) {
+    verdict out;
+    map.offer(revision{{"k0"}, to, number}, [&](const verdict& v) { out = v; });
+    return out.what;
+  };
+  CHECK(revised(first, 5) == outcome::accepted);
+  const auto want = content_of(map);
+  CHECK(revised(second, 5) == outcome::duplicate);
+  CHECK(revised(second, 4) == outcome::duplicate);
+  CHECK(content_of(map) == want);
+  CHECK(revised(second, 6) == outcome::accepted);
+  CHECK(revised(first, std::nullopt) == outcome::accepted); // always counts
+  CHECK(content_of(map) == want);
+  CHECK(revised(first, 1) == outcome::accepted); // there is no number any more
+}
+
+TEST_CASE("correct: many keyframes and groups move as if each had come there, and nothing moves twice") {
+  fresh_frames f(5);
+  INFO("seed " << f.seed);
+  for (const size_t i : {1, 2, 4})
+    f.frames[i].group = "upstairs";
+  const auto to = random_pose(f.random), by = random_pose(f.random);
+  const uint32_t threads = GENERATE(1u, 3u);
+  auto options = keeping_rays();
+  options.threads = threads;
+  auto map = make_map(options), wanted = make_map(keeping_rays());
+  const auto correct = [&](correction what) {
+    verdict out;
+    map.correct(std::move(what), [&](const verdict& v) { out = v; });
+    return out;
+  };
+  for (size_t i = 0; i < 4; ++i)
+    map.offer(f.frames[i], [](const verdict&) {});
+  const correction many{{{{}, "upstairs", by, 9}, {{"k0"}, {}, to, std::nullopt}, {{"nobody"}, {}, to, std::nullopt}}};
+  auto v = correct(many);
+  CHECK(v.what == outcome::accepted);
+  CHECK(v.keyframes == 3);
+  CHECK(v.left.unknown == 1);
+  v = correct(many);
+  CHECK(v.keyframes == 1); // that without a number
+  CHECK(v.left.duplicate == 2);
+  map.offer(f.frames[4], [](const verdict&) {}); // has moved with its group before it came
+  CHECK(correct(many).left.duplicate == 3);
+  for (const auto& frame : f.frames)
+    offer(wanted, frame);
+  (void)revise(wanted, "k0", to);
+  for (const auto* name : {"k1", "k2"})
+    (void)revise(wanted, name, moved_pose(by, f.frames[name[1] - '0'].world_from_camera));
+  CHECK(content_of(map) == content_of(wanted));
+  CHECK(map.poses().size() == 5);
+}
+
+TEST_CASE("correct: a pose that is none is refused, and nothing of it is done") {
+  auto options = keeping_rays();
+  options.check_pose = [](const pose& at) { return at.m[3] > 100 ? std::string("too far") : std::string(); };
+  auto map = make_map(options);
+  fresh_frames f(2);
+  for (const auto& frame : f.frames)
+    offer(map, frame);
+  const auto want = content_of(map);
+  auto far = f.frames[0].world_from_camera;
+  far.m[3] = 200;
+  verdict v;
+  map.correct({{{{"k1"}, {}, f.frames[0].world_from_camera, std::nullopt}, {{"k0"}, {}, far, std::nullopt}}},
+              [&](const verdict& its) { v = its; });
+  CHECK(v == verdict{outcome::refused, "too far"});
+  CHECK(revise(map, "k0", far).what == outcome::refused);
+  CHECK(content_of(map) == want);
 }
 
 TEST_CASE("any order, any number of threads and devices, any cut, meshed on the way or at the end: one map") {

@@ -164,9 +164,12 @@ private:
     if (stream == recording_stream::cameras)
       return true; // a keyframe has its own
     std::optional<map_input> what;
-    if (stream == recording_stream::revisions)
-      what = read_revision(message.data);
-    else if (stream == recording_stream::retractions)
+    if (stream == recording_stream::revisions) {
+      auto moves = read_move(message.data);
+      if (!moves.group.empty())
+        return move_group(now, message, std::move(moves));
+      what = revision{std::move(moves.id), moves.to, moves.number};
+    } else if (stream == recording_stream::retractions)
       what = read_retraction(message.data);
     else if (stream == recording_stream::keyframes)
       if (auto frame = read_keyframe(message.data))
@@ -194,6 +197,14 @@ private:
     if (frame && frame->source.empty())
       frame->source = kind();
     now.sink.offer(std::move(*what), [](const verdict&) {}); // The sink counts and tells what it refuses.
+    ++now.counts.offered;
+    return true;
+  }
+
+  bool move_group(playing& now, const mcap::message& message, correction_entry moves) const {
+    if (options_.own_times && !now.times.wait(message.log_ns, now.stop))
+      return false;
+    now.sink.correct({{std::move(moves)}}, [](const verdict&) {});
     ++now.counts.offered;
     return true;
   }

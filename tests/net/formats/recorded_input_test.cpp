@@ -174,7 +174,7 @@ TEST_CASE("A pose's scale is recorded to the bit, and viewers are told the rotat
   const auto scaled = recorded(frame);
   REQUIRE(scaled.size() == 2);
   CHECK(read_keyframe(scaled[0])->world_from_camera == at(1.4f));
-  CHECK(read_revision(recorded(revision{{"a"}, at(0.5f)}).at(0)).world_from_camera == at(0.5f));
+  CHECK(read_move(recorded(revision{{"a"}, at(0.5f)}).at(0)).to == at(0.5f));
   const auto numbers_of = [](std::string_view camera) { // position and orientation
     std::vector<double> out;
     protobuf::reader from(camera, "camera");
@@ -197,8 +197,20 @@ TEST_CASE("A pose's scale is recorded to the bit, and viewers are told the rotat
 TEST_CASE("Revisions and retractions need what they are about") {
   const auto nobody = message([](auto& to) { to.bytes(3, some_pose); });
   const auto without_pose = message([](auto& to) { to.bytes(1, "a"); });
-  CHECK_THAT(fault_of(read_revision, nobody), Catch::Contains("keyframe_id has 0 bytes"));
-  CHECK(fault_of(read_revision, without_pose) == "tessera.Revision: world_from_camera is missing");
+  CHECK_THAT(fault_of(read_move, nobody), Catch::Contains("keyframe_id has 0 bytes"));
+  CHECK(fault_of(read_move, without_pose) == "tessera.Revision: world_from_camera is missing");
+  const auto of_group = [](bool numbered, const std::string& group) {
+    return message([&](auto& to) {
+      to.bytes(3, some_pose);
+      if (numbered)
+        to.number(4, 7);
+      to.bytes(5, group);
+    });
+  };
+  CHECK(read_move(of_group(true, "upstairs")).group == "upstairs");
+  CHECK(read_move(of_group(true, "upstairs")).number == 7u);
+  CHECK_THAT(fault_of(read_move, of_group(false, "upstairs")), Catch::Contains("tessera.Revision: number is missing"));
+  CHECK_THAT(fault_of(read_move, of_group(true, std::string(1000, 'g'))), Catch::Contains("group"));
   CHECK(fault_of(read_retraction, without_pose).empty());
   CHECK_THAT(fault_of(read_retraction, ""), Catch::Contains("tessera.Retraction: keyframe_id has 0 bytes"));
 }

@@ -124,6 +124,31 @@ TEST_CASE("What is recorded comes back as it was, bit for bit and in its order")
   CHECK(source->brings_changes());
 }
 
+TEST_CASE("Corrections of many are recorded as one move after the other, those of keyframes first") {
+  const recording_path file;
+  const auto at = a_keyframe(5).world_from_camera;
+  {
+    recorder to(file.text(), {mcap::packing::none, {}, {}, {}});
+    verdict answer;
+    to.correct({{{{}, "upstairs", at, 7}, {{"a", "monday"}, {}, at, std::nullopt}, {{}, "cellar", at, 0}}},
+               [&](const verdict& v) { answer = v; });
+    CHECK(answer.what == outcome::accepted);
+    CHECK(answer.keyframes == 3);
+    to.close();
+    CHECK(to.so_far().changes == 3);
+  }
+  const auto back = played(file);
+  REQUIRE(back.inputs.size() == 1);
+  CHECK(same(back.inputs[0], revision{{"a", "monday"}, at}));
+  REQUIRE(back.moves.size() == 2);
+  CHECK(back.moves[0].group == "upstairs");
+  CHECK(back.moves[0].number == 7u);
+  CHECK(back.moves[0].to == at);
+  CHECK(back.moves[1].group == "cellar");
+  CHECK(back.moves[1].number == 0u);
+  CHECK(make_recording_source(file.text(), {}, {}, {})->brings_changes());
+}
+
 TEST_CASE("A recording of keyframes alone needs no rays to be kept") {
   const recording_path file;
   record(file, {a_keyframe(1), a_keyframe(2)});

@@ -71,7 +71,9 @@ inline std::vector<map_input> some_inputs() {
           a_keyframe(1, 4),
           a_keyframe(2, 3, true),
           revision{a_keyframe(1).id, moved},
+          revision{a_keyframe(0).id, moved, 0},
           a_keyframe(3, 4, true),
+          revision{a_keyframe(3).id, moved, UINT64_MAX},
           retraction{a_keyframe(2).id},
           a_keyframe(4, 3, false, 0),
           a_keyframe(2, 3, true)};
@@ -81,7 +83,7 @@ inline bool same(const map_input& a, const map_input& b) {
   if (a.index() != b.index() || id_of(a) != id_of(b))
     return false;
   if (const auto* x = std::get_if<revision>(&a))
-    return x->world_from_camera == std::get<revision>(b).world_from_camera;
+    return x->world_from_camera == std::get<revision>(b).world_from_camera && x->number == std::get<revision>(b).number;
   const auto* x = std::get_if<keyframe>(&a);
   if (!x)
     return true;
@@ -100,9 +102,14 @@ inline bool same(const std::vector<map_input>& a, const std::vector<map_input>& 
 class input_sink final : public keyframe_sink {
 public:
   std::vector<map_input> inputs;
-  std::vector<std::string> asides; ///< reasons
+  std::vector<correction_entry> moves; ///< of groups
+  std::vector<std::string> asides;     ///< reasons
   void offer(map_input what, completion done) override {
     inputs.push_back(std::move(what));
+    done({});
+  }
+  void correct(correction what, completion done) override {
+    moves.insert(moves.end(), what.entries.begin(), what.entries.end());
     done({});
   }
   void set_aside(const std::string& source, const std::string&, const std::string& reason) override {
@@ -113,7 +120,7 @@ public:
 /// Records all of it; answers what each was told.
 inline std::vector<verdict> record(const recording_path& to, const std::vector<map_input>& all,
                                    mcap::packing packing = mcap::packing::none) {
-  recorder file(to.text(), {packing, {}, {}});
+  recorder file(to.text(), {packing, {}, {}, {}});
   std::vector<verdict> out;
   for (const auto& one : all)
     file.offer(one, [&](const verdict& v) { out.push_back(v); });
