@@ -11,6 +11,11 @@ struct pose {
   friend bool operator==(const pose&, const pose&) = default;
 };
 
+/// Where the camera is, metres.
+inline std::array<float, 3> position_of(const pose& p) {
+  return {p.m[3], p.m[7], p.m[11]};
+}
+
 /// How far a pose's last row may be from 0 0 0 1, and its 3 x 3 part, divided by its scale, from a rotation, element by element:
 /// room for matrices that went through 32-bit inversions and products. The last row is checked and not used.
 inline constexpr float pose_tolerance = 1e-3f;

@@ -7,6 +7,7 @@
 #include "actors/base/shortage_board.hpp"
 #include "actors/base/stall_board.hpp"
 #include "actors/base/time_histogram.hpp"
+#include "actors/base/view_board.hpp"
 #include "messages/keyframe.hpp"
 
 #include <array>
@@ -92,6 +93,7 @@ public:
   counter restarts{0};       ///< actors started again
   counter handler_errors{0}; ///< handlers that threw
   stall_board stalls;
+  view_board views;
   counter lost_core{0}; ///< actors that cannot be started again: if not 0, the service must be
 
   /// Counts a refusal.

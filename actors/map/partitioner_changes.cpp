@@ -2,9 +2,9 @@
 
 #include "actors/intake/keyframe_check.hpp"
 #include "actors/intake/no_points.hpp"
-#include "messages/moved_pose.hpp"
 #include "actors/map/partitioner_class.hpp"
 #include "actors/map/same_rays.hpp"
+#include "messages/moved_pose.hpp"
 
 namespace tessera::detail {
 

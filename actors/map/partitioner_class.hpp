@@ -247,6 +247,7 @@ private:
   /// A partitioner's successor makes all that is live again from the store: it has all fields cleared and each keyframe taken, a
   /// few at a time. Until that is done changes wait, and meshers show what they did.
   void recover();
+  void prefer_what_is_looked_at();
   void recover_step();
   void recover(const keyframe_id& id, store_answer& answer);
   /// It cannot be in the map as that is now.
@@ -336,6 +337,8 @@ private:
   std::map<uint64_t, std::vector<std::function<void()>>> after_refill_; ///< by insertion, what waits until it is not being taken
   bool tick_ = false;
   recovery recovery_;
+  std::optional<uint64_t> seen_views_; ///< viewers' views by which it is in order (view_board)
+  caf::actor_clock::time_point look_again_{};
   bool made_again_ = true;   ///< no longer while a successor has not filled all regions
   bool cameras_due_ = false; ///< a broadcaster came meanwhile
   gatherer gathers_;

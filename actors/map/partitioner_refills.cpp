@@ -132,7 +132,11 @@ void partitioner::recover() {
   auto ids = store_.ids();
   kept_.expect(ids);
   leave_out_quarantined(ids);
-  recovery_.begin(ids);
+  recovery_.begin(ids, store_.cameras());
+  if (const auto most = config_.retain.keyframes; most > 0 && config_.begins == map_beginning::kept)
+    for (auto beyond = ids.size() - std::min<uint64_t>(ids.size(), most); beyond > 0; --beyond)
+      recovery_.hurry(ids[beyond - 1]); // they go unread, and make room
+  seen_views_.reset();
   made_again_ = !recovering();
   if (config_.begins == map_beginning::kept)
     cameras_due_ = recovering();
@@ -140,7 +144,17 @@ void partitioner::recover() {
     refill_later(std::chrono::milliseconds{0});
 }
 
+void partitioner::prefer_what_is_looked_at() {
+  const auto changes = numbers().views.changes();
+  if (seen_views_ == changes || now() < look_again_)
+    return;
+  seen_views_ = changes;
+  look_again_ = now() + std::chrono::seconds{1}; // to sort many takes a while
+  recovery_.prefer(numbers().views.current());
+}
+
 void partitioner::recover_step() {
+  prefer_what_is_looked_at();
   while (!tick_) {
     const auto id = recovery_.next(config_.refill_credit);
     if (!id)

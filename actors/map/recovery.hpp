@@ -2,11 +2,13 @@
 
 #include "actors/map/keyframe_ledger.hpp"
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -15,8 +17,12 @@ namespace tessera {
 /// again when all others had theirs.
 class recovery {
 public:
-  /// `ids`: oldest first.
-  void begin(std::vector<keyframe_id> ids);
+  using position = std::array<float, 3>; ///< metres
+
+  /// `ids`: oldest first. `cameras`: where they are, of as many as are known.
+  void begin(std::vector<keyframe_id> ids, const std::vector<std::pair<keyframe_id, position>>& cameras = {});
+  /// From now on those whose cameras are nearest to one of these come first; to none: the oldest.
+  void prefer(const std::vector<position>& near_to);
   /// From begin() until end().
   [[nodiscard]] bool active() const { return active_; }
   /// Whether nothing is to come any more.
@@ -45,7 +51,14 @@ public:
 
 private:
   bool active_ = false;
-  std::deque<keyframe_id> waiting_;
+  struct waiting {
+    keyframe_id id;
+    size_t age = 0; ///< its place among all
+    position camera{};
+  };
+  std::deque<keyframe_id> hurried_; ///< come first
+  std::deque<waiting> waiting_;
+  std::deque<keyframe_id> again_;           ///< come last
   std::unordered_set<keyframe_id> to_come_; ///< those that wait, and those that are under way
   size_t in_vain_ = 0;
   std::unordered_map<keyframe_id, keyframe_labels> left_out_;

@@ -38,7 +38,7 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log, size
       by_number_.erase(i->second.number);
       rays_ -= i->second.rays;
     }
-    i->second = {number, kept.rays, kept.frame.group, kept.frame.revision};
+    i->second = {number, kept.rays, kept.frame.group, kept.frame.revision, 0, position_of(kept.frame.world_from_camera)};
     by_number_[number] = kept.frame.id;
     rays_ += kept.rays;
     numbers_ = number;
@@ -227,16 +227,18 @@ uint64_t journal_store::prepare(tasks& group) {
       continue;
     if (t.what != kind::put) {
       t.number = i->second.number;
-      if (t.what == kind::move)
+      if (t.what == kind::move) {
         i->second.revision = t.to.revision;
-      else if (t.gone == 0)
+        i->second.camera = position_of(t.to.world_from_camera);
+      } else if (t.gone == 0)
         t.gone = gone_.enter(t.id, gone_kind::went, 0, dropped_gone_);
       continue;
     }
     const auto rays = t.frame.rays.rays->size();
     t.number = ++numbers_;
     by_number_.emplace(t.number, t.id);
-    index_.emplace(t.id, entry{t.number, rays, t.frame.group, t.frame.revision, t.frame.admission});
+    index_.emplace(
+      t.id, entry{t.number, rays, t.frame.group, t.frame.revision, t.frame.admission, position_of(t.frame.world_from_camera)});
     rays_ += rays;
     bytes += rays * sizeof(ray);
   }
@@ -391,6 +393,15 @@ std::vector<keyframe_id> journal_store::ids() const {
   for (const auto& [id, line] : lines_)
     if (!index_.contains(id))
       out.push_back(id);
+  return out;
+}
+
+std::vector<std::pair<keyframe_id, std::array<float, 3>>> journal_store::cameras() const {
+  const std::lock_guard lock{mutex_};
+  std::vector<std::pair<keyframe_id, std::array<float, 3>>> out;
+  out.reserve(index_.size());
+  for (const auto& [id, its] : index_)
+    out.emplace_back(id, its.camera);
   return out;
 }
 

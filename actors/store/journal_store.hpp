@@ -45,6 +45,7 @@ public:
   void quarantine(quarantined_keyframe what, done answer) override;
   void release(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const override;
   [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;
@@ -74,6 +75,7 @@ private:
     std::string group{};
     std::optional<uint64_t> revision{};
     uint64_t admission = 0;
+    std::array<float, 3> camera{}; ///< its place, metres
   };
 
   /// What is to be written of a keyframe that comes into quarantine, or goes from it.

@@ -114,6 +114,8 @@ public:
   /// All ids, oldest first, and then those about which something is being done or waits: whether these are there, get() tells.
   /// Does not wait for the disk.
   [[nodiscard]] virtual std::vector<keyframe_id> ids() const = 0;
+  /// Where the cameras are of those that are there, metres, in no order: which are near to whom. Does not wait for the disk.
+  [[nodiscard]] virtual std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const = 0;
   /// What is remembered to be in quarantine, oldest first. Does not wait for the disk.
   [[nodiscard]] virtual std::vector<quarantined_keyframe> quarantined() const = 0;
   /// Of each group the largest revision of its keyframes, where one has any. Does not wait for the disk.

@@ -276,6 +276,15 @@ std::vector<keyframe_id> spilling_store::ids() const {
   return out;
 }
 
+std::vector<std::pair<keyframe_id, std::array<float, 3>>> spilling_store::cameras() const {
+  const std::lock_guard lock{mutex_};
+  std::vector<std::pair<keyframe_id, std::array<float, 3>>> out;
+  out.reserve(order_.size());
+  for (const auto& e : order_)
+    out.emplace_back(e.frame.id, position_of(e.frame.world_from_camera));
+  return out;
+}
+
 std::map<std::string, uint64_t> spilling_store::group_revisions() const {
   const std::lock_guard lock{mutex_};
   std::map<std::string, uint64_t> out;

@@ -50,6 +50,7 @@ public:
   void quarantine(quarantined_keyframe what, done answer) override;
   void release(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const override;
   [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
   [[nodiscard]] store_usage usage() const override;

@@ -25,6 +25,7 @@ public:
       config_{config}, socket_{std::move(socket)}, queue_{config.region_m}, window_{config.window_bytes} {}
 
   void on_exit() override {
+    numbers().views.erase(id());
     if (joined_) {
       send(broadcaster_, leave_atom::value, session_actor{this});
       numbers().sessions.fetch_sub(1, std::memory_order_relaxed);
@@ -56,7 +57,10 @@ public:
         pump();
       },
       [this](subscribe& wish) { start(wish); },
-      [this](const view& from) { queue_.look(from); },
+      [this](const view& from) {
+        queue_.look(from);
+        numbers().views.set(id(), from.position);
+      },
       [this](const ack& seen) {
         queue_.acknowledge(seen);
         pump();

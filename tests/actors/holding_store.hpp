@@ -55,6 +55,7 @@ public:
   void quarantine(quarantined_keyframe what, done answer) override { its_->quarantine(std::move(what), std::move(answer)); }
   void release(const keyframe_id& id, done answer) override { its_->release(id, std::move(answer)); }
   [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override { return its_->quarantined(); }
+  [[nodiscard]] std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const override { return its_->cameras(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const override {
     auto out = its_->ids();
     for (const auto& [id, go] : held_)

@@ -108,6 +108,33 @@ TEST_CASE("a service that starts on a store has its map, and takes, moves and ta
   }
 }
 
+TEST_CASE("a map that is made again begins with what a viewer looks at, and is the same map") {
+  auto frames = random_frames(9, 12);
+  for (size_t i = 0; i < frames.size(); ++i)
+    frames[i].world_from_camera.m[3] = static_cast<float>(i);
+  kept k;
+  k.fill(frames);
+  const auto s = k.start();
+  CHECK(k.by->asked.size() >= 2 * frames.size());
+  const auto is_first = [&](const keyframe& frame) {
+    k.by->asked.clear();
+    s->kill("partitioner");
+    s->run();
+    CHECK(to_hex(s->status().field.hash) == to_hex(truth(small_map(), frames)));
+    REQUIRE(k.by->asked.size() >= frames.size());
+    return k.by->asked.front().world_from_camera == frame.world_from_camera;
+  };
+  CHECK(is_first(frames[0]));
+  auto& views = s->running.context.numbers->views;
+  views.set(1, {7.2f, 0, 0});
+  CHECK(is_first(frames[7]));
+  views.set(2, {10.9f, 0, 0});
+  CHECK(is_first(frames[11]));
+  views.erase(1);
+  views.erase(2);
+  CHECK(is_first(frames[0]));
+}
+
 TEST_CASE("what finds no room in a map that is made again stays in the store, and can be taken out, or sent again") {
   kept k;
   const auto frames = random_frames(7, 8);

@@ -40,6 +40,31 @@ TEST_CASE("what is asked for comes next") {
   CHECK(all.next(3)->value == "a");
 }
 
+TEST_CASE("what viewers look at comes first, what is asked for before that, and what failed last") {
+  recovery all;
+  all.begin({{"a"}, {"b"}, {"c"}, {"d"}, {"e"}},
+            {{{"a"}, {0, 0, 0}}, {{"b"}, {1, 0, 0}}, {{"c"}, {2, 0, 0}}, {{"d"}, {3, 0, 0}}});
+  CHECK(all.next(9)->value == "a");
+  all.again({"a"});
+  all.prefer({{3, 0, 0.5f}, {1, 0, 5}});
+  CHECK(all.next(9)->value == "d");
+  all.hurry({"b"});
+  all.prefer({{2, 0, 0}});
+  CHECK(all.next(9)->value == "b");
+  CHECK(all.next(9)->value == "c");
+  all.prefer({}); // nobody looks any more
+  all.hurry({"a"});
+  CHECK(all.next(9)->value == "a");
+  CHECK(all.next(9)->value == "e");
+  CHECK_FALSE(all.next(9));
+  recovery by_age;
+  by_age.begin({{"a"}, {"b"}, {"c"}}, {{{"b"}, {1, 0, 0}}});
+  by_age.prefer({{1, 0, 0}});
+  by_age.prefer({});
+  CHECK(by_age.next(9)->value == "a");
+  CHECK(by_age.next(9)->value == "b");
+}
+
 TEST_CASE("what finds no room is tried until all that are left had their turn in vain") {
   recovery all;
   all.begin({{"a"}, {"b"}, {"c"}});

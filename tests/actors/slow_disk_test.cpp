@@ -61,6 +61,7 @@ public:
   void release(const keyframe_id& id, done answer) override { its_->release(id, later(std::move(answer))); }
   [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override { return its_->quarantined(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override { return its_->group_revisions(); }
+  [[nodiscard]] std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const override { return its_->cameras(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const override { return its_->ids(); }
   [[nodiscard]] store_usage usage() const override { return its_->usage(); }
   void stop() override { its_->stop(); }
