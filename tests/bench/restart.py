@@ -7,7 +7,7 @@ moves some keyframes by 10 cm in one correction, and back, each until `/v1/map` 
 keyframes were made a map again from the journal, which is the least that building it anew takes. Times are from the start of
 the process, and from the request; the disk's cache is warm.
 
-  restart.py --binary build/release/tessera                          1,000 keyframes of the synthetic room at 5 cm, 100 of them moved
+  restart.py --binary build/release/tessera         1,000 keyframes of the synthetic room at 5 cm, 100 of them moved
   restart.py --binary ... --source rgbd:DIR --keyframes 100 --moved 10
 """
 
@@ -72,8 +72,8 @@ def measure(options, folder):
     running = service.Service(options.binary, options=how)
     try:
         begin = time.monotonic()
-        sending = ("publish", options.source, "--to", running.url, "--limit", options.keyframes, "--rate", 0, "--session", SESSION)
-        status, _, err = service.run(options.binary, *sending, limit_s=3600)
+        sending = ("publish", options.source, "--to", running.url, "--limit", options.keyframes, "--rate", 0)
+        status, _, err = service.run(options.binary, *sending, "--session", SESSION, limit_s=3600)
         assert status == 0, err
         count = running.map()["keyframes"]
         took = time.monotonic() - begin
@@ -128,14 +128,21 @@ def main():
             rounds.append(measure(options, folder))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        print(f"round {number + 1} of {options.rounds}: whole after {rounds[-1]['complete_s']:.2f} s", file=sys.stderr, flush=True)
+        told = f"round {number + 1} of {options.rounds}: whole after {rounds[-1]['complete_s']:.2f} s"
+        print(told, file=sys.stderr, flush=True)
     result = {name: sorted(one[name] for one in rounds)[len(rounds) // 2] for name in rounds[0]}
     rays_each = result["rays"] / result["keyframes"]
     print(f"{result['keyframes']} keyframes of {options.source} at {options.voxel_m} m, {rays_each:.0f} rays each, "
           f"{result['journal_bytes'] / 1e6:.1f} MB of journal; median of {options.rounds}")
-    for name, what in (("first_time_s", "sent and taken"), ("listening_s", "restart: listening after"),
-                       ("first_patch_s", "first patch at a viewer after"),
-                       ("complete_s", "whole map, same hash, after"), ("moved_s", f"{result['moved']} keyframes moved by 10 cm in"), ("moved_back_s", "and back in")):
+    rows = {
+        "first_time_s": "sent and taken",
+        "listening_s": "restart: listening after",
+        "first_patch_s": "first patch at a viewer after",
+        "complete_s": "whole map, same hash, after",
+        "moved_s": f"{result['moved']} keyframes moved by 10 cm in",
+        "moved_back_s": "and back in",
+    }
+    for name, what in rows.items():
         print(f"{what:>36}  {result[name]:8.2f} s")
     print(f"{'moving them, of making all again':>36}  {result['moved_of_complete']:8.2f}")
     if options.json:
