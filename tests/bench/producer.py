@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "net", "python"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "net", "clients", "python"))
 
 from tessera_client import OptimizedPointCloudBuffer, SharedMemoryManager, StreamingKeyframePublisher  # noqa: E402
 from tessera_client.keyframe import Scratch, lay_out  # noqa: E402

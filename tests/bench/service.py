@@ -7,20 +7,23 @@ time). Reports latencies, whether anything fell behind, CPU, memory and bytes. P
   service.py --binary build/release/tessera                      25 keyframes/s of 50,000 points, one viewer
   service.py --binary ... --points 300000                        the heavy one
   service.py --binary ... --viewers 200 --stalled 100            a crowd, half of which reads nothing
+  service.py --binary ... --journal                              with a journal (journal_cost.py compares)
 """
 
 import argparse
 import json
 import os
+import shutil
 import statistics
 import sys
+import tempfile
 import threading
 import time
 
 import numpy as np
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..", "net", "python")]
+sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..", "net", "clients", "python")]
 
 import tessera_client  # noqa: E402
 from support import rabbitmq, service, stock  # noqa: E402
@@ -113,6 +116,7 @@ def main():
     arguments.add_argument("--viewers", type=int, default=1)
     arguments.add_argument("--stalled", type=int, default=0, help="so many of the viewers never read")
     arguments.add_argument("--door", choices=("amqp", "http", "shm"), default="amqp")
+    arguments.add_argument("--journal", action="store_true", help="keeps a journal, in a temporary folder")
     arguments.add_argument("--json", action="store_true")
     options = arguments.parse_args()
     if not options.binary:
@@ -127,7 +131,9 @@ def main():
     broker = rabbitmq.Broker().start() if options.door == "amqp" else None
     source = broker.url if broker else f"shm:{prefix}"
     names = ("--shm-prefix", prefix, "--exchange", "bench", "--queue", "bench")
-    running = service.Service(options.binary, source, options=("--voxel-size", options.voxel_m, *names))
+    journal = tempfile.mkdtemp(prefix="tessera-bench-") if options.journal else None
+    kept = ("--journal", journal) if journal else ()
+    running = service.Service(options.binary, source, options=("--voxel-size", options.voxel_m, *names, *kept))
     try:
         if broker:
             running.wait(lambda: any("listening on amqp" in line for line in running.log), "the broker")
@@ -196,6 +202,10 @@ def main():
             "resident_bytes_idle": idle_bytes,
             "resident_bytes_end": running.resident_bytes(),
         }
+        if journal:
+            files = [os.path.join(folder, name) for folder, _, names in os.walk(journal) for name in names]
+            on_disk = sum(os.stat(file).st_blocks * 512 for file in files)
+            report["journal_bytes_of_points"] = round(on_disk / (15 * options.points * total), 4)
         if crowd:
             others, lost = crowd.finish()
             report.update(
@@ -213,6 +223,8 @@ def main():
         if broker:
             broker.close()
         stock.unlink_all(prefix)
+        if journal:
+            shutil.rmtree(journal, ignore_errors=True)
     for name, value in report.items():
         print(f"{name:>28}  {value}")
     if options.json:

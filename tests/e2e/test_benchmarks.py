@@ -154,3 +154,24 @@ def test_restart_measures_a_map_that_comes_back_and_is_corrected(tessera):
     assert (result["keyframes"], result["moved"]) == (12, 4)
     assert 0 < result["listening_s"] < result["first_patch_s"] and 0 < result["complete_s"]
     assert result["journal_bytes"] > 0 and result["moved_of_complete"] > 0
+
+
+def test_flat_samples_fits_and_draws(tessera, tmp_path):
+    figure = tmp_path / "flat.svg"
+    command = [sys.executable, "-B", ROOT / "tests" / "bench" / "flat.py", "--binary", tessera, "--minutes", "0.12", "--every", "1",
+               "--points", "2000", "--retain", "10", "--figure", figure, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * service.PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert result["keyframes"] > 10 >= result["live"] and result["samples"] >= 4
+    assert all(result[name]["mean"] > 0 for name in ("resident", "journal", "field", "actors"))
+    assert {"resident memory, MB", "journal, MB"} <= set(words_of(figure))
+
+
+def test_journal_cost_compares_in_turns(tessera):
+    command = [sys.executable, "-B", ROOT / "tests" / "bench" / "journal_cost.py", "--binary", tessera, "--points", "2000", "--seconds", "1",
+               "--rounds", "1", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * service.PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert result["journal_bytes_of_points"] > 0 and result["ratios"]["cpu_cores"] > 0
