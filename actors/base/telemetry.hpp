@@ -106,7 +106,7 @@ public:
   verdict count_not_now(hindered by) {
     not_now_by[static_cast<size_t>(by.why)].fetch_add(1, std::memory_order_relaxed);
     if (is_shortage(by.why))
-      shortage.note(by.text);
+      shortage.note(by.why, by.text);
     return {outcome::not_now, std::move(by.text)};
   }
 };

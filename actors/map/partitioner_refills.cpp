@@ -3,6 +3,8 @@
 
 #include "actors/map/partitioner_class.hpp"
 
+#include <algorithm>
+
 namespace tessera::detail {
 
 bool is_damage(const std::exception_ptr& thrown) {
@@ -132,10 +134,11 @@ void partitioner::recover() {
   auto ids = store_.ids();
   kept_.expect(ids);
   leave_out_quarantined(ids);
-  recovery_.begin(ids, store_.cameras());
-  if (const auto most = config_.retain.keyframes; most > 0 && config_.begins == map_beginning::kept)
-    for (auto beyond = ids.size() - std::min<uint64_t>(ids.size(), most); beyond > 0; --beyond)
-      recovery_.hurry(ids[beyond - 1]); // they go unread, and make room
+  // Without a viewer: where the scan went last is where one looks first, and what comes meanwhile goes on there. With bounds on
+  // what is kept the oldest come first, whoever looks where, since they may have to go.
+  if (config_.begins == map_beginning::kept && !config_.retain.any())
+    std::reverse(ids.begin(), ids.end());
+  recovery_.begin(std::move(ids), store_.cameras());
   seen_views_.reset();
   made_again_ = !recovering();
   if (config_.begins == map_beginning::kept)
@@ -146,7 +149,7 @@ void partitioner::recover() {
 
 void partitioner::prefer_what_is_looked_at() {
   const auto changes = numbers().views.changes();
-  if (seen_views_ == changes || now() < look_again_)
+  if (config_.retain.any() || seen_views_ == changes || now() < look_again_)
     return;
   seen_views_ = changes;
   look_again_ = now() + std::chrono::seconds{1}; // to sort many takes a while

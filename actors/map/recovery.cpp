@@ -32,7 +32,7 @@ void recovery::prefer(const std::vector<position>& near_to) {
   for (size_t i = 0; i < waiting_.size(); ++i)
     order.emplace_back(distance(waiting_[i]), i);
   std::sort(order.begin(), order.end(), [this](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first < b.first : waiting_[a.second].age < waiting_[b.second].age;
+    return a.first != b.first ? a.first < b.first : waiting_[a.second].place < waiting_[b.second].place;
   });
   std::deque<waiting> sorted;
   for (const auto& [its, i] : order)

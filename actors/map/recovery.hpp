@@ -19,9 +19,9 @@ class recovery {
 public:
   using position = std::array<float, 3>; ///< metres
 
-  /// `ids`: oldest first. `cameras`: where they are, of as many as are known.
+  /// `ids`: in the order in which they come. `cameras`: where they are, of as many as are known.
   void begin(std::vector<keyframe_id> ids, const std::vector<std::pair<keyframe_id, position>>& cameras = {});
-  /// From now on those whose cameras are nearest to one of these come first; to none: the oldest.
+  /// From now on those whose cameras are nearest to one of these come first; without any it is the order of begin().
   void prefer(const std::vector<position>& near_to);
   /// From begin() until end().
   [[nodiscard]] bool active() const { return active_; }
@@ -53,7 +53,7 @@ private:
   bool active_ = false;
   struct waiting {
     keyframe_id id;
-    size_t age = 0; ///< its place among all
+    size_t place = 0; ///< among all
     position camera{};
   };
   std::deque<keyframe_id> hurried_; ///< come first

@@ -45,7 +45,7 @@ private:
   readers all_;
 };
 
-status_shelf::line& status_shelf::of(resource what) {
+status_shelf::queue& status_shelf::of(resource what) {
   switch (what) {
   case resource::map:
     return lines_[0];

@@ -24,7 +24,7 @@ public:
   void ask_for(const std::shared_ptr<server_core>& core, resource what, const return_address<strand>& back, reply_function reply);
 
 private:
-  struct line {
+  struct queue {
     bool busy = false;
     readers waiting;
   };
@@ -32,13 +32,13 @@ private:
   template <class Answer, class Handle, class Atom>
   static void gather(const std::shared_ptr<job>& work, const char* whom, const Handle& handle, Atom atom);
 
-  line& of(resource what);
+  queue& of(resource what);
   readers take_turn(resource what);
   void next(const std::shared_ptr<server_core>& core, resource what) noexcept;
   void begin(const std::shared_ptr<job>& work, resource what) noexcept;
 
   std::mutex mutex_;
-  std::array<line, 4> lines_;
+  std::array<queue, 4> lines_;
   held_bytes held_;
 };
 

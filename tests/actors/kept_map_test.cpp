@@ -7,6 +7,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <set>
 
 using namespace tessera;
@@ -133,6 +134,26 @@ TEST_CASE("a map that is made again begins with what a viewer looks at, and is t
   views.erase(1);
   views.erase(2);
   CHECK(is_first(frames[0]));
+}
+
+TEST_CASE("what was kept is taken again newest first; with bounds on what is kept, oldest first") {
+  const auto frames = random_frames(11, 6);
+  kept k;
+  k.fill(frames);
+  const auto bound = GENERATE(true, false);
+  k.by->asked.clear();
+  auto config = config_for(k.by);
+  config.make_store = [&] { return k.store; };
+  if (bound)
+    config.retain.keyframes = 100;
+  stepped_service s{config, k.by};
+  auto order = frames;
+  if (!bound)
+    std::reverse(order.begin(), order.end());
+  REQUIRE(k.by->asked.size() == order.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    CHECK(k.by->asked[i].world_from_camera.m == order[i].world_from_camera.m);
+  CHECK(to_hex(s.status().field.hash) == to_hex(truth(small_map(), frames)));
 }
 
 TEST_CASE("what finds no room in a map that is made again stays in the store, and can be taken out, or sent again") {

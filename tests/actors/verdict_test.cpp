@@ -238,15 +238,19 @@ TEST_CASE("a shortage is over when a keyframe is accepted, or when none met it f
   board.tell_to([&](severity, const std::string& text) { log.push_back(text); });
   const auto begin = clock::now();
   CHECK_FALSE(board.current(begin));
-  board.note("the disk is full", begin);
-  board.note("the disk is still full", begin + std::chrono::seconds{20});
+  board.note(hindrance::store, "the disk is full", begin);
+  board.note(hindrance::store, "the disk is still full", begin + std::chrono::seconds{20});
   auto now = board.current(begin + std::chrono::seconds{45});
   REQUIRE(now);
   CHECK(now->text == "the disk is still full");
   CHECK(now->since == begin);
   CHECK_FALSE(board.current(begin + std::chrono::seconds{51}));
-  board.note("the map is full", begin + std::chrono::seconds{60});
+  board.note(hindrance::room, "the map is full", begin + std::chrono::seconds{60});
   CHECK(board.current(begin + std::chrono::seconds{60})->since == begin + std::chrono::seconds{60});
+  board.note(hindrance::memory, "no memory", begin + std::chrono::seconds{80});
+  CHECK(board.current(begin + std::chrono::seconds{80})->text == "no memory; the map is full"); // both are
+  CHECK(board.current(begin + std::chrono::seconds{80})->since == begin + std::chrono::seconds{60});
+  CHECK(board.current(begin + std::chrono::seconds{100})->text == "no memory");
   board.clear();
   CHECK_FALSE(board.current(begin + std::chrono::seconds{60}));
   board.clear();

@@ -26,6 +26,7 @@ TEST_CASE("devices that share a map hold it together: the hash and the meshes ar
                                                              .keep_rays = true,
                                                              .ids_repeat = false,
                                                              .check = {},
+                                                             .check_pose = {},
                                                              .why_empty = {},
                                                              .on_failure = {}});
       };
