@@ -95,6 +95,12 @@ bundle: packages $(WEB) ## One folder to carry to another machine, with tests an
 	@folder=$$(docker/bundle build/release build/bundle) && du -sh $$folder && cd build/bundle \
 	  && tar -czf $${folder##*/}.tar.gz $${folder##*/} && du -h $${folder##*/}.tar.gz
 
+.PHONY: image
+image: ## Builds the image tessera:cpu without an engine, as root, and the list of its packages (build/image; IMAGE="--target cuda ...").
+	$(need) image
+	$(say) "building the image"
+	@docker/image --out build/image $(IMAGE)
+
 .PHONY: reproducible
 reproducible: packages $(WEB) ## Builds the program in two folders, without ccache, and compares the bytes (TARGETS=tessera).
 	$(say) "building twice"

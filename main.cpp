@@ -10,6 +10,7 @@
 #include "config/table.hpp"
 #include "config/usage.hpp"
 #include "gpu/bounds.hpp"
+#include "net/commands/health_command.hpp"
 #include "net/commands/journal_command.hpp"
 #include "net/commands/offline.hpp"
 #include "net/commands/progress.hpp"
@@ -365,6 +366,24 @@ int run(int argc, char** argv) {
   record->add_option("-o,--output", line.output, "The file, which must not be there yet; .mcap is what tools know it by")
     ->required()
     ->type_name("FILE");
+
+  auto* health
+    = add("health", "Asks a running service whether it is well, for health checks of containers: 0 if it answers so within 2 s",
+          {}, [&] {
+            if (line.to.empty()) {
+              const auto settings = line.settings();
+              if (settings.port == 0)
+                throw config::error("port is 0, any free one: name the URL of the service (tessera health URL)");
+              line.to = health_url(settings.bind, settings.port);
+            }
+            return told(health_command(line.to, std::chrono::seconds{2}, std::cout));
+          });
+  health
+    ->add_option(
+      "URL", line.to,
+      "http://HOST:PORT, or another path than /healthz behind it. Unless given: this machine, with the port and the bind "
+      "that serve would have, by environment and settings file")
+    ->type_name("URL");
 
   auto* journal = app.add_subcommand("journal", "Looks into the journal of a service that does not run");
   journal

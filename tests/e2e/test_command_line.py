@@ -89,6 +89,18 @@ def test_a_port_that_is_taken_is_named(tessera, serve):
     assert status > 0 and port in out + err
 
 
+def test_health_asks_the_service_of_this_machine(tessera, serve):
+    running = serve()
+    port = running.url.rsplit(":", 1)[1]
+    for bind in ("127.0.0.1", "0.0.0.0"):
+        status, out, err = service.run(tessera, "health", env={"TESSERA_PORT": port, "TESSERA_BIND": bind})
+        assert (status, out) == (0, f"http://127.0.0.1:{port}/healthz: 200 ok\n"), err
+    running.end()
+    status, out, err = service.run(tessera, "health", running.url)
+    assert status == 1 and "is the service there?" in err
+    assert service.run(tessera, "health", env={"TESSERA_PORT": "0"})[0] == 2
+
+
 def test_without_a_source_it_waits_for_keyframes_over_http(tessera, recording):
     """It must not bring a room of its own into the user's map."""
     running = service.Service(tessera)

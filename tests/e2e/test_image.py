@@ -1,0 +1,215 @@
+"""The image of docker/Dockerfile: built by buildah from the program under test, and run by chroot with a file system that cannot be
+written. And what stands in it, which needs no image."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import tessera_client
+from conftest import ROOT
+from support import ports, service
+
+DOCKER = ROOT / "docker"
+TARGETS = {"cpu", "cuda"}
+
+
+def stages():
+    """name: its lines, of the Dockerfile."""
+    out = {}
+    for part in (DOCKER / "Dockerfile").read_text().split("\nFROM ")[1:]:
+        first, *lines = part.splitlines()
+        out[first.split()[-1]] = [line for line in lines if line and not line.startswith("#")]
+    return out
+
+
+def test_both_images_are_made_alike():
+    found = stages()
+    assert TARGETS <= set(found)
+    for of_cpu, of_cuda in (("cpu", "cuda"), ("cpu-build", "cuda-build")):
+        other = [line.replace("cuda", "cpu") for line in found[of_cuda] if "NVIDIA" not in line]
+        assert found[of_cpu] == other
+    for name in TARGETS:
+        assert {"USER tessera", 'ENTRYPOINT ["entrypoint"]'} <= set(found[name])
+        assert any(line.startswith("HEALTHCHECK") and '"tessera", "health"' in line for line in found[name])
+
+
+@pytest.fixture
+def entry(tmp_path):
+    """Runs the entrypoint with programs that say what the test wants; returns what it said, and what it started."""
+    for path, text in (("tessera", 'echo "$$ $@"'), ("nvidia-smi", '[ "$GPU" ] || exit 9; echo "$GPU"'),
+                       ("df", 'echo; [ "$SHM" ] || exit 1; echo "${SHM}M"')):
+        (tmp_path / path).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / path).chmod(0o755)
+
+    def run(*words, **env):
+        one = subprocess.Popen([DOCKER / "entrypoint", *words], env={"PATH": f"{tmp_path}:/usr/bin:/bin", **env},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        out, err = one.communicate(timeout=service.PATIENCE_S)
+        assert one.returncode == 0, err
+        return err, out.strip() == " ".join([str(one.pid), *words])  # its own process: signals arrive
+
+    return run
+
+
+def test_an_entrypoint_says_what_it_found_and_gives_way(entry):
+    said, gave_way = entry("serve", "amqp://me:s3cret@host:5672/", GPU="NVIDIA H100, 580.1", SHM="16000")
+    assert gave_way and "s3cret" not in said and "amqp://host:5672/" in said
+    assert "GPU: NVIDIA H100, 580.1" in said and "16000 MiB" in said and "small" not in said
+    said, gave_way = entry("serve", RABBITMQ_URL="amqp://me:s3cret@other/", SHM="64")
+    assert gave_way and "amqp://other/" in said and "s3cret" not in said
+    assert "GPU: none" in said and "--gpus all" in said
+    assert "/dev/shm is small" in said and "--shm-size 1g" in said and "--ipc host" in said
+    said, gave_way = entry("serve")
+    assert gave_way and "/dev/shm: none" in said and "broker: none named" in said
+    assert entry("hash", "synthetic:room") == ("", True)
+
+
+def test_the_list_of_packages_is_sound():
+    if not shutil.which("dpkg-query"):
+        pytest.skip("dpkg-query is not there: no Debian")
+    told = subprocess.run([DOCKER / "sbom", "tessera", "1.2.3"], env={**os.environ, "SOURCE_DATE_EPOCH": "0"}, capture_output=True,
+                          text=True, check=True).stdout
+    check_packages(json.loads(told), "1.2.3", "libc6")
+    assert json.loads(told)["creationInfo"]["created"] == "1970-01-01T00:00:00Z"
+
+
+def check_packages(bill, version, some):
+    assert bill["spdxVersion"] == "SPDX-2.3" and bill["dataLicense"] == "CC0-1.0" and bill["SPDXID"] == "SPDXRef-DOCUMENT"
+    packages = {one["name"]: one for one in bill["packages"]}
+    assert packages["tessera"]["versionInfo"] == version and some in packages
+    ids = [one["SPDXID"] for one in bill["packages"]]
+    assert len(set(ids)) == len(ids)
+    for one in bill["packages"]:
+        assert one["versionInfo"] and one["downloadLocation"] == "NOASSERTION" and one["filesAnalyzed"] is False
+    assert {one["relatedSpdxElement"] for one in bill["relationships"]} == set(ids)
+
+
+@pytest.fixture(scope="module")
+def image(tessera, tmp_path_factory):
+    """The image's configuration, and its files in a folder."""
+    if not shutil.which("buildah") or not shutil.which("debootstrap"):
+        pytest.skip("buildah or debootstrap is not installed: docker/install-packages image")
+    if os.geteuid() != 0:
+        pytest.skip("only root builds images")
+    build = Path(tessera).parent
+    if not (build / "cmake_install.cmake").is_file():
+        pytest.skip("the program does not lie in a build's folder")
+    work = tmp_path_factory.mktemp("image")
+    subprocess.run(["cmake", "--install", build, "--prefix", work / "ready", "--strip"], check=True, stdout=subprocess.DEVNULL)
+    # A folder that outlives the test keeps the base for the next one.
+    storage = Path(os.environ.get("IMAGE_STORAGE", work / "storage"))
+    made = subprocess.run([DOCKER / "image", "--program", work / "ready", "--storage", storage, "--out", work / "out"],
+                          capture_output=True, text=True, timeout=1800)
+    if "debootstrap failed" in made.stderr:
+        pytest.skip("no mirror of packages is reached")
+    assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
+    options = ["buildah", "--storage-driver", "vfs", "--root", storage / "images", "--runroot", storage / "run"]
+
+    def ask(*words):
+        return subprocess.run([*options, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    container = ask("from", "--pull-never", "tessera:cpu")
+    try:
+        config = json.loads(ask("inspect", "--type", "image", "tessera:cpu"))["Docker"]["config"]
+        yield config, Path(ask("mount", container)), work / "out" / "tessera-cpu.spdx.json"
+    finally:
+        ask("rm", container)
+
+
+def test_an_image_says_what_it_is(image):
+    config, root, bill = image
+    assert config["User"] == "tessera" and config["Entrypoint"] == ["entrypoint"] and config["Cmd"] == ["serve"]
+    assert config["Healthcheck"]["Test"] == ["CMD", "tessera", "health"]
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.version"] and labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    check_packages(json.loads(bill.read_text()), labels["org.opencontainers.image.version"], "librabbitmq4")
+    assert not list(root.glob("usr/bin/*g++*")) and not (root / "src").exists()
+
+
+# The container that an engine would make: its root cannot be written, the volume and /tmp can, and /dev/shm is the host's.
+CONTAINER = """
+set -e
+root=$1 volume=$2; shift 2
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --bind /dev "$root/dev"
+mount --bind /dev/shm "$root/dev/shm"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mount -t tmpfs -o "mode=$volume" tmpfs "$root/var/lib/tessera"
+mount -o remount,ro,bind "$root"
+exec chroot --userspec=tessera "$root" "$@"
+"""
+
+
+def inside(image, *words, volume="1777", env=None):
+    """The command that runs the image's own with these words, as `docker run --read-only` does."""
+    config, root, _ = image
+    variables = [*config["Env"], *(f"{name}={value}" for name, value in (env or {}).items())]
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "sh", str(root), volume,
+            "/usr/bin/env", "-i", *variables, *words]
+
+
+def test_a_container_serves_and_takes_keyframes_from_the_hosts_shared_memory(image, recording, names, wanted):
+    port, metrics = ports.free_port(), ports.free_port()
+    env = {"TESSERA_PORT": port, "TESSERA_METRICS_PORT": metrics, "TESSERA_TOKEN": "s3cret", "TESSERA_VOXEL_SIZE": "0.05",
+           "TESSERA_TRUNCATION": "0.15", "TESSERA_UNLINK": "false"}
+    command = inside(image, "entrypoint", "serve", f"shm:{names.prefix}", env=env)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        log = []
+        for line in process.stdout:
+            log.append(line)
+            if line.startswith("metrics on"):
+                break
+        assert process.poll() is None, "".join(log)
+        assert any("entrypoint: /dev/shm:" in line for line in log) and any("GPU: " in line for line in log)
+
+        def fetch(path, base=port, **options):
+            return service.Service.fetch(None, path, f"http://127.0.0.1:{base}", **options)
+
+        token = {"Authorization": "Bearer s3cret"}
+        assert fetch("/", headers=token)[0] == 200 and fetch("/v1/map")[0] == 401
+        assert fetch("/metrics", metrics)[0] == 200
+        health = subprocess.run(inside(image, "tessera", "health", env=env), capture_output=True, text=True, timeout=60)
+        assert health.returncode == 0 and "200 ok" in health.stdout, health.stderr
+        with tessera_client.connect(f"shm:{names.prefix}", mode=0o644) as publisher:
+            for frame in recording:
+                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+
+        def whole():
+            status, body = fetch("/v1/map", headers=token)
+            return status == 200 and json.loads(body)["keyframes"] == len(recording) and json.loads(body)["hash"] == wanted
+
+        until = time.monotonic() + service.PATIENCE_S
+        while not whole():
+            assert process.poll() is None and time.monotonic() < until, fetch("/v1/map", headers=token)
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)  # to the process that the engine started
+        assert process.wait(service.PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "words, how, told",
+    [
+        (("serve",), {}, "TESSERA_TOKEN|--token"),
+        (("serve", "--token", "t"), {"volume": "0755"}, "/var/lib/tessera/journal"),
+        (("serve", "--token", "t", "--backend", "cuda"), {}, "backend is cuda, but"),
+    ],
+    ids=["no token", "a volume that may not be written", "no GPU"],
+)
+def test_what_a_container_cannot_have_is_said(image, words, how, told):
+    env = {"TESSERA_PORT": 0, "TESSERA_METRICS_PORT": 0}
+    done = subprocess.run(inside(image, "entrypoint", *words, env=env, **how), capture_output=True, text=True, timeout=120)
+    assert done.returncode in (1, 2), done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("tessera: ") and any(part in last for part in told.split("|")), last
