@@ -19,6 +19,7 @@
 #include "net/commands/rehearsal.hpp"
 #include "net/commands/serve_command.hpp"
 #include "net/commands/stop_signal.hpp"
+#include "net/server/build_info.hpp"
 
 #include <CLI/CLI.hpp>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -261,7 +262,7 @@ double seconds_of(const std::string& text) {
 
 int run(int argc, char** argv) {
   CLI::App app{"Tessera makes live meshes from a SLAM system's keyframes.", "tessera"};
-  app.set_version_flag("-V,--version", "tessera " TESSERA_VERSION);
+  app.set_version_flag("-V,--version", version_text(this_build()));
   app.require_subcommand(1);
   config::use_plain_help(app);
   app.footer("Help on a command: tessera help COMMAND, or tessera COMMAND --help.\n"

@@ -10,6 +10,7 @@
 #include "net/formats/patch_codec.hpp"
 #include "net/formats/revisions.hpp"
 #include "net/server/assets.hpp"
+#include "net/server/build_info.hpp"
 #include "net/server/http_rules.hpp"
 #include "net/server/json_status.hpp"
 #include "net/server/readiness.hpp"
@@ -247,6 +248,10 @@ void answer_aside(http_call& call) {
 
 void answer_quarantine(http_call& call) {
   call.reply(in_json(call.core->running.context.numbers->quarantine.list()));
+}
+
+void answer_version(http_call& call) {
+  call.reply(in_json(this_build()));
 }
 
 void answer_mesh(http_call& call) {

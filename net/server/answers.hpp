@@ -24,6 +24,7 @@ void answer_region(http_call& call);
 void answer_mesh(http_call& call);
 void answer_aside(http_call& call);
 void answer_quarantine(http_call& call);
+void answer_version(http_call& call);
 void answer_keyframe(http_call& call);
 /// Takes out all keyframes that the query means.
 void answer_clearing(http_call& call);

@@ -29,6 +29,7 @@ enum class resource : uint8_t {
   aside,
   quarantine,
   cameras,
+  version,
   stream,
   asset,   ///< anything that is not above: perhaps a page or a file of the viewer
   nothing, ///< certainly not there

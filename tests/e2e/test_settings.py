@@ -36,6 +36,8 @@ def test_help_of_serve_and_record_tells_every_setting(tessera):
 def test_version(tessera, flag):
     status, out, err = service.run(tessera, flag)
     assert status == 0 and out.startswith("tessera ")
+    told = [line.split(" ", 1)[0] for line in out.splitlines()]
+    assert [word for word in told if word != "commit"] == ["tessera", "build", "CUDA", "CAF", "Draco", "Boost", "RocksDB"]
 
 
 def test_help_is_there_by_each_name(tessera):

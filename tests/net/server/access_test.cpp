@@ -42,6 +42,7 @@ TEST_CASE("Paths name what the protocol says") {
     {"/v1/aside", resource::aside},
     {"/v1/quarantine", resource::quarantine},
     {"/v1/cameras", resource::cameras},
+    {"/v1/version", resource::version},
     {"/v1/stream?token=a%20b", resource::stream},
     {"/v1/unheard", resource::nothing},
     {"http://host:1/v1/map", resource::map},

@@ -1,6 +1,9 @@
+#include "net/server/build_info.hpp"
 #include "running_server.hpp"
 
 #include <catch2/catch.hpp>
+
+#include <algorithm>
 
 using namespace tessera;
 using namespace tessera::test;
@@ -48,6 +51,40 @@ TEST_CASE("The map, its regions, actors and refused inputs are answered as JSON"
   camera c{{"k1"}, 5, {}, false};
   caf::anon_send(s.running.broadcaster.get(), camera_atom::value, std::vector<camera>{c});
   CHECK(eventually([&] { return get(port, "/v1/cameras").json().size() == 1; }));
+}
+
+TEST_CASE("A service says what it is and what it was built with") {
+  running_server s;
+  const auto answer = get(s.http->port(), "/v1/version");
+  CHECK(answer.status == 200);
+  const auto told = answer.json();
+  const auto text = version_text(this_build());
+  CHECK(text.starts_with("tessera " + told["version"].get<std::string>() + "\n"));
+  CHECK(text.find("build " + told["build_type"].get<std::string>() + ", " + told["compiler"].get<std::string>()) != text.npos);
+  for (const char* library : {"CAF", "Draco", "Boost", "RocksDB"}) {
+    const auto version = told["libraries"][library].get<std::string>();
+    INFO(library << " " << version);
+    CHECK(std::count(version.begin(), version.end(), '.') == 2);
+    CHECK((text + '\n').find(library + (" " + version) + '\n') != text.npos);
+  }
+}
+
+TEST_CASE("What is not in a build is null in JSON, and left out or none in words") {
+  build_info build{
+    .version = "1.2.3", .commit = "", .compiler = "GNU 12", .type = "Release", .sanitize = "", .cuda = "", .libraries = {}};
+  CHECK(version_text(build) == "tessera 1.2.3\nbuild Release, GNU 12\nCUDA none");
+  auto told = to_json(build);
+  for (const char* field : {"commit", "sanitizers", "cuda"})
+    CHECK(told.at(field).is_null());
+  CHECK(told.at("libraries").is_object());
+  build.commit = "v1-3-gabc";
+  build.sanitize = "address";
+  build.cuda = "12.4";
+  CHECK(version_text(build) == "tessera 1.2.3\ncommit v1-3-gabc\nbuild Release, GNU 12, sanitizers address\nCUDA 12.4");
+  told = to_json(build);
+  CHECK(told.at("commit") == "v1-3-gabc");
+  CHECK(told.at("sanitizers") == "address");
+  CHECK(told.at("cuda") == "12.4");
 }
 
 TEST_CASE("Health and readiness tell when an actor is lost") {
