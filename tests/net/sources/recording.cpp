@@ -394,7 +394,7 @@ TEST_CASE("A file that may not grow ends the recording, keeps what is whole, and
   const recording_path file;
   int failures = 0;
   std::vector<verdict> said;
-  recorder to(file.text(), {mcap::packing::none, {}, [&] { ++failures; }});
+  recorder to(file.text(), {mcap::packing::none, {}, {}, [&] { ++failures; }});
   const auto offer = [&](const map_input& what) { to.offer(what, [&](const verdict& v) { said.push_back(v); }); };
   offer(a_keyframe(0));
   {
