@@ -220,7 +220,7 @@ struct command_line {
   std::string file;
   std::vector<std::string> sources;
   std::string source, output, to, times, up, seconds = "0";
-  bool json = false, no_journal = false, fresh = false;
+  bool json = false, no_journal = false, fresh = false, by_region = false;
   journal_command_setup journal;
 
   config::settings settings() const {
@@ -305,12 +305,18 @@ int run(int argc, char** argv) {
           [&] { return told(hash_command(startable_offline_of(line.settings(), line.source), std::cout)); });
   hash->add_option("SOURCE", line.source, source_help)->required();
 
-  auto* mesh = add("mesh", std::string("Writes the mesh of a source's map to a file") + end_help, {"map", "work", "input", "log"},
-                   [&] { return mesh_command(startable_offline_of(line.settings(), line.source), line.output, line.up); });
+  auto* mesh
+    = add("mesh", std::string("Writes the mesh of a source's map to a file") + end_help, {"map", "work", "input", "log"}, [&] {
+        const auto setup = startable_offline_of(line.settings(), line.source);
+        return (line.by_region ? region_meshes_command : mesh_command)(setup, line.output, line.up);
+      });
   mesh->add_option("SOURCE", line.source, source_help)->required();
-  mesh->add_option("-o,--output", line.output, "The file; its ending tells the format: .ply, .glb or .drc")
+  mesh
+    ->add_option("-o,--output", line.output,
+                 "The file; its ending tells the format: .ply, .glb or .drc. With --by-region a folder")
     ->required()
     ->type_name("FILE");
+  mesh->add_flag("--by-region", line.by_region, "Write a PLY a region, X,Y,Z.ply, into a folder that is new or empty");
   mesh
     ->add_option(
       "--up", line.up,

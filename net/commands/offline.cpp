@@ -68,6 +68,31 @@ made_map make_map(const offline_setup& setup, const map_settings& map, const std
   return {std::move(result), cameras.up()};
 }
 
+/// What a mesh's files must tell of the map; `axis` and `up` as the command line has them.
+mesh_file_setup about_files(const map_settings& map, const made_map& made, const std::optional<direction>& axis,
+                            const std::string& up) {
+  mesh_file_setup about;
+  about.quantum_m = patch_quantum_m(map.voxel_m);
+  about.voxel_m = map.voxel_m;
+  about.up = axis.value_or(made.up);
+  about.turn_vertices = !up.empty();
+  return about;
+}
+
+/// The axis that a command line names, or nothing if the cameras are to be asked. Throws std::invalid_argument for other text.
+std::optional<direction> checked_axis(const std::string& up) {
+  const auto axis = axis_named(up);
+  if (!axis && !up.empty() && up != "auto")
+    throw std::invalid_argument("up is '" + up + "', which is not x, -x, y, -y, z, -z or auto");
+  return axis;
+}
+
+/// Throws std::system_error if no file can be made in the folder that holds `path`.
+void check_folder_of(const std::filesystem::path& path) {
+  if (const auto folder = path.parent_path(); ::access(folder.c_str(), W_OK) != 0)
+    throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
+}
+
 } // namespace
 
 ending::ending(const offline_setup& setup, const std::string& what) {
@@ -131,23 +156,43 @@ int mesh_command(const offline_setup& setup, const std::string& file, const std:
     throw std::invalid_argument("output is '" + file + "', which does not end in .ply, .glb or .drc");
   if (std::filesystem::is_directory(file))
     throw std::invalid_argument("output is '" + file + "', which is a folder");
-  const auto axis = axis_named(up);
-  if (!axis && !up.empty() && up != "auto")
-    throw std::invalid_argument("up is '" + up + "', which is not x, -x, y, -y, z, -z or auto");
-  if (const auto folder = std::filesystem::absolute(file).parent_path(); ::access(folder.c_str(), W_OK) != 0)
-    throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
+  const auto axis = checked_axis(up);
+  check_folder_of(std::filesystem::absolute(file));
   const ending end(setup, "mesh");
   const auto map = map_settings_for(setup, end.token());
   const auto made = make_map(setup, map, "mesh", end);
   if (setup.progress != progress_style::none)
     std::cerr << "tessera: mesh: making the surface and writing " << file << std::endl;
-  mesh_file_setup about;
-  about.quantum_m = patch_quantum_m(map.voxel_m);
-  about.voxel_m = map.voxel_m;
-  about.up = axis.value_or(made.up);
-  about.turn_vertices = !up.empty();
-  const auto written = save_mesh(file, weld(made.map->meshes()), about);
+  const auto written = save_mesh(file, weld(made.map->meshes()), about_files(map, made, axis, up));
   std::cerr << "tessera: " << file << ": " << written.triangles << " triangles, " << written.vertices << " vertices\n";
+  return 0;
+}
+
+int region_meshes_command(const offline_setup& setup, const std::string& folder, const std::string& up) {
+  // Before the work, as above. Files of an earlier map must not pass for regions of this one.
+  const std::filesystem::path in = folder;
+  if (std::filesystem::exists(in) && (!std::filesystem::is_directory(in) || !std::filesystem::is_empty(in)))
+    throw std::invalid_argument("output is '" + folder + "', which is neither new nor an empty folder");
+  const auto axis = checked_axis(up);
+  std::filesystem::create_directory(in);
+  check_folder_of(std::filesystem::absolute(in) / "region");
+  const ending end(setup, "mesh");
+  const auto map = map_settings_for(setup, end.token());
+  const auto made = make_map(setup, map, "mesh", end);
+  if (setup.progress != progress_style::none)
+    std::cerr << "tessera: mesh: making the surface and writing into " << folder << std::endl;
+  const auto about = about_files(map, made, axis, up);
+  mesh_counts sum;
+  size_t files = 0;
+  for (const auto& [key, version, surface] : made.map->meshes()) {
+    const auto name = std::to_string(key.x) + "," + std::to_string(key.y) + "," + std::to_string(key.z) + ".ply";
+    const auto written = save_mesh(in / name, *surface, about);
+    sum.triangles += written.triangles;
+    sum.vertices += written.vertices;
+    ++files;
+  }
+  std::cerr << "tessera: " << folder << ": " << files << (files == 1 ? " region, " : " regions, ") << sum.triangles
+            << " triangles, " << sum.vertices << " vertices\n";
   return 0;
 }
 

@@ -64,6 +64,11 @@ int hash_command(const offline_setup& setup, std::ostream& out);
 /// GLB, and vertices as they are in the map for others. Answers the exit code.
 int mesh_command(const offline_setup& setup, const std::string& file, const std::string& up);
 
+/// Writes the mesh of each region that has a surface to a PLY file "X,Y,Z.ply" of its own, named by the region's key, in a
+/// folder, which is made if it is not there (the one above must be). `up` as for mesh_command(). Throws std::invalid_argument,
+/// before the work, if the folder has anything in it or is a file, or for another `up`. Answers the exit code.
+int region_meshes_command(const offline_setup& setup, const std::string& folder, const std::string& up);
+
 /// Measures the stages on one thread, and throughput on several if `threads` is more; as one JSON object or in words.
 int bench_command(const offline_setup& setup, bool json, std::ostream& out);
 

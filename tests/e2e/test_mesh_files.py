@@ -192,6 +192,42 @@ def test_up_turns_what_is_written(tessera, tmp_path):
     assert status == 2 and "'w'" in err and not (tmp_path / "no.ply").exists()
 
 
+def corners_of(positions, triangles):
+    """The triangles as places, each turned so that its least corner comes first, in order: they do not depend on numbering."""
+    corners = positions[triangles]
+    least = [min(range(3), key=lambda i, t=t: tuple(t[i])) for t in corners]
+    return sorted(tuple(numpy.roll(t, -i, 0).reshape(-1)) for t, i in zip(corners, least))
+
+
+def test_regions_have_a_file_each_and_together_the_whole_mesh(tessera, tmp_path):
+    whole, triangles, comments, _ = read_ply(written(tessera, tmp_path / "whole.ply")[0])
+    folder = tmp_path / "regions"
+    status, _, err = service.run(tessera, "mesh", *ROOM, "--by-region", "-o", folder)
+    assert status == 0, err
+    files = sorted(folder.iterdir())
+    assert len(files) > 1 and f" {len(files)} regions" in err
+    found = []
+    for file in files:
+        assert file.suffix == ".ply" and len([int(n) for n in file.stem.split(",")]) == 3
+        positions, of_region, told, _ = read_ply(file.read_bytes())
+        assert told == comments
+        found += corners_of(positions, of_region)
+    assert sorted(found) == corners_of(whole, triangles)
+
+
+def test_regions_go_only_into_a_folder_without_others_files(tessera, tmp_path):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "0,0,0.ply").write_text("of another map")
+    (tmp_path / "file").write_text("no folder")
+    for name, said in (("used", "empty folder"), ("file", "empty folder"), ("none/deeper", "none/deeper")):
+        status, _, err = service.run(tessera, "mesh", *ROOM, "--by-region", "-o", tmp_path / name)
+        assert status != 0 and said in err and "triangles" not in err, err
+    assert (tmp_path / "used" / "0,0,0.ply").read_text() == "of another map"
+    assert not (tmp_path / "none").exists()
+    status, _, err = service.run(tessera, "mesh", *ROOM, "--by-region", "-o", tmp_path / "new", "--up", "w")
+    assert status == 2 and "'w'" in err and not (tmp_path / "new").exists()
+
+
 def test_the_service_writes_the_same(serve, recording, tmp_path):
     running = serve()
     with tessera_client.connect(running.url) as publisher:
