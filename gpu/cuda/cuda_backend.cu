@@ -2,14 +2,11 @@
 
 #include "gpu/cuda/device/cuda_device.cuh"
 #include "gpu/cuda/field_queue.hpp"
+#include "gpu/cuda/why_no_gpu.hpp"
 
 namespace tessera::cuda {
 
 namespace {
-
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
-}
 
 /// Goes wrong, as a kernel does that follows a bad pointer.
 __global__ void trap() {
@@ -37,13 +34,11 @@ std::vector<std::string> list_devices(std::string* why) {
   int count = 0;
   if (const auto result = cudaGetDeviceCount(&count); result != cudaSuccess) {
     (void)cudaGetLastError();
-    int driver = 0, runtime = 0;
-    (void)cudaDriverGetVersion(&driver); // 0 where there is none
-    (void)cudaRuntimeGetVersion(&runtime);
+    gpu_failure failure{.too_old = result == cudaErrorInsufficientDriver, .error = cudaGetErrorString(result)};
+    (void)cudaDriverGetVersion(&failure.driver); // 0 where there is none
+    (void)cudaRuntimeGetVersion(&failure.runtime);
     if (why != nullptr)
-      *why = driver == 0 ? "no NVIDIA driver is installed"
-                         : std::string(cudaGetErrorString(result)) + " (the driver can CUDA " + version_text(driver)
-                             + ", the program was built with " + version_text(runtime) + ')';
+      *why = why_no_gpu(failure);
     return {};
   }
   if (count == 0 && why != nullptr)
