@@ -54,10 +54,10 @@ def test_help_is_there_by_each_name(tessera):
 @pytest.mark.parametrize(
     "words, told",
     [
-        ((), "a command is missing: serve, hash, mesh, publish, bench, record, journal, settings, completion or man; see: tessera --help"),
+        ((), "a command is missing: serve, hash, mesh, publish, bench, record, health, journal, settings, completion or man; see: tessera --help"),
         (("serv",), 'there is no command "serv"; did you mean serve?; see: tessera --help'),
         (("help", "msh"), 'there is no command "msh"; did you mean mesh?; see: tessera --help'),
-        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench, record, journal, settings, completion or man; see: tessera --help'),
+        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench, record, health, journal, settings, completion or man; see: tessera --help'),
         (("--voxel-size", "1", "serve"), '"--voxel-size" stands where the command should be'),
         (("hash", "synthetic:room", "--voxelsize=1"), 'there is no option "--voxelsize"; did you mean --voxel-size?; see: tessera hash --help'),
         (("hash", "synthetic:room", "--port", "1"), "tessera hash has no --port; see: tessera hash --help"),
