@@ -422,7 +422,9 @@ const std::vector<setting> rows{
    .max = 1048576,
    .help
    = "Retractions of keyframes that never came which serve remembers, in the journal, too, to keep those keyframes out if they "
-     "come late; the oldest go first. As many ids are remembered of keyframes that went, which may come again; 0: none"},
+     "come late; the oldest go first. As many ids are remembered of keyframes that went, which may come again, and as many "
+     "groups "
+     "without keyframes that were moved; 0: none"},
 
   {.name = "drill",
    .group = "drill",

@@ -36,6 +36,20 @@ std::vector<keyframe_id> keyframe_ledger::matching(const keyframe_selection& whi
   return out;
 }
 
+void keyframe_ledger::enter(const keyframe_id& id, live_keyframe keyframe) {
+  erase(id);
+  groups_.came(keyframe.group);
+  live_.emplace(id, std::move(keyframe));
+}
+
+void keyframe_ledger::erase(const keyframe_id& id) {
+  const auto i = live_.find(id);
+  if (i == live_.end())
+    return;
+  groups_.went(i->second.group);
+  live_.erase(i);
+}
+
 uint64_t keyframe_ledger::rays() const {
   uint64_t out = 0;
   for (const auto& [id, keyframe] : live_)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/map/group_revisions.hpp"
 #include "messages/map_input.hpp"
 
 #include <optional>
@@ -50,9 +51,11 @@ public:
   /// Of all live keyframes.
   [[nodiscard]] uint64_t rays() const;
 
-  void enter(const keyframe_id& id, live_keyframe keyframe) { live_[id] = std::move(keyframe); }
+  void enter(const keyframe_id& id, live_keyframe keyframe);
   /// One that has no insertions left.
-  void erase(const keyframe_id& id) { live_.erase(id); }
+  void erase(const keyframe_id& id);
+  /// The moves of groups; which of them have keyframes it is told by enter() and erase().
+  [[nodiscard]] group_revisions& groups() { return groups_; }
 
   /// The live keyframe is in these regions under this pose, too. The reference holds until the next insertion of the keyframe.
   insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
@@ -68,6 +71,7 @@ private:
   std::unordered_map<keyframe_id, live_keyframe> live_;
   std::unordered_map<uint64_t, keyframe_id> id_of_; ///< by insertion
   uint64_t serials_ = 0;
+  group_revisions groups_;
 };
 
 } // namespace tessera

@@ -41,7 +41,8 @@ partitioner::behavior_type partitioner::make_behavior() {
   if (config_.own_thread)
     name_thread("partitioner");
   devices_ = std::move(config_.devices);
-  group_revisions_ = store_.group_revisions();
+  for (const auto& [group, number] : store_.group_revisions())
+    live_.groups().enter(group, number);
   numbers().quarantine.assign(store_.quarantined());
   if (config_.begins != map_beginning::empty)
     recover();

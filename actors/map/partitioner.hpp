@@ -3,6 +3,7 @@
 #include "actors/base/actor_context.hpp"
 #include "actors/map/placement.hpp"
 #include "actors/map/retention.hpp"
+#include "actors/store/gone_ids.hpp"
 #include "actors/store/keyframe_store.hpp"
 #include "messages/actors.hpp"
 
@@ -37,6 +38,8 @@ struct partitioner_config {
   map_settings map;
   device_table devices;
   retention_limits retain;
+  /// Of how many groups without keyframes the number of their last move is known.
+  size_t remembered = default_remembered;
   /// Keyframes that are read or taken at once to fill fields again, changes of requests that take out or move many, and keyframes
   /// that are forgotten at once.
   uint32_t refill_credit = 8;

@@ -23,8 +23,7 @@ each(F...) -> each<F...>;
 caf::typed_response_promise<verdict> partitioner::add(const change_ptr& c) {
   const auto out = promise(c->number);
   if (const auto* frame = std::get_if<keyframe>(&c->what))
-    if (const auto its = group_revisions_.find(frame->group); its != group_revisions_.end())
-      c->born = its->second;
+    c->born = live_.groups().find(frame->group);
   const auto first = changes_.add(c);
   if (must_wait(c))
     recovery_.hurry(c->id());

@@ -315,8 +315,7 @@ private:
   change_queue changes_;
   batch_list batches_;
   bool batches_run_ = false;
-  std::map<std::string, uint64_t> group_revisions_; ///< the largest that came, of each group
-  std::unordered_set<region_key> held_;             ///< regions that batches touched, whose meshers are not told yet
+  std::unordered_set<region_key> held_; ///< regions that batches touched, whose meshers are not told yet
   caf::actor_clock::time_point held_since_{};
   bool hold_tick_ = false;
   /// Of changes and batches, by number. A promise holds this actor, so nothing else has them.

@@ -9,7 +9,8 @@ caf::typed_response_promise<verdict> partitioner::correct(correction& what) {
   const auto out = promise(all->number);
   for (auto& one : what.entries) {
     if (!one.group.empty()) {
-      enter_revision(group_revisions_, one.group, one.number); // for what comes later, which has moved already
+      if (one.number)
+        live_.groups().enter(one.group, *one.number); // for what comes later, which has moved already
       all->groups.push_back(std::move(one));
       continue;
     }
@@ -20,6 +21,8 @@ caf::typed_response_promise<verdict> partitioner::correct(correction& what) {
     changes_.add(c);
   }
   if (!all->groups.empty()) {
+    if (!recovering()) // else groups whose keyframes are still to be loaded would seem to have none
+      live_.groups().keep_newest(config_.remembered);
     collect_all();
     return out;
   }

@@ -37,6 +37,7 @@ caf::strong_actor_ptr start_partitioner(service_parts& by, const core_peers& pee
   partitioner_config how;
   how.map = by.config.map;
   how.retain = by.config.retain;
+  how.remembered = by.config.remembered;
   how.devices = by.seats.devices.get();
   how.request_timeout = by.config.request_timeout;
   how.epoch = by.epoch;

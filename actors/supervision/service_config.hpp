@@ -32,7 +32,8 @@ struct service_config {
   /// files).
   uint64_t store_bytes = uint64_t{256} << 20;
   std::string store_folder;
-  /// Retractions of keyframes that never came which are remembered, and as many ids of keyframes that went.
+  /// Retractions of keyframes that never came which are remembered, and as many ids of keyframes that went, and groups without
+  /// keyframes that were moved.
   size_t remembered = default_remembered;
   /// Keyframes under way at once, for each device that holds the map.
   uint32_t credit = 8;
