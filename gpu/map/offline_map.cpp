@@ -383,8 +383,11 @@ verdict offline_map::moved(const keyframe_id& id, const live_keyframe& was, cons
     return {outcome::duplicate, {}};
   if (const auto fault = options_.check_pose ? options_.check_pose(to) : std::string{}; !fault.empty())
     return {outcome::refused, fault};
-  if (const auto report = take_and_wait(was.batch, to, 1); report.failure)
-    return not_moved(report);
+  const auto there = take_and_wait(was.batch, to, 1);
+  if (there.failure)
+    return not_moved(there);
+  if (there.whole.regions.empty())
+    return {outcome::refused, "the new pose moves the whole keyframe beyond the map's 2^19 voxels"};
   if (const auto report = take_and_wait(was.batch, was.world_from_camera, -1); report.failure) {
     const auto back = take_and_wait(was.batch, to, -1);
     return not_moved(back.failure ? back : report);

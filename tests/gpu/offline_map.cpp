@@ -277,6 +277,29 @@ TEST_CASE("correct: a pose that is none is refused, and nothing of it is done") 
   CHECK(content_of(map) == want);
 }
 
+TEST_CASE("revise: a keyframe that would be beyond the map stays where it was, as in a service") {
+  auto map = make_map(keeping_rays());
+  fresh_frames f(2);
+  INFO("seed " << f.seed);
+  for (auto& frame : f.frames) {
+    frame.group = "upstairs";
+    offer(map, frame);
+  }
+  const auto want = content_of(map);
+  auto far = f.frames[0].world_from_camera;
+  far.m[3] = 1e6f;
+  const auto v = revise(map, "k0", far);
+  CHECK(v.what == outcome::refused);
+  CHECK_THAT(v.reason, Catch::Contains("beyond the map"));
+  verdict many;
+  far = {};
+  far.m[3] = 1e6f;
+  map.correct({{{{}, "upstairs", far, 1}}}, [&](const verdict& its) { many = its; });
+  CHECK(many.left.refused == 2);
+  CHECK(content_of(map) == want);
+  CHECK(retract(map, "k0").what == outcome::accepted);
+}
+
 TEST_CASE("any order, any number of threads and devices, any cut, meshed on the way or at the end: one map") {
   fresh_frames f(6);
   INFO("seed " << f.seed);
