@@ -21,6 +21,12 @@ public:
       id.session = session_;
     next_.offer(std::move(what), std::move(done));
   }
+  void correct(correction what, completion done) override {
+    for (auto& one : what.entries)
+      if (one.group.empty() && one.id.session.empty())
+        one.id.session = session_;
+    next_.correct(std::move(what), std::move(done));
+  }
   void set_aside(const std::string& source, const std::string& what, const std::string& reason) override {
     next_.set_aside(source, what, reason);
   }

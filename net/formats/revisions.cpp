@@ -118,6 +118,39 @@ correction read_revisions(const json& whole, bool from_notification) {
   return out;
 }
 
+std::vector<std::string> revisions_bodies(const correction& what, size_t most_bytes) {
+  // {"revisions": [...]}, with the number of entries in the list's last four bytes, most significant first.
+  const std::string head("\x81\xa9revisions\xdd\0\0\0\0", 16);
+  std::vector<std::string> out;
+  uint32_t entries = 0;
+  const auto end = [&] {
+    for (size_t i = 0; i < 4; ++i)
+      out.back()[head.size() - 1 - i] = static_cast<char>(entries >> 8 * i);
+  };
+  for (const bool groups : {false, true}) // as a service takes them
+    for (const auto& one : what.entries) {
+      if (one.group.empty() == groups)
+        continue;
+      json entry = groups ? json{{"group", one.group}, {"transform", one.to.m}}
+                          : json{{"id", one.id.value}, {"session", one.id.session}, {"pose", one.to.m}};
+      if (one.number)
+        entry["revision"] = *one.number;
+      std::string text;
+      json::to_msgpack(entry, text);
+      if (out.empty() || out.back().size() + text.size() > most_bytes) {
+        if (!out.empty())
+          end();
+        out.push_back(head);
+        entries = 0;
+      }
+      out.back() += text;
+      ++entries;
+    }
+  if (!out.empty())
+    end();
+  return out;
+}
+
 correction read_revisions_body(std::span<const std::byte> body, bool is_msgpack) {
   if (is_msgpack)
     return read_revisions(read_msgpack(body));

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace tessera {
 
@@ -17,5 +19,9 @@ correction read_revisions(const nlohmann::json& whole, bool from_notification = 
 
 /// The same of a body of JSON, or of MessagePack.
 correction read_revisions_body(std::span<const std::byte> body, bool is_msgpack);
+
+/// The bodies in MessagePack that say a correction: one, or as many as it takes for none to be larger than `most_bytes`, which
+/// must have room for an entry (700 bytes). Asked for one after the other they leave the same map.
+std::vector<std::string> revisions_bodies(const correction& what, size_t most_bytes);
 
 } // namespace tessera

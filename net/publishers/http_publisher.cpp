@@ -3,6 +3,7 @@
 #include "net/base/percent.hpp"
 #include "net/base/side_call.hpp"
 #include "net/base/utf8.hpp"
+#include "net/formats/revisions.hpp"
 #include "net/publishers/patience.hpp"
 #include "net/publishers/producer_view.hpp"
 
@@ -27,6 +28,8 @@ namespace http = beast::http;
 namespace {
 
 constexpr std::chrono::seconds operation_limit{30};
+/// A service takes 32 MiB, if its settings do not say less. What is cut into several is seen in as many steps.
+constexpr size_t most_correction_bytes = size_t{16} << 20;
 /// How long a stop may wait to be seen.
 constexpr std::chrono::milliseconds step{100};
 
@@ -110,6 +113,15 @@ public:
       v = {outcome::refused, e.what()}; // the keyframe itself will not do
     }
     finish(id_of(what), done, v);
+  }
+  void correct(correction what, completion done) override {
+    verdict v;
+    for (auto& body : revisions_bodies(what, most_correction_bytes)) {
+      v = send(request_for(http::verb::post, ":revise", "application/msgpack", std::move(body)));
+      if (v.what != outcome::accepted)
+        break;
+    }
+    finish_many(done, v);
   }
 
 private:

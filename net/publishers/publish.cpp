@@ -3,6 +3,8 @@
 #include "net/base/side_call.hpp"
 #include "net/base/utf8.hpp"
 #include "net/clients/cpp/producer.hpp"
+#include "net/formats/notification.hpp"
+#include "net/formats/revisions.hpp"
 #include "net/publishers/http_publisher.hpp"
 #include "net/publishers/patience.hpp"
 #include "net/publishers/producer_view.hpp"
@@ -28,7 +30,7 @@ void publisher::set_aside(const std::string& source, const std::string& what, co
 publisher::counts publisher::so_far() const {
   std::lock_guard lock(mutex_);
   auto now = counts_;
-  now.undelivered = undelivered_.size();
+  now.undelivered = undelivered_.size() + undelivered_many_;
   return now;
 }
 
@@ -60,6 +62,17 @@ void publisher::finish(const keyframe_id& id, const completion& done, const verd
       undelivered_.erase(id);
       ++(counts_.*count_of(v.what));
     }
+  }
+  done(v);
+}
+
+void publisher::finish_many(const completion& done, const verdict& v) {
+  {
+    std::lock_guard lock(mutex_);
+    if (v.what == outcome::not_now)
+      ++undelivered_many_;
+    else
+      ++(counts_.*count_of(v.what));
   }
   done(v);
 }
@@ -112,6 +125,8 @@ public:
     finish(id_of(what), done, std::visit([this](const auto& one) { return publish(one); }, what));
   }
 
+  void correct(correction, completion done) override { finish_many(done, publish(revision{})); }
+
 private:
   verdict publish(const keyframe& frame) {
     std::lock_guard lock(mutex_);
@@ -147,30 +162,52 @@ public:
 
   void offer(map_input what, completion done) override {
     std::lock_guard lock(mutex_);
-    patience left(options_.patience, stop_);
     std::string segment;
-    std::shared_ptr<const amqp_outgoing> message; // made once
-    std::optional<std::string> lasting;
-    verdict v;
-    try {
-      v = insist(left, [&] {
-        if (!message)
-          message
-            = std::make_shared<const amqp_outgoing>(std::visit([&](const auto& one) { return message_of(one, segment); }, what));
-        send(message, left);
-      });
-    } catch (const amqp_error& e) {
-      lasting = e.what();
-      v = {outcome::refused, *lasting};
-    }
+    const auto [v, lasting]
+      = deliver([&] { return std::visit([&](const auto& one) { return message_of(one, segment); }, what); });
     if (v.what != outcome::accepted && !segment.empty())
       writer_.discard(segment); // nobody is told of it
     finish(id_of(what), done, v);
     if (lasting)
-      throw std::runtime_error(*lasting);
+      throw std::runtime_error(v.reason);
+  }
+  void correct(correction what, completion done) override {
+    std::lock_guard lock(mutex_);
+    delivery sent;
+    for (auto& body : revisions_bodies(what, max_notification_bytes)) {
+      sent = deliver([&body] { return note("keyframe.revise", body); });
+      if (sent.v.what != outcome::accepted)
+        break;
+    }
+    finish_many(done, sent.v);
+    if (sent.lasting)
+      throw std::runtime_error(sent.v.reason);
   }
 
 private:
+  struct delivery {
+    verdict v;
+    bool lasting = false; ///< nothing else would get through
+  };
+
+  /// Sends a message, which is made once, until it is there or patience is over.
+  template <class Make>
+  delivery deliver(Make make) {
+    patience left(options_.patience, stop_);
+    std::shared_ptr<const amqp_outgoing> message;
+    try {
+      return {insist(left,
+                     [&] {
+                       if (!message)
+                         message = std::make_shared<const amqp_outgoing>(make());
+                       send(message, left);
+                     }),
+              false};
+    } catch (const amqp_error& e) {
+      return {{outcome::refused, e.what()}, true};
+    }
+  }
+
   static producer::segment_options segments(const publish_options& options) {
     producer::segment_options o;
     o.prefix = options.shm_prefix;

@@ -46,7 +46,7 @@ public:
     uint64_t duplicates = 0; ///< that were there already
     uint64_t dropped = 0;    ///< that the service let go, since newer ones were waiting
     uint64_t refused = 0, set_aside = 0;
-    uint64_t undelivered = 0; ///< keyframes that stayed with their source, and did not go out later
+    uint64_t undelivered = 0; ///< keyframes, or what is about many, that stayed with their source, and did not go out later
   };
   /// Where the keyframes go, for people; never holds a password.
   [[nodiscard]] virtual std::string where() const = 0;
@@ -57,11 +57,14 @@ public:
 protected:
   /// Counts the verdict and passes it on.
   void finish(const keyframe_id& id, const completion& done, const verdict& v);
+  /// The same of what is about many keyframes, and counts as one.
+  void finish_many(const completion& done, const verdict& v);
 
 private:
   mutable std::mutex mutex_;
   counts counts_; ///< without `undelivered`
   std::unordered_set<keyframe_id> undelivered_;
+  uint64_t undelivered_many_ = 0; ///< what was about many keyframes
 };
 
 /// Makes the publisher that a URL names: `amqp://USER:PASSWORD@HOST:PORT/VHOST` (amqps:// for TLS), `shm:/PREFIX`,

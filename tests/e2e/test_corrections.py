@@ -1,6 +1,7 @@
 """Many keyframes are moved at once, over HTTP and RabbitMQ: exact, counted, seen at once, and remembered."""
 
 import json
+import subprocess
 
 import msgpack
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import tessera_client
 from test_amqp_messages import new, other, say, start, write  # noqa: F401 (say is a fixture)
+from support.service import PATIENCE_S, clean_environment
 from test_journal import loaded
 
 TURN = np.array([[0, -1, 0, 0.5], [1, 0, 0, -0.25], [0, 0, 1, 0.125], [0, 0, 0, 1]], np.float32)
@@ -134,6 +136,23 @@ def test_what_a_similarity_moved_is_as_if_it_had_come_right(serve, recording, sc
         assert all(np.array_equal(seen["one/" + frame.id], turn @ frame.pose) for frame in frames)
         assert client.move_group("floor", np.linalg.inv(turn))["moved"] == len(frames)
         assert running.map()["hash"] == before
+
+
+def test_what_a_broker_says_of_many_is_published_to_a_service(tessera, serve, broker, recording, names):
+    expected = moved_one_by_one(serve, recording, TURN)
+    running = serve()
+    passing_on = subprocess.Popen([tessera, "publish", broker.url, *names.options, "--to", running.url, "--session", "one"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=clean_environment())
+    try:
+        with tessera_client.connect(broker.url, exchange=names.exchange, queue=names.queue, embed=True, session="one") as client:
+            publish(client, recording)
+            client.revise_keyframes({frame.id: TURN @ frame.pose for frame in recording}, revision=1)
+        running.wait(lambda: running.metrics()["tessera_corrections_total"] == 1, "the correction")
+        assert running.map()["hash"] == expected and running.map()["keyframes"] == len(recording)
+    finally:
+        passing_on.terminate()
+        _, err = passing_on.communicate(timeout=PATIENCE_S)
+    assert passing_on.returncode == 0, err.decode()
 
 
 def test_over_rabbitmq_a_correction_keeps_its_place(serve, broker, recording, names, say):  # noqa: F811

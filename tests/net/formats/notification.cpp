@@ -254,6 +254,40 @@ TEST_CASE("more values than the largest correction has are refused before there 
   CHECK_THROWS_WITH(read_json(R"({"a\"":")" + std::string(max_values + 1, ',') + R"("})"), Catch::Contains("not known"));
 }
 
+TEST_CASE("a correction is written as it is read, in as many bodies as it needs, keyframes before groups") {
+  correction many;
+  for (int i = 0; i < 50; ++i) {
+    correction_entry one{{"k" + std::to_string(i), i % 2 ? "monday" : ""}, {}, {}, {}};
+    if (i % 7 == 3)
+      one = {{}, "floor " + std::to_string(i), {}, static_cast<uint64_t>(i)};
+    one.to.m[3] = 0.333333343f * static_cast<float>(i);
+    if (i % 5 == 0)
+      one.number = (uint64_t{1} << 63) + static_cast<uint64_t>(i);
+    many.entries.push_back(one);
+  }
+  for (const size_t most : {700, 2'000, 1 << 20}) {
+    std::vector<correction_entry> back;
+    const auto bodies = revisions_bodies(many, most);
+    CHECK((bodies.size() == 1) == (most > 10'000));
+    for (const auto& body : bodies) {
+      CHECK(body.size() <= most);
+      for (auto& one : read_revisions_body(std::as_bytes(std::span(body)), true).entries)
+        back.push_back(std::move(one));
+      CHECK(parse_notification(std::as_bytes(std::span(body)), "keyframe.revise").many.has_value());
+    }
+    auto expected = many.entries;
+    std::stable_partition(expected.begin(), expected.end(), [](const correction_entry& one) { return one.group.empty(); });
+    REQUIRE(back.size() == expected.size());
+    for (size_t i = 0; i < back.size(); ++i) {
+      CHECK(back[i].id == expected[i].id);
+      CHECK(back[i].group == expected[i].group);
+      CHECK(back[i].to == expected[i].to);
+      CHECK(back[i].number == expected[i].number);
+    }
+  }
+  CHECK(revisions_bodies({}, 1'000).empty());
+}
+
 TEST_CASE("garbage never does more than be refused") {
   uint64_t state = 1;
   int refused = 0;

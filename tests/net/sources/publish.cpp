@@ -1,5 +1,6 @@
 #include "net/publishers/publish.hpp"
 
+#include "net/formats/revisions.hpp"
 #include "net/formats/segment_header.hpp"
 #include "net/sources/source_table.hpp"
 #include "recording_sink.hpp"
@@ -233,6 +234,41 @@ TEST_CASE("over HTTP keyframes are taken back and moved, through shared memory t
   segments->offer(retraction{{"a"}}, keep);
   CHECK(last.what == outcome::refused);
   segments->offer(revision{{"a"}, moved}, keep);
+  CHECK(last.what == outcome::refused);
+  CHECK_THAT(last.reason, Catch::Contains("http://"));
+}
+
+TEST_CASE("a correction of many is posted as one, and through shared memory it cannot be said") {
+  small_service service({{http::status::service_unavailable, R"({"outcome":"not_now","moved":1})"},
+                         {http::status::ok, R"({"outcome":"accepted","moved":2})"},
+                         {http::status::unprocessable_entity, R"({"reason":"revisions[0]: transform is no pose"})"}});
+  auto out = make_publisher(service.url(), {}, {});
+  verdict last;
+  const auto keep = [&](const verdict& v) { last = v; };
+  pose moved;
+  moved.m[7] = 2.5f;
+  const correction many{{{{"a", "monday"}, {}, moved, 3}, {{}, "upstairs", moved, 4}}};
+  out->correct(many, keep);
+  CHECK(last.what == outcome::accepted);
+  out->correct(many, keep);
+  CHECK(last.what == outcome::refused);
+  CHECK_THAT(last.reason, Catch::Contains("no pose"));
+  CHECK(out->so_far().refused == 1);
+  service.finish();
+  REQUIRE(service.requests.size() == 3);
+  for (const auto& r : service.requests) {
+    CHECK(r.method() == http::verb::post);
+    CHECK(r.target() == "/v1/keyframes:revise");
+    CHECK(r[http::field::content_type] == "application/msgpack");
+    const auto back = read_revisions_body(std::as_bytes(std::span(r.body())), true);
+    REQUIRE(back.entries.size() == 2);
+    CHECK(back.entries[0].id == many.entries[0].id);
+    CHECK(back.entries[1].group == "upstairs");
+    CHECK(back.entries[1].to == moved);
+    CHECK(back.entries[1].number == 4u);
+  }
+  auto segments = make_publisher("shm:" + testing::shm_name::own_prefix(), {}, {});
+  segments->correct(many, keep);
   CHECK(last.what == outcome::refused);
   CHECK_THAT(last.reason, Catch::Contains("http://"));
 }
