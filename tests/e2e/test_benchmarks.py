@@ -175,3 +175,18 @@ def test_journal_cost_compares_in_turns(tessera):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.strip().splitlines()[-1])
     assert result["journal_bytes_of_points"] > 0 and result["ratios"]["cpu_cores"] > 0
+
+
+def test_undo_and_redo_are_measured_and_leave_the_same_map(tessera):
+    script = ROOT / "tests" / "bench" / "undo_redo.py"
+    done = subprocess.run(
+        [sys.executable, "-B", script, "--binary", tessera, "--keyframes", "8", "--voxel-m", "0.1", "--rounds", "2", "--settle-s", "0.1", "--json"],
+        capture_output=True, text=True, timeout=5 * service.PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert [row["keyframes"] for row in result["rows"]] == [2, 10] * 3
+    assert result["same_map"] and result["same_device_use"] and result["rows"][0]["hash"] != result["rows"][1]["hash"]
+    assert all(row["resident_mb"] > 0 for row in result["rows"]) and "the same each time" in done.stdout
+    refused = subprocess.run([sys.executable, "-B", script, "--binary", tessera, "--rounds", "0"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "--rounds is 0, must be more than 0" in refused.stderr
