@@ -74,9 +74,9 @@ test-tsan: ## The tests that touch no CAF under ThreadSanitizer (CAF itself is n
 	@ctest --test-dir build/tsan --output-on-failure -R '^(gpu|gpu_cuda|config)$$'
 
 .PHONY: torture
-torture: packages-test binary ## Faults under load, each round ending in the undisturbed map's hash (SEED=1 ROUNDS=20 or MINUTES=30).
+torture: packages-test binary ## Faults under load, each round ending in the undisturbed map's hash (SEED=1 ROUNDS=20, MINUTES=30 or KILLS=100).
 	$(say) "torturing it"
-	@$(PYTHON) -B tests/torture $(BINARY) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES),--rounds $(or $(ROUNDS),20))
+	@$(PYTHON) -B tests/torture $(BINARY) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: bench
 bench: binary ## Measures, beside Open3D where that is installed; figures of record are in docs/benchmarks.md.

@@ -2,12 +2,14 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from conftest import ROOT
 from support import rabbitmq, service
 from support.left_out import left_out, need_module, need_program
 from test_journal import post
-from torture import faults, judge, leftovers, mounts, tails
+from torture import course, faults, judge, leftovers, mounts, tails
 from torture.scan import Scan
 
 LIMIT_S = 1800  # of a machine that does ten other things
@@ -48,12 +50,28 @@ def torture(tessera):
 
 
 def test_a_round_of_all_faults_ends_in_the_undisturbed_map(torture):
-    running = torture("--seed", 1, "--rounds", 1, "--short")
+    running = torture("--seed", 1, "--rounds", 1, "--short", "--kills", 3)
     said, _ = running.communicate(timeout=LIMIT_S)
     assert running.returncode == 0, said
     assert "nothing lost, nothing counted twice" in said
+    assert int(re.search(r"\nkill -9 in all +(\d+)\n", said)[1]) >= 3
     for fault in faults.FAULTS:
         assert fault.dear or f"\n{fault.name} " in said or f"left out: {fault.name}: " in said, said
+
+
+def test_torture_goes_on_until_it_killed_as_often_as_it_was_told_to():
+    def rounds(kills_each, minutes_each=1, **told):
+        given = types.SimpleNamespace(**{"rounds": None, "minutes": None, "kills": None, **told})
+        number = kills = 0
+        while course.goes_on(given, number, 60 * minutes_each * number, kills):
+            number, kills = number + 1, kills + kills_each
+        return number
+
+    assert rounds(6) == 20 and rounds(6, rounds=3) == 3 and rounds(6, minutes=5) == 5
+    assert rounds(6, kills=100) == 17 and rounds(6, kills=100, rounds=4) == 4 and rounds(6, kills=100, minutes=2) == 2
+    assert rounds(0, kills=100) == 100  # something is wrong, and it ends
+    tally = {"kill -9": 3, "kill -9 while it starts": 2, "kill -9 of tessera journal compact": 1, "broker killed": 9, "SIGTERM": 4}
+    assert course.kills_in(tally) == 6
 
 
 def test_the_small_disks_of_that_round_can_be_had(tessera):

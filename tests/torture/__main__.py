@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 from support import rabbitmq, scene  # noqa: E402
-from torture import compaction, faults, leftovers, mounts, tails  # noqa: E402
+from torture import compaction, course, faults, leftovers, mounts, tails  # noqa: E402
 from torture.victim import ROLES  # noqa: E402
 from torture.world import World  # noqa: E402
 
@@ -52,11 +52,16 @@ def arguments():
     parser = argparse.ArgumentParser(prog="tests/torture", description=__doc__)
     parser.add_argument("program", help="the built tessera")
     parser.add_argument("--seed", type=int, help="of the first round, the next ones count on; drawn if not given")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--minutes", type=float, help="instead of rounds: no round begins after so many")
+    parser.add_argument("--rounds", type=int, help="so many at most (20, if nothing else ends it)")
+    parser.add_argument("--minutes", type=float, help="no round begins after so many")
+    parser.add_argument("--kills", type=int, help="no round begins after so many kill -9 in all, and fewer are a failure; each round "
+                        "also kills while the journal is compacted")
     parser.add_argument("--only", nargs="+", metavar="FAULT", help="these faults alone; their names are in the summary")
     parser.add_argument("--short", action="store_true", help="without what costs most: compactions, a broker's restart")
     given = parser.parse_args()
+    for name in ("rounds", "minutes", "kills"):
+        if getattr(given, name) is not None and not getattr(given, name) > 0:
+            parser.error(f"--{name} is {getattr(given, name):g}, must be more than 0")
     unknown = set(given.only or ()) - {fault.name for fault in faults.FAULTS}
     if unknown:
         parser.error(f"--only has {sorted(unknown)}, and knows {[fault.name for fault in faults.FAULTS]}")
@@ -121,7 +126,7 @@ def rounds(given, machine):
     total, failed, begin = collections.Counter(), [], time.monotonic()
     machine.broker.start()
     number = 0
-    while (time.monotonic() - begin < 60 * given.minutes) if given.minutes is not None else number < given.rounds:
+    while course.goes_on(given, number, time.monotonic() - begin, course.kills_in(total)):
         seed, since = first + number, time.monotonic()
         number += 1
         print(f"round {number}, seed {seed}: ", end="", flush=True)
@@ -132,7 +137,7 @@ def rounds(given, machine):
             digits, count = world.run(chosen, roles)
             if not given.only:
                 tally += tails.torture(machine.program, machine.folder, world.rng("tails"), 2)
-            if not given.only and not given.short and number % 5 == 1:
+            if not given.only and not given.short and (given.kills or number % 5 == 1):
                 tally += compaction.torture(machine.program, machine.folder, world.rng("compaction"))
             operations = sum(times for what, times in tally.items() if what.startswith("operations"))
             said = f"{operations} operations, {count} live, the undisturbed hash {digits}"
@@ -146,11 +151,16 @@ def rounds(given, machine):
     print(f"\n{'what was survived' if not failed else 'what was done':60} times")
     for what, times in sorted(total.items()):
         print(f"{what:60} {times:5}")
+    kills = course.kills_in(total)
+    print(f"{'kill -9 in all':60} {kills:5}")
     if failed:
         print(f"\nFAILED: {len(failed)} of {number} rounds; again: make torture SEED={failed[0]} ROUNDS=1")
     else:
         print(f"\n{number} rounds from seed {first} on, {time.monotonic() - begin:.0f} s: nothing lost, nothing counted twice")
-    return 1 if failed or number == 0 else 0
+    short = given.kills is not None and kills < given.kills
+    if short:
+        print(f"FAILED: {kills} kill -9 of the {given.kills} that were asked for; more rounds, or minutes, have more")
+    return 1 if failed or short or number == 0 else 0
 
 
 if __name__ == "__main__":
