@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -93,8 +94,8 @@ public:
   void finish();
 
   [[nodiscard]] offline_counts counts() const;
-  /// Of all live keyframes, in no order.
-  [[nodiscard]] std::vector<pose> poses() const;
+  /// Of all live keyframes. In an order of their own, so that what is summed up of them is the same however they came.
+  [[nodiscard]] std::map<keyframe_id, pose> poses() const;
   /// For each keyframe in order; only with one thread.
   [[nodiscard]] const std::vector<stage_times>& times() const { return times_; }
   /// All regions that hold anything of their own.
@@ -136,8 +137,8 @@ private:
   verdict taken_out(const keyframe_id& id, const live_keyframe& was);
   /// First in, then out: what finds no room under its new pose has not gone from the old one.
   verdict moved(const keyframe_id& id, const live_keyframe& was, const pose& to, const std::optional<uint64_t>& number);
-  /// All that belong to it at the moment.
-  [[nodiscard]] std::vector<keyframe_id> members_of(const std::string& group) const;
+  /// All that belong to it at the moment; what comes later has moved already, under that number.
+  std::vector<keyframe_id> begin_move_of(const std::string& group, const std::optional<uint64_t>& number);
   /// What happens to rays of a keyframe that is live stays short of ending the map as long as the map is whole.
   verdict not_moved(const shared_report& report);
   shared_report take_and_wait(const ray_batch& rays, const pose& at, int32_t sign);

@@ -63,7 +63,7 @@ made_map make_map(const offline_setup& setup, const map_settings& map, const std
   if (result->counts().keyframes == 0)
     throw std::runtime_error(setup.source + " has no usable keyframe");
   up_estimate cameras;
-  for (const auto& at : result->poses())
+  for (const auto& [id, at] : result->poses())
     cameras.add(at);
   return {std::move(result), cameras.up()};
 }

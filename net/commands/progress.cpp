@@ -74,6 +74,8 @@ void progress_sink::correct(correction what, completion done) {
       complain("set aside: " + std::to_string(entries) + " new poses", v.reason);
     else if (v.what == outcome::not_now)
       complain("not taken: " + std::to_string(entries) + " new poses", v.reason);
+    else if (v.left.refused > 0)
+      complain("set aside: new poses of " + std::to_string(v.left.refused) + " keyframes", v.reason);
     done(v);
   });
 }

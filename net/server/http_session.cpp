@@ -6,6 +6,7 @@
 #include <boost/beast/websocket/rfc6455.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace tessera {
 
@@ -32,6 +33,7 @@ http_session::http_session(std::shared_ptr<server_core> core, tcp::socket::rebin
 
 http_session::~http_session() {
   core_->connections.remove(this);
+  set_under_way(false);
   if (counted_)
     core_->counts->connections.fetch_sub(1);
 }
@@ -83,6 +85,11 @@ void http_session::close() {
 void http_session::release_body() {
   body_ = std::vector<std::byte>{}; // `= {}` would keep the memory
   share_.release();
+}
+
+void http_session::set_under_way(bool is) {
+  if (std::exchange(under_way_, is) != is)
+    core_->counts->under_way.fetch_add(is ? 1 : -1, std::memory_order_relaxed);
 }
 
 void http_session::read_header() {
@@ -151,6 +158,7 @@ void http_session::not_understood(http::status status, std::string_view code, st
 
 void http_session::on_header() {
   began_ = std::chrono::steady_clock::now();
+  set_under_way(true);
   const auto& request = parser_->get();
   if (auto fault = find_fault(request.base()))
     return not_understood(fault->status, fault->status == http::status::not_implemented ? "not_implemented" : "bad_request",
@@ -305,6 +313,7 @@ bool http_session::has_already(beast::string_view tag) const {
 }
 
 void http_session::respond(http_reply reply) {
+  set_under_way(false);
   release_body();
   const bool head_only = head_.header.method() == http::verb::head;
   response_ = {};

@@ -42,6 +42,7 @@ private:
   void bad_request(error_code failed);
   void not_understood(http::status status, std::string_view code, std::string_view reason, std::string_view field = {});
   void release_body();
+  void set_under_way(bool is);
 
   std::shared_ptr<server_core> core_;
   connection_places::place place_;
@@ -57,6 +58,7 @@ private:
   std::chrono::steady_clock::time_point began_{};
   bool busy_ = false, leaving_ = false, counted_ = true;
   bool body_read_ = false, waits_for_body_ = false;
+  bool under_way_ = false; ///< a request is counted as such
   size_t drained_ = 0;
   http::response<bytes_body> response_;
   std::optional<http::response_serializer<bytes_body>> serializer_;

@@ -225,6 +225,8 @@ void add_traffic(family_list& to, const telemetry& n, const traffic& t) {
   to.counter("tessera_stream_written_bytes_total", "Bytes of frames that WebSockets took.", read(t.stream_bytes));
   to.counter("tessera_stream_bad_frames_total", "Frames from viewers that were not understood.", read(t.stream_errors));
   to.gauge("tessera_http_connections", "Open connections, WebSockets among them.", read(t.connections));
+  to.gauge("tessera_http_requests_under_way", "Requests whose header is there, and whose answer has not begun.",
+           read(t.under_way));
   to.counter("tessera_http_rejected_connections_total", "Connections beyond the limit.", read(t.rejected));
   to.counter("tessera_http_accept_errors_total", "Connections that could not be accepted.", read(t.accept_errors));
   to.counter("tessera_http_bad_requests_total", "Requests that were not HTTP.", read(t.bad_requests));

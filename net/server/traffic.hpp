@@ -24,8 +24,9 @@ struct traffic {
   counter accept_errors{0};
   std::atomic<int64_t> connections{0}; ///< viewers among them
   std::atomic<int64_t> viewers{0};
-  counter stream_bytes{0};  ///< to viewers: patches and text
-  counter stream_errors{0}; ///< frames from viewers that were not understood
+  std::atomic<int64_t> under_way{0}; ///< requests whose header is there, and whose answer has not begun
+  counter stream_bytes{0};           ///< to viewers: patches and text
+  counter stream_errors{0};          ///< frames from viewers that were not understood
 
   void count(resource what, unsigned status) {
     auto kind = status >= 100 && status < 600 ? status / 100 - 1 : 4;

@@ -1,10 +1,10 @@
 // Corrections while actors die, and beside what comes at the same time.
 
-#include "messages/moved_pose.hpp"
 #include "actors/store/spilling_store.hpp"
 #include "corrections.hpp"
 #include "faulty_disk.hpp"
 #include "holding_store.hpp"
+#include "messages/moved_pose.hpp"
 
 #include <catch2/catch.hpp>
 

@@ -1,9 +1,9 @@
 // Many keyframes are moved at once: the map is that of the final poses, and viewers see each region change once.
 
 #include "actors/intake/keyframe_check.hpp"
-#include "messages/moved_pose.hpp"
 #include "corrections.hpp"
 #include "faulty_disk.hpp"
+#include "messages/moved_pose.hpp"
 
 #include <catch2/catch.hpp>
 

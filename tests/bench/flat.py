@@ -8,9 +8,7 @@ error, and in percent of the mean.
   flat.py --binary ... --minutes 5 --retain 50
 """
 
-import argparse
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -25,6 +23,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE.parents[1] / "net" / "clie
 import tessera_client  # noqa: E402
 from service import keyframe  # noqa: E402
 from support import service  # noqa: E402
+from support.measuring import command_line, options_of  # noqa: E402
 from support.viewer import Viewer  # noqa: E402
 
 WHAT = {
@@ -86,8 +85,7 @@ def draw(rows, report, path):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binary", default=os.environ.get("TESSERA_BIN"), help="the program (default: $TESSERA_BIN)")
+    arguments = command_line(__doc__)
     arguments.add_argument("--minutes", type=float, default=60)
     arguments.add_argument("--rate", type=float, default=10, help="keyframes per second (default: %(default)s)")
     arguments.add_argument("--points", type=int, default=50_000)
@@ -97,10 +95,7 @@ def main():
     arguments.add_argument("--voxel-m", type=float, default=0.05)
     arguments.add_argument("--every", type=float, default=10, help="seconds between samples (default: %(default)s)")
     arguments.add_argument("--figure", help="draws the samples as SVG into this file")
-    arguments.add_argument("--json", action="store_true")
-    options = arguments.parse_args()
-    if not options.binary:
-        arguments.error("--binary or TESSERA_BIN is needed")
+    options = options_of(arguments)
     folder = tempfile.mkdtemp(prefix="tessera-flat-")
     frames = [keyframe(i, options.points) for i in range(125)]  # one round of the room
     how = ("--journal", folder + "/journal", "--retain", options.retain, "--voxel-size", options.voxel_m)

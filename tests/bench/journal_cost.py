@@ -4,15 +4,18 @@
   journal_cost.py --binary build/release/tessera        25 keyframes/s of 300,000 points at 2 cm, one viewer
 """
 
-import argparse
 import json
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
 
-SERVICE = pathlib.Path(__file__).resolve().parent / "service.py"
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from support.measuring import command_line, options_of  # noqa: E402
+
+SERVICE = HERE / "service.py"
 ROWS = {
     "cpu_cores": "cores",
     "latency_p50_ms": "publish to patch, p50, ms",
@@ -23,18 +26,14 @@ ROWS = {
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binary", default=os.environ.get("TESSERA_BIN"), help="the program (default: $TESSERA_BIN)")
+    arguments = command_line(__doc__)
     arguments.add_argument("--points", type=int, default=300_000)
     arguments.add_argument("--rate", type=float, default=25, help="keyframes per second (default: %(default)s)")
     arguments.add_argument("--seconds", type=float, default=20)
     arguments.add_argument("--voxel-m", type=float, default=0.02)
     arguments.add_argument("--door", choices=("amqp", "http", "shm"), default="shm")
     arguments.add_argument("--rounds", type=int, default=3, help="of both (default: %(default)s)")
-    arguments.add_argument("--json", action="store_true")
-    options = arguments.parse_args()
-    if not options.binary:
-        arguments.error("--binary or TESSERA_BIN is needed")
+    options = options_of(arguments)
     passed_on = ("binary", "points", "rate", "seconds", "voxel_m", "door")
     how = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in passed_on]
     found = {True: [], False: []}

@@ -11,7 +11,6 @@ room.
   memory.py --binary ... --viewer          with a viewer that takes every patch
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -22,6 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "net" / "clients" / "python")]
 
 from support import service  # noqa: E402
+from support.measuring import command_line, options_of  # noqa: E402
 from support.viewer import Viewer  # noqa: E402
 
 ROOM = pathlib.Path(os.environ.get("TESSERA_SHARED", HERE.parents[1].parent / "shared")) / "data" / "rgbd-room"
@@ -45,8 +45,7 @@ def numbers(running):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binary", default=os.environ.get("TESSERA_BIN"), help="the program (default: $TESSERA_BIN)")
+    arguments = command_line(__doc__)
     arguments.add_argument("--source", help="what is sent (default: the recording, else the synthetic room)")
     arguments.add_argument("--limit", type=int, default=100, help="keyframes (default: %(default)s)")
     arguments.add_argument("--voxel-m", type=float, default=0.02)
@@ -55,10 +54,7 @@ def main():
     arguments.add_argument("--viewer", action="store_true", help="a viewer takes every patch meanwhile")
     arguments.add_argument("--door", choices=("http", "shm"), default="http")
     arguments.add_argument("--allowed", type=float, default=1.0, help="growth of resident memory that is no failure, percent")
-    arguments.add_argument("--json", action="store_true")
-    options = arguments.parse_args()
-    if not options.binary:
-        arguments.error("--binary or TESSERA_BIN is needed")
+    options = options_of(arguments)
     source = options.source or (f"rgbd:{ROOM}" if ROOM.is_dir() else "synthetic:room")
 
     prefix = f"/tessera_memory_{os.getpid()}_"

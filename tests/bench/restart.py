@@ -13,7 +13,6 @@ the process, and from the request; the disk's cache is warm.
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -24,8 +23,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "net" / "clients" / "python")]
 
 from support import service  # noqa: E402
+from support.measuring import command_line, options_of  # noqa: E402
 from support.viewer import Viewer  # noqa: E402
-
 
 SESSION = "bench"
 
@@ -57,11 +56,11 @@ def moved(camera, by_m):
 def correct(running, cameras, by_m, number):
     """Moves these in one correction; the seconds until the map shows it."""
     revisions = [{"id": c["id"].removeprefix(SESSION + "/"), "pose": moved(c, by_m)} for c in cameras]
-    whole = json.dumps({"session": SESSION, "revision": number, "revisions": revisions}).encode()
+    body = json.dumps({"session": SESSION, "revision": number, "revisions": revisions}).encode()
     begin = time.monotonic()
     kind = {"Content-Type": "application/json"}
-    status, body = running.fetch("/v1/keyframes:revise", data=whole, headers=kind, method="POST")
-    assert status == 200 and json.loads(body)["moved"] == len(cameras), (status, body[:500])
+    status, answer = running.fetch("/v1/keyframes:revise", data=body, headers=kind, method="POST")
+    assert status == 200 and json.loads(answer)["moved"] == len(cameras), (status, answer[:500])
     digits = running.map()["hash"]
     return time.monotonic() - begin, digits
 
@@ -108,8 +107,7 @@ def measure(options, folder):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binary", default=os.environ.get("TESSERA_BIN"), help="the program (default: $TESSERA_BIN)")
+    arguments = command_line(__doc__)
     arguments.add_argument("--source", default="synthetic:room", help="what is sent (default: %(default)s)")
     arguments.add_argument("--keyframes", type=int, default=1000, help="(default: %(default)s)")
     arguments.add_argument("--moved", type=int, default=100, help="how many of them (default: %(default)s)")
@@ -117,10 +115,7 @@ def main():
     arguments.add_argument("--rounds", type=int, default=3, help="the median of so many counts (default: %(default)s)")
     arguments.add_argument("--folder", help="where journals are made (default: a temporary one)")
     arguments.add_argument("--limit-s", type=float, default=600, help=argparse.SUPPRESS)
-    arguments.add_argument("--json", action="store_true")
-    options = arguments.parse_args()
-    if not options.binary:
-        arguments.error("--binary or TESSERA_BIN is needed")
+    options = options_of(arguments)
     rounds = []
     for number in range(options.rounds):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="tessera-restart-", dir=options.folder))

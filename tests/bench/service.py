@@ -10,7 +10,6 @@ time). Reports latencies, whether anything fell behind, CPU, memory and bytes. P
   service.py --binary ... --journal                              with a journal (journal_cost.py compares)
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "..", "net", 
 
 import tessera_client  # noqa: E402
 from support import rabbitmq, service, stock  # noqa: E402
+from support.measuring import command_line, options_of  # noqa: E402
 from support.viewer import Viewer, WebSocket  # noqa: E402
 
 ROOM = np.array([4.0, 3.0, 1.5])
@@ -107,8 +107,7 @@ def first_sightings(viewer):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binary", default=os.environ.get("TESSERA_BIN"), help="the program (default: $TESSERA_BIN)")
+    arguments = command_line(__doc__)
     arguments.add_argument("--points", type=int, default=50_000)
     arguments.add_argument("--rate", type=float, default=25, help="keyframes per second (default: %(default)s)")
     arguments.add_argument("--seconds", type=float, default=20)
@@ -117,10 +116,7 @@ def main():
     arguments.add_argument("--stalled", type=int, default=0, help="so many of the viewers never read")
     arguments.add_argument("--door", choices=("amqp", "http", "shm"), default="amqp")
     arguments.add_argument("--journal", action="store_true", help="keeps a journal, in a temporary folder")
-    arguments.add_argument("--json", action="store_true")
-    options = arguments.parse_args()
-    if not options.binary:
-        arguments.error("--binary or TESSERA_BIN is needed")
+    options = options_of(arguments)
     if options.door == "amqp" and rabbitmq.why_not():
         print(f"{rabbitmq.why_not()}: measuring through HTTP", file=sys.stderr)
         options.door = "http"

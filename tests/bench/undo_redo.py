@@ -8,7 +8,6 @@ for a while; the latter must be, to the unit, what it was the first time that th
   undo_redo.py --binary build/release/tessera
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -19,6 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
 from support import service, stock  # noqa: E402
+from support.measuring import command_line, options_of  # noqa: E402
 
 
 def publish(binary, source, to, *options):
@@ -39,9 +39,7 @@ def device_use(running):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--binary", default=os.environ.get("TESSERA_BIN"), help="the program (default: $TESSERA_BIN)")
-    arguments.add_argument("--json", action="store_true", help="also print one line of JSON")
+    arguments = command_line(__doc__)
     arguments.add_argument("--source", default="synthetic:room", help="whose keyframes they are (default: %(default)s)")
     arguments.add_argument("--keyframes", type=int, default=200,
                            help="that go and come; the other source has a quarter as many (default: %(default)s)")
@@ -49,9 +47,7 @@ def main():
     arguments.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     arguments.add_argument("--settle-s", type=float, default=5, help="quiet before memory is read, in which what is free goes back")
     arguments.add_argument("more", nargs="*", help="after --: more options for tessera serve")
-    options = arguments.parse_args()
-    if not options.binary:
-        arguments.error("--binary or TESSERA_BIN is needed")
+    options = options_of(arguments)
     for name in ("keyframes", "voxel_m", "rounds", "settle_s"):
         if not getattr(options, name) > 0:
             arguments.error(f"--{name.replace('_', '-')} is {getattr(options, name):g}, must be more than 0")
