@@ -1,10 +1,7 @@
 #include "config/malloc/small_reserve.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 
 namespace tessera {
 
@@ -51,22 +48,3 @@ bool small_reserve::give_back(void* piece) noexcept {
 }
 
 } // namespace tessera
-
-// The other forms of the standard library call these two.
-
-void* operator new(size_t bytes) {
-  if (auto* out = std::malloc(std::max(bytes, size_t{1}))) [[likely]]
-    return out;
-  if (auto* out = tessera::small_reserve::take(bytes))
-    return out;
-  throw std::bad_alloc{};
-}
-
-void operator delete(void* piece) noexcept {
-  if (!tessera::small_reserve::give_back(piece)) [[likely]]
-    std::free(piece);
-}
-
-void operator delete(void* piece, size_t) noexcept {
-  operator delete(piece);
-}

@@ -6,10 +6,9 @@ namespace tessera {
 
 /// Memory for small pieces where the system gives none: some 4,000 of them, set apart from the start.
 ///
-/// Who asks for much and gets nothing says so, and goes on. But libraries are not all whole afterwards when a small piece is
-/// missing: CAF 0.17's clock enters a timeout into two tables, and crashes when it is due if there was no memory for the second.
-/// Such pieces are few and short-lived: they come from here for as long as it takes until those who asked for much have let go.
-/// With this file linked, operator new and operator delete use it. Threads: any.
+/// Who asks for much and gets nothing says so, and goes on. But not all libraries can do without a small piece: CAF 0.17's clock
+/// has a thread that ends the process when it gets none. Such pieces are few and short-lived: they come from here for as long as
+/// it takes until those who asked for much have let go. operator new and operator delete use it (operator_new.cpp). Threads: any.
 class small_reserve {
 public:
   static constexpr size_t piece_bytes = 512, pieces = 4096;

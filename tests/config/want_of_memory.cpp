@@ -1,9 +1,13 @@
+// What our malloc does when the system gives no more memory. Each in a process of its own, which has none.
+
 #include "config/malloc/small_reserve.hpp"
 
 #include <catch2/catch.hpp>
+#include <jemalloc/jemalloc.h>
 
 #include <array>
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <new>
@@ -12,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include <pthread.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,10 +26,14 @@ using tessera::small_reserve;
 
 namespace {
 
-/// Takes all memory that there is; answers whether small things can be made, and go, nevertheless. In a process of its own.
-bool small_things_are_made_without_memory() {
+void take_no_more_memory() {
   constexpr rlimit none{0, 0};
   ::setrlimit(RLIMIT_AS, &none);
+}
+
+/// Takes all memory that there is; answers whether small things can be made, and go, nevertheless.
+bool small_things_are_made_without_memory() {
+  take_no_more_memory();
   for (size_t bytes = 1 << 20; bytes > small_reserve::piece_bytes; bytes /= 2)
     while (::operator new(bytes, std::nothrow) != nullptr) { // and never gives it back
     }
@@ -49,17 +59,78 @@ bool small_things_are_made_without_memory() {
   }
 }
 
+/// Begins many threads at once, on stacks that were there before, when there is no more memory; answers whether all of them asked
+/// for some, and ended.
+bool threads_begin_without_memory() {
+  constexpr size_t count = 100, stack_bytes = 256 << 10;
+  static std::atomic<size_t> begun{0};
+  std::array<pthread_t, count> all{};
+  std::array<void*, count> stacks{};
+  for (auto& one : stacks)
+    if ((one = ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) == MAP_FAILED)
+      return false;
+  take_no_more_memory();
+  size_t there = 0;
+  for (; there < count; ++there) {
+    pthread_attr_t how;
+    ::pthread_attr_init(&how);
+    ::pthread_attr_setstack(&how, stacks[there], stack_bytes);
+    const auto failed = ::pthread_create(
+      &all[there], &how,
+      [](void*) -> void* {
+        void* volatile some = std::malloc(24); // perhaps there is none
+        std::free(some);
+        const auto small = std::make_unique<int>(1); // there is
+        ++begun;
+        while (begun < count)
+          ::usleep(1000); // so that all are there at once
+        return nullptr;
+      },
+      nullptr);
+    ::pthread_attr_destroy(&how);
+    if (failed != 0)
+      break; // no memory for a thread: nobody is harmed
+  }
+  begun += count - there;
+  for (size_t i = 0; i < there; ++i)
+    ::pthread_join(all[i], nullptr);
+  return there > 0;
+}
+
+/// How a child ends that does this: 0 if it answers true; else what waitpid() says.
+int status_of_child(bool (*does)()) {
+  const auto child = ::fork();
+  if (child == 0)
+    ::_exit(does() ? 0 : 1);
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child ? status : -1;
+}
+
 } // namespace
 
+TEST_CASE("threads that begin without memory do not crash") {
+  CHECK(status_of_child(threads_begin_without_memory) == 0);
+}
+
+TEST_CASE("a thread has a cache of small pieces from its first object on") {
+  const auto has_cache = [] {
+    auto has = false;
+    auto bytes = sizeof has;
+    REQUIRE(mallctl("thread.tcache.enabled", &has, &bytes, nullptr, 0) == 0);
+    return has;
+  };
+  bool before = true, after = false;
+  std::thread{[&] {
+    before = has_cache();
+    const auto object = std::make_unique<int>(1);
+    after = has_cache();
+  }}.join();
+  CHECK(after);
+  CHECK_FALSE(before); // jemalloc does not make one by itself
+}
+
 TEST_CASE("without memory small things are made nevertheless, and large ones are not") {
-  const auto child = ::fork();
-  REQUIRE(child >= 0);
-  if (child == 0)
-    ::_exit(small_things_are_made_without_memory() ? 0 : 1);
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(status_of_child(small_things_are_made_without_memory) == 0);
 }
 
 TEST_CASE("pieces of the reserve are apart, come back, and are as many as it says") {
