@@ -177,6 +177,7 @@ journal_setup journal_of(const config::settings& s, const std::vector<std::strin
   if (s.journal != "off")
     setup.folder = s.journal == "auto" ? default_journal(sources, s.port) : s.journal;
   setup.memory_bytes = s.store_memory_bytes;
+  setup.snapshot_bytes = s.snapshots_bytes;
   setup.remembered = s.remember_retracted;
   setup.fresh = fresh;
   if (fresh && setup.folder.empty())
@@ -199,6 +200,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.service.device_bytes = s.memory_cap_bytes;
   setup.service.store_bytes = s.store_memory_bytes;
   setup.service.store_folder = s.store_dir;
+  setup.service.snapshot_after = std::chrono::milliseconds{std::lround(1000 * s.snapshot_after_s)};
   setup.service.stall_after = std::chrono::milliseconds{std::lround(1000 * s.stall_after_s)};
   setup.service.policy = s.policy == "newest" ? input_policy::newest : input_policy::block;
   const auto kept = config::parse_retained(s.retain);

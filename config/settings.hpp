@@ -58,6 +58,8 @@ struct settings {
 
   // journal: what is there again after the next start
   std::string journal; ///< a folder, auto or off
+  uint64_t snapshots_bytes = 0;
+  float snapshot_after_s = 0;
 
   // record: what record writes
   std::string compression;

@@ -393,6 +393,24 @@ const std::vector<setting> rows{
    = "Folder in which serve keeps the live keyframes, to have them again after its next start; off: none. auto: tessera/PORT "
      "in XDG_STATE_HOME (else ~/.local/state); none if all sources are synthetic:, rgbd: or recording:, which come again, nor "
      "for port 0"},
+  {.name = "snapshots",
+   .group = "journal",
+   .value = &settings::snapshots_bytes,
+   .fallback = "4GiB",
+   .unit = "bytes",
+   .min = 0,
+   .max = any,
+   .help = "Room on the disk for snapshots of regions, in the journal's folder, of which the next start makes the map sooner than of "
+           "all keyframes' rays; they make way for keyframes. 0: none are taken"},
+  {.name = "snapshot-after",
+   .group = "journal",
+   .value = &settings::snapshot_after_s,
+   .fallback = "5",
+   .unit = "s",
+   .min = 0,
+   .max = 86400,
+   .help = "A region's snapshot is taken when it has not changed for so long; one that never rests has it after twelve times as "
+           "long"},
 
   {.name = "compression",
    .group = "record",

@@ -59,6 +59,10 @@ void import_and_wait(async_fields& fields, region_key region, region_image image
   wait([&](auto answer) { fields.import_region(region, std::move(image), std::move(answer)); });
 }
 
+void add_and_wait(async_fields& fields, region_key region, region_image image) {
+  wait([&](auto answer) { fields.add_region(region, std::move(image), std::move(answer)); });
+}
+
 void close_together(std::vector<std::shared_ptr<async_fields>>& devices) noexcept {
   for (const auto& device : devices)
     try {

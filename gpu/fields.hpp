@@ -106,6 +106,10 @@ struct take_report {
   uint32_t attempts = 1; ///< more than 1: regions or blocks had to be made room for first
 };
 
+/// Of what a keyframe's rays add to the regions that they touch: it grows when the same rays under the same pose add something
+/// else than before, so that fields that were made by another program are told from those that this one would make.
+inline constexpr uint32_t field_version = 1;
+
 /// A region's field as one value: what goes to host memory, to another device, or to a file.
 struct region_image {
   /// Which of the region's blocks there are, the apron's included, ascending: (bz * edge + by) * edge + bx, with edge =
@@ -167,6 +171,9 @@ public:
   virtual void export_region(region_key region, image_done answer) = 0;
   /// Makes a region's field what the image says. std::invalid_argument: it is none of a region of this map.
   virtual void import_region(region_key region, region_image image, done answer) = 0;
+  /// Adds what the image holds to a region's field, at some time between the request and its answer, as take() adds a keyframe:
+  /// so others may be under way. std::invalid_argument as import_region().
+  virtual void add_region(region_key region, region_image image, done answer) = 0;
   /// As of a moment ago.
   [[nodiscard]] virtual memory_status memory() const = 0;
   /// A copy of a keyframe's points in memory from which this device reads by itself; others are copied there for each take().
@@ -185,6 +192,7 @@ field_stats stats_and_wait(async_fields& fields, region_key region);
 void drop_and_wait(async_fields& fields, region_key region);
 region_image export_and_wait(async_fields& fields, region_key region);
 void import_and_wait(async_fields& fields, region_key region, region_image image);
+void add_and_wait(async_fields& fields, region_key region, region_image image);
 
 /// Lets go of devices that shared a map, of which nobody will ask anything any more. Peer rays lie in the memory of the one that
 /// made them: so all have done what they were asked, and are empty, before the first is closed.

@@ -3,6 +3,7 @@
 #include "gpu/shared/lattice.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
@@ -25,6 +26,26 @@ void check_image(const map_settings& map, region_key region, const region_image&
   if (!image.blocks.empty() && image.blocks.back() >= table)
     throw std::invalid_argument("a region's image has block " + std::to_string(image.blocks.back()) + " of "
                                 + std::to_string(table));
+}
+
+region_image sum_of(const region_image& a, const region_image& b) {
+  constexpr size_t size = lattice::block_voxels;
+  region_image out;
+  std::set_union(a.blocks.begin(), a.blocks.end(), b.blocks.begin(), b.blocks.end(), std::back_inserter(out.blocks));
+  out.voxels.resize(out.blocks.size() * size);
+  for (const auto* part : {&a, &b}) {
+    size_t to = 0;
+    for (size_t from = 0; from < part->blocks.size(); ++from) {
+      while (out.blocks[to] != part->blocks[from])
+        ++to;
+      for (size_t i = 0; i < size; ++i) {
+        const auto& more = part->voxels[from * size + i];
+        auto& sum = out.voxels[to * size + i];
+        sum = {sum.w0 + more.w0, sum.w1 + more.w1, sum.w2 + more.w2};
+      }
+    }
+  }
+  return out;
 }
 
 } // namespace tessera

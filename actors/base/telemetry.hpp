@@ -86,8 +86,12 @@ public:
   // -- store ------------------------------------------------------------------
   gauge store_memory_bytes{0}, store_disk_bytes{0};
   counter store_errors{0};
-  gauge retractions{0};          ///< of keyframes that never came, which are remembered
-  counter retractions_let_go{0}; ///< that were forgotten for newer ones
+  gauge retractions{0};                  ///< of keyframes that never came, which are remembered
+  counter retractions_let_go{0};         ///< that were forgotten for newer ones
+  gauge snapshots{0}, snapshot_bytes{0}; ///< of regions' fields, on disk
+  gauge oldest_snapshot_ns{0};           ///< when the oldest was taken, since 1970; 0: there is none
+  counter snapshots_written{0}, snapshots_failed{0};
+  counter snapshots_used{0}; ///< of which fields were made, at the start
 
   // -- health -----------------------------------------------------------------
   counter restarts{0};       ///< actors started again

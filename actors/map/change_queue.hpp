@@ -14,12 +14,13 @@ namespace tessera {
 
 struct batch;
 
-/// Why a keyframe is taken out that something died over.
+/// Why a keyframe is taken out that something died over, or for which there is no room.
 struct suspicion {
   uint64_t serial = 0; ///< of its insertion
   uint32_t deaths = 0;
   std::optional<region_key> tried_in{};           ///< the region whose mesher it is tried with, if it is not known to be deadly
   std::optional<quarantined_keyframe> sentence{}; ///< once that is known
+  std::optional<std::string> no_place{};          ///< why there is none for it in the map: nothing died over it
 };
 
 /// A keyframe that comes, moves or goes.
@@ -30,7 +31,7 @@ struct change {
   std::string of_group{};               ///< it is a revision because the keyframe is of that group; its pose is the transform
   std::optional<uint64_t> born{};       ///< the revision of its group when it came, of a keyframe that comes
   bool forgets = false;                 ///< nobody asked for it: the keyframe is beyond what is kept
-  std::optional<suspicion> suspected{}; ///< nobody asked for it: something died over the keyframe
+  std::optional<suspicion> suspected{}; ///< nobody asked for it: the map cannot have the keyframe
   uint32_t losses = 0;                  ///< devices that failed as they compared it
   bool made_room = false;               ///< what held nothing was given back for it
   bool started = false;

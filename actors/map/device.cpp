@@ -16,6 +16,7 @@ struct field_answer {
   field_stats stats{};                   ///< of a count
   std::shared_ptr<take_report> taken{};  ///< of a keyframe
   std::shared_ptr<made_rays> rays{};     ///< of rays alone
+  shared_image image{};                  ///< of a region
 };
 
 } // namespace tessera::detail
@@ -109,6 +110,27 @@ public:
                 tell({0, std::move(failure), nullptr, stats});
               });
             });
+        return promise;
+      },
+      [this](export_atom, region_key region) {
+        auto promise = make_response_promise<caf::typed_response_promise<shared_image>>();
+        ask({nullptr, [promise](field_answer& a) mutable { promise.deliver(a.image); },
+             [promise](const caf::error& err) mutable { promise.deliver(err); }},
+            [&](auto tell) {
+              fields_->export_region(region, [tell](region_image image, std::exception_ptr failure) {
+                tell({0, std::move(failure), nullptr, {}, nullptr, nullptr, std::make_shared<region_image>(std::move(image))});
+              });
+            });
+        return promise;
+      },
+      [this](import_atom, region_key region, const shared_image& image) {
+        auto promise = make_response_promise<caf::typed_response_promise<region_key>>();
+        ask(
+          {nullptr, [promise, region](field_answer&) mutable { promise.deliver(region); },
+           [promise](const caf::error& err) mutable { promise.deliver(err); }},
+          [&](auto tell) {
+            fields_->add_region(region, std::move(*image), [tell](std::exception_ptr failure) { tell({0, std::move(failure)}); });
+          });
         return promise;
       },
       [this](drop_atom, region_key region) { forget([&](auto tell) { fields_->drop(region, tell); }); },

@@ -14,11 +14,15 @@ struct made_rays {
   ray_counts counts;
 };
 
+/// A region's field. Stays in the process.
+using shared_image = std::shared_ptr<region_image>;
+
 } // namespace tessera
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::take_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::take_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::made_rays)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::shared_image)
 
 namespace tessera {
 
@@ -39,6 +43,10 @@ using device_actor = caf::typed_actor<
   caf::replies_to<mesh_atom, region_key>::with<region_mesh>,
   /// Hashes and counts the region's own blocks.
   caf::replies_to<status_atom, region_key>::with<field_stats>,
+  /// The region's field. Never null.
+  caf::replies_to<export_atom, region_key>::with<shared_image>,
+  /// Adds that to the region's field; answers with the region. What it holds is the device's from now on.
+  caf::replies_to<import_atom, region_key, shared_image>::with<region_key>,
   /// Forgets the region's field.
   caf::reacts_to<drop_atom, region_key>,
   /// Forgets all fields.

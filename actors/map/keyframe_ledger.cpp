@@ -57,10 +57,11 @@ uint64_t keyframe_ledger::rays() const {
   return out;
 }
 
-insertion& keyframe_ledger::insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions) {
+insertion& keyframe_ledger::insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions,
+                                   uint64_t stamp) {
   const auto serial = ++serials_;
   id_of_[serial] = id;
-  return live_.at(id).insertions.emplace_back(insertion{serial, world_from_camera, std::move(regions)});
+  return live_.at(id).insertions.emplace_back(insertion{serial, world_from_camera, std::move(regions), stamp});
 }
 
 void keyframe_ledger::remove(uint64_t serial) {

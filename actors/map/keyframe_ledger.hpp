@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/map/group_revisions.hpp"
+#include "actors/store/keyframe_store.hpp"
 #include "messages/map_input.hpp"
 
 #include <optional>
@@ -14,8 +15,14 @@ struct insertion {
   uint64_t serial = 0; ///< larger than that of all before it
   pose world_from_camera;
   std::vector<region_key> regions; ///< sorted
+  uint64_t stamp = 0;              ///< as its reach has it
   bool leaving = false;            ///< about to be taken out: regions that lack it need not get it any more
 };
+
+/// As the store keeps it.
+inline keyframe_reach reach_of(const insertion& in) {
+  return {in.stamp, in.regions};
+}
 
 struct live_keyframe {
   uint64_t timestamp_ns = 0, received_ns = 0, rays = 0;
@@ -58,7 +65,7 @@ public:
   [[nodiscard]] group_revisions& groups() { return groups_; }
 
   /// The live keyframe is in these regions under this pose, too. The reference holds until the next insertion of the keyframe.
-  insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
+  insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions, uint64_t stamp = 0);
   /// Nobody has the insertion any more.
   void remove(uint64_t serial);
   [[nodiscard]] insertion& inserted(uint64_t serial);

@@ -7,11 +7,23 @@ namespace tessera {
 
 namespace detail {
 
+namespace {
+
+/// Stamps of this process shall be those of no other one.
+std::mt19937_64 seeded() {
+  std::random_device device;
+  std::seed_seq seed{device(), device(), device(), device(), device(), device(), device(), device()};
+  return std::mt19937_64{seed};
+}
+
+} // namespace
+
 partitioner::partitioner(caf::actor_config& cfg, actor_context context, supervisor_actor supervisor,
                          broadcaster_actor broadcaster, std::shared_ptr<keyframe_store> store, partitioner_config config)
   // What a handler that threw left half done would stay so: a successor makes it whole.
   : instrumented(cfg, std::move(context), {role::partitioner, {}, {}, on_throw::die}), supervisor_{std::move(supervisor)},
-    broadcaster_{std::move(broadcaster)}, store_{std::move(store), caf::weak_actor_ptr{ctrl()}}, config_{std::move(config)} {}
+    broadcaster_{std::move(broadcaster)}, store_{std::move(store), caf::weak_actor_ptr{ctrl()}}, config_{std::move(config)},
+    stamps_{seeded()} {}
 
 void partitioner::on_exit() {
   const auto gone = caf::make_error(ec::restarting, std::string{"the partitioner ended"});
@@ -23,6 +35,7 @@ void partitioner::on_exit() {
   takes_.clear();
   with_others_.clear();
   later_.clear();
+  images_.clear();
   after_refill_.clear();
   trials_.clear();
   store_.close();
@@ -46,6 +59,7 @@ partitioner::behavior_type partitioner::make_behavior() {
   numbers().quarantine.assign(store_.quarantined());
   if (config_.begins != map_beginning::empty)
     recover();
+  find_snapshots();
   count_store();
   return {
     [this](ingest_atom, map_input& what) { return add(changes_.make(std::move(what))); },
@@ -81,6 +95,8 @@ partitioner::behavior_type partitioner::make_behavior() {
       forget_on();
     },
     [this](caf::flush_atom) { check_hold(); },
+    [this](snapshot_atom) { take_snapshots(); },
+    [this](snapshot_atom, const region_key& region, const shared_image& image) { fetched(region, image); },
     [this](caf::ok_atom, store_answer& answer) { store_.answered(answer); },
   };
 }

@@ -5,6 +5,7 @@
 #include "actors/map/retention.hpp"
 #include "actors/store/gone_ids.hpp"
 #include "actors/store/keyframe_store.hpp"
+#include "actors/store/region_snapshots.hpp"
 #include "messages/actors.hpp"
 
 #include <chrono>
@@ -53,6 +54,10 @@ struct partitioner_config {
   /// How long meshers may wait for the end of a request that takes out or moves many keyframes.
   std::chrono::milliseconds longest_hold{3'000};
   map_beginning begins = map_beginning::empty;
+  /// Where snapshots of regions are kept, and taken from if it begins with what was kept; null: there are none.
+  std::shared_ptr<region_snapshots> snapshots{};
+  /// A region's snapshot is taken when it has not changed for so long, or when it has changed again and again for so long.
+  std::chrono::milliseconds snapshot_after{5'000}, latest_snapshot{60'000};
   /// Runs in a thread of its own: everything goes through it, and it shall not wait behind jobs of others.
   bool own_thread = true;
 };

@@ -157,13 +157,13 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
   const auto& at = c->frame().world_from_camera;
   live_.enter(c->id(), {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source,
                         c->frame().group, c->born, c->frame().admission});
-  const auto serial = insert(c->id(), at, std::move(report.regions)).serial;
+  const auto& in = insert(c->id(), at, std::move(report.regions));
   if (recovery_.is_left_out(c->id())) // what is in the store under its id could not be taken, and this one can
     store_.erase(c->id(),
                  [this, id = c->id()](store_answer& a) { a.failure ? (void)store_failed(a.failure) : recovery_.forget(id); });
   store_.put({c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group,
-              c->born, c->frame().admission},
-             [this, c, serial, rays, points](store_answer& a) {
+              c->born, c->frame().admission, reach_of(in)},
+             [this, c, serial = in.serial, rays, points](store_answer& a) {
                if (!a.failure && !a.done)
                  a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
                if (a.failure)
@@ -382,7 +382,7 @@ void partitioner::keep_place(const change_ptr& c) {
   const auto& to = std::get<revision>(c->what);
   auto& live = live_.at(c->id());
   live.revision = to.number; // none: those that came before it and are asked for again must count again, to end where they did
-  store_.set_place(c->id(), {to.world_from_camera, live.revision}, [this, c](store_answer& a) {
+  store_.set_place(c->id(), {to.world_from_camera, live.revision, reach_of(live.insertions.front())}, [this, c](store_answer& a) {
     if (a.failure) {
       const auto by = store_failed(a.failure);
       return quit(caf::make_error(ec::store_failed, by.text)); // a successor has it where it was

@@ -6,6 +6,7 @@
 #include "actors/base/instrumented.hpp"
 #include "actors/base/log_limit.hpp"
 #include "actors/map/batch.hpp"
+#include "actors/map/device.hpp"
 #include "actors/map/gatherer.hpp"
 #include "actors/map/keyframe_ledger.hpp"
 #include "actors/map/partitioner.hpp"
@@ -13,6 +14,7 @@
 #include "actors/map/refill_book.hpp"
 #include "actors/map/region_book.hpp"
 #include "actors/map/retention.hpp"
+#include "actors/map/snapshot_book.hpp"
 #include "actors/map/suspects.hpp"
 #include "actors/map/take.hpp"
 #include "actors/map/take_line.hpp"
@@ -20,9 +22,12 @@
 #include "actors/store/store_client.hpp"
 #include "messages/clock.hpp"
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
+#include <random>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -31,10 +36,13 @@ namespace tessera::detail {
 
 /// tick: the next step of a recovery or of a refill, or of what there was no memory for; idle: some regions may have held nothing
 /// for long enough; delete: some keyframes may be old enough to be forgotten; flush: meshers may have waited for the end of a
-/// batch for long enough; ok: the store's answers.
+/// batch for long enough; snapshot: regions may have been left alone for long enough, or a snapshot was read; ok: the store's
+/// answers.
 using partitioner_self
   = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>, caf::reacts_to<caf::delete_atom>,
-                              caf::reacts_to<caf::flush_atom>, caf::reacts_to<caf::ok_atom, store_answer>>;
+                              caf::reacts_to<caf::flush_atom>, caf::reacts_to<snapshot_atom>,
+                              caf::reacts_to<snapshot_atom, region_key, shared_image>,
+                              caf::reacts_to<caf::ok_atom, store_answer>>;
 
 /// Pause before what lacked memory is tried again.
 inline constexpr std::chrono::milliseconds memory_pause{200};
@@ -182,8 +190,9 @@ private:
   void suspect(const keyframe_id& id, suspicion what);
   void start_suspected(const change_ptr& c);
   void taken_out(const trial::suspect& one);
-  /// It is in no region any more, and goes into quarantine.
+  /// It is in no region any more, and goes into quarantine; or stays in the store alone.
   void set_apart(const change_ptr& c);
+  void left_out(const change_ptr& c);
   void enter_quarantine(const quarantined_keyframe& what, std::function<void()> next);
   /// One that devices fail over when it is to be made again is left out.
   void quarantine_unread(const stored_keyframe& stored);
@@ -206,8 +215,8 @@ private:
   // -- regions and their meshers (partitioner_regions.cpp) ------------------------
   using region_entry = region_book<mesher_actor>::region;
 
-  /// Enters that these regions have a live keyframe under a pose.
-  insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions);
+  /// Enters that these regions have a live keyframe under a pose. `stamp`: of its rays under that pose; 0: they have none yet.
+  insertion& insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions, uint64_t stamp = 0);
   /// Enters that no region has the insertion any more.
   void remove(uint64_t serial);
   /// Tells the meshers that their regions' fields have changed; or later, if it is by a part of a batch, or one touched the
@@ -240,6 +249,8 @@ private:
   /// A keyframe's rays were read, or not, for the regions that lack it.
   void refill(uint64_t serial, store_answer& stored);
   void refilled(const keyframe_id& id, const refill_book::part& part, taken& t);
+  /// What waited until an insertion is not being taken goes on, if it is not.
+  void refill_done(uint64_t serial);
   /// Tells the region's mesher when it has all.
   void end_refill(const region_key& region);
   void end_refills();
@@ -251,7 +262,9 @@ private:
   void recover_step();
   void recover(const keyframe_id& id, store_answer& answer);
   /// It cannot be in the map as that is now.
-  void leave_out(const stored_keyframe& stored, const caf::error& why);
+  void leave_out(const keyframe_id& id, keyframe_labels its, const std::string& why);
+  /// Likewise one that some regions have already.
+  void leave_out(uint64_t serial, const caf::error& why);
   /// A keyframe of the map is damaged in the store, so that it can neither be filled in again nor be taken out: a successor makes
   /// the map again without it.
   void made_without(const keyframe_id& id);
@@ -259,7 +272,34 @@ private:
   void recovered(const keyframe_id& id);
   void end_recovery();
   [[nodiscard]] bool recovering() const { return recovery_.active(); }
+  /// Whether regions are yet to have what an earlier process kept.
+  [[nodiscard]] bool filling_kept() const { return !made_again_ && config_.begins == map_beginning::kept; }
   [[nodiscard]] caf::error being_made_again() const;
+
+  // -- snapshots of regions (partitioner_snapshots.cpp) ----------------------------
+  /// Enters those of the store's keyframes as live of which is known where their rays went, and takes them out of `ids`: their
+  /// regions lack them, as after the loss of a device.
+  void enter_kept(std::vector<keyframe_id>& ids);
+  /// Finds the snapshots that hold nothing but what is live. The others go.
+  void find_snapshots();
+  /// Fills the regions nearest to one of these places first.
+  void prefer_regions(const std::vector<view_board::position>& near_to);
+  /// Has the next snapshots read, a few at a time.
+  void fetch_snapshots();
+  void fetched(const region_key& region, const shared_image& image);
+  /// The region is filled with rays.
+  void unused(const region_key& region);
+  /// Gives devices the images that were read, as send_takes() does keyframes.
+  void send_images();
+  void add_image(const region_key& region, const shared_image& image);
+  void image_added(const region_key& region, const caf::error& failure);
+  /// The region's snapshot, if there is one, is of the past.
+  void note_changed(const region_key& region);
+  void snapshot_later();
+  void take_snapshots();
+  void count_snapshots();
+  /// In a quiet moment.
+  void take_snapshot(const region_key& region);
 
   // -- sums over all regions (partitioner_sums.cpp) -------------------------------
   /// Who waits for a sum.
@@ -312,6 +352,7 @@ private:
   size_t turn_ = 0;                          ///< of devices that do something for all of them
 
   keyframe_ledger live_;
+  std::mt19937_64 stamps_;
   change_queue changes_;
   batch_list batches_;
   bool batches_run_ = false;
@@ -338,6 +379,15 @@ private:
   recovery recovery_;
   std::optional<uint64_t> seen_views_; ///< viewers' views by which it is in order (view_board)
   caf::actor_clock::time_point look_again_{};
+  std::map<region_key, std::vector<uint64_t>> snapshots_;  ///< that are to be used: the insertions in them
+  std::set<region_key> to_fetch_;                          ///< those that are to be read
+  size_t fetching_ = 0;                                    ///< that are being read
+  std::deque<std::pair<region_key, shared_image>> images_; ///< that were
+  std::vector<region_key> regions_first_;                  ///< the order in which regions are filled
+  std::optional<view_board::position> newest_kept_;        ///< where the newest keyframe of the store is
+  snapshot_book due_;
+  bool snapshot_tick_ = false;
+  size_t exporting_ = 0;     ///< regions whose fields are on their way to a snapshot
   bool made_again_ = true;   ///< no longer while a successor has not filled all regions
   bool cameras_due_ = false; ///< a broadcaster came meanwhile
   gatherer gathers_;

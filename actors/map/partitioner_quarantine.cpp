@@ -88,7 +88,8 @@ void partitioner::start_suspected(const change_ptr& c) {
       return made_without(c->id());
     if (!a.frame)
       return later(memory_pause, [this, c] { start_suspected(c); });
-    const trial::suspect one{c, a.frame->rays, live_.inserted(serial).world_from_camera};
+    const auto& where = live_.inserted(serial);
+    const trial::suspect one{c, a.frame->rays, where.world_from_camera, where.stamp};
     take_out(c, serial, one.rays, [this, one] { taken_out(one); });
   });
 }
@@ -97,6 +98,8 @@ void partitioner::taken_out(const trial::suspect& one) {
   const auto region = one.change->suspected->tried_in;
   if (one.change->suspected->sentence)
     set_apart(one.change);
+  else if (one.change->suspected->no_place)
+    left_out(one.change);
   else
     trials_.at(*region).out.push_back(one);
   if (region) {
@@ -111,6 +114,14 @@ void partitioner::set_apart(const change_ptr& c) {
   const auto& what = *c->suspected->sentence;
   recovery_.leave_out(c->id(), labels_of(what)); // its rays stay in the store: what died may not be its fault
   enter_quarantine(what, [this, c] { finish(c, {}); });
+}
+
+void partitioner::left_out(const change_ptr& c) {
+  const auto& live = live_.at(c->id());
+  keyframe_labels its{live.source, live.group, live.timestamp_ns, live.admission};
+  live_.erase(c->id());
+  leave_out(c->id(), std::move(its), *c->suspected->no_place);
+  finish(c, {});
 }
 
 void partitioner::enter_quarantine(const quarantined_keyframe& what, std::function<void()> next) {
@@ -266,8 +277,8 @@ void partitioner::put_back(const region_key& region, taken& t) {
     c->suspected->sentence = entry_of(c->id(), live_.at(c->id()), device_reason(config_.most_losses), config_.most_losses);
     return set_apart(c);
   }
-  const auto at = all.in_hand->world_from_camera;
-  const auto& in = insert(c->id(), at, std::move(t.report.regions));
+  const auto& one = *all.in_hand;
+  const auto& in = insert(c->id(), one.world_from_camera, std::move(t.report.regions), one.stamp);
   all.serial = in.serial;
   touch(in.regions, live_.at(c->id()).timestamp_ns, 0);
   if (all.given_up)

@@ -54,6 +54,8 @@ void partitioner::refill_later(std::chrono::milliseconds pause) {
 }
 
 void partitioner::refill_step() {
+  if (filling_kept())
+    prefer_what_is_looked_at();
   while (!recovering() && !tick_ && book_.under_way() < config_.refill_credit) {
     const auto serial = book_.read_next([this](uint64_t its) { return live_.stays(its); });
     if (!serial)
@@ -98,25 +100,42 @@ void partitioner::refilled(const keyframe_id& id, const refill_book::part& part,
     device_died(part.insertion);
   else if (!t.failure)
     suspects_.clear(part.insertion);
+  if (!t.failure)
+    book_.hope();
   if (t.failure && !lost) {
     record().set_error("keyframe " + shown(id) + " cannot be filled in again yet: " + describe(t.failure));
+    // Only a map that was there in this process had room for it.
+    const auto stays = [this](uint64_t its) { return live_.stays(its); };
+    if (filling_kept()
+        && (t.failure == ec::bad_keyframe || (is_want_of_memory(t.failure) && book_.in_vain(part.insertion, stays))))
+      leave_out(part.insertion, t.failure);
     refill_later(memory_pause);
   }
-  if (!book_.being_taken(part.insertion))
-    if (const auto waiting = after_refill_.extract(part.insertion))
-      for (const auto& go : waiting.mapped())
-        go();
-  for (const auto& region : part.regions)
+  refill_done(part.insertion);
+  for (const auto& region : part.regions) {
+    if (!t.failure && filling_kept() && !book_.complete(region))
+      touch({region}, 0, 0);
     end_refill(region);
+  }
   if (!tick_ && !lost) // else there will be other devices, and until then this would fail again and again
     refill_later(std::chrono::milliseconds{0}); // with other messages in between
+}
+
+void partitioner::refill_done(uint64_t serial) {
+  if (book_.being_taken(serial))
+    return;
+  if (const auto waiting = after_refill_.extract(serial))
+    for (const auto& go : waiting.mapped())
+      go();
 }
 
 void partitioner::end_refill(const region_key& region) {
   if (recovering() || !book_.complete(region))
     return;
   book_.finish(region);
-  const auto* its = regions_.find(region);
+  auto* its = regions_.find(region);
+  if (its != nullptr && !its->insertions.empty())
+    tell(region, *its);                                          // now it is known what its surface shows
   if (its != nullptr && its->mesher && !lacks_something(region)) // else one that starts whole, or is told later
     send(its->mesher, refill_atom::value, false);
   note_idle(region);
@@ -134,16 +153,23 @@ void partitioner::recover() {
   auto ids = store_.ids();
   kept_.expect(ids);
   leave_out_quarantined(ids);
+  if (config_.begins == map_beginning::kept)
+    enter_kept(ids);
   // Without a viewer: where the scan went last is where one looks first, and what comes meanwhile goes on there. With bounds on
   // what is kept the oldest come first, whoever looks where, since they may have to go.
   if (config_.begins == map_beginning::kept && !config_.retain.any())
     std::reverse(ids.begin(), ids.end());
   recovery_.begin(std::move(ids), store_.cameras());
   seen_views_.reset();
-  made_again_ = !recovering();
-  if (config_.begins == map_beginning::kept)
+  made_again_ = !recovering() && book_.empty();
+  if (config_.begins == map_beginning::kept) {
     cameras_due_ = recovering();
-  if (recovering())
+    if (live_.size() > 0)
+      tell_all_cameras(); // of those that are known already
+    later(std::chrono::milliseconds{0}, [this] { forget_on(); });
+  }
+  prefer_what_is_looked_at();
+  if (!made_again_)
     refill_later(std::chrono::milliseconds{0});
 }
 
@@ -153,7 +179,11 @@ void partitioner::prefer_what_is_looked_at() {
     return;
   seen_views_ = changes;
   look_again_ = now() + std::chrono::seconds{1}; // to sort many takes a while
-  recovery_.prefer(numbers().views.current());
+  auto near_to = numbers().views.current();
+  recovery_.prefer(near_to);
+  if (near_to.empty() && newest_kept_)
+    near_to.push_back(*newest_kept_); // there a viewer begins
+  prefer_regions(near_to);
 }
 
 void partitioner::recover_step() {
@@ -212,12 +242,22 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
         return quarantine_unread(stored);
       const auto never = all.failure == ec::bad_keyframe
                          || (config_.begins == map_beginning::kept && is_want_of_memory(all.failure) && recovery_.in_vain());
-      return never ? leave_out(stored, all.failure) : again();
+      if (!never)
+        return again();
+      leave_out(id, {stored.source, stored.group, stored.timestamp_ns, stored.admission}, describe(all.failure));
+      recovered(id);
+      return refill_later(std::chrono::milliseconds{0});
     }
     recovery_.done(id);
     live_.enter(id, {stored.timestamp_ns, stored.received_ns, stored.rays.rays->size(), stored.came_with, stored.source,
                      stored.group, stored.revision, stored.admission, true});
-    const auto regions = insert(id, stored.world_from_camera, std::move(all.report.regions)).regions;
+    const auto& in = insert(id, stored.world_from_camera, std::move(all.report.regions), stored.reach.stamp);
+    const auto regions = in.regions;
+    if (config_.snapshots && !stored.reach.known()) // an older program kept it
+      store_.set_place(id, {stored.world_from_camera, stored.revision, reach_of(in)}, [this](store_answer& a) {
+        if (a.failure)
+          store_failed(a.failure);
+      });
     touch(regions, stored.timestamp_ns, 0);
     recovered(id);
     refill_later(std::chrono::milliseconds{0});
@@ -225,14 +265,22 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
   ask(t);
 }
 
-void partitioner::leave_out(const stored_keyframe& stored, const caf::error& why) {
-  const auto text = "keyframe " + shown(stored.id) + " stays in the store and is not in the map: " + describe(why);
-  tell_camera(stored.id, 0, {}, true); // the dead partitioner may have told of it
+void partitioner::leave_out(const keyframe_id& id, keyframe_labels its, const std::string& why) {
+  const auto text = "keyframe " + shown(id) + " stays in the store and is not in the map: " + why;
+  tell_camera(id, 0, {}, true); // the dead partitioner may have told of it
   shared().write(severity::error, text);
-  numbers().set_aside.add("map", shown(stored.id), text);
-  recovery_.leave_out(stored.id, {stored.source, stored.group, stored.timestamp_ns, stored.admission});
-  recovered(stored.id);
-  refill_later(std::chrono::milliseconds{0});
+  numbers().set_aside.add("map", shown(id), text);
+  recovery_.leave_out(id, std::move(its));
+}
+
+void partitioner::leave_out(uint64_t serial, const caf::error& why) {
+  if (!live_.stays(serial))
+    return;
+  live_.inserted(serial).leaving = true; // no refill takes it any more
+  book_.hope();
+  suspicion its{serial};
+  its.no_place = describe(why);
+  suspect(*live_.id_of(serial), std::move(its));
 }
 
 void partitioner::made_without(const keyframe_id& id) {
@@ -279,8 +327,11 @@ void partitioner::end_recovery() {
 caf::error partitioner::being_made_again() const {
   std::string text = config_.begins == map_beginning::kept ? "the map is being made again from the journal: "
                                                            : "the map is being made again after the partitioner ended: ";
-  if (const auto left = recovery_.left(); left > 0)
-    text += std::to_string(left) + " of " + std::to_string(left + live_.size()) + " keyframes are to be taken again";
+  auto left = recovery_.left();
+  if (config_.begins == map_beginning::kept)
+    left += book_.insertions();
+  if (left > 0)
+    text += std::to_string(left) + " of " + std::to_string(recovery_.left() + live_.size()) + " keyframes are to be taken again";
   else
     text += std::to_string(book_.size()) + " regions do not have all keyframes yet";
   return caf::make_error(ec::restarting, std::move(text));

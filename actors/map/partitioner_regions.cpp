@@ -4,13 +4,20 @@
 
 namespace tessera::detail {
 
-insertion& partitioner::insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions) {
-  auto& out = live_.insert(id, world_from_camera, std::move(regions));
+insertion& partitioner::insert(const keyframe_id& id, const pose& world_from_camera, std::vector<region_key> regions,
+                               uint64_t stamp) {
+  while (stamp == 0)
+    stamp = stamps_();
+  auto& out = live_.insert(id, world_from_camera, std::move(regions), stamp);
   regions_.insert(out.regions, out.serial);
+  for (const auto& region : out.regions)
+    note_changed(region);
   return out;
 }
 
 void partitioner::remove(uint64_t serial) {
+  for (const auto& region : live_.inserted(serial).regions)
+    note_changed(region);
   for (const auto& region : regions_.remove(live_.inserted(serial).regions, serial))
     note_idle(region);
   live_.remove(serial);
@@ -38,7 +45,9 @@ uint64_t partitioner::newest_in(const region_entry& its) {
 void partitioner::tell(const region_key& key, region_entry& its) {
   if (its.mesher) {
     its.dirty = false;
-    send(its.mesher, dirty_atom::value, its.keyframe_ns, std::exchange(its.received_ns, 0), newest_in(its));
+    // Of a region that lacks some it is not known what is in a surface of it.
+    const auto newest = book_.active(key) ? 0 : newest_in(its);
+    send(its.mesher, dirty_atom::value, its.keyframe_ns, std::exchange(its.received_ns, 0), newest);
     return;
   }
   const auto hidden = recovering() && config_.begins != map_beginning::kept; // a mesher that comes now would show half a region

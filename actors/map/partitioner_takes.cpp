@@ -20,6 +20,7 @@ void partitioner::ask(const take_ptr& t) {
 }
 
 void partitioner::send_takes() {
+  send_images();
   while (!fresh_ && with_others_.empty()) {
     const auto t = takes_.next();
     if (!t)

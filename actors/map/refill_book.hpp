@@ -3,6 +3,7 @@
 #include "messages/ids.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -11,8 +12,9 @@
 
 namespace tessera {
 
-/// What the fields of regions still lack of the live keyframes, since they were lost, and what of it is on its way: an insertion
-/// is read for all regions that lack it, and then taken by them. A part is named by an insertion's serial number and a region.
+/// What the fields of regions still lack of the live keyframes, since they were lost or are those of an earlier process, and what
+/// of it is on its way: an insertion is read for all regions that lack it, and then taken by them; or a region takes many from
+/// its snapshot. A part is named by an insertion's serial number and a region.
 class refill_book {
 public:
   using serial = uint64_t;
@@ -27,17 +29,57 @@ public:
     return i != lacking_.end() && i->second.erase(insertion) > 0;
   }
 
-  /// The next insertion that is lacking, of those that `stays(serial)` holds for. It is being read from now on.
+  /// The region has a snapshot: until release() nothing else fills it.
+  void hold(const region_key& region) { held_.insert(region); }
+  void release(const region_key& region) { held_.erase(region); }
+  /// Takes these insertions out of what a region lacks; they are being taken from now on. If it lacks not all of them, or one
+  /// does not stay (`stays(serial)`), nothing changes, and the answer is false.
+  template <class Stays>
+  bool take_all(const region_key& region, const std::vector<serial>& insertions, Stays stays) {
+    const auto i = lacking_.find(region);
+    if (i == lacking_.end()
+        || !std::all_of(insertions.begin(), insertions.end(), [&](serial one) { return i->second.contains(one) && stays(one); }))
+      return false;
+    for (const auto one : insertions) {
+      i->second.erase(one);
+      being_added_.insert(one);
+    }
+    taking_.insert(region);
+    return true;
+  }
+  /// They were taken; if not, they are lacking again.
+  void all_taken(const region_key& region, const std::vector<serial>& insertions, bool done) {
+    taking_.erase(taking_.find(region));
+    for (const auto one : insertions) {
+      being_added_.erase(being_added_.find(one));
+      if (!done)
+        lacking_[region].insert(one);
+    }
+  }
+
+  /// These regions come first, in this order.
+  void prefer(const std::vector<region_key>& order) { order_ = {order.begin(), order.end()}; }
+  /// The next insertion that is lacking, of those that `stays(serial)` holds for; those that failed come last. It is being read
+  /// from now on.
   template <class Stays>
   std::optional<serial> read_next(Stays stays) {
-    for (const auto& [region, insertions] : lacking_)
-      for (const auto one : insertions)
-        if (!being_read_.contains(one) && stays(one)) {
-          being_read_.insert(one);
-          return one;
-        }
-    return {};
+    while (!order_.empty() && !lacking_.contains(order_.front()))
+      order_.pop_front();
+    auto next = find_next(stays, false);
+    if (!next)
+      next = find_next(stays, true);
+    if (next)
+      being_read_.insert(*next);
+    return next;
   }
+  /// One that was being taken found no room. Whether so did all others that are lacking, since the last that was taken.
+  template <class Stays>
+  bool in_vain(serial insertion, Stays stays) {
+    failed_.insert(insertion);
+    return under_way() == 0 && !find_next(stays, false);
+  }
+  /// Whatever failed may find room now.
+  void hope() { failed_.clear(); }
   /// It was read, or could not be.
   void read(serial insertion) { being_read_.erase(insertion); }
 
@@ -50,7 +92,7 @@ public:
   part take(serial insertion, const std::vector<region_key>& regions) {
     part out{insertion, {}};
     std::copy_if(regions.begin(), regions.end(), std::back_inserter(out.regions),
-                 [&](const region_key& region) { return cancel(region, insertion); });
+                 [&](const region_key& region) { return !held_.contains(region) && cancel(region, insertion); });
     if (!out.regions.empty())
       being_taken_.insert(insertion);
     for (const auto& region : out.regions)
@@ -66,7 +108,9 @@ public:
         lacking_[region].insert(its.insertion);
     }
   }
-  [[nodiscard]] bool being_taken(serial insertion) const { return being_taken_.contains(insertion); }
+  [[nodiscard]] bool being_taken(serial insertion) const {
+    return being_taken_.contains(insertion) || being_added_.contains(insertion);
+  }
   /// Insertions that are being read or taken.
   [[nodiscard]] size_t under_way() const { return being_read_.size() + being_taken_.size(); }
 
@@ -80,6 +124,14 @@ public:
   /// Ends a region's refill.
   void finish(const region_key& region) { lacking_.erase(region); }
 
+  /// How many insertions are not in all their regions.
+  [[nodiscard]] size_t insertions() const {
+    std::set<serial> out{being_taken_.begin(), being_taken_.end()};
+    out.insert(being_added_.begin(), being_added_.end());
+    for (const auto& [region, its] : lacking_)
+      out.insert(its.begin(), its.end());
+    return out.size();
+  }
   [[nodiscard]] bool empty() const { return lacking_.empty(); }
   [[nodiscard]] size_t size() const { return lacking_.size(); }
   [[nodiscard]] std::vector<region_key> regions() const {
@@ -90,10 +142,32 @@ public:
   }
 
 private:
+  template <class Stays>
+  std::optional<serial> find_next(Stays stays, bool of_failed) const {
+    const auto in = [&](const region_key& region, const std::set<serial>& insertions) -> std::optional<serial> {
+      if (!held_.contains(region))
+        for (const auto one : insertions)
+          if (!being_read_.contains(one) && failed_.contains(one) == of_failed && stays(one))
+            return one;
+      return {};
+    };
+    for (const auto& region : order_)
+      if (const auto i = lacking_.find(region); i != lacking_.end())
+        if (const auto one = in(region, i->second))
+          return one;
+    for (const auto& [region, insertions] : lacking_)
+      if (const auto one = in(region, insertions))
+        return one;
+    return {};
+  }
+
   std::map<region_key, std::set<serial>> lacking_; ///< of regions that are being refilled, what was not sent
+  std::set<region_key> held_;                      ///< that wait for their snapshots
+  std::deque<region_key> order_;
+  std::set<serial> failed_; ///< found no room, since the last that was taken
   std::set<serial> being_read_;
-  std::multiset<serial> being_taken_;
-  std::multiset<region_key> taking_; ///< the regions that take them
+  std::multiset<serial> being_taken_, being_added_; ///< by rays; with a snapshot
+  std::multiset<region_key> taking_;                ///< the regions that take them
 };
 
 } // namespace tessera

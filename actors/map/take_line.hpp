@@ -18,9 +18,11 @@ class take_line {
 public:
   void add(Take t) { waiting_.push_back(std::move(t)); }
   void add_first(Take t) { waiting_.push_front(std::move(t)); }
+  /// Not while a quiet moment is waited for.
+  [[nodiscard]] bool may_begin() const { return acts_.empty(); }
   /// Takes out the next to be begun; nothing while a quiet moment is waited for.
   std::optional<Take> next() {
-    if (waiting_.empty() || !acts_.empty())
+    if (waiting_.empty() || !may_begin())
       return {};
     std::optional out{std::move(waiting_.front())};
     waiting_.pop_front();

@@ -17,6 +17,7 @@ struct trial {
     change_ptr change; ///< in which all of it happens, so that nothing else is done about the keyframe meanwhile
     ray_batch rays;
     pose world_from_camera;
+    uint64_t stamp = 0; ///< of its insertion
   };
   /// How often the mesher may die without any of them before it is given up that it is one of them.
   static constexpr uint32_t most_deaths_without = 3;

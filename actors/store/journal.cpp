@@ -33,6 +33,7 @@ std::span<const std::byte> bytes_of(const rocksdb::Slice& value) {
 void put_there(stored_keyframe& frame, const keyframe_place& where) {
   frame.world_from_camera = where.world_from_camera;
   frame.revision = where.revision;
+  frame.reach = where.reach;
 }
 
 } // namespace
@@ -299,8 +300,9 @@ void journal::write(const batch& changes) {
   for (const auto& [number, frame] : changes.puts) {
     puts.emplace_back(journal_key::of(journal_key::keyframe, number), keyframe_record(*frame));
     puts.emplace_back(journal_key::of(journal_key::rays, number), rays_record(*frame->rays.rays));
-    if (frame->world_from_camera != frame->came_with || frame->revision)
-      puts.emplace_back(journal_key::of(journal_key::place, number), place_record({frame->world_from_camera, frame->revision}));
+    if (frame->world_from_camera != frame->came_with || frame->revision || frame->reach.known())
+      puts.emplace_back(journal_key::of(journal_key::place, number),
+                        place_record({frame->world_from_camera, frame->revision, frame->reach}));
   }
   for (const auto& [number, to] : changes.moves)
     puts.emplace_back(journal_key::of(journal_key::place, number), place_record(to));

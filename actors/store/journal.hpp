@@ -102,10 +102,12 @@ public:
   /// Bytes that compact() may still write beside what is there.
   [[nodiscard]] uint64_t to_compact() const { return to_compact_; }
 
-  /// Bytes on the disk of rays that were erased, where so many keyframes of at least blob_bytes of rays live. RocksDB counts
+  /// Bytes on the disk of rays that were erased, where so many records of at least blob_bytes live (blobs_of()). RocksDB counts
   /// records, not whose they are, so that it is true if all are alike; and knows those in files, as all are right after opening.
   [[nodiscard]] uint64_t erased_bytes(uint64_t live) const;
   static constexpr uint64_t blob_bytes = 1024;
+  /// How many of a keyframe's records have at least blob_bytes, near enough.
+  [[nodiscard]] static uint64_t blobs_of(const kept_keyframe& kept);
 
   /// Of all files; 0 if the folder cannot be looked into.
   [[nodiscard]] uint64_t disk_bytes() const noexcept;

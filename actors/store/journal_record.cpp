@@ -1,7 +1,9 @@
 #include "actors/store/journal_record.hpp"
 
+#include "gpu/fields.hpp"
 #include "messages/archive.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace tessera {
@@ -27,9 +29,16 @@ struct journal_pose_value {
   pose world_from_camera;
 };
 
-struct journal_place_value {
+struct journal_revised_value {
   uint32_t version = 2;
   keyframe_place place;
+};
+
+struct journal_place_value {
+  uint32_t version = 3;
+  keyframe_place place;
+  uint32_t fields = field_version;
+  std::vector<uint8_t> regions;
 };
 
 struct journal_gone_value {
@@ -90,12 +99,23 @@ struct message_fields<journal_pose_value> {
 };
 
 template <>
-struct message_fields<journal_place_value> {
+struct message_fields<journal_revised_value> {
   static constexpr const char* name = "place";
   template <class F, class T>
   static decltype(auto) visit(F&& f, T& x) {
     return f(detail::named("version", x.version), detail::named("world_from_camera", x.place.world_from_camera),
              detail::wrapped<optional_ref>("revision", x.place.revision));
+  }
+};
+
+template <>
+struct message_fields<journal_place_value> {
+  static constexpr const char* name = "place";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("world_from_camera", x.place.world_from_camera),
+             detail::wrapped<optional_ref>("revision", x.place.revision), detail::named("fields", x.fields),
+             detail::named("stamp", x.place.reach.stamp), detail::wrapped<bulk_ref>("regions", x.regions));
   }
 };
 
@@ -157,6 +177,56 @@ constexpr uint32_t folded(uint32_t difference) {
 }
 constexpr uint32_t unfolded(uint32_t number) {
   return number >> 1 ^ (0 - (number & 1));
+}
+
+void put_number(std::vector<uint8_t>& out, uint32_t number) {
+  for (; number >= 0x80; number >>= 7)
+    out.push_back(static_cast<uint8_t>(number | 0x80));
+  out.push_back(static_cast<uint8_t>(number));
+}
+
+uint32_t take_number(std::span<const uint8_t>& bytes) {
+  uint64_t out = 0;
+  for (int shift = 0; shift < 35 && !bytes.empty(); shift += 7) {
+    const auto byte = bytes.front();
+    bytes = bytes.subspan(1);
+    out |= static_cast<uint64_t>(byte & 0x7f) << shift;
+    if (byte < 0x80 && out <= UINT32_MAX)
+      return static_cast<uint32_t>(out);
+  }
+  throw archive_error("a list of regions is cut short");
+}
+
+/// Sorted regions as differences to the one before, small numbers in one byte: three bytes a region where they lie together.
+std::vector<uint8_t> packed(const std::vector<region_key>& regions) {
+  std::vector<uint8_t> out;
+  region_key last{};
+  for (const auto& one : regions) {
+    const auto put = [&out](int32_t is, int32_t was) {
+      put_number(out, folded(static_cast<uint32_t>(is) - static_cast<uint32_t>(was)));
+    };
+    put(one.x, last.x);
+    put(one.y, last.y);
+    put(one.z, last.z);
+    last = one;
+  }
+  return out;
+}
+
+std::vector<region_key> unpacked(std::span<const uint8_t> bytes) {
+  std::vector<region_key> out;
+  region_key last{};
+  const auto moved
+    = [&](int32_t from) { return static_cast<int32_t>(static_cast<uint32_t>(from) + unfolded(take_number(bytes))); };
+  while (!bytes.empty()) {
+    last.x = moved(last.x);
+    last.y = moved(last.y);
+    last.z = moved(last.z);
+    out.push_back(last);
+  }
+  if (!std::is_sorted(out.begin(), out.end()))
+    throw archive_error("a list of regions is not in order");
+  return out;
 }
 
 constexpr size_t planes = sizeof(ray);
@@ -221,13 +291,19 @@ kept_keyframe read_keyframe_record(std::span<const std::byte> bytes) {
 }
 
 record_bytes place_record(const keyframe_place& place) {
-  return to_binary(journal_place_value{.place = place});
+  return to_binary(journal_place_value{.place = place, .regions = packed(place.reach.regions)});
 }
 
 keyframe_place read_place_record(std::span<const std::byte> bytes) {
   if (version_of(bytes) == journal_pose_value{}.version)
     return {read<journal_pose_value>(bytes).world_from_camera, {}};
-  return read<journal_place_value>(bytes).place;
+  if (version_of(bytes) == journal_revised_value{}.version)
+    return read<journal_revised_value>(bytes).place;
+  auto value = read<journal_place_value>(bytes);
+  value.place.reach.regions = unpacked(value.regions);
+  if (value.fields != field_version)
+    value.place.reach = {};
+  return std::move(value.place);
 }
 
 record_bytes gone_record(const gone_id& gone) {

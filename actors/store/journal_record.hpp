@@ -16,7 +16,7 @@
 namespace tessera {
 
 /// Of the journal as a whole.
-inline constexpr uint32_t journal_format = 3;
+inline constexpr uint32_t journal_format = 4;
 
 /// A journal's keys: a letter, and for what belongs to a keyframe its number, big-endian, so that keys are in the order of
 /// arrival. Ids that are gone have numbers of their own.
@@ -24,7 +24,7 @@ namespace journal_key {
 
 inline constexpr std::string_view format = "f", map = "m";
 inline constexpr char keyframe = 'k'; ///< all but the rays, as it came
-inline constexpr char place = 'p';    ///< where it is now, and by which revision, if it is not as it came
+inline constexpr char place = 'p';    ///< where it is now, by which revision, and which regions have it
 inline constexpr char rays = 'r';
 inline constexpr char gone = 'g';        ///< an id under which no keyframe is, and why
 inline constexpr char quarantined = 'q'; ///< a keyframe that is in quarantine, by its id
@@ -36,12 +36,6 @@ std::string of(const keyframe_id& id);
 uint64_t number(std::string_view key);
 
 } // namespace journal_key
-
-/// What is kept of a keyframe beside its rays: the rays of `frame` are null, and it is where it came.
-struct kept_keyframe {
-  stored_keyframe frame;
-  uint64_t rays = 0;
-};
 
 /// What is kept of an id under which no keyframe is.
 struct gone_id {
@@ -61,10 +55,12 @@ record_bytes map_record(const map_settings& map);
 map_settings read_map_record(std::span<const std::byte> bytes);
 
 record_bytes keyframe_record(const stored_keyframe& frame);
+/// It is where it came, and where its rays went is not known.
 kept_keyframe read_keyframe_record(std::span<const std::byte> bytes);
 
 record_bytes place_record(const keyframe_place& place);
-/// Also one of version 1, which has no revision.
+/// Also one of version 1, which has no revision, or 2, which has no regions. The regions of a program whose fields are others
+/// than ours (field_version) are not known.
 keyframe_place read_place_record(std::span<const std::byte> bytes);
 
 record_bytes gone_record(const gone_id& gone);

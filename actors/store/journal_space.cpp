@@ -81,6 +81,15 @@ uint64_t journal::erased_bytes(uint64_t live) const {
                         : 0;
 }
 
+uint64_t journal::blobs_of(const kept_keyframe& kept) {
+  const auto& frame = kept.frame;
+  return (kept.rays * sizeof(ray) >= blob_bytes ? 1 : 0)
+         + (!frame.reach.regions.empty()
+                && place_record({frame.world_from_camera, frame.revision, frame.reach}).size() >= blob_bytes
+              ? 1
+              : 0);
+}
+
 uint64_t journal::disk_bytes() const noexcept {
   uint64_t out = 0;
   if (const auto folder = ::opendir(folder_.c_str())) { // a directory_iterator ends the process if it gets no memory

@@ -31,17 +31,21 @@ constexpr uint64_t disk_bytes_a_ray = 7;
 journal_store::journal_store(std::shared_ptr<journal> in, log_function log, size_t remembered)
   : journal_{std::move(in)}, log_{std::move(log)}, gone_{remembered} {
   journal::batch no_more;
-  for (const auto& [number, kept] : journal_->keyframes()) {
+  uint64_t in_blobs = 0; // records
+  for (auto& [number, kept] : journal_->keyframes()) {
     const auto [i, fresh] = index_.try_emplace(kept.frame.id);
     if (!fresh) { // it was answered that the older one could not be stored, and then the process ended
       no_more.erases.push_back(i->second.number);
       by_number_.erase(i->second.number);
+      kept_.erase(i->second.number);
       rays_ -= i->second.rays;
     }
     i->second = {number, kept.rays, kept.frame.group, kept.frame.revision, 0, position_of(kept.frame.world_from_camera)};
     by_number_[number] = kept.frame.id;
     rays_ += kept.rays;
+    in_blobs += journal::blobs_of(kept);
     numbers_ = number;
+    kept_.emplace(number, std::move(kept));
   }
   for (const auto& [number, its] : journal_->gone())
     if (gone_.enter(its.id, its.kind, 0, no_more.gone_no_more, number) == 0)
@@ -51,9 +55,7 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log, size
   auto in_quarantine = journal_->quarantined();
   std::sort(in_quarantine.begin(), in_quarantine.end(), [](const auto& a, const auto& b) { return a.time_ns < b.time_ns; });
   quarantined_.assign(std::move(in_quarantine));
-  const auto large = std::count_if(index_.begin(), index_.end(),
-                                   [](const auto& one) { return one.second.rays * sizeof(ray) >= journal::blob_bytes; });
-  erased_rays_ = journal_->erased_bytes(static_cast<uint64_t>(large)) / disk_bytes_a_ray;
+  erased_rays_ = journal_->erased_bytes(in_blobs) / disk_bytes_a_ray;
   disk_bytes_ = journal_->disk_bytes();
   writer_ = std::jthread{[this] {
     name_thread("journal");
@@ -250,8 +252,9 @@ std::exception_ptr journal_store::commit(tasks& group) noexcept {
   try {
     const auto bytes = prepare(group);
     try {
-      if (bytes > 0 && !journal_->has_room(bytes))
-        throw std::system_error(ENOSPC, std::generic_category(), "the journal " + journal_->folder() + " takes no more");
+      while (bytes > 0 && !journal_->has_room(bytes))
+        if (!make_room_ || !make_room_())
+          throw std::system_error(ENOSPC, std::generic_category(), "the journal " + journal_->folder() + " takes no more");
     } catch (...) {
       puts_failed = std::current_exception(); // the others may still be written
     }
@@ -393,6 +396,19 @@ std::vector<keyframe_id> journal_store::ids() const {
   for (const auto& [id, line] : lines_)
     if (!index_.contains(id))
       out.push_back(id);
+  return out;
+}
+
+std::vector<kept_keyframe> journal_store::take_kept() {
+  std::map<uint64_t, kept_keyframe> all;
+  {
+    const std::lock_guard lock{mutex_};
+    all.swap(kept_);
+  }
+  std::vector<kept_keyframe> out;
+  out.reserve(all.size());
+  for (auto& [number, one] : all)
+    out.push_back(std::move(one));
   return out;
 }
 

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -34,6 +35,10 @@ public:
   /// As stop().
   ~journal_store() override;
 
+  /// What gives room on the disk back, a little at a time, when a keyframe would not be taken for want of it: true if it did. Is
+  /// called in the thread that writes. To be set before anything is asked.
+  void on_want_of_room(std::function<bool()> make) { make_room_ = std::move(make); }
+
   void put(stored_keyframe frame, done answer) override;
   void get(const keyframe_id& id, got answer) override;
   void erase(const keyframe_id& id, done answer) override;
@@ -45,6 +50,7 @@ public:
   void quarantine(quarantined_keyframe what, done answer) override;
   void release(const keyframe_id& id, done answer) override;
   [[nodiscard]] std::vector<keyframe_id> ids() const override;
+  [[nodiscard]] std::vector<kept_keyframe> take_kept() override;
   [[nodiscard]] std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const override;
   [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const override;
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const override;
@@ -117,6 +123,7 @@ private:
 
   const std::shared_ptr<journal> journal_;
   const log_function log_;
+  std::function<bool()> make_room_;
 
   mutable std::mutex mutex_; ///< of all that follows; nobody has it who waits for the disk
   std::condition_variable to_write_, to_read_, to_tidy_;
@@ -129,8 +136,9 @@ private:
   bool stopped_ = false;
   std::unordered_map<keyframe_id, entry> index_; ///< of what is there, or is being put
   std::map<uint64_t, keyframe_id> by_number_;
-  gone_ids gone_;                      ///< also those that are about to be written
-  std::vector<uint64_t> dropped_gone_; ///< whose records are still there
+  std::map<uint64_t, kept_keyframe> kept_; ///< what was there at the start, until somebody takes it
+  gone_ids gone_;                          ///< also those that are about to be written
+  std::vector<uint64_t> dropped_gone_;     ///< whose records are still there
   uint64_t numbers_ = 0, rays_ = 0;
   uint64_t erased_rays_ = 0;                              ///< that may still take space on the disk, of earlier processes too
   std::atomic<uint64_t> memory_bytes_{0}, disk_bytes_{0}; ///< of the journal, as of a moment ago

@@ -2,6 +2,7 @@
 
 #include "actors/base/actor_registry.hpp"
 #include "actors/base/quarantine_board.hpp"
+#include "messages/ids.hpp"
 #include "messages/map_input.hpp"
 #include "messages/ray.hpp"
 
@@ -17,6 +18,15 @@
 
 namespace tessera {
 
+/// What a keyframe's rays under its pose went into, so that a field that is kept can be compared with what it should hold. The
+/// stamp names the rays under that pose, for ever: another keyframe, or the same one under another pose, has another one.
+struct keyframe_reach {
+  uint64_t stamp = 0;              ///< random; 0: it is not known where they went
+  std::vector<region_key> regions; ///< sorted
+  [[nodiscard]] bool known() const { return stamp != 0; }
+  friend bool operator==(const keyframe_reach&, const keyframe_reach&) = default;
+};
+
 /// A live keyframe as it is kept: everything that its part of the map can be made of again.
 struct stored_keyframe {
   keyframe_id id;
@@ -30,12 +40,20 @@ struct stored_keyframe {
   /// The number of the revision that moved it last, or its group, also before it came; nothing: there was none.
   std::optional<uint64_t> revision{};
   uint64_t admission = 0; ///< as the keyframe's; it goes with the process
+  keyframe_reach reach{};
+};
+
+/// What is kept of a keyframe beside its rays: those of `frame` are null.
+struct kept_keyframe {
+  stored_keyframe frame;
+  uint64_t rays = 0;
 };
 
 /// Where a keyframe is from now on.
 struct keyframe_place {
   pose world_from_camera;
   std::optional<uint64_t> revision{};
+  keyframe_reach reach{};
   friend bool operator==(const keyframe_place&, const keyframe_place&) = default;
 };
 
@@ -114,6 +132,9 @@ public:
   /// All ids, oldest first, and then those about which something is being done or waits: whether these are there, get() tells.
   /// Does not wait for the disk.
   [[nodiscard]] virtual std::vector<keyframe_id> ids() const = 0;
+  /// The keyframes of an earlier process, oldest first; once, and before anything is asked about one of them. None from a store
+  /// that is for the life of a process.
+  [[nodiscard]] virtual std::vector<kept_keyframe> take_kept() { return {}; }
   /// Where the cameras are of those that are there, metres, in no order: which are near to whom. Does not wait for the disk.
   [[nodiscard]] virtual std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const = 0;
   /// What is remembered to be in quarantine, oldest first. Does not wait for the disk.

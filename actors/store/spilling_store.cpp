@@ -149,6 +149,7 @@ void spilling_store::spill(locked& lock) {
 void spilling_store::put(stored_keyframe frame, done answer) {
   if (!frame.rays.rays)
     frame.rays = ray_batch{};
+  frame.reach = {}; // of use after the process alone
   const auto id = frame.id;
   ask<bool>(id, std::move(answer),
             [this, frame = std::move(frame)](locked& lock, bool may_touch_the_file) mutable -> std::optional<bool> {

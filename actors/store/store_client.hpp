@@ -45,6 +45,7 @@ public:
   [[nodiscard]] std::optional<retraction> retracted(const keyframe_id& id) const { return store_->retracted(id); }
   [[nodiscard]] std::vector<retraction> retractions() const { return store_->retractions(); }
   [[nodiscard]] std::vector<keyframe_id> ids() const { return store_->ids(); }
+  [[nodiscard]] std::vector<kept_keyframe> take_kept() { return store_->take_kept(); }
   [[nodiscard]] std::vector<std::pair<keyframe_id, std::array<float, 3>>> cameras() const { return store_->cameras(); }
   [[nodiscard]] std::vector<quarantined_keyframe> quarantined() const { return store_->quarantined(); }
   [[nodiscard]] std::map<std::string, uint64_t> group_revisions() const { return store_->group_revisions(); }

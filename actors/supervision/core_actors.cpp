@@ -46,6 +46,9 @@ caf::strong_actor_ptr start_partitioner(service_parts& by, const core_peers& pee
   how.begins = by.seats.partitioner.get()         ? map_beginning::succeeding
                : by.store->usage().keyframes == 0 ? map_beginning::empty
                                                   : map_beginning::kept;
+  how.snapshots = by.config.snapshots;
+  how.snapshot_after = by.config.snapshot_after;
+  how.latest_snapshot = 12 * by.config.snapshot_after;
   how.own_thread = by.config.own_threads;
   const partitioner_actor fresh
     = spawn_partitioner(by.system, by.context, peers.supervisor, by.seats.broadcaster.get(), by.store, std::move(how));

@@ -7,6 +7,7 @@
 #include "actors/regions/encoder.hpp"
 #include "actors/store/gone_ids.hpp"
 #include "actors/store/keyframe_store.hpp"
+#include "actors/store/region_snapshots.hpp"
 #include "gpu/fields.hpp"
 
 #include <algorithm>
@@ -54,6 +55,10 @@ struct service_config {
   std::function<std::shared_ptr<async_fields>(const map_settings&, const cpu_options&)> make_cpu = make_cpu_fields;
   /// What keeps keyframes: a journal, say. None: memory and a temporary file (store_bytes, store_folder, remembered).
   std::function<std::shared_ptr<keyframe_store>()> make_store;
+  /// Where snapshots of regions are kept beside a journal; null: nowhere.
+  std::shared_ptr<region_snapshots> snapshots;
+  /// A region's snapshot is taken when it has not changed for so long; if it changes again and again, after twelve times as long.
+  std::chrono::milliseconds snapshot_after{5'000};
   log_function log;
   /// Called once, with the reason, when an actor is lost that cannot be started again: the service must end. From any thread;
   /// must not block.

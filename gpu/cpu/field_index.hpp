@@ -39,6 +39,14 @@ public:
     const std::scoped_lock lock(mutex_);
     std::swap(regions_[region], entry); // the old one goes, without the lock
   }
+  /// As load(), of what is there and the image together.
+  void add(region_key region, const region_image& image) {
+    check_image(map_, region, image);
+    if (auto* entry = find(region))
+      entry->field.add(image);
+    else
+      load(region, image);
+  }
   void drop(region_key region) {
     std::unique_ptr<region_entry> gone;
     const std::scoped_lock lock(mutex_);

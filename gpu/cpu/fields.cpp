@@ -169,6 +169,17 @@ public:
       [answer = std::move(answer)](nothing, const std::exception_ptr& failure) { answer(failure); });
   }
 
+  void add_region(region_key region, region_image image, done answer) override {
+    ask(
+      region,
+      [this, region, image = std::move(image)] {
+        fields_.add(region, image);
+        fields_.drop_if_empty(region);
+        return nothing{};
+      },
+      [answer = std::move(answer)](nothing, const std::exception_ptr& failure) { answer(failure); });
+  }
+
   [[nodiscard]] memory_status memory() const override {
     memory_status out;
     out.blocks = fields_.blocks();

@@ -50,6 +50,8 @@ public:
   [[nodiscard]] region_image image() const;
   /// Makes a new field what a good image says. Throws std::bad_alloc: the field is good for nothing then.
   void load(const region_image& image);
+  /// Adds what a good image says. On std::bad_alloc the field is as before.
+  void add(const region_image& image);
 
   // What a surface is made of.
   /// Blocks along an axis, the apron's included. A block's slot is (bz * blocks + by) * blocks + bx.

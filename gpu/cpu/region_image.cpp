@@ -37,4 +37,24 @@ void region_field::load(const region_image& image) {
   }
 }
 
+void region_field::add(const region_image& image) {
+  std::vector<std::pair<size_t, block_handle>> fresh;
+  for (const auto s : image.blocks)
+    if (!field_[s])
+      fresh.emplace_back(s, block_handle(pool_.take(), block_return{&pool_}));
+  stats_.reset();
+  for (auto& [s, made] : fresh)
+    field_[s] = std::move(made);
+  auto from = image.voxels.begin();
+  for (const auto s : image.blocks) {
+    auto& to = *field_[s];
+    for (size_t i = 0; i < block_voxels; ++i, ++from) {
+      to.w01[i].w0 += from->w0;
+      to.w01[i].w1 += from->w1;
+      to.w2[i] += from->w2;
+    }
+    changes_[s] = UINT8_MAX;
+  }
+}
+
 } // namespace tessera::cpu

@@ -66,12 +66,10 @@ public:
   void clear(done answer) override { add({task::clear, {}, std::move(answer)}); }
   void export_region(region_key region, image_done answer) override { add({task::export_image, region, std::move(answer)}); }
   void import_region(region_key region, region_image image, done answer) override {
-    try {
-      check_image(map_, region, image);
-    } catch (const std::invalid_argument&) {
-      return answer(std::current_exception());
-    }
-    add({task::import_image, region, std::move(answer), std::move(image)});
+    add_image(task::import_image, region, std::move(image), std::move(answer));
+  }
+  void add_region(region_key region, region_image image, done answer) override {
+    add_image(task::add_image, region, std::move(image), std::move(answer));
   }
   [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override {
     return std::make_shared<pinned_body<Device>>(*device_, body);
@@ -109,6 +107,14 @@ private:
       throw std::invalid_argument("there are neither points nor rays");
     if (what.from_peer && dynamic_cast<const device_peer_rays<Device>*>(what.from_peer.get()) == nullptr)
       throw std::invalid_argument("the rays are not from a device of this kind");
+  }
+  void add_image(task what, region_key region, region_image image, done answer) {
+    try {
+      check_image(map_, region, image);
+    } catch (const std::invalid_argument&) {
+      return answer(std::current_exception());
+    }
+    add({what, region, std::move(answer), std::move(image)});
   }
   void add(request r) {
     ask([&] { line_.add(std::move(r)); });
@@ -330,6 +336,10 @@ private:
       break;
     case task::import_image:
       store_.take_image(keys[0], batch[0].image, batches_);
+      answer_done(batch);
+      break;
+    case task::add_image:
+      store_.take_image(keys[0], sum_of(store_.image_of(keys[0]), batch[0].image), batches_);
       answer_done(batch);
       break;
     case task::take: // never in a batch

@@ -16,12 +16,12 @@ namespace tessera::cuda {
 
 /// What a device's fields are asked for.
 struct field_request {
-  enum class task : uint8_t { take, extract, stats, drop, clear, export_image, import_image };
+  enum class task : uint8_t { take, extract, stats, drop, clear, export_image, import_image, add_image };
   task what;
   region_key region; ///< none of take and clear
   std::variant<async_fields::done, async_fields::mesh_done, async_fields::stats_done, async_fields::image_done, asked_keyframe>
     answer;
-  region_image image{}; ///< to be imported
+  region_image image{}; ///< to be imported, or added
 
   void fail(const std::exception_ptr& why);
 };

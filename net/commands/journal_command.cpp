@@ -1,6 +1,7 @@
 #include "net/commands/journal_command.hpp"
 
 #include "actors/store/journal.hpp"
+#include "actors/store/snapshot_folder.hpp"
 #include "net/commands/auto_voxel.hpp"
 #include "net/formats/json_text.hpp"
 
@@ -8,8 +9,10 @@
 
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
 #include <map>
 #include <ostream>
+#include <set>
 #include <stdexcept>
 #include <vector>
 
@@ -60,6 +63,56 @@ nlohmann::json summary(const journal& kept, const std::vector<journal::kept>& al
   return out;
 }
 
+/// Whether a snapshot holds nothing but what is live, so that the next start can use it.
+class usable_snapshots {
+public:
+  explicit usable_snapshots(const std::vector<journal::kept>& all) {
+    for (const auto& [number, one] : all)
+      for (const auto& region : one.frame.reach.regions)
+        in_[region].insert(one.frame.reach.stamp);
+  }
+  [[nodiscard]] bool contains(const snapshot_head& head) const {
+    const auto i = in_.find(head.region);
+    return i != in_.end() && !head.stamps.empty()
+           && std::all_of(head.stamps.begin(), head.stamps.end(), [&](uint64_t its) { return i->second.contains(its); });
+  }
+
+private:
+  std::map<region_key, std::set<uint64_t>> in_;
+};
+
+/// What is told of snapshots. `reads`: each is read whole.
+nlohmann::json told_of(const std::vector<found_snapshot>& found, const std::vector<journal::kept>& all, bool reads) {
+  const usable_snapshots usable{all};
+  uint64_t bytes = 0, good = 0, oldest = 0;
+  auto damaged = nlohmann::json::array();
+  for (const auto& one : found) {
+    auto fault = one.fault;
+    if (reads && one.head)
+      try {
+        (void)read_snapshot(one.path);
+      } catch (const bad_snapshot& e) {
+        fault = e.what();
+      }
+    bytes += one.bytes;
+    if (!fault.empty())
+      damaged.push_back({{"file", one.path}, {"reason", fault}});
+    else if (usable.contains(*one.head))
+      ++good;
+    if (one.head)
+      oldest = oldest == 0 ? one.head->time_ns : std::min(oldest, one.head->time_ns);
+  }
+  return {{"regions", found.size()}, {"usable", good}, {"bytes", bytes}, {"oldest", time_text(oldest)}, {"damaged", damaged}};
+}
+
+/// Removes what the next start cannot use.
+void remove_useless(const std::vector<found_snapshot>& found, const std::vector<journal::kept>& all) {
+  const usable_snapshots usable{all};
+  for (const auto& one : found)
+    if (one.damaged || (one.head && !usable.contains(*one.head)))
+      std::filesystem::remove(one.path);
+}
+
 /// Reads everything: what of it is damaged, keyframe and reason. Throws what journal::read() does of what cannot be read now.
 nlohmann::json damage(const journal& kept, const std::vector<journal::kept>& all) {
   auto out = nlohmann::json::array();
@@ -91,6 +144,12 @@ void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
     out << "from " << (source.empty() ? "elsewhere" : source) << ' ' << count << '\n';
   if (const auto first = told["first"].get<std::string>(); !first.empty())
     out << "first " << first << "\nlast " << told["last"].get<std::string>() << '\n';
+  if (const auto& its = told["snapshots"]; its["regions"] > 0)
+    out << "snapshots of regions " << its["regions"] << " (" << its["usable"] << " can be used), " << its["bytes"]
+        << " bytes, the oldest of " << its["oldest"].get<std::string>() << '\n';
+  for (const auto& one : told["snapshots"]["damaged"])
+    out << "a damaged snapshot, which costs time alone: " << one["file"].get<std::string>() << ": "
+        << one["reason"].get<std::string>() << '\n';
   for (const auto& one : told["quarantined"])
     out << "in quarantine: " << one["keyframe"].get<std::string>() << ": " << one["reason"].get<std::string>() << '\n';
   if (!told.contains("damaged"))
@@ -116,14 +175,20 @@ int journal_command(const journal_command_setup& setup, std::ostream& out) {
   if (is("release"))
     end_quarantine(kept);
   const auto all = kept.keyframes();
+  const auto snapshots = setup.folder + "/snapshots";
+  if (is("compact"))
+    remove_useless(find_snapshots(snapshots), all);
   auto told = summary(kept, all);
+  told["snapshots"] = told_of(find_snapshots(snapshots), all, is("verify"));
   if (is("verify") || is("salvage"))
     told["damaged"] = damage(kept, all);
   if (setup.json)
     out << told.dump() << '\n';
   else
     print(told, kept, out);
-  return done && (!told.contains("damaged") || told["damaged"].empty()) ? 0 : 1;
+  const auto whole
+    = !told.contains("damaged") || (told["damaged"].empty() && (!is("verify") || told["snapshots"]["damaged"].empty()));
+  return done && whole ? 0 : 1;
 }
 
 } // namespace tessera

@@ -215,6 +215,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   // Now, since what is retracted before there is a map is remembered, too.
   const auto store = kept.store ? kept.store : make_keyframe_store(setup.service);
   setup.service.make_store = [store] { return store; };
+  setup.service.snapshots = kept.snapshots;
 
   caf::actor_system_config actor_config;
   register_messages(actor_config);

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 #include <stdexcept>
+#include <system_error>
 
 namespace tessera {
 
@@ -35,6 +37,28 @@ std::string differences(const map_settings& kept, const map_settings& wanted) {
   return out;
 }
 
+/// Bytes of the disk that snapshots leave free at most, beside what the journal itself keeps for what must be written; and at
+/// most an eighth of the disk.
+constexpr uint64_t snapshots_leave = uint64_t{256} << 20;
+/// What they write on average: a disk has better things to do.
+constexpr uint64_t snapshot_rate = uint64_t{16} << 20;
+
+/// Null if there can be none.
+std::shared_ptr<region_snapshots> open_snapshots(const journal_setup& setup, const std::shared_ptr<journal>& file,
+                                                 const log_function& log) {
+  snapshot_options how;
+  how.most_bytes = setup.snapshot_bytes;
+  how.bytes_per_second = snapshot_rate;
+  try {
+    const auto leave = std::min<uint64_t>(snapshots_leave, std::filesystem::space(setup.folder).capacity / 8);
+    how.has_room = [file, leave](uint64_t bytes) { return file->has_room(bytes + leave); };
+    return std::make_shared<region_snapshots>(setup.folder + "/snapshots", std::move(how), log);
+  } catch (const std::system_error& e) {
+    spdlog::warn("there are no snapshots of regions: {}", e.what());
+    return nullptr;
+  }
+}
+
 } // namespace
 
 std::string default_journal(const std::vector<std::string>& sources, uint16_t port) {
@@ -58,7 +82,11 @@ serve_journal open_journal(const journal_setup& setup, map_settings& map, std::o
       spdlog::info("the journal that was here is now {}", *aside);
   serve_journal out;
   out.file = std::make_shared<journal>(setup.folder, setup.memory_bytes);
-  out.store = std::make_shared<journal_store>(out.file, log, setup.remembered);
+  const auto store = std::make_shared<journal_store>(out.file, log, setup.remembered);
+  out.store = store;
+  out.snapshots = open_snapshots(setup, out.file, log);
+  if (out.snapshots)
+    store->on_want_of_room([snapshots = out.snapshots] { return snapshots->make_room(); });
   const auto keyframes = out.store->usage().keyframes;
   if (keyframes == 0) {
     spdlog::info("keyframes are kept in the journal {}, which is empty", setup.folder);

@@ -2,6 +2,7 @@
 
 #include "actors/base/log.hpp"
 #include "actors/store/journal_store.hpp"
+#include "actors/store/region_snapshots.hpp"
 #include "gpu/map_settings.hpp"
 #include "net/commands/auto_voxel.hpp"
 
@@ -17,6 +18,7 @@ namespace tessera {
 struct journal_setup {
   std::string folder; ///< empty: none
   uint64_t memory_bytes = 0;
+  uint64_t snapshot_bytes = 0;            ///< room for snapshots of regions; 0: none
   size_t remembered = default_remembered; ///< ids of keyframes that went, or were retracted before they came
   bool fresh = false;                     ///< begins anew, and keeps what is there aside
 };
@@ -30,6 +32,7 @@ std::string default_journal(const std::vector<std::string>& sources, uint16_t po
 struct serve_journal {
   std::shared_ptr<journal> file; ///< null: there is none
   std::shared_ptr<keyframe_store> store;
+  std::shared_ptr<region_snapshots> snapshots; ///< null: there are none
 };
 
 /// Opens the journal and says in the log where it is and what is in it. If it holds keyframes, the map is to be made as theirs

@@ -1,10 +1,12 @@
 #include "net/server/metrics.hpp"
 
+#include "messages/clock.hpp"
 #include "net/server/process_numbers.hpp"
 
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -158,6 +160,14 @@ void add_map(family_list& to, const telemetry& n) {
   to.gauge("tessera_store_disk_bytes", "Keyframe store's disk: rays beyond store-memory; with a journal, all its files.",
            read(n.store_disk_bytes));
   to.counter("tessera_store_errors_total", "Failed reads and writes of the store.", read(n.store_errors));
+  to.gauge("tessera_snapshots", "Snapshots of regions on disk.", read(n.snapshots));
+  to.gauge("tessera_snapshot_bytes", "What they take on disk.", read(n.snapshot_bytes));
+  const auto oldest = n.oldest_snapshot_ns.load(std::memory_order_relaxed);
+  to.gauge("tessera_snapshot_age_seconds", "Since the oldest of them was taken; 0: there is none.",
+           oldest == 0 ? 0. : std::max(0., 1e-9 * (static_cast<double>(system_ns()) - static_cast<double>(oldest))));
+  to.counter("tessera_snapshots_written_total", "Snapshots written.", read(n.snapshots_written));
+  to.counter("tessera_snapshots_failed_total", "Snapshots that could not be written.", read(n.snapshots_failed));
+  to.counter("tessera_snapshots_used_total", "Regions that were made of a snapshot at the start.", read(n.snapshots_used));
 }
 
 /// Of GPUs: the CPU has no pool.

@@ -58,6 +58,16 @@ record_bytes old_pose_record(const pose& at) {
   return out;
 }
 
+/// As programs wrote it that knew no regions: version 2, and the revision.
+record_bytes old_place_record(const pose& at, uint64_t revision) {
+  auto out = old_pose_record(at);
+  out[1] = std::byte{2};
+  out.push_back(std::byte{1}); // there is one
+  for (int shift = 0; shift < 64; shift += 8)
+    out.push_back(static_cast<std::byte>(revision >> shift));
+  return out;
+}
+
 /// Makes a journal of three keyframes, "0" to "2", whose rays are in files and no longer in the log.
 void put_three(const std::string& path) {
   {
@@ -79,10 +89,13 @@ TEST_CASE("records come back as they were written, and nothing else does") {
   CHECK(kept.frame.rays.rays == nullptr);
   for (const size_t count : {0, 1, 1000})
     CHECK(read_rays_record(rays_record(*whole("kf", count, 2).rays.rays)) == *whole("kf", count, 2).rays.rays);
-  for (const auto& place : {keyframe_place{frame.came_with}, keyframe_place{frame.came_with, 0}, keyframe_place{{}, ~0ull}})
+  const keyframe_reach reach{7, {{-2'000'000'000, 0, 5}, {-1, -1, -1}, {-1, -1, 0}, {3, 0, 0}, {2'000'000'000, -70, 70}}};
+  for (const auto& place : {keyframe_place{frame.came_with}, keyframe_place{frame.came_with, 0}, keyframe_place{{}, ~0ull},
+                            keyframe_place{frame.came_with, 3, reach}})
     CHECK(read_place_record(place_record(place)) == place);
+  CHECK(read_place_record(old_place_record(frame.came_with, 9)) == keyframe_place{frame.came_with, 9});
   CHECK(read_place_record(old_pose_record(frame.came_with)) == keyframe_place{frame.came_with});
-  const auto place = place_record({frame.came_with, 7});
+  const auto place = place_record({frame.came_with, 7, reach});
   for (size_t length = 0; length < place.size(); ++length)
     CHECK_THROWS_AS(read_place_record(std::span{place}.first(length)), archive_error);
   map_settings map;

@@ -104,6 +104,7 @@ struct control {
   int fail_next = 0;                      ///< so many calls of take() throw
   uint64_t integrated = 0, extracted = 0; ///< parts of keyframes; regions
   uint64_t keyframes = 0;                 ///< whose points were made rays
+  uint64_t exported = 0, added = 0;       ///< images of regions
   std::vector<take_request> asked;        ///< without bodies
   /// Called before a keyframe is taken, or its rays made; what it throws is the answer.
   std::function<void(const keyframe_body*, const std::vector<ray>&)> before;
@@ -201,9 +202,18 @@ public:
     });
     tell([=, answer = std::move(answer)] { answer(failure); });
   }
-  void export_region(region_key, image_done answer) override { answer({}, std::make_exception_ptr(std::logic_error("a toy"))); }
+  /// A cell in each voxel, the last ones empty.
+  void export_region(region_key region, image_done answer) override {
+    region_image out;
+    const auto failure = attempt([&] { out = image_of(region); });
+    tell([=, answer = std::move(answer)] { answer(out, failure); });
+  }
   void import_region(region_key, region_image, done answer) override {
     answer(std::make_exception_ptr(std::logic_error("a toy")));
+  }
+  void add_region(region_key region, region_image image, done answer) override {
+    const auto failure = attempt([&] { add(region, image); });
+    tell([=, answer = std::move(answer)] { answer(failure); });
   }
   [[nodiscard]] memory_status memory() const override {
     memory_status out;
@@ -358,6 +368,42 @@ private:
       }
     }
     return out;
+  }
+
+  region_image image_of(region_key region) {
+    ++by->exported;
+    region_image out;
+    if (const auto i = fields_.find(region); i != fields_.end())
+      for (const auto& [c, n] : i->second)
+        if (n != 0)
+          out.voxels.push_back({static_cast<uint64_t>(c[0]) << 32 | static_cast<uint32_t>(c[1]), static_cast<uint64_t>(c[2]),
+                                static_cast<uint64_t>(n)});
+    while (out.voxels.size() % 512 != 0)
+      out.voxels.emplace_back();
+    for (size_t i = 0; i < out.voxels.size() / 512; ++i)
+      out.blocks.push_back(static_cast<uint32_t>(i));
+    return out;
+  }
+
+  void add(region_key region, const region_image& image) {
+    if (by->fail_next > 0) {
+      --by->fail_next;
+      throw std::runtime_error("the toy device failed");
+    }
+    std::map<cell, int64_t> sums;
+    uint64_t fresh = 0;
+    for (const auto& v : image.voxels)
+      if (v.w2 != 0)
+        sums[{static_cast<int32_t>(v.w0 >> 32), static_cast<int32_t>(v.w0), static_cast<int64_t>(v.w1)}]
+          += static_cast<int64_t>(v.w2);
+    for (const auto& [c, n] : sums)
+      fresh += !fields_[region].contains(c);
+    if (fresh > by->cells_left)
+      throw no_room("there is no cell left");
+    by->cells_left -= by->cells_left != ~0ull ? fresh : 0;
+    for (const auto& [c, n] : sums)
+      fields_[region][c] += n;
+    ++by->added;
   }
 
   void forget(region_key region) {

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""What a journal costs: service.py with it and without it, in turns, in one run. Medians of the rounds, and their ratios.
+"""What a journal costs: service.py with it and without it, in turns, in one run. Medians of the rounds, and their ratios. Or
+what snapshots of regions cost: a journal with more of them than anybody needs, and with none.
 
   journal_cost.py --binary build/release/tessera        25 keyframes/s of 300,000 points at 2 cm, one viewer
+  journal_cost.py --binary ... --of snapshots
 """
 
 import json
@@ -25,6 +27,13 @@ ROWS = {
 }
 
 
+# What service.py is told: with what is compared, and without it.
+WAYS = {
+    "journal": (("--journal",), ()),
+    "snapshots": (("--journal", "--snapshots=often"), ("--journal", "--snapshots=none")),
+}
+
+
 def main():
     arguments = command_line(__doc__)
     arguments.add_argument("--points", type=int, default=300_000)
@@ -33,18 +42,19 @@ def main():
     arguments.add_argument("--voxel-m", type=float, default=0.02)
     arguments.add_argument("--door", choices=("amqp", "http", "shm"), default="shm")
     arguments.add_argument("--rounds", type=int, default=3, help="of both (default: %(default)s)")
+    arguments.add_argument("--of", choices=WAYS, default="journal", help="what is compared (default: %(default)s)")
     options = options_of(arguments)
     passed_on = ("binary", "points", "rate", "seconds", "voxel_m", "door")
     how = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in passed_on]
     found = {True: [], False: []}
     for number in range(2 * options.rounds):
-        journal = number % 2 == number // 2 % 2  # on off off on: neither always comes first
-        command = [sys.executable, "-B", SERVICE, *how, "--json", *(["--journal"] if journal else [])]
+        having = number % 2 == number // 2 % 2  # on off off on: neither always comes first
+        command = [sys.executable, "-B", SERVICE, *how, "--json", *WAYS[options.of][0 if having else 1]]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"journal_cost: service.py ended with {done.returncode}")
-        found[journal].append(json.loads(done.stdout.strip().splitlines()[-1]))
-        told = f"{'with' if journal else 'without'} a journal: {found[journal][-1]['cpu_cores']} cores"
+        found[having].append(json.loads(done.stdout.strip().splitlines()[-1]))
+        told = f"{'with' if having else 'without'} {options.of}: {found[having][-1]['cpu_cores']} cores"
         print(told, file=sys.stderr, flush=True)
     middle = {kind: {name: statistics.median(one[name] for one in all_of) for name in ROWS} for kind, all_of in found.items()}
     of_points = statistics.median(one["journal_bytes_of_points"] for one in found[True])

@@ -8,6 +8,7 @@ keyframes were made a map again from the journal, which is the least that buildi
 the process, and from the request; the disk's cache is warm.
 
   restart.py --binary build/release/tessera         1,000 keyframes of the synthetic room at 5 cm, 100 of them moved
+  restart.py --binary ... --no-snapshots            of keyframes' rays alone, where regions have no snapshots
   restart.py --binary ... --source rgbd:DIR --keyframes 100 --moved 10
 """
 
@@ -67,7 +68,8 @@ def correct(running, cameras, by_m, number):
 
 def measure(options, folder):
     journal = folder / "journal"
-    how = ("--journal", journal, "--voxel-size", options.voxel_m)
+    how = ("--journal", journal, "--voxel-size", options.voxel_m,
+           *(("--snapshots", 0) if options.no_snapshots else ("--snapshot-after", 0.5)))
     running = service.Service(options.binary, options=how)
     try:
         begin = time.monotonic()
@@ -77,6 +79,10 @@ def measure(options, folder):
         count = running.map()["keyframes"]
         took = time.monotonic() - begin
         digits, rays = running.map()["hash"], running.map()["rays"]
+        if not options.no_snapshots:
+            regions = len(running.get("/v1/regions"))
+            seconds_until(lambda: running.metrics()["tessera_snapshots"] == regions, "a snapshot of each region", options.limit_s)
+        snapshot_bytes = running.metrics()["tessera_snapshot_bytes"]
         running.crash()
     finally:
         if running.alive():
@@ -85,13 +91,15 @@ def measure(options, folder):
     running = service.Service(options.binary, options=how)
     try:
         result = {"keyframes": count, "rays": rays, "voxel_m": options.voxel_m, "first_time_s": took,
-                  "journal_bytes": folder_bytes(journal), "listening_s": time.monotonic() - begin}
+                  "journal_bytes": folder_bytes(journal) - snapshot_bytes, "snapshot_bytes": snapshot_bytes,
+                  "listening_s": time.monotonic() - begin}
         viewer = Viewer(running.url)
         seconds_until(lambda: viewer.log, "a patch", options.limit_s)
         result["first_patch_s"] = time.monotonic() - begin
         seconds_until(lambda: whole(running), "the whole map", options.limit_s)
         result["complete_s"] = time.monotonic() - begin
         assert running.map()["hash"] == digits, "another map after the restart"
+        result["snapshots_used"] = running.metrics()["tessera_snapshots_used_total"]
         running.wait(running.quiet, "nothing under way")
         cameras = running.get("/v1/cameras")
         some = cameras[:: max(1, len(cameras) // options.moved)][: options.moved]
@@ -112,6 +120,7 @@ def main():
     arguments.add_argument("--keyframes", type=int, default=1000, help="(default: %(default)s)")
     arguments.add_argument("--moved", type=int, default=100, help="how many of them (default: %(default)s)")
     arguments.add_argument("--voxel-m", type=float, default=0.05)
+    arguments.add_argument("--no-snapshots", action="store_true", help="the service takes none")
     arguments.add_argument("--rounds", type=int, default=3, help="the median of so many counts (default: %(default)s)")
     arguments.add_argument("--folder", help="where journals are made (default: a temporary one)")
     arguments.add_argument("--limit-s", type=float, default=600, help=argparse.SUPPRESS)
@@ -128,7 +137,8 @@ def main():
     result = {name: sorted(one[name] for one in rounds)[len(rounds) // 2] for name in rounds[0]}
     rays_each = result["rays"] / result["keyframes"]
     print(f"{result['keyframes']} keyframes of {options.source} at {options.voxel_m} m, {rays_each:.0f} rays each, "
-          f"{result['journal_bytes'] / 1e6:.1f} MB of journal; median of {options.rounds}")
+          f"{result['journal_bytes'] / 1e6:.1f} MB of journal, {result['snapshots_used']:.0f} snapshots used of "
+          f"{result['snapshot_bytes'] / 1e6:.1f} MB; median of {options.rounds}")
     rows = {
         "first_time_s": "sent and taken",
         "listening_s": "restart: listening after",

@@ -30,6 +30,7 @@ from support.measuring import command_line, options_of  # noqa: E402
 from support.viewer import Viewer, WebSocket  # noqa: E402
 
 ROOM = np.array([4.0, 3.0, 1.5])
+SNAPSHOTS = {"usual": (), "often": ("--snapshot-after", 0.5), "none": ("--snapshots", 0)}
 
 
 def keyframe(number, count):
@@ -116,6 +117,8 @@ def main():
     arguments.add_argument("--stalled", type=int, default=0, help="so many of the viewers never read")
     arguments.add_argument("--door", choices=("amqp", "http", "shm"), default="amqp")
     arguments.add_argument("--journal", action="store_true", help="keeps a journal, in a temporary folder")
+    arguments.add_argument("--snapshots", choices=SNAPSHOTS, default="usual", help="of regions, with a journal: as the service "
+                           "does, of what has not changed for half a second, or none")
     options = options_of(arguments)
     if options.door == "amqp" and rabbitmq.why_not():
         print(f"{rabbitmq.why_not()}: measuring through HTTP", file=sys.stderr)
@@ -128,7 +131,7 @@ def main():
     source = broker.url if broker else f"shm:{prefix}"
     names = ("--shm-prefix", prefix, "--exchange", "bench", "--queue", "bench")
     journal = tempfile.mkdtemp(prefix="tessera-bench-") if options.journal else None
-    kept = ("--journal", journal) if journal else ()
+    kept = ("--journal", journal, *SNAPSHOTS[options.snapshots]) if journal else ()
     running = service.Service(options.binary, source, options=("--voxel-size", options.voxel_m, *names, *kept))
     try:
         if broker:

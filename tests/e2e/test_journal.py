@@ -204,7 +204,7 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
         assert status == 0, err
         told = json.loads(out)
         assert told["keyframes"] == len(recording) and told["sources"] == {"http": len(recording)}
-        assert told["map"]["voxel_m"] == pytest.approx(0.05) and told["format"] == 3
+        assert told["map"]["voxel_m"] == pytest.approx(0.05) and told["format"] == 4
         assert told["first"] <= told["last"] and told["disk_bytes"] > 0
         assert told.get("damaged", []) == []
         status, out, err = service.run(tessera, "journal", action, journal)
@@ -223,6 +223,56 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
     assert loaded(running)["keyframes"] == len(recording) - 1
     publish_all(running, recording)
     assert running.map()["keyframes"] == len(recording)
+
+
+def has_snapshots(running, regions):
+    return running.metrics()["tessera_snapshots"] == regions
+
+
+def test_a_start_makes_regions_of_snapshots_and_of_keyframes_what_they_lack(tessera, serve, recording, wanted, tmp_path):
+    journal = tmp_path / "journal"
+    options = ("--journal", journal, "--snapshot-after", 0.1)
+    running = serve(options=options)
+    publish_all(running, recording[:-2])
+    regions = len(running.get("/v1/regions"))
+    running.wait(lambda: has_snapshots(running, regions), "a snapshot of each region")
+    running.crash()
+    status, out, err = service.run(tessera, "journal", "verify", journal, "--json")
+    assert status == 0, err
+    told = json.loads(out)["snapshots"]
+    assert (told["regions"], told["usable"], told["damaged"]) == (regions, regions, []) and told["bytes"] > 0
+    running = serve(options=(*options, "--snapshot-after", 3600))
+    loaded(running)
+    assert running.metrics()["tessera_snapshots_used_total"] == regions
+    publish_all(running, recording)  # two are new to the map, and in no snapshot
+    assert running.map()["hash"] == wanted
+    assert running.end() == 0
+    some = sorted((journal / "snapshots").glob("*.region"))[0]
+    content = bytearray(some.read_bytes())
+    content[-1] ^= 1
+    some.write_bytes(content)
+    status, out, _ = service.run(tessera, "journal", "verify", journal)
+    assert status == 1 and f"a damaged snapshot, which costs time alone: {some}" in out
+    running = serve(options=options)
+    running.wait_for_line(f"the snapshot {some} cannot be used")
+    after = loaded(running)
+    assert (after["hash"], after["keyframes"]) == (wanted, len(recording))
+    assert running.metrics()["tessera_snapshots_used_total"] == regions - 1
+    viewer = Viewer(running.url)
+    running.wait(lambda: viewer.triangles() == running.map()["triangles"] > 0, "the whole map at a viewer")
+    viewer.close()
+    assert running.fetch("/v1/keyframes", method="DELETE")[0] == 200
+    running.wait(lambda: has_snapshots(running, 0), "no snapshot of what is empty")
+
+
+def test_there_are_no_snapshots_without_room_for_them(serve, recording, wanted, tmp_path):
+    options = ("--journal", tmp_path / "journal", "--snapshots", 0, "--snapshot-after", 0)
+    running = serve(options=options)
+    publish_all(running, recording)
+    running.end()
+    running = serve(options=options)
+    assert loaded(running)["hash"] == wanted
+    assert not list((tmp_path / "journal").glob("snapshots/*"))
 
 
 @pytest.fixture

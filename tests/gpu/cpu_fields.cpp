@@ -146,6 +146,59 @@ TEST_CASE("a region that is exported, dropped and imported again has its field a
   CHECK(stats_and_wait(*moved.field, region) == field_stats{});
 }
 
+TEST_CASE("images that are added while keyframes are taken, and taken away, sum up with them") {
+  const uint32_t threads = GENERATE(0u, 2u);
+  some_keyframes k(3);
+  INFO("seed " << k.seed);
+  const auto map = map_of(32);
+  world whole(map), part(map), sum(map, make_cpu_fields(map, {.threads = threads}));
+  for (const auto& frame : k.frames)
+    whole.add(request_of(frame));
+  part.add(request_of(k.frames[0]));
+  part.add(request_of(k.frames[1]));
+  std::atomic<size_t> left{part.regions.size() + 2};
+  std::promise<void> all;
+  const auto done = [&](const std::exception_ptr& failure) {
+    CHECK_FALSE(failure);
+    if (--left == 0)
+      all.set_value();
+  };
+  auto away = request_of(k.frames[0]);
+  away.sign = -1;
+  sum.field->take(away, [&](const take_report&, const std::exception_ptr& failure) { done(failure); });
+  for (const auto region : part.regions) // what was taken away comes back with the image
+    sum.field->add_region(region, export_and_wait(*part.field, region), done);
+  sum.field->take(request_of(k.frames[2]), [&](const take_report&, const std::exception_ptr& failure) { done(failure); });
+  all.get_future().get();
+  sum.add(request_of(k.frames[0]));
+  sum.regions = whole.regions;
+  check_same(sum, whole);
+  add_and_wait(*sum.field, fullest_of(*whole.field, whole.regions), {}); // nothing is a field, too
+  check_same(sum, whole);
+}
+
+TEST_CASE("an image for which there is no room is not half added") {
+  some_keyframes k(2);
+  INFO("seed " << k.seed);
+  const auto map = map_of(32);
+  world both(map), first(map);
+  first.add(request_of(k.frames[0]));
+  for (const auto& frame : k.frames)
+    both.add(request_of(frame));
+  const auto region = fullest_of(*both.field, both.regions);
+  const auto image = export_and_wait(*both.field, region), before = export_and_wait(*first.field, region);
+  REQUIRE(image.blocks.size() > before.blocks.size());
+  world full(map, make_cpu_fields(map, {.threads = 0, .cap_bytes = image.blocks.size() * 12'288 - 1}));
+  add_and_wait(*full.field, region, before);
+  const auto was = stats_and_wait(*full.field, region).hash;
+  CHECK_THROWS_AS(add_and_wait(*full.field, region, image), memory_cap_reached);
+  CHECK(stats_and_wait(*full.field, region).hash == was);
+  CHECK(full.field->memory().blocks == before.blocks.size());
+  auto bad = image;
+  bad.voxels.pop_back();
+  CHECK_THROWS_AS(add_and_wait(*full.field, region, bad), std::invalid_argument);
+}
+
 TEST_CASE("what is no image of a region is refused, and what has no room is not half imported") {
   some_keyframes k(1);
   INFO("seed " << k.seed);

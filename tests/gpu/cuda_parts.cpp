@@ -276,6 +276,50 @@ TEST_CASE("an image takes the place of what a region held; an empty one empties 
   }
 }
 
+TEST_CASE("an image is added to what a region holds, on the device or in host memory; without room all stays as it was") {
+  keyframes k(3);
+  INFO("seed " << k.seed);
+  for (const auto& device : devices())
+    for (const bool tight : {false, true}) {
+      INFO(device.name << (tight ? ", little room" : ", room for all"));
+      const auto map = map_of(32);
+      two_worlds all(device, map, small_pool()), part(device, map, small_pool());
+      for (const auto& s : k.scans)
+        all.add(s);
+      part.add(k.scans[0]);
+      part.add(k.scans[1]);
+      uint64_t most = 0;
+      for (const auto& r : all.cpu.regions)
+        most = std::max(most, blocks_of(*all.fields, std::vector{r}));
+      two_worlds sum(device, map, tight ? small_pool(most + 4, 1 << 30) : small_pool());
+      CHECK(sum.add_apart(k.scans[2]) == 0);
+      for (const auto& region : part.device.regions)
+        add_and_wait(*sum.fields, region, export_and_wait(*part.fields, region));
+      sum.cpu.regions = sum.device.regions = all.device.regions;
+      sum.cpu.field = all.cpu.field;
+      sum.check_fields();
+      sum.check_meshes();
+    }
+  for (const auto& device : devices()) {
+    INFO(device.name);
+    const auto map = map_of(64);
+    world large(map, device.open(map, small_pool()));
+    large.add(k.scans[0]);
+    const auto region = fullest_of(*large.field, large.regions);
+    const auto image = export_and_wait(*large.field, region);
+    REQUIRE(image.blocks.size() > 3);
+    region_image part{{image.blocks.begin(), image.blocks.begin() + 3}, {image.voxels.begin(), image.voxels.begin() + 3 * 512}};
+    const std::shared_ptr<async_fields> fields = device.open(map, small_pool(image.blocks.size() - 1));
+    add_and_wait(*fields, region, part);
+    const auto was = stats_and_wait(*fields, region).hash;
+    CHECK_THROWS_AS(add_and_wait(*fields, region, image), std::bad_alloc);
+    CHECK(stats_and_wait(*fields, region).hash == was);
+    auto bad = image;
+    bad.voxels.pop_back();
+    CHECK_THROWS_AS(add_and_wait(*fields, region, bad), std::invalid_argument);
+  }
+}
+
 TEST_CASE("an image that is none of a region of the map is refused, and changes nothing") {
   keyframes k(1);
   INFO("seed " << k.seed);

@@ -423,6 +423,9 @@ TEST_CASE("a device that gives other bytes than the CPU is found out") {
     void import_region(region_key region, region_image image, done answer) override {
       real_->import_region(region, std::move(image), std::move(answer));
     }
+    void add_region(region_key region, region_image image, done answer) override {
+      real_->add_region(region, std::move(image), std::move(answer));
+    }
     [[nodiscard]] memory_status memory() const override { return real_->memory(); }
     [[nodiscard]] std::shared_ptr<const keyframe_body> pin(const keyframe_body& body) override { return real_->pin(body); }
     void break_down(breakage how) override { real_->break_down(how); }

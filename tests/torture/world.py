@@ -16,7 +16,7 @@ from torture.victim import Victim
 
 MAPPING = ("--voxel-size", "0.1", "--truncation", "0.3", "--threads", "2")
 # Small buffers, so that RocksDB writes files and compacts them all the time; a bound on age that no jump of the clock may reach.
-KEEPING = ("--store-memory", "1MiB", "--retain", "30d")
+KEEPING = ("--store-memory", "1MiB", "--retain", "30d", "--snapshot-after", "0.2")
 
 
 class Stopped(Exception):
