@@ -400,8 +400,9 @@ const std::vector<setting> rows{
    .unit = "bytes",
    .min = 0,
    .max = any,
-   .help = "Room on the disk for snapshots of regions, in the journal's folder, of which the next start makes the map sooner than of "
-           "all keyframes' rays; they make way for keyframes. 0: none are taken"},
+   .help
+   = "Room on the disk for snapshots of regions, in the journal's folder, of which the next start makes the map sooner than of "
+     "all keyframes' rays; they make way for keyframes. 0: none are taken"},
   {.name = "snapshot-after",
    .group = "journal",
    .value = &settings::snapshot_after_s,

@@ -134,8 +134,10 @@ void partitioner::end_refill(const region_key& region) {
     return;
   book_.finish(region);
   auto* its = regions_.find(region);
-  if (its != nullptr && !its->insertions.empty())
-    tell(region, *its);                                          // now it is known what its surface shows
+  if (its != nullptr && !its->insertions.empty()) {
+    its->dirty = true;  // also for a mesher that it has not had yet
+    tell(region, *its); // now it is known what its surface shows
+  }
   if (its != nullptr && its->mesher && !lacks_something(region)) // else one that starts whole, or is told later
     send(its->mesher, refill_atom::value, false);
   note_idle(region);

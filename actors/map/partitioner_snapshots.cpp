@@ -11,8 +11,8 @@ namespace tessera::detail {
 
 namespace {
 
-/// How often it is looked which regions have been left alone.
-constexpr std::chrono::seconds between_snapshots{1};
+/// How often it is looked which regions have been left alone; and when there are more of them than were taken at once.
+constexpr std::chrono::milliseconds between_looks{1'000}, between_snapshots{100};
 /// Regions whose fields are fetched from devices at once.
 constexpr size_t most_snapshots = 4;
 
@@ -173,7 +173,7 @@ void partitioner::note_changed(const region_key& region) {
 
 void partitioner::snapshot_later() {
   if (!std::exchange(snapshot_tick_, true))
-    delayed_send(partitioner_self{this}, between_snapshots, snapshot_atom::value);
+    delayed_send(partitioner_self{this}, due_.any_left() ? between_snapshots : between_looks, snapshot_atom::value);
 }
 
 void partitioner::take_snapshots() {

@@ -28,8 +28,10 @@ public:
     for (const auto& [region, its] : regions_)
       if (now - its.last >= quiet || now - its.first >= latest)
         due.emplace_back(its.first, region);
-    std::sort(due.begin(), due.end());
-    due.resize(std::min(due.size(), most));
+    any_left_ = due.size() > most;
+    const auto taken = std::min(due.size(), most);
+    std::partial_sort(due.begin(), due.begin() + static_cast<std::ptrdiff_t>(taken), due.end());
+    due.resize(taken);
     std::vector<region_key> out;
     for (const auto& [since, region] : due) {
       out.push_back(region);
@@ -37,6 +39,8 @@ public:
     }
     return out;
   }
+  /// Whether more were due when some were taken last.
+  [[nodiscard]] bool any_left() const { return any_left_; }
   [[nodiscard]] bool empty() const { return regions_.empty(); }
   [[nodiscard]] size_t size() const { return regions_.size(); }
 
@@ -45,6 +49,7 @@ private:
     time_point first, last; ///< changes since the snapshot
   };
   std::unordered_map<region_key, times> regions_;
+  bool any_left_ = false;
 };
 
 } // namespace tessera

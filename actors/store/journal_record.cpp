@@ -202,9 +202,8 @@ std::vector<uint8_t> packed(const std::vector<region_key>& regions) {
   std::vector<uint8_t> out;
   region_key last{};
   for (const auto& one : regions) {
-    const auto put = [&out](int32_t is, int32_t was) {
-      put_number(out, folded(static_cast<uint32_t>(is) - static_cast<uint32_t>(was)));
-    };
+    const auto put
+      = [&out](int32_t is, int32_t was) { put_number(out, folded(static_cast<uint32_t>(is) - static_cast<uint32_t>(was))); };
     put(one.x, last.x);
     put(one.y, last.y);
     put(one.z, last.z);

@@ -227,6 +227,7 @@ void region_snapshots::do_read(const read_task& t) noexcept {
 
 void region_snapshots::do_write(const write_task& t) noexcept {
   const auto& region = t.head.region;
+  const auto begun = clock::now();
   try {
     const auto bytes = snapshot_bytes(t.head, t.image);
     {
@@ -255,9 +256,8 @@ void region_snapshots::do_write(const write_task& t) noexcept {
       enter(region, entry{digest_of(t.head.stamps), bytes.size(), t.head.time_ns});
       ++numbers_.written;
       numbers_.written_bytes += bytes.size();
-      if (how_.bytes_per_second > 0)
-        not_before_
-          = std::max(not_before_, clock::now() + std::chrono::milliseconds(1000 * bytes.size() / how_.bytes_per_second));
+      const auto now = clock::now();
+      not_before_ = std::max(not_before_, now + how_.rest * (now - begun));
     } catch (...) {
       ::unlink(part.c_str());
       throw;

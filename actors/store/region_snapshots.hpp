@@ -20,8 +20,8 @@ namespace tessera {
 
 /// How snapshots are kept.
 struct snapshot_options {
-  uint64_t most_bytes = 0;       ///< on the disk, of all together
-  uint64_t bytes_per_second = 0; ///< written on average; 0: no bound
+  uint64_t most_bytes = 0; ///< on the disk, of all together
+  uint32_t rest = 0;       ///< so many times as long as something took to be written, nothing more is
   /// Whether the disk has so many bytes that nothing else may need. May throw: then it has not. Empty: it has. Threads: any.
   std::function<bool(uint64_t)> has_room{};
   bool own_thread = true; ///< else all is done, and answered, in the thread that asks

@@ -318,7 +318,7 @@ TEST_CASE("a journal of a newer program is left alone, to the byte") {
   overwrite(path, std::string{journal_key::format}, format_record(7));
   const auto before = contents_of(path);
   for (const auto how : all_access)
-    CHECK(says(told([&] { journal(path, journal_memory, how); }), {path.c_str(), "newer program", "7", "up to 3", "--fresh"}));
+    CHECK(says(told([&] { journal(path, journal_memory, how); }), {path.c_str(), "newer program", "7", "up to 4", "--fresh"}));
   CHECK(contents_of(path) == before);
 }
 

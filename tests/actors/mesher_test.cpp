@@ -37,6 +37,8 @@ public:
       },
       [](mesh_atom, region_key) { return region_mesh{}; },
       [](status_atom, region_key) { return field_stats{}; },
+      [](export_atom, region_key) { return std::make_shared<region_image>(); },
+      [](import_atom, region_key region, const shared_image&) { return region; },
       [](drop_atom, region_key) {},
       [](clear_atom) {},
       [this](caf::idle_atom) {
