@@ -143,17 +143,19 @@ def test_throughput_counts_what_is_accepted(tessera, written_before):
     assert not [name for name in os.listdir("/dev/shm") if name.startswith(tuple(f"{one}{running.pid}_" for one in left))]
 
 
-def test_restart_measures_a_map_that_comes_back_and_is_corrected(tessera):
+@pytest.mark.parametrize("snapshots", [True, False])
+def test_restart_measures_a_map_that_comes_back_and_is_corrected(tessera, snapshots):
     done = subprocess.run(
         [sys.executable, "-B", ROOT / "tests" / "bench" / "restart.py", "--binary", tessera, "--keyframes", "12", "--moved", "4", "--rounds",
-         "1", "--json"],
+         "1", "--json", *(() if snapshots else ("--no-snapshots",))],
         capture_output=True, text=True, timeout=2 * service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.strip().splitlines()[-1])
     assert (result["keyframes"], result["moved"]) == (12, 4)
     assert 0 < result["listening_s"] < result["first_patch_s"] and 0 < result["complete_s"]
-    assert result["journal_bytes"] > 0 and result["moved_of_complete"] > 0
+    assert result["journal_bytes"] > 0 and (result["snapshots_used"] > 0) == snapshots
+    assert snapshots or result["moved_of_complete"] > 0
 
 
 def test_flat_samples_fits_and_draws(tessera, tmp_path):
