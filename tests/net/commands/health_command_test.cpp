@@ -98,8 +98,8 @@ TEST_CASE("health takes no other addresses") {
 }
 
 TEST_CASE("a service that listens everywhere is asked on the loopback address") {
-  CHECK(health_url("0.0.0.0", 8080) == "http://127.0.0.1:8080/healthz");
-  CHECK(health_url("::", 8080) == "http://[::1]:8080/healthz");
-  CHECK(health_url("10.1.2.3", 80) == "http://10.1.2.3:80/healthz");
-  CHECK(health_url("localhost", 9000) == "http://localhost:9000/healthz");
+  CHECK(health_url("0.0.0.0", 8080, false) == "http://127.0.0.1:8080/healthz");
+  CHECK(health_url("::", 8080, false) == "http://[::1]:8080/healthz");
+  CHECK(health_url("10.1.2.3", 80, false) == "http://10.1.2.3:80/healthz");
+  CHECK(health_url("localhost", 9000, false) == "http://localhost:9000/healthz");
 }
