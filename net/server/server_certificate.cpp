@@ -3,11 +3,10 @@
 #include "net/base/pem_file.hpp"
 
 #include <openssl/bio.h>
-#include <openssl/bn.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include <stdexcept>
+#include <new>
 #include <utility>
 
 namespace tessera {
@@ -31,9 +30,8 @@ std::shared_ptr<ssl::context> read_files(const std::string& certificate, const s
   auto made = std::make_shared<ssl::context>(ssl::context::tls_server);
   auto* const context = made->native_handle();
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);              // viewers are silent most of the time
-  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);      // clients keep what lets them come again sooner
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); // clients keep what lets them come again sooner
   SSL_CTX_set_default_passwd_cb(context, no_password);
   SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
   read_pem_file("tls-cert", certificate, [&] { return SSL_CTX_use_certificate_chain_file(context, certificate.c_str()); });
