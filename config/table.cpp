@@ -361,8 +361,9 @@ const std::vector<setting> rows{
    .group = "server",
    .value = &settings::tls_cert,
    .fallback = "",
-   .help = "PEM file with the certificate by which the pages and streams are served over TLS (https, wss), followed by those that "
-           "lead to its authority; empty: no TLS. SIGHUP has it read again"},
+   .help
+   = "PEM file with the certificate by which the pages and streams are served over TLS (https, wss), followed by those that "
+     "lead to its authority; empty: no TLS. SIGHUP has it read again"},
   {.name = "tls-key",
    .group = "server",
    .value = &settings::tls_key,

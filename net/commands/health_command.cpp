@@ -54,7 +54,8 @@ place place_of(const std::string& url) {
 
 std::string health_url(const std::string& bind, uint16_t port, bool tls) {
   const auto host = bind == "0.0.0.0" ? "127.0.0.1" : bind == "::" ? "::1" : bind;
-  return (tls ? "https://" : "http://") + (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':' + std::to_string(port) + "/healthz";
+  return (tls ? "https://" : "http://") + (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':'
+         + std::to_string(port) + "/healthz";
 }
 
 int health_command(const std::string& url, std::chrono::milliseconds limit, std::ostream& out) {

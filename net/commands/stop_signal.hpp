@@ -12,8 +12,8 @@ namespace tessera {
 /// Turns SIGINT and SIGTERM into a stop request. Make it before any other thread: threads inherit the mask that keeps the signals
 /// for it. A second signal ends the process at once, for somebody who will not wait.
 ///
-/// SIGHUP is left alone unless it is told what to do then. With that it does what it is told, in a thread of its own, when somebody
-/// sends it; what the kernel sends since the terminal is gone is a stop request, too, except under nohup.
+/// SIGHUP is left alone unless it is said what to do then: that is done, in a thread of its own, when somebody sends it. What the
+/// kernel sends since the terminal is gone is a stop request, too, except under nohup.
 class stop_signal {
 public:
   /// Throws std::system_error if the signals cannot be masked.

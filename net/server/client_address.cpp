@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -17,15 +18,7 @@ address_bytes bytes_of(const boost::asio::ip::address& one) {
   return (one.is_v6() ? one.to_v6() : boost::asio::ip::make_address_v6(boost::asio::ip::v4_mapped, one.to_v4())).to_bytes();
 }
 
-/// Tells whether two addresses are the same in so many leading bits, 128 at most.
-bool begin_alike(const address_bytes& a, const address_bytes& b, unsigned bits) {
-  const auto whole = bits / 8;
-  if (!std::equal(a.begin(), a.begin() + whole, b.begin()))
-    return false;
-  const auto rest = bits % 8;
-  return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
-}
-
+/// The address with nothing but zeros beyond its prefix, which has 128 bits at most.
 address_bytes without_host(address_bytes address, unsigned prefix_bits) {
   for (unsigned bit = prefix_bits; bit < 128; ++bit)
     address[bit / 8] = static_cast<unsigned char>(address[bit / 8] & ~(0x80u >> bit % 8));
@@ -51,13 +44,12 @@ boost::asio::ip::address client_of(const boost::asio::ip::address& from) {
 }
 
 trusted_proxies::trusted_proxies(std::string_view setting) {
-  for (auto rest = trimmed(setting); !rest.empty();) {
-    const auto comma = std::min(rest.find(','), rest.size());
-    networks_.push_back(network_of(trimmed(rest.substr(0, comma))));
-    rest.remove_prefix(comma);
-    if (rest == ",")
-      refuse(setting, "ends with a comma; an address belongs behind it");
-    rest.remove_prefix(std::min<size_t>(1, rest.size()));
+  if (trimmed(setting).empty())
+    return;
+  for (auto rest = std::optional{setting}; rest;) {
+    const auto comma = rest->find(',');
+    networks_.push_back(network_of(trimmed(rest->substr(0, comma))));
+    rest = comma == rest->npos ? std::nullopt : std::optional{rest->substr(comma + 1)};
   }
 }
 
@@ -72,12 +64,14 @@ trusted_proxies::network trusted_proxies::network_of(std::string_view text) {
   if (slash < text.size()) {
     const auto number = text.substr(slash + 1);
     const auto* const end = number.data() + number.size();
-    if (const auto [read, code] = std::from_chars(number.data(), end, prefix); code != std::errc{} || read != end || prefix > bits)
+    if (const auto [read, code] = std::from_chars(number.data(), end, prefix);
+        code != std::errc{} || read != end || prefix > bits)
       refuse(text, "has a prefix that is not 0 to " + std::to_string(bits));
   }
   network out{bytes_of(address), prefix + 128 - bits};
   if (without_host(out.address, out.prefix_bits) != out.address)
-    refuse(text, "has bits beyond its prefix of " + std::to_string(prefix) + ": they must be 0, or the prefix " + std::to_string(bits));
+    refuse(text,
+           "has bits beyond its prefix of " + std::to_string(prefix) + ": they must be 0, or the prefix " + std::to_string(bits));
   return out;
 }
 
@@ -86,7 +80,7 @@ bool trusted_proxies::contain(const boost::asio::ip::address& one) const {
     return false;
   const auto bytes = bytes_of(one);
   return std::any_of(networks_.begin(), networks_.end(),
-                     [&](const network& of) { return begin_alike(bytes, of.address, of.prefix_bits); });
+                     [&](const network& of) { return without_host(bytes, of.prefix_bits) == of.address; });
 }
 
 } // namespace tessera

@@ -16,11 +16,11 @@ namespace {
 namespace ssl = boost::asio::ssl;
 
 /// Of what a client offers (ALPN) we speak HTTP/1.1 alone; who offers nothing is not asked.
-int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* length, const unsigned char* offered, unsigned offered_length,
-                    void*) {
+int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* length, const unsigned char* offered,
+                    unsigned offered_size, void*) {
   static constexpr unsigned char ours[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
   unsigned char* found = nullptr;
-  if (SSL_select_next_proto(&found, length, ours, sizeof ours, offered, offered_length) != OPENSSL_NPN_NEGOTIATED)
+  if (SSL_select_next_proto(&found, length, ours, sizeof ours, offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   *chosen = found;
   return SSL_TLSEXT_ERR_OK;
@@ -57,8 +57,8 @@ std::string written(F write) {
 } // namespace
 
 server_certificate::server_certificate(std::string certificate_file, std::string key_file)
-  : certificate_file_{std::move(certificate_file)}, key_file_{std::move(key_file)},
-    context_{read_files(certificate_file_, key_file_)} {}
+  : certificate_file_{std::move(certificate_file)}, key_file_{std::move(key_file)}, context_{
+                                                                                      read_files(certificate_file_, key_file_)} {}
 
 void server_certificate::read_again() {
   auto made = read_files(certificate_file_, key_file_);

@@ -31,7 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (parser.is_header_done()) {
     auto target = parser.get().target();
     route({target.data(), target.size()});
-    const auto said = read_forwarded(parser.get().base(), boost::asio::ip::make_address("10.0.0.1"), trusted_proxies{"10.0.0.0/8"});
+    const auto said
+      = read_forwarded(parser.get().base(), boost::asio::ip::make_address("10.0.0.1"), trusted_proxies{"10.0.0.0/8"});
     if (const auto* good = std::get_if<forwarded>(&said))
       require(good->host.empty() || host_of(good->host).has_value());
   }

@@ -33,8 +33,8 @@ class Patch:
 
 
 class WebSocket:
-    """One connection; blocking. send_text and receive may be used by different threads, but not over wss://. `source`: the address
-    of this machine that it comes from; `headers`: further ones."""
+    """One connection; blocking. send_text and receive may be used by different threads, but not over wss://. `source`: the
+    address of this machine that it comes from; `headers`: further ones."""
 
     def __init__(self, url, protocol="tessera.v1", token=None, receive_buffer=None, source=None, headers=None):
         parts = urlsplit(url)

@@ -60,8 +60,9 @@ amqp_socket_t* make_tls_socket(amqp_connection_state_t state, const std::string&
   }
   if (!tls.certificate_file.empty()) {
     read_pem_file("amqp-cert", tls.certificate_file,
-        [&] { return SSL_CTX_use_certificate_chain_file(context, tls.certificate_file.c_str()); });
-    read_pem_file("amqp-key", tls.key_file, [&] { return SSL_CTX_use_PrivateKey_file(context, tls.key_file.c_str(), SSL_FILETYPE_PEM); });
+                  [&] { return SSL_CTX_use_certificate_chain_file(context, tls.certificate_file.c_str()); });
+    read_pem_file("amqp-key", tls.key_file,
+                  [&] { return SSL_CTX_use_PrivateKey_file(context, tls.key_file.c_str(), SSL_FILETYPE_PEM); });
   }
   return socket;
 }
