@@ -392,9 +392,8 @@ int run(int argc, char** argv) {
   health
     ->add_option(
       "URL", line.to,
-      "http://HOST:PORT or https://HOST:PORT, whose certificate is not looked at; or another path than /healthz behind it. "
-      "Unless "
-      "given: this machine, with the port, the bind and the TLS that serve would have, by environment and settings file")
+      "http://HOST:PORT or https://HOST:PORT (any certificate will do), or another path than /healthz behind it. Unless given: "
+      "this machine, with the port, the bind and the TLS that serve would have, by environment and settings file")
     ->type_name("URL");
 
   auto* journal = app.add_subcommand("journal", "Looks into the journal of a service that does not run");

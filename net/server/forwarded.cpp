@@ -1,6 +1,5 @@
 #include "net/server/forwarded.hpp"
 
-#include <iterator>
 #include <optional>
 #include <string>
 #include <vector>
