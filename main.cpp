@@ -20,6 +20,7 @@
 #include "net/commands/serve_command.hpp"
 #include "net/commands/stop_signal.hpp"
 #include "net/server/build_info.hpp"
+#include "net/server/server_certificate.hpp"
 
 #include <CLI/CLI.hpp>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -211,6 +212,9 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.server.metrics_port = s.metrics_port;
   setup.server.token = s.token;
   setup.server.insecure = s.insecure;
+  if (!s.tls_cert.empty())
+    setup.server.certificate = std::make_shared<server_certificate>(s.tls_cert, s.tls_key);
+  setup.server.proxies = trusted_proxies(s.trusted_proxy);
   setup.server.max_connections = s.connections;
   setup.server.body_limit = s.body_bytes;
   return setup;
@@ -295,7 +299,7 @@ int run(int argc, char** argv) {
       // Workers, encoders and devices' threads; the rest are one or two of a kind. And what a service without a map needs,
       // roughly.
       rehearse(3 * size_t{setup.threads} + 24, size_t{64} << 20);
-      stop_signal stop;
+      stop_signal stop([certificate = setup.server.certificate] { read_certificate_again(certificate.get()); });
       return serve_command(std::move(setup), stop);
     });
   serve->add_option("SOURCE", line.sources, source_help);
@@ -383,15 +387,15 @@ int run(int argc, char** argv) {
               const auto settings = line.settings();
               if (settings.port == 0)
                 throw config::error("port is 0, any free one: name the URL of the service (tessera health URL)");
-              line.to = health_url(settings.bind, settings.port);
+              line.to = health_url(settings.bind, settings.port, !settings.tls_cert.empty());
             }
             return told(health_command(line.to, std::chrono::seconds{2}, std::cout));
           });
   health
     ->add_option(
       "URL", line.to,
-      "http://HOST:PORT, or another path than /healthz behind it. Unless given: this machine, with the port and the bind "
-      "that serve would have, by environment and settings file")
+      "http://HOST:PORT or https://HOST:PORT (any certificate will do), or another path than /healthz behind it. Unless given: "
+      "this machine, with the port, the bind and the TLS that serve would have, by environment and settings file")
     ->type_name("URL");
 
   auto* journal = app.add_subcommand("journal", "Looks into the journal of a service that does not run");

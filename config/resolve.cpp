@@ -62,6 +62,9 @@ void check_together(const settings& s) {
     throw error("min-range: " + text_of(s.min_range_m) + " m is not below max-range, " + text_of(s.max_range_m) + " m");
   if (s.port != 0 && s.port == s.metrics_port)
     throw error("metrics-port: " + std::to_string(s.metrics_port) + " is port's too; give it another, or 0 for any free one");
+  if (s.tls_cert.empty() != s.tls_key.empty())
+    throw error(s.tls_key.empty() ? "tls-key: it is not set, and tls-cert is; TLS needs both"
+                                  : "tls-cert: it is not set, and tls-key is; TLS needs both");
   if (!s.amqp_url.empty() && !s.amqp_url.starts_with("amqp://") && !s.amqp_url.starts_with("amqps://"))
     throw error("amqp-url: the value given does not begin with amqp:// or amqps://");
   if (s.shm_prefix.front() != '/' || s.shm_prefix.find('/', 1) != std::string::npos)

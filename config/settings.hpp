@@ -52,6 +52,8 @@ struct settings {
   uint16_t port = 0, metrics_port = 0;
   std::string token;
   bool insecure = false;
+  std::string tls_cert, tls_key; ///< files; empty: no TLS
+  std::string trusted_proxy;     ///< addresses and networks with commas; empty: none
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
   float stall_after_s = 0;

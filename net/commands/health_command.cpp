@@ -1,6 +1,7 @@
 #include "net/commands/health_command.hpp"
 
-#include "net/server/asio_types.hpp"
+#include "net/server/http_rules.hpp"
+#include "net/server/stream.hpp"
 
 #include <ostream>
 #include <stdexcept>
@@ -12,19 +13,21 @@ namespace {
 
 struct place {
   std::string host, port, path;
+  bool tls = false;
 };
 
 place place_of(const std::string& url) {
-  constexpr std::string_view scheme = "http://";
   const auto fault = [&](const char* why) {
-    return std::invalid_argument("\"" + url + "\" is not http://HOST:PORT or http://HOST:PORT/PATH: " + why);
+    return std::invalid_argument("\"" + url + "\" is not http://HOST:PORT or http://HOST:PORT/PATH, nor with https://: " + why);
   };
-  if (!url.starts_with(scheme))
-    throw fault("it does not begin with http://");
+  const auto scheme = scheme_of(url);
+  if (scheme.empty())
+    throw fault("it does not begin with http:// or https://");
   const auto rest = std::string_view(url).substr(scheme.size());
   const auto slash = rest.find('/');
   auto authority = rest.substr(0, slash);
   place out;
+  out.tls = scheme.starts_with("https");
   out.path = slash == std::string_view::npos || slash + 1 == rest.size() ? "/healthz" : rest.substr(slash);
   const auto colon = authority.rfind(':');
   if (const auto bracket = authority.rfind(']');
@@ -35,7 +38,7 @@ place place_of(const std::string& url) {
         || std::stoul(out.port) > 65535)
       throw fault("the port is not 0 to 65535");
   } else {
-    out.port = "80";
+    out.port = out.tls ? "443" : "80";
   }
   if (authority.starts_with('[') && authority.ends_with(']'))
     authority = authority.substr(1, authority.size() - 2);
@@ -49,15 +52,17 @@ place place_of(const std::string& url) {
 
 } // namespace
 
-std::string health_url(const std::string& bind, uint16_t port) {
+std::string health_url(const std::string& bind, uint16_t port, bool tls) {
   const auto host = bind == "0.0.0.0" ? "127.0.0.1" : bind == "::" ? "::1" : bind;
-  return "http://" + (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':' + std::to_string(port) + "/healthz";
+  return (tls ? "https://" : "http://") + (host.find(':') == std::string::npos ? host : '[' + host + ']') + ':'
+         + std::to_string(port) + "/healthz";
 }
 
 int health_command(const std::string& url, std::chrono::milliseconds limit, std::ostream& out) {
   const auto to = place_of(url);
   asio::io_context io;
-  beast::tcp_stream socket(io);
+  stream socket{tcp::socket::rebind_executor<strand>::other{asio::make_strand(io)}};
+  asio::ssl::context context{asio::ssl::context::tls_client};
   beast::flat_buffer buffer;
   http::response<http::string_body> answer;
   error_code failed = asio::error::would_block; // until something else is known
@@ -72,13 +77,19 @@ int health_command(const std::string& url, std::chrono::milliseconds limit, std:
     if (failed = error; !error)
       http::async_read(socket, buffer, answer, done);
   };
-  const auto write = [&](error_code error, const tcp::endpoint&) {
+  const auto write = [&](error_code error, size_t) {
     if (failed = error; !error)
       http::async_write(socket, ask, read);
   };
+  const auto secure = [&](error_code error, const tcp::endpoint&) {
+    if (failed = error; error || !to.tls)
+      return write(error, 0);
+    socket.begin_tls(context);
+    socket.async_handshake(asio::ssl::stream_base::client, asio::const_buffer{}, write);
+  };
   const auto connect = [&](error_code error, const tcp::resolver::results_type& found) {
     if (failed = error; !error)
-      socket.async_connect(found, write);
+      socket.below().async_connect(found, secure);
   };
   resolver.async_resolve(to.host, to.port, connect);
   // The whole has the limit, not each step; a name that is not answered in time is left where it is.

@@ -12,6 +12,7 @@
 #include "net/commands/stop_signal.hpp"
 #include "net/formats/patch_codec.hpp"
 #include "net/server/access.hpp"
+#include "net/server/server_certificate.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -119,9 +120,9 @@ void write_log(severity level, const std::string& text) {
   spdlog::log(levels[static_cast<size_t>(level)], "{}", text);
 }
 
-std::string address(const std::string& bind, uint16_t port) {
+std::string address(const char* scheme, const std::string& bind, uint16_t port) {
   const auto host = bind.find(':') == std::string::npos ? bind : '[' + bind + ']';
-  return "http://" + host + ':' + std::to_string(port);
+  return scheme + ("://" + host) + ':' + std::to_string(port);
 }
 
 /// Waits until a stop is asked for; meanwhile breaks what the drill says, when it is due.
@@ -290,6 +291,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
         return frame;
       };
   const auto bind = setup.server.bind;
+  const auto certificate = setup.server.certificate;
   try {
     if (!setup.voxel) {
       start_map(setup.service.map);
@@ -297,14 +299,17 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     }
     server web(system, running, gate, std::move(setup.server));
     const let_offers_go before_the_server{stop, sink}; // which waits for them
-    std::cout << "listening on " << address(bind, web.port()) << "/\n"
-              << "metrics on " << address(bind, web.metrics_port()) << "/metrics" << std::endl;
+    const auto here = address(certificate ? "https" : "http", bind, web.port());
+    std::cout << "listening on " << here << "/\n"
+              << "metrics on " << address("http", bind, web.metrics_port()) << "/metrics" << std::endl;
+    if (certificate)
+      spdlog::info("TLS with {}", certificate->describe());
     if (setup.service.retain.any())
       spdlog::info("the oldest keyframes beyond {} are forgotten", describe(setup.service.retain));
     if (inputs.empty())
       spdlog::info("no source is named: keyframes are taken over HTTP, by POST {}/v1/keyframes; `tessera serve synthetic:room` "
                    "shows a room that is being scanned",
-                   address(bind, web.port()));
+                   here);
     if (setup.voxel)
       spdlog::info("waiting for the first keyframe, to choose the voxel size");
     start_sources();
@@ -335,6 +340,17 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   }
   stop_service(system, running);
   return stop.code();
+}
+
+void read_certificate_again(server_certificate* certificate) noexcept {
+  try {
+    if (certificate == nullptr)
+      return spdlog::info("SIGHUP: without TLS (tls-cert) there is nothing to read again");
+    certificate->read_again();
+    spdlog::info("SIGHUP: new connections get {}", certificate->describe());
+  } catch (const std::exception& e) {
+    spdlog::error("SIGHUP: the certificate stays as it was: {}", e.what());
+  }
 }
 
 } // namespace tessera

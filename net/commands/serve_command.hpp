@@ -38,4 +38,7 @@ struct serve_setup {
 /// an actor was lost that cannot be started again.
 int serve_command(serve_setup setup, stop_signal& stop);
 
+/// What the service does at SIGHUP: reads its certificate again, and logs what came of it. Null: there is none.
+void read_certificate_again(server_certificate* certificate) noexcept;
+
 } // namespace tessera

@@ -11,18 +11,11 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace tessera {
 
 namespace {
-
-sigset_t both() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  return set;
-}
 
 /// Not by the log: its lock may be with who hangs, and what hangs may be that nobody reads it.
 [[noreturn]] void end_now(int code) {
@@ -35,12 +28,27 @@ sigset_t both() {
 
 } // namespace
 
-stop_signal::stop_signal() {
-  const auto set = both();
+sigset_t stop_signal::signals() const {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  if (on_hangup_)
+    sigaddset(&set, SIGHUP);
+  return set;
+}
+
+bool stop_signal::is_stop(const siginfo_t& signal) const {
+  return signal.si_signo != SIGHUP || (signal.si_code == SI_KERNEL && !ignores_hangup_);
+}
+
+stop_signal::stop_signal(std::function<void()> on_hangup) : on_hangup_(std::move(on_hangup)) {
+  struct sigaction before {};
+  ignores_hangup_ = ::sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler == SIG_IGN;
+  const auto set = signals();
   if (const auto code = ::pthread_sigmask(SIG_BLOCK, &set, &old_); code != 0)
     throw std::system_error(code, std::generic_category(), "pthread_sigmask");
-  watcher_ = std::jthread([this](std::stop_token ending) {
-    const auto signals = both();
+  watcher_ = std::jthread([this, set](std::stop_token ending) {
     const timespec step{.tv_sec = 0, .tv_nsec = 100'000'000};
     std::optional<std::chrono::steady_clock::time_point> asked;
     while (!ending.stop_requested()) {
@@ -49,12 +57,15 @@ stop_signal::stop_signal() {
         end_now(code_);
       if (stop_.stop_requested() && !asked)
         asked = now;
-      const auto signal = ::sigtimedwait(&signals, nullptr, &step);
-      if (signal < 0)
+      siginfo_t signal{};
+      if (::sigtimedwait(&set, &signal, &step) < 0)
         continue; // nothing came in the step
-      if (stop_.stop_requested())
-        ::_exit(128 + signal);
-      stop_.request_stop();
+      if (!is_stop(signal))
+        on_hangup_();
+      else if (stop_.stop_requested())
+        ::_exit(128 + signal.si_signo);
+      else
+        stop_.request_stop();
     }
   });
 }

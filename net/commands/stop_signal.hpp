@@ -11,10 +11,13 @@ namespace tessera {
 
 /// Turns SIGINT and SIGTERM into a stop request. Make it before any other thread: threads inherit the mask that keeps the signals
 /// for it. A second signal ends the process at once, for somebody who will not wait.
+///
+/// SIGHUP is left alone unless it is said what to do then: that is done, in a thread of its own, when somebody sends it. What the
+/// kernel sends since the terminal is gone is a stop request, too, except under nohup.
 class stop_signal {
 public:
   /// Throws std::system_error if the signals cannot be masked.
-  stop_signal();
+  explicit stop_signal(std::function<void()> on_hangup = {});
   ~stop_signal();
   stop_signal(const stop_signal&) = delete;
   stop_signal& operator=(const stop_signal&) = delete;
@@ -37,6 +40,11 @@ public:
   [[nodiscard]] bool wait_for(std::chrono::milliseconds limit) const;
 
 private:
+  [[nodiscard]] sigset_t signals() const;
+  [[nodiscard]] bool is_stop(const siginfo_t& signal) const;
+
+  const std::function<void()> on_hangup_;
+  bool ignores_hangup_ = false; ///< as nohup says
   std::stop_source stop_;
   std::atomic<std::chrono::milliseconds> limit_{std::chrono::milliseconds{0}}; ///< 0: none
   std::atomic<int> code_ = 0;

@@ -24,9 +24,21 @@ std::optional<std::string_view> bearer(std::string_view authorization) {
   return authorization;
 }
 
-std::string_view authority_of(std::string_view origin) {
-  auto scheme = origin.find("://");
-  return scheme == origin.npos ? std::string_view{} : origin.substr(scheme + 3);
+std::string_view without_default_port(std::string_view authority, std::string_view scheme) {
+  const std::string_view port = scheme == "https" ? ":443" : ":80";
+  return authority.substr(0, authority.size() - (authority.ends_with(port) ? port.size() : 0));
+}
+
+/// Tells whether an Origin names the host and, if it is known, the scheme that was asked.
+bool is_own_origin(std::string_view origin, std::string_view scheme, std::string_view host) {
+  const auto end = origin.find("://");
+  if (end == origin.npos)
+    return false;
+  const auto named = origin.substr(end + 3);
+  if (scheme.empty())
+    return equal_ignoring_case(named, host);
+  return equal_ignoring_case(origin.substr(0, end), scheme)
+         && equal_ignoring_case(without_default_port(named, scheme), without_default_port(host, scheme));
 }
 
 bool is_open(const http_target& target) {
@@ -68,7 +80,7 @@ access decide(const access_rules& rules, const access_request& request) {
     return access::foreign_origin;
   // Browsers name the origin of every WebSocket and of every request that changes something; other programs
   // send none.
-  if (!request.origin.empty() && !equal_ignoring_case(authority_of(request.origin), request.host))
+  if (!request.origin.empty() && !is_own_origin(request.origin, request.scheme, request.host))
     return access::foreign_origin;
   if (!request.safe_method && (request.fetch_site == "cross-site" || request.fetch_site == "same-site"))
     return access::foreign_origin;

@@ -16,7 +16,8 @@ struct access_request {
   http_target target;
   std::string_view authorization; ///< the header, or empty
   std::string_view origin;        ///< the header, or empty
-  std::string_view host;          ///< the header, or empty: then it is nobody's name
+  std::string_view host;          ///< that the client asked for, or empty: then it is nobody's name
+  std::string_view scheme;        ///< by which it did: http or https; empty: nobody knows
   std::string_view fetch_site;    ///< Sec-Fetch-Site, or empty
   bool safe_method = true;        ///< GET or HEAD of something other than the stream
 };

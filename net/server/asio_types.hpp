@@ -21,7 +21,4 @@ using boost::system::error_code;
 /// Where everything that belongs to one connection runs.
 using strand = asio::strand<asio::io_context::executor_type>;
 
-/// A socket whose operations know how long they may take. Its executor is a strand.
-using stream = beast::basic_stream<tcp, strand>;
-
 } // namespace tessera

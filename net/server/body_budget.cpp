@@ -5,18 +5,6 @@
 
 namespace tessera {
 
-boost::asio::ip::address client_of(const boost::asio::ip::address& from) {
-  if (!from.is_v6())
-    return from;
-  auto v6 = from.to_v6();
-  if (v6.is_v4_mapped())
-    return boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, v6);
-  auto bytes = v6.to_bytes();
-  for (size_t i = 8; i < bytes.size(); ++i)
-    bytes[i] = 0;
-  return boost::asio::ip::address_v6(bytes);
-}
-
 bool body_budget::take(body_share& by, uint64_t bytes) {
   std::vector<std::function<void()>> to_tell;
   bool taken = false;
@@ -102,6 +90,12 @@ uint64_t body_budget::held() const {
 }
 
 body_share::body_share(body_budget& budget, const boost::asio::ip::address& from) : budget_{budget}, client_{client_of(from)} {}
+
+void body_share::move_to(const boost::asio::ip::address& from) {
+  release(); // so that nobody looks for it with its former client
+  std::lock_guard lock{budget_.mutex_};
+  client_ = client_of(from);
+}
 
 void body_share::begin(std::function<void()> ended) {
   std::lock_guard lock{budget_.mutex_};

@@ -1,7 +1,7 @@
 #pragma once
 // How much memory the bodies of requests may take while they come in.
 
-#include <boost/asio/ip/address.hpp>
+#include "net/server/client_address.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -16,10 +16,6 @@
 namespace tessera {
 
 class body_share;
-
-/// Whom an address belongs to: who can have one address of IPv6 mostly has the other 2^64 of its network, too; and an address of
-/// IPv4 is the same in either form.
-boost::asio::ip::address client_of(const boost::asio::ip::address& from);
 
 /// Bounds all bodies together, and those of one client: half of it, so that nobody keeps all others out. Where there is no room,
 /// bodies that hardly move make it, however fast they came before: a client that is slow, or only pretends to send, keeps nobody
@@ -70,6 +66,8 @@ public:
   body_share(const body_share&) = delete;
   body_share& operator=(const body_share&) = delete;
 
+  /// Counts bodies for another client from now on. Gives back what it holds.
+  void move_to(const boost::asio::ip::address& from);
   /// A body begins to come. `ended` is called, in any thread, if it has to make room: then it has no share any more.
   void begin(std::function<void()> ended);
   /// So much of it is there.
@@ -91,8 +89,8 @@ private:
   [[nodiscard]] std::optional<double> recent_rate(clock::time_point now);
 
   body_budget& budget_;
-  const boost::asio::ip::address client_;
   // All of these under the budget's mutex.
+  boost::asio::ip::address client_;
   uint64_t held_ = 0, came_ = 0;
   clock::time_point mark_{};       ///< moves on by least_rate::after
   uint64_t came_by_mark_ = 0;      ///< of came_

@@ -15,16 +15,6 @@ std::string_view view_of(beast::string_view text) {
   return {text.data(), text.size()};
 }
 
-std::string quoted(std::string_view value) {
-  return '\'' + std::string(value.substr(0, shown_bytes)) + '\'';
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view blanks = " \t";
-  const auto first = text.find_first_not_of(blanks);
-  return first == text.npos ? std::string_view{} : text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
-
 bool is_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -68,9 +58,8 @@ std::optional<header_fault> host_fault(const http::request_header<>& header) {
   const auto host = trimmed(view_of(header[http::field::host]));
   if (!host_of(host))
     return header_fault{http::status::bad_request, "it is " + quoted(host) + ", expected HOST or HOST:PORT", name};
-  constexpr std::string_view scheme = "http://";
   auto target = view_of(header.target());
-  if (target.starts_with(scheme)) {
+  if (const auto scheme = scheme_of(target); !scheme.empty()) {
     target.remove_prefix(scheme.size());
     if (!equal_ignoring_case(target.substr(0, target.find_first_of("/?#")), host))
       return header_fault{http::status::bad_request, "it is " + quoted(host) + ", but the request's target names another host",
@@ -80,6 +69,23 @@ std::optional<header_fault> host_fault(const http::request_header<>& header) {
 }
 
 } // namespace
+
+std::string quoted(std::string_view value) {
+  return '\'' + std::string(value.substr(0, shown_bytes)) + '\'';
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view blanks = " \t";
+  const auto first = text.find_first_not_of(blanks);
+  return first == text.npos ? std::string_view{} : text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+std::string_view scheme_of(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"})
+    if (target.starts_with(scheme))
+      return scheme;
+  return {};
+}
 
 std::optional<header_fault> find_fault(const http::request_header<>& header) {
   auto fault = framing_fault(header);

@@ -26,6 +26,15 @@ std::optional<header_fault> find_fault(const http::request_header<>& header);
 /// `text` is what came of the header since its last whole line.
 bool has_folded_line(std::string_view text);
 
+/// Text without the blanks around it.
+std::string_view trimmed(std::string_view text);
+
+/// A value from outside as an answer shows it: in quotes, shortened if it is long.
+std::string quoted(std::string_view value);
+
+/// The `http://` or `https://` that a target in absolute form begins with; empty: it has another form.
+std::string_view scheme_of(std::string_view target);
+
 /// Returns the host of `host[:port]` (RFC 3986; without the brackets of an IPv6 address), or nothing if the text is anything
 /// else.
 std::optional<std::string_view> host_of(std::string_view authority);

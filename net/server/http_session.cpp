@@ -1,6 +1,8 @@
 #include "net/server/http_session.hpp"
 
+#include "net/server/forwarded.hpp"
 #include "net/server/http_rules.hpp"
+#include "net/server/server_certificate.hpp"
 #include "net/server/ws_session.hpp"
 
 #include <boost/beast/websocket/rfc6455.hpp>
@@ -12,6 +14,7 @@ namespace tessera {
 
 namespace {
 
+constexpr unsigned char tls_handshake_record = 22; ///< RFC 8446, section 5.1: the first byte of TLS, and of no HTTP
 constexpr uint32_t max_header_bytes = 16 << 10;
 // What is read at once: little at first, more of a body of which much came already.
 constexpr size_t least_read = 4 << 10, most_read = 64 << 10;
@@ -25,9 +28,9 @@ constexpr uint64_t least_answer_bytes_per_s = 64 << 10;
 } // namespace
 
 http_session::http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by,
-                           const asio::ip::address& from, connection_places::place place)
+                           const asio::ip::address& peer, connection_places::place place)
   : core_{std::move(core)}, place_{std::move(place)}, stream_{std::move(socket)}, by_{by}, buffer_{max_header_bytes + most_read},
-    from_{from}, share_{core_->bodies, from} {
+    peer_{peer}, client_{peer}, share_{core_->bodies, peer} {
   core_->counts->connections.fetch_add(1);
 }
 
@@ -51,8 +54,8 @@ auto http_session::guarded(F act) {
 
 void http_session::out_of_memory() noexcept {
   try {
-    if (serializer_)
-      return close(); // an answer is half said
+    if (serializer_ || shakes_hands_)
+      return close(); // an answer is half said, or none can be
     release_body();
     (void)core_->running.context.numbers->count_not_now({hindrance::memory, "the process gets no memory for an HTTP request"});
     respond(error_reply(http::status::service_unavailable, "no_memory", "there is no memory for this now; send it again later"));
@@ -62,7 +65,9 @@ void http_session::out_of_memory() noexcept {
 }
 
 void http_session::run() {
-  asio::post(stream_.get_executor(), [self = shared_from_this()] { self->read_header(); });
+  asio::post(stream_.get_executor(), [self = shared_from_this()] {
+    self->by_ == entrance::main && self->core_->config.certificate ? self->receive_handshake() : self->read_header();
+  });
 }
 
 void http_session::leave() {
@@ -90,6 +95,37 @@ void http_session::release_body() {
 void http_session::set_under_way(bool is) {
   if (std::exchange(under_way_, is) != is)
     core_->counts->under_way.fetch_add(is ? 1 : -1, std::memory_order_relaxed);
+}
+
+// Its first byte tells it from HTTP, which is answered in its own words.
+void http_session::receive_handshake() {
+  stream_.expires_after(core_->config.timeouts.handshake);
+  stream_.async_read_some(buffer_.prepare(least_read), guarded([this](error_code failed, size_t bytes) {
+                            if (failed)
+                              return end_handshake();
+                            buffer_.commit(bytes);
+                            if (*static_cast<const unsigned char*>(buffer_.data().data()) == tls_handshake_record)
+                              return shake_hands();
+                            not_understood(http::status::bad_request, "bad_request",
+                                           "this port speaks TLS: ask it by https://, or a viewer's stream by wss://");
+                          }));
+}
+
+void http_session::shake_hands() {
+  shakes_hands_ = true;
+  stream_.begin_tls(*core_->config.certificate->context());
+  stream_.async_handshake(asio::ssl::stream_base::server, buffer_.data(), guarded([this](error_code failed, size_t used) {
+                            if (failed)
+                              return end_handshake();
+                            shakes_hands_ = false;
+                            buffer_.consume(used);
+                            read_header();
+                          }));
+}
+
+void http_session::end_handshake() {
+  core_->counts->bad_handshakes.fetch_add(1, std::memory_order_relaxed);
+  close();
 }
 
 void http_session::read_header() {
@@ -165,10 +201,14 @@ void http_session::on_header() {
                           std::string(fault->field) + ": " + fault->reason, fault->field);
   head_.header = request.base();
   head_.target = parse_target({request.target().data(), request.target().size()});
+  head_.host = head_.field(http::field::host);
+  head_.scheme = stream_.has_tls() ? "https" : "";
   head_.has_body = parser_->chunked() || (parser_->content_length() && *parser_->content_length() > 0);
   head_.content_length = parser_->content_length() ? std::optional<uint64_t>{*parser_->content_length()} : std::nullopt;
   head_.body_limit = body_limit_of(*core_, head_.target.what, request.method());
   body_read_ = !head_.has_body;
+  if (core_->config.proxies.contain(peer_) && !take_forwarded())
+    return;
   if (auto refusal = refuse_early(*core_, by_, head_))
     return respond(std::move(*refusal));
   if (head_.target.what == resource::stream)
@@ -191,6 +231,30 @@ void http_session::on_header() {
     return;
   }
   parse_body();
+}
+
+// A proxy's connection serves one client after the other. Answers whether the request goes on.
+bool http_session::take_forwarded() {
+  const auto read = read_forwarded(head_.header, peer_, core_->config.proxies);
+  if (const auto* fault = std::get_if<header_fault>(&read)) {
+    not_understood(fault->status, "bad_request", std::string(fault->field) + ": " + fault->reason, fault->field);
+    return false;
+  }
+  const auto& said = std::get<forwarded>(read);
+  if (!place_.move_to(said.client)) {
+    core_->counts->rejected.fetch_add(1, std::memory_order_relaxed);
+    body_read_ = false; // the connection is not kept
+    respond(error_reply(http::status::service_unavailable, "busy", "this client has half of all connections; try again later"));
+    return false;
+  }
+  if (said.client != client_)
+    share_.move_to(said.client);
+  client_ = said.client;
+  if (!said.host.empty())
+    head_.host = said.host;
+  if (!said.scheme.empty())
+    head_.scheme = said.scheme;
+  return true;
 }
 
 void http_session::receive_body() {
@@ -295,7 +359,7 @@ void http_session::upgrade() {
   core_->counts->count(resource::stream, 101);
   stream_.expires_never();
   http::request<http::empty_body> handshake{head_.header};
-  auto viewer = std::make_shared<ws_session>(core_, std::move(stream_), std::move(handshake), std::move(place_), from_);
+  auto viewer = std::make_shared<ws_session>(core_, std::move(stream_), std::move(handshake), std::move(place_), client_);
   // Counted once: the viewer's from now on.
   counted_ = false;
   core_->connections.remove(this);
@@ -384,17 +448,19 @@ void http_session::on_written(error_code failed, size_t bytes) {
 }
 
 void http_session::linger() {
-  error_code ignored;
-  stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-  if (body_read_)
-    return close();
   stream_.expires_after(max_lingering);
-  drain();
+  stream_.async_shutdown([self = shared_from_this()](error_code) {
+    error_code ignored;
+    self->stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    if (self->body_read_)
+      return self->close();
+    self->drain();
+  });
 }
 
 void http_session::drain() {
   buffer_.clear();
-  stream_.async_read_some(buffer_.prepare(4 * least_read), [self = shared_from_this()](error_code failed, size_t bytes) {
+  stream_.below().async_read_some(buffer_.prepare(4 * least_read), [self = shared_from_this()](error_code failed, size_t bytes) {
     self->drained_ += bytes;
     if (failed || self->drained_ > std::max(least_drained, self->core_->config.body_limit))
       return self->close();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/server/routes.hpp"
+#include "net/server/stream.hpp"
 
 namespace tessera {
 
@@ -8,7 +9,7 @@ namespace tessera {
 class http_session final : public connection, public std::enable_shared_from_this<http_session> {
 public:
   http_session(std::shared_ptr<server_core> core, tcp::socket::rebind_executor<strand>::other socket, entrance by,
-               const asio::ip::address& from, connection_places::place place);
+               const asio::ip::address& peer, connection_places::place place);
   ~http_session() override;
 
   void run();
@@ -20,10 +21,14 @@ private:
   template <class F>
   auto guarded(F act);
   void out_of_memory() noexcept;
+  void receive_handshake();
+  void shake_hands();
+  void end_handshake();
   void read_header();
   void receive_header();
   void parse_header();
   void on_header();
+  [[nodiscard]] bool take_forwarded();
   void receive_body();
   void parse_body();
   bool make_room();
@@ -52,11 +57,12 @@ private:
   std::optional<http::request_parser<http::buffer_body>> parser_;
   request_head head_;
   std::vector<std::byte> body_;
-  const asio::ip::address from_;
+  const asio::ip::address peer_; ///< the socket's
+  asio::ip::address client_;     ///< for whom the newest request is: the peer, or as a trusted proxy tells it
   body_share share_;
   size_t renewed_at_ = 0; ///< bytes of the body that were there when its time limit was renewed
   std::chrono::steady_clock::time_point began_{};
-  bool busy_ = false, leaving_ = false, counted_ = true;
+  bool busy_ = false, leaving_ = false, counted_ = true, shakes_hands_ = false;
   bool body_read_ = false, waits_for_body_ = false;
   bool under_way_ = false; ///< a request is counted as such
   size_t drained_ = 0;

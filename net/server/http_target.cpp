@@ -4,6 +4,7 @@
 #include "net/base/percent.hpp"
 #include "net/base/utf8.hpp"
 #include "net/formats/moment.hpp"
+#include "net/server/http_rules.hpp"
 #include "net/server/route_table.hpp"
 
 #include <algorithm>
@@ -136,8 +137,7 @@ bool read_page(std::string_view path, http_target& into) {
 
 http_target parse_target(std::string_view target) {
   http_target out;
-  constexpr std::string_view scheme = "http://";
-  if (target.starts_with(scheme)) {
+  if (const auto scheme = scheme_of(target); !scheme.empty()) {
     auto slash = target.find('/', scheme.size());
     target = slash == target.npos ? "/" : target.substr(slash);
   }

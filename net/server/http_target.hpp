@@ -68,7 +68,7 @@ bool read_mesh_format(std::string_view extension, http_target& into);
 bool read_keyframe_id(std::string_view id, http_target& into);
 bool read_page(std::string_view path, http_target& into);
 
-/// Takes a target apart ("/path?query", or an absolute http:// form). Never throws for what it holds.
+/// Takes a target apart ("/path?query", or an absolute form, http:// or https://). Never throws for what it holds.
 http_target parse_target(std::string_view target);
 
 } // namespace tessera

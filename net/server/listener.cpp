@@ -110,10 +110,12 @@ void listener::take(tcp::socket::rebind_executor<strand>::other socket) {
   auto place = (by_ == entrance::main ? core_->places : core_->metrics_places).take(from);
   if (!place) {
     core_->counts->rejected.fetch_add(1, std::memory_order_relaxed);
-    static constexpr std::string_view full = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: "
-                                             "1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    socket.non_blocking(true, ignored);
-    socket.write_some(asio::buffer(full), ignored);
+    if (by_ == entrance::metrics || !core_->config.certificate) { // with TLS it would have to be encrypted: it is not worth that
+      static constexpr std::string_view full = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: "
+                                               "1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+      socket.non_blocking(true, ignored);
+      socket.write_some(asio::buffer(full), ignored);
+    }
     socket.shutdown(tcp::socket::shutdown_send, ignored);
     return;
   }

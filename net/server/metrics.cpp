@@ -239,6 +239,8 @@ void add_traffic(family_list& to, const telemetry& n, const traffic& t) {
            read(t.under_way));
   to.counter("tessera_http_rejected_connections_total", "Connections beyond the limit.", read(t.rejected));
   to.counter("tessera_http_accept_errors_total", "Connections that could not be accepted.", read(t.accept_errors));
+  to.counter("tessera_http_tls_handshake_errors_total", "Connections that ended before their TLS handshake did.",
+             read(t.bad_handshakes));
   to.counter("tessera_http_bad_requests_total", "Requests that were not HTTP.", read(t.bad_requests));
   to.counter("tessera_http_received_bytes_total", "Bytes of request bodies.", read(t.received_bytes));
   to.counter("tessera_http_answered_bytes_total", "Bytes of answers' bodies.", read(t.answered_bytes));

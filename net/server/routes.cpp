@@ -26,7 +26,8 @@ std::optional<http_reply> refuse_early(const server_core& core, entrance by, con
              {.target = target,
               .authorization = head.field(http::field::authorization),
               .origin = head.field(http::field::origin),
-              .host = head.field(http::field::host),
+              .host = head.host,
+              .scheme = head.scheme,
               .fetch_site = head.field("Sec-Fetch-Site"),
               .safe_method = (method == http::verb::get || method == http::verb::head) && target.what != resource::stream});
   switch (granted) {

@@ -12,6 +12,8 @@ namespace tessera {
 struct request_head {
   http::request_header<> header;
   http_target target;
+  /// What the client asked for, and by which scheme (http or https; empty: nobody knows), as far as a proxy tells it.
+  std::string host, scheme;
   /// Of the body, if the client says it.
   std::optional<uint64_t> content_length;
   bool has_body = false;

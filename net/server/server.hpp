@@ -3,6 +3,7 @@
 #include "actors/supervision/service.hpp"
 #include "gpu/map_settings.hpp"
 #include "messages/keyframe_sink.hpp"
+#include "net/server/client_address.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -14,8 +15,12 @@
 
 namespace tessera {
 
+class server_certificate;
+
 /// How patient the server is with its clients, and with the actors it asks.
 struct server_timeouts {
+  /// For a TLS handshake, from the first byte on that is waited for.
+  std::chrono::milliseconds handshake{10'000};
   /// For a whole request header, and between two requests of a connection.
   std::chrono::milliseconds idle{60'000};
   /// For each 64 KiB of a body, and each piece of an answer.
@@ -40,6 +45,10 @@ struct server_config {
   std::string token;
   /// Lets others in without a token, and pages of other sites too.
   bool insecure = false;
+  /// With which the main port speaks TLS; null: it does not.
+  std::shared_ptr<server_certificate> certificate;
+  /// Who is believed when it says for whom it asks.
+  trusted_proxies proxies;
   uint32_t threads = 2;
   /// More than these are answered 503.
   uint32_t max_connections = 20'000;

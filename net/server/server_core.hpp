@@ -56,6 +56,9 @@ public:
     place(connection_places& of, asio::ip::address client) : of_{&of}, client_{std::move(client)} {}
     place(place&& other) noexcept : of_{std::exchange(other.of_, nullptr)}, client_{other.client_} {}
     place& operator=(place&&) = delete;
+    /// Counts the connection for another client from now on, and for the one before no more. False if that one has its half:
+    /// then nothing changes. Throws std::bad_alloc.
+    [[nodiscard]] bool move_to(const asio::ip::address& from);
     ~place() {
       if (of_ != nullptr)
         of_->give_back(client_);
@@ -71,6 +74,8 @@ public:
   [[nodiscard]] std::optional<place> take(const asio::ip::address& from);
 
 private:
+  [[nodiscard]] bool has_half(const asio::ip::address& client) const;
+  void leave(const asio::ip::address& client);
   void give_back(const asio::ip::address& client);
 
   const size_t most_;

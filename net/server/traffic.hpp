@@ -22,6 +22,7 @@ struct traffic {
   counter bad_requests{0};     ///< what was not HTTP
   counter rejected{0};         ///< connections beyond the limit
   counter accept_errors{0};
+  counter bad_handshakes{0};           ///< connections that ended before their TLS handshake did
   std::atomic<int64_t> connections{0}; ///< viewers among them
   std::atomic<int64_t> viewers{0};
   std::atomic<int64_t> under_way{0}; ///< requests whose header is there, and whose answer has not begun

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/server/server_core.hpp"
+#include "net/server/stream.hpp"
 #include "net/server/talk_allowance.hpp"
 #include "net/server/text_frames.hpp"
 

@@ -1,5 +1,6 @@
-"""Behind nginx, in a folder of somebody else's site: pages, their files, the stream, keyframes."""
+"""Behind nginx, in a folder of somebody else's site: pages, their files, the stream, keyframes; and who is believed of it."""
 
+import contextlib
 import re
 import subprocess
 import time
@@ -10,49 +11,53 @@ from urllib.parse import urljoin
 import pytest
 
 import tessera_client
+from conftest import ROOT
 from support import browser
+from support.certificates import make_authority, make_certificate
 from support.left_out import need_program
 from support.ports import free_port
 from support.service import PATIENCE_S
-from support.viewer import Viewer
+from support.viewer import Viewer, WebSocket
 
 TOKEN = "our-word"
 QUERY = "?token=our-word"
 
-# The location is that of docs/proxies.md, on one port.
-CONFIG = """
+# What nginx's package would have in /etc; and a folder for what it writes.
+AROUND = """
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
 events {{}}
 http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location /maps/one/ {{
-      proxy_pass {service}/;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $http_connection;
-      proxy_read_timeout 1h;
-      client_max_body_size 64m;
-    }}
-  }}
+  {recipe}
 }}
 """
 
 
-@pytest.fixture
-def proxied(serve, recording, tmp_path):
-    """A service with a map, and where nginx shows it."""
+def recipe(port, service, certificates):
+    """nginx's configuration in docs/proxies.md, on this machine's ports, with our certificate; or without one."""
+    text = re.search(r"```nginx\n(.*?)```", (ROOT / "docs" / "proxies.md").read_text(), re.DOTALL)[1]
+    ours = {
+        "listen [::]:443 ssl http2;": "",
+        "listen 443 ssl http2;": f"listen 127.0.0.1:{port} {'ssl http2' if certificates else ''};",
+        "/etc/ssl/maps.example.org": f"{certificates}/proxy",
+        "http://127.0.0.1:8080/": service + "/",
+    }
+    for said, is_ours in ours.items():
+        assert said in text, f"{said!r} is not in docs/proxies.md"
+        text = text.replace(said, is_ours)
+    return text if certificates else re.sub(r"ssl_certificate.*;", "", text)
+
+
+@contextlib.contextmanager
+def nginx_before(service, folder, certificates=None):
+    """The address at which nginx shows a service. With a folder of certificates it speaks TLS and HTTP/2, else plain HTTP."""
     nginx = need_program("nginx", "nginx-light")
-    running = serve(options=("--token", TOKEN))
     port = free_port()
-    config = tmp_path / "nginx.conf"
-    config.write_text(CONFIG.format(folder=tmp_path, port=port, service=running.url))
-    proxy = subprocess.Popen([nginx, "-p", tmp_path, "-c", config], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    url = f"http://127.0.0.1:{port}/maps/one/"
+    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, recipe=recipe(port, service, certificates)))
+    proxy = subprocess.Popen([nginx, "-p", folder, "-c", folder / "nginx.conf"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    url = f"{'https' if certificates else 'http'}://127.0.0.1:{port}/maps/lab/"
     try:
         until = time.monotonic() + PATIENCE_S
         while True:
@@ -62,14 +67,38 @@ def proxied(serve, recording, tmp_path):
                 break
             except urllib.error.URLError:
                 time.sleep(0.05)
-        with tessera_client.connect(running.url, token=TOKEN) as publisher:
-            for frame in recording:
-                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
-        yield running, url
+        yield url
     finally:
         proxy.terminate()
         proxy.wait(30)
         proxy.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificates")
+    make_authority(folder)
+    make_certificate(folder, "proxy")
+    return folder
+
+
+@pytest.fixture
+def believed(certificates, monkeypatch):
+    """The certificates, whose authority this process and its children believe."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(certificates / "ca.pem"))
+    return certificates
+
+
+@pytest.fixture(params=["http", "https"])
+def proxied(request, serve, recording, tmp_path, believed):
+    """A service with a map, and where nginx shows it."""
+    running = serve(options=("--token", TOKEN))
+    with nginx_before(running.url, tmp_path, believed if request.param == "https" else None) as url:
+        with tessera_client.connect(running.url, token=TOKEN) as publisher:
+            for frame in recording:
+                publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+        yield running, url
 
 
 def fetch(url):
@@ -105,3 +134,39 @@ def test_a_browser_shows_the_whole_map(proxied):
     browser.need()
     done = subprocess.run(["node", "dev/check.mjs", url + QUERY, "", "120"], cwd=browser.WEB, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5 * PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout.decode()
+
+
+def test_http_2_in_front(serve, tmp_path, believed):
+    running = serve(options=("--token", TOKEN))
+    with nginx_before(running.url, tmp_path, believed) as url:
+        done = subprocess.run(
+            [need_program("curl"), "-sS", "--http2", "--cacert", believed / "ca.pem", "-w", " %{http_version}", url + "healthz"],
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        assert done.stdout == "ok\n 2", done.stdout + done.stderr
+
+
+def stream_of(url, source, **headers):
+    return WebSocket(url.replace("http", "ws", 1) + "v1/stream", token=TOKEN, source=source, headers=headers)
+
+
+def test_each_client_behind_a_trusted_proxy_has_a_share_of_its_own(serve, tmp_path, believed):
+    # Three connections of one client, since it has half of them.
+    running = serve(options=("--token", TOKEN, "--connections", "6", "--trusted-proxy", "127.0.0.1"))
+    with nginx_before(running.url, tmp_path, believed) as url, contextlib.ExitStack() as streams:
+        for _ in range(3):
+            streams.callback(stream_of(url, "127.0.0.2").close)
+        with pytest.raises(ConnectionError, match="503"):
+            stream_of(url, "127.0.0.2")
+        with pytest.raises(ConnectionError, match="503"):
+            stream_of(url, "127.0.0.2", **{"X-Forwarded-For": "10.9.9.9"})  # what a client says of itself does not count
+        streams.callback(stream_of(url, "127.0.0.3").close)
+        assert running.metrics()["tessera_stream_connections"] == 4
+
+
+def test_without_trust_all_who_come_through_a_proxy_are_one_client(serve, tmp_path, believed):
+    running = serve(options=("--token", TOKEN, "--connections", "6"))
+    with nginx_before(running.url, tmp_path, believed) as url, contextlib.ExitStack() as streams:
+        for last in (2, 3, 4):
+            streams.callback(stream_of(url, f"127.0.0.{last}").close)
+        with pytest.raises(ConnectionError, match="50[23]"):  # nginx's own, if the connection was gone before it was asked
+            stream_of(url, "127.0.0.5")

@@ -1,5 +1,6 @@
-// A whole HTTP request: Beast takes it apart, and its target is ours.
+// A whole HTTP request: Beast takes it apart, and its target and what proxies say are ours.
 
+#include "net/server/forwarded.hpp"
 #include "net/server/http_target.hpp"
 
 #include "require.hpp"
@@ -30,6 +31,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (parser.is_header_done()) {
     auto target = parser.get().target();
     route({target.data(), target.size()});
+    const auto said
+      = read_forwarded(parser.get().base(), boost::asio::ip::make_address("10.0.0.1"), trusted_proxies{"10.0.0.0/8"});
+    if (const auto* good = std::get_if<forwarded>(&said))
+      require(good->host.empty() || host_of(good->host).has_value());
   }
   return 0;
 }

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from .certificates import make_authority, make_certificate
 from .ports import free_port
 
 BOOT_LIMIT_S = 900  # on a machine that does ten other things it took three minutes
@@ -34,19 +35,10 @@ def find():
 def make_certificates(folder):
     """An authority, and certificates of its own for the broker (127.0.0.1, and no name) and for a client; another authority."""
 
-    def openssl(*arguments):
-        done = subprocess.run(["openssl", *map(str, arguments)], cwd=folder, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-
-    for name in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", 2,
-                "-subj", f"/CN=tessera test {name}")
-    for name, extra in (("server", "subjectAltName=IP:127.0.0.1"), ("client", "extendedKeyUsage=clientAuth")):
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr",
-                "-subj", f"/CN=tessera test {name}")
-        (folder / f"{name}.ext").write_text(extra + "\n")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2,
-                "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    make_authority(folder)
+    make_authority(folder, "other")
+    make_certificate(folder, "server")
+    make_certificate(folder, "client", "extendedKeyUsage=clientAuth")
     for path in (*folder.glob("*.pem"), *folder.glob("*.key")):
         path.chmod(0o644)
 

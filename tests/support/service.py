@@ -74,6 +74,9 @@ class Service:
     def alive(self):
         return self._process.poll() is None
 
+    def signal(self, number):
+        self._process.send_signal(number)
+
     def stop(self):
         """Ends it as an operator would; returns its exit status."""
         if self._process.poll() is None:
@@ -177,7 +180,7 @@ class Service:
         for raw in self._process.stdout:
             line = raw.decode(errors="replace")
             self.log.append(line)
-            found = re.search(r"listening on (http://\S+)", line)
+            found = re.search(r"listening on (https?://\S+)", line)
             if found:
                 self.url = found[1].rstrip("/")
             found = re.search(r"metrics on (http://[^/\s]+)", line)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -32,16 +33,21 @@ class Patch:
 
 
 class WebSocket:
-    """One connection; blocking. send_text and receive may be used by different threads."""
+    """One connection; blocking. send_text and receive may be used by different threads, but not over wss://. `source`: the
+    address of this machine that it comes from; `headers`: further ones."""
 
-    def __init__(self, url, protocol="tessera.v1", token=None, receive_buffer=None):
+    def __init__(self, url, protocol="tessera.v1", token=None, receive_buffer=None, source=None, headers=None):
         parts = urlsplit(url)
         self._socket = socket.socket()
+        if source:
+            self._socket.bind((source, 0))
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(PATIENCE_S)
         self._socket.connect((parts.hostname, parts.port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if parts.scheme == "wss":
+            self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=parts.hostname)
         key = base64.b64encode(os.urandom(16))
         lines = [
             f"GET {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Upgrade: websocket", "Connection: Upgrade",
@@ -49,6 +55,7 @@ class WebSocket:
         ]
         if token:
             lines.append(f"Authorization: Bearer {token}")
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         self._socket.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
         self._file = self._socket.makefile("rb", buffering=1 << 16)
         status = self._file.readline().decode()

@@ -1,20 +1,14 @@
 #include "net/sources/amqp/amqp_tls.hpp"
 
-#include "net/base/shortage.hpp"
+#include "net/base/pem_file.hpp"
 
 #include <arpa/inet.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <array>
-#include <cerrno>
-#include <cstdio>
-#include <memory>
 #include <mutex>
 #include <new>
-#include <stdexcept>
-#include <system_error>
 
 namespace tessera {
 
@@ -23,46 +17,10 @@ namespace {
 /// What the check of a certificate found, in the thread that shakes hands.
 thread_local std::string certificate_fault;
 
-std::string openssl_text() {
-  const auto code = ERR_peek_last_error();
-  const char* text = code == 0 ? nullptr : ERR_reason_error_string(code);
-  return text == nullptr ? std::string{} : text;
-}
-
 int keep_fault(int good, X509_STORE_CTX* check) {
   if (good == 0 && certificate_fault.empty())
     certificate_fault = X509_verify_cert_error_string(X509_STORE_CTX_get_error(check));
   return good;
-}
-
-/// OpenSSL would ask on the terminal.
-int no_password(char*, int, int, void*) {
-  return 0;
-}
-
-[[noreturn]] void refuse(const char* what, const std::string& file, const std::string& why) {
-  throw std::runtime_error(std::string(what) + " " + file + " cannot be used: " + why);
-}
-
-/// Does something with a file; OpenSSL's own words for a missing one are about its insides.
-template <class F>
-void use(const char* what, const std::string& file, F load) {
-  const auto named = std::string(what) + " " + file + " cannot be used";
-  if (std::unique_ptr<std::FILE, int (*)(std::FILE*)> probe(std::fopen(file.c_str(), "re"), &std::fclose); !probe) {
-    const auto error = errno;
-    if (is_shortage(error))
-      throw_not_now(named, error);
-    refuse(what, file, std::generic_category().message(error));
-  }
-  ERR_clear_error();
-  errno = 0;
-  if (load() == 1)
-    return;
-  if (const auto error = errno; is_shortage(error)) // another thread took the last descriptor
-    throw_not_now(named, error);
-  const auto why = openssl_text();
-  ERR_clear_error();
-  refuse(what, file, why.empty() ? "it holds nothing of the kind" : why + "; it must be PEM, and a key without a password");
 }
 
 bool is_ip_address(const std::string& host) {
@@ -98,12 +56,13 @@ amqp_socket_t* make_tls_socket(amqp_connection_state_t state, const std::string&
     if (tls.ca_file.empty())
       SSL_CTX_set_default_verify_paths(context);
     else
-      use("amqp-ca", tls.ca_file, [&] { return SSL_CTX_load_verify_locations(context, tls.ca_file.c_str(), nullptr); });
+      read_pem_file("amqp-ca", tls.ca_file, [&] { return SSL_CTX_load_verify_locations(context, tls.ca_file.c_str(), nullptr); });
   }
   if (!tls.certificate_file.empty()) {
-    use("amqp-cert", tls.certificate_file,
-        [&] { return SSL_CTX_use_certificate_chain_file(context, tls.certificate_file.c_str()); });
-    use("amqp-key", tls.key_file, [&] { return SSL_CTX_use_PrivateKey_file(context, tls.key_file.c_str(), SSL_FILETYPE_PEM); });
+    read_pem_file("amqp-cert", tls.certificate_file,
+                  [&] { return SSL_CTX_use_certificate_chain_file(context, tls.certificate_file.c_str()); });
+    read_pem_file("amqp-key", tls.key_file,
+                  [&] { return SSL_CTX_use_PrivateKey_file(context, tls.key_file.c_str(), SSL_FILETYPE_PEM); });
   }
   return socket;
 }

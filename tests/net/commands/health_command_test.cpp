@@ -92,14 +92,15 @@ TEST_CASE("a service that is silent, gone or no service is told") {
 
 TEST_CASE("health takes no other addresses") {
   std::ostringstream out;
-  for (const auto* bad : {"", "localhost:8080", "https://localhost:8080", "http://", "http://:80",
+  for (const auto* bad : {"", "localhost:8080", "ftp://localhost:8080", "https://", "http://", "http://:80",
                           "http://localhost:", "http://localhost:65536", "http://localhost:8o", "http://local host:80"})
     CHECK_THROWS_AS(health_command(bad, 1s, out), std::invalid_argument);
 }
 
 TEST_CASE("a service that listens everywhere is asked on the loopback address") {
-  CHECK(health_url("0.0.0.0", 8080) == "http://127.0.0.1:8080/healthz");
-  CHECK(health_url("::", 8080) == "http://[::1]:8080/healthz");
-  CHECK(health_url("10.1.2.3", 80) == "http://10.1.2.3:80/healthz");
-  CHECK(health_url("localhost", 9000) == "http://localhost:9000/healthz");
+  CHECK(health_url("0.0.0.0", 8080, false) == "http://127.0.0.1:8080/healthz");
+  CHECK(health_url("::", 8080, false) == "http://[::1]:8080/healthz");
+  CHECK(health_url("10.1.2.3", 80, false) == "http://10.1.2.3:80/healthz");
+  CHECK(health_url("localhost", 9000, false) == "http://localhost:9000/healthz");
+  CHECK(health_url("::", 443, true) == "https://[::1]:443/healthz");
 }

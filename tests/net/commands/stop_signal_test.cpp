@@ -2,10 +2,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <future>
 
 using namespace tessera;
 
@@ -68,4 +70,46 @@ TEST_CASE("a second signal ends a process at once") {
   });
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 128 + SIGINT);
+}
+
+TEST_CASE("a hang-up that somebody sends does what it is to do, and ends nothing") {
+  const auto status = end_of([] {
+    std::promise<void> told;
+    stop_signal stop([&told] { told.set_value(); });
+    ::kill(::getpid(), SIGHUP);
+    told.get_future().wait();
+    ::_exit(stop.token().stop_requested() ? 1 : 98);
+  });
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 98);
+}
+
+TEST_CASE("a hang-up ends what was told nothing of it, as ever") {
+  const auto status = end_of([] {
+    stop_signal stop;
+    ::kill(::getpid(), SIGHUP);
+    hang();
+  });
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGHUP);
+}
+
+TEST_CASE("a terminal that goes is a stop request") {
+  int terminal = -1;
+  const auto child = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    stop_signal stop([] {});
+    const char ready = '.';
+    (void)!::write(STDOUT_FILENO, &ready, 1);
+    stop.wait();
+    ::_exit(99);
+  }
+  char ready = 0;
+  CHECK(::read(terminal, &ready, 1) == 1);
+  ::close(terminal);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 99);
 }

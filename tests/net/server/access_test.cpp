@@ -47,6 +47,7 @@ TEST_CASE("Paths name what the protocol says") {
     {"/v1/unheard", resource::nothing},
     {"http://host:1/v1/map", resource::map},
     {"http://host", resource::asset},
+    {"https://host:1/v1/map", resource::map},
     {"*", resource::nothing},
     {"", resource::nothing},
     {"/%", resource::nothing},
@@ -165,4 +166,22 @@ TEST_CASE("Comparing tokens gives the right answer") {
   CHECK_FALSE(equal_in_constant_time("abc", "abd"));
   CHECK_FALSE(equal_in_constant_time("abc", "abcd"));
   CHECK_FALSE(equal_in_constant_time("", "a"));
+}
+
+TEST_CASE("Where the scheme is known, an origin is told apart by it, too") {
+  access_rules rules;
+  auto request = wants("/v1/stream", "localhost");
+  request.scheme = "https";
+  for (const char* own : {"https://localhost", "HTTPS://localhost:443"}) {
+    request.origin = own;
+    CHECK(decide(rules, request) == access::granted);
+  }
+  for (const char* other : {"http://localhost", "https://localhost:80", "https://localhost:8443", "null", "://localhost"}) {
+    request.origin = other;
+    CHECK(decide(rules, request) == access::foreign_origin);
+  }
+  request.scheme = "http";
+  request.host = "localhost:80";
+  request.origin = "http://localhost";
+  CHECK(decide(rules, request) == access::granted);
 }

@@ -54,6 +54,24 @@ TEST_CASE("A network of IPv6 is one client, and so is an address of IPv4 in eith
   CHECK_FALSE(plain.take(21));
 }
 
+TEST_CASE("A share moves to another client between two bodies") {
+  body_budget budget{100};
+  const auto proxy = make_address("10.0.0.1"), a = make_address("10.0.0.2"), b = make_address("10.0.0.3");
+  body_share first{budget, proxy}, second{budget, proxy};
+  CHECK(first.take(50));
+  CHECK_FALSE(second.take(1));
+  second.move_to(a);
+  CHECK(second.take(50));
+  first.move_to(a); // what it held is given back
+  CHECK(budget.held() == 50);
+  CHECK_FALSE(first.take(1));
+  first.move_to(b);
+  CHECK(first.take(50));
+  first.release();
+  second.release();
+  CHECK(budget.held() == 0);
+}
+
 TEST_CASE("Where there is no room, bodies that come slowly make it, the slowest first") {
   watch time;
   body_budget budget{100, {1s, 1'000}, time.reading()};

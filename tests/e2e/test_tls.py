@@ -1,0 +1,186 @@
+"""TLS of the service's own: pages, keyframes and the stream go over it, and certificates are exchanged while it runs."""
+
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from urllib.parse import urlsplit
+
+import pytest
+
+import tessera_client
+from support import browser, service
+from support.certificates import make_authority, make_certificate, openssl
+from support.viewer import Viewer
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of an authority, and of certificates of it: first and second."""
+    folder = tmp_path_factory.mktemp("certificates")
+    make_authority(folder)
+    make_certificate(folder, "first")
+    make_certificate(folder, "second")
+    return folder
+
+
+@pytest.fixture
+def files(made, tmp_path, monkeypatch):
+    """The service's files, with the first certificate; this process believes the authority."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(made / "ca.pem"))
+    put(made, "first", tmp_path)
+    return tmp_path
+
+
+def put(made, name, folder):
+    for kind in ("pem", "key"):
+        shutil.copy(made / f"{name}.{kind}", folder / f"service.{kind}")
+
+
+def tls(files):
+    return ("--tls-cert", files / "service.pem", "--tls-key", files / "service.key")
+
+
+def serial_of(made, name):
+    return openssl(made, "x509", "-in", f"{name}.pem", "-noout", "-serial").strip()
+
+
+def shown_serial(made, running):
+    """Of the certificate that a new connection is shown."""
+    there = urlsplit(running.url)
+    with socket.create_connection((there.hostname, there.port), service.PATIENCE_S) as plain:
+        with ssl.create_default_context().wrap_socket(plain, server_hostname=there.hostname) as secured:
+            (made / "shown.der").write_bytes(secured.getpeercert(binary_form=True))
+    return openssl(made, "x509", "-inform", "DER", "-in", "shown.der", "-noout", "-serial").strip()
+
+
+def s_client(made, running, *options):
+    command = ["openssl", "s_client", "-connect", urlsplit(running.url).netloc, "-CAfile", made / "ca.pem", "-verify_return_error"]
+    return subprocess.run(
+        [*command, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=service.PATIENCE_S, check=False)
+
+
+def test_pages_keyframes_and_the_stream_go_over_tls(serve, files, recording):
+    running = serve(options=tls(files))
+    assert running.url.startswith("https://") and running.metrics_url.startswith("http://")
+    assert b"<html" in running.fetch("/")[1]
+    with tessera_client.connect(running.url) as publisher:
+        for frame in recording:
+            publisher.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    with Viewer(running.url) as viewer:
+        running.wait(lambda: len(viewer.cameras) == len(recording), f"all cameras ({viewer.error})")
+        running.wait(viewer.triangles, "a surface")
+    status, mesh = running.fetch("/v1/mesh.glb")
+    assert status == 200 and mesh.startswith(b"glTF")
+    assert running.fetch("/v1/map", headers={"Origin": running.url})[0] == 200
+    assert running.fetch("/v1/map", headers={"Origin": running.url.replace("https", "http")})[0] == 403
+
+
+def test_a_browser_shows_the_map_over_tls(serve, files, recording, tmp_path):
+    running = serve(options=tls(files))
+    with tessera_client.connect(running.url) as publisher:
+        publisher.publish_keyframe(0, recording[0].pose, recording[0].points, recording[0].colours)
+    seen = browser.drive(running.url, tmp_path / "seen", "whole", "eval:location.protocol")
+    assert seen["values"] == ["https:"]
+
+
+def test_what_the_handshake_offers(serve, made, files):
+    running = serve(options=tls(files))
+    for version in ("-tls1_2", "-tls1_3"):
+        done = s_client(made, running, version, "-alpn", "h2,http/1.1")
+        assert done.returncode == 0 and "ALPN protocol: http/1.1" in done.stdout, done.stdout + done.stderr
+    old = s_client(made, running, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
+    assert old.returncode != 0 and "alert protocol version" in old.stderr, old.stdout + old.stderr
+    other = s_client(made, running, "-alpn", "h2")
+    assert other.returncode != 0 and "no application protocol" in other.stderr, other.stdout + other.stderr
+
+
+def test_another_certificate_is_shown_after_sighup(serve, made, files):
+    running = serve(options=tls(files))
+    assert shown_serial(made, running) == serial_of(made, "first")
+    with Viewer(running.url) as viewer:
+        put(made, "second", files)
+        running.signal(signal.SIGHUP)
+        running.wait_for_line("SIGHUP: new connections get certificate")
+        assert shown_serial(made, running) == serial_of(made, "second")
+        before = viewer.stats
+        running.wait(lambda: viewer.stats is not before, f"numbers over the connection from before ({viewer.error})")
+    # A file that will not do changes nothing.
+    (files / "service.pem").write_text("no certificate\n")
+    running.signal(signal.SIGHUP)
+    running.wait_for_line("SIGHUP: the certificate stays as it was: tls-cert")
+    assert shown_serial(made, running) == serial_of(made, "second")
+    put(made, "first", files)
+    shutil.copy(made / "second.key", files / "service.key")
+    running.signal(signal.SIGHUP)
+    running.wait_for_line("it is the key of another certificate")
+    assert shown_serial(made, running) == serial_of(made, "second")
+
+
+def test_sighup_without_tls_ends_nothing(serve):
+    running = serve()
+    running.signal(signal.SIGHUP)
+    running.wait_for_line("without TLS (tls-cert) there is nothing to read again")
+    assert running.fetch("/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "certificate, key, status, told",
+    [
+        ("first.pem", None, 2, ("tls-key: it is not set", "tls-cert")),
+        (None, "first.key", 2, ("tls-cert: it is not set", "tls-key")),
+        ("nowhere.pem", "first.key", 1, ("tls-cert", "nowhere.pem", "No such file")),
+        ("first.pem", "nowhere.key", 1, ("tls-key", "nowhere.key", "No such file")),
+        ("first.key", "first.key", 1, ("tls-cert", "first.key", "PEM")),
+        ("first.pem", "first.csr", 1, ("tls-key", "first.csr", "PEM")),
+        ("first.pem", "second.key", 1, ("tls-key", "second.key", "another certificate")),
+        ("first.pem", "curve.key", 1, ("tls-key", "curve.key")),
+        ("first.pem", "locked.key", 1, ("tls-key", "locked.key", "without a password")),
+    ],
+)
+def test_files_that_will_not_do_are_named(tessera, made, certificate, key, status, told):
+    openssl(made, "ecparam", "-genkey", "-noout", "-name", "prime256v1", "-out", "curve.key")
+    openssl(made, "rsa", "-in", "first.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key")
+    options = (*(("--tls-cert", made / certificate) if certificate else ()), *(("--tls-key", made / key) if key else ()))
+    ended, out, err = service.run(tessera, "serve", "--port", "0", "--metrics-port", "0", *options)
+    assert ended == status and out == "", out + err
+    assert all(part in err for part in told), err
+
+
+def test_who_speaks_plain_http_is_told(serve, files):
+    running = serve(options=tls(files))
+    status, text = running.fetch("/", base=running.url.replace("https", "http"))
+    assert status == 400 and b"https://" in text
+
+
+def test_a_handshake_that_stalls_is_cut_off(serve, made, files):
+    running = serve(options=tls(files))
+    there = urlsplit(running.url)
+    stalled = [socket.create_connection((there.hostname, there.port), service.PATIENCE_S) for _ in range(2)]
+    try:
+        stalled[1].sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a handshake
+        assert shown_serial(made, running) == serial_of(made, "first"), "others are served meanwhile"
+        for one in stalled:
+            assert one.recv(1) == b""
+    finally:
+        for one in stalled:
+            one.close()
+    errors = "tessera_http_tls_handshake_errors_total"
+    running.wait(lambda: running.metrics()[errors] == 2, "both are counted")
+
+
+def test_health_asks_by_tls(tessera, serve, files):
+    running = serve(options=tls(files))
+    there = urlsplit(running.url)
+    same = {
+        "TESSERA_PORT": str(there.port),
+        "TESSERA_TLS_CERT": str(files / "service.pem"),
+        "TESSERA_TLS_KEY": str(files / "service.key"),
+    }
+    for command, env in ((("health",), same), (("health", running.url), {})):
+        status, out, err = service.run(tessera, *command, env=env)
+        assert status == 0 and out.startswith(f"{running.url}"), out + err
+        assert ": 200 ok" in out
+    status, out, err = service.run(tessera, "health", running.url.replace("https", "http"))
+    assert status == 1 and ": 400" in out

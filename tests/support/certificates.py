@@ -1,0 +1,25 @@
+"""Certificates for tests: an authority of our own, and what it signs, made by the openssl command."""
+
+import subprocess
+
+
+def openssl(folder, *arguments):
+    """Runs it in the folder, and returns what it prints."""
+    done = subprocess.run(["openssl", *map(str, arguments)], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def make_authority(folder, name="ca"):
+    """NAME.pem and NAME.key."""
+    openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", 2,
+            "-subj", f"/CN=tessera test {name}")
+
+
+def make_certificate(folder, name, extension="subjectAltName=IP:127.0.0.1"):
+    """NAME.pem and NAME.key, signed by the authority `ca`; by default for 127.0.0.1, and no name."""
+    openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr",
+            "-subj", f"/CN=tessera test {name}")
+    (folder / f"{name}.ext").write_text(extension + "\n")
+    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2,
+            "-extfile", f"{name}.ext", "-out", f"{name}.pem")
