@@ -3,6 +3,7 @@
 #include "config/completion.hpp"
 #include "config/error.hpp"
 #include "config/flags.hpp"
+#include "config/frame_ancestors.hpp"
 #include "config/man_page.hpp"
 #include "config/resolve.hpp"
 #include "config/retained.hpp"
@@ -209,6 +210,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.server.metrics_port = s.metrics_port;
   setup.server.token = s.token;
   setup.server.insecure = s.insecure;
+  setup.server.frame_ancestors = config::parse_frame_ancestors(s.frame_ancestors);
   setup.server.max_connections = s.connections;
   setup.server.body_limit = s.body_bytes;
   return setup;

@@ -52,6 +52,7 @@ struct settings {
   uint16_t port = 0, metrics_port = 0;
   std::string token;
   bool insecure = false;
+  std::string frame_ancestors; ///< see frame_ancestors.hpp
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
   float stall_after_s = 0;

@@ -1,5 +1,6 @@
 #include "config/table.hpp"
 
+#include "config/frame_ancestors.hpp"
 #include "config/nearest.hpp"
 #include "config/retained.hpp"
 #include "messages/roles.hpp"
@@ -357,6 +358,18 @@ const std::vector<setting> rows{
    .value = &settings::insecure,
    .fallback = "false",
    .help = "Listen on an address that others can reach without asking for a token"},
+  {.name = "frame-ancestors",
+   .group = "server",
+   .value = &settings::frame_ancestors,
+   .fallback = "none",
+   .unit = "bytes",
+   .min = 1,
+   .max = 2000,
+   .form = "none, self, or origins with commas (https://example.org, https://*.example.org, http://127.0.0.1:3000)",
+   .check = [](std::string_view text) { (void)parse_frame_ancestors(text); },
+   .help
+   = "Sites whose pages may show the viewer and the console in a frame: none; self, the service's own; or others by their "
+     "origins, with commas. The element <tessera-view> is no frame, and needs none of it"},
   {.name = "connections",
    .group = "server",
    .value = &settings::connections,

@@ -40,6 +40,8 @@ struct server_config {
   std::string token;
   /// Lets others in without a token, and pages of other sites too.
   bool insecure = false;
+  /// Whose pages may show ours in a frame, as a Content-Security-Policy names them.
+  std::string frame_ancestors = "'none'";
   uint32_t threads = 2;
   /// More than these are answered 503.
   uint32_t max_connections = 20'000;

@@ -6,9 +6,11 @@ import { camera_path } from "./camera_path";
 import type { outlook } from "./controls";
 import { ground_grid } from "./ground";
 import type { vector } from "./orientation";
+import type { region } from "../stream/protocol";
 import { region_outlines } from "./outlines";
+import { region_mark } from "./region_mark";
 import { type surface_hit, surfaces } from "./surfaces";
-import { on_theme } from "./theme";
+import { on_theme, palette_at } from "./theme";
 
 /// This browser cannot draw; the message says what to do.
 export class no_webgl extends Error {
@@ -21,6 +23,7 @@ export class map_scene {
   readonly camera = new PerspectiveCamera(55, 1, 0.05, 100);
   readonly surfaces = new surfaces();
   readonly outlines = new region_outlines(() => performance.now() / 1000);
+  readonly chosen = new region_mark();
   readonly path = new camera_path();
   readonly ground = new ground_grid();
   readonly canvas: HTMLCanvasElement;
@@ -36,6 +39,8 @@ export class map_scene {
   private grid_shown_ = true;
   private ground_key_ = "";
   private clip_ = everything();
+  private ended_ = new AbortController();
+  private size_: ResizeObserver;
 
   constructor(canvas: HTMLCanvasElement) {
     this.canvas = canvas;
@@ -45,23 +50,40 @@ export class map_scene {
       throw new no_webgl(error instanceof Error ? error.message : String(error));
     }
     this.renderer_.info.autoReset = false;
-    this.upright_.add(this.surfaces.group, this.outlines.lines, this.path.group);
+    this.upright_.add(this.surfaces.group, this.outlines.lines, this.chosen.lines, this.path.group);
     this.scene_.add(this.backdrop_.mesh, this.upright_, this.ground.mesh);
     this.see_samples_();
-    canvas.addEventListener("webglcontextlost", () => this.on_context(false));
+    const { signal } = this.ended_;
+    canvas.addEventListener("webglcontextlost", () => this.on_context(false), { signal });
     canvas.addEventListener("webglcontextrestored", () => {
       this.see_samples_();
       this.on_context(true);
-    });
-    new ResizeObserver(() => this.resize_()).observe(canvas.parentElement ?? canvas);
-    on_theme(() => this.restyle_());
+    }, { signal });
+    this.size_ = new ResizeObserver(() => this.resize_());
+    this.size_.observe(canvas.parentElement ?? canvas);
+    on_theme(() => this.restyle_(), signal);
     this.restyle_();
     this.resize_();
+  }
+
+  /// Gives back what the GPU holds, at once: a browser lends a page only some sixteen drawing contexts. The canvas cannot be drawn on again.
+  end(): void {
+    this.ended_.abort();
+    this.size_.disconnect();
+    this.surfaces.clear();
+    this.renderer_.dispose();
+    this.renderer_.forceContextLoss();
   }
 
   set_quantum(quantum_m: number): void {
     this.quantum_m_ = quantum_m;
     this.surfaces.set_quantum(quantum_m);
+  }
+
+  /// Edge of a region in metres.
+  set_edge(edge_m: number): void {
+    this.outlines.set_edge(edge_m);
+    this.chosen.set_edge(edge_m);
   }
 
   /// Turns the map upright by `next`, and gives the turn that this makes in world space.
@@ -85,20 +107,20 @@ export class map_scene {
     return v.clone().applyQuaternion(this.upright_.quaternion.clone().invert()).toArray();
   }
 
-  /// What is shown, as a box in world space; empty without regions.
-  world_bounds(): Box3 {
-    const box = this.surfaces.bounds.clone();
+  /// What is shown, of one region or of all, as a box in world space; empty if there is nothing.
+  world_bounds(of?: region): Box3 {
+    const box = (of ? this.surfaces.bounds_of(of) : this.surfaces.bounds).clone();
     return box.isEmpty() ? box : box.applyMatrix4(new Matrix4().makeScale(this.quantum_m_, this.quantum_m_, this.quantum_m_).premultiply(this.upright_.matrixWorld));
   }
 
-  world_sphere(): Sphere | undefined {
-    const box = this.world_bounds();
+  world_sphere(of?: region): Sphere | undefined {
+    const box = this.world_bounds(of);
     return box.isEmpty() ? undefined : box.getBoundingSphere(new Sphere());
   }
 
-  /// About `most` points of the surfaces that are not clipped away, in world space (x y z each).
-  world_points(most: number): Float32Array {
-    const points = this.surfaces.sample(most), v = new Vector3();
+  /// About `most` points of the surfaces, of one region or of all, that are not clipped away, in world space (x y z each).
+  world_points(most: number, of?: region): Float32Array {
+    const points = this.surfaces.sample(most, of), v = new Vector3();
     let kept = 0;
     for (let i = 0; i < points.length; i += 3) {
       v.set(points[i], points[i + 1], points[i + 2]).multiplyScalar(this.quantum_m_).applyQuaternion(this.upright_.quaternion);
@@ -162,10 +184,8 @@ export class map_scene {
   }
 
   private restyle_(): void {
-    this.backdrop_.restyle();
-    this.ground.restyle();
-    this.outlines.restyle();
-    this.path.restyle();
+    const colour = palette_at(this.canvas);
+    for (const part of [this.backdrop_, this.ground, this.outlines, this.chosen, this.path]) part.restyle(colour);
     this.on_resize();
   }
 
@@ -190,6 +210,7 @@ export class map_scene {
     const width = Math.max(1, Math.round(box.width)), height = Math.max(1, Math.round(box.height));
     this.renderer_.setSize(width, height, false);
     this.path.set_size(width, height);
+    this.chosen.set_size(width, height);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
     this.on_resize();
