@@ -3,7 +3,9 @@
 import contextlib
 import json
 import math
+import subprocess
 import threading
+import urllib.error
 import urllib.request
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +15,8 @@ import pytest
 import tessera_client
 from conftest import ROOT
 from support import browser
+from support.left_out import need_program
+from support.ports import free_port
 from support.service import PATIENCE_S
 
 TOKEN = "our-word"
@@ -151,7 +155,7 @@ def test_a_link_copied_in_the_viewer_is_the_same_view_in_the_element(mapped, tmp
     named = ",".join(map(str, region))
     catch = "navigator.clipboard.writeText = (text) => (window.copied = text, Promise.resolve())"
     inside = """(() => {
-      const s = VIEW.scene, p = s.world_points(500, REGION), one = s.camera.position.clone();
+      const s = VIEW.scene, p = s.region_corners(REGION), one = s.camera.position.clone();
       let inside = 0;
       for (let i = 0; i < p.length; i += 3) {
         const q = s.on_screen(one.set(p[i], p[i + 1], p[i + 2]));
@@ -165,7 +169,7 @@ def test_a_link_copied_in_the_viewer_is_the_same_view_in_the_element(mapped, tmp
         "eval:copied", "eval:tessera.snapshot()",
     )
     framed, chosen, _, copied, there = viewer["values"]
-    assert framed > 0.95 and chosen == region
+    assert framed == 1 and chosen == region
     assert TOKEN not in copied and f"region={named}" in copied and "shade=clay" in copied and "eye=" in copied
     (tmp_path / "index.html").write_text(mapped.three_lines.replace(f"src='{mapped.url}'", f"src='{copied}'", 1))
     alone = f"{VIEW}.view = 'region={named}'"
@@ -178,7 +182,7 @@ def test_a_link_copied_in_the_viewer_is_the_same_view_in_the_element(mapped, tmp
     here, shading, _, _, framed, own = embedded["values"]
     assert math.dist(here["eye"], there["eye"]) < 0.01 and math.dist(here["looks"], there["looks"]) < 0.01
     assert here["region"] == region and shading == "clay"
-    assert framed > 0.95 and own == "normals", "a link that says nothing of the shading leaves it"
+    assert framed == 1 and own == "normals", "a link that says nothing of the shading leaves it"
 
 
 def test_the_page_is_told_why_there_is_no_map(mapped, serve, tmp_path):
@@ -198,6 +202,56 @@ def test_the_page_is_told_why_there_is_no_map(mapped, serve, tmp_path):
     assert missing["reason"] == "the service asks for a token"
     assert "only with a token" in foreign["reason"]
     assert "nonsense:" in nonsense["reason"]
+
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    {locations}
+  }}
+}}
+"""
+
+
+def test_a_proxy_that_holds_the_token_lets_everyone_look_and_no_more(mapped, tmp_path):
+    nginx = need_program("nginx", "nginx-light")
+    told = (ROOT / "docs" / "embedding.md").read_text().split("```nginx\n")[1].split("```")[0]
+    port = free_port()
+    (tmp_path / "nginx.conf").write_text(NGINX.format(
+        folder=tmp_path, port=port, locations=told.replace("http://127.0.0.1:8080", mapped.url).replace("SECRET", TOKEN)))
+    at = f"http://127.0.0.1:{port}/lab"
+    proxy = subprocess.Popen([nginx, "-p", tmp_path, "-c", tmp_path / "nginx.conf"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        def status(path, method):
+            try:
+                with urllib.request.urlopen(urllib.request.Request(at + path, method=method), timeout=PATIENCE_S) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code
+            except urllib.error.URLError:
+                assert proxy.poll() is None, proxy.stderr.read().decode()
+                return None
+
+        mapped.wait(lambda: status("/v1/map", "GET") == 200, "the proxy")
+        refused = {(path, method): status(path, method) for path, method in (
+            ("/v1/map", "DELETE"), ("/v1/keyframes", "POST"), ("/v1/keyframes", "DELETE"), ("/v1/actors", "GET"), ("/", "GET"))}
+        assert set(refused.values()) <= {403, 404}, refused
+        text = mapped.three_lines.replace(mapped.url, at).replace(f" token='{TOKEN}'", "")
+        assert TOKEN not in text
+        (tmp_path / "index.html").write_text(text)
+        with site(tmp_path) as url:
+            browser.drive(url, tmp_path, mapped.whole, SETTLED, f"until:{LIGHT} > 0.1")
+    finally:
+        proxy.terminate()
+        proxy.wait(PATIENCE_S)
+        proxy.stderr.close()
 
 
 def test_pages_are_shown_in_frames_of_those_who_may(serve, tmp_path):

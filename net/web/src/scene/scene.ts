@@ -36,6 +36,7 @@ export class map_scene {
   /// Turns the map's frame upright; holds everything that is in the map's frame.
   private upright_ = new Group();
   private quantum_m_ = 1;
+  private edge_m_ = 1;
   private grid_shown_ = true;
   private ground_key_ = "";
   private clip_ = everything();
@@ -82,6 +83,7 @@ export class map_scene {
 
   /// Edge of a region in metres.
   set_edge(edge_m: number): void {
+    this.edge_m_ = edge_m;
     this.outlines.set_edge(edge_m);
     this.chosen.set_edge(edge_m);
   }
@@ -107,20 +109,27 @@ export class map_scene {
     return v.clone().applyQuaternion(this.upright_.quaternion.clone().invert()).toArray();
   }
 
-  /// What is shown, of one region or of all, as a box in world space; empty if there is nothing.
-  world_bounds(of?: region): Box3 {
-    const box = (of ? this.surfaces.bounds_of(of) : this.surfaces.bounds).clone();
+  /// What is shown, as a box in world space; empty without regions.
+  world_bounds(): Box3 {
+    const box = this.surfaces.bounds.clone();
     return box.isEmpty() ? box : box.applyMatrix4(new Matrix4().makeScale(this.quantum_m_, this.quantum_m_, this.quantum_m_).premultiply(this.upright_.matrixWorld));
   }
 
-  world_sphere(of?: region): Sphere | undefined {
-    const box = this.world_bounds(of);
+  world_sphere(): Sphere | undefined {
+    const box = this.world_bounds();
     return box.isEmpty() ? undefined : box.getBoundingSphere(new Sphere());
   }
 
-  /// About `most` points of the surfaces, of one region or of all, that are not clipped away, in world space (x y z each).
-  world_points(most: number, of?: region): Float32Array {
-    const points = this.surfaces.sample(most, of), v = new Vector3();
+  /// The corners of a region's cube in world space (x y z each), if the region has a surface.
+  region_corners(at: region): Float32Array | undefined {
+    if (!this.surfaces.has(at)) return undefined;
+    const corner = (i: number): vector => at.map((v, axis) => (v + ((i >> axis) & 1)) * this.edge_m_) as vector;
+    return Float32Array.from(Array.from({ length: 8 }, (_, i) => this.to_world(corner(i)).toArray()).flat());
+  }
+
+  /// About `most` points of the surfaces that are not clipped away, in world space (x y z each).
+  world_points(most: number): Float32Array {
+    const points = this.surfaces.sample(most), v = new Vector3();
     let kept = 0;
     for (let i = 0; i < points.length; i += 3) {
       v.set(points[i], points[i + 1], points[i + 2]).multiplyScalar(this.quantum_m_).applyQuaternion(this.upright_.quaternion);

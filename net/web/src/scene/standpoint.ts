@@ -1,7 +1,7 @@
 // Where the view is from before the user takes over, and what is up: from behind the newest camera with everything in view, level,
 // and never turned under a view that the user holds.
 
-import { Quaternion, type Sphere, Vector3 } from "three";
+import { Box3, Quaternion, Sphere, Vector3 } from "three";
 import type { camera_set } from "./cameras";
 import type { outlook, travel_controls } from "./controls";
 import type { insets } from "./framing";
@@ -151,8 +151,14 @@ export class standpoint {
     return this.with_.controls.touched ? this.now : undefined;
   }
 
+  private corners_(): Float32Array | undefined {
+    return this.focus_ && this.with_.scene.region_corners(this.focus_);
+  }
+
+  /// Around what is framed.
   private sphere_(): Sphere | undefined {
-    return (this.focus_ && this.with_.scene.world_sphere(this.focus_)) ?? this.with_.scene.world_sphere();
+    const corners = this.corners_();
+    return corners ? new Box3().setFromArray(corners).getBoundingSphere(new Sphere()) : this.with_.scene.world_sphere();
   }
 
   /// The view that it begins with.
@@ -163,8 +169,6 @@ export class standpoint {
   }
 
   private frame_(jump: boolean): void {
-    const { scene, controls } = this.with_;
-    const of = this.focus_ && scene.world_points(framed_points, this.focus_);
-    controls.frame(of?.length ? of : scene.world_points(framed_points), this.with_.insets(), jump);
+    this.with_.controls.frame(this.corners_() ?? this.with_.scene.world_points(framed_points), this.with_.insets(), jump);
   }
 }

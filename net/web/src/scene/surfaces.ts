@@ -122,19 +122,16 @@ export class surfaces {
     for (const s of this.list_.values()) yield s.shaped;
   }
 
-  /// Box of a region's surface, in units of the grid; empty if it has none.
-  bounds_of(at: region): Box3 {
-    return this.list_.get(region_text(at))?.mesh.geometry.boundingBox ?? new Box3();
+  has(at: region): boolean {
+    return this.list_.has(region_text(at));
   }
 
-  /// About `most` of the vertices, of one region or of all, evenly taken, in units of the grid (x y z each).
-  sample(most: number, of?: region): Float32Array {
-    const one = of && this.list_.get(region_text(of)), list = of ? (one ? [one] : []) : this.list_.values();
-    const vertices = of ? (one?.shaped.positions.length ?? 0) / 3 : this.vertices;
-    const stride = Math.max(1, Math.ceil(vertices / most));
-    const out = new Float32Array(3 * Math.ceil(vertices / stride));
+  /// About `most` of the vertices, evenly taken, in units of the grid (x y z each).
+  sample(most: number): Float32Array {
+    const stride = Math.max(1, Math.ceil(this.vertices / most));
+    const out = new Float32Array(3 * Math.ceil(this.vertices / stride));
     let at = 0, next = 0;
-    for (const s of list) {
+    for (const s of this.list_.values()) {
       const p = s.shaped.positions, count = p.length / 3;
       for (; next < count; next += stride, at += 3) out.set(p.subarray(3 * next, 3 * next + 3), at);
       next -= count;
