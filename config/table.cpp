@@ -367,9 +367,8 @@ const std::vector<setting> rows{
    .max = 2000,
    .form = "none, self, or origins with commas (https://example.org, https://*.example.org, http://127.0.0.1:3000)",
    .check = [](std::string_view text) { (void)parse_frame_ancestors(text); },
-   .help
-   = "Sites whose pages may show the viewer and the console in a frame: none; self, the service's own; or others by their "
-     "origins, with commas. The element <tessera-view> is no frame, and needs none of it"},
+   .help = "Sites whose pages may show the viewer and the console in a frame: none; self, the service's own; or others by their "
+           "origins, with commas. The element <tessera-view> is no frame, and needs none of it"},
   {.name = "connections",
    .group = "server",
    .value = &settings::connections,

@@ -294,7 +294,8 @@ TEST_CASE("whose pages may frame ours is told as origins") {
         == "'self' https://*.example.org:8443 http://127.0.0.1:3000");
   const auto fault = [](const std::string& text) {
     const auto what = failure(with({{"frame-ancestors", {text, "--frame-ancestors"}}}));
-    const auto begin = "frame-ancestors (--frame-ancestors): \"" + text + "\" is not " + bounds_text(*find("frame-ancestors")) + ": ";
+    const auto begin
+      = "frame-ancestors (--frame-ancestors): \"" + text + "\" is not " + bounds_text(*find("frame-ancestors")) + ": ";
     CHECK(what.substr(0, begin.size()) == begin);
     return what.size() > begin.size() ? what.substr(begin.size()) : "";
   };
@@ -305,12 +306,30 @@ TEST_CASE("whose pages may frame ours is told as origins") {
   CHECK(fault("https://a:0") == "\"https://a:0\" has a port that is not 1 to 65535");
   CHECK(fault("none,self") == "\"none\" stands alone or not at all");
   // Nothing that could end the directive, or the header.
-  for (const auto* odd : {",", "self,", "*", "https://*", "https://", "https://a b", "https://a;b", "https://a;script-src *", "'self'",
-                          "https://a'", "https://.a", "https://a..b", "https://a:", "https://a:b", "https://a:65536", "https://*a",
-                          "https://[::1]", "https://u@a", "HTTPS://a", "https://a?b"})
+  for (const auto* odd : {",",
+                          "self,",
+                          "*",
+                          "https://*",
+                          "https://",
+                          "https://a b",
+                          "https://a;b",
+                          "https://a;script-src *",
+                          "'self'",
+                          "https://a'",
+                          "https://.a",
+                          "https://a..b",
+                          "https://a:",
+                          "https://a:b",
+                          "https://a:65536",
+                          "https://*a",
+                          "https://[::1]",
+                          "https://u@a",
+                          "HTTPS://a",
+                          "https://a?b"})
     CHECK_FALSE(fault(odd).empty());
   CHECK_THROWS_AS(parse_frame_ancestors("https://a\r\nSet-Cookie: b"), std::invalid_argument);
-  CHECK(failure(with({{"frame-ancestors", {"", "--frame-ancestors"}}})).find("frame-ancestors (--frame-ancestors): \"\" is not none, ")
+  CHECK(failure(with({{"frame-ancestors", {"", "--frame-ancestors"}}}))
+          .find("frame-ancestors (--frame-ancestors): \"\" is not none, ")
         == 0);
 }
 

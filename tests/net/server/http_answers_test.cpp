@@ -296,7 +296,7 @@ TEST_CASE("Pages and their files come from the program itself") {
 }
 
 TEST_CASE("Whose pages may frame ours is what the setting says") {
-  running_server s, other{[](server_config& c) { c.frame_ancestors = "'self' https://example.org"; }};
+  running_server s, other{[](server_config&c) { c.frame_ancestors = "'self' https://example.org"; }};
   for (const char* page : {"/", "/console"}) {
     CHECK_THAT(get(s.http->port(), page).header("Content-Security-Policy"), Catch::EndsWith("; frame-ancestors 'none'"));
     CHECK_THAT(get(other.http->port(), page).header("Content-Security-Policy"),
@@ -305,7 +305,7 @@ TEST_CASE("Whose pages may frame ours is what the setting says") {
 }
 
 TEST_CASE("Pages of other sites load the element, and read why its stream does not open, and nothing else") {
-  running_server s, open{[](server_config& c) { c.insecure = true; }}, with_token{[](server_config& c) { c.token = "t"; }};
+  running_server s, open{[](server_config&c) { c.insecure = true; }}, with_token{[](server_config&c) { c.token = "t"; }};
   const std::string foreign = "Origin: https://elsewhere.example\r\n";
   const std::string any = "*", nobody;
   for (auto* server : {&s, &open, &with_token}) {
