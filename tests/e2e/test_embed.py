@@ -39,6 +39,11 @@ LIGHT = f"""(() => {{
 }})()"""
 # The view has come to rest, and the map stands upright: the recording's world has z up.
 SETTLED = f"until:(({{ moving, shown_up }}) => !moving && shown_up[2] > 0.9995)({VIEW}.view_.snapshot())"
+# It shows the service's whole map.
+WHOLE = f"""until:(({{ state, stats, view_ }}) => {{
+  const said = view_.stream.stats;
+  return state.name === 'online' && said && stats.triangles > 0 && stats.triangles === said.triangles && said.pending === 0;
+}})({VIEW})"""
 REST = f"until:{VIEW}.view_.snapshot().moving === false"
 
 
@@ -66,7 +71,7 @@ def page(body, head=""):
 
 @pytest.fixture
 def mapped(serve, recording):
-    """A service with a token and the recording's map, and how many triangles that has."""
+    """A service with a token and the recording's map, and a page of three lines with it."""
     running = serve(options=("--token", TOKEN))
     with tessera_client.connect(running.url, session="", token=TOKEN) as publisher:
         for frame in recording:
@@ -78,7 +83,6 @@ def mapped(serve, recording):
 
     running.ask = ask
     running.wait(lambda: ask("/v1/map")["keyframes"] == len(recording), "all keyframes")
-    running.whole = f"until:{STATE}.name === 'online' && {VIEW}.stats.triangles === {ask('/v1/map')['triangles']}"
     running.three_lines = page(
         f"<tessera-view src='{running.url}' token='{TOKEN}'></tessera-view>",
         f"<script type='module' src='{running.url}/element.js'></script><style>tessera-view {{ height: 620px }}</style>",
@@ -94,7 +98,7 @@ def test_the_example_page_shows_the_map_on_another_site(mapped, recording, tmp_p
     box = f"(({{ width, height }}) => [width, height])({CANVAS}.getBoundingClientRect())"
     with site(tmp_path) as url:
         seen = browser.drive(
-            f"{url}/embed.html", tmp_path, mapped.whole, SETTLED, f"until:{LIGHT} > 0.1", f"eval:{box}", f"eval:{VIEW}.stats",
+            f"{url}/embed.html", tmp_path, WHOLE, SETTLED, f"until:{LIGHT} > 0.1", f"eval:{box}", f"eval:{VIEW}.stats",
             "eval:document.querySelector('output').value", "button:Shape", f"until:{VIEW}.shading === 'clay'", f"eval:{VIEW}.view",
             f"eval:{CANVAS}.scrollIntoView()", f"eval:{CANVAS}.click()", "requests", "shot:embed",
         )
@@ -113,7 +117,7 @@ def test_a_click_tells_the_place_and_the_wheel_is_the_maps_once_it_was_clicked(m
     listen = f"{VIEW}.addEventListener('tessera-pick', (e) => window.picked = e.detail)"
     with site(tmp_path) as url:
         seen = browser.drive(
-            url, tmp_path, mapped.whole, SETTLED, f"eval:{listen}", f"eval:{VIEW}.view",
+            url, tmp_path, WHOLE, SETTLED, f"eval:{listen}", f"eval:{VIEW}.view",
             "wheel:300", "until:scrollY > 0", f"eval:{VIEW}.view", "eval:scrollTo(0, 0)", "until:scrollY === 0",
             "tap:720,320", "until:window.picked", "eval:picked", "wheel:300", REST, f"eval:{VIEW}.view", "eval:scrollY",
         )
@@ -142,9 +146,9 @@ def test_a_map_that_is_taken_out_of_the_page_leaves_nothing_behind(mapped, tmp_p
     moved = f"(() => {{ window.canvas = {CANVAS}; document.body.append(document.createElement('main')); document.querySelector('main').append({VIEW}); }})()"
     with site(tmp_path) as url:
         seen = browser.drive(
-            url, tmp_path, mapped.whole, f"eval:{take_out}", "until:canvas.getContext('webgl2').isContextLost()", "workers:0",
+            url, tmp_path, WHOLE, f"eval:{take_out}", "until:canvas.getContext('webgl2').isContextLost()", "workers:0",
             "until:sockets.length > 0 && sockets.every((s) => s.readyState === WebSocket.CLOSED)",
-            "eval:kept.stats.triangles", f"eval:{again}", mapped.whole, SETTLED, f"until:{LIGHT} > 0.1", "eval:canvas.isConnected",
+            "eval:kept.stats.triangles", f"eval:{again}", WHOLE, SETTLED, f"until:{LIGHT} > 0.1", "eval:canvas.isConnected",
             f"eval:{moved}", "eval:new Promise((done) => setTimeout(() => done(canvas.isConnected), 0))",
         )
     assert seen["values"] == [None, 0, None, False, None, True], "moved within the page, it goes on"
@@ -175,7 +179,7 @@ def test_a_link_copied_in_the_viewer_is_the_same_view_in_the_element(mapped, tmp
     alone = f"{VIEW}.view = 'region={named}'"
     with site(tmp_path) as url:
         embedded = browser.drive(
-            url, tmp_path, mapped.whole, SETTLED, f"eval:{VIEW}.view_.snapshot()", f"eval:{VIEW}.shading",
+            url, tmp_path, WHOLE, SETTLED, f"eval:{VIEW}.view_.snapshot()", f"eval:{VIEW}.shading",
             f"eval:{VIEW}.shading = 'normals'", f"eval:{alone}", f"until:{VIEW}.view.includes('region={named}')", REST,
             f"eval:{inside.replace('VIEW', VIEW + '.view_')}", f"eval:{VIEW}.shading",
         )
@@ -192,7 +196,7 @@ def test_the_page_is_told_why_there_is_no_map(mapped, serve, tmp_path):
     with site(tmp_path) as url:
         seen = browser.drive(
             url, tmp_path, f"until:{STATE}.name === 'error'", reason, f"eval:{VIEW}.shadowRoot.textContent",
-            f"eval:{VIEW}.token = '{TOKEN}'", mapped.whole,
+            f"eval:{VIEW}.token = '{TOKEN}'", WHOLE,
             f"eval:{VIEW}.token = ''", f"until:{STATE}.name === 'error'", reason,
             f"eval:{VIEW}.src = '{open_to_us.url}'", f"until:{STATE}.name === 'offline'", reason,
             f"eval:{VIEW}.src = 'nonsense:'", f"until:{STATE}.name === 'error'", reason,
@@ -247,7 +251,7 @@ def test_a_proxy_that_holds_the_token_lets_everyone_look_and_no_more(mapped, tmp
         assert TOKEN not in text
         (tmp_path / "index.html").write_text(text)
         with site(tmp_path) as url:
-            browser.drive(url, tmp_path, mapped.whole, SETTLED, f"until:{LIGHT} > 0.1")
+            browser.drive(url, tmp_path, WHOLE, SETTLED, f"until:{LIGHT} > 0.1")
     finally:
         proxy.terminate()
         proxy.wait(PATIENCE_S)
