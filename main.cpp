@@ -3,6 +3,7 @@
 #include "config/completion.hpp"
 #include "config/error.hpp"
 #include "config/flags.hpp"
+#include "config/frame_ancestors.hpp"
 #include "config/man_page.hpp"
 #include "config/resolve.hpp"
 #include "config/retained.hpp"
@@ -215,6 +216,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   if (!s.tls_cert.empty())
     setup.server.certificate = std::make_shared<server_certificate>(s.tls_cert, s.tls_key);
   setup.server.proxies = trusted_proxies(s.trusted_proxy);
+  setup.server.frame_ancestors = config::parse_frame_ancestors(s.frame_ancestors);
   setup.server.max_connections = s.connections;
   setup.server.body_limit = s.body_bytes;
   return setup;

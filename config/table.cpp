@@ -1,5 +1,6 @@
 #include "config/table.hpp"
 
+#include "config/frame_ancestors.hpp"
 #include "config/nearest.hpp"
 #include "config/retained.hpp"
 #include "messages/roles.hpp"
@@ -379,6 +380,17 @@ const std::vector<setting> rows{
    .form = "addresses and networks (ADDRESS/PREFIX) with commas, 4000 bytes at most",
    .help = "Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed, such as 127.0.0.1 or "
            "10.0.0.0/8,fd00::/8; empty: nobody's are"},
+  {.name = "frame-ancestors",
+   .group = "server",
+   .value = &settings::frame_ancestors,
+   .fallback = "none",
+   .unit = "bytes",
+   .min = 1,
+   .max = 2000,
+   .form = "none, self, or origins with commas (https://example.org, https://*.example.org, http://127.0.0.1:3000)",
+   .check = [](std::string_view text) { (void)parse_frame_ancestors(text); },
+   .help = "Sites whose pages may show the viewer and the console in a frame: none; self, the service's own; or others by their "
+           "origins, with commas. The element <tessera-view> is no frame, and needs none of it"},
   {.name = "connections",
    .group = "server",
    .value = &settings::connections,

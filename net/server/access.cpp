@@ -87,6 +87,10 @@ access decide(const access_rules& rules, const access_request& request) {
   return access::granted;
 }
 
+bool open_to_pages_of_other_sites(const access_rules& rules) {
+  return !rules.token.empty() || rules.insecure;
+}
+
 bool is_loopback(std::string_view address) {
   if (equal_ignoring_case(address, "localhost"))
     return true;

@@ -34,6 +34,10 @@ enum class access : uint8_t { granted, token_missing, token_wrong, foreign_origi
 /// it past the firewall.
 access decide(const access_rules& rules, const access_request& request);
 
+/// Tells whether who asks may do so from any site's page: he shows the token, or nobody is asked for anything. A browser lets a
+/// page open a WebSocket wherever it likes; an answer it reads only if that says so.
+bool open_to_pages_of_other_sites(const access_rules& rules);
+
 /// Compares without telling by its time where the texts differ.
 bool equal_in_constant_time(std::string_view a, std::string_view b);
 

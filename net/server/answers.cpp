@@ -28,7 +28,10 @@ using http::status;
 // Offers that wait for a slot block no thread, but each of them holds a body.
 constexpr int max_waiting_offers = 64;
 
-http_reply asset_reply(const request_head& head) {
+// <tessera-view>, which pages of other sites load.
+constexpr std::string_view element_module = "/element.js";
+
+http_reply asset_reply(const request_head& head, const std::string& frame_ancestors) {
   // The page's own links are relative to it: only without the slash do they lead where they should.
   if (head.target.path == "/console/") {
     const auto whole = std::string(head.header.target().data(), head.header.target().size());
@@ -53,8 +56,11 @@ http_reply asset_reply(const request_head& head) {
                                        "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
                                        "img-src 'self' data: blob:; connect-src 'self' ws: wss: http: "
                                        "https: data: blob:; object-src 'none'; base-uri 'none'; "
-                                       "frame-ancestors 'none'")
+                                       "frame-ancestors "
+                                         + frame_ancestors)
       .with("Referrer-Policy", "no-referrer");
+  if (head.target.path == element_module)
+    out.with("Access-Control-Allow-Origin", "*").with("Cross-Origin-Resource-Policy", "cross-origin");
   if (packed)
     out.with("Content-Encoding", "gzip");
   out.body = shared_bytes{packed ? file->gzip : file->plain};
@@ -214,7 +220,7 @@ std::optional<keyframe_id> named_keyframe(const http_call& call) {
 } // namespace
 
 void answer_asset(http_call& call) {
-  call.reply(asset_reply(call.head));
+  call.reply(asset_reply(call.head, call.core->config.frame_ancestors));
 }
 
 void answer_health(http_call& call) {

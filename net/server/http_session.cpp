@@ -386,6 +386,9 @@ void http_session::respond(http_reply reply) {
   response_.set(http::field::server, "tessera");
   response_.set("X-Content-Type-Options", "nosniff");
   response_.set("Cross-Origin-Resource-Policy", "same-origin");
+  // Whoever may open the stream from another site's page asks here why it does not open.
+  if (head_.target.what == resource::map && open_to_pages_of_other_sites(core_->rules))
+    response_.set("Access-Control-Allow-Origin", "*");
   for (const auto& [name, value] : reply.headers)
     response_.set(name, value);
   if (reply.status == http::status::ok && has_already(response_[http::field::etag])) {

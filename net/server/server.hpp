@@ -49,6 +49,8 @@ struct server_config {
   std::shared_ptr<server_certificate> certificate;
   /// Who is believed when it says for whom it asks.
   trusted_proxies proxies;
+  /// Whose pages may show ours in a frame, as a Content-Security-Policy names them.
+  std::string frame_ancestors = "'none'";
   uint32_t threads = 2;
   /// More than these are answered 503.
   uint32_t max_connections = 20'000;

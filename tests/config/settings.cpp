@@ -1,4 +1,5 @@
 #include "config/error.hpp"
+#include "config/frame_ancestors.hpp"
 #include "config/nearest.hpp"
 #include "config/resolve.hpp"
 #include "config/retained.hpp"
@@ -279,6 +280,57 @@ TEST_CASE("what is kept is told in keyframes, age and size, each once") {
   for (const auto* odd : {",", "5,", "h", "GB", "5 6", "all,5", "5XB", "nan", "1e400", "infs"})
     CHECK_FALSE(fault(odd).empty());
   CHECK(failure(with({{"retain", {"", "--retain"}}})).find("retain (--retain): \"\" is not all, or ") == 0);
+}
+
+TEST_CASE("whose pages may frame ours is told as origins") {
+  const auto framed = [](const char* text) {
+    return parse_frame_ancestors(resolve(with({{"frame-ancestors", {text, ""}}})).values.frame_ancestors);
+  };
+  CHECK(parse_frame_ancestors(defaults().frame_ancestors) == "'none'");
+  CHECK(framed(" none ") == "'none'");
+  CHECK(framed("self") == "'self'");
+  CHECK(framed("https://example.org") == "https://example.org");
+  CHECK(framed("self, https://*.example.org:8443 ,http://127.0.0.1:3000")
+        == "'self' https://*.example.org:8443 http://127.0.0.1:3000");
+  const auto fault = [](const std::string& text) {
+    const auto what = failure(with({{"frame-ancestors", {text, "--frame-ancestors"}}}));
+    const auto begin
+      = "frame-ancestors (--frame-ancestors): \"" + text + "\" is not " + bounds_text(*find("frame-ancestors")) + ": ";
+    CHECK(what.substr(0, begin.size()) == begin);
+    return what.size() > begin.size() ? what.substr(begin.size()) : "";
+  };
+  CHECK(fault("example.org") == "\"example.org\" does not begin with http:// or https://");
+  CHECK(fault("ftp://example.org") == "\"ftp://example.org\" does not begin with http:// or https://");
+  CHECK(fault("self,https://example.org/")
+        == "\"https://example.org/\" goes on after its host: an origin has no path, nor a slash at its end");
+  CHECK(fault("https://a:0") == "\"https://a:0\" has a port that is not 1 to 65535");
+  CHECK(fault("none,self") == "\"none\" stands alone or not at all");
+  // Nothing that could end the directive, or the header.
+  for (const auto* odd : {",",
+                          "self,",
+                          "*",
+                          "https://*",
+                          "https://",
+                          "https://a b",
+                          "https://a;b",
+                          "https://a;script-src *",
+                          "'self'",
+                          "https://a'",
+                          "https://.a",
+                          "https://a..b",
+                          "https://a:",
+                          "https://a:b",
+                          "https://a:65536",
+                          "https://*a",
+                          "https://[::1]",
+                          "https://u@a",
+                          "HTTPS://a",
+                          "https://a?b"})
+    CHECK_FALSE(fault(odd).empty());
+  CHECK_THROWS_AS(parse_frame_ancestors("https://a\r\nSet-Cookie: b"), std::invalid_argument);
+  CHECK(failure(with({{"frame-ancestors", {"", "--frame-ancestors"}}}))
+          .find("frame-ancestors (--frame-ancestors): \"\" is not none, ")
+        == 0);
 }
 
 TEST_CASE("a settings file is read with its comments, quotes and escapes") {

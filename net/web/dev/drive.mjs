@@ -6,7 +6,9 @@
 //   tap:X,Y  drag:X,Y,X2,Y2  wheel:DY  wait:MS  goto:URL  reload
 //   eval:EXPRESSION  put its value into the answer                           save:B   click button B and keep the file in FOLDER
 //   shot:NAME        a picture into FOLDER                                   requests put the addresses asked for since the last time into the answer
-// Prints one JSON object: values (of eval and requests, in order), files, and what scripts threw. Fails if one did, or a step did not end.
+//   workers:N        wait until the page has N workers                       frames   put the addresses of the frames in the page into the answer
+//   framed:EXPRESSION  as until, in the first frame in the page
+// Prints one JSON object: values (of eval, requests and frames, in order), files, and what scripts threw. Fails if one did, or a step did not end.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -26,17 +28,21 @@ try {
   page.on("request", (r) => asked.push(r.url()));
   await page.goto(address);
   // Not waitForFunction: it evaluates text inside the page, which the service's content security policy forbids.
-  const until = async (expression) => {
+  const wait = async (what, holds) => {
     for (const end = Date.now() + 1000 * o.patience_s; ; await page.waitForTimeout(250)) {
-      if (await page.evaluate(expression).catch(() => false)) return;
-      if (Date.now() > end) throw new Error(`not within ${o.patience_s} s: ${expression}\nthe page says: ${await page.evaluate("document.body.innerText")}`);
+      if (await holds()) return;
+      if (Date.now() > end) throw new Error(`not within ${o.patience_s} s: ${what}\nthe page says: ${await page.evaluate("document.body.innerText")}`);
     }
   };
+  const until = (expression, frame = () => page) => wait(expression, () => frame()?.evaluate(expression).catch(() => false));
   const four = (text) => text.split(",").map(Number);
   const does = {
     whole: () => until("(() => { const s = window.tessera?.snapshot(); return s?.stats && s.triangles > 0 && s.triangles === s.stats.triangles && s.pipeline + s.uploads === 0 && s.stats.pending === 0; })()"),
     rest: () => until("tessera.snapshot().moving === false"),
-    until,
+    until: (expression) => until(expression),
+    framed: (expression) => until(expression, () => page.frames()[1]),
+    frames: () => void answer.values.push(page.frames().slice(1).map((f) => f.url())),
+    workers: (n) => wait(`${n} workers`, () => page.workers().length === Number(n)),
     key: (k) => page.keyboard.press(k),
     label: (l) => page.getByLabel(l, { exact: true }).first().click(),
     button: (b) => page.getByRole("button", { name: b }).first().click(),

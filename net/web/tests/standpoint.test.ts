@@ -3,8 +3,8 @@ import { beforeEach, expect, test } from "vitest";
 import { camera_set } from "../src/scene/cameras";
 import { standpoint, type standpoint_parts } from "../src/scene/standpoint";
 
-let sphere: Sphere | undefined, framed: number, faced: number, turned: number, held: boolean, touched: boolean;
-const cameras = new camera_set(), upright = new Quaternion();
+let sphere: Sphere | undefined, part: Float32Array | undefined, seen: string[], framed: number, faced: number, turned: number, held: boolean, touched: boolean;
+const cameras = new camera_set(), upright = new Quaternion(), eye = new Vector3();
 
 /// A standpoint whose map is `sphere`, and whose view counts how often it is put right.
 function stand(): standpoint {
@@ -12,23 +12,33 @@ function stand(): standpoint {
     scene: {
       surfaces: { vertices: 0, meshes: () => [], bounds: new Box3() },
       world_sphere: () => sphere?.clone(),
-      world_points: () => new Float32Array(0),
+      world_points: () => new Float32Array(6),
+      region_corners: () => part,
       upright,
       set_upright: (q: Quaternion) => {
         turned++;
         upright.copy(q);
         return new Quaternion();
       },
+      to_world: (v: [number, number, number]) => new Vector3(...v),
+      to_map: (v: Vector3) => v.toArray(),
       outlook_of: () => ({ position: new Vector3(), forward: new Vector3(0, 0, -1) }),
     },
     cameras,
     controls: {
       get touched() { return touched; },
-      set_radius: () => {}, turn_with: () => {}, frame: () => void framed++, face: () => void faced++,
+      set touched(on) { touched = on; },
+      set_radius: () => {}, turn_with: () => void seen.push("turned"), face: () => void faced++, follow: () => {},
+      frame: (points: Float32Array) => {
+        framed++;
+        seen.push(points === part ? "part" : "whole");
+      },
+      set_view: () => void seen.push("view"),
+      get view() { return { position: eye.clone(), forward: new Vector3(0, 0, 1), distance: 1 }; },
+      mode: "orbit",
     },
     gestures: { idle_ms: () => 1e9 },
     settings: { up: "auto" },
-    kept: { restored: undefined },
     insets: () => ({ left: 0, right: 0, top: 0, bottom: 0 }),
     held: () => held,
     turned: () => {},
@@ -40,7 +50,8 @@ const ball = (x: number, radius: number): Sphere => new Sphere(new Vector3(x, 0,
 const camera = { id: "a", timestamp_ns: 1n, pose: Float64Array.of(1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1) };
 
 beforeEach(() => {
-  sphere = undefined;
+  sphere = part = undefined;
+  seen = [];
   framed = faced = turned = 0;
   held = touched = false;
   cameras.clear();
@@ -103,4 +114,44 @@ test("a cut holds the map as it is turned, but for the user's own choice", () =>
   held = false;
   s.orient();
   expect(turned).toBe(2);
+});
+
+test("a region that is attended to is framed once it has a surface, until the user takes over", () => {
+  const s = stand();
+  sphere = ball(0, 10);
+  touched = true;
+  s.attend([1, 2, 3]);
+  expect(touched).toBe(false);
+  expect(seen).toEqual(["turned", "whole"]);
+  part = Float32Array.of(4, 4, 4, 6, 6, 6);
+  s.grown();
+  s.grown();
+  expect(seen.slice(2)).toEqual(["part"]);
+  sphere = ball(0, 20); // what is elsewhere does not matter
+  s.grown();
+  touched = true;
+  part = Float32Array.of(4, 4, 4, 9, 9, 9);
+  s.grown();
+  expect(seen).toHaveLength(3);
+  s.fit();
+  expect(seen.slice(3)).toEqual(["whole"]);
+  s.fit([1, 2, 3]);
+  expect(seen.slice(4)).toEqual(["part"]);
+});
+
+test("a view that a link brought is taken again when the map is turned, until the user moves on from it", () => {
+  const s = stand();
+  const turn = (): void => {
+    upright.set(0, 0, 0, 1);
+    seen = [];
+    s.orient();
+  };
+  s.restore({ eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" });
+  turn();
+  expect(seen).toEqual(["view"]);
+  turn();
+  expect(seen).toEqual(["view"]);
+  eye.x += 1;
+  turn();
+  expect(seen).toEqual(["turned"]);
 });

@@ -3,7 +3,8 @@ import { action_list } from "../src/ui/actions";
 import { floor_up } from "../src/scene/floor";
 import { frame_points } from "../src/scene/framing";
 import { angle_between, dot, type quaternion, unit, up_estimate, upright_of, type vector } from "../src/scene/orientation";
-import { kept_address, read_page_state, write_page_state } from "../src/ui/page_state";
+import { kept_address, shared_address } from "../src/ui/kept_address";
+import { read_view_link, write_view_link } from "../src/ui/view_link";
 import { type any_row, is_switch, load_settings, row_of, type setting_name, setting_names, type settings } from "../src/ui/settings";
 import { level_names } from "../src/ui/legend";
 import { option_name, setting_actions, viewer_actions } from "../src/ui/viewer_actions";
@@ -152,32 +153,43 @@ describe("framing", () => {
   test("nothing has no frame", () => expect(frame_points(new Float32Array(0), right, up, back, half, 100, 100, { left: 0, right: 0, top: 0, bottom: 0 })).toBeUndefined());
 });
 
-describe("the page's address", () => {
-  test("keeps the eye, the mode, the shading and the cut", () => {
-    const state = { view: { eye: [1.25, -3, 0.5] as vector, forward: [0, 0.6, 0.8] as vector, distance: 4.5, mode: "fly" as const }, settings: { shading: "height" as const }, following: false, clip: [[0, 0, 0], [1, 2, 3]] as [vector, vector] };
-    expect(read_page_state(`#${write_page_state(state)}`)).toEqual(state);
+describe("a link to a view", () => {
+  const nothing = { view: undefined, settings: {}, following: false, region: undefined, clip: undefined };
+  test("keeps the eye, the mode, the shading, the region and the cut", () => {
+    const view = { eye: [1.25, -3, 0.5] as vector, forward: [0, 0.6, 0.8] as vector, distance: 4.5, mode: "fly" as const };
+    const box: [vector, vector] = [[0, 0, 0], [1, 2, 3]];
+    const state = { view, settings: { shading: "height" as const }, following: false, region: [-1, 0, 12] as vector, clip: box };
+    const text = write_view_link(state);
+    expect(read_view_link(`#${text}`)).toEqual(state);
+    expect(read_view_link(text)).toEqual(state);
+    expect(text).toBe("eye=1.25,-3,0.5&look=0,0.6,0.8&reach=4.5&fly&region=-1,0,12&shade=height&cut=0,0,0,1,2,3");
   });
+  test("may have a region alone, which is put into view then", () => expect(read_view_link("region=3,-4,0")).toEqual({ ...nothing, region: [3, -4, 0] }));
   test("following has no eye of its own", () => {
-    const text = write_page_state({ view: { eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" }, settings: {}, following: true, clip: undefined });
-    expect(read_page_state(text)).toEqual({ view: undefined, settings: {}, following: true, clip: undefined });
+    const text = write_view_link({ ...nothing, view: { eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" }, following: true });
+    expect(read_view_link(text)).toEqual({ ...nothing, following: true });
   });
-  test.each(["", "#", "#eye=1,2", "#eye=1,2,3", "#eye=a,b,c&look=0,0,1", "#eye=1,2,3&look=0,0,0", "#eye=1e99,0,0&look=0,0,1", "#eye=1,2,3&look=0,0,1&reach=-1", "#shade=neon", "#cut=1,1,1,0,0,0", "#%%%&=&&"])(
-    "%j makes no view", (hash) => expect(read_page_state(hash)).toEqual({ view: undefined, settings: {}, following: false, clip: undefined }));
+  test.each(["", "#", "#eye=1,2", "#eye=1,2,3", "#eye=a,b,c&look=0,0,1", "#eye=1,2,3&look=0,0,0", "#eye=1e99,0,0&look=0,0,1", "#eye=1,2,3&look=0,0,1&reach=-1", "#shade=neon", "#cut=1,1,1,0,0,0", "#region=1,2", "#region=0.5,1,2", "#region=a", "#%%%&=&&"])(
+    "%j makes no view", (hash) => expect(read_view_link(hash)).toEqual(nothing));
+  test("is shared without the token", () => {
+    expect(shared_address(new URL("http://host:8080/maps/?token=s3cret&server=a:1#old"), "region=1,2,3")).toBe("http://host:8080/maps/?server=a%3A1#region=1,2,3");
+    expect(shared_address(new URL("http://host:8080/?token=s3cret"), "follow")).toBe("http://host:8080/#follow");
+  });
 });
 
 test("the address keeps what is chosen without a view, and a value with a plus", () => {
   let written = "";
   vi.stubGlobal("location", { hash: "" });
   vi.stubGlobal("history", { state: null, replaceState: (_s: unknown, _t: string, at: string) => (written = at) });
-  const state = { view: undefined, following: false, clip: undefined };
+  const state = { view: undefined, following: false, region: undefined, clip: undefined };
   const defaults = Object.fromEntries(setting_names.map((name) => [name, row_of(name).default])) as unknown as settings;
   new kept_address().write({ ...state, settings: { ...defaults, grid: false } });
   expect(written).toBe("");
   new kept_address().write({ ...state, settings: { ...defaults, shading: "clay" } });
-  expect(read_page_state(written).settings.shading).toBe("clay");
+  expect(read_view_link(written).settings.shading).toBe("clay");
   new kept_address().write({ ...state, settings: { ...defaults, up: "+y" } });
   expect(written).not.toContain("+");
-  expect(read_page_state(written).settings.up).toBe("+y");
+  expect(read_view_link(written).settings.up).toBe("+y");
   vi.unstubAllGlobals();
 });
 

@@ -1,3 +1,4 @@
+#include "net/server/assets.hpp"
 #include "net/server/build_info.hpp"
 #include "running_server.hpp"
 
@@ -292,6 +293,42 @@ TEST_CASE("Pages and their files come from the program itself") {
     INFO(path);
     CHECK(get(port, path).status == 404);
   }
+}
+
+TEST_CASE("Whose pages may frame ours is what the setting says") {
+  running_server s, other{[](server_config&c) { c.frame_ancestors = "'self' https://example.org"; }};
+  for (const char* page : {"/", "/console"}) {
+    CHECK_THAT(get(s.http->port(), page).header("Content-Security-Policy"), Catch::EndsWith("; frame-ancestors 'none'"));
+    CHECK_THAT(get(other.http->port(), page).header("Content-Security-Policy"),
+               Catch::EndsWith("; frame-ancestors 'self' https://example.org"));
+  }
+}
+
+TEST_CASE("Pages of other sites load the element, and read why its stream does not open, and nothing else") {
+  running_server s, open{[](server_config&c) { c.insecure = true; }}, with_token{[](server_config&c) { c.token = "t"; }};
+  const std::string foreign = "Origin: https://elsewhere.example\r\n";
+  const std::string any = "*", nobody;
+  for (auto* server : {&s, &open, &with_token}) {
+    const auto module = get(server->http->port(), "/element.js", foreign);
+    if (has_viewer()) {
+      CHECK(module.status == 200);
+      CHECK(module.header("Access-Control-Allow-Origin") == any);
+      CHECK(module.header("Cross-Origin-Resource-Policy") == "cross-origin");
+    }
+    const auto page = get(server->http->port(), "/", foreign);
+    CHECK(page.header("Access-Control-Allow-Origin") == nobody);
+    CHECK(page.header("Cross-Origin-Resource-Policy") == "same-origin");
+  }
+  const auto asked = [&](const running_server& server, const std::string& target) {
+    const auto answer = get(server.http->port(), target, foreign);
+    return std::pair{answer.status, answer.header("Access-Control-Allow-Origin")};
+  };
+  CHECK(asked(s, "/v1/map") == std::pair{403, nobody});
+  CHECK(asked(open, "/v1/map") == std::pair{200, any});
+  CHECK(asked(with_token, "/v1/map") == std::pair{401, any});
+  CHECK(asked(with_token, "/v1/map?token=t") == std::pair{200, any});
+  CHECK(asked(with_token, "/v1/actors?token=t") == std::pair{200, nobody});
+  CHECK(asked(with_token, "/v1/actors") == std::pair{401, nobody});
 }
 
 TEST_CASE("Methods and paths that are not there are told so") {

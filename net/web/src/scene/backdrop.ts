@@ -1,7 +1,7 @@
 // What is behind the map: a soft light in the middle, darker (or lighter) at the edges. Drawn, not styled, so that pictures have it.
 
 import { BufferAttribute, BufferGeometry, Color, GLSL3, Mesh, ShaderMaterial } from "three";
-import { style_colour } from "./theme";
+import type { palette } from "./theme";
 
 const vertex = /* glsl */ `
 out vec2 v_at;
@@ -40,10 +40,10 @@ export class backdrop {
     this.mesh.renderOrder = -10;
   }
 
-  restyle(): void {
+  restyle(colour: palette): void {
     const u = this.mesh.material.uniforms;
-    (u["u_inner"].value as Color).copy(style_colour("--sky"));
-    (u["u_middle"].value as Color).copy(style_colour("--back"));
-    (u["u_outer"].value as Color).copy(style_colour("--back-deep"));
+    (u["u_inner"].value as Color).copy(colour("--sky"));
+    (u["u_middle"].value as Color).copy(colour("--back"));
+    (u["u_outer"].value as Color).copy(colour("--back-deep"));
   }
 }

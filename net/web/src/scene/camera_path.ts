@@ -10,7 +10,7 @@ import { LineSegmentsGeometry } from "three/examples/jsm/lines/LineSegmentsGeome
 import type { camera_set } from "./cameras";
 import type { camera_pose } from "../stream/protocol";
 import { scale_of } from "./pose";
-import { style_colour } from "./theme";
+import type { palette } from "./theme";
 
 /// A pyramid to depth 1 as seen by a 4:3 camera with y down, and a small roof on its upper edge.
 const frustum_lines = ((): number[] => {
@@ -22,9 +22,6 @@ const frustum_lines = ((): number[] => {
   out.push(-w * 0.5, -h, 1, ...roof, ...roof, w * 0.5, -h, 1);
   return out;
 })();
-
-/// three takes colours for linear and writes them as sRGB.
-const linear = (name: string): Color => style_colour(name).convertSRGBToLinear();
 
 class frustum {
   readonly material: LineMaterial;
@@ -62,6 +59,8 @@ export class camera_path {
   private size_m_ = 1;
   private drawn_revision_ = -1;
   private drawn_at_ms_ = 0;
+  private old_ = new Color();
+  private fresh_ = new Color();
 
   constructor() {
     this.line_ = new Line2(new LineGeometry(), this.path_material_);
@@ -77,9 +76,13 @@ export class camera_path {
     for (const m of [this.path_material_, this.newest_.material, this.chosen_.material]) m.resolution.set(width, height);
   }
 
-  restyle(): void {
+  restyle(colour: palette): void {
+    // three takes colours for linear and writes them as sRGB.
+    const linear = (name: string): Color => colour(name).convertSRGBToLinear();
     this.newest_.material.color.copy(linear("--camera"));
     this.chosen_.material.color.copy(linear("--mark"));
+    this.old_ = linear("--path-old");
+    this.fresh_ = linear("--path");
     this.drawn_revision_ = -1;
   }
 
@@ -99,10 +102,10 @@ export class camera_path {
     this.line_.visible = list.length > 1;
     this.dots_.visible = list.length > 0;
     const positions = new Float32Array(3 * list.length), colours = new Float32Array(3 * list.length);
-    const old = linear("--path-old"), fresh = linear("--path"), c = new Color();
+    const c = new Color();
     list.forEach((one, i) => {
       positions.set([one.pose[3], one.pose[7], one.pose[11]], 3 * i);
-      c.lerpColors(old, fresh, (i / Math.max(1, list.length - 1)) ** 2);
+      c.lerpColors(this.old_, this.fresh_, (i / Math.max(1, list.length - 1)) ** 2);
       colours.set([c.r, c.g, c.b], 3 * i);
     });
     if (list.length > 1) {

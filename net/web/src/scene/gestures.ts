@@ -7,6 +7,15 @@ const keys_of_travel = new Set(["KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE", 
 /// A pointer that moved no farther than this was a tap.
 const tap_px = 8;
 
+export interface gesture_rules {
+  /// Who hears the keys: the window, or the canvas while it has the focus.
+  keys: EventTarget;
+  /// Whether the wheel, turned so, is for the view; else the page scrolls.
+  wheel(e: WheelEvent): boolean;
+  /// Nothing is heard any more after that.
+  signal: AbortSignal;
+}
+
 export class gestures {
   /// A tap at a place of the canvas, in pixels and from -1 to 1; the second of two quick ones comes as `on_double_tap`.
   on_tap: (at: Vector2, px: Vector2) => void = () => {};
@@ -23,15 +32,17 @@ export class gestures {
   constructor(
     private readonly controls_: travel_controls,
     private readonly canvas_: HTMLCanvasElement,
+    private readonly rules_: gesture_rules,
   ) {
-    canvas_.addEventListener("pointerdown", (e) => this.press_(e));
-    canvas_.addEventListener("pointermove", (e) => this.drag_(e));
-    for (const name of ["pointerup", "pointercancel"] as const) canvas_.addEventListener(name, (e) => this.release_(e));
-    canvas_.addEventListener("wheel", (e) => this.wheel_(e), { passive: false });
-    canvas_.addEventListener("contextmenu", (e) => e.preventDefault());
-    window.addEventListener("keydown", (e) => this.key_(e, true));
-    window.addEventListener("keyup", (e) => this.key_(e, false));
-    window.addEventListener("blur", () => this.pressed_.clear());
+    const { keys, signal } = rules_;
+    canvas_.addEventListener("pointerdown", (e) => this.press_(e), { signal });
+    canvas_.addEventListener("pointermove", (e) => this.drag_(e), { signal });
+    for (const name of ["pointerup", "pointercancel"] as const) canvas_.addEventListener(name, (e) => this.release_(e), { signal });
+    canvas_.addEventListener("wheel", (e) => this.wheel_(e), { passive: false, signal });
+    canvas_.addEventListener("contextmenu", (e) => e.preventDefault(), { signal });
+    keys.addEventListener("keydown", (e) => this.key_(e as KeyboardEvent, true), { signal });
+    keys.addEventListener("keyup", (e) => this.key_(e as KeyboardEvent, false), { signal });
+    keys.addEventListener("blur", () => this.pressed_.clear(), { signal });
     controls_.wish = () => this.wish_();
   }
 
@@ -99,6 +110,7 @@ export class gestures {
   }
 
   private wheel_(e: WheelEvent): void {
+    if (!this.rules_.wheel(e)) return;
     e.preventDefault();
     this.ended_at_ms_ = performance.now();
     const lines = e.deltaMode === 1 ? 16 : e.deltaMode === 2 ? 400 : 1;

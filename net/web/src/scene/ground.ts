@@ -1,7 +1,7 @@
 // A faint grid below the map that gives scale: lines one metre (or 0.1, 10, ... of the map's units) apart, fading outwards.
 
 import { Color, GLSL3, Mesh, PlaneGeometry, ShaderMaterial } from "three";
-import { style_colour } from "./theme";
+import type { palette } from "./theme";
 
 const vertex = /* glsl */ `
 out vec2 v_place;
@@ -46,8 +46,8 @@ export class ground_grid {
     this.mesh.visible = false;
   }
 
-  restyle(): void {
-    (this.mesh.material.uniforms["u_colour"].value as Color).copy(style_colour("--grid"));
+  restyle(colour: palette): void {
+    (this.mesh.material.uniforms["u_colour"].value as Color).copy(colour("--grid"));
   }
 
   /// Lies under a scene of `radius_m` around (x, z), at height y.

@@ -2,7 +2,7 @@
 
 import { BufferAttribute, Color, GLSL3, InstancedBufferAttribute, InstancedBufferGeometry, LineSegments, ShaderMaterial } from "three";
 import { type region, region_text } from "../stream/protocol";
-import { style_colour } from "./theme";
+import type { palette } from "./theme";
 
 const vertex = /* glsl */ `
 in vec4 place;
@@ -24,7 +24,8 @@ void main() {
   pixel = vec4(mix(u_calm, u_fresh, v_glow), 0.34 + 0.6 * v_glow);
 }`;
 
-function unit_box(): Float32Array<ArrayBuffer> {
+/// The edges of a cube from 0 to 1.
+export function unit_box(): Float32Array<ArrayBuffer> {
   const corners: number[] = [];
   for (let axis = 0; axis < 3; axis++)
     for (const a of [0, 1])
@@ -66,10 +67,10 @@ export class region_outlines {
     this.share_();
   }
 
-  restyle(): void {
+  restyle(colour: palette): void {
     const u = this.lines.material.uniforms;
-    (u["u_calm"].value as Color).copy(style_colour("--outline"));
-    (u["u_fresh"].value as Color).copy(style_colour("--outline-fresh"));
+    (u["u_calm"].value as Color).copy(colour("--outline"));
+    (u["u_fresh"].value as Color).copy(colour("--outline-fresh"));
   }
 
   /// Edge of a region in metres.

@@ -6,9 +6,11 @@ import { camera_path } from "./camera_path";
 import type { outlook } from "./controls";
 import { ground_grid } from "./ground";
 import type { vector } from "./orientation";
+import type { region } from "../stream/protocol";
 import { region_outlines } from "./outlines";
+import { region_mark } from "./region_mark";
 import { type surface_hit, surfaces } from "./surfaces";
-import { on_theme } from "./theme";
+import { on_theme, palette_at } from "./theme";
 
 /// This browser cannot draw; the message says what to do.
 export class no_webgl extends Error {
@@ -21,6 +23,7 @@ export class map_scene {
   readonly camera = new PerspectiveCamera(55, 1, 0.05, 100);
   readonly surfaces = new surfaces();
   readonly outlines = new region_outlines(() => performance.now() / 1000);
+  readonly chosen = new region_mark();
   readonly path = new camera_path();
   readonly ground = new ground_grid();
   readonly canvas: HTMLCanvasElement;
@@ -33,9 +36,12 @@ export class map_scene {
   /// Turns the map's frame upright; holds everything that is in the map's frame.
   private upright_ = new Group();
   private quantum_m_ = 1;
+  private edge_m_ = 1;
   private grid_shown_ = true;
   private ground_key_ = "";
   private clip_ = everything();
+  private ended_ = new AbortController();
+  private size_: ResizeObserver;
 
   constructor(canvas: HTMLCanvasElement) {
     this.canvas = canvas;
@@ -45,23 +51,41 @@ export class map_scene {
       throw new no_webgl(error instanceof Error ? error.message : String(error));
     }
     this.renderer_.info.autoReset = false;
-    this.upright_.add(this.surfaces.group, this.outlines.lines, this.path.group);
+    this.upright_.add(this.surfaces.group, this.outlines.lines, this.chosen.lines, this.path.group);
     this.scene_.add(this.backdrop_.mesh, this.upright_, this.ground.mesh);
     this.see_samples_();
-    canvas.addEventListener("webglcontextlost", () => this.on_context(false));
+    const { signal } = this.ended_;
+    canvas.addEventListener("webglcontextlost", () => this.on_context(false), { signal });
     canvas.addEventListener("webglcontextrestored", () => {
       this.see_samples_();
       this.on_context(true);
-    });
-    new ResizeObserver(() => this.resize_()).observe(canvas.parentElement ?? canvas);
-    on_theme(() => this.restyle_());
+    }, { signal });
+    this.size_ = new ResizeObserver(() => this.resize_());
+    this.size_.observe(canvas.parentElement ?? canvas);
+    on_theme(() => this.restyle_(), signal);
     this.restyle_();
     this.resize_();
+  }
+
+  /// Gives back what the GPU holds, at once: a browser lends a page only some sixteen drawing contexts. The canvas cannot be drawn on again.
+  end(): void {
+    this.ended_.abort();
+    this.size_.disconnect();
+    this.surfaces.clear();
+    this.renderer_.dispose();
+    this.renderer_.forceContextLoss();
   }
 
   set_quantum(quantum_m: number): void {
     this.quantum_m_ = quantum_m;
     this.surfaces.set_quantum(quantum_m);
+  }
+
+  /// Edge of a region in metres.
+  set_edge(edge_m: number): void {
+    this.edge_m_ = edge_m;
+    this.outlines.set_edge(edge_m);
+    this.chosen.set_edge(edge_m);
   }
 
   /// Turns the map upright by `next`, and gives the turn that this makes in world space.
@@ -94,6 +118,13 @@ export class map_scene {
   world_sphere(): Sphere | undefined {
     const box = this.world_bounds();
     return box.isEmpty() ? undefined : box.getBoundingSphere(new Sphere());
+  }
+
+  /// The corners of a region's cube in world space (x y z each), if the region has a surface.
+  region_corners(at: region): Float32Array | undefined {
+    if (!this.surfaces.has(at)) return undefined;
+    const corner = (i: number): vector => at.map((v, axis) => (v + ((i >> axis) & 1)) * this.edge_m_) as vector;
+    return Float32Array.from(Array.from({ length: 8 }, (_, i) => this.to_world(corner(i)).toArray()).flat());
   }
 
   /// About `most` points of the surfaces that are not clipped away, in world space (x y z each).
@@ -162,10 +193,8 @@ export class map_scene {
   }
 
   private restyle_(): void {
-    this.backdrop_.restyle();
-    this.ground.restyle();
-    this.outlines.restyle();
-    this.path.restyle();
+    const colour = palette_at(this.canvas);
+    for (const part of [this.backdrop_, this.ground, this.outlines, this.chosen, this.path]) part.restyle(colour);
     this.on_resize();
   }
 
@@ -190,6 +219,7 @@ export class map_scene {
     const width = Math.max(1, Math.round(box.width)), height = Math.max(1, Math.round(box.height));
     this.renderer_.setSize(width, height, false);
     this.path.set_size(width, height);
+    this.chosen.set_size(width, height);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
     this.on_resize();

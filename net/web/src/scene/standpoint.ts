@@ -1,16 +1,17 @@
-// Where the page looks from before the user takes over, and what is up: from behind the newest camera with everything in view, level,
+// Where the view is from before the user takes over, and what is up: from behind the newest camera with everything in view, level,
 // and never turned under a view that the user holds.
 
-import { Quaternion, Vector3 } from "three";
+import { Box3, Quaternion, Sphere, Vector3 } from "three";
 import type { camera_set } from "./cameras";
 import type { outlook, travel_controls } from "./controls";
 import type { insets } from "./framing";
 import type { gestures } from "./gestures";
 import { level } from "./level";
 import { upright_of, type vector } from "./orientation";
-import type { kept_address, page_state } from "../ui/page_state";
+import type { region } from "../stream/protocol";
 import type { map_scene } from "./scene";
 import type { settings } from "../ui/settings";
+import type { kept_view } from "../ui/view_link";
 
 /// A new upright is taken while the user looks only if it differs by so much, and no hand is on the view.
 const worth_turning = (2 * Math.PI) / 180;
@@ -25,7 +26,6 @@ export interface standpoint_parts {
   controls: travel_controls;
   gestures: gestures;
   settings: settings;
-  kept: kept_address;
   /// What panels cover of the picture.
   insets(): insets;
   /// A cut holds the map as it is turned.
@@ -40,6 +40,10 @@ export class standpoint {
   private framed_radius_ = 0;
   private framed_centre_ = new Vector3();
   private faced_ = false;
+  /// What is framed instead of the whole, once it has a surface.
+  private focus_: region | undefined;
+  /// The view that a link brought, and how it read when it was taken: until the user moves on from it.
+  private linked_: { view: kept_view; taken: string } | undefined;
 
   constructor(private readonly with_: standpoint_parts) {
     this.level = new level(with_.cameras, with_.scene.surfaces);
@@ -50,6 +54,7 @@ export class standpoint {
     this.level.clear();
     this.framed_radius_ = 0;
     this.faced_ = false;
+    this.focus_ = undefined;
   }
 
   /// The newest camera.
@@ -58,39 +63,49 @@ export class standpoint {
     return newest && this.with_.scene.outlook_of(newest.pose);
   }
 
-  /// Puts what is shown into view.
-  fit(): void {
+  /// Puts what is shown into view, or one region of it.
+  fit(of?: region): void {
+    this.focus_ = of;
     this.with_.controls.follow(false);
     this.frame_(false);
   }
 
-  /// The view that the page begins with.
-  begin(jump: boolean): void {
-    const leader = this.leader;
-    if (leader) this.with_.controls.face(leader.forward, jump);
-    this.frame_(jump);
+  /// Has a region in view as it would have the whole, from when it has a surface until the user takes over.
+  attend(to: region): void {
+    this.focus_ = to;
+    this.with_.controls.follow(false);
+    this.with_.controls.touched = false;
+    this.framed_radius_ = 0;
+    this.grown();
   }
 
-  /// The map changed: until the user takes over, the whole of it stays in view.
+  /// Looks at the whole from behind the newest camera.
+  behind(): void {
+    this.focus_ = undefined;
+    this.with_.controls.follow(false);
+    this.begin_(false);
+  }
+
+  /// The map changed: until the user takes over, the whole of it stays in view (or the region that is attended to).
   grown(): void {
     const { scene, controls, cameras } = this.with_;
-    const sphere = scene.world_sphere();
-    if (!sphere) { // all of it went: what comes next is another scan
+    const whole = scene.world_sphere();
+    if (!whole) { // all of it went: what comes next is another scan
       this.framed_radius_ = 0;
       this.faced_ = false;
       return;
     }
-    const { radius, center } = sphere, framed = this.framed_radius_, first = framed === 0;
-    controls.set_radius(radius);
+    controls.set_radius(whole.radius);
+    const { radius, center } = this.sphere_() ?? whole, framed = this.framed_radius_, first = framed === 0;
     const same = radius < framed * grown_by && radius > framed * shrunk_to && center.distanceTo(this.framed_centre_) < framed * moved_by;
     if (controls.touched || same) return;
     if (first || !this.faced_) this.orient();
     this.framed_radius_ = radius;
-    this.framed_centre_.copy(scene.world_sphere()?.center ?? center); // it may have been turned
+    this.framed_centre_.copy(this.sphere_()?.center ?? center); // it may have been turned
     if (this.faced_) this.frame_(first);
     else {
       this.faced_ = cameras.newest !== undefined;
-      this.begin(true);
+      this.begin_(true);
     }
   }
 
@@ -102,35 +117,58 @@ export class standpoint {
   /// Turns the map upright, but not under a cut, unless `now`. While the user looks, only for a difference that is worth it (or `now`, when he chose it); the eye turns
   /// with the map, so that his view stays.
   orient(now = false): void {
-    const { scene, controls, gestures, settings, kept } = this.with_;
+    const { scene, controls, gestures, settings } = this.with_;
     if (!now && this.with_.held()) return;
     const held = controls.touched && !now;
     if (held && gestures.idle_ms(performance.now()) < hands_off_ms) return;
     const next = new Quaternion(...upright_of(this.level.up(settings.up)));
     if (next.angleTo(scene.upright) <= (held ? worth_turning : 1e-4)) return;
+    if (this.linked_ && this.linked_.taken !== JSON.stringify(this.kept)) this.linked_ = undefined;
     const turn = scene.set_upright(next);
-    if (kept.restored) this.restore(kept.restored);
+    if (this.linked_) this.restore(this.linked_.view);
     else controls.turn_with(turn);
     this.framed_radius_ = 0;
     this.with_.turned();
   }
 
-  /// Takes the view that the page's address kept.
-  restore(view: NonNullable<page_state["view"]>): void {
+  /// Takes the view that a link has.
+  restore(view: kept_view): void {
     const { scene, controls } = this.with_;
     controls.touched = true;
     controls.set_view({ position: scene.to_world(view.eye), forward: scene.to_world(view.forward), distance: view.distance }, view.mode);
+    this.linked_ = { view, taken: JSON.stringify(this.kept) };
   }
 
-  /// What to keep of the view, once the user has made it his own.
-  get kept(): page_state["view"] {
+  /// The view as it is.
+  get now(): kept_view {
     const { scene, controls } = this.with_;
-    if (!controls.touched) return undefined;
     const v = controls.view, at = (p: typeof v.position): vector => scene.to_map(p);
     return { eye: at(v.position), forward: at(v.forward), distance: v.distance, mode: controls.mode };
   }
 
+  /// What to keep of the view, once the user has made it his own.
+  get kept(): kept_view | undefined {
+    return this.with_.controls.touched ? this.now : undefined;
+  }
+
+  private corners_(): Float32Array | undefined {
+    return this.focus_ && this.with_.scene.region_corners(this.focus_);
+  }
+
+  /// Around what is framed.
+  private sphere_(): Sphere | undefined {
+    const corners = this.corners_();
+    return corners ? new Box3().setFromArray(corners).getBoundingSphere(new Sphere()) : this.with_.scene.world_sphere();
+  }
+
+  /// The view that it begins with.
+  private begin_(jump: boolean): void {
+    const leader = this.leader;
+    if (leader) this.with_.controls.face(leader.forward, jump);
+    this.frame_(jump);
+  }
+
   private frame_(jump: boolean): void {
-    this.with_.controls.frame(this.with_.scene.world_points(framed_points), this.with_.insets(), jump);
+    this.with_.controls.frame(this.corners_() ?? this.with_.scene.world_points(framed_points), this.with_.insets(), jump);
   }
 }

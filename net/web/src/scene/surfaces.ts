@@ -122,6 +122,10 @@ export class surfaces {
     for (const s of this.list_.values()) yield s.shaped;
   }
 
+  has(at: region): boolean {
+    return this.list_.has(region_text(at));
+  }
+
   /// About `most` of the vertices, evenly taken, in units of the grid (x y z each).
   sample(most: number): Float32Array {
     const stride = Math.max(1, Math.ceil(this.vertices / most));

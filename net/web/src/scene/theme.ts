@@ -1,14 +1,14 @@
-// The colours of the picture, from the page's style sheet, so that light and dark are decided in one place.
+// The colours of the picture, from the style sheet around it, so that light and dark are decided in one place.
 
 import { Color } from "three";
 import { style_value } from "../ui/dom";
 
-const light = matchMedia("(prefers-color-scheme: light)");
+/// Finds a colour by its name in the style sheet: sRGB, 0 to 1, as it stands there.
+export type palette = (name: string) => Color;
 
-/// A colour of the style sheet (a custom property holding #rrggbb), as it stands there: sRGB, 0 to 1.
-export function style_colour(name: string): Color {
-  return new Color().setStyle(style_value(name) || "#808080").convertLinearToSRGB();
-}
+/// The palette at an element, where the names are custom properties that hold #rrggbb.
+export const palette_at = (at: Element): palette => (name) => new Color().setStyle(style_value(name, at) || "#808080").convertLinearToSRGB();
 
 /// Calls back when the user's system turns light or dark.
-export const on_theme = (changed: () => void): void => light.addEventListener("change", changed);
+export const on_theme = (changed: () => void, signal: AbortSignal): void =>
+  matchMedia("(prefers-color-scheme: light)").addEventListener("change", changed, { signal });

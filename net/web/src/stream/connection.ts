@@ -11,6 +11,8 @@ export interface service_address {
   http: string;
   host: string;
   token: string;
+  /// The token as a query, with its "?"; empty without one.
+  query: string;
 }
 
 export function service_address_of(page: URL): service_address {
@@ -20,7 +22,7 @@ export function service_address_of(page: URL): service_address {
   const place = host + (other ? "" : page.pathname.slice(0, page.pathname.lastIndexOf("/")));
   const secure = page.protocol === "https:";
   const query = token ? `?token=${encodeURIComponent(token)}` : "";
-  return { stream: `${secure ? "wss" : "ws"}://${place}/v1/stream${query}`, http: `${secure ? "https" : "http"}://${place}`, host, token };
+  return { stream: `${secure ? "wss" : "ws"}://${place}/v1/stream${query}`, http: `${secure ? "https" : "http"}://${place}`, host, token, query };
 }
 
 export type connection_state =
@@ -62,8 +64,8 @@ export interface connection_parts {
 /// Asks whether HTTP answers, to tell a wrong token from an absent service.
 async function probe(address: service_address): Promise<http_answer> {
   try {
-    const headers: Record<string, string> = address.token ? { authorization: `Bearer ${address.token}` } : {};
-    const response = await fetch(`${address.http}/v1/map`, { headers, cache: "no-store", signal: AbortSignal.timeout(4000) });
+    // No header for the token: from another site's page, a browser would ask first whether it may send one.
+    const response = await fetch(`${address.http}/v1/map${address.query}`, { cache: "no-store", signal: AbortSignal.timeout(4000) });
     const map: unknown = response.ok ? await response.json().catch(() => undefined) : undefined;
     return { status: response.status, no_map: typeof map === "object" && map !== null && "waiting" in map };
   } catch {

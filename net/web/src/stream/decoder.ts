@@ -11,6 +11,7 @@ const attribute_types = { position: "Int32Array", color: "Uint8Array", normal: "
 
 /// The part of DRACOLoader that its type declarations leave out.
 interface draco_calls {
+  decoderPending: Promise<unknown> | null;
   decodeDracoFile(
     buffer: ArrayBuffer,
     done: (geometry: BufferGeometry) => void,
@@ -38,9 +39,18 @@ function array_of(geometry: BufferGeometry, name: string): BufferAttribute["arra
   return "data" in attribute ? attribute.data.array : attribute.array;
 }
 
+/// Draco comes with our own code: no address has to be right, and no other site's page is kept from it.
+class carried_draco extends DRACOLoader {
+  async _loadLibrary(_address: string, kind: "text" | "arraybuffer"): Promise<string | ArrayBuffer> {
+    const library = await import("./draco_library");
+    return kind === "text" ? library.program : library.wasm();
+  }
+}
+
 export class mesh_decoder {
   readonly workers: number;
   private loader_ = this.make_();
+  private ended_ = false;
 
   constructor() {
     this.workers = Math.max(1, Math.min(4, (navigator.hardwareConcurrency || 2) - 1));
@@ -78,18 +88,26 @@ export class mesh_decoder {
     return { positions, indices, colours: colours instanceof Uint8Array ? colours : grey() };
   }
 
+  /// Ends the workers; what is being decoded never comes.
+  end(): void {
+    this.ended_ = true;
+    this.dismiss_(this.loader_);
+  }
+
   private make_(): DRACOLoader {
-    const loader = new DRACOLoader();
-    const beside_the_page = (name: string): string => new URL(`draco/${name}`, document.baseURI).href;
-    loader.setDecoderPath({ js: beside_the_page("draco_wasm_wrapper.js"), wasm: beside_the_page("draco_decoder.wasm") } as never);
-    loader.preload();
-    return loader;
+    return new carried_draco().setDecoderPath({ js: "", wasm: "" }).preload();
   }
 
   private restart_(broken: DRACOLoader): void {
-    if (this.loader_ !== broken) return;
-    broken.dispose();
+    if (this.ended_ || this.loader_ !== broken) return;
+    this.dismiss_(broken);
     this.loader_ = this.make_();
     this.loader_.setWorkerLimit(this.workers);
+  }
+
+  /// Once more when it has loaded, if it had not: those who waited for that have started workers then.
+  private dismiss_(loader: DRACOLoader): void {
+    loader.dispose();
+    void (loader as unknown as draco_calls).decoderPending?.then(() => loader.dispose(), () => {});
   }
 }

@@ -10,6 +10,7 @@ import { pipeline, type pipeline_parts, type ready_patch } from "./pipeline";
 import { type held_patch, type hello, type patch, region_text, type stats, type talk, view_frame } from "./protocol";
 import type { map_scene } from "../scene/scene";
 import type { shaper_answer } from "./shaper.worker";
+import shaper_worker from "./shaper.worker?worker&inline";
 import { upload_queue } from "./uploads";
 
 export interface stream_events {
@@ -24,8 +25,7 @@ export interface stream_events {
 
 const view_every_ms = 250;
 
-function shaper_parts(): pipeline_parts["shaper"] {
-  const worker = new Worker(new URL("./shaper.worker.ts", import.meta.url), { type: "module" });
+function shaper_parts(worker: Worker): pipeline_parts["shaper"] {
   return {
     post: (request, moved) => worker.postMessage(request, moved),
     on_answer: (listener) => (worker.onmessage = (e: MessageEvent<shaper_answer>) => listener(e.data)),
@@ -45,6 +45,9 @@ export class map_stream {
   /// No patch can be: the decoder could not be loaded.
   decoder_missing = false;
   private uploads_ = new upload_queue();
+  private decoder_ = new mesh_decoder();
+  /// Its program is part of this one: a page may not start a worker from another site's file.
+  private shaper_ = new shaper_worker();
   private pipeline_: pipeline;
   private acks_: held_patch[] = [];
   private shown_: patch[] = [];
@@ -60,7 +63,7 @@ export class map_stream {
     private readonly events_: stream_events,
   ) {
     this.pipeline_ = new pipeline(
-      { decoder: new mesh_decoder(), shaper: shaper_parts() },
+      { decoder: this.decoder_, shaper: shaper_parts(this.shaper_) },
       {
         superseded: (p) => this.acks_.push(as_held(p.region, p.version)),
         ready: (r) => this.uploads_.add(r, { superseded: (old) => this.acks_.push(as_held(old.patch.region, old.patch.version)) }),
@@ -77,6 +80,14 @@ export class map_stream {
       have: () => ({ epoch: this.ledger.epoch, have: this.ledger.have() }),
       unnamed: (regions) => this.drop_(regions),
     });
+  }
+
+  /// Ends connection and workers, for good.
+  end(): void {
+    this.connection.stop();
+    this.pipeline_.reset();
+    this.decoder_.end();
+    this.shaper_.terminate();
   }
 
   /// Patches that are here but not on screen: all, those being decoded, those that wait for a frame.
@@ -139,7 +150,7 @@ export class map_stream {
     this.acks_ = [];
     this.last_view_ = "";
     this.scene_.set_quantum(m.quantum_m);
-    this.scene_.outlines.set_edge(m.voxel_m * m.region_voxels);
+    this.scene_.set_edge(m.voxel_m * m.region_voxels);
     if (first || another) this.events_.map(m, another);
   }
 

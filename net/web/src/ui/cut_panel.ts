@@ -1,8 +1,7 @@
 // The cut: a box, each side of which is moved by a handle. Upright frame, metres.
 
+import type { corners, map_cut } from "../scene/cut";
 import { h, icon, icons, length_text } from "./dom";
-
-export type box = [low: [number, number, number], high: [number, number, number]];
 
 const steps = 500;
 const axes = [["Height", 1], ["X", 0], ["Z", 2]] as const;
@@ -17,25 +16,32 @@ interface row {
 export class cut_panel {
   readonly element: HTMLElement;
   /// What there is to cut; the handles go from end to end of it.
-  private whole_: box = [[0, 0, 0], [1, 1, 1]];
-  private cut_: box = [[0, 0, 0], [1, 1, 1]];
+  private whole_: corners = [[0, 0, 0], [1, 1, 1]];
+  private cut_: corners = [[0, 0, 0], [1, 1, 1]];
   private rows_ = new Map<number, row>();
+  private holding_ = false;
 
-  constructor(changed: (cut: box) => void, close: () => void) {
+  /// `close`: the user wants everything shown again.
+  constructor(private readonly on_: map_cut, close: () => void) {
+    const changed = (): void => {
+      this.holding_ = true;
+      on_.take(this.cut_);
+      this.holding_ = false;
+    };
     const lines = axes.map(([label, axis]) => {
       const handle = (side: 0 | 1): HTMLInputElement =>
         h("input", { set: { type: "range", min: "0", max: String(steps), step: "1", "aria-label": `${label}, ${side ? "upper" : "lower"} end` }, on: { input: () => {
           this.take_(axis, side);
-          changed(this.cut_);
+          changed();
         } } });
       const r: row = { low: handle(0), high: handle(1), words: h("span", { class: "cut-words" }), band: h("i", { class: "band" }) };
       this.rows_.set(axis, r);
       return h("div", { class: "cut-row" }, h("span", { class: "cut-label" }, label), r.words, h("div", { class: "double" }, r.band, r.low, r.high));
     });
-    const preset = (label: string, make: (whole: box) => box): HTMLButtonElement =>
+    const preset = (label: string, make: (whole: corners) => corners): HTMLButtonElement =>
       h("button", { class: "button", set: { type: "button" }, on: { click: () => {
-        this.show(this.whole_, make(this.whole_));
-        changed(this.cut_);
+        this.show_(this.whole_, make(this.whole_));
+        changed();
       } } }, label);
     this.element = h(
       "section",
@@ -48,7 +54,20 @@ export class cut_panel {
     );
   }
 
-  show(whole: box, cut: box): void {
+  /// Brings the handles in line with the cut, unless it is they that make it.
+  show(): void {
+    const cut = this.on_.corners;
+    this.element.classList.toggle("hidden", !cut);
+    this.element.parentElement?.classList.toggle("cutting", cut !== undefined);
+    if (cut && !this.holding_) this.show_(this.on_.whole, cut);
+  }
+
+  /// The map changed: the handles go from end to end of what there is now, unless one is being held.
+  grown(): void {
+    if (this.on_.on && !this.element.contains(document.activeElement)) this.show();
+  }
+
+  private show_(whole: corners, cut: corners): void {
     this.whole_ = whole;
     this.cut_ = [[...cut[0]], [...cut[1]]];
     for (const [, axis] of axes) {

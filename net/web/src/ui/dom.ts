@@ -9,7 +9,10 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, p: properties =
   if (p.class) e.className = p.class;
   if (p.id) e.id = p.id;
   if (p.title) e.title = p.title;
-  for (const [name, value] of Object.entries(p.set ?? {})) e.setAttribute(name, value);
+  for (const [name, value] of Object.entries(p.set ?? {})) {
+    if (name === "style") e.style.cssText = value; // as an attribute, a page's content security policy may forbid it
+    else e.setAttribute(name, value);
+  }
   for (const [name, listener] of Object.entries(p.on ?? {})) e.addEventListener(name, listener);
   for (const c of children) if (c !== undefined && c !== false) e.append(c);
   return e;
@@ -27,8 +30,8 @@ export function icon(path: string): SVGSVGElement {
   return svg;
 }
 
-/// A value of the style sheet: a custom property of the page.
-export const style_value = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/// A value of the style sheet: a custom property, as it is at an element.
+export const style_value = (name: string, at: Element = document.documentElement): string => getComputedStyle(at).getPropertyValue(name).trim();
 
 export const icons = {
   fit: "M4 9V5a1 1 0 0 1 1-1h4M15 4h4a1 1 0 0 1 1 1v4M20 15v4a1 1 0 0 1-1 1h-4M9 20H5a1 1 0 0 1-1-1v-4M9 12h6M12 9v6",
@@ -42,6 +45,8 @@ export const icons = {
   save: "M12 4v10M8 10.5l4 4 4-4M5 19h14",
   close: "M6 6l12 12M18 6 6 18",
   copy: "M9 9h10v10H9zM15 9V5H5v10h4",
+  link: "M10 14a4 4 0 0 0 5.7 0l3-3A4 4 0 0 0 13 5.3l-1 1M14 10a4 4 0 0 0-5.7 0l-3 3a4 4 0 0 0 5.7 5.7l1-1",
+  region: "M5 8V5h3M16 5h3v3M19 16v3h-3M8 19H5v-3M12 8l3.5 2v4L12 16l-3.5-2v-4zM8.5 10l3.5 2 3.5-2M12 12v4",
   behind: "M3 12h7M7 8.5l3.5 3.5L7 15.5M13 7h8v10h-8z",
   point: "M12 3v5M12 16v5M3 12h5M16 12h5M12 11v2M11 12h2",
   measure: "M3.5 15.5 15.5 3.5l5 5-12 12zM7 12l2 2M10 9l3 3M13 6l2 2",

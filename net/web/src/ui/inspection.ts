@@ -5,7 +5,7 @@ import { Vector2, type Vector3 } from "three";
 import type { camera_set } from "../scene/cameras";
 import { ms_of } from "../stream/clock";
 import type { vector } from "../scene/orientation";
-import type { camera_pose } from "../stream/protocol";
+import type { camera_pose, region } from "../stream/protocol";
 import type { map_scene } from "../scene/scene";
 import { length_text } from "./dom";
 import type { card_content } from "./info_card";
@@ -26,6 +26,8 @@ export interface inspection_parts {
   /// Looks through a camera.
   look_through(camera: camera_pose): void;
   path_shown: () => boolean;
+  /// Marks a region, and puts it into view.
+  choose_region(at: region): void;
   changed(): void;
 }
 
@@ -87,7 +89,11 @@ export class inspection {
         ["x y z", place_text(place)], ["Height", `${length_text(hit.point.y - floor)} above the lowest point`],
         ["Region", hit.region.join(", ")], ["Version", hit.version], ["Updated", age_ms === undefined ? "–" : age_ms < 120_000 ? `${Math.max(0, age_ms / 1000).toFixed(1)} s ago` : `${Math.round(age_ms / 60_000)} min ago`],
       ];
-      this.with_.show({ title: "Point", words: "Metres, in the map's own axes.", facts, todo: [{ label: "Copy", icon: "copy", run: () => void navigator.clipboard?.writeText(place.map((v) => v.toFixed(4)).join(" ")) }] });
+      const copy = (): void => void navigator.clipboard?.writeText(place.map((v) => v.toFixed(4)).join(" "));
+      this.with_.show({
+        title: "Point", words: "Metres, in the map's own axes.", facts,
+        todo: [{ label: "Copy", icon: "copy", run: copy }, { label: "Its region", icon: "region", run: () => this.with_.choose_region(hit.region) }],
+      });
     } else {
       this.places_.push(place);
       if (this.places_.length % 2 === 0) this.tell_distance_();

@@ -1,8 +1,8 @@
-// Every setting of the viewer, a row each. The panel, the bar, the keys, the help sheet, the page's address and what the browser
-// keeps follow from the rows. Nothing else is stored: no address, no token.
+// Every setting of the view, a row each. The panel, the bar, the keys, the help sheet, links to a view and what the browser keeps follow
+// from the rows. Nothing else is stored: no address, no token.
 
 import { type up_choice, up_choices } from "../scene/orientation";
-import type { viewer } from "../viewer";
+import type { map_view } from "../map_view";
 import type { action, action_group } from "./actions";
 
 export type shading = "colour" | "photo" | "clay" | "normals" | "region" | "age" | "height";
@@ -12,10 +12,10 @@ interface row<value> {
   /// What it is until the user chooses; `on_small`: at the start on a small screen, whatever was chosen.
   default: value;
   on_small?: value;
-  /// Its name in the page's address. A setting without one is kept in the browser alone.
+  /// Its name in a link to the view, and so in the page's address. A setting without one is kept in the browser alone.
   address?: string;
   /// Does what it means, at the start and whenever it was set.
-  apply(v: viewer, value: value): void;
+  apply(v: map_view, value: value): void;
 }
 
 /// On or off: a switch of the panel ("show"), or a button ("panels").
@@ -29,7 +29,7 @@ interface options_row<value> extends row<value> {
 export interface list_row<value> extends options_row<value> {
   shown: "list";
   /// A line below the list, if there is something to say.
-  hint?(v: viewer): string;
+  hint?(v: map_view): string;
 }
 
 /// One of some values, as buttons of the panel, below the label.
@@ -79,8 +79,8 @@ export const rows = {
     label: "Bandwidth", default: 0, shown: "list", options: [0, 1, 5, 20].map((m) => ({ value: m * 1e6, label: m ? `${m} Mbit/s` : "Unlimited" })),
     apply: (v, value) => v.stream.connection.limit(value),
   }),
-  counters: on_off({ label: "Counters", default: true, group: "panels", key: "n", icon: "gauge", bar: "wide", apply: (v, on) => void v.counters.element.classList.toggle("hidden", !on) }),
-  panel: on_off({ label: "View settings", default: true, on_small: false, group: "panels", key: "m", icon: "sliders", bar: "always", apply: (v, on) => void v.panel.element.classList.toggle("hidden", !on) }),
+  counters: on_off({ label: "Counters", default: true, group: "panels", key: "n", icon: "gauge", bar: "wide", apply: (v, on) => v.show_panel("counters", on) }),
+  panel: on_off({ label: "View settings", default: true, on_small: false, group: "panels", key: "m", icon: "sliders", bar: "always", apply: (v, on) => v.show_panel("panel", on) }),
 };
 export type setting_name = keyof typeof rows;
 export type settings = { [name in setting_name]: (typeof rows)[name]["default"] };
@@ -95,6 +95,8 @@ export function setting_value(name: setting_name, written: unknown): settings[se
   const r = row_of(name);
   return (is_switch(r) ? [false, true] : r.options.map((o) => o.value)).find((value) => String(value) === written);
 }
+
+export const default_settings = (): settings => Object.fromEntries(setting_names.map((name) => [name, row_of(name).default])) as unknown as settings;
 
 const place = "tessera.viewer.2";
 

@@ -26,10 +26,7 @@ export function viewer_actions(v: viewer): action[] {
     { name: "fit", group: "move", label: "Fit to view", help: "fit the map to the view", key: "f", icon: "fit", bar: "always", run: () => v.standpoint.fit() },
     {
       name: "behind", group: "move", label: "Behind the camera", help: "the view from behind the newest camera", key: "r", icon: "behind", bar: "wide",
-      run: () => {
-        v.controls.follow(false);
-        v.standpoint.begin(false);
-      },
+      run: () => v.standpoint.behind(),
     },
     {
       name: "follow", group: "move", label: "Follow the camera", help: "follow the camera", key: "c", icon: "follow", bar: "always", on: () => v.controls.following,
@@ -59,6 +56,7 @@ export function viewer_actions(v: viewer): action[] {
     },
     ...others,
     { name: "picture", group: "file", label: "Picture", help: "save what is seen as PNG", key: "k", icon: "picture", bar: "wide", run: () => void v.picture() },
+    { name: "link", group: "file", label: "Copy a link", help: "copy a link to this view", key: "y", icon: "link", bar: "wide", run: () => void v.copy_link() },
     { name: "glb", group: "file", label: "GLB", help: "save the whole map as GLB", run: () => void v.save("glb") },
     { name: "ply", group: "file", label: "PLY", help: "save the whole map as PLY", run: () => void v.save("ply") },
     ...(document.fullscreenEnabled
@@ -70,10 +68,12 @@ export function viewer_actions(v: viewer): action[] {
     ...of_panels,
     { name: "bare", group: "panels", label: "Only the map", help: "hide everything but the map", key: "u", icon: "eye", on: () => v.bare, run: () => v.set_bare(!v.bare) },
     {
-      name: "leave", group: "panels", label: "Leave", help: "back: panels shown, tool laid away, card closed", key: "escape",
+      name: "leave", group: "panels", label: "Leave", help: "back: panels shown, tool laid away, card closed, region let go", key: "escape",
       run: () => {
         if (v.bare) v.set_bare(false);
-        else if (!v.inspection.clear() && v.controls.following) v.controls.follow(false);
+        else if (v.inspection.clear()) return;
+        else if (v.region) v.choose_region(undefined);
+        else if (v.controls.following) v.controls.follow(false);
       },
     },
     { name: "help", group: "panels", label: "Help", help: "this sheet", key: "?", icon: "help", bar: "always", run: () => v.help.toggle() },

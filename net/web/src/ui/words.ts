@@ -19,7 +19,7 @@ export const lost_webgl_notice: notice = {
 export const no_decoder_notice: notice = {
   tone: "bad",
   title: "The mesh decoder could not be loaded",
-  text: "The page needs draco/draco_decoder.wasm from the same server, and WebAssembly allowed. Reload; if it stays, the service was built without its web pages, or a proxy withholds that file.",
+  text: "The page needs WebAssembly, which this browser does not have or does not allow here, and all of its own files. Reload; if it stays, try another browser, or see whether a proxy withholds something.",
   action: { label: "Reload", run: () => location.reload() },
 };
 
