@@ -36,6 +36,7 @@ public:
         return desk_->under_way.back();
       },
       [](mesh_atom, region_key) { return region_mesh{}; },
+      [](slice_atom, region_key, const field_plane&) { return region_slice{}; },
       [](status_atom, region_key) { return field_stats{}; },
       [](drop_atom, region_key) {},
       [](clear_atom) {},
