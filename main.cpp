@@ -349,8 +349,7 @@ int run(int argc, char** argv) {
                    [&] { return rays_command(startable_offline_of(line.settings(), line.source), line.keyframe, line.output); });
   rays->add_option("SOURCE", line.source, source_help)->required();
   rays
-    ->add_option("--keyframe", line.keyframe,
-                 "The keyframe's id; with its session before it and a slash between, if it has one")
+    ->add_option("--keyframe", line.keyframe, "The keyframe's id; with its session before it and a slash between, if it has one")
     ->required()
     ->type_name("ID");
   rays->add_option("-o,--output", line.output, "The file, a .ply")->required()->type_name("FILE");

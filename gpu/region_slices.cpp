@@ -57,7 +57,8 @@ region_slice slice_of(const map_settings& map, region_key region, const region_i
   region_slice out{region, {}, {}, {}};
   for (size_t i = 0; i < image.blocks.size(); ++i) {
     const auto slot = static_cast<int32_t>(image.blocks[i]);
-    const std::array<int32_t, 3> block{slot % (blocks + 1), slot / (blocks + 1) % (blocks + 1), slot / (blocks + 1) / (blocks + 1)};
+    const std::array<int32_t, 3> block{slot % (blocks + 1), slot / (blocks + 1) % (blocks + 1),
+                                       slot / (blocks + 1) / (blocks + 1)};
     if (block[plane.axis] != layer / block_edge || block[along[0]] == blocks || block[along[1]] == blocks)
       continue; // beside the plane, or of the apron
     for (int32_t v = 0; v < block_edge; ++v)

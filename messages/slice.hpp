@@ -12,7 +12,7 @@ namespace tessera {
 
 /// A plane of voxels across an axis, or a part of it.
 struct field_plane {
-  uint8_t axis = 2; ///< 0 x, 1 y, 2 z
+  uint8_t axis = 2;  ///< 0 x, 1 y, 2 z
   int32_t layer = 0; ///< the coordinate on that axis of all its voxels
   /// The first and the last voxel that are wanted, on the two other axes in ascending order.
   std::array<int32_t, 2> low{std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::min()};

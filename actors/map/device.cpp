@@ -44,7 +44,8 @@ std::string describe_memory(const std::string& name, const memory_status& m) {
 
 class device final : public instrumented<device_self> {
 public:
-  device(caf::actor_config& cfg, actor_context context, device_id id, const map_settings& map, std::shared_ptr<async_fields> fields)
+  device(caf::actor_config& cfg, actor_context context, device_id id, const map_settings& map,
+         std::shared_ptr<async_fields> fields)
     : instrumented(cfg, std::move(context), {role::device, {}, id, on_throw::go_on}), map_{map}, fields_{std::move(fields)} {}
 
   void on_exit() override {

@@ -1,4 +1,5 @@
-// What regions have in a plane. Regions are asked a few at a time, so that keyframes come in between; nothing waits for a picture.
+// What regions have in a plane. Regions are asked a few at a time, so that keyframes come in between; nothing waits for a
+// picture.
 
 #include "actors/map/partitioner_class.hpp"
 #include "gpu/region_slices.hpp"

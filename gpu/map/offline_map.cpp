@@ -148,8 +148,8 @@ std::vector<std::pair<region_key, Answer>> offline_map::of_each(const Regions& r
 }
 
 std::vector<std::pair<region_key, field_stats>> offline_map::stats_of_each() {
-  return of_each<field_stats>(
-    touched_, [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
+  return of_each<field_stats>(touched_,
+                              [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
 }
 
 std::map<keyframe_id, pose> offline_map::poses() const {

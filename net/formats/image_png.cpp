@@ -160,9 +160,7 @@ private:
     png_write_end(png_, nullptr);
   }
 
-  static void on_error(png_structp png, png_const_charp) {
-    longjmp(static_cast<png_writer*>(png_get_error_ptr(png))->jump_, 1);
-  }
+  static void on_error(png_structp png, png_const_charp) { longjmp(static_cast<png_writer*>(png_get_error_ptr(png))->jump_, 1); }
   static void on_warning(png_structp, png_const_charp) {}
   static void on_write(png_structp png, png_bytep data, size_t bytes) {
     auto& out = static_cast<png_writer*>(png_get_io_ptr(png))->out_;

@@ -54,7 +54,8 @@ void write_rays(std::ostream& out, std::span<const ray> rays, const pose& world_
     out << "property " << property << '\n';
   out << "end_header\n";
   for (const auto& one : rays) {
-    const auto bytes = std::bit_cast<std::array<char, sizeof(record)>>(record_of(one, world_from_camera, static_cast<double>(voxel_m)));
+    const auto bytes
+      = std::bit_cast<std::array<char, sizeof(record)>>(record_of(one, world_from_camera, static_cast<double>(voxel_m)));
     out.write(bytes.data(), bytes.size());
   }
 }

@@ -87,9 +87,10 @@ constexpr std::array table{
   slice_option{"axis", "x|y|z", "The axis that the plane is across. [default z]", read_axis},
   slice_option{"at", "METRES", "Where on that axis the plane is: the layer of voxels nearest to it is shown", read_at},
   slice_option{"show", "distance|weight|colour|all", "What to show of the voxels. [default all]", read_show},
-  slice_option{"area", "U0,U1,V0,V1",
-               "The part of the plane to show, in metres on its two other axes in their order. Unless given: all that is observed",
-               read_area},
+  slice_option{
+    "area", "U0,U1,V0,V1",
+    "The part of the plane to show, in metres on its two other axes in their order. Unless given: all that is observed",
+    read_area},
   slice_option{"size", "PIXELS", "The longer side of each panel, at most. [100 to 2048 pixels; default 640]", read_size},
   slice_option{"theme", "light|dark", "The page that the picture is for. [default light]", read_theme},
 };

@@ -18,8 +18,8 @@ struct slice_options {
   uint8_t axis = 2;
   double at_m = 0; ///< on that axis
   quantity show = quantity::all;
-  /// The part of the plane to show, in metres on its two axes: from the first to the second on the first one, then the same of the
-  /// other. Nothing: all that is observed.
+  /// The part of the plane to show, in metres on its two axes: from the first to the second on the first one, then the same of
+  /// the other. Nothing: all that is observed.
   std::optional<std::array<std::array<double, 2>, 2>> area_m;
   uint32_t size = 640; ///< pixels of the longer side of each panel, at most
   bool dark = false;   ///< for a dark page

@@ -125,8 +125,9 @@ std::string printed(const char* format, double value) {
 
 /// "2.5 cm".
 std::string length_text(double metres) {
-  return std::abs(metres) < 0.01 ? printed("%.3g mm", metres * 1e3) : std::abs(metres) < 1 ? printed("%.3g cm", metres * 1e2)
-                                                                                           : printed("%.3g m", metres);
+  return std::abs(metres) < 0.01 ? printed("%.3g mm", metres * 1e3)
+         : std::abs(metres) < 1  ? printed("%.3g cm", metres * 1e2)
+                                 : printed("%.3g m", metres);
 }
 
 /// The least of 1, 2, 5, 10, 20 ... times a power of ten that is no less than that.
@@ -142,8 +143,7 @@ class slice_drawing {
 public:
   slice_drawing(const field_slice& slice, const field_plane& plane, const slice_options& options, const slice_map& map)
     : options_(options), map_(map), all_(slice, plane, map), window_(window_of(all_, plane, options)),
-      cells_(static_cast<size_t>(window_.cells[0]) * static_cast<size_t>(window_.cells[1])),
-      look_(options.dark ? dark : light) {
+      cells_(static_cast<size_t>(window_.cells[0]) * static_cast<size_t>(window_.cells[1])), look_(options.dark ? dark : light) {
     all_.for_each([&](int32_t u, int32_t v, const sample& its) {
       auto& cell = cells_[index((u - window_.low[0]) / window_.voxels, (v - window_.low[1]) / window_.voxels)];
       if (cell.weight == 0 || std::abs(its.distance) < std::abs(cell.distance))

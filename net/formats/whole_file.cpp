@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
@@ -15,14 +16,17 @@ namespace {
 /// Takes a file away again that did not become whole.
 class part_file {
 public:
-  explicit part_file(std::filesystem::path path) : path(std::move(path)) {}
+  explicit part_file(std::filesystem::path path) : path_(std::move(path)) {}
   ~part_file() {
     std::error_code ignored;
-    std::filesystem::remove(path, ignored);
+    std::filesystem::remove(path_, ignored);
   }
   part_file(const part_file&) = delete;
   part_file& operator=(const part_file&) = delete;
-  const std::filesystem::path path;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+private:
+  const std::filesystem::path path_;
 };
 
 [[noreturn]] void fail(const std::filesystem::path& what, int code) {
@@ -36,16 +40,16 @@ void write_whole_file(const std::filesystem::path& file, const std::function<voi
   name += ".part" + std::to_string(::getpid());
   const part_file part(name);
   {
-    std::ofstream out{part.path, std::ios::binary | std::ios::trunc};
+    std::ofstream out{part.path(), std::ios::binary | std::ios::trunc};
     if (!out)
-      fail(part.path, errno);
+      fail(part.path(), errno);
     write(out);
     out.close();
     if (!out)
-      fail(part.path, errno);
+      fail(part.path(), errno);
   }
   std::error_code renamed;
-  std::filesystem::rename(part.path, file, renamed);
+  std::filesystem::rename(part.path(), file, renamed);
   if (renamed)
     fail(file, renamed.value());
 }
