@@ -123,11 +123,20 @@ std::string printed(const char* format, double value) {
   return out.data();
 }
 
+/// What a length is told in.
+struct length_unit {
+  double metres;
+  const char* name;
+};
+
+length_unit unit_for(double metres) {
+  return metres < 0.01 ? length_unit{1e-3, "mm"} : metres < 1 ? length_unit{1e-2, "cm"} : length_unit{1, "m"};
+}
+
 /// "2.5 cm".
 std::string length_text(double metres) {
-  return std::abs(metres) < 0.01 ? printed("%.3g mm", metres * 1e3)
-         : std::abs(metres) < 1  ? printed("%.3g cm", metres * 1e2)
-                                 : printed("%.3g m", metres);
+  const auto unit = unit_for(metres);
+  return printed("%.3g ", metres / unit.metres) + unit.name;
 }
 
 /// The least of 1, 2, 5, 10, 20 ... times a power of ten that is no less than that.
@@ -206,7 +215,10 @@ private:
 
   void draw_panel(quantity what, int32_t left, int32_t top) {
     const pixel_box plot{left, top, window_.width(), window_.height()};
-    heading(left, top - 9, what == quantity::distance ? "Distance" : what == quantity::weight ? "Weight" : "Colour");
+    heading(left, top - 9,
+            what == quantity::distance ? std::string("Distance, ") + unit_for(static_cast<double>(map_.truncation_m)).name
+            : what == quantity::weight ? "Weight"
+                                       : "Colour");
     paper_->frame(plot, look_.frame);
     for (int32_t v = 0; v < window_.cells[1]; ++v)
       for (int32_t u = 0; u < window_.cells[0]; ++u) {
@@ -330,9 +342,9 @@ private:
                                 : canvas::align::middle);
     };
     if (what == quantity::distance) {
-      const auto truncation = static_cast<double>(map_.truncation_m);
+      const auto truncation = static_cast<double>(map_.truncation_m), units = truncation / unit_for(truncation).metres;
       for (const double share : {-1., -0.5, 0., 0.5, 1.})
-        mark((share + 1) / 2, share == 0 ? "0" : (share > 0 ? "+" : "") + length_text(share * truncation));
+        mark((share + 1) / 2, printed(share > 0 ? "+%.3g" : "%.3g", share * units));
       paper_->text(box.left, box.bottom() + 34, "behind the surface", look_.soft);
       paper_->text(box.right(), box.bottom() + 34, "before it", look_.soft, canvas::align::right);
     } else {

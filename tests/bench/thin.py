@@ -1,9 +1,9 @@
 """What a thin board keeps of its two sides.
 
-A board that is 1 to 6 voxels thick, seen from both sides by a depth camera without noise: frames of it are made here, as an RGB-D folder. Of
-each side: the share of its area that has a surface (one that faces the right way, within a voxel of it), and how far that surface lies from
-the side in the mean. The board lies at several phases of the lattice, of which the mean is told. Beside it, where python3-open3d is installed,
-Open3D's ScalableTSDFVolume with the same frames, voxel and truncation."""
+A board that is 1 to 6 voxels thick, seen from both sides by a depth camera without noise: frames of it are made here, as an
+RGB-D folder. Of each side: the share of its area that has a surface (one that faces the right way, within a voxel of it), and how
+far that surface lies from the side in the mean. The board lies at several places on the lattice, of which the mean is told. Beside
+it, where python3-open3d is installed, Open3D's ScalableTSDFVolume with the same frames, voxel and truncation."""
 
 import json
 import pathlib
@@ -24,7 +24,7 @@ DEPTH_SCALE = 5000  # units of depth pictures a metre: 0.2 mm, which no voxel he
 
 
 def poses(frames):
-    """World-from-camera matrices, half of them on each side of the board, which lies in the plane z = 0. They look at its middle."""
+    """World-from-camera matrices, half of them on each side of the board, which lies about z = 0. They look at its middle."""
     out = []
     for i in range(frames):
         side = 1 if i % 2 == 0 else -1
@@ -75,8 +75,8 @@ def read_ply(data):
 
 def by_tessera(binary, folder, voxel, truncation, scratch):
     file = scratch / "mesh.ply"
-    done = subprocess.run([binary, "mesh", f"rgbd:{folder}", "--voxel-size", repr(voxel), "--truncation", repr(truncation), "--depth-scale",
-                           str(DEPTH_SCALE), "-o", file], capture_output=True, text=True, check=False)
+    done = subprocess.run([binary, "mesh", f"rgbd:{folder}", "--voxel-size", repr(voxel), "--truncation", repr(truncation),
+                           "--depth-scale", str(DEPTH_SCALE), "-o", file], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"thin: tessera mesh failed: {done.stderr}")
     return read_ply(file.read_bytes())
@@ -175,10 +175,10 @@ def main():
                 row[who] = {
                     "front": mean([sides[0][0] for sides in all_phases]), "back": mean([sides[1][0] for sides in all_phases]),
                     "least": min(side[0] for sides in all_phases for side in sides),
-                    "error_voxels": None if (off := mean([side[1] for sides in all_phases for side in sides])) is None else off / voxel}
+                    "error_voxels": mean([side[1] / voxel for sides in all_phases for side in sides if side[1] is not None])}
         rows.append(row)
-    print(f"A board of {BOARD[0]:g} x {BOARD[1]:g} m, seen by {options.frames} frames from both sides; voxels of {voxel * 100:g} cm, truncation"
-          f" {options.truncation:g} voxels; means of {options.phases} places on the lattice")
+    print(f"A board of {BOARD[0]:g} x {BOARD[1]:g} m, seen by {options.frames} frames from both sides; voxels of"
+          f" {voxel * 100:g} cm, truncation {options.truncation:g} voxels; means of {options.phases} places on the lattice")
     print(f"{'':>10}  {'':<8}{'area that is there':^28}{'distance':>10}")
     print(f"{'thickness':>10}  {'':<8}{'front':>9}{'back':>9}{'least':>9}{'voxels':>11}")
     for row in rows:
@@ -188,7 +188,8 @@ def main():
                 off = "-" if r["error_voxels"] is None else f"{r['error_voxels']:.3f}"
                 print(f"{row['thick_voxels']:>10g}  {who:<8}{r['front']:>9.1%}{r['back']:>9.1%}{r['least']:>9.1%}{off:>11}")
     if options.json:
-        print(json.dumps({"voxel_m": voxel, "truncation_voxels": options.truncation, "frames": options.frames, "phases": options.phases, "rows": rows}))
+        print(json.dumps({"voxel_m": voxel, "truncation_voxels": options.truncation, "frames": options.frames,
+                          "phases": options.phases, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def test_a_slice_shows_the_walls_where_they_are(tessera, folder, tmp_path):
     at = lambda x: int((x + 2.5) / 0.05 * 3 + 1.5)
     for wall, inward in ((-WALL, 1), (WALL, -1)):
         line = [x for x in range(at(wall) - 5, at(wall) + 6) if row[x].max() < 60]
-        assert line and abs(numpy.mean(line) - at(wall)) <= 2, f"no black line at x = {wall}: {row[at(wall) - 8 : at(wall) + 9].tolist()}"
+        around = row[at(wall) - 8 : at(wall) + 9].tolist()
+        assert line and abs(numpy.mean(line) - at(wall)) <= 2, f"no black line at x = {wall}: {around}"
         assert is_blue(row[at(wall + 0.1 * inward)]), "the side that was seen is blue"
         assert is_red(row[at(wall - 0.05 * inward)]), "what is behind the wall is red"
         assert (row[at(wall - 0.3 * inward)] >= HATCH - 40).all() and not is_blue(row[at(wall - 0.3 * inward)])
@@ -151,8 +152,8 @@ def test_the_console_shows_a_slice_and_follows_its_slider(serve, recording, tmp_
     move = f"(() => {{ const p = {place}; p.value = p.max; p.dispatchEvent(new Event('input')); return p.value; }})()"
     seen = browser.drive(
         f"{running.url.rstrip('/')}/console", tmp_path,
-        f"until:{shown}", "requests", f"eval:{move}", "until:document.querySelector('.slice .nothing').textContent.includes('Nothing was observed')",
-        "requests",
+        f"until:{shown}", "requests", f"eval:{move}",
+        "until:document.querySelector('.slice .nothing').textContent.includes('Nothing was observed')", "requests",
     )
     first, _, second = seen["values"]
     assert len([r for r in first if "/v1/slices" in r]) == 1, "drawn once, and again only when asked"
