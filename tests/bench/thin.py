@@ -2,8 +2,8 @@
 
 A board that is 1 to 6 voxels thick, seen from both sides by a depth camera without noise: frames of it are made here, as an
 RGB-D folder. Of each side: the share of its area that has a surface (one that faces the right way, within a voxel of it), and how
-far that surface lies from the side in the mean. The board lies at several places on the lattice, of which the mean is told. Beside
-it, where python3-open3d is installed, Open3D's ScalableTSDFVolume with the same frames, voxel and truncation."""
+far that surface lies from the side in the mean. The board lies at several places on the lattice, of which the mean is told.
+Beside it, where python3-open3d is installed, Open3D's ScalableTSDFVolume with the same frames, voxel and truncation."""
 
 import json
 import pathlib
