@@ -20,6 +20,7 @@
 #include "net/commands/rehearsal.hpp"
 #include "net/commands/serve_command.hpp"
 #include "net/commands/stop_signal.hpp"
+#include "net/formats/slice_options.hpp"
 #include "net/server/build_info.hpp"
 #include "net/server/server_certificate.hpp"
 
@@ -34,6 +35,7 @@
 #include <cmath>
 #include <csignal>
 #include <iostream>
+#include <map>
 #include <optional>
 #include <thread>
 
@@ -227,7 +229,8 @@ struct command_line {
   std::map<std::string, config::given> flags;
   std::string file;
   std::vector<std::string> sources;
-  std::string source, output, to, times, up, seconds = "0";
+  std::string source, output, to, times, up, keyframe, seconds = "0";
+  std::map<std::string, std::string> slice;
   bool json = false, no_journal = false, fresh = false, by_region = false;
   journal_command_setup journal;
 
@@ -331,6 +334,33 @@ int run(int argc, char** argv) {
       "Which way is up in the map: x, -x, y, -y, z, -z, or auto, which asks the cameras. What is written is turned so that up "
       "becomes +y: a .glb by its node (auto unless told otherwise), the vertices of others only if this is given")
     ->type_name("AXIS");
+
+  auto* slice = add("slice",
+                    std::string("Draws the field of a source's map along a plane: distance, weight and colour of its voxels, "
+                                "with axes and scales, as a PNG")
+                      + end_help,
+                    {"map", "work", "input", "log"},
+                    [&] { return slice_command(startable_offline_of(line.settings(), line.source), line.slice, line.output); });
+  slice->add_option("SOURCE", line.source, source_help)->required();
+  for (const auto& one : slice_option_table()) {
+    const auto name = std::string(one.name);
+    auto* option = slice->add_option("--" + name, line.slice[name], std::string(one.help))->type_name(std::string(one.value));
+    option->required(name == "at");
+  }
+  slice->add_option("-o,--output", line.output, "The file, a .png")->required()->type_name("FILE");
+
+  auto* rays = add("rays",
+                   std::string("Writes the rays that a keyframe's points are bundled in to a PLY of points, with their colours "
+                               "and weights")
+                     + end_help,
+                   {"map", "work", "input", "log"},
+                   [&] { return rays_command(startable_offline_of(line.settings(), line.source), line.keyframe, line.output); });
+  rays->add_option("SOURCE", line.source, source_help)->required();
+  rays
+    ->add_option("--keyframe", line.keyframe, "The keyframe's id; with its session before it and a slash between, if it has one")
+    ->required()
+    ->type_name("ID");
+  rays->add_option("-o,--output", line.output, "The file, a .ply")->required()->type_name("FILE");
 
   auto* publish = add("publish", "Sends a source's keyframes to a service elsewhere", {"input", "log"}, [&] {
     const auto settings = line.settings();

@@ -51,6 +51,11 @@ flag flag_of(const CLI::Option& option, const std::string& name) {
   } else if (row != nullptr && !row->word.empty()) {
     out.with = follows::words; // one of them alone; numbers are typed
     out.words.emplace_back(row->word);
+  } else if (const auto type = option.get_type_name(); type.find('|') != std::string::npos) {
+    out.with = follows::words; // x|y|z
+    std::istringstream words(type);
+    for (std::string word; std::getline(words, word, '|');)
+      out.words.push_back(word);
   }
   return out;
 }

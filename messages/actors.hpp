@@ -52,7 +52,9 @@ using partitioner_actor = caf::typed_actor<
   /// Lists all regions.
   caf::replies_to<list_atom>::with<std::vector<region_status>>,
   /// Collects the meshes of all regions.
-  caf::replies_to<mesh_atom>::with<std::vector<region_mesh>>>;
+  caf::replies_to<mesh_atom>::with<std::vector<region_mesh>>,
+  /// Collects what regions have in a plane, a few at a time, each as it is when its turn comes: nothing waits for it.
+  caf::replies_to<slice_atom, field_plane>::with<field_slice>>;
 
 /// Starts meshers. Watches them and the actors of which there is one each, and starts a successor of each that dies; what a dead
 /// one held is made again from the keyframe store. The service ends if that cannot be done, or if the supervisor itself dies.

@@ -8,6 +8,7 @@
 #include "messages/map_input.hpp"
 #include "messages/pose.hpp"
 #include "messages/ray.hpp"
+#include "messages/slice.hpp"
 #include "messages/status.hpp"
 #include "messages/talk.hpp"
 
@@ -150,6 +151,11 @@ TESSERA_FIELDS(handler_status, TESSERA_FIELD(message), TESSERA_FIELD(handled), T
 TESSERA_FIELDS(actor_status, TESSERA_FIELD(role), TESSERA_FIELD(id), TESSERA_WRAPPED(optional_ref, region),
                TESSERA_WRAPPED(optional_ref, device), TESSERA_FIELD(state), TESSERA_FIELD(detail), TESSERA_FIELD(mailbox),
                TESSERA_FIELD(handlers), TESSERA_FIELD(restarts), TESSERA_FIELD(last_error));
+TESSERA_FIELDS(field_plane, TESSERA_FIELD(axis), TESSERA_FIELD(layer), TESSERA_WRAPPED(raw_ref, low),
+               TESSERA_WRAPPED(raw_ref, high));
+TESSERA_FIELDS(region_slice, TESSERA_FIELD(region), TESSERA_WRAPPED(bulk_ref, distances), TESSERA_WRAPPED(bulk_ref, weights),
+               TESSERA_WRAPPED(bulk_ref, colours));
+TESSERA_FIELDS(field_slice, TESSERA_FIELD(parts), TESSERA_FIELD(cut));
 TESSERA_FIELDS(held_patch, TESSERA_FIELD(region), TESSERA_FIELD(version));
 TESSERA_FIELDS(subscribe, TESSERA_FIELD(epoch), TESSERA_FIELD(have), TESSERA_FIELD(max_bits_per_s));
 TESSERA_FIELDS(view, TESSERA_WRAPPED(raw_ref, position), TESSERA_WRAPPED(raw_ref, direction));

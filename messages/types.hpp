@@ -256,6 +256,9 @@ CAF_ADD_TYPE_ID(tessera, (tessera::keyframe_selection))
 CAF_ADD_TYPE_ID(tessera, (tessera::correction_entry))
 CAF_ADD_TYPE_ID(tessera, (tessera::correction))
 CAF_ADD_TYPE_ID(tessera, (tessera::keyframes_left))
+CAF_ADD_TYPE_ID(tessera, (tessera::field_plane))
+CAF_ADD_TYPE_ID(tessera, (tessera::region_slice))
+CAF_ADD_TYPE_ID(tessera, (tessera::field_slice))
 
 // At most 10 characters: CAF packs them into 64 bits.
 CAF_ADD_ATOM(tessera, tessera, take_atom, "take")
@@ -282,5 +285,6 @@ CAF_ADD_ATOM(tessera, tessera, camera_atom, "camera")
 CAF_ADD_ATOM(tessera, tessera, join_atom, "join")
 CAF_ADD_ATOM(tessera, tessera, leave_atom, "leave")
 CAF_ADD_ATOM(tessera, tessera, sent_atom, "sent")
+CAF_ADD_ATOM(tessera, tessera, slice_atom, "slice")
 
 CAF_END_TYPE_ID_BLOCK(tessera)

@@ -2,6 +2,7 @@
 
 #include "actors/base/instrumented.hpp"
 #include "actors/map/device_error.hpp"
+#include "gpu/region_slices.hpp"
 
 #include <optional>
 #include <unordered_map>
@@ -17,6 +18,7 @@ struct field_answer {
   std::shared_ptr<take_report> taken{};  ///< of a keyframe
   std::shared_ptr<made_rays> rays{};     ///< of rays alone
   shared_image image{};                  ///< of a region
+  std::shared_ptr<region_slice> slice{}; ///< of a plane
 };
 
 } // namespace tessera::detail
@@ -43,8 +45,9 @@ std::string describe_memory(const std::string& name, const memory_status& m) {
 
 class device final : public instrumented<device_self> {
 public:
-  device(caf::actor_config& cfg, actor_context context, device_id id, std::shared_ptr<async_fields> fields)
-    : instrumented(cfg, std::move(context), {role::device, {}, id, on_throw::go_on}), fields_{std::move(fields)} {}
+  device(caf::actor_config& cfg, actor_context context, device_id id, const map_settings& map,
+         std::shared_ptr<async_fields> fields)
+    : instrumented(cfg, std::move(context), {role::device, {}, id, on_throw::go_on}), map_{map}, fields_{std::move(fields)} {}
 
   void on_exit() override {
     // Promises keep this actor alive, and CAF tells no requester of one that is dropped. Answers that come later find no actor.
@@ -100,6 +103,17 @@ public:
       },
       [this](mesh_atom, region_key region) {
         return extract(region, [&](auto answer) { fields_->extract(region, std::move(answer)); });
+      },
+      [this](slice_atom, region_key region, const field_plane& plane) {
+        auto promise = make_response_promise<caf::typed_response_promise<region_slice>>();
+        ask({nullptr, [promise](field_answer& a) mutable { promise.deliver(std::move(*a.slice)); },
+             [promise](const caf::error& err) mutable { promise.deliver(err); }},
+            [&](auto tell) {
+              slice_region(*fields_, map_, region, plane, [tell](region_slice its, std::exception_ptr failure) {
+                tell({0, std::move(failure), nullptr, {}, nullptr, nullptr, nullptr, std::make_shared<region_slice>(std::move(its))});
+              });
+            });
+        return promise;
       },
       [this](status_atom, region_key region) {
         auto promise = make_response_promise<caf::typed_response_promise<field_stats>>();
@@ -225,6 +239,7 @@ private:
       quit(err); // the fields are lost, and whatever else is asked of them fails
   }
 
+  const map_settings map_;
   std::shared_ptr<async_fields> fields_;
   std::unordered_map<uint64_t, request> asked_; ///< and not answered
   uint64_t requests_ = 0;
@@ -232,14 +247,15 @@ private:
 
 } // namespace
 
-device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, std::shared_ptr<async_fields> fields) {
+device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, const map_settings& map,
+                          std::shared_ptr<async_fields> fields) {
   context.numbers->devices.put(id, fields->name(), [weak = std::weak_ptr{fields}]() -> std::optional<memory_status> {
     const auto alive = weak.lock();
     if (const auto status = alive ? alive->memory() : memory_status{}; status.has_pool)
       return status;
     return {};
   });
-  return system.spawn<device>(std::move(context), id, std::move(fields));
+  return system.spawn<device>(std::move(context), id, map, std::move(fields));
 }
 
 } // namespace tessera

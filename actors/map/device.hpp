@@ -41,6 +41,8 @@ using device_actor = caf::typed_actor<
   caf::replies_to<extract_atom, region_key>::with<region_mesh>,
   /// The region's mesh after all that was asked before.
   caf::replies_to<mesh_atom, region_key>::with<region_mesh>,
+  /// What the region has in a plane that goes through it.
+  caf::replies_to<slice_atom, region_key, field_plane>::with<region_slice>,
   /// Hashes and counts the region's own blocks.
   caf::replies_to<status_atom, region_key>::with<field_stats>,
   /// The region's field. Never null.
@@ -52,12 +54,13 @@ using device_actor = caf::typed_actor<
   /// Forgets all fields.
   caf::reacts_to<clear_atom>>;
 
-/// Starts a device over fields. What is asked of it is passed on at once, and what the fields answer comes back to it as a
-/// message: neither waits for the other. Any exception of the fields but those above ends the device with ec::device_failed; what
-/// follows the text is the region, if it was about a region's mesh. A device that was killed may have a successor over the same
-/// fields: what the first one asked for takes effect before a clear_atom of that one.
+/// Starts a device over the fields of a map. What is asked of it is passed on at once, and what the fields answer comes back to
+/// it as a message: neither waits for the other. Any exception of the fields but those above ends the device with
+/// ec::device_failed; what follows the text is the region, if it was about a region's mesh. A device that was killed may have a
+/// successor over the same fields: what the first one asked for takes effect before a clear_atom of that one.
 ///
 /// Something other than an actor must own `fields` until the device has ended: the last reference waits for their threads.
-device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, std::shared_ptr<async_fields> fields);
+device_actor spawn_device(caf::actor_system& system, actor_context context, device_id id, const map_settings& map,
+                          std::shared_ptr<async_fields> fields);
 
 } // namespace tessera

@@ -46,6 +46,8 @@ void partitioner::on_exit() {
   for (auto& [number, who] : askers_)
     who.fail(gone);
   askers_.clear();
+  for (const auto& one : std::exchange(slicings_, {}))
+    one->promise.deliver(gone);
   supervisor_ = nullptr;
   broadcaster_ = nullptr;
 }
@@ -80,6 +82,7 @@ partitioner::behavior_type partitioner::make_behavior() {
     [this](status_atom) { return ask_status(); },
     [this](list_atom) { return ask_regions(); },
     [this](mesh_atom) { return ask_meshes(); },
+    [this](slice_atom, const field_plane& plane) { return ask_slice(plane); },
     [this](caf::tick_atom) {
       tick_ = false;
       for (const auto& what : std::exchange(later_, {}))

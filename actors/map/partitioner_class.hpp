@@ -327,6 +327,22 @@ private:
   void restart_gathers();
   void give_up(const gathering_ptr& g, const caf::error& err);
 
+  // -- planes (partitioner_slices.cpp) --------------------------------------------
+  /// A plane whose regions are being asked for what they have in it.
+  struct slicing {
+    field_plane plane;
+    caf::typed_response_promise<field_slice> promise;
+    std::vector<region_key> to_ask; ///< from the last to the first
+    size_t asked = 0;               ///< and not answered
+    field_slice made{};
+  };
+  using slicing_ptr = std::shared_ptr<slicing>;
+
+  caf::typed_response_promise<field_slice> ask_slice(const field_plane& plane);
+  /// Asks the next regions; answers when there is none left.
+  void slice_on(const slicing_ptr& one);
+  void end_slicing(const slicing_ptr& one, const caf::error& failure = {});
+
   // -- telling others (partitioner.cpp) -------------------------------------------
   /// Counts and logs what the store threw, and says what it means.
   hindered store_failed(const std::exception_ptr& thrown);
@@ -392,6 +408,7 @@ private:
   bool cameras_due_ = false; ///< a broadcaster came meanwhile
   gatherer gathers_;
   std::unordered_map<uint64_t, asker> askers_; ///< by gathering
+  std::vector<slicing_ptr> slicings_;          ///< under way
 };
 
 } // namespace tessera::detail

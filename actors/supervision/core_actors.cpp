@@ -105,7 +105,7 @@ const core_actor* find_core_actor(std::string_view role) {
 
 device_actor start_device(const service_parts& by, device_id id) {
   const auto& config = by.config;
-  return spawn_device(by.system, by.context, id,
+  return spawn_device(by.system, by.context, id, config.map,
                       id.value < config.gpus.size()
                         ? config.gpus[id.value]
                         : config.make_cpu(config.map, {config.own_threads ? config.threads : 0, config.device_bytes}));

@@ -5,6 +5,7 @@
 #include "gpu/map/shared_fields.hpp"
 #include "gpu/map/take_failure.hpp"
 #include "gpu/ray_digest.hpp"
+#include "gpu/region_slices.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -31,7 +32,7 @@ double seconds_since(clock::time_point start) {
 } // namespace
 
 offline_map::offline_map(const map_settings& map, std::vector<std::shared_ptr<async_fields>> devices, offline_options options)
-  : devices_(std::move(devices)), options_(std::move(options)),
+  : map_(map), devices_(std::move(devices)), options_(std::move(options)),
     most_under_way_(std::max(16 * devices_.size(), 2 * size_t{options_.threads})) {
   map.validate();
 }
@@ -121,11 +122,11 @@ offline_counts offline_map::counts() const {
   return counts_;
 }
 
-template <class Answer, class Ask>
-std::vector<std::pair<region_key, Answer>> offline_map::of_each_region(Ask ask) {
+template <class Answer, class Regions, class Ask>
+std::vector<std::pair<region_key, Answer>> offline_map::of_each(const Regions& regions, Ask ask) {
   finish();
   std::vector<std::pair<region_key, Answer>> out;
-  for (const auto& key : touched_)
+  for (const auto& key : regions)
     out.emplace_back(key, Answer{});
   std::mutex mutex;
   std::condition_variable change;
@@ -147,8 +148,8 @@ std::vector<std::pair<region_key, Answer>> offline_map::of_each_region(Ask ask) 
 }
 
 std::vector<std::pair<region_key, field_stats>> offline_map::stats_of_each() {
-  return of_each_region<field_stats>(
-    [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
+  return of_each<field_stats>(touched_,
+                              [](async_fields& device, region_key key, auto answer) { device.stats(key, std::move(answer)); });
 }
 
 std::map<keyframe_id, pose> offline_map::poses() const {
@@ -281,13 +282,39 @@ field_stats offline_map::stats() {
 }
 
 std::vector<region_mesh> offline_map::meshes() {
-  const auto surfaces = of_each_region<std::shared_ptr<const mesh>>(
-    [](async_fields& device, region_key key, auto answer) { device.extract(key, std::move(answer)); });
+  const auto surfaces = of_each<std::shared_ptr<const mesh>>(
+    touched_, [](async_fields& device, region_key key, auto answer) { device.extract(key, std::move(answer)); });
   std::vector<region_mesh> out;
   for (const auto& [key, surface] : surfaces)
     if (surface->triangles() > 0)
       out.push_back({key, 1, surface});
   return out;
+}
+
+field_slice offline_map::slice(const field_plane& plane) {
+  finish();
+  std::vector<region_key> regions;
+  for (const auto& key : touched_)
+    if (goes_through(map_, plane, key))
+      regions.push_back(key);
+  field_slice out{{}, regions.size()};
+  if (out.cut > most_slice_regions(map_))
+    return out;
+  auto all = of_each<region_slice>(regions, [&](async_fields& device, region_key key, auto answer) {
+    slice_region(device, map_, key, plane, std::move(answer));
+  });
+  for (auto& [key, its] : all)
+    if (!its.weights.empty())
+      out.parts.push_back(std::move(its));
+  return out;
+}
+
+std::optional<placed_rays> offline_map::rays_of(const keyframe_id& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto its = live_.find(id);
+  if (its == live_.end() || !its->second.in_map)
+    return std::nullopt;
+  return placed_rays{its->second.batch, its->second.world_from_camera};
 }
 
 } // namespace tessera

@@ -5,6 +5,7 @@
 #include "gpu/map_settings.hpp"
 #include "gpu/ray_digest.hpp"
 #include "messages/keyframe_sink.hpp"
+#include "messages/slice.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -67,6 +68,12 @@ struct offline_counts {
   std::string last_reason; ///< why the last one was set aside
 };
 
+/// A live keyframe's rays, and where they are.
+struct placed_rays {
+  ray_batch batch;
+  pose world_from_camera;
+};
+
 /// A whole map in one process without actors: for files, benchmarks and checks. The result depends neither on the order of the
 /// keyframes nor on the number of threads or devices.
 ///
@@ -103,6 +110,10 @@ public:
   [[nodiscard]] field_stats stats();
   /// Every region's mesh, empty ones left out, in the order of their keys.
   [[nodiscard]] std::vector<region_mesh> meshes();
+  /// What they have in a plane.
+  [[nodiscard]] field_slice slice(const field_plane& plane);
+  /// Of a live keyframe; nothing if there is none of that id. Only if rays are kept.
+  [[nodiscard]] std::optional<placed_rays> rays_of(const keyframe_id& id) const;
 
 private:
   /// A live keyframe, or one that is to become it.
@@ -145,12 +156,12 @@ private:
 
   void note_regions(const take_report& report);
   void wait_for_answers();
-  /// Asks for something of each region that was ever touched, in the order of their keys, and waits. Throws what one of the
-  /// answers was.
-  template <class Answer, class Ask>
-  std::vector<std::pair<region_key, Answer>> of_each_region(Ask ask);
+  /// Asks for something of each of these regions, in their order, and waits. Throws what one of the answers was.
+  template <class Answer, class Regions, class Ask>
+  std::vector<std::pair<region_key, Answer>> of_each(const Regions& regions, Ask ask);
   std::vector<std::pair<region_key, field_stats>> stats_of_each();
 
+  const map_settings map_;
   shared_fields devices_;
   const offline_options options_;
   const size_t most_under_way_;
@@ -162,7 +173,7 @@ private:
   std::unordered_set<keyframe_id> went_;      ///< that were live, and were taken out: they may come again
   std::unordered_set<keyframe_id> retracted_; ///< before they came: they stay out
   std::unordered_map<std::string, uint64_t> group_revisions_;
-  std::set<region_key> touched_;
+  std::set<region_key> touched_; ///< ever
   offline_counts counts_;
   std::vector<stage_times> times_;
   std::exception_ptr failure_;

@@ -3,24 +3,25 @@
 #include "actors/intake/keyframe_check.hpp"
 #include "actors/intake/no_points.hpp"
 #include "gpu/map/weld.hpp"
+#include "gpu/region_slices.hpp"
+#include "net/base/bad_input.hpp"
 #include "net/commands/choose_backend.hpp"
 #include "net/commands/progress.hpp"
+#include "net/formats/image.hpp"
 #include "net/formats/mesh_files.hpp"
 #include "net/formats/patch_codec.hpp"
+#include "net/formats/slice_picture.hpp"
+#include "net/formats/whole_file.hpp"
 #include "net/sources/amqp/amqp_url.hpp"
 
 #include <spdlog/spdlog.h>
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <iostream>
 #include <new>
 #include <stdexcept>
 #include <stop_token>
-#include <system_error>
 #include <utility>
 
 namespace tessera {
@@ -87,12 +88,6 @@ std::optional<direction> checked_axis(const std::string& up) {
   return axis;
 }
 
-/// Throws std::system_error if no file can be made in the folder that holds `path`.
-void check_folder_of(const std::filesystem::path& path) {
-  if (const auto folder = path.parent_path(); ::access(folder.c_str(), W_OK) != 0)
-    throw std::system_error(errno, std::generic_category(), "cannot write into " + folder.string());
-}
-
 } // namespace
 
 ending::ending(const offline_setup& setup, const std::string& what) {
@@ -157,7 +152,7 @@ int mesh_command(const offline_setup& setup, const std::string& file, const std:
   if (std::filesystem::is_directory(file))
     throw std::invalid_argument("output is '" + file + "', which is a folder");
   const auto axis = checked_axis(up);
-  check_folder_of(std::filesystem::absolute(file));
+  check_folder_of(file);
   const ending end(setup, "mesh");
   const auto map = map_settings_for(setup, end.token());
   const auto made = make_map(setup, map, "mesh", end);
@@ -175,7 +170,7 @@ int region_meshes_command(const offline_setup& setup, const std::string& folder,
     throw std::invalid_argument("output is '" + folder + "', which is neither new nor an empty folder");
   const auto axis = checked_axis(up);
   std::filesystem::create_directory(in);
-  check_folder_of(std::filesystem::absolute(in) / "region");
+  check_folder_of(in / "region");
   const ending end(setup, "mesh");
   const auto map = map_settings_for(setup, end.token());
   const auto made = make_map(setup, map, "mesh", end);
@@ -193,6 +188,36 @@ int region_meshes_command(const offline_setup& setup, const std::string& folder,
   }
   std::cerr << "tessera: " << folder << ": " << files << (files == 1 ? " region, " : " regions, ") << sum.triangles
             << " triangles, " << sum.vertices << " vertices\n";
+  return 0;
+}
+
+int slice_command(const offline_setup& setup, const std::map<std::string, std::string>& options, const std::string& file) {
+  // Before the work, as above.
+  slice_options wanted;
+  try {
+    for (const auto& option : slice_option_table())
+      if (const auto its = options.find(std::string(option.name)); its != options.end() && !its->second.empty())
+        read_slice_option(option, its->second, wanted);
+    if (!setup.voxel)
+      plane_of(wanted, setup.map.voxel_m);
+  } catch (const bad_input& e) {
+    throw std::invalid_argument(e.what());
+  }
+  check_output(file, ".png");
+  const ending end(setup, "slice");
+  const auto map = map_settings_for(setup, end.token());
+  const auto plane = plane_of(wanted, map.voxel_m);
+  const auto made = make_map(setup, map, "slice", end);
+  const auto slice = made.map->slice(plane);
+  if (const auto fault = fault_of_slice(slice, wanted, most_slice_regions(map)); !fault.empty())
+    throw std::runtime_error(fault);
+  const auto picture = draw_slice(slice, plane, wanted, {map.voxel_m, map.truncation_m, map.region_voxels});
+  const auto png = encode_png(picture);
+  write_whole_file(file, [&](std::ostream& out) {
+    out.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
+  });
+  std::cerr << "tessera: " << file << ": " << picture.width << " x " << picture.height << " pixels, " << slice.parts.size()
+            << (slice.parts.size() == 1 ? " region\n" : " regions\n");
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "net/sources/source_table.hpp"
 
 #include <iosfwd>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -68,6 +69,16 @@ int mesh_command(const offline_setup& setup, const std::string& file, const std:
 /// folder, which is made if it is not there (the one above must be). `up` as for mesh_command(). Throws std::invalid_argument,
 /// before the work, if the folder has anything in it or is a file, or for another `up`. Answers the exit code.
 int region_meshes_command(const offline_setup& setup, const std::string& folder, const std::string& up);
+
+/// Draws the field along a plane into a PNG. `options` are those of slice_option_table(), by name, as they were typed. Throws
+/// std::invalid_argument, before the work, for an option that cannot be and for another ending of the file; std::runtime_error if
+/// there is nothing in the plane, or too much. Answers the exit code.
+int slice_command(const offline_setup& setup, const std::map<std::string, std::string>& options, const std::string& file);
+
+/// Writes the rays of one keyframe, under the pose that it has in the end, to a PLY of points. `id` names it as shown() does.
+/// Throws std::invalid_argument, before the work, for another ending of the file; std::runtime_error if the source has no such
+/// keyframe, or the map would not take it. Answers the exit code.
+int rays_command(const offline_setup& setup, const std::string& id, const std::string& file);
 
 /// Measures the stages on one thread, and throughput on several if `threads` is more; as one JSON object or in words.
 int bench_command(const offline_setup& setup, bool json, std::ostream& out);

@@ -28,6 +28,9 @@ struct depth_image {
 /// bad_input.
 colour_image decode_colour(std::span<const std::byte> file);
 
+/// Encodes a colour image as PNG. Throws std::bad_alloc, std::invalid_argument if an edge or the image is larger than any may be.
+std::vector<std::byte> encode_png(const colour_image& image);
+
 /// Decodes a PNG with one 16-bit channel; anything else is bad input.
 depth_image decode_depth(std::span<const std::byte> file);
 

@@ -8,7 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace tessera {
 
@@ -121,7 +123,75 @@ private:
   bool no_memory_ = false;
 };
 
+/// Writes one PNG to memory. Errors as those of png_reader.
+class png_writer {
+public:
+  png_writer() {
+    png_ = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    if (png_ == nullptr)
+      throw std::bad_alloc();
+    info_ = png_create_info_struct(png_);
+    if (info_ == nullptr) {
+      png_destroy_write_struct(&png_, nullptr);
+      throw std::bad_alloc();
+    }
+    png_set_write_fn(png_, this, on_write, [](png_structp) {});
+  }
+  ~png_writer() { png_destroy_write_struct(&png_, &info_); }
+  png_writer(const png_writer&) = delete;
+  png_writer& operator=(const png_writer&) = delete;
+
+  std::vector<std::byte> write(const colour_image& image) {
+    image_ = &image;
+    if (setjmp(jump_) != 0)
+      throw std::bad_alloc(); // nothing else can fail here
+    write_all();
+    return std::move(out_);
+  }
+
+private:
+  void write_all() {
+    png_set_IHDR(png_, info_, image_->width, image_->height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_filter(png_, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE | PNG_FILTER_SUB | PNG_FILTER_UP);
+    png_write_info(png_, info_);
+    for (uint32_t y = 0; y < image_->height; ++y)
+      png_write_row(png_, image_->rgb.data() + size_t{3} * y * image_->width);
+    png_write_end(png_, nullptr);
+  }
+
+  static void on_error(png_structp png, png_const_charp) { longjmp(static_cast<png_writer*>(png_get_error_ptr(png))->jump_, 1); }
+  static void on_warning(png_structp, png_const_charp) {}
+  static void on_write(png_structp png, png_bytep data, size_t bytes) {
+    auto& out = static_cast<png_writer*>(png_get_io_ptr(png))->out_;
+    const auto had = out.size();
+    try {
+      out.resize(had + bytes);
+    } catch (const std::bad_alloc&) {
+      bytes = 0;
+    }
+    if (bytes == 0)
+      png_error(png, "no memory");
+    std::memcpy(out.data() + had, data, bytes);
+  }
+
+  const colour_image* image_ = nullptr;
+  std::vector<std::byte> out_;
+  png_structp png_ = nullptr;
+  png_infop info_ = nullptr;
+  std::jmp_buf jump_{};
+};
+
 } // namespace
+
+std::vector<std::byte> encode_png(const colour_image& image) {
+  if (image.width == 0 || image.height == 0 || image.width > max_image_edge || image.height > max_image_edge
+      || uint64_t{image.width} * image.height > max_image_pixels)
+    throw std::invalid_argument("an image of " + std::to_string(image.width) + " x " + std::to_string(image.height)
+                                + " pixels; its edges can be 1 to " + std::to_string(max_image_edge) + ", and it can have "
+                                + std::to_string(max_image_pixels) + " at most");
+  return png_writer().write(image);
+}
 
 bool is_png(std::span<const std::byte> file) {
   return file.size() >= 8 && png_sig_cmp(reinterpret_cast<png_const_bytep>(file.data()), 0, 8) == 0;

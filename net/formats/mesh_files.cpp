@@ -3,22 +3,18 @@
 #include "net/formats/json_text.hpp"
 #include "net/formats/patch_codec.hpp"
 #include "net/formats/sound_triangles.hpp"
+#include "net/formats/whole_file.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
-
-#include <unistd.h>
 
 namespace tessera {
 
@@ -243,30 +239,8 @@ mesh_counts save_mesh(const std::filesystem::path& file, mesh m, const mesh_file
   auto format = mesh_format_of(file);
   if (!format)
     throw std::invalid_argument("cannot tell the format of " + file.string() + ": name it .ply, .glb or .drc");
-  auto part = file;
-  part += ".part" + std::to_string(getpid());
-  auto fail = [&](const std::filesystem::path& what) {
-    auto code = errno;
-    std::error_code ignored;
-    std::filesystem::remove(part, ignored);
-    throw std::system_error(code, std::generic_category(), "cannot write " + what.string());
-  };
   mesh_counts written;
-  {
-    std::ofstream out{part, std::ios::binary | std::ios::trunc};
-    if (!out)
-      fail(part);
-    written = write_mesh(out, std::move(m), *format, setup);
-    out.close();
-    if (!out)
-      fail(part);
-  }
-  std::error_code renamed;
-  std::filesystem::rename(part, file, renamed);
-  if (renamed) {
-    errno = renamed.value();
-    fail(file);
-  }
+  write_whole_file(file, [&](std::ostream& out) { written = write_mesh(out, std::move(m), *format, setup); });
   return written;
 }
 

@@ -22,6 +22,8 @@ void answer_metrics(http_call& call);
 void answer_status(http_call& call);
 void answer_region(http_call& call);
 void answer_mesh(http_call& call);
+/// Draws a plane of the field, as the query says.
+void answer_slice(http_call& call);
 void answer_aside(http_call& call);
 void answer_quarantine(http_call& call);
 void answer_version(http_call& call);

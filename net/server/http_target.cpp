@@ -38,22 +38,9 @@ std::optional<region_key> region_file(std::string_view name) {
   return region_key{key[0], key[1], key[2]};
 }
 
-/// Calls `f(name, value)` for each pair of a query, until it answers false.
-template <class F>
-void for_pairs(std::string_view query, F f) {
-  while (!query.empty()) {
-    const auto end = query.find('&');
-    const auto pair = query.substr(0, end);
-    const auto equals = pair.find('=');
-    if (!pair.empty() && !f(pair.substr(0, equals), equals == pair.npos ? std::string_view{} : pair.substr(equals + 1)))
-      return;
-    query.remove_prefix(end == query.npos ? query.size() : end + 1);
-  }
-}
-
 std::optional<std::string> token_in(std::string_view query) {
   std::optional<std::string> out;
-  for_pairs(query, [&](std::string_view name, std::string_view value) {
+  for_query_words(query, [&](std::string_view name, std::string_view value) {
     if (name != "token")
       return true;
     out = percent_decoded(value);
@@ -74,10 +61,21 @@ std::optional<uint64_t> moment_in(std::string_view text, std::string& why) {
 
 } // namespace
 
+void for_query_words(std::string_view query, const std::function<bool(std::string_view, std::string_view)>& f) {
+  while (!query.empty()) {
+    const auto end = query.find('&');
+    const auto pair = query.substr(0, end);
+    const auto equals = pair.find('=');
+    if (!pair.empty() && !f(pair.substr(0, equals), equals == pair.npos ? std::string_view{} : pair.substr(equals + 1)))
+      return;
+    query.remove_prefix(end == query.npos ? query.size() : end + 1);
+  }
+}
+
 std::optional<keyframe_selection> read_selection(std::string_view query, std::initializer_list<std::string_view> allowed,
                                                  std::string& why, std::string& field) {
   keyframe_selection out;
-  for_pairs(query, [&](std::string_view name, std::string_view value) {
+  for_query_words(query, [&](std::string_view name, std::string_view value) {
     if (name == "token")
       return true;
     field = name.substr(0, max_group_bytes);

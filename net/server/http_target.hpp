@@ -5,6 +5,7 @@
 #include "messages/keyframe.hpp"
 #include "net/formats/mesh_files.hpp"
 
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ enum class resource : uint8_t {
   aside,
   quarantine,
   cameras,
+  slices,
   version,
   stream,
   asset,   ///< anything that is not above: perhaps a page or a file of the viewer
@@ -54,6 +56,9 @@ struct http_target {
   /// The query, as it came, without the `?`.
   std::string query;
 };
+
+/// Calls `f(name, value)` for each word of a query, neither decoded, until it answers false.
+void for_query_words(std::string_view query, const std::function<bool(std::string_view, std::string_view)>& f);
 
 /// Reads which keyframes a query means: its `session`, `source`, `group` and `before` (a time), decoded, each at most once. A
 /// word that is none of `allowed` (or `token`) is a fault, as is a broken escape: who misspells a filter must not take out

@@ -94,6 +94,8 @@ constexpr std::array table{
         .path = "/v1/cameras",
         .methods = read_by(answer_status),
         .before_map = empty_list},
+  route{
+    .what = resource::slices, .name = "slices", .path = "/v1/slices", .methods = read_by(answer_slice), .before_map = no_map_yet},
   route{.what = resource::version, .name = "version", .path = "/v1/version", .methods = read_by(answer_version)},
   route{.what = resource::stream, .name = "stream", .path = "/v1/stream", .methods = {{{verb::get}}}, .before_map = no_map_yet},
   route{

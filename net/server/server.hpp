@@ -56,8 +56,8 @@ struct server_config {
   uint32_t max_connections = 20'000;
   /// Largest body of a request, bytes.
   uint64_t body_limit = uint64_t{64} << 20;
-  /// Answers that are still being sent, in bytes, beyond which no other is made: of actors and the map (status_shelf), and mesh
-  /// files (mesh_shelf).
+  /// Answers that are still being sent, in bytes, beyond which no other is made: of actors and the map (status_shelf), as many
+  /// again of pictures, and mesh files (mesh_shelf).
   uint64_t most_status_bytes = uint64_t{64} << 20, most_mesh_bytes = uint64_t{256} << 20;
   /// The map that the service makes.
   map_settings map;

@@ -3,6 +3,7 @@
 #include "net/server/access.hpp"
 #include "net/server/ask.hpp"
 #include "net/server/body_budget.hpp"
+#include "net/server/held_bytes.hpp"
 #include "net/server/http_reply.hpp"
 #include "net/server/mesh_shelf.hpp"
 #include "net/server/metrics.hpp"
@@ -119,10 +120,13 @@ struct server_core {
   /// Offers block until there is credit: one thread that may. What waits for it is bounded.
   asio::thread_pool offers{1};
   std::atomic<int> waiting_offers{0};
-  /// Meshes of the whole map take a while to write.
+  /// Meshes of the whole map take a while to write, and pictures of slices some of it.
   asio::thread_pool files{1};
   mesh_shelf meshes{config.most_mesh_bytes};
   status_shelf statuses{config.most_status_bytes};
+  /// Slices of the field, drawn by the thread of files.
+  std::atomic<int> slices_under_way{0};
+  held_bytes pictures{config.most_status_bytes};
   /// Reading a viewer's list of all that it holds takes some ten milliseconds. At most one frame of a viewer waits.
   asio::thread_pool talks{1};
 };

@@ -5,6 +5,7 @@
 #include "toy_service.hpp"
 
 #include "gpu/cuda/field_queue.hpp"
+#include "gpu/map/offline_map.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -82,12 +83,12 @@ struct live_service {
   }
   void drain() { REQUIRE(sink->drain(std::chrono::seconds{600})); }
 
-  template <class R, class Atom>
-  R ask(Atom question) {
+  template <class R, class... Question>
+  R ask(Question... question) {
     std::optional<R> out;
     caf::scoped_actor self{system};
     for (int i = 0; i < 12'000 && !out; ++i)
-      self->request(running.partitioner.get(), std::chrono::seconds{120}, question)
+      self->request(running.partitioner.get(), std::chrono::seconds{120}, question...)
         .receive([&](const R& x) { out = x; },
                  [](const caf::error&) { std::this_thread::sleep_for(std::chrono::milliseconds{10}); });
     REQUIRE(out);
@@ -128,6 +129,36 @@ map_status on_the_cpu(const std::vector<keyframe>& frames) {
 }
 
 } // namespace
+
+TEST_CASE("a slice of a live map is that of an offline one, on the CPU and on GPUs") {
+  const auto frames = walls(6);
+  offline_map offline(field_map(), {make_cpu_fields(field_map(), {.threads = 0})}, {});
+  for (const auto& f : frames)
+    offline.offer(f, [](const verdict&) {});
+  offline.finish();
+  for (const size_t count : {0u, 1u, 2u}) {
+    INFO(count << " GPUs");
+    live_service s{emulated(count)};
+    for (const auto& f : frames)
+      s.offer(f);
+    s.drain();
+    for (uint8_t axis = 0; axis < 3; ++axis) {
+      const field_plane plane{.axis = axis, .layer = -5};
+      const auto live = s.ask<field_slice>(slice_atom::value, plane), wanted = offline.slice(plane);
+      REQUIRE(!wanted.parts.empty());
+      REQUIRE(live.parts.size() == wanted.parts.size());
+      CHECK(live.cut >= live.parts.size());
+      for (size_t i = 0; i < live.parts.size(); ++i) {
+        CHECK(live.parts[i].region == wanted.parts[i].region);
+        CHECK(live.parts[i].weights == wanted.parts[i].weights);
+        CHECK(live.parts[i].distances == wanted.parts[i].distances);
+        CHECK(live.parts[i].colours == wanted.parts[i].colours);
+      }
+    }
+    CHECK(s.ask<field_slice>(slice_atom::value, field_plane{.axis = 2, .layer = 100'000}).cut == 0);
+    CHECK(s.ask<field_slice>(slice_atom::value, field_plane{.axis = 9, .layer = 0}).cut == 0); // no such axis
+  }
+}
 
 TEST_CASE("with one and with two GPUs the map is the CPU's") {
   const auto frames = walls(10);

@@ -36,6 +36,7 @@ public:
         return desk_->under_way.back();
       },
       [](mesh_atom, region_key) { return region_mesh{}; },
+      [](slice_atom, region_key, const field_plane&) { return region_slice{}; },
       [](status_atom, region_key) { return field_stats{}; },
       [](export_atom, region_key) { return std::make_shared<region_image>(); },
       [](import_atom, region_key region, const shared_image&) { return region; },

@@ -131,7 +131,7 @@ TEST_CASE("a region that ended stays ended when its mesher's first request fails
   const auto fields = std::make_shared<toy::field>(small_map(), std::make_shared<control>());
   partitioner_config how;
   how.map = small_map();
-  how.devices = {{{device_id{0}, spawn_device(system, context, device_id{0}, fields), 0}}, 1, 0};
+  how.devices = {{{device_id{0}, spawn_device(system, context, device_id{0}, small_map(), fields), 0}}, 1, 0};
   how.own_thread = false;
   const auto partitioner = spawn_partitioner(system, context, supervisor, broadcaster, store, how);
   const auto mesher = system.spawn<script_actor>([](caf::event_based_actor*) {

@@ -179,6 +179,19 @@ def test_journal_cost_compares_in_turns(tessera):
     assert result["journal_bytes_of_points"] > 0 and result["ratios"]["cpu_cores"] > 0
 
 
+def test_thin_tells_what_is_left_of_a_boards_sides(tessera):
+    script = ROOT / "tests" / "bench" / "thin.py"
+    command = [sys.executable, "-B", script, "--binary", tessera, "--frames", "4", "--phases", "1", "--thick", "4", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * service.PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    (row,) = result["rows"]
+    assert row["thick_voxels"] == 4 and row["tessera"]["front"] > 0.9 and row["tessera"]["back"] > 0.9
+    assert 0 <= row["tessera"]["error_voxels"] < 0.3 and "tessera" in done.stdout
+    refused = subprocess.run([sys.executable, "-B", script, "--binary", tessera, "--frames", "1"], capture_output=True, text=True)
+    assert refused.returncode == 2 and "--frames is 1, must be at least 2" in refused.stderr
+
+
 def test_undo_and_redo_are_measured_and_leave_the_same_map(tessera):
     script = ROOT / "tests" / "bench" / "undo_redo.py"
     done = subprocess.run(

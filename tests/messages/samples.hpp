@@ -47,6 +47,10 @@ inline region_mesh a_mesh() {
   return {{1, -2, 3}, 1ull << 60, std::make_shared<const mesh>(std::move(m))};
 }
 
+inline region_slice a_slice() {
+  return {{1, -2, 3}, {0, -0.5f, 1}, {0, 7, ~0u}, {1, 2, 3, 4, 5, 6, 7, 8, 255}};
+}
+
 inline patch a_patch() {
   return {{-7, 8, -9}, 5, 6, 7, 3, 1, std::make_shared<const std::vector<std::byte>>(300, std::byte{0xab})};
 }
@@ -99,6 +103,9 @@ void for_each_message(F f) {
   f(correction_entry{{"an id", "a session"}, "", a_pose(), std::nullopt});
   f(correction{{{{"an id"}, "", a_pose(), 7}, {{}, "a group", a_pose(), ~0ull}}});
   f(keyframes_left{1, 2, 3, 4});
+  f(field_plane{1, -7, {-3, 4}, {5, 6}});
+  f(a_slice());
+  f(field_slice{{a_slice(), {}}, 1ull << 40});
   // Empty and absent things.
   f(keyframe{});
   f(patch{});

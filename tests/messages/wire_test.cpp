@@ -61,6 +61,9 @@ caf::behavior echo() {
     [](const correction_entry& x) { return x; },
     [](const correction& x) { return x; },
     [](const keyframes_left& x) { return x; },
+    [](const field_plane& x) { return x; },
+    [](const region_slice& x) { return x; },
+    [](const field_slice& x) { return x; },
   };
 }
 

@@ -2,6 +2,7 @@ import { expect, test, vi } from "vitest";
 import { poll, read_actors, read_aside, read_map, read_regions, reason_of, type service_state } from "../src/console/api";
 import { count_window, read_counts } from "../src/console/counters";
 import { rates_between } from "../src/console/rates";
+import { slice_path } from "../src/console/slice_panel";
 import { service_address_of } from "../src/stream/connection";
 import { brief, bytes_text, seconds_text, whole } from "../src/ui/dom";
 
@@ -78,4 +79,14 @@ test("numbers for people", () => {
   expect([brief(999), brief(1234), brief(4.56e6)]).toEqual(["999", "1.23k", "4.56M"]);
   expect([bytes_text(0), bytes_text(1500), bytes_text(2.5e9)]).toEqual(["0 B", "1.50 kB", "2.50 GB"]);
   expect([seconds_text(0), seconds_text(0.0009), seconds_text(0.0123), seconds_text(45), seconds_text(600)]).toEqual(["0", "900 µs", "12.3 ms", "45.0 s", "10 min"]);
+});
+
+test("a slice is asked for with the map's own bounds, so that the picture keeps still", () => {
+  const bounds = [-1, -2, -3, 4, 5, 6];
+  const asked = (change: object): URLSearchParams => new URL(`http://x${slice_path({ axis: 2, at_m: 1.25, show: "all", width: 1500, dark: false, ...change }, bounds)}`).searchParams;
+  expect(Object.fromEntries(asked({}))).toEqual({ axis: "z", at: "1.2500", show: "all", area: "-1.000,4.000,-2.000,5.000", size: "420", theme: "light" });
+  expect(asked({ axis: 0 }).get("area")).toBe("-2.000,5.000,-3.000,6.000");
+  expect(asked({ axis: 1, dark: true }).get("theme")).toBe("dark");
+  expect(asked({ show: "distance", width: 5000 }).get("size")).toBe("1024");
+  expect(asked({ show: "distance", width: 0 }).get("size")).toBe("100");
 });

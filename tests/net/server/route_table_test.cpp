@@ -18,6 +18,7 @@ TEST_CASE("Every path says which methods it takes, and which of them bring a bod
     {"/v1/aside", "GET, HEAD", ""},
     {"/v1/quarantine", "GET, HEAD", ""},
     {"/v1/cameras", "GET, HEAD", ""},
+    {"/v1/slices", "GET, HEAD", ""},
     {"/v1/version", "GET, HEAD", ""},
     {"/v1/stream", "GET", ""},
     {"/v1/keyframes", "POST, DELETE", "application/vnd.tessera.keyframe"},
@@ -40,7 +41,7 @@ TEST_CASE("Pages and what tells whether the service lives need no token") {
   for (const char* path : {"/", "/assets/x.js", "/healthz", "/readyz"})
     CHECK(find_route(parse_target(path).what)->open);
   for (const char* path :
-       {"/metrics", "/v1/map", "/v1/version", "/v1/stream", "/v1/keyframes", "/v1/keyframes/a", "/v1/mesh.ply"})
+       {"/metrics", "/v1/map", "/v1/slices", "/v1/version", "/v1/stream", "/v1/keyframes", "/v1/keyframes/a", "/v1/mesh.ply"})
     CHECK_FALSE(find_route(parse_target(path).what)->open);
   CHECK(find_route(resource::nothing) == nullptr);
 }

@@ -149,6 +149,8 @@ struct fake_map {
   map_status status;
   std::vector<region_status> regions;
   std::vector<region_mesh> meshes;
+  field_slice slice;
+  field_plane plane; ///< that was asked for
 };
 
 inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::pointer, std::shared_ptr<fake_map> map) {
@@ -164,6 +166,11 @@ inline partitioner_actor::behavior_type fake_partitioner(partitioner_actor::poin
     },
     [map](list_atom) { return map->regions; },
     [map](mesh_atom) { return map->meshes; },
+    [map](slice_atom, const field_plane& plane) {
+      const std::lock_guard lock{map->held};
+      map->plane = plane;
+      return map->slice;
+    },
   };
 }
 

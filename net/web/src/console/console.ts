@@ -11,6 +11,7 @@ import { flow_picture } from "./flow";
 import { heat_map } from "./heat_map";
 import { handled_by, rates_between } from "./rates";
 import { time_series } from "./series";
+import { slice_panel } from "./slice_panel";
 import { map_summary } from "./summary";
 import { token_notice } from "../ui/words";
 import "../style.css";
@@ -32,6 +33,7 @@ class console_page {
   private flow_ = new flow_picture((role) => this.table_.show_role(role));
   private heat_ = new heat_map();
   private aside_ = new aside_list();
+  private slice_ = new slice_panel(this.address_);
   private notices_ = new notice_area();
   private status_text_ = h("span", {}, "Connecting");
   private status_ = h("div", { class: "status", set: { "data-state": "connecting" } }, h("span", { class: "dot" }), this.status_text_);
@@ -50,7 +52,7 @@ class console_page {
         h("a", { class: "button", set: { href: `./${location.search}` } }, icon(icons.orbit), "Viewer")),
       this.notices_.element,
       h("div", { class: "board" }, this.flow_.element, h("section", { class: "card charts", set: { "aria-label": "Over time" } }, ...Object.values(this.series_).map((s) => s.element)),
-        this.summary_.element, this.heat_.element, this.aside_.element, this.table_.element),
+        this.summary_.element, this.heat_.element, this.aside_.element, this.slice_.element, this.table_.element),
     );
     document.addEventListener("visibilitychange", () => void this.ask_());
     setInterval(() => void this.ask_(), period_ms);
@@ -107,6 +109,7 @@ class console_page {
     this.flow_.update(state, rates, counts);
     this.heat_.update(state.regions);
     this.aside_.update(state.aside);
+    this.slice_.update(state.map);
     this.table_.update(state.actors, rates);
     if (counts) this.series_.keyframes.add(counts.accepted);
     if (before) {
