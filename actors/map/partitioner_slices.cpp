@@ -60,8 +60,10 @@ void partitioner::end_slicing(const slicing_ptr& one, const caf::error& failure)
   if (std::erase(slicings_, slicing_ptr{one}) == 0)
     return; // it has ended
   one->to_ask.clear();
-  if (failure)
-    return one->promise.deliver(failure);
+  if (failure) {
+    one->promise.deliver(failure);
+    return;
+  }
   std::sort(one->made.parts.begin(), one->made.parts.end(), [](const auto& a, const auto& b) { return a.region < b.region; });
   one->promise.deliver(std::move(one->made));
 }

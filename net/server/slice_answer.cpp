@@ -1,6 +1,7 @@
 // A slice of the field, drawn for people.
 
 #include "gpu/region_slices.hpp"
+#include "messages/names.hpp"
 #include "net/base/bad_input.hpp"
 #include "net/base/percent.hpp"
 #include "net/formats/slice_picture.hpp"
