@@ -246,7 +246,7 @@ def test_a_proxy_that_holds_the_token_lets_everyone_look_and_no_more(mapped, tmp
         mapped.wait(lambda: status("/v1/map", "GET") == 200, "the proxy")
         refused = {(path, method): status(path, method) for path, method in (
             ("/v1/map", "DELETE"), ("/v1/keyframes", "POST"), ("/v1/keyframes", "DELETE"), ("/v1/actors", "GET"), ("/", "GET"))}
-        assert set(refused.values()) <= {403, 404}, refused
+        assert set(refused.values()) <= {403, 404, 405}, refused
         text = mapped.three_lines.replace(mapped.url, at).replace(f" token='{TOKEN}'", "")
         assert TOKEN not in text
         (tmp_path / "index.html").write_text(text)
@@ -266,7 +266,7 @@ def test_pages_are_shown_in_frames_of_those_who_may(serve, tmp_path):
             (tmp_path / f"{name}.html").write_text(page(f"<iframe src='{running.url}/' width='900' height='600'></iframe>"))
         refused = browser.drive(f"{url}/closed.html", tmp_path, "frames")
         shown = browser.drive(f"{url}/open.html", tmp_path, "framed:document.querySelector('.notice') !== null", "frames")
-    assert refused["values"] == [["chrome-error://chromewebdata/"]]
+    assert not refused["values"][0][0].startswith("http"), "the page is loaded with its frames, and there is nothing in this one"
     assert shown["values"] == [[f"{framing.url}/"]]
     for running, said in ((closed, "'none'"), (framing, f"https://example.org {url}")):
         with urllib.request.urlopen(running.url, timeout=PATIENCE_S) as answer:
