@@ -56,9 +56,10 @@ def shown_serial(made, running):
 
 
 def s_client(made, running, *options):
-    command = ["openssl", "s_client", "-connect", urlsplit(running.url).netloc, "-CAfile", made / "ca.pem", "-verify_return_error"]
+    where = urlsplit(running.url).netloc
     return subprocess.run(
-        [*command, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=service.PATIENCE_S, check=False)
+        ["openssl", "s_client", "-connect", where, "-CAfile", made / "ca.pem", "-verify_return_error", *options],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=service.PATIENCE_S, check=False)
 
 
 def test_pages_keyframes_and_the_stream_go_over_tls(serve, files, recording):

@@ -21,7 +21,8 @@ const browser = await open_browser(o.browser);
 const answer = { values: [], files: [], thrown: [] };
 try {
   const size = o.phone ? { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } : { viewport: { width: 1440, height: 900 } };
-  const page = await (await browser.newContext({ ...size, colorScheme: o.light ? "light" : "dark", acceptDownloads: true, reducedMotion: "reduce", ignoreHTTPSErrors: true })).newPage();
+  const ways = { colorScheme: o.light ? "light" : "dark", acceptDownloads: true, reducedMotion: "reduce", ignoreHTTPSErrors: true };
+  const page = await (await browser.newContext({ ...size, ...ways })).newPage();
   page.setDefaultTimeout(1000 * o.patience_s);
   page.on("pageerror", (e) => answer.thrown.push(String(e.stack ?? e)));
   let asked = [];
