@@ -261,7 +261,7 @@ private:
 
   /// Marching squares between the middles of four observed voxels, as marching cubes would cut the plane.
   void draw_surface(const pixel_box& plot, const ink& colour) {
-    const auto width = std::clamp(0.3f * static_cast<float>(window_.pixels) / static_cast<float>(window_.voxels), 1.f, 2.f);
+    const auto width = std::clamp(0.3f * static_cast<float>(window_.pixels) / static_cast<float>(window_.voxels), 1.4f, 2.2f);
     all_.for_each([&](int32_t u, int32_t v, const sample& first) {
       const std::array<std::array<int32_t, 2>, 4> places{{{u, v}, {u + 1, v}, {u + 1, v + 1}, {u, v + 1}}};
       std::array<sample, 4> corners{first, all_.at(u + 1, v), all_.at(u + 1, v + 1), all_.at(u, v + 1)};

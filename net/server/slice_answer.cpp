@@ -123,7 +123,8 @@ void answer_slice(http_call& call) {
       back.post([reply, out = std::move(out)]() mutable { reply(std::move(out)); });
     });
   };
-  ask<field_slice>(call.core->system, call.back, call.core->config.timeouts.ask, call.core->running.partitioner.get(), draw,
+  // Regions are asked one after another, and each when it is its turn: that can take longer than a look at a number.
+  ask<field_slice>(call.core->system, call.back, 6 * call.core->config.timeouts.ask, call.core->running.partitioner.get(), draw,
                    slice_atom::value, plane);
 }
 

@@ -28,7 +28,7 @@ TEST_CASE("A slice is answered as a PNG of the plane that was asked for") {
   CHECK(answer.has("Cache-Control: no-store"));
   const auto image = decode_colour(std::as_bytes(std::span{answer.body}));
   CHECK(image.width > 100);
-  CHECK(image.rgb[0] == 18); // dark
+  CHECK(image.rgb[0] == 18);                                                                     // dark
   CHECK(s.map->plane == field_plane{.axis = 1, .layer = -25, .low = {0, 0}, .high = {50, 100}}); // voxels of 2 cm
 }
 
@@ -43,8 +43,7 @@ TEST_CASE("A slice that cannot be says which word of the query it is, its value 
     {"?at=1&size=5000", "size", "size is '5000', and can be 100 to 2048 pixels"},
     {"?at=1&area=1,2", "area", "area is '1,2', and can be four numbers of metres, U0,U1,V0,V1, with U0 < U1 and V0 < V1"},
     {"?at=1&show=%zz", "show", "show has a broken escape: %XX"},
-    {"?at=1&shows=all", "shows",
-     "the query has a word that means nothing here; it can have axis, at, show, area, size, theme"},
+    {"?at=1&shows=all", "shows", "the query has a word that means nothing here; it can have axis, at, show, area, size, theme"},
   }));
   INFO(query);
   const auto answer = get(s.http->port(), std::string("/v1/slices") + query);
@@ -67,7 +66,7 @@ TEST_CASE("A plane with nothing in it is not found, one with too much is refused
 }
 
 TEST_CASE("No more than a few slices are made at once; who comes then is told to ask again") {
-  running_server s;
+  running_server s([](server_config& c) { c.timeouts.ask = std::chrono::seconds{120}; });
   s.map->slice = {{full_slice({})}, 1};
   s.map->hold();
   std::vector<std::unique_ptr<client>> clients;
@@ -75,9 +74,8 @@ TEST_CASE("No more than a few slices are made at once; who comes then is told to
     clients.push_back(std::make_unique<client>(s.http->port()));
     clients.back()->send("GET /v1/slices?at=0&size=100 HTTP/1.1\r\nHost: localhost\r\n\r\n");
   }
-  CHECK(eventually([&] {
-    return std::count_if(clients.begin(), clients.end(), [](auto& one) { return one->socket().available() > 0; }) == 2;
-  }));
+  CHECK(eventually(
+    [&] { return std::count_if(clients.begin(), clients.end(), [](auto& one) { return one->socket().available() > 0; }) == 2; }));
   s.map->release();
   std::multiset<int> statuses;
   for (auto& one : clients)
