@@ -63,8 +63,8 @@ void check_together(const settings& s) {
   if (s.port != 0 && s.port == s.metrics_port)
     throw error("metrics-port: " + std::to_string(s.metrics_port) + " is port's too; give it another, or 0 for any free one");
   if (s.tls_cert.empty() != s.tls_key.empty())
-    throw error(s.tls_key.empty() ? "tls-key: it is not set, and tls-cert is; TLS needs both"
-                                  : "tls-cert: it is not set, and tls-key is; TLS needs both");
+    throw error(s.tls_key.empty() ? "tls-cert: it is set, and tls-key is not; TLS needs both"
+                                  : "tls-key: it is set, and tls-cert is not; TLS needs both");
   if (!s.amqp_url.empty() && !s.amqp_url.starts_with("amqp://") && !s.amqp_url.starts_with("amqps://"))
     throw error("amqp-url: the value given does not begin with amqp:// or amqps://");
   if (s.shm_prefix.front() != '/' || s.shm_prefix.find('/', 1) != std::string::npos)

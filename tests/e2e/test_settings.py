@@ -54,10 +54,10 @@ def test_help_is_there_by_each_name(tessera):
 @pytest.mark.parametrize(
     "words, told",
     [
-        ((), "a command is missing: serve, hash, mesh, publish, bench, record, health, journal, settings, completion or man; see: tessera --help"),
+        ((), "a command is missing: serve, hash, mesh, slice, rays, publish, bench, record, health, journal, settings, completion or man; see: tessera --help"),
         (("serv",), 'there is no command "serv"; did you mean serve?; see: tessera --help'),
         (("help", "msh"), 'there is no command "msh"; did you mean mesh?; see: tessera --help'),
-        (("explode",), 'there is no command "explode": there are serve, hash, mesh, publish, bench, record, health, journal, settings, completion or man; see: tessera --help'),
+        (("explode",), 'there is no command "explode": there are serve, hash, mesh, slice, rays, publish, bench, record, health, journal, settings, completion or man; see: tessera --help'),
         (("--voxel-size", "1", "serve"), '"--voxel-size" stands where the command should be'),
         (("hash", "synthetic:room", "--voxelsize=1"), 'there is no option "--voxelsize"; did you mean --voxel-size?; see: tessera hash --help'),
         (("hash", "synthetic:room", "--port", "1"), "tessera hash has no --port; see: tessera hash --help"),
@@ -80,7 +80,7 @@ def test_help_is_there_by_each_name(tessera):
         (("serve", "--insecure="), 'insecure (--insecure): "" is not true or false'),
         (("serve", "--trusted-proxy", "10.0.0.0/33"), 'trusted-proxy: "10.0.0.0/33" has a prefix that is not 0 to 32'),
         (("serve", "--trusted-proxy", "127.0.0.1,proxy"), 'trusted-proxy: "proxy" is neither an IPv4 or IPv6 address'),
-        (("serve", "--tls-cert", "/c.pem"), "tls-key: it is not set, and tls-cert is"),
+        (("serve", "--tls-cert", "/c.pem"), "tls-cert: it is set, and tls-key is not"),
         (("serve", "--token", "--port", "0"), "--token needs a value: text of at most 256 bytes; see: tessera serve --help"),
         (("serve", "--region-size=", "--port", "0"), 'region-size (--region-size): "" is not 16 to 256 voxels, a multiple of 8'),
         (("serve", "--shm-prefix=", "--port", "0"), 'shm-prefix (--shm-prefix): "" is not text of 2 to 200 bytes'),

@@ -129,8 +129,8 @@ def test_sighup_without_tls_ends_nothing(serve):
 @pytest.mark.parametrize(
     "certificate, key, status, told",
     [
-        ("first.pem", None, 2, ("tls-key: it is not set", "tls-cert")),
-        (None, "first.key", 2, ("tls-cert: it is not set", "tls-key")),
+        ("first.pem", None, 2, ("tls-cert: it is set", "tls-key")),
+        (None, "first.key", 2, ("tls-key: it is set", "tls-cert")),
         ("nowhere.pem", "first.key", 1, ("tls-cert", "nowhere.pem", "No such file")),
         ("first.pem", "nowhere.key", 1, ("tls-key", "nowhere.key", "No such file")),
         ("first.key", "first.key", 1, ("tls-cert", "first.key", "PEM")),
