@@ -8,9 +8,11 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -259,8 +261,11 @@ private:
         paper_->put(x, y, (x + y) % 7 == 0 ? look_.hatch_line : look_.hatch);
   }
 
-  /// Marching squares between the middles of four observed voxels, as marching cubes would cut the plane.
+  /// Marching squares between the middles of four observed voxels, as marching cubes would cut the plane. Lines are drawn in an
+  /// order that does not depend on regions: where two meet, colours blend and are rounded.
   void draw_surface(const pixel_box& plot, const ink& colour) {
+    using place = std::array<float, 2>;
+    std::vector<std::pair<place, place>> lines;
     const auto width = std::clamp(0.3f * static_cast<float>(window_.pixels) / static_cast<float>(window_.voxels), 1.4f, 2.2f);
     all_.for_each([&](int32_t u, int32_t v, const sample& first) {
       const std::array<std::array<int32_t, 2>, 4> places{{{u, v}, {u + 1, v}, {u + 1, v + 1}, {u, v + 1}}};
@@ -268,12 +273,12 @@ private:
       if (std::any_of(corners.begin(), corners.end(), [](const sample& c) { return c.weight == 0; }))
         return;
       // Each run of corners inside is cut off by itself, from the side by which it is entered to the one by which it is left.
-      std::optional<std::array<float, 2>> entered, first_left;
+      std::optional<place> entered, first_left;
       const auto crossing = [&](size_t i) {
         const auto& a = corners[i];
         const auto& b = corners[(i + 1) % 4];
         const auto share = a.distance / (a.distance - b.distance);
-        std::array<float, 2> out{};
+        place out{};
         for (size_t axis = 0; axis < 2; ++axis) {
           const auto from = places[i][axis], to = places[(i + 1) % 4][axis];
           const auto pixel
@@ -288,15 +293,18 @@ private:
           entered = crossing(i);
         } else if (inside(i) && !inside(i + 1)) {
           if (entered)
-            paper_->line(*entered, crossing(i), width, colour, plot);
+            lines.emplace_back(*entered, crossing(i));
           else
             first_left = crossing(i);
           entered = entered ? std::nullopt : entered;
         }
       }
       if (entered && first_left)
-        paper_->line(*entered, *first_left, width, colour, plot);
+        lines.emplace_back(*entered, *first_left);
     });
+    std::sort(lines.begin(), lines.end());
+    for (const auto& [from, to] : lines)
+      paper_->line(from, to, width, colour, plot);
   }
 
   void draw_axes(const pixel_box& plot) {

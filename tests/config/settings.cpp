@@ -193,8 +193,8 @@ TEST_CASE("every setting says its bounds when a value is wrong, whichever way it
       CHECK(what.find(name + (what.find("--" + name) != std::string::npos ? " (--" + name + "): " : ": ")) == 0);
       CHECK(what.find('\n') == std::string::npos);
       CHECK((what.find(bounds_text(row)) != std::string::npos || what.find(" must begin with / ") != std::string::npos
-             || what.find("does not begin with amqp://") != std::string::npos
-             || what.find("must be 1 to 16") != std::string::npos || what.find("TLS needs both") != std::string::npos));
+             || what.find("does not begin with amqp://") != std::string::npos || what.find("must be 1 to 16") != std::string::npos
+             || what.find("TLS needs both") != std::string::npos));
     }
 }
 
