@@ -8,11 +8,11 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <limits>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -46,32 +46,32 @@ public:
   slice_voxels(const field_slice& slice, const field_plane& plane, const slice_map& map)
     : plane_(plane), along_(axes_along(plane.axis)), edge_(static_cast<int32_t>(map.region_voxels)) {
     for (const auto& part : slice.parts)
-      parts_.emplace(place(on_axis(part.region, along_[0]), on_axis(part.region, along_[1])), &part);
+      parts_[on_axis(part.region, along_[1])][on_axis(part.region, along_[0])] = &part;
   }
 
   /// Not observed where there is none.
   [[nodiscard]] sample at(int32_t u, int32_t v) const {
     const auto down = [&](int32_t x) { return x / edge_ - (x % edge_ < 0 ? 1 : 0); };
-    const auto found = parts_.find(place(down(u), down(v)));
-    if (found == parts_.end())
+    const auto row = parts_.find(down(v));
+    if (row == parts_.end())
       return {};
-    return of(*found->second, u - down(u) * edge_, v - down(v) * edge_);
+    const auto found = row->second.find(down(u));
+    return found == row->second.end() ? sample{} : of(*found->second, u - down(u) * edge_, v - down(v) * edge_);
   }
 
-  /// Calls `f(u, v, sample)` for each that is observed and wanted.
+  /// Calls `f(u, v, sample)` for each that is observed and wanted, row by row, so that the picture does not depend on the cut.
   template <class F>
   void for_each(F f) const {
-    for (const auto& [key, part] : parts_) {
-      const auto u0 = on_axis(part->region, along_[0]) * edge_, v0 = on_axis(part->region, along_[1]) * edge_;
+    for (const auto& [row, parts] : parts_)
       for (int32_t v = 0; v < edge_; ++v)
-        for (int32_t u = 0; u < edge_; ++u)
-          if (const auto its = of(*part, u, v); its.weight > 0 && is_wanted(0, u0 + u) && is_wanted(1, v0 + v))
-            f(u0 + u, v0 + v, its);
-    }
+        for (const auto& [column, part] : parts)
+          for (int32_t u = 0; u < edge_; ++u)
+            if (const auto its = of(*part, u, v);
+                its.weight > 0 && is_wanted(0, column * edge_ + u) && is_wanted(1, row * edge_ + v))
+              f(column * edge_ + u, row * edge_ + v, its);
   }
 
 private:
-  static uint64_t place(int32_t u, int32_t v) { return uint64_t{static_cast<uint32_t>(u)} << 32 | static_cast<uint32_t>(v); }
   [[nodiscard]] bool is_wanted(size_t axis, int32_t at) const { return at >= plane_.low[axis] && at <= plane_.high[axis]; }
   [[nodiscard]] sample of(const region_slice& part, int32_t u, int32_t v) const {
     const auto i = static_cast<size_t>(v * edge_ + u);
@@ -81,7 +81,7 @@ private:
   const field_plane& plane_;
   const std::array<size_t, 2> along_;
   const int32_t edge_;
-  std::unordered_map<uint64_t, const region_slice*> parts_;
+  std::map<int32_t, std::map<int32_t, const region_slice*>> parts_; ///< by the second axis, then the first
 };
 
 /// Which voxels a plot shows, and how large.
@@ -261,11 +261,8 @@ private:
         paper_->put(x, y, (x + y) % 7 == 0 ? look_.hatch_line : look_.hatch);
   }
 
-  /// Marching squares between the middles of four observed voxels, as marching cubes would cut the plane. Lines are drawn in an
-  /// order that does not depend on regions: where two meet, colours blend and are rounded.
+  /// Marching squares between the middles of four observed voxels, as marching cubes would cut the plane.
   void draw_surface(const pixel_box& plot, const ink& colour) {
-    using place = std::array<float, 2>;
-    std::vector<std::pair<place, place>> lines;
     const auto width = std::clamp(0.3f * static_cast<float>(window_.pixels) / static_cast<float>(window_.voxels), 1.4f, 2.2f);
     all_.for_each([&](int32_t u, int32_t v, const sample& first) {
       const std::array<std::array<int32_t, 2>, 4> places{{{u, v}, {u + 1, v}, {u + 1, v + 1}, {u, v + 1}}};
@@ -273,12 +270,12 @@ private:
       if (std::any_of(corners.begin(), corners.end(), [](const sample& c) { return c.weight == 0; }))
         return;
       // Each run of corners inside is cut off by itself, from the side by which it is entered to the one by which it is left.
-      std::optional<place> entered, first_left;
+      std::optional<std::array<float, 2>> entered, first_left;
       const auto crossing = [&](size_t i) {
         const auto& a = corners[i];
         const auto& b = corners[(i + 1) % 4];
         const auto share = a.distance / (a.distance - b.distance);
-        place out{};
+        std::array<float, 2> out{};
         for (size_t axis = 0; axis < 2; ++axis) {
           const auto from = places[i][axis], to = places[(i + 1) % 4][axis];
           const auto pixel
@@ -293,18 +290,15 @@ private:
           entered = crossing(i);
         } else if (inside(i) && !inside(i + 1)) {
           if (entered)
-            lines.emplace_back(*entered, crossing(i));
+            paper_->line(*entered, crossing(i), width, colour, plot);
           else
             first_left = crossing(i);
           entered = entered ? std::nullopt : entered;
         }
       }
       if (entered && first_left)
-        lines.emplace_back(*entered, *first_left);
+        paper_->line(*entered, *first_left, width, colour, plot);
     });
-    std::sort(lines.begin(), lines.end());
-    for (const auto& [from, to] : lines)
-      paper_->line(from, to, width, colour, plot);
   }
 
   void draw_axes(const pixel_box& plot) {

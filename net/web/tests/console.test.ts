@@ -83,10 +83,10 @@ test("numbers for people", () => {
 
 test("a slice is asked for with the map's own bounds, so that the picture keeps still", () => {
   const bounds = [-1, -2, -3, 4, 5, 6];
-  const asked = (change: object): URLSearchParams => new URL(`http://x${slice_path({ axis: 2, at_m: 1.25, show: "all", width: 1500, dark: false, ...change }, bounds)}`).searchParams;
+  const asked = (change: object): URLSearchParams => new URL(`http://x${slice_path({ axis: 2, at_m: 1.25, show: "all", width: 1500, dark: false, ...change }, bounds, 0.05)}`).searchParams;
   expect(Object.fromEntries(asked({}))).toEqual({ axis: "z", at: "1.2500", show: "all", area: "-1.000,4.000,-2.000,5.000", size: "420", theme: "light" });
   expect(asked({ axis: 0 }).get("area")).toBe("-2.000,5.000,-3.000,6.000");
   expect(asked({ axis: 1, dark: true }).get("theme")).toBe("dark");
   expect(asked({ show: "distance", width: 5000 }).get("size")).toBe("1024");
-  expect(asked({ show: "distance", width: 0 }).get("size")).toBe("100");
+  expect(asked({ show: "distance", width: 0 }).get("size")).toBe("142"); // a pixel a voxel
 });

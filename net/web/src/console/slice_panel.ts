@@ -15,11 +15,13 @@ export interface slice_choice {
   dark: boolean;
 }
 
-/// What to ask the service for: the same part of the plane wherever it is, so that the picture keeps still while it moves.
-export function slice_path(choice: slice_choice, bounds: number[]): string {
+/// What to ask the service for: the same part of the plane wherever it is, so that the picture keeps still while it moves. A pixel a
+/// voxel at least, if that is not too much: the page makes the picture smaller without loss, the service only by whole numbers.
+export function slice_path(choice: slice_choice, bounds: number[], voxel_m: number): string {
   const along = [0, 1, 2].filter((i) => i !== choice.axis);
   const panels = choice.show === "all" ? 3 : 1;
-  const size = Math.round(Math.min(1024, Math.max(100, choice.width / panels - 80)));
+  const voxels = Math.max(...along.map((i) => bounds[i + 3] - bounds[i])) / voxel_m + 2;
+  const size = Math.round(Math.min(1024, Math.max(100, choice.width / panels - 80, voxels)));
   const area = along.flatMap((i) => [bounds[i], bounds[i + 3]]).map((m) => m.toFixed(3));
   const query = new URLSearchParams({ axis: axes[choice.axis], at: choice.at_m.toFixed(4), show: choice.show, area: area.join(","), size: String(size), theme: choice.dark ? "dark" : "light" });
   return `/v1/slices?${query}`;
@@ -86,7 +88,7 @@ export class slice_panel {
       const width = (this.element.clientWidth - 32) * Math.min(2, devicePixelRatio);
       const choice = { axis: this.axis(), at_m, show: this.show_.value, width, dark: matchMedia("(prefers-color-scheme: dark)").matches };
       const headers: Record<string, string> = this.address_.token ? { authorization: `Bearer ${this.address_.token}` } : {};
-      const response = await fetch(this.address_.http + slice_path(choice, this.map_.bounds), { headers, cache: "no-store", signal: AbortSignal.timeout(30_000) });
+      const response = await fetch(this.address_.http + slice_path(choice, this.map_.bounds, this.map_.voxel_m), { headers, cache: "no-store", signal: AbortSignal.timeout(30_000) });
       if (response.ok) this.put_(await response.blob());
       else this.say_(reason_of(await response.text()) || `the service answered HTTP ${response.status}`);
     } catch {
