@@ -1,11 +1,11 @@
 #include "config/frame_ancestors.hpp"
 
 #include "config/value.hpp"
+#include "messages/comma_list.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <optional>
 #include <stdexcept>
 
 namespace tessera::config {
@@ -56,21 +56,10 @@ void check_origin(std::string_view origin) {
 } // namespace
 
 std::string parse_frame_ancestors(std::string_view text) {
-  const auto blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  const auto trimmed = [&](std::string_view part) {
-    while (!part.empty() && blank(part.front()))
-      part.remove_prefix(1);
-    while (!part.empty() && blank(part.back()))
-      part.remove_suffix(1);
-    return part;
-  };
-  if (trimmed(text) == "none")
+  if (without_blanks(text) == "none")
     return "'none'";
   std::string out;
-  for (auto rest = std::optional{text}; rest;) {
-    const auto comma = rest->find(',');
-    const auto part = trimmed(rest->substr(0, comma));
-    rest = comma == rest->npos ? std::nullopt : std::optional{rest->substr(comma + 1)};
+  for (const auto part : comma_list(text)) {
     if (part == "none")
       refuse(part, "stands alone or not at all");
     if (part != "self")

@@ -1,6 +1,7 @@
 #include "config/retained.hpp"
 
 #include "config/value.hpp"
+#include "messages/comma_list.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -43,21 +44,10 @@ void take_in(uint64_t& bound, double value, double highest, std::string_view par
 } // namespace
 
 retained parse_retained(std::string_view text) {
-  const auto blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  const auto trimmed = [&](std::string_view part) {
-    while (!part.empty() && blank(part.front()))
-      part.remove_prefix(1);
-    while (!part.empty() && blank(part.back()))
-      part.remove_suffix(1);
-    return part;
-  };
   retained out;
-  if (trimmed(text) == "all")
+  if (without_blanks(text) == "all")
     return out;
-  for (auto rest = std::optional{text}; rest;) {
-    const auto comma = rest->find(',');
-    const auto part = trimmed(rest->substr(0, comma));
-    rest = comma == text.npos ? std::nullopt : std::optional{rest->substr(comma + 1)};
+  for (const auto part : comma_list(text)) {
     const auto letter = static_cast<size_t>(
       std::find_if(part.begin(), part.end(), [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; })
       - part.begin());

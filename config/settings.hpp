@@ -54,7 +54,7 @@ struct settings {
   bool insecure = false;
   std::string tls_cert, tls_key; ///< files; empty: no TLS
   std::string trusted_proxy;     ///< addresses and networks with commas; empty: none
-  std::string frame_ancestors; ///< see frame_ancestors.hpp
+  std::string frame_ancestors;   ///< see frame_ancestors.hpp
   uint32_t connections = 0;
   uint64_t body_bytes = 0;
   float stall_after_s = 0;

@@ -35,7 +35,7 @@ void partitioner::on_exit() {
   takes_.clear();
   with_others_.clear();
   later_.clear();
-  images_.clear();
+  snapshots_.clear();
   after_refill_.clear();
   trials_.clear();
   store_.close();
@@ -59,9 +59,10 @@ partitioner::behavior_type partitioner::make_behavior() {
   for (const auto& [group, number] : store_.group_revisions())
     live_.groups().enter(group, number);
   numbers().quarantine.assign(store_.quarantined());
-  if (config_.begins != map_beginning::empty)
+  if (config_.begins == map_beginning::empty)
+    find_snapshots(); // of no use any more
+  else
     recover();
-  find_snapshots();
   count_store();
   return {
     [this](ingest_atom, map_input& what) { return add(changes_.make(std::move(what))); },
@@ -99,7 +100,7 @@ partitioner::behavior_type partitioner::make_behavior() {
     },
     [this](caf::flush_atom) { check_hold(); },
     [this](snapshot_atom) { take_snapshots(); },
-    [this](snapshot_atom, const region_key& region, const shared_image& image) { fetched(region, image); },
+    [this](snapshot_atom, const region_key& region, const shared_snapshot& its) { fetched(region, its); },
     [this](caf::ok_atom, store_answer& answer) { store_.answered(answer); },
   };
 }

@@ -32,6 +32,8 @@
 #include <unordered_set>
 #include <vector>
 
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(tessera::shared_snapshot)
+
 namespace tessera::detail {
 
 /// tick: the next step of a recovery or of a refill, or of what there was no memory for; idle: some regions may have held nothing
@@ -41,7 +43,7 @@ namespace tessera::detail {
 using partitioner_self
   = partitioner_setup::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::idle_atom>, caf::reacts_to<caf::delete_atom>,
                               caf::reacts_to<caf::flush_atom>, caf::reacts_to<snapshot_atom>,
-                              caf::reacts_to<snapshot_atom, region_key, shared_image>,
+                              caf::reacts_to<snapshot_atom, region_key, shared_snapshot>,
                               caf::reacts_to<caf::ok_atom, store_answer>>;
 
 /// Pause before what lacked memory is tried again.
@@ -280,19 +282,21 @@ private:
   /// Enters those of the store's keyframes as live of which is known where their rays went, and takes them out of `ids`: their
   /// regions lack them, as after the loss of a device.
   void enter_kept(std::vector<keyframe_id>& ids);
-  /// Finds the snapshots that hold nothing but what is live. The others go.
+  /// Finds which regions have snapshots: they wait for these.
   void find_snapshots();
   /// Fills the regions nearest to one of these places first.
   void prefer_regions(const std::vector<view_board::position>& near_to);
   /// Has the next snapshots read, a few at a time.
   void fetch_snapshots();
-  void fetched(const region_key& region, const shared_image& image);
+  void fetched(const region_key& region, const shared_snapshot& its);
   /// The region is filled with rays.
   void unused(const region_key& region);
   /// Gives devices the images that were read, as send_takes() does keyframes.
   void send_images();
-  void add_image(const region_key& region, const shared_image& image);
-  void image_added(const region_key& region, const caf::error& failure);
+  /// The insertions of these stamps, if all are live in the region and there are any.
+  [[nodiscard]] std::optional<std::vector<uint64_t>> live_in(const region_key& region, const std::vector<uint64_t>& stamps);
+  void add_image(const region_key& region, const std::vector<uint64_t>& serials, const shared_image& image);
+  void image_added(const region_key& region, const std::vector<uint64_t>& serials, const caf::error& failure);
   /// The region's snapshot, if there is one, is of the past.
   void note_changed(const region_key& region);
   void snapshot_later();
@@ -395,12 +399,10 @@ private:
   recovery recovery_;
   std::optional<uint64_t> seen_views_; ///< viewers' views by which it is in order (view_board)
   caf::actor_clock::time_point look_again_{};
-  std::map<region_key, std::vector<uint64_t>> snapshots_;  ///< that are to be used: the insertions in them
-  std::set<region_key> to_fetch_;                          ///< those that are to be read
-  size_t fetching_ = 0;                                    ///< that are being read
-  std::deque<std::pair<region_key, shared_image>> images_; ///< that were
-  std::vector<region_key> regions_first_;                  ///< the order in which regions are filled
-  std::optional<view_board::position> newest_kept_;        ///< where the newest keyframe of the store is
+  std::deque<region_key> to_fetch_;                 ///< whose snapshots are to be read, the most wanted first
+  size_t fetching_ = 0;                             ///< that are being read
+  std::deque<shared_snapshot> snapshots_;           ///< that were
+  std::optional<view_board::position> newest_kept_; ///< where the newest keyframe of the store is
   snapshot_book due_;
   bool snapshot_tick_ = false;
   size_t exporting_ = 0;     ///< regions whose fields are on their way to a snapshot

@@ -155,8 +155,10 @@ void partitioner::recover() {
   auto ids = store_.ids();
   kept_.expect(ids);
   leave_out_quarantined(ids);
-  if (config_.begins == map_beginning::kept)
+  if (config_.begins == map_beginning::kept) {
     enter_kept(ids);
+    find_snapshots();
+  }
   // Without a viewer: where the scan went last is where one looks first, and what comes meanwhile goes on there. With bounds on
   // what is kept the oldest come first, whoever looks where, since they may have to go.
   if (config_.begins == map_beginning::kept && !config_.retain.any())
@@ -171,18 +173,20 @@ void partitioner::recover() {
     later(std::chrono::milliseconds{0}, [this] { forget_on(); });
   }
   prefer_what_is_looked_at();
+  fetch_snapshots();
   if (!made_again_)
     refill_later(std::chrono::milliseconds{0});
 }
 
 void partitioner::prefer_what_is_looked_at() {
   const auto changes = numbers().views.changes();
-  if (config_.retain.any() || seen_views_ == changes || now() < look_again_)
+  if (seen_views_ == changes || now() < look_again_)
     return;
   seen_views_ = changes;
   look_again_ = now() + std::chrono::seconds{1}; // to sort many takes a while
   auto near_to = numbers().views.current();
-  recovery_.prefer(near_to);
+  if (!config_.retain.any()) // else the oldest come first
+    recovery_.prefer(near_to);
   if (near_to.empty() && newest_kept_)
     near_to.push_back(*newest_kept_); // there a viewer begins
   prefer_regions(near_to);

@@ -3,6 +3,7 @@
 
 #include "actors/map/device_error.hpp"
 #include "actors/map/partitioner_class.hpp"
+#include "messages/slice.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -50,68 +51,59 @@ void partitioner::enter_kept(std::vector<keyframe_id>& ids) {
 void partitioner::find_snapshots() {
   if (!config_.snapshots)
     return;
-  for (const auto& head : config_.snapshots->take_kept()) {
-    std::unordered_map<uint64_t, uint64_t> in_it; // serials by stamps
-    if (const auto* its = regions_.find(head.region); its != nullptr)
-      for (const auto serial : its->insertions)
-        in_it.emplace(live_.inserted(serial).stamp, serial);
-    std::vector<uint64_t> serials;
-    for (const auto stamp : head.stamps)
-      if (const auto i = in_it.find(stamp); i != in_it.end())
-        serials.push_back(i->second);
-    if (serials.empty() || serials.size() != head.stamps.size()) {
-      config_.snapshots->erase(head.region); // it has what is there no more
-      continue;
+  for (const auto& region : config_.snapshots->take_kept())
+    if (regions_.find(region) != nullptr) {
+      book_.hold(region);
+      to_fetch_.push_back(region);
+    } else {
+      config_.snapshots->erase(region); // nothing is in it any more
     }
-    book_.hold(head.region);
-    snapshots_.emplace(head.region, std::move(serials));
-    to_fetch_.insert(head.region);
-  }
   count_snapshots();
-  fetch_snapshots();
 }
 
 void partitioner::prefer_regions(const std::vector<view_board::position>& near_to) {
   const auto edge = static_cast<double>(config_.map.voxel_m) * config_.map.region_voxels;
-  std::vector<std::pair<double, region_key>> order;
-  for (const auto& region : book_.regions()) {
+  const auto distance = [&](const region_key& region) {
     auto least = std::numeric_limits<double>::infinity();
     for (const auto& at : near_to) {
       double squared = 0;
-      const std::array<int32_t, 3> its{region.x, region.y, region.z};
       for (size_t axis = 0; axis < 3; ++axis) {
-        const auto by = (its[axis] + 0.5) * edge - static_cast<double>(at[axis]);
+        const auto by = (on_axis(region, axis) + 0.5) * edge - static_cast<double>(at[axis]);
         squared += by * by;
       }
       least = std::min(least, squared);
     }
-    order.emplace_back(least, region);
-  }
-  std::sort(order.begin(), order.end());
-  regions_first_.clear();
-  for (const auto& [distance, region] : order)
-    regions_first_.push_back(region);
-  book_.prefer(regions_first_);
+    return least;
+  };
+  const auto sort = [&](auto& regions) {
+    std::vector<std::pair<double, region_key>> order; // each distance once
+    for (const auto& region : regions)
+      order.emplace_back(distance(region), region);
+    std::sort(order.begin(), order.end());
+    std::transform(order.begin(), order.end(), regions.begin(), [](const auto& one) { return one.second; });
+  };
+  auto lacking = book_.regions();
+  sort(lacking);
+  book_.prefer(lacking);
+  sort(to_fetch_);
 }
 
 void partitioner::fetch_snapshots() {
-  while (!to_fetch_.empty() && fetching_ + images_.size() < config_.refill_credit) {
-    const auto first = std::find_if(regions_first_.begin(), regions_first_.end(),
-                                    [this](const region_key& region) { return to_fetch_.contains(region); });
-    const auto region = first != regions_first_.end() ? *first : *to_fetch_.begin();
-    to_fetch_.erase(region);
+  while (!to_fetch_.empty() && fetching_ + snapshots_.size() < config_.refill_credit) {
+    const auto region = to_fetch_.front();
+    to_fetch_.pop_front();
     ++fetching_;
-    config_.snapshots->read(region, [region, self = caf::weak_actor_ptr{ctrl()}](shared_image image) {
+    config_.snapshots->read(region, [region, self = caf::weak_actor_ptr{ctrl()}](shared_snapshot its) {
       if (const auto alive = self.lock())
-        caf::anon_send(caf::actor_cast<caf::actor>(alive), snapshot_atom::value, region, std::move(image));
+        caf::anon_send(caf::actor_cast<caf::actor>(alive), snapshot_atom::value, region, std::move(its));
     });
   }
 }
 
-void partitioner::fetched(const region_key& region, const shared_image& image) {
+void partitioner::fetched(const region_key& region, const shared_snapshot& its) {
   --fetching_;
-  if (image)
-    images_.emplace_back(region, image);
+  if (its)
+    snapshots_.push_back(its);
   else
     unused(region);
   send_takes();
@@ -119,32 +111,45 @@ void partitioner::fetched(const region_key& region, const shared_image& image) {
 }
 
 void partitioner::unused(const region_key& region) {
-  snapshots_.erase(region);
   book_.release(region);
   refill_later(std::chrono::milliseconds{0});
 }
 
 void partitioner::send_images() {
-  while (!images_.empty() && !fresh_ && with_others_.empty() && takes_.may_begin()) {
-    const auto [region, image] = std::move(images_.front());
-    images_.pop_front();
-    if (book_.take_all(region, snapshots_.at(region), [this](uint64_t its) { return live_.stays(its); })) {
-      add_image(region, image);
-    } else { // something of it went or moved meanwhile
+  while (!snapshots_.empty() && !fresh_ && with_others_.empty() && takes_.may_begin()) {
+    const auto its = std::move(snapshots_.front());
+    snapshots_.pop_front();
+    const auto& region = its->head.region;
+    const auto serials = live_in(region, its->head.stamps);
+    if (serials && book_.take_all(region, *serials, [this](uint64_t one) { return live_.stays(one); })) {
+      add_image(region, *serials, std::make_shared<region_image>(std::move(its->image)));
+    } else { // it has what is there no more
       config_.snapshots->erase(region);
       unused(region);
     }
   }
 }
 
-void partitioner::add_image(const region_key& region, const shared_image& image) {
-  takes_.begin();
-  request(devices_.owner(region)->handle, caf::infinite, import_atom::value, region, image)
-    .then([this](const region_key& its) { image_added(its, {}); }, [this, region](caf::error& err) { image_added(region, err); });
+std::optional<std::vector<uint64_t>> partitioner::live_in(const region_key& region, const std::vector<uint64_t>& stamps) {
+  std::unordered_map<uint64_t, uint64_t> in_it; // serials by stamps
+  if (const auto* its = regions_.find(region); its != nullptr)
+    for (const auto serial : its->insertions)
+      in_it.emplace(live_.inserted(serial).stamp, serial);
+  std::vector<uint64_t> out;
+  for (const auto stamp : stamps)
+    if (const auto i = in_it.find(stamp); i != in_it.end())
+      out.push_back(i->second);
+  return out.empty() || out.size() != stamps.size() ? std::nullopt : std::optional{std::move(out)};
 }
 
-void partitioner::image_added(const region_key& region, const caf::error& failure) {
-  const auto serials = snapshots_.extract(region).mapped();
+void partitioner::add_image(const region_key& region, const std::vector<uint64_t>& serials, const shared_image& image) {
+  takes_.begin();
+  request(devices_.owner(region)->handle, caf::infinite, import_atom::value, region, image)
+    .then([this, serials](const region_key& its) { image_added(its, serials, {}); },
+          [this, region, serials](caf::error& err) { image_added(region, serials, err); });
+}
+
+void partitioner::image_added(const region_key& region, const std::vector<uint64_t>& serials, const caf::error& failure) {
   book_.all_taken(region, serials, !failure);
   book_.release(region);
   if (!failure)

@@ -3,11 +3,13 @@
 #include "messages/ids.hpp"
 
 #include <algorithm>
-#include <deque>
 #include <iterator>
 #include <map>
 #include <optional>
 #include <set>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -20,18 +22,34 @@ public:
   using serial = uint64_t;
 
   /// Begins a region's refill, in place of an earlier one that was not complete.
-  void start(const region_key& region, std::set<serial> insertions) { lacking_[region] = std::move(insertions); }
+  void start(const region_key& region, std::set<serial> insertions) {
+    if (const auto old = lacking_.extract(region))
+      for (const auto one : old.mapped())
+        one_less(one);
+    for (const auto one : insertions)
+      ++left_[one];
+    lacking_[region] = std::move(insertions);
+    note(region);
+  }
 
   /// The insertion is taken out of the map: if the region was still to get it, it must not, and it is not taken away there
   /// either. Answers whether that was so.
   bool cancel(const region_key& region, serial insertion) {
-    auto i = lacking_.find(region);
-    return i != lacking_.end() && i->second.erase(insertion) > 0;
+    const auto lacked = remove(region, insertion);
+    if (lacked)
+      one_less(insertion);
+    return lacked;
   }
 
   /// The region has a snapshot: until release() nothing else fills it.
-  void hold(const region_key& region) { held_.insert(region); }
-  void release(const region_key& region) { held_.erase(region); }
+  void hold(const region_key& region) {
+    held_.insert(region);
+    note(region);
+  }
+  void release(const region_key& region) {
+    held_.erase(region);
+    note(region);
+  }
   /// Takes these insertions out of what a region lacks; they are being taken from now on. If it lacks not all of them, or one
   /// does not stay (`stays(serial)`), nothing changes, and the answer is false.
   template <class Stays>
@@ -41,7 +59,7 @@ public:
         || !std::all_of(insertions.begin(), insertions.end(), [&](serial one) { return i->second.contains(one) && stays(one); }))
       return false;
     for (const auto one : insertions) {
-      i->second.erase(one);
+      remove(region, one);
       being_added_.insert(one);
     }
     taking_.insert(region);
@@ -52,21 +70,24 @@ public:
     taking_.erase(taking_.find(region));
     for (const auto one : insertions) {
       being_added_.erase(being_added_.find(one));
-      if (!done)
-        lacking_[region].insert(one);
+      settle(region, one, done);
     }
   }
 
   /// These regions come first, in this order.
-  void prefer(const std::vector<region_key>& order) { order_ = {order.begin(), order.end()}; }
+  void prefer(const std::vector<region_key>& order) {
+    ranks_.clear();
+    for (const auto& region : order)
+      ranks_.emplace(region, ranks_.size());
+    for (const auto& [rank, region] : std::exchange(ready_, {}))
+      note(region);
+  }
   /// The next insertion that is lacking, of those that `stays(serial)` holds for; those that failed come last. It is being read
   /// from now on.
   template <class Stays>
   std::optional<serial> read_next(Stays stays) {
-    while (!order_.empty() && !lacking_.contains(order_.front()))
-      order_.pop_front();
     auto next = find_next(stays, false);
-    if (!next)
+    if (!next && !failed_.empty())
       next = find_next(stays, true);
     if (next)
       being_read_.insert(*next);
@@ -92,7 +113,7 @@ public:
   part take(serial insertion, const std::vector<region_key>& regions) {
     part out{insertion, {}};
     std::copy_if(regions.begin(), regions.end(), std::back_inserter(out.regions),
-                 [&](const region_key& region) { return !held_.contains(region) && cancel(region, insertion); });
+                 [&](const region_key& region) { return !held_.contains(region) && remove(region, insertion); });
     if (!out.regions.empty())
       being_taken_.insert(insertion);
     for (const auto& region : out.regions)
@@ -104,8 +125,7 @@ public:
     being_taken_.erase(being_taken_.find(its.insertion));
     for (const auto& region : its.regions) {
       taking_.erase(taking_.find(region));
-      if (!done)
-        lacking_[region].insert(its.insertion);
+      settle(region, its.insertion, done);
     }
   }
   [[nodiscard]] bool being_taken(serial insertion) const {
@@ -121,17 +141,11 @@ public:
     auto i = lacking_.find(region);
     return i != lacking_.end() && i->second.empty() && !taking_.contains(region);
   }
-  /// Ends a region's refill.
+  /// Ends a region's refill, which is complete.
   void finish(const region_key& region) { lacking_.erase(region); }
 
   /// How many insertions are not in all their regions.
-  [[nodiscard]] size_t insertions() const {
-    std::set<serial> out{being_taken_.begin(), being_taken_.end()};
-    out.insert(being_added_.begin(), being_added_.end());
-    for (const auto& [region, its] : lacking_)
-      out.insert(its.begin(), its.end());
-    return out.size();
-  }
+  [[nodiscard]] size_t insertions() const { return left_.size(); }
   [[nodiscard]] bool empty() const { return lacking_.empty(); }
   [[nodiscard]] size_t size() const { return lacking_.size(); }
   [[nodiscard]] std::vector<region_key> regions() const {
@@ -144,27 +158,50 @@ public:
 private:
   template <class Stays>
   std::optional<serial> find_next(Stays stays, bool of_failed) const {
-    const auto in = [&](const region_key& region, const std::set<serial>& insertions) -> std::optional<serial> {
-      if (!held_.contains(region))
-        for (const auto one : insertions)
-          if (!being_read_.contains(one) && failed_.contains(one) == of_failed && stays(one))
-            return one;
-      return {};
-    };
-    for (const auto& region : order_)
-      if (const auto i = lacking_.find(region); i != lacking_.end())
-        if (const auto one = in(region, i->second))
+    for (const auto& [rank, region] : ready_)
+      for (const auto one : lacking_.at(region))
+        if (!being_read_.contains(one) && failed_.contains(one) == of_failed && stays(one))
           return one;
-    for (const auto& [region, insertions] : lacking_)
-      if (const auto one = in(region, insertions))
-        return one;
     return {};
   }
 
+  /// Takes it out of what the region lacks, if it does.
+  bool remove(const region_key& region, serial insertion) {
+    const auto i = lacking_.find(region);
+    if (i == lacking_.end() || i->second.erase(insertion) == 0)
+      return false;
+    note(region);
+    return true;
+  }
+  /// The region has what was being taken, or lacks it again.
+  void settle(const region_key& region, serial insertion, bool done) {
+    if (done)
+      return one_less(insertion);
+    lacking_[region].insert(insertion);
+    note(region);
+  }
+  void one_less(serial insertion) {
+    const auto i = left_.find(insertion);
+    if (--i->second == 0)
+      left_.erase(i);
+  }
+  /// Enters whether something can be read for the region.
+  void note(const region_key& region) {
+    const auto rank = ranks_.find(region);
+    const std::pair at{rank == ranks_.end() ? ranks_.size() : rank->second, region};
+    const auto i = lacking_.find(region);
+    if (i != lacking_.end() && !i->second.empty() && !held_.contains(region))
+      ready_.insert(at);
+    else
+      ready_.erase(at);
+  }
+
   std::map<region_key, std::set<serial>> lacking_; ///< of regions that are being refilled, what was not sent
-  std::set<region_key> held_;                      ///< that wait for their snapshots
-  std::deque<region_key> order_;
-  std::set<serial> failed_; ///< found no room, since the last that was taken
+  std::unordered_map<serial, size_t> left_;        ///< in how many regions what is lacking, or being taken, is not yet
+  std::unordered_set<region_key> held_;            ///< that wait for their snapshots
+  std::unordered_map<region_key, size_t> ranks_;   ///< of those that are preferred
+  std::set<std::pair<size_t, region_key>> ready_;  ///< by rank, those that lack something and are not held
+  std::set<serial> failed_;                        ///< found no room, since the last that was taken
   std::set<serial> being_read_;
   std::multiset<serial> being_taken_, being_added_; ///< by rays; with a snapshot
   std::multiset<region_key> taking_;                ///< the regions that take them

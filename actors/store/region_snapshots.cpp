@@ -5,6 +5,7 @@
 #include "messages/thread_name.hpp"
 #include "messages/xxh3.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,22 +53,21 @@ void region_snapshots::stop() {
 }
 
 void region_snapshots::look() {
-  for (const auto& one : fs::directory_iterator{folder_}) // of processes that ended while they wrote them
-    if (one.path().string().ends_with(unfinished_snapshot))
+  for (const auto& one : fs::directory_iterator{folder_}) {
+    const auto name = one.path().filename().string();
+    if (name.ends_with(unfinished_snapshot)) // of a process that ended while it wrote it
       ::unlink(one.path().c_str());
-  for (auto& one : find_snapshots(folder_)) {
-    if (one.head) {
-      enter(one.head->region, entry{digest_of(one.head->stamps), one.bytes, one.head->time_ns});
-      kept_.push_back(std::move(*one.head));
+    struct stat its {};
+    const auto region = region_of_snapshot(name);
+    if (!region || ::stat(one.path().c_str(), &its) != 0)
       continue;
-    }
-    tell_useless(one.path, one.fault.c_str());
-    if (one.damaged)
-      ::unlink(one.path.c_str());
+    const auto time_ns = static_cast<uint64_t>(its.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(its.st_mtim.tv_nsec);
+    enter(*region, entry{{}, static_cast<uint64_t>(its.st_size), time_ns});
+    kept_.push_back(*region);
   }
 }
 
-std::vector<snapshot_head> region_snapshots::take_kept() {
+std::vector<region_key> region_snapshots::take_kept() {
   const std::lock_guard lock{mutex_};
   return std::exchange(kept_, {});
 }
@@ -206,7 +206,7 @@ bool region_snapshots::work(locked& lock) {
 }
 
 void region_snapshots::do_read(const read_task& t) noexcept {
-  std::shared_ptr<region_image> out;
+  shared_snapshot out;
   try {
     auto there = false;
     {
@@ -214,7 +214,10 @@ void region_snapshots::do_read(const read_task& t) noexcept {
       there = !stopped_ && index_.contains(t.region);
     }
     if (there) {
-      out = std::make_shared<region_image>(read_snapshot(path_of(t.region)));
+      out = std::make_shared<region_snapshot>(read_snapshot_file(path_of(t.region)));
+      const std::lock_guard lock{mutex_};
+      if (const auto i = index_.find(t.region); i != index_.end())
+        i->second.stamps = digest_of(out->head.stamps);
     }
   } catch (const bad_snapshot& e) {
     tell_useless(path_of(t.region), e.what());

@@ -42,20 +42,20 @@ struct snapshot_usage {
 /// Threads: any.
 class region_snapshots {
 public:
-  /// Makes the folder if it is not there, and reads the heads of what is in it; what is no whole snapshot is removed, and named
-  /// in the log. Throws std::system_error if the folder cannot be made or read, or a thread cannot be started.
+  /// Makes the folder if it is not there, and looks which files are in it. Throws std::system_error if the folder cannot be made
+  /// or read, or a thread cannot be started.
   region_snapshots(std::string folder, snapshot_options how, log_function log = {});
   /// As stop().
   ~region_snapshots();
   region_snapshots(const region_snapshots&) = delete;
   region_snapshots& operator=(const region_snapshots&) = delete;
 
-  /// The heads of all that were there at the start; once.
-  [[nodiscard]] std::vector<snapshot_head> take_kept();
+  /// The regions whose snapshots were there at the start; once. What is in them, and whether it is one at all, read() tells.
+  [[nodiscard]] std::vector<region_key> take_kept();
 
-  using got = std::function<void(std::shared_ptr<region_image>)>;
-  /// Reads a region's image, before all that is to be written. The answer, in the thread of this object, is null if there is none
-  /// that can be used: then the log says why, and it is removed. Must be short, and not throw.
+  using got = std::function<void(shared_snapshot)>;
+  /// Reads a region's snapshot, before all that is to be written. The answer, in the thread of this object, is null if there is
+  /// none that can be used: then the log says why, and what is damaged is removed. Must be short, and not throw.
   void read(const region_key& region, got answer);
 
   /// Whether more may be written now: nothing waits, and the bounds allow it.
@@ -86,9 +86,8 @@ private:
   using clock = std::chrono::steady_clock;
   using locked = std::unique_lock<std::mutex>;
   struct entry {
-    uint64_t stamps = 0; ///< their digest
-    uint64_t bytes = 0;  ///< 0: it is about to be written
-    uint64_t time_ns = 0;
+    std::optional<uint64_t> stamps{}; ///< their digest; nothing: it was not read yet
+    uint64_t bytes = 0, time_ns = 0;
   };
   struct read_task {
     region_key region;
@@ -129,7 +128,7 @@ private:
   std::optional<region_key> writing_; ///< unless it was erased meanwhile
   clock::time_point not_before_{};    ///< when something may be written again
   std::unordered_map<region_key, entry> index_;
-  std::vector<snapshot_head> kept_;
+  std::vector<region_key> kept_;
   std::vector<region_key> failed_;
   snapshot_usage numbers_;
   log_limit failures_{std::chrono::minutes{1}};

@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <cstring>
+#include <utility>
 
 namespace tessera {
 
@@ -89,6 +91,10 @@ snapshot_head_value value_of(std::span<const std::byte> file) {
   return out;
 }
 
+snapshot_head head_of(snapshot_head_value value) {
+  return {{value.x, value.y, value.z}, value.time_ns, std::move(value.stamps)};
+}
+
 size_t checked(size_t result) {
   if (!ZSTD_isError(result))
     return result;
@@ -114,6 +120,19 @@ region_image without_empty_blocks(const region_image& image) {
 
 std::string snapshot_name(const region_key& region) {
   return std::to_string(region.x) + '_' + std::to_string(region.y) + '_' + std::to_string(region.z) + ".region";
+}
+
+std::optional<region_key> region_of_snapshot(std::string_view name) {
+  std::array<int32_t, 3> key{};
+  const auto *at = name.data(), *const end = at + name.size();
+  for (auto& number : key) {
+    const auto [after, failed] = std::from_chars(at, end, number);
+    if (failed != std::errc{})
+      return {};
+    at = after == end ? end : after + 1; // what stands between them is compared below
+  }
+  const region_key region{key[0], key[1], key[2]};
+  return snapshot_name(region) == name ? std::optional{region} : std::nullopt;
 }
 
 std::vector<std::byte> snapshot_bytes(const snapshot_head& head, const region_image& image) {
@@ -149,11 +168,10 @@ size_t snapshot_head_bytes(std::span<const std::byte> prefix) {
 }
 
 snapshot_head read_snapshot_head(std::span<const std::byte> file) {
-  auto value = value_of(file);
-  return {{value.x, value.y, value.z}, value.time_ns, std::move(value.stamps)};
+  return head_of(value_of(file));
 }
 
-region_image read_snapshot_image(std::span<const std::byte> file) {
+region_snapshot read_snapshot(std::span<const std::byte> file) {
   auto value = value_of(file);
   const auto packed = file.subspan(snapshot_prefix + snapshot_head_bytes(file));
   if (packed.size() != value.packed || digest_of(packed) != value.digest)
@@ -162,15 +180,16 @@ region_image read_snapshot_image(std::span<const std::byte> file) {
   std::vector<std::byte> planes(count * voxel_bytes);
   if (checked(ZSTD_decompress(planes.data(), planes.size(), packed.data(), packed.size())) != planes.size())
     throw bad_snapshot("its image has not as many voxels as it says");
-  region_image out;
-  out.blocks = std::move(value.blocks);
-  out.voxels.resize(count);
+  region_snapshot out;
+  out.image.blocks = std::move(value.blocks);
+  out.image.voxels.resize(count);
   plane_bytes bytes{};
   for (size_t i = 0; i < count; ++i) {
     for (size_t plane = 0; plane < voxel_bytes; ++plane)
       bytes[plane] = planes[plane * count + i];
-    out.voxels[i] = std::bit_cast<voxel_words>(bytes);
+    out.image.voxels[i] = std::bit_cast<voxel_words>(bytes);
   }
+  out.head = head_of(std::move(value));
   return out;
 }
 

@@ -15,8 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view ending = ".region";
-
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
@@ -70,6 +68,11 @@ private:
   const int fd_;
 };
 
+void check_region(const snapshot_head& head, const std::optional<region_key>& named) {
+  if (head.region != named)
+    throw bad_snapshot("it is of another region than its name says");
+}
+
 } // namespace
 
 std::vector<found_snapshot> find_snapshots(const std::string& folder) {
@@ -77,8 +80,8 @@ std::vector<found_snapshot> find_snapshots(const std::string& folder) {
   if (!fs::exists(folder))
     return out;
   for (const auto& one : fs::directory_iterator{folder}) {
-    const auto name = one.path().filename().string();
-    if (!name.ends_with(ending))
+    const auto region = region_of_snapshot(one.path().filename().string());
+    if (!region)
       continue;
     auto& its = out.emplace_back(found_snapshot{one.path().string()});
     try {
@@ -86,8 +89,7 @@ std::vector<found_snapshot> find_snapshots(const std::string& folder) {
       its.bytes = file.size();
       const auto begin = file.read(snapshot_prefix);
       auto head = read_snapshot_head(file.read(std::min<size_t>(its.bytes, snapshot_prefix + snapshot_head_bytes(begin))));
-      if (snapshot_name(head.region) != name)
-        throw bad_snapshot("it is of another region than its name says");
+      check_region(head, *region);
       its.head = std::move(head);
     } catch (const bad_snapshot& e) {
       its.fault = e.what();
@@ -100,9 +102,11 @@ std::vector<found_snapshot> find_snapshots(const std::string& folder) {
   return out;
 }
 
-region_image read_snapshot(const std::string& path) {
+region_snapshot read_snapshot_file(const std::string& path) {
   const open_file file{path, O_RDONLY};
-  return read_snapshot_image(file.read(file.size()));
+  auto out = read_snapshot(file.read(file.size()));
+  check_region(out.head, region_of_snapshot(fs::path{path}.filename().string()));
+  return out;
 }
 
 void write_file(const std::string& path, std::span<const std::byte> bytes) {

@@ -24,11 +24,16 @@ struct found_snapshot {
   bool damaged = false;                ///< it never will be one; else it could not be read now
 };
 
+/// The folder of a journal's snapshots.
+inline std::string snapshots_of(const std::string& journal) {
+  return journal + "/snapshots";
+}
+
 /// The snapshots in a folder, of which the heads are read; none if there is no such folder. Throws std::system_error if it cannot
 /// be read.
 std::vector<found_snapshot> find_snapshots(const std::string& folder);
-/// A snapshot's image. Throws bad_snapshot, std::system_error, std::bad_alloc.
-region_image read_snapshot(const std::string& path);
+/// The snapshot in a file that has its region's name. Throws bad_snapshot, std::system_error, std::bad_alloc.
+region_snapshot read_snapshot_file(const std::string& path);
 /// Writes a file anew. Throws std::system_error.
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 

@@ -159,25 +159,10 @@ public:
   }
 
   void import_region(region_key region, region_image image, done answer) override {
-    ask(
-      region,
-      [this, region, image = std::move(image)] {
-        fields_.load(region, image);
-        fields_.drop_if_empty(region);
-        return nothing{};
-      },
-      [answer = std::move(answer)](nothing, const std::exception_ptr& failure) { answer(failure); });
+    put(region, std::move(image), &cpu::field_index::load, std::move(answer));
   }
-
   void add_region(region_key region, region_image image, done answer) override {
-    ask(
-      region,
-      [this, region, image = std::move(image)] {
-        fields_.add(region, image);
-        fields_.drop_if_empty(region);
-        return nothing{};
-      },
-      [answer = std::move(answer)](nothing, const std::exception_ptr& failure) { answer(failure); });
+    put(region, std::move(image), &cpu::field_index::add, std::move(answer));
   }
 
   [[nodiscard]] memory_status memory() const override {
@@ -220,6 +205,17 @@ private:
     } catch (const std::bad_alloc&) {
       made->let_go();
     }
+  }
+
+  void put(region_key region, region_image image, void (cpu::field_index::*how)(region_key, const region_image&), done answer) {
+    ask(
+      region,
+      [this, region, how, image = std::move(image)] {
+        (fields_.*how)(region, image);
+        fields_.drop_if_empty(region);
+        return nothing{};
+      },
+      [answer = std::move(answer)](nothing, const std::exception_ptr& failure) { answer(failure); });
   }
 
   const map_settings map_;

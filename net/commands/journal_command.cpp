@@ -90,7 +90,7 @@ nlohmann::json told_of(const std::vector<found_snapshot>& found, const std::vect
     auto fault = one.fault;
     if (reads && one.head)
       try {
-        (void)read_snapshot(one.path);
+        (void)read_snapshot_file(one.path);
       } catch (const bad_snapshot& e) {
         fault = e.what();
       }
@@ -175,7 +175,7 @@ int journal_command(const journal_command_setup& setup, std::ostream& out) {
   if (is("release"))
     end_quarantine(kept);
   const auto all = kept.keyframes();
-  const auto snapshots = setup.folder + "/snapshots";
+  const auto snapshots = snapshots_of(setup.folder);
   if (is("compact"))
     remove_useless(find_snapshots(snapshots), all);
   auto told = summary(kept, all);

@@ -1,5 +1,6 @@
 #include "net/commands/serve_journal.hpp"
 
+#include "actors/store/snapshot_folder.hpp"
 #include "net/sources/source_table.hpp"
 
 #include <spdlog/spdlog.h>
@@ -52,7 +53,7 @@ std::shared_ptr<region_snapshots> open_snapshots(const journal_setup& setup, con
   try {
     const auto leave = std::min<uint64_t>(snapshots_leave, std::filesystem::space(setup.folder).capacity / 8);
     how.has_room = [file, leave](uint64_t bytes) { return file->has_room(bytes + leave); };
-    return std::make_shared<region_snapshots>(setup.folder + "/snapshots", std::move(how), log);
+    return std::make_shared<region_snapshots>(snapshots_of(setup.folder), std::move(how), log);
   } catch (const std::system_error& e) {
     spdlog::warn("there are no snapshots of regions: {}", e.what());
     return nullptr;

@@ -1,5 +1,7 @@
 #pragma once
-// The letters of pictures: printable ASCII, small enough to be part of the program.
+// The letters of pictures: printable ASCII, small enough to be part of the program. A library that draws text (Cairo, FreeType)
+// would bring a dozen others into images and bundles, and a font from the machine, with which the same slice would be other bytes
+// elsewhere.
 
 #include <cstdint>
 #include <string_view>

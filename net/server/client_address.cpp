@@ -1,10 +1,9 @@
 #include "net/server/client_address.hpp"
 
-#include "net/server/http_rules.hpp"
+#include "messages/comma_list.hpp"
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -44,13 +43,10 @@ boost::asio::ip::address client_of(const boost::asio::ip::address& from) {
 }
 
 trusted_proxies::trusted_proxies(std::string_view setting) {
-  if (trimmed(setting).empty())
+  if (without_blanks(setting).empty())
     return;
-  for (auto rest = std::optional{setting}; rest;) {
-    const auto comma = rest->find(',');
-    networks_.push_back(network_of(trimmed(rest->substr(0, comma))));
-    rest = comma == rest->npos ? std::nullopt : std::optional{rest->substr(comma + 1)};
-  }
+  for (const auto part : comma_list(setting))
+    networks_.push_back(network_of(part));
 }
 
 trusted_proxies::network trusted_proxies::network_of(std::string_view text) {

@@ -57,8 +57,9 @@ std::string written(F write) {
 } // namespace
 
 server_certificate::server_certificate(std::string certificate_file, std::string key_file)
-  : certificate_file_{std::move(certificate_file)}, key_file_{std::move(key_file)}, context_{
-                                                                                      read_files(certificate_file_, key_file_)} {}
+  : certificate_file_{std::move(certificate_file)}, key_file_{std::move(key_file)} {
+  read_again();
+}
 
 void server_certificate::read_again() {
   auto made = read_files(certificate_file_, key_file_);

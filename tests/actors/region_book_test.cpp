@@ -11,7 +11,7 @@ using namespace tessera;
 
 namespace {
 
-const region_key a{0, 0, 0}, b{1, 0, 0};
+const region_key a{0, 0, 0}, b{1, 0, 0}, c{2, 0, 0};
 const auto any = [](uint64_t) { return true; };
 
 } // namespace
@@ -110,6 +110,55 @@ TEST_CASE("a refill sends each part once, to all regions that wait for it, and n
   CHECK_FALSE(book.empty());
   book.finish(b);
   CHECK(book.empty());
+}
+
+TEST_CASE("a region that waits for its snapshot is filled by that alone, and what is left is counted once") {
+  refill_book book;
+  book.start(a, {1, 2, 3});
+  book.start(b, {2, 4});
+  CHECK(book.insertions() == 4);
+  book.hold(a);
+  CHECK(book.read_next(any) == 2);
+  CHECK(book.read_next(any) == 4);
+  CHECK_FALSE(book.read_next(any));
+  book.read(2);
+  const auto two = book.take(2, {a, b});
+  CHECK(two.regions == std::vector{b});
+  CHECK_FALSE(book.take_all(a, {1, 5}, any));
+  CHECK_FALSE(book.take_all(a, {1, 2}, [](uint64_t serial) { return serial != 2; }));
+  CHECK(book.take_all(a, {1, 2}, any));
+  CHECK(book.being_taken(1));
+  CHECK_FALSE(book.cancel(a, 1));   // it is on its way
+  book.all_taken(a, {1, 2}, false); // there was no room
+  book.taken(two, true);
+  CHECK(book.insertions() == 4); // 2 is lacking in the other region
+  CHECK(book.take_all(a, {1, 2}, any));
+  book.all_taken(a, {1, 2}, true);
+  CHECK(book.insertions() == 2);
+  CHECK_FALSE(book.read_next(any));
+  book.release(a);
+  CHECK(book.read_next(any) == 3);
+  CHECK(book.cancel(a, 3));
+  CHECK(book.complete(a));
+  book.start(b, {4, 9});
+  CHECK(book.insertions() == 2);
+  book.start(b, {});
+  CHECK(book.insertions() == 0);
+}
+
+TEST_CASE("regions are filled in the order that is preferred, whatever is entered after that") {
+  refill_book book;
+  book.start(a, {1});
+  book.start(b, {2});
+  book.start(c, {3});
+  book.prefer({c, b});
+  CHECK(book.read_next(any) == 3);
+  book.start(c, {3, 4});
+  CHECK(book.read_next(any) == 4);
+  book.prefer({a, b});
+  CHECK(book.read_next(any) == 1);
+  CHECK(book.read_next(any) == 2);
+  CHECK_FALSE(book.read_next(any));
 }
 
 TEST_CASE("a region has all when nothing is lacking, and nothing on its way") {

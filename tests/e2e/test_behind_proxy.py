@@ -3,8 +3,6 @@
 import contextlib
 import re
 import subprocess
-import time
-import urllib.error
 import urllib.request
 from urllib.parse import urljoin
 
@@ -12,7 +10,7 @@ import pytest
 
 import tessera_client
 from conftest import ROOT
-from support import browser
+from support import browser, nginx
 from support.certificates import make_authority, make_certificate
 from support.left_out import need_program
 from support.ports import free_port
@@ -21,19 +19,6 @@ from support.viewer import Viewer, WebSocket
 
 TOKEN = "our-word"
 QUERY = "?token=our-word"
-
-# What nginx's package would have in /etc; and a folder for what it writes.
-AROUND = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  {recipe}
-}}
-"""
-
 
 def recipe(port, service, certificates):
     """nginx's configuration in docs/proxies.md, on this machine's ports, with our certificate; or without one."""
@@ -53,25 +38,9 @@ def recipe(port, service, certificates):
 @contextlib.contextmanager
 def nginx_before(service, folder, certificates=None):
     """The address at which nginx shows a service. With a folder of certificates it speaks TLS and HTTP/2, else plain HTTP."""
-    nginx = need_program("nginx", "nginx-light")
     port = free_port()
-    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, recipe=recipe(port, service, certificates)))
-    proxy = subprocess.Popen([nginx, "-p", folder, "-c", folder / "nginx.conf"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    url = f"{'https' if certificates else 'http'}://127.0.0.1:{port}/maps/lab/"
-    try:
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            assert proxy.poll() is None and time.monotonic() < until, proxy.stderr.read().decode()
-            try:
-                urllib.request.urlopen(url, timeout=PATIENCE_S).close()
-                break
-            except urllib.error.URLError:
-                time.sleep(0.05)
-        yield url
-    finally:
-        proxy.terminate()
-        proxy.wait(30)
-        proxy.stderr.close()
+    with nginx.running(folder, port, recipe(port, service, certificates)):
+        yield f"{'https' if certificates else 'http'}://127.0.0.1:{port}/maps/lab/"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -14,8 +13,7 @@ import pytest
 
 import tessera_client
 from conftest import ROOT
-from support import browser
-from support.left_out import need_program
+from support import browser, nginx
 from support.ports import free_port
 from support.service import PATIENCE_S
 
@@ -208,42 +206,22 @@ def test_the_page_is_told_why_there_is_no_map(mapped, serve, tmp_path):
     assert "nonsense:" in nonsense["reason"]
 
 
-NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    {locations}
-  }}
-}}
-"""
-
-
 def test_a_proxy_that_holds_the_token_lets_everyone_look_and_no_more(mapped, tmp_path):
-    nginx = need_program("nginx", "nginx-light")
     told = (ROOT / "docs" / "embedding.md").read_text().split("```nginx\n")[1].split("```")[0]
+    locations = told.replace("http://127.0.0.1:8080", mapped.url).replace("SECRET", TOKEN)
     port = free_port()
-    (tmp_path / "nginx.conf").write_text(NGINX.format(
-        folder=tmp_path, port=port, locations=told.replace("http://127.0.0.1:8080", mapped.url).replace("SECRET", TOKEN)))
     at = f"http://127.0.0.1:{port}/lab"
-    proxy = subprocess.Popen([nginx, "-p", tmp_path, "-c", tmp_path / "nginx.conf"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        def status(path, method):
-            try:
-                with urllib.request.urlopen(urllib.request.Request(at + path, method=method), timeout=PATIENCE_S) as answer:
-                    return answer.status
-            except urllib.error.HTTPError as error:
-                with error:
-                    return error.code
-            except urllib.error.URLError:
-                assert proxy.poll() is None, proxy.stderr.read().decode()
-                return None
 
-        mapped.wait(lambda: status("/v1/map", "GET") == 200, "the proxy")
+    def status(path, method):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(at + path, method=method), timeout=PATIENCE_S) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    with nginx.running(tmp_path, port, f"server {{ listen 127.0.0.1:{port}; {locations} }}"):
+        assert status("/v1/map", "GET") == 200
         refused = {(path, method): status(path, method) for path, method in (
             ("/v1/map", "DELETE"), ("/v1/keyframes", "POST"), ("/v1/keyframes", "DELETE"), ("/v1/actors", "GET"), ("/", "GET"))}
         assert set(refused.values()) <= {403, 404, 405}, refused
@@ -252,10 +230,6 @@ def test_a_proxy_that_holds_the_token_lets_everyone_look_and_no_more(mapped, tmp
         (tmp_path / "index.html").write_text(text)
         with site(tmp_path) as url:
             browser.drive(url, tmp_path, WHOLE, SETTLED, f"until:{LIGHT} > 0.1")
-    finally:
-        proxy.terminate()
-        proxy.wait(PATIENCE_S)
-        proxy.stderr.close()
 
 
 def test_pages_are_shown_in_frames_of_those_who_may(serve, tmp_path):

@@ -203,10 +203,7 @@ TEST_CASE("regions as values: from one device to another, from host memory too, 
       two_worlds both(device, map, small_pool());
       for (const auto& s : k.scans)
         both.add(s);
-      uint64_t most = 0;
-      for (const auto& r : both.cpu.regions)
-        most = std::max(most, blocks_of(*both.fields, std::vector{r}));
-      const auto options = tight ? small_pool(most + 4, 1 << 30) : small_pool();
+      const auto options = tight ? little_room(*both.fields, both.cpu.regions) : small_pool();
       two_worlds from(device, map, options), to(device, map, options);
       for (const auto& s : k.scans)
         CHECK(from.add_apart(s) == 0);
@@ -288,10 +285,7 @@ TEST_CASE("an image is added to what a region holds, on the device or in host me
         all.add(s);
       part.add(k.scans[0]);
       part.add(k.scans[1]);
-      uint64_t most = 0;
-      for (const auto& r : all.cpu.regions)
-        most = std::max(most, blocks_of(*all.fields, std::vector{r}));
-      two_worlds sum(device, map, tight ? small_pool(most + 4, 1 << 30) : small_pool());
+      two_worlds sum(device, map, tight ? little_room(*all.fields, all.cpu.regions) : small_pool());
       CHECK(sum.add_apart(k.scans[2]) == 0);
       for (const auto& region : part.device.regions)
         add_and_wait(*sum.fields, region, export_and_wait(*part.fields, region));

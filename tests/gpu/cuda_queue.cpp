@@ -193,10 +193,7 @@ TEST_CASE("a batch that does not fit as a whole is done in parts") {
     world whole(map_of(32));
     for (const auto& s : k.scans)
       whole.add(s);
-    uint64_t most = 0;
-    for (const auto& r : whole.regions)
-      most = std::max(most, blocks_of(*whole.field, std::vector{r}));
-    two_worlds both(device, map_of(32), small_pool(most + 4, 1 << 30));
+    two_worlds both(device, map_of(32), little_room(*whole.field, whole.regions));
     for (const auto& s : k.scans)
       CHECK(both.add_apart(s) == 0);
     held_device held(*both.fields);

@@ -60,6 +60,15 @@ uint64_t blocks_of(async_fields& fields, const Regions& regions) {
   return blocks;
 }
 
+/// A pool in which the largest of these regions has room, and little beside it; what has none goes to host memory.
+template <class Regions>
+cuda::field_options little_room(async_fields& fields, const Regions& regions) {
+  uint64_t most = 0;
+  for (const auto& r : regions)
+    most = std::max(most, blocks_of(fields, std::vector{r}));
+  return small_pool(most + 4, 1 << 30);
+}
+
 inline std::vector<ray> in_order(std::vector<ray> rays) {
   const auto key = [](const ray& r) { return std::tuple(r.x, r.y, r.z, r.r, r.g, r.b, r.points); };
   std::sort(rays.begin(), rays.end(), [&](const ray& a, const ray& b) { return key(a) < key(b); });

@@ -1,0 +1,42 @@
+"""nginx in front of a service: Debian's, with a folder of its own for all that it writes."""
+
+import contextlib
+import socket
+import subprocess
+import time
+
+from support.left_out import need_program
+from support.service import PATIENCE_S
+
+# What nginx's package would have in /etc; and a folder for what it writes.
+AROUND = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  {inside}
+}}
+"""
+
+
+@contextlib.contextmanager
+def running(folder, port, inside):
+    """nginx, from the moment on when it listens on the port. `inside` is what its configuration has within http."""
+    config = folder / "nginx.conf"
+    config.write_text(AROUND.format(folder=folder, inside=inside))
+    command = [need_program("nginx", "nginx-light"), "-p", folder, "-c", config]
+    proxy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            assert proxy.poll() is None and time.monotonic() < until, proxy.stderr.read().decode()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE_S):
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        proxy.terminate()
+        proxy.wait(PATIENCE_S)
+        proxy.stderr.close()
