@@ -1,5 +1,6 @@
 #include "actors/store/journal_database.hpp"
 
+#include <rocksdb/cache.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 
@@ -55,7 +56,7 @@ journal::database::database(uint64_t memory_bytes, access how, std::atomic<uint6
   o.write_buffer_size = std::clamp(memory_bytes / 8, mib / 4, 32 * mib);
   o.max_write_buffer_number = 3;
   o.max_total_wal_size = 3 * o.write_buffer_size;
-  cache = rocksdb::NewLRUCache(memory_bytes / 2, 2);
+  const auto cache = rocksdb::NewLRUCache(memory_bytes / 2, 2);
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
   table.cache_index_and_filter_blocks = true;

@@ -3,7 +3,6 @@
 
 #include "actors/store/journal.hpp"
 
-#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
 
@@ -16,7 +15,6 @@ namespace tessera {
 
 struct journal::database {
   rocksdb::Options options;
-  std::shared_ptr<rocksdb::Cache> cache;
   std::unique_ptr<journal_lock> lock; ///< of who only looks; who writes has RocksDB's own
   std::unique_ptr<rocksdb::DB> rocks;
 

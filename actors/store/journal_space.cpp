@@ -104,10 +104,12 @@ uint64_t journal::disk_bytes() const noexcept {
 
 uint64_t journal::memory_bytes() const {
   const std::shared_lock open{gate_};
-  uint64_t out = 0;
-  if (db_ && db_->rocks->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &out))
-    out += db_->cache->GetUsage();
-  return out;
+  uint64_t tables = 0, cache = 0;
+  if (db_) {
+    db_->rocks->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &tables);
+    db_->rocks->GetIntProperty(rocksdb::DB::Properties::kBlockCacheUsage, &cache);
+  }
+  return tables + cache;
 }
 
 } // namespace tessera

@@ -20,7 +20,7 @@ struct store_teller {
   uint64_t request;
   void operator()(store_answer answer) const {
     if (std::this_thread::get_id() == here->asker && here->asking) {
-      here->answer = std::move(answer);
+      here->answer.emplace(std::move(answer));
       return;
     }
     answer.request = request;
