@@ -110,7 +110,10 @@ public:
              [promise](const caf::error& err) mutable { promise.deliver(err); }},
             [&](auto tell) {
               slice_region(*fields_, map_, region, plane, [tell](region_slice its, std::exception_ptr failure) {
-                tell({0, std::move(failure), nullptr, {}, nullptr, nullptr, nullptr, std::make_shared<region_slice>(std::move(its))});
+                field_answer answer;
+                answer.failure = std::move(failure);
+                answer.slice = std::make_shared<region_slice>(std::move(its));
+                tell(std::move(answer));
               });
             });
         return promise;

@@ -1,5 +1,5 @@
-// All arenas of jemalloc are made before main(), while there is memory. It makes one when a thread is to have it that begins; where
-// there is no memory for it, not even the C library gets its few bytes for the thread, and ends the process.
+// All arenas of jemalloc are made before main(), while there is memory. It makes one when a thread is to have it that begins;
+// where there is no memory for it, not even the C library gets its few bytes for the thread, and ends the process.
 
 #include <cstddef>
 

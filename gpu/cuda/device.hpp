@@ -31,12 +31,12 @@ concept device_like = requires(D d, void* p, size_t n) {
   { d.allocations() } -> std::same_as<uint64_t>;  // so far, on the device; any thread
   d.release(p);
   d.release_host(p);
-  d.break_down(breakage::trap);                   // a drill: what is asked of the device after this fails, as do waits after a trap
+  d.break_down(breakage::trap);                   // a drill: what is asked of it after this fails, as do waits after a trap
   typename D::stream;
   typename D::mark;                               // a point in a stream's work; made from a device, and whether it notes the time
   typename D::recording;                          // work that is done again and again; made from a device
-} && requires(D d, typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n, const uint32_t* in,
-              const uint64_t* terms, uint64_t* sums) {
+} && requires(D d, typename D::stream s, typename D::mark m, typename D::recording r, void* to, const void* from, size_t n,
+              const uint32_t* in, const uint64_t* terms, uint64_t* sums) {
   s.upload(to, from, n);     // pinned host memory to the device
   s.download(to, from, n);   // and back
   s.fetch(to, d, from, n);   // memory of another device, or of this one, to this one

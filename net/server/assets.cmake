@@ -1,5 +1,5 @@
-# Puts the web pages of net/web/dist into tessera_server, each as it is and compressed. Without them the service serves a page that
-# tells how to build them.
+# Puts the web pages of net/web/dist into tessera_server, each as it is and compressed. Without them the service serves a page
+# that tells how to build them.
 
 enable_language(ASM)
 find_program(GZIP gzip REQUIRED)

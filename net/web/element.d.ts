@@ -1,4 +1,4 @@
-/** How surfaces are coloured: by the cameras in soft light, by the cameras alone, as clay, by direction, region, age or height. */
+/** How surfaces are coloured: by the cameras in soft light, by the cameras alone, as clay, by direction, region, age, height. */
 export type TesseraShading = "colour" | "photo" | "clay" | "normals" | "region" | "age" | "height";
 
 /** What is up: as the map's floor and cameras tell, or an axis of the map. */
@@ -42,15 +42,15 @@ export class TesseraView extends HTMLElement {
   /** What the service asks for, if `src` does not say it. Whoever can read the page can read it. */
   token: string;
   /**
-   * Where the eye is, what is marked, how it is coloured: what stands behind the # of a link to a view, such as `region=1,0,-2` or
-   * `eye=1,2,3&look=0,0,1`. Read, it is the view as it is now.
+   * Where the eye is, what is marked, how it is coloured: what stands behind the # of a link to a view, such as `region=1,0,-2`
+   * or `eye=1,2,3&look=0,0,1`. Read, it is the view as it is now.
    */
   view: string;
   /** Wins over what `view` says. */
   shading: TesseraShading;
   /** Wins over what `view` says. */
   up: TesseraUp;
-  /** What is shown beside the surfaces' fronts, in words of `path`, `grid`, `backfaces`, `outlines`; `path grid backfaces` at first. */
+  /** Shown beside the surfaces' fronts: words of `path`, `grid`, `backfaces`, `outlines`; `path grid backfaces` at first. */
   show: string;
 
   readonly state: TesseraState;

@@ -14,8 +14,8 @@ const no_other_draco: Plugin = {
       : undefined,
 };
 
-/// The pages; with `--mode element`, beside them, the element as one module that asks for no further file, so that it can be loaded from
-/// anywhere. (Vite's own library mode would leave its blanks in.)
+/// The pages; with `--mode element`, beside them, the element as one module that asks for no further file, so that it can be
+/// loaded from anywhere. (Vite's own library mode would leave its blanks in.)
 const pages = { input: { viewer: here("index.html"), console: here("console.html") } };
 const element = {
   input: { element: here("src/element/tessera_view.ts") },

@@ -4,5 +4,6 @@ import { defineConfig } from "vitest/config";
 const patience_ms = 120_000;
 
 export default defineConfig({
-  test: { include: ["tests/*.test.ts"], environment: "node", testTimeout: patience_ms, hookTimeout: patience_ms, teardownTimeout: patience_ms },
+  test: { include: ["tests/*.test.ts"], environment: "node", testTimeout: patience_ms, hookTimeout: patience_ms,
+    teardownTimeout: patience_ms },
 });

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same under
-compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, two GPUs against one, the
-service's keyframes/s, drills in which a GPU breaks or runs out of memory, and if asked for the time of each kernel and the cost of a keyframe in a growing map.
-What fails is reported, and the rest still runs.
+"""All that is to be known of Tessera on a GPU, measured by one command that ends: which machine, the tests on the GPU, the same
+under compute-sanitizer, the CPU's hashes against the GPU's, each stage's time, ways to upload, the service's latency, two GPUs
+against one, the service's keyframes/s, drills in which a GPU breaks or runs out of memory, and if asked for the time of each
+kernel and the cost of a keyframe in a growing map. What fails is reported, and the rest still runs.
 
-Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and report.md
-(after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run and what it said.
+Needs Python alone, so that it also runs from a bundle, where it finds the programs beside itself. Writes OUT/report.json and
+report.md (after each part, so that what is known stays), where_time_goes.svg, a figure for each growth, and log.txt: what was run
+and what it said.
 
   gpu.py rgbd:DIR --out OUT
   gpu.py rgbd:DIR --only bench ncu --rounds 5
@@ -30,12 +31,13 @@ from gpu_parts import (bounded, checks, drills, figure, growth_of, kernels, late
 
 HERE = pathlib.Path(__file__).resolve().parent
 # In this order: what says most for its time first, so that a short time for everything cuts the least.
-PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure, "upload": upload.measure,
+PARTS = {"machine": machine.measure, "tests": checks.tests, "hash": checks.hashes, "bench": stages.measure,
+         "upload": upload.measure,
          "latency": latency.measure, "spread": spread.measure, "throughput": throughput.measure, "drills": drills.measure,
          "ncu": kernels.measure, "growth": growth_of.measure, "sanitizers": sanitizers.measure}
 GPU_ONLY = ("tests", "hash", "upload", "spread", "throughput", "ncu", "sanitizers")
-LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "upload": 60, "latency": None, "spread": 120, "throughput": 120,
-            "drills": 120, "ncu": 180, "growth": 1200, "sanitizers": 120}
+LIMITS_S = {"machine": 30, "tests": 180, "hash": 120, "bench": 120, "upload": 60, "latency": None, "spread": 120,
+            "throughput": 120, "drills": 120, "ncu": 180, "growth": 1200, "sanitizers": 120}
 
 
 class Job:
@@ -100,17 +102,21 @@ def positive(kind):
 
 def arguments():
     count, amount = positive(int), positive(float)
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("source", nargs="?", default=default_source(), help="rgbd:DIR, synthetic:room, ... (%(default)s)")
     add("--out", type=pathlib.Path, default=pathlib.Path("gpu-report"), help="folder for what is written (%(default)s)")
-    add("--binary", default=default_program(), help="tessera (default: $TESSERA_BIN, or the one beside this script); the other programs "
+    add("--binary", default=default_program(),
+        help="tessera (default: $TESSERA_BIN, or the one beside this script); the other programs "
         "lie beside it or in tests/ there")
     add("--backend", choices=("cuda", "cpu"), default="cuda")
-    add("--only", nargs="+", choices=tuple(PARTS), metavar="PART", help=f"these parts alone, of {', '.join(PARTS)}; machine always")
+    add("--only", nargs="+", choices=tuple(PARTS), metavar="PART",
+        help=f"these parts alone, of {', '.join(PARTS)}; machine always")
     add("--skip", nargs="+", choices=tuple(PARTS), metavar="PART", default=[], help="not these parts")
     add("--seconds", type=amount, default=1800, help="ends everything after so long (%(default)s)")
-    add("--limits", type=limit, nargs="+", metavar="PART=SECONDS", default=[], help="another time limit for each command of a part")
+    add("--limits", type=limit, nargs="+", metavar="PART=SECONDS", default=[],
+        help="another time limit for each command of a part")
     add("--limit", type=count, help="so many keyframes of the source (default: all)")
     add("--voxels", type=amount, nargs="+", metavar="M", default=[0.05, 0.02, 0.01], help="voxel sizes (%(default)s)")
     add("--rounds", type=count, default=3, help="of tessera bench (%(default)s)")
@@ -123,15 +129,19 @@ def arguments():
     add("--sanitizers", nargs="+", choices=tuple(sanitizers.TOOLS), default=list(sanitizers.TOOLS), help="tools to run (all)")
     add("--sanitizer-seconds", type=amount, default=900, help="what they may take together (%(default)s)")
     add("--jobs", type=count, default=max(1, len(os.sched_getaffinity(0)) // 2), help="cases at once under them (%(default)s)")
-    add("--racecheck", choices=tuple(sanitizers.RACECHECK), default="both", help="looks at all kernels, or at those that are not ours and "
+    add("--racecheck", choices=tuple(sanitizers.RACECHECK), default="both",
+        help="looks at all kernels, or at those that are not ours and "
         "alone have shared memory, or at these first (%(default)s)")
-    add("--batches", action=argparse.BooleanOptionalAction, default=True, help="under the sanitizers tests ask for all regions at once")
+    add("--batches", action=argparse.BooleanOptionalAction, default=True,
+        help="under the sanitizers tests ask for all regions at once")
     add("--cases", nargs="+", default=[], help="under the sanitizers only these cases, as Catch2 takes them")
-    add("--upload-segments", type=count, default=200, metavar="N", help="for each way to bring a keyframe to the GPU (%(default)s)")
+    add("--upload-segments", type=count, default=200, metavar="N",
+        help="for each way to bring a keyframe to the GPU (%(default)s)")
     add("--rate", type=amount, default=100, help="keyframes/s for the latency (%(default)s)")
     add("--latency-seconds", type=amount, default=10, help="how long each case publishes (%(default)s)")
     add("--latency-points", type=count, nargs="*", default=[50_000, 273_000], help="of made-up keyframes (%(default)s)")
-    add("--latency-voxels", type=amount, nargs="*", metavar="M", default=[0.05, 0.02], help="for the source's keyframes (%(default)s)")
+    add("--latency-voxels", type=amount, nargs="*", metavar="M", default=[0.05, 0.02],
+        help="for the source's keyframes (%(default)s)")
     add("--ncu", action="store_true", help="also time each kernel with Nsight Compute")
     add("--ncu-skip", type=count, default=700, help="launches before that (%(default)s)")
     add("--ncu-count", type=count, default=60, help="launches (%(default)s)")
@@ -151,7 +161,8 @@ def arguments():
 def chosen(options):
     """Which parts run; the machine is part of every report."""
     names = options.only or [name for name in PARTS if name not in ("ncu", "growth")]
-    names = {*names, "machine", *(["ncu"] if options.ncu else []), *(["growth"] if options.growth else [])} - {*options.skip} | {"machine"}
+    names = {*names, "machine", *(["ncu"] if options.ncu else []),
+             *(["growth"] if options.growth else [])} - {*options.skip} | {"machine"}
     return [name for name in PARTS if name in names]
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Does a keyframe cost more in a large map than in a small one? Runs `tessera bench` over a source that always comes to new places, bins the
-times by the keyframe's number, and prints for each bin and stage the median, and the 99th percentile of the whole. With --seconds it takes
-as many keyframes as come in that time, and tells how many they were.
+"""Does a keyframe cost more in a large map than in a small one? Runs `tessera bench` over a source that always comes to new
+places, bins the times by the keyframe's number, and prints for each bin and stage the median, and the 99th percentile of the
+whole. With --seconds it takes as many keyframes as come in that time, and tells how many they were.
 
 Needs Python alone, so that it also runs from a bundle, where it finds the program beside itself.
 
@@ -45,10 +45,11 @@ def memory_cap(options, voxel_m):
 
 
 def run(options, voxel_m, folder):
-    """Measures; returns the rows of the CSV file, what bench reports, and whether the time was over before all keyframes had come."""
+    """Measures; returns the rows of the CSV file, what bench reports, and whether the time was over before all keyframes had
+    come."""
     file = pathlib.Path(folder) / f"times-{voxel_m}.csv"
-    command = [options.binary, "bench", options.source, "--limit", options.limit, "--voxel-size", voxel_m, "--threads", 1, "--backend",
-               options.backend, "--memory-cap", memory_cap(options, voxel_m), "--times", file, "--json",
+    command = [options.binary, "bench", options.source, "--limit", options.limit, "--voxel-size", voxel_m, "--threads", 1,
+               "--backend", options.backend, "--memory-cap", memory_cap(options, voxel_m), "--times", file, "--json",
                *(["--seconds", options.seconds] if options.seconds else []), *options.more]
     begin = time.monotonic()
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
@@ -65,7 +66,8 @@ def read(file):
 
 
 def bins(rows, size):
-    """(first keyframe, keyframes, median of each stage, 99th percentile of the whole) of each bin; a rest under half a bin joins the last."""
+    """(first keyframe, keyframes, median of each stage, 99th percentile of the whole) of each bin; a rest under half a bin joins
+    the last."""
     cuts = list(range(0, len(rows), size))
     if len(cuts) > 1 and len(rows) - cuts[-1] < size / 2:
         cuts.pop()
@@ -127,7 +129,8 @@ def draw(file, series):
         return f'<text x="{at_x:.1f}" y="{at_y:.1f}" {more}>{words.replace("&", "&amp;").replace("<", "&lt;")}</text>'
 
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" fill="#333">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12" '
+        f'fill="#333">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         text(left, 20, "Cost of a keyframe against the size of the map", 'font-size="15" font-weight="bold"'),
     ]
@@ -165,10 +168,12 @@ def main():
     parser.add_argument("--voxel-size", type=float, nargs="*", default=[0.05], help="metres; one run for each")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--memory-cap", help="as for tessera bench (default: enough for the building)")
-    parser.add_argument("--seconds", type=float, help="take no keyframe after so long, and tell how many there were; the map is summed up "
+    parser.add_argument("--seconds", type=float,
+                        help="take no keyframe after so long, and tell how many there were; the map is summed up "
                         "after that, for a tenth of the time or so (default: no limit)")
     parser.add_argument("--read", nargs="*", help="files of `tessera bench --times` to read instead of measuring")
-    parser.add_argument("--label", nargs="*", default=[], help="names in the figure: of each file; or of the machine, before the voxel size")
+    parser.add_argument("--label", nargs="*", default=[],
+                        help="names in the figure: of each file; or of the machine, before the voxel size")
     parser.add_argument("--figure", help="also draw an SVG file")
     parser.add_argument("--json", action="store_true", help="also print one line of JSON for each run")
     parser.add_argument("--keep", help="keep the CSV files in this folder")
@@ -204,8 +209,8 @@ def main():
         if report:
             print(f"map: {report['field_bytes'] / 1e6:.0f} MB field, {report['triangles']:,} triangles, {report['map_hash']}")
         if options.json:
-            print(json.dumps({"label": label, "keyframes": len(rows), "asked": asked, "ended_early": early, "last_over_first": ratio,
-                              "bins": table, "report": report}))
+            print(json.dumps({"label": label, "keyframes": len(rows), "asked": asked, "ended_early": early,
+                              "last_over_first": ratio, "bins": table, "report": report}))
     if options.figure:
         draw(options.figure, tables)
 

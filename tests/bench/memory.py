@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Does memory follow the map and nothing else? The running service takes the recording once; then the same keyframes again under their old
-ids (each counts once), so nothing may change; then all are retracted and sent again (which undoes them exactly), round after round.
+"""Does memory follow the map and nothing else? The running service takes the recording once; then the same keyframes again under
+their old ids (each counts once), so nothing may change; then all are retracted and sent again (which undoes them exactly), round
+after round.
 
-After each round it notes resident memory, the field's bytes, the store's, and the patches held for viewers, and compares them with those
-after the first time. The map's hash must be the same each time. Ends with 1 if the service's resident memory grew by more than
---allowed percent. Needs the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared), or --source; without, it measures the synthetic
-room.
+After each round it notes resident memory, the field's bytes, the store's, and the patches held for viewers, and compares them
+with those after the first time. The map's hash must be the same each time. Ends with 1 if the service's resident memory grew by
+more than --allowed percent. Needs the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared), or --source; without, it
+measures the synthetic room.
 
   memory.py --binary build/release/tessera
   memory.py --binary ... --viewer          with a viewer that takes every patch
@@ -29,7 +30,8 @@ ROOM = pathlib.Path(os.environ.get("TESSERA_SHARED", HERE.parents[1].parent / "s
 
 def numbers(running):
     """Memory by who holds it, once nothing is under way any more."""
-    running.wait(lambda: all(a["mailbox"] == 0 and a["state"] == "idle" for a in running.get("/v1/actors") if a["role"] != "inspector"),
+    running.wait(lambda: all(a["mailbox"] == 0 and a["state"] == "idle" for a in running.get("/v1/actors")
+                             if a["role"] != "inspector"),
                  "every actor idle", 60)
     map_now = running.map()
     metrics = running.metrics()
@@ -50,7 +52,8 @@ def main():
     arguments.add_argument("--limit", type=int, default=100, help="keyframes (default: %(default)s)")
     arguments.add_argument("--voxel-m", type=float, default=0.02)
     arguments.add_argument("--rounds", type=int, default=10, help="how often everything is sent in all (default: %(default)s)")
-    arguments.add_argument("--undo-rounds", type=int, default=3, help="how often all is retracted and sent again (default: %(default)s)")
+    arguments.add_argument("--undo-rounds", type=int, default=3,
+                           help="how often all is retracted and sent again (default: %(default)s)")
     arguments.add_argument("--viewer", action="store_true", help="a viewer takes every patch meanwhile")
     arguments.add_argument("--door", choices=("http", "shm"), default="http")
     arguments.add_argument("--allowed", type=float, default=1.0, help="growth of resident memory that is no failure, percent")
@@ -74,7 +77,8 @@ def main():
 
         def send():
             seen = answered()
-            status, _, err = service.run(options.binary, "publish", source, "--to", to, "--limit", options.limit, "--rate", 0, limit_s=300)
+            status, _, err = service.run(options.binary, "publish", source, "--to", to, "--limit", options.limit, "--rate", 0,
+                                         limit_s=300)
             assert status == 0, err
             running.wait(lambda: answered() == seen + options.limit, "all keyframes answered", 120)
 

@@ -185,7 +185,8 @@ def main():
         rows.update({f"writing only: {name}": took for name, took in bench_writers(frames).items()})
         result = {name: summary(took) for name, took in rows.items() if took}
         for name, numbers in result.items():
-            print(f"{count:>8}  {name:<42}" + "".join(f"{numbers[k]:>9.3f}" for k in ("median_ms", "p99_ms", "first_ms", "last_ms")))
+            print(f"{count:>8}  {name:<42}" + "".join(f"{numbers[k]:>9.3f}"
+                                                      for k in ("median_ms", "p99_ms", "first_ms", "last_ms")))
         thinning = result.get("Open3D voxel_down_sample of its buffer")
         if thinning:
             ratio = thinning["median_ms"] / result["publish"]["median_ms"]

@@ -2,16 +2,16 @@
 
 Nearness: the median distance of the raw points to each mesh.
 
-Cover, by the mesh: of the pixels in whose neighbourhood (3 x 3 x 3 voxels around the one that its point is in) Open3D's mesh has any part
-of a triangle, the share where ours has one too, and the other way round; and how far away our mesh is for the rest. What share can be
-expected at all: Open3D's own mesh once more, with its lattice moved by half a voxel.
+Cover, by the mesh: of the pixels in whose neighbourhood (3 x 3 x 3 voxels around the one that its point is in) Open3D's mesh has
+any part of a triangle, the share where ours has one too, and the other way round; and how far away our mesh is for the rest. What
+share can be expected at all: Open3D's own mesh once more, with its lattice moved by half a voxel.
 
-Cover, by the field: of the pixels with an observed voxel (weight > 0) in the neighbourhood (the voxel nearest to its point, and the 26 around
-it), of Open3D's VoxelBlockGrid and of ours; how many of the 27 are observed; and for how many of the pixels that Open3D's mesh covers our field
-is observed.
+Cover, by the field: of the pixels with an observed voxel (weight > 0) in the neighbourhood (the voxel nearest to its point, and
+the 26 around it), of Open3D's VoxelBlockGrid and of ours; how many of the 27 are observed; and for how many of the pixels that
+Open3D's mesh covers our field is observed.
 
-Needs python3-open3d and the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared); says so and ends if one is missing. The field needs
-bench_observed, which is built beside the program, in tests/."""
+Needs python3-open3d and the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared); says so and ends if one is missing.
+The field needs bench_observed, which is built beside the program, in tests/."""
 
 import argparse
 import json
@@ -97,7 +97,8 @@ def key(voxels):
 
 
 def touched(triangles, voxel):
-    """Keys of the voxels [v, v + 1) that a triangle passes through: separating axes of a box and a triangle (Akenine-Moeller 2001)."""
+    """Keys of the voxels [v, v + 1) that a triangle passes through: separating axes of a box and a triangle (Akenine-Moeller
+    2001)."""
     t = triangles / voxel
     low, high = np.floor(t.min(axis=1)).astype(np.int64), np.floor(t.max(axis=1)).astype(np.int64)
     found = []
@@ -144,8 +145,10 @@ def observed_by_tessera(folder, every, voxel, scratch):
     program = binary.parent / "tests" / "bench_observed"
     if not program.exists():
         return None
-    told = subprocess.run([program, f"rgbd:{folder}", str(voxel), str(every), f"{scratch}/voxels"], check=True, capture_output=True, text=True)
-    wanted = subprocess.run([binary, "hash", f"rgbd:{folder}", "--every", str(every), "--voxel-size", str(voxel), "--truncation", str(3 * voxel)],
+    told = subprocess.run([program, f"rgbd:{folder}", str(voxel), str(every), f"{scratch}/voxels"], check=True,
+                          capture_output=True, text=True)
+    wanted = subprocess.run([binary, "hash", f"rgbd:{folder}", "--every", str(every), "--voxel-size", str(voxel), "--truncation",
+                             str(3 * voxel)],
                             check=True, capture_output=True, text=True)
     if told.stdout.strip() not in wanted.stdout:
         raise SystemExit(f"quality: bench_observed made another map than {binary}")
@@ -175,9 +178,10 @@ def rings(voxels, these, most=6):
 
 
 def pixels_of(o3d, folder, names, k, voxel):
-    """All pixels, put together by the half voxel that their points are in, which tells both the voxel that a point is in and the one nearest
-    to it: the two voxels, N x 3 each, and how many pixels."""
-    found = [np.unique(key(np.floor(2 * raw_points(o3d, folder, name, k, 1) / voxel).astype(np.int64)), return_counts=True) for name in names]
+    """All pixels, put together by the half voxel that their points are in, which tells both the voxel that a point is in and the
+    one nearest to it: the two voxels, N x 3 each, and how many pixels."""
+    found = [np.unique(key(np.floor(2 * raw_points(o3d, folder, name, k, 1) / voxel).astype(np.int64)), return_counts=True)
+             for name in names]
     halves, which = np.unique(np.concatenate([at for at, _ in found]), return_inverse=True)
     halves = place(halves)
     return halves >> 1, (halves + 1) >> 1, np.bincount(which, np.concatenate([n for _, n in found])).astype(np.int64)
@@ -241,8 +245,8 @@ def main():
     for voxel in options.voxel:
         with tempfile.TemporaryDirectory() as scratch:
             file = f"{scratch}/mesh.ply"
-            subprocess.run([os.environ["TESSERA_BIN"], "mesh", f"rgbd:{folder}", "--every", str(options.every), "--voxel-size", str(voxel),
-                            "--truncation", str(3 * voxel), "-o", file], check=True, capture_output=True)
+            subprocess.run([os.environ["TESSERA_BIN"], "mesh", f"rgbd:{folder}", "--every", str(options.every), "--voxel-size",
+                            str(voxel), "--truncation", str(3 * voxel), "-o", file], check=True, capture_output=True)
             meshes = {"tessera": corners(o3d.io.read_triangle_mesh(file)),
                       "open3d": open3d_triangles(o3d, folder, names, voxel, camera)}
             ours = observed_by_tessera(folder, options.every, voxel, scratch)
@@ -252,7 +256,8 @@ def main():
         mesh, in_open3d_mesh = cover_by_mesh(meshes, moved, voxel, within, count)
         field = "bench_observed is not built"
         if ours is not None:
-            field = cover_by_field({"tessera": ours, "open3d": observed_by_open3d(o3d, folder, names, voxel, k)}, nearest, count, in_open3d_mesh)
+            field = cover_by_field({"tessera": ours, "open3d": observed_by_open3d(o3d, folder, names, voxel, k)}, nearest, count,
+                                   in_open3d_mesh)
         print(json.dumps({
             "voxel_m": voxel, "frames": len(names), "points": len(points),
             "median_mm": {n: round(float(np.median(d)) * 1000, 2) for n, d in distance.items()},

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The running service, end to end: a producer at a fixed rate through shared memory and RabbitMQ (or HTTP), one viewer or many.
 
-Measures from just before publish to the patch's last byte at the viewer: the patch says which keyframe it shows (keyframe_ns is the producer's
-time). Reports latencies, whether anything fell behind, CPU, memory and bytes. Prints a table, and with --json one line of JSON.
+Measures from just before publish to the patch's last byte at the viewer: the patch says which keyframe it shows (keyframe_ns is
+the producer's time). Reports latencies, whether anything fell behind, CPU, memory and bytes. Prints a table, and with --json one
+line of JSON.
 
   service.py --binary build/release/tessera                      25 keyframes/s of 50,000 points, one viewer
   service.py --binary ... --points 300000                        the heavy one

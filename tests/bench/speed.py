@@ -1,9 +1,11 @@
 """How fast a keyframe becomes a mesh, beside Open3D's scalable TSDF volume on the same frames: one thread each, in turns.
 
-Ours: rays, integrate and incremental extraction of what changed, from points (tessera bench). Open3D's: integrate from the depth image, then
-extract_triangle_mesh of the whole map, which is the only extraction it has. Decoding of the images is outside of both.
+Ours: rays, integrate and incremental extraction of what changed, from points (tessera bench). Open3D's: integrate from the depth
+image, then extract_triangle_mesh of the whole map, which is the only extraction it has. Decoding of the images is outside of
+both.
 
-Needs python3-open3d and the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared); says so and ends if one is missing."""
+Needs python3-open3d and the recording `$TESSERA_SHARED/data/rgbd-room` (default ../shared); says so and ends if one is
+missing."""
 
 import argparse
 import json

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Undo and redo: all keyframes of one source are taken out of a map that another one shares, and sent again, round after round.
 
-Each time they are out the map's hash must be that of the other source alone, and each time they are there again that of both. It tells
-resident memory of the service and what the fields hold (`tessera_device_*` of GPUs, else `field_bytes`), when the service has been quiet
-for a while; the latter must be, to the unit, what it was the first time that the same keyframes were there. Seconds are those of the request that takes all out, and of sending all again.
+Each time they are out the map's hash must be that of the other source alone, and each time they are there again that of both. It
+tells resident memory of the service and what the fields hold (`tessera_device_*` of GPUs, else `field_bytes`), when the service
+has been quiet for a while; the latter must be, to the unit, what it was the first time that the same keyframes were there.
+Seconds are those of the request that takes all out, and of sending all again.
 
   undo_redo.py --binary build/release/tessera
 """
@@ -28,7 +29,8 @@ def publish(binary, source, to, *options):
 
 
 def device_use(running):
-    """What the fields hold, as a number to be compared: of GPUs the blocks of their pools in use, else the bytes of the CPU's fields."""
+    """What the fields hold, as a number to be compared: of GPUs the blocks of their pools in use, else the bytes of the CPU's
+    fields."""
     samples = running.metrics()
 
     def total(name):
@@ -45,7 +47,8 @@ def main():
                            help="that go and come; the other source has a quarter as many (default: %(default)s)")
     arguments.add_argument("--voxel-m", type=float, default=0.05)
     arguments.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
-    arguments.add_argument("--settle-s", type=float, default=5, help="quiet before memory is read, in which what is free goes back")
+    arguments.add_argument("--settle-s", type=float, default=5,
+                           help="quiet before memory is read, in which what is free goes back")
     arguments.add_argument("more", nargs="*", help="after --: more options for tessera serve")
     options = options_of(arguments)
     for name in ("keyframes", "voxel_m", "rounds", "settle_s"):
@@ -60,8 +63,8 @@ def main():
             running.wait(running.quiet, "nothing under way", 600)
             now = running.map()
             time.sleep(options.settle_s)
-            rows.append({"after": what, "took_s": took_s, "keyframes": now["keyframes"], "resident_mb": running.resident_bytes() / 1e6,
-                         "device_use": device_use(running), "hash": now["hash"]})
+            rows.append({"after": what, "took_s": took_s, "keyframes": now["keyframes"],
+                         "resident_mb": running.resident_bytes() / 1e6, "device_use": device_use(running), "hash": now["hash"]})
 
         def send():
             begin = time.perf_counter()
@@ -86,16 +89,21 @@ def main():
         running.stop()
         stock.unlink_all(prefix)
     same_map = all(row["hash"] == rows[number % 2]["hash"] for number, row in enumerate(rows))
-    # Regions that both sources share keep what they once needed while any keyframe is in them: so an undo is compared with the first one.
-    same_device = all(row["device_use"] == rows[2 if number % 2 == 0 else 1]["device_use"] for number, row in enumerate(rows) if number)
+    # Regions that both sources share keep what they once needed while any keyframe is in them: so an undo is compared with the
+    # first one.
+    same_device = all(row["device_use"] == rows[2 if number % 2 == 0 else 1]["device_use"]
+                      for number, row in enumerate(rows) if number)
     # The first undo leaves what allocators keep at hand, so that the memory of later ones is compared with it.
-    grown = [row["resident_mb"] / rows[3 if number % 2 else 2]["resident_mb"] - 1 for number, row in enumerate(rows) if number > 3]
+    grown = [row["resident_mb"] / rows[3 if number % 2 else 2]["resident_mb"] - 1
+             for number, row in enumerate(rows) if number > 3]
     report = {"voxel_m": options.voxel_m, "rows": rows, "same_map": same_map, "same_device_use": same_device,
               "resident_grown_most": max(grown, default=0.0)}
     for row in rows:
-        print(f"{row['after']:>10}  {row['took_s']:8.3f} s  {row['keyframes']:>5} keyframes  resident {row['resident_mb']:8.2f} MB"
+        print(f"{row['after']:>10}  {row['took_s']:8.3f} s  {row['keyframes']:>5} keyframes  resident "
+              f"{row['resident_mb']:8.2f} MB"
               f"  fields {row['device_use']:>12}  {row['hash'][:8]}")
-    print(f"hash {'the same each time' if same_map else 'DIFFERS'}, fields {'as they were' if same_device else 'DIFFER'}, resident memory "
+    print(f"hash {'the same each time' if same_map else 'DIFFERS'}, fields {'as they were' if same_device else 'DIFFER'}, "
+          f"resident memory "
           f"{100 * report['resident_grown_most']:+.2f} % at most against the first round")
     if options.json:
         print(json.dumps(report))

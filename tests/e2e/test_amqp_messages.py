@@ -232,7 +232,8 @@ def test_sessions_and_groups(serve, broker, recording, names, say):
         write(frame, names)
         say(new(frame, names, session=session or None, group="floor 2"))
         headers = {"session": session, "group": "floor 2"} if session else {}
-        say(("keyframe.new", stock.segment_bytes(frame, form=108), dict(content_type=WHOLE, message_id="inside", headers=headers)))
+        say(("keyframe.new", stock.segment_bytes(frame, form=108),
+             dict(content_type=WHOLE, message_id="inside", headers=headers)))
         count += 2
         running.wait_for_keyframes(count)
         assert keyframe_id

@@ -219,7 +219,8 @@ def test_a_refused_keyframe_is_a_line_of_the_log(serve, broker, recording, names
             for keyframe_id in ids:
                 key = names.prefix + keyframe_id
                 stock.write_segment(key, stock.segment_bytes(frame))
-                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=keyframe_id, pose_matrix=crooked)))
+                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=keyframe_id,
+                    pose_matrix=crooked)))
 
     def lines():
         return [line for line in running.log if "set aside" in line]
@@ -381,9 +382,11 @@ def test_segments_overwritten_while_they_are_read(serve, broker, recording, want
             ids = [f"{turn} {frame.id}" for turn in range(5) for frame in recording]
             for keyframe_id, frame, content in zip(ids, recording * 5, contents * 5):
                 stock.write_segment(key, content)
-                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=keyframe_id, pose_matrix=None)))
+                await stock.send(exchange, msgpack.packb(stock.notification(frame, key, keyframe_id=keyframe_id,
+                    pose_matrix=None)))
             for keyframe_id in ids:
-                await stock.send(exchange, msgpack.packb({"type": "keyframe.retract", "keyframe_id": keyframe_id}), "keyframe.retract")
+                await stock.send(exchange, msgpack.packb({"type": "keyframe.retract", "keyframe_id": keyframe_id}),
+                                 "keyframe.retract")
             for frame, content in zip(recording, contents):
                 own = names.prefix + frame.id
                 stock.write_segment(own, content)

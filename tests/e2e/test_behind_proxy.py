@@ -101,7 +101,8 @@ def test_keyframes_and_the_stream_pass_through(proxied, recording):
 def test_a_browser_shows_the_whole_map(proxied):
     _, url = proxied
     browser.need()
-    done = subprocess.run(["node", "dev/check.mjs", url + QUERY, "", "120"], cwd=browser.WEB, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5 * PATIENCE_S, check=False)
+    done = subprocess.run(["node", "dev/check.mjs", url + QUERY, "", "120"], cwd=browser.WEB, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=5 * PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout.decode()
 
 

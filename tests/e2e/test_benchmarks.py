@@ -30,7 +30,8 @@ def words_of(svg):
 
 def test_bench_lists_the_times_of_each_keyframe(tessera, tmp_path):
     file = tmp_path / "times.csv"
-    status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 5, "--backend", "cpu", "--times", file, "--json")
+    status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 5, "--backend", "cpu", "--times", file,
+                                   "--json")
     assert status == 0, err
     with open(file, newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -71,8 +72,8 @@ def test_growth_bins_keyframes_and_draws_them(tessera, tmp_path):
 def test_growth_tells_of_the_keyframes_that_came_in_its_time(tessera, tmp_path):
     figure = tmp_path / "growth.svg"
     done = subprocess.run(
-        [sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--limit", "23", "--bin", "10", "--seconds", "1e-6", "--figure", figure,
-         "--json"],
+        [sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--limit", "23", "--bin", "10", "--seconds", "1e-6", "--figure",
+         figure, "--json"],
         capture_output=True, text=True, timeout=service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
@@ -81,7 +82,8 @@ def test_growth_tells_of_the_keyframes_that_came_in_its_time(tessera, tmp_path):
     assert result["last_over_first"] is None and result["report"]["keyframes"] == 1
     assert "cpu 5 cm, 1 of 23 keyframes, ended early" in words_of(figure)
     assert "1 of 23 keyframes, ended early: ms per keyframe" in done.stdout and "too few keyframes" in done.stdout
-    refused = subprocess.run([sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--seconds", "0"], capture_output=True, text=True)
+    refused = subprocess.run([sys.executable, "-B", "-S", GROWTH, "--binary", tessera, "--seconds", "0"], capture_output=True,
+                             text=True)
     assert refused.returncode == 2 and "--seconds is 0" in refused.stderr
 
 
@@ -91,7 +93,8 @@ def test_growth_compares_full_bins(tmp_path):
 
     times = tmp_path / "machine.csv"
     times.write_text("keyframe,rays_ms,integrate_ms,extract_ms,total_ms\n" + "".join(row(i) for i in range(36)))
-    done = subprocess.run([sys.executable, "-B", "-S", GROWTH, "--read", times, "--bin", "10", "--json"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-B", "-S", GROWTH, "--read", times, "--bin", "10", "--json"], capture_output=True,
+                          text=True)
     result = json.loads(done.stdout.strip().splitlines()[-1])
     assert [one["keyframes"] for one in result["bins"]] == [10, 10, 10, 6] and result["last_over_first"] == 3
     assert "machine, 36 keyframes: ms per keyframe" in done.stdout and "last full bin over the first: 3.000" in done.stdout
@@ -100,8 +103,8 @@ def test_growth_compares_full_bins(tmp_path):
 def test_latency_is_measured_by_programs_of_our_own(tessera):
     program = built(tessera, "bench_latency")
     running = subprocess.Popen(
-        [program, "--binary", tessera, "--points", "2500", "--rate", "25", "--seconds", "1", "--warm-up", "0.2", "--backend", "cpu",
-         "--json"],
+        [program, "--binary", tessera, "--points", "2500", "--rate", "25", "--seconds", "1", "--warm-up", "0.2", "--backend",
+         "cpu", "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     out, err = running.communicate(timeout=service.PATIENCE_S)
@@ -121,7 +124,8 @@ def test_latency_is_measured_by_programs_of_our_own(tessera):
 
 def test_latency_without_a_program_says_what_to_do(tessera, tmp_path):
     program = built(tessera, "bench_latency")
-    done = subprocess.run([program, "--binary", tmp_path / "none", "--seconds", "1"], capture_output=True, text=True, timeout=service.PATIENCE_S)
+    done = subprocess.run([program, "--binary", tmp_path / "none", "--seconds", "1"], capture_output=True, text=True,
+                          timeout=service.PATIENCE_S)
     assert done.returncode == 1 and str(tmp_path / "none") in done.stderr
 
 
@@ -129,8 +133,8 @@ def test_latency_without_a_program_says_what_to_do(tessera, tmp_path):
 def test_throughput_counts_what_is_accepted(tessera, written_before):
     program = built(tessera, "bench_throughput")
     running = subprocess.Popen(
-        [program, "--binary", tessera, "--points", "1000", "--producers", "2", "--seconds", "2", "--warm-up", "0.5", "--distinct", "10",
-         "--backend", "cpu", "--json", *(["--prewritten"] if written_before else [])],
+        [program, "--binary", tessera, "--points", "1000", "--producers", "2", "--seconds", "2", "--warm-up", "0.5", "--distinct",
+         "10", "--backend", "cpu", "--json", *(["--prewritten"] if written_before else [])],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     out, err = running.communicate(timeout=service.PATIENCE_S)
@@ -146,8 +150,8 @@ def test_throughput_counts_what_is_accepted(tessera, written_before):
 @pytest.mark.parametrize("snapshots", [True, False])
 def test_restart_measures_a_map_that_comes_back_and_is_corrected(tessera, snapshots):
     done = subprocess.run(
-        [sys.executable, "-B", ROOT / "tests" / "bench" / "restart.py", "--binary", tessera, "--keyframes", "12", "--moved", "4", "--rounds",
-         "1", "--json", *(() if snapshots else ("--no-snapshots",))],
+        [sys.executable, "-B", ROOT / "tests" / "bench" / "restart.py", "--binary", tessera, "--keyframes", "12", "--moved", "4",
+         "--rounds", "1", "--json", *(() if snapshots else ("--no-snapshots",))],
         capture_output=True, text=True, timeout=2 * service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
@@ -160,8 +164,8 @@ def test_restart_measures_a_map_that_comes_back_and_is_corrected(tessera, snapsh
 
 def test_flat_samples_fits_and_draws(tessera, tmp_path):
     figure = tmp_path / "flat.svg"
-    command = [sys.executable, "-B", ROOT / "tests" / "bench" / "flat.py", "--binary", tessera, "--minutes", "0.12", "--every", "1",
-               "--points", "2000", "--retain", "10", "--figure", figure, "--json"]
+    command = [sys.executable, "-B", ROOT / "tests" / "bench" / "flat.py", "--binary", tessera, "--minutes", "0.12", "--every",
+               "1", "--points", "2000", "--retain", "10", "--figure", figure, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=2 * service.PATIENCE_S)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.strip().splitlines()[-1])
@@ -171,8 +175,8 @@ def test_flat_samples_fits_and_draws(tessera, tmp_path):
 
 
 def test_journal_cost_compares_in_turns(tessera):
-    command = [sys.executable, "-B", ROOT / "tests" / "bench" / "journal_cost.py", "--binary", tessera, "--points", "2000", "--seconds", "1",
-               "--rounds", "1", "--json"]
+    command = [sys.executable, "-B", ROOT / "tests" / "bench" / "journal_cost.py", "--binary", tessera, "--points", "2000",
+               "--seconds", "1", "--rounds", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=2 * service.PATIENCE_S)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.strip().splitlines()[-1])
@@ -195,7 +199,8 @@ def test_thin_tells_what_is_left_of_a_boards_sides(tessera):
 def test_undo_and_redo_are_measured_and_leave_the_same_map(tessera):
     script = ROOT / "tests" / "bench" / "undo_redo.py"
     done = subprocess.run(
-        [sys.executable, "-B", script, "--binary", tessera, "--keyframes", "8", "--voxel-m", "0.1", "--rounds", "2", "--settle-s", "0.1", "--json"],
+        [sys.executable, "-B", script, "--binary", tessera, "--keyframes", "8", "--voxel-m", "0.1", "--rounds", "2", "--settle-s",
+         "0.1", "--json"],
         capture_output=True, text=True, timeout=5 * service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr

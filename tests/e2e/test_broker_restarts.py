@@ -1,4 +1,5 @@
-"""The broker is away at the start, or goes in the middle: the service says so, waits, comes back, and loses nothing; so do clients."""
+"""The broker is away at the start, or goes in the middle: the service says so, waits, comes back, and loses nothing; so do
+clients."""
 
 import signal
 import threading
@@ -56,8 +57,8 @@ def test_a_broker_that_goes_and_comes_back(serve, own_broker, recording, wanted,
 
 
 def test_clients_and_what_waits_outlive_the_broker(serve, own_broker, recording, wanted, names):
-    """The queue is durable, and the messages persist: what is published while no service runs comes after a restart. A client says that
-    the broker is gone, and one that may wait longer waits for it: a restart costs a pause, not a keyframe."""
+    """The queue is durable, and the messages persist: what is published while no service runs comes after a restart. A client
+    says that the broker is gone, and one that may wait longer waits for it: a restart costs a pause, not a keyframe."""
     own_broker.run()
     first = serve(own_broker.url)
     first.wait(lambda: listening(first), "a queue at the broker")

@@ -45,7 +45,8 @@ def test_serve_and_publish(serve, tessera, folder, recording, wanted, names, tls
 @pytest.mark.parametrize("wrong", ["authority", "system", "name"])
 def test_a_broker_that_is_not_believed(serve, tls_broker, wrong):
     """It is said why, and whoever asks whether the service is ready is told."""
-    ca = {"authority": ("--amqp-ca", tls_broker.folder / "other.pem"), "system": (), "name": ("--amqp-ca", tls_broker.folder / "ca.pem")}
+    ca = {"authority": ("--amqp-ca", tls_broker.folder / "other.pem"), "system": (),
+          "name": ("--amqp-ca", tls_broker.folder / "ca.pem")}
     running = serve(address(tls_broker, "localhost" if wrong == "name" else "127.0.0.1"), options=(*ca[wrong], *ours(tls_broker)))
     what = "mismatch" if wrong == "name" else "certificate"
     running.wait(lambda: any("is not believed" in line and what in line for line in running.log), "the reason")

@@ -1,4 +1,5 @@
-"""The folder that `make bundle` makes: it must run from anywhere, with nothing from outside but the C library and a GPU's driver."""
+"""The folder that `make bundle` makes: it must run from anywhere, with nothing from outside but the C library and a GPU's
+driver."""
 
 import os
 import re
@@ -32,7 +33,8 @@ def bundle(tessera, tmp_path_factory):
 def alone(bundle, *arguments):
     """Runs a program of the bundle with no environment to speak of, in another folder; returns what it printed."""
     done = subprocess.run(
-        [bundle / "bin" / "tessera", *arguments], env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True, timeout=service.PATIENCE_S
+        [bundle / "bin" / "tessera", *arguments], env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True,
+        timeout=service.PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -40,8 +42,8 @@ def alone(bundle, *arguments):
 
 def test_a_bundle_takes_no_library_from_the_machine(bundle):
     told = subprocess.run(
-        ["ldd", bundle / "bin" / "tessera"], env={"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True,
-        text=True, check=True,
+        ["ldd", bundle / "bin" / "tessera"], env={"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": ""}, cwd="/",
+        capture_output=True, text=True, check=True,
     ).stdout
     inside = 0
     for name, path in re.findall(r"^\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$", told, re.MULTILINE):
@@ -60,12 +62,13 @@ def test_a_bundle_makes_the_same_map(bundle, tessera):
 
 def test_a_bundle_measures_itself(bundle, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-B", "-S", bundle / "bin" / "gpu.py", "synthetic:room", "--limit", "2", "--backend", "cpu", "--only", "bench",
-         "growth", "--growth", "2", "--rounds", "1", "--voxels", "0.1", "--out", tmp_path / "out"],
+        [sys.executable, "-B", "-S", bundle / "bin" / "gpu.py", "synthetic:room", "--limit", "2", "--backend", "cpu", "--only",
+         "bench", "growth", "--growth", "2", "--rounds", "1", "--voxels", "0.1", "--out", tmp_path / "out"],
         env={"LD_LIBRARY_PATH": ""}, cwd="/", capture_output=True, text=True, timeout=service.PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {"report.json", "report.md", "where_time_goes.svg", "growth_5cm.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.json", "report.md", "where_time_goes.svg",
+            "growth_5cm.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_a_bundle_tells_the_terms_of_all_that_is_in_it(bundle):

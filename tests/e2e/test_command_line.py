@@ -129,14 +129,16 @@ def test_without_a_source_it_waits_for_keyframes_over_http(tessera, recording):
 def test_make_run_serves_the_room_unless_a_source_is_named(given, served):
     need_program("make")
     dry = subprocess.run(
-        ["make", "--dry-run", "--no-print-directory", "-o", "build", "run", f"ARGS={given}"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", "-o", "build", "run", f"ARGS={given}"], cwd=ROOT, capture_output=True,
+        text=True, check=True
     )
     assert shlex.split(dry.stdout.splitlines()[-1])[3:] == served
 
 
 def test_a_map_that_reaches_its_memory_cap_says_so(tessera, tmp_path):
     """The setting, its value and what to do; and at once, not when the source has ended."""
-    status, _, err = service.run(tessera, "mesh", "synthetic:room", "--output", tmp_path / "room.ply", *MAPPING, "--backend", "cpu", "--memory-cap", "1MiB")
+    status, _, err = service.run(tessera, "mesh", "synthetic:room", "--output", tmp_path / "room.ply", *MAPPING, "--backend",
+                                 "cpu", "--memory-cap", "1MiB")
     assert status == 1
     assert "memory-cap" in err and "1048576 bytes (1 MiB)" in err and "--voxel-size" in err and "--limit" in err
     assert "device" not in err

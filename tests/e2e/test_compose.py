@@ -72,7 +72,8 @@ def test_every_variable_is_a_setting(compose, tessera):
         assert set(one["environment"]) <= known, name
     environment = compose["services"]["mesh_service"]["environment"]
     # Each value is one that the program takes: it goes on to what it cannot have here, and not to a setting that cannot be.
-    status, out, err = service.run(tessera, "hash", "rgbd:/nowhere", env={name: str(value) for name, value in environment.items()})
+    status, out, err = service.run(tessera, "hash", "rgbd:/nowhere",
+                                   env={name: str(value) for name, value in environment.items()})
     assert "/nowhere" in err and "is not" not in err.split("/nowhere")[0], err
 
 

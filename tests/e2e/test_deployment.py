@@ -15,7 +15,8 @@ DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")
 
 @pytest.mark.parametrize("path", ["config/prometheus.yml", "docker/prometheus.yml", "docker/prometheus-host.yml"])
 def test_prometheus_understands_its_configuration(path):
-    done = subprocess.run([need_program("promtool", "prometheus"), "check", "config", ROOT / path], capture_output=True, text=True)
+    done = subprocess.run([need_program("promtool", "prometheus"), "check", "config", ROOT / path], capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

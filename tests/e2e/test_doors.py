@@ -174,7 +174,8 @@ def test_shared_memory_without_a_broker(serve, recording, wanted, names):
 
 @pytest.mark.parametrize("door", ["shm", "http", "amqp", "embed"])
 def test_a_second_run_is_another_scan_unless_it_says_that_it_is_not(serve, broker, recording, names, door):
-    """Numbered from 0 again, elsewhere: what came first stays what it was. Sent again under the session's name, it counts once."""
+    """Numbered from 0 again, elsewhere: what came first stays what it was. Sent again under the session's name, it counts
+    once."""
     source = {"shm": f"shm:{names.prefix}", "http": None}.get(door, broker.url)
     running = serve(*([source] if source else []))
     if source == broker.url:

@@ -97,8 +97,8 @@ def test_the_example_page_shows_the_map_on_another_site(mapped, recording, tmp_p
     with site(tmp_path) as url:
         seen = browser.drive(
             f"{url}/embed.html", tmp_path, WHOLE, SETTLED, f"until:{LIGHT} > 0.1", f"eval:{box}", f"eval:{VIEW}.stats",
-            "eval:document.querySelector('output').value", "button:Shape", f"until:{VIEW}.shading === 'clay'", f"eval:{VIEW}.view",
-            f"eval:{CANVAS}.scrollIntoView()", f"eval:{CANVAS}.click()", "requests", "shot:embed",
+            "eval:document.querySelector('output').value", "button:Shape", f"until:{VIEW}.shading === 'clay'",
+            f"eval:{VIEW}.view", f"eval:{CANVAS}.scrollIntoView()", f"eval:{CANVAS}.click()", "requests", "shot:embed",
         )
     (width, height), stats, said, view, _, _, asked = seen["values"]
     assert width > 700 and height == pytest.approx(448, abs=1), "the size that the page gives it"
@@ -128,7 +128,8 @@ def test_a_click_tells_the_place_and_the_wheel_is_the_maps_once_it_was_clicked(m
 
 
 def test_a_map_that_is_taken_out_of_the_page_leaves_nothing_behind(mapped, tmp_path):
-    watch = "<script>{ const Real = WebSocket; window.sockets = []; window.WebSocket = class extends Real { constructor(...with_) { super(...with_); sockets.push(this); } }; }</script>"
+    watch = ("<script>{ const Real = WebSocket; window.sockets = []; window.WebSocket = class extends Real { "
+             "constructor(...with_) { super(...with_); sockets.push(this); } }; }</script>")
     (tmp_path / "index.html").write_text(mapped.three_lines.replace("<script", watch + "<script", 1))
     take_out = f"(() => {{ const v = {VIEW}; window.kept = v; window.canvas = {CANVAS}; v.remove(); }})()"
     # More drawing contexts than a browser lends a page: those of before must have been given back.
@@ -141,7 +142,8 @@ def test_a_map_that_is_taken_out_of_the_page_leaves_nothing_behind(mapped, tmp_p
       }
       document.body.append(kept);
     })()"""
-    moved = f"(() => {{ window.canvas = {CANVAS}; document.body.append(document.createElement('main')); document.querySelector('main').append({VIEW}); }})()"
+    moved = (f"(() => {{ window.canvas = {CANVAS}; document.body.append(document.createElement('main')); "
+             f"document.querySelector('main').append({VIEW}); }})()")
     with site(tmp_path) as url:
         seen = browser.drive(
             url, tmp_path, WHOLE, f"eval:{take_out}", "until:canvas.getContext('webgl2').isContextLost()", "workers:0",
@@ -166,9 +168,10 @@ def test_a_link_copied_in_the_viewer_is_the_same_view_in_the_element(mapped, tmp
       return inside / (p.length / 3);
     })()""".replace("REGION", json.dumps(region))
     viewer = browser.drive(
-        f"{mapped.url}/?token={TOKEN}#region={named}&shade=clay", tmp_path, "whole", "until:tessera.snapshot().shown_up[2] > 0.9995", "rest",
-        f"eval:{inside.replace('VIEW', 'tessera')}", "eval:tessera.region", "shot:region", f"eval:{catch} && 1", "key:y", "until:window.copied",
-        "eval:copied", "eval:tessera.snapshot()",
+        f"{mapped.url}/?token={TOKEN}#region={named}&shade=clay", tmp_path, "whole",
+        "until:tessera.snapshot().shown_up[2] > 0.9995", "rest",
+        f"eval:{inside.replace('VIEW', 'tessera')}", "eval:tessera.region", "shot:region", f"eval:{catch} && 1", "key:y",
+        "until:window.copied", "eval:copied", "eval:tessera.snapshot()",
     )
     framed, chosen, _, copied, there = viewer["values"]
     assert framed == 1 and chosen == region

@@ -18,10 +18,11 @@ def measure(out, *more):
 
 
 def test_it_reports_each_part(tessera, tmp_path):
-    done = measure(tmp_path, "synthetic:room", "--binary", tessera, "--backend", "cpu", "--skip", "latency", "--limit", 3, "--rounds", 1,
-                   "--voxels", 0.1, 0.05, "--growth", 4)
+    done = measure(tmp_path, "synthetic:room", "--binary", tessera, "--backend", "cpu", "--skip", "latency", "--limit", 3,
+                   "--rounds", 1, "--voxels", 0.1, 0.05, "--growth", 4)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.md", "log.txt", "where_time_goes.svg", "growth_5cm.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.md", "log.txt", "where_time_goes.svg",
+                                                          "growth_5cm.svg"}
     text = (tmp_path / "report.md").read_text()
     sections = [line[4:] for line in text.splitlines() if line.startswith("### ")]
     assert sections == ["Stages", "Drills: the map's hash is the CPU's after each", "Growth, 5 cm", "Failed or left out"]

@@ -75,7 +75,8 @@ def test_both_ports_go_on_after_descriptors_ran_out(serve):
             resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (soft, hard))
         for one in waiting:
             one.close()
-        running.wait(lambda: all(answers(running, base, path) for base, path in ports(running)), "both ports to answer", PATIENCE_S)
+        running.wait(lambda: all(answers(running, base, path) for base, path in ports(running)), "both ports to answer",
+                     PATIENCE_S)
 
 
 def virtual_bytes(pid):
@@ -137,7 +138,8 @@ def outcome_of(tessera, arguments, limits, user):
             resource.setrlimit(which, (value, value))
 
     process = subprocess.Popen([tessera, "serve", *arguments, "--port", "0", "--metrics-port", "0"], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=service.clean_environment(), preexec_fn=confine)
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=service.clean_environment(),
+                               preexec_fn=confine)
     said = []
     listening = threading.Event()
 
@@ -212,8 +214,10 @@ def test_a_map_without_its_threads_is_refused(for_others, processes):
         os.setuid(user)
         resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
 
-    done = subprocess.run([for_others, "hash", "synthetic:room", "--limit", "1", "--voxel-size", "0.05", "--threads", "4"], cwd="/",
-                          preexec_fn=confine_more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_S, check=False)
+    done = subprocess.run([for_others, "hash", "synthetic:room", "--limit", "1", "--voxel-size", "0.05", "--threads", "4"],
+                          cwd="/",
+                          preexec_fn=confine_more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_S,
+                          check=False)
     assert done.returncode == 1 and b"tessera: " in done.stdout, (done.returncode, done.stdout)
 
 

@@ -1,5 +1,5 @@
-"""The image of docker/Dockerfile: built by buildah from the program under test, and run by chroot with a file system that cannot be
-written. And what stands in it, which needs no image."""
+"""The image of docker/Dockerfile: built by buildah from the program under test, and run by chroot with a file system that cannot
+be written. And what stands in it, which needs no image."""
 
 import json
 import os
@@ -73,8 +73,8 @@ def test_an_entrypoint_says_what_it_found_and_gives_way(entry):
 def test_the_list_of_packages_is_sound():
     if not shutil.which("dpkg-query"):
         pytest.skip("dpkg-query is not there: no Debian")
-    told = subprocess.run([DOCKER / "sbom", "tessera", "1.2.3"], env={**os.environ, "SOURCE_DATE_EPOCH": "0"}, capture_output=True,
-                          text=True, check=True).stdout
+    told = subprocess.run([DOCKER / "sbom", "tessera", "1.2.3"], env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
+                          capture_output=True, text=True, check=True).stdout
     check_packages(json.loads(told), "1.2.3", "libc6")
     assert json.loads(told)["creationInfo"]["created"] == "1970-01-01T00:00:00Z"
 

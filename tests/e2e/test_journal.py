@@ -113,7 +113,8 @@ def test_retractions_and_new_poses_survive(serve, recording, tmp_path):
     assert (after["hash"], after["keyframes"]) == (before["hash"], len(recording) - 1)
     with tessera_client.connect(running.url, session="one") as client:
         first = recording[0]
-        client.publish_keyframe(first.id, first.pose, first.points, first.colours)  # a repetition of what came, wherever it is now
+        # A repetition of what came, wherever it is now.
+        client.publish_keyframe(first.id, first.pose, first.points, first.colours)
         assert running.map()["hash"] == before["hash"]
         client.revise_keyframe(first.id, first.pose)
         second = recording[1]

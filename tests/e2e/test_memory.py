@@ -1,5 +1,5 @@
-"""What is held follows from what is live: keyframes that come again, or are taken out and come again, leave nothing behind. How resident
-memory behaves on real frames is measured by tests/bench/memory.py."""
+"""What is held follows from what is live: keyframes that come again, or are taken out and come again, leave nothing behind. How
+resident memory behaves on real frames is measured by tests/bench/memory.py."""
 
 import socket
 import struct
@@ -32,7 +32,8 @@ def send(tessera, folder, running):
 
 def shown(running, recording, digits):
     """Waits until the map is that of the recording and each region's newest patch is the map's."""
-    running.wait(lambda: running.map()["hash"] == digits and running.map()["keyframes"] == len(recording), "the map of the recording")
+    running.wait(lambda: running.map()["hash"] == digits and running.map()["keyframes"] == len(recording),
+                 "the map of the recording")
     running.wait(running.quiet, "nothing under way")
     running.wait(lambda: running.map()["triangles"] == running.metrics()["tessera_triangles"], "the newest patches")
 
@@ -73,7 +74,8 @@ def meshers(running):
 
 
 def test_a_map_that_is_emptied_keeps_nothing(serve):
-    """Actors, regions and memory go, too, when the last keyframe of each region was taken out; also where one was refused for want of memory."""
+    """Actors, regions and memory go, too, when the last keyframe of each region was taken out; also where one was refused for
+    want of memory."""
     running = serve(options=("--memory-cap", "192MiB"))
     random = np.random.default_rng(1)
     scattered = random.uniform(-30, 30, (1500, 3))
@@ -126,7 +128,7 @@ def test_status_is_answered_while_a_large_keyframe_is_taken(serve):
     taking = threading.Thread(target=lambda: answers.append(put(running, "far and wide", points)[0]))
     taking.start()
     while not answers:
-        assert running.fetch("/healthz")[0] == 200 and running.fetch("/metrics")[0] == 200 and running.fetch("/v1/actors")[0] == 200
+        assert all(running.fetch(path)[0] == 200 for path in ("/healthz", "/metrics", "/v1/actors"))
         during += not answers
     taking.join()
     assert answers == [200] and during >= 2
@@ -134,8 +136,8 @@ def test_status_is_answered_while_a_large_keyframe_is_taken(serve):
 
 
 def test_memory_that_was_needed_for_a_moment_goes_back(serve):
-    """Bodies whose last byte never comes are held as long as their producers wait; afterwards their memory goes back, though nothing
-    is asked of the service any more. A little may stay: AddressSanitizer keeps some of what was freed."""
+    """Bodies whose last byte never comes are held as long as their producers wait; afterwards their memory goes back, though
+    nothing is asked of the service any more. A little may stay: AddressSanitizer keeps some of what was freed."""
     count, size, few = 16, 4 << 20, 24 << 20
     running = serve()
     before = running.resident_bytes()

@@ -72,7 +72,8 @@ def read_glb(data):
 def check_triangles(positions, triangles):
     assert len(triangles) > 1000 and numpy.isfinite(positions).all()
     a, b, c = (positions[triangles[:, i]] for i in range(3))
-    assert ((triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2]) & (triangles[:, 2] != triangles[:, 0])).all()
+    assert ((triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2]) & (triangles[:, 2] != triangles[:,
+        0])).all()
     assert (numpy.linalg.norm(numpy.cross(b - a, c - a), axis=1) > 0).all()
     assert len(numpy.unique(triangles)) == len(positions), "a vertex that no triangle uses"
     places = numpy.unique(positions + 0.0, axis=0, return_inverse=True)[1].reshape(-1)[triangles]
@@ -81,8 +82,8 @@ def check_triangles(positions, triangles):
 
 
 def check_fans(triangles, vertices):
-    """That the triangles at each vertex are one fan, as CGAL's is_polygon_soup_a_polygon_mesh asks: no edge has three triangles, none
-    two that run along it in the same direction, and surfaces that touch in a point have a vertex each."""
+    """That the triangles at each vertex are one fan, as CGAL's is_polygon_soup_a_polygon_mesh asks: no edge has three triangles,
+    none two that run along it in the same direction, and surfaces that touch in a point have a vertex each."""
     sides = numpy.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(numpy.int64)
     one_way = sides[:, 0] * vertices + sides[:, 1]
     assert len(numpy.unique(one_way)) == len(one_way), "two triangles run along an edge in the same direction"
@@ -178,7 +179,8 @@ def test_a_folder_whose_y_points_up_stands_as_the_same_room_does_elsewhere(tesse
 
 def test_up_turns_what_is_written(tessera, tmp_path):
     plain, _, _, _ = read_ply(written(tessera, tmp_path / "plain.ply")[0])
-    wanted = {"y": plain, "-y": plain * (1, -1, -1), "z": plain[:, [0, 2, 1]] * (1, 1, -1), "-z": plain[:, [0, 2, 1]] * (1, -1, 1)}
+    wanted = {"y": plain, "-y": plain * (1, -1, -1), "z": plain[:, [0, 2, 1]] * (1, 1, -1),
+              "-z": plain[:, [0, 2, 1]] * (1, -1, 1)}
     for up, expected in wanted.items():
         turned, triangles, _, _ = read_ply(written(tessera, tmp_path / "turned.ply", f"--up={up}")[0])
         assert len(turned) == len(plain)

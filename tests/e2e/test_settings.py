@@ -54,15 +54,21 @@ def test_help_is_there_by_each_name(tessera):
 @pytest.mark.parametrize(
     "words, told",
     [
-        ((), "a command is missing: serve, hash, mesh, slice, rays, publish, bench, record, health, journal, settings, completion or man; see: tessera --help"),
+        ((),
+         "a command is missing: serve, hash, mesh, slice, rays, publish, bench, record, health, journal, settings, completion "
+         "or man; see: tessera --help"),
         (("serv",), 'there is no command "serv"; did you mean serve?; see: tessera --help'),
         (("help", "msh"), 'there is no command "msh"; did you mean mesh?; see: tessera --help'),
-        (("explode",), 'there is no command "explode": there are serve, hash, mesh, slice, rays, publish, bench, record, health, journal, settings, completion or man; see: tessera --help'),
+        (("explode",),
+         'there is no command "explode": there are serve, hash, mesh, slice, rays, publish, bench, record, health, journal, '
+         'settings, completion or man; see: tessera --help'),
         (("--voxel-size", "1", "serve"), '"--voxel-size" stands where the command should be'),
-        (("hash", "synthetic:room", "--voxelsize=1"), 'there is no option "--voxelsize"; did you mean --voxel-size?; see: tessera hash --help'),
+        (("hash", "synthetic:room", "--voxelsize=1"),
+         'there is no option "--voxelsize"; did you mean --voxel-size?; see: tessera hash --help'),
         (("hash", "synthetic:room", "--port", "1"), "tessera hash has no --port; see: tessera hash --help"),
         (("hash", "synthetic:room", "again"), '"again" is one argument too many; see: tessera hash --help'),
-        (("hash", "synthetic:room", "--voxel-size"), "--voxel-size needs a value: 0.0001 to 100 m, or auto; see: tessera hash --help"),
+        (("hash", "synthetic:room", "--voxel-size"),
+         "--voxel-size needs a value: 0.0001 to 100 m, or auto; see: tessera hash --help"),
         (("hash",), "SOURCE is required; see: tessera hash --help"),
         (("serve", "--unlink=perhaps"), 'unlink (--unlink): "perhaps" is not true or false'),
         (("serve", "--config", "/"), "settings file /: it is a folder, not a file"),
@@ -87,7 +93,8 @@ def test_help_is_there_by_each_name(tessera):
         (("serve", "--unlink", "false", "ftp://x"), "unknown source 'ftp:'"),
         (("serve", "shm:/" + "a" * 200), "one to 199 bytes"),
         (("serve", "amqps://h/", "--amqp-cert", "/c.pem"), "certificate of ours (amqp-cert) without its key (amqp-key)"),
-        (("mesh", "synthetic:room", "-o", "a.ply", "-o", "b.ply"), "--output is given 2 times, and takes one value; see: tessera mesh --help"),
+        (("mesh", "synthetic:room", "-o", "a.ply", "-o", "b.ply"),
+         "--output is given 2 times, and takes one value; see: tessera mesh --help"),
         (("mesh", "synthetic:room", "-o", ""), "output is '', which does not end in .ply, .glb or .drc"),
         (("publish", "synthetic:room", "--to", "http://127.0.0.1:99999"), "a port that is no number from 1 to 65535"),
         (("publish", "synthetic:room", "--to", "http://127.0.0.1:0"), "a port that is no number from 1 to 65535"),
@@ -160,7 +167,8 @@ def test_bench_prints_one_object(tessera):
     status, out, err = service.run(tessera, "bench", "synthetic:room", "--limit", 4, "--json", "--threads", 2)
     assert status == 0, err
     result = json.loads(out)
-    assert {"backend", "threads", "voxel_m", "keyframes", "points", "stages", "triangles", "vertices", "peak_rss_bytes", "map_hash"} <= set(result)
+    assert {"backend", "threads", "voxel_m", "keyframes", "points", "stages", "triangles", "vertices", "peak_rss_bytes",
+            "map_hash"} <= set(result)
     assert result["keyframes"] == 4 and result["triangles"] > 0
     for stage in ("rays", "integrate", "extract", "total"):
         assert 0 < result["stages"][stage]["median_ms"] <= result["stages"][stage]["p99_ms"]
@@ -171,7 +179,8 @@ def test_bench_prints_one_object(tessera):
 
 def why_not_cuda(tessera):
     """Why the program has no GPU here; None if it has one."""
-    status, _, err = service.run(tessera, "serve", "synthetic:room", "--limit", 1, "--port", 0, "--metrics-port", 0, "--backend", "cuda", "--gpus", "99")
+    status, _, err = service.run(tessera, "serve", "synthetic:room", "--limit", 1, "--port", 0, "--metrics-port", 0, "--backend",
+                                 "cuda", "--gpus", "99")
     assert status == 2
     return None if "gpus is 99" in err else err
 
@@ -236,7 +245,8 @@ def test_secrets_are_not_repeated(tessera, tmp_path, words):
     assert status == 2 and err and "SECRET" not in out + err
 
 
-@pytest.mark.parametrize("line", ["token = SECRET", 'token = "SECRET', "amqp-url = amqp://me:SECRET@h/", 'amqp-url = "amqp:/me:SECRET@h/"'])
+@pytest.mark.parametrize("line", ["token = SECRET", 'token = "SECRET', "amqp-url = amqp://me:SECRET@h/",
+                                  'amqp-url = "amqp:/me:SECRET@h/"'])
 def test_secrets_of_a_file_are_not_repeated(tessera, tmp_path, line):
     file = tmp_path / "settings.toml"
     file.write_text(line + "\n")

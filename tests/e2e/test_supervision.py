@@ -1,5 +1,5 @@
-"""Actors of the running service are killed on purpose while keyframes come: the map, and what viewers see, must be those of a run in which
-nothing happened. What cannot be survived ends the program, so that an outer supervisor starts it again."""
+"""Actors of the running service are killed on purpose while keyframes come: the map, and what viewers see, must be those of a run
+in which nothing happened. What cannot be survived ends the program, so that an outer supervisor starts it again."""
 
 import re
 

@@ -70,7 +70,8 @@ def test_torture_goes_on_until_it_killed_as_often_as_it_was_told_to():
     assert rounds(6) == 20 and rounds(6, rounds=3) == 3 and rounds(6, minutes=5) == 5
     assert rounds(6, kills=100) == 17 and rounds(6, kills=100, rounds=4) == 4 and rounds(6, kills=100, minutes=2) == 2
     assert rounds(0, kills=100) == 100  # something is wrong, and it ends
-    tally = {"kill -9": 3, "kill -9 while it starts": 2, "kill -9 of tessera journal compact": 1, "broker killed": 9, "SIGTERM": 4}
+    tally = {"kill -9": 3, "kill -9 while it starts": 2, "kill -9 of tessera journal compact": 1, "broker killed": 9,
+             "SIGTERM": 4}
     assert course.kills_in(tally) == 6
 
 

@@ -122,7 +122,8 @@ def test_a_keyframe_of_a_session_is_moved_and_taken_out_by_both_names(serve):
     body = json.dumps({"pose": np.eye(4).ravel().tolist()}).encode()
 
     def move(query):
-        return running.fetch("/v1/keyframes/1/pose" + query, data=body, headers={"Content-Type": "application/json"}, method="PUT")[0]
+        return running.fetch("/v1/keyframes/1/pose" + query, data=body, headers={"Content-Type": "application/json"},
+                             method="PUT")[0]
 
     assert move("") == 404
     assert move("?session=a%2Fb") == 200

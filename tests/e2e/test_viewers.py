@@ -19,7 +19,8 @@ def feed(running, frames):
 
 
 def settled(running, viewer, keyframes, held=None):
-    """Waits until the viewer, together with what it held before, shows the whole map of so many keyframes; returns the triangles."""
+    """Waits until the viewer, together with what it held before, shows the whole map of so many keyframes; returns the
+    triangles."""
     running.wait_for_keyframes(keyframes)
     running.wait(running.quiet, "nothing under way")
     newest = {tuple(one["region"]): int(one["version"]) for one in running.get("/v1/regions") if one["triangles"] > 0}
@@ -124,7 +125,8 @@ def test_stalled_viewers_cost_nothing(serve, recording):
     "text",
     ["", "{", "null", "[]", "{}", '{"type": 5}', '{"type": "explode"}', '{"type": "subscribe", "have": 5}', "[" * 10_000]
     + ['{"type": "subscribe", "have": [[1, 2, 3]]}', '{"type": "subscribe", "have": [[1e300, 0, 0, "1"]]}']
-    + ['{"type": "view", "position": [1, 2], "direction": "up"}', '{"type": "view", "position": [1e999, 0, 0], "direction": [0, 0, 0]}']
+    + ['{"type": "view", "position": [1, 2], "direction": "up"}',
+       '{"type": "view", "position": [1e999, 0, 0], "direction": [0, 0, 0]}']
     + ['{"type": "ack", "patches": [[0, 0, 0, "99999999999999999999999"]]}', '{"type": "subscribe", "max_bits_per_s": -1}'],
     ids=lambda t: t[:40] or "nothing",
 )

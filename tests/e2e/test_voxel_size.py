@@ -1,4 +1,5 @@
-"""`--voxel-size auto`: the first keyframe that the map would take decides, whichever door it comes by; nothing else does, and nothing waits for it."""
+"""`--voxel-size auto`: the first keyframe that the map would take decides, whichever door it comes by; nothing else does, and
+nothing waits for it."""
 
 import asyncio
 import json
@@ -42,7 +43,8 @@ def auto(tessera, *sources, options=()):
 
 
 def post(running, frame):
-    return running.fetch("/v1/keyframes", data=stock.segment_bytes(frame, form=108), headers={**KEYFRAME, "X-Keyframe-Id": frame.id})
+    return running.fetch("/v1/keyframes", data=stock.segment_bytes(frame, form=108),
+                         headers={**KEYFRAME, "X-Keyframe-Id": frame.id})
 
 
 def expect_decided(running, aside):
@@ -94,7 +96,8 @@ def test_segments_of_shared_memory_decide(tessera, recording, names):
         for frame in [*bad, recording[0]]:
             stock.write_segment(names.prefix + frame.id, stock.segment_bytes(frame, form=108))
             if frame is not recording[0]:
-                running.wait(lambda id=frame.id: any(entry["what"] == id for entry in running.get("/v1/aside")), f"{frame.id} is set aside")
+                running.wait(lambda id=frame.id: any(entry["what"] == id for entry in running.get("/v1/aside")),
+                             f"{frame.id} is set aside")
         running.wait_for_keyframes(1)
         expect_decided(running, [frame.id for frame in bad])
     finally:
@@ -110,7 +113,8 @@ def test_messages_of_a_broker_decide(tessera, broker, recording, names):
         async with connection:
             for frame in [*bad, recording[0]]:
                 await stock.send(
-                    exchange, stock.segment_bytes(frame, form=108), content_type="application/vnd.tessera.keyframe", message_id=frame.id
+                    exchange, stock.segment_bytes(frame, form=108), content_type="application/vnd.tessera.keyframe",
+                    message_id=frame.id
                 )
 
     try:

@@ -25,7 +25,8 @@ def need():
 
 
 def need_node_module(name):
-    """Leaves out who calls it where node or a package of the viewer's tests is not installed; else returns the package's folder."""
+    """Leaves out who calls it where node or a package of the viewer's tests is not installed; else returns the package's
+    folder."""
     if shutil.which("node") is None:
         left_out("node is not installed")
     folder = WEB / "node_modules" / name
@@ -50,8 +51,8 @@ def shared():
 
 
 def drive(url, folder, *steps, limit_s=900, **options):
-    """Opens the page, does the steps in order, and returns drive.mjs's answer. A script of the page that threw is a failure. Leaves out
-    its test where no browser can be driven."""
+    """Opens the page, does the steps in order, and returns drive.mjs's answer. A script of the page that threw is a failure.
+    Leaves out its test where no browser can be driven."""
     need()
     options = {"patience_s": 180, "browser": shared()[1], **options}
     done = subprocess.run(

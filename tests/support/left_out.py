@@ -8,8 +8,8 @@ import pytest
 
 
 def left_out(why):
-    """Ends a test, or all of a file, for want of something that `make test` installs. Where TESSERA_REQUIRE_ALL is set, as in CI, that
-    is a failure. A machine without a GPU or root has nothing to mend: there tests use pytest.skip."""
+    """Ends a test, or all of a file, for want of something that `make test` installs. Where TESSERA_REQUIRE_ALL is set, as in CI,
+    that is a failure. A machine without a GPU or root has nothing to mend: there tests use pytest.skip."""
     if os.environ.get("TESSERA_REQUIRE_ALL"):
         pytest.fail(why, pytrace=False)
     pytest.skip(why, allow_module_level=True)

@@ -10,8 +10,8 @@ import time
 import urllib.error
 import urllib.request
 
-# How long a test waits before it calls something failed. Whatever comes ends the wait, so that this costs nothing where all is well; it
-# is long, since a machine may do ten other things at the same time.
+# How long a test waits before it calls something failed. Whatever comes ends the wait, so that this costs nothing where all is
+# well; it is long, since a machine may do ten other things at the same time.
 PATIENCE_S = 180
 
 
@@ -150,7 +150,8 @@ class Service:
             if result:
                 return result
             if time.monotonic() > until:
-                raise AssertionError(f"not within {limit_s} s: {what}; the map is {self.fetch('/v1/map')}\n" + "".join(self.log[-30:]))
+                raise AssertionError(f"not within {limit_s} s: {what}; the map is {self.fetch('/v1/map')}\n"
+                                     + "".join(self.log[-30:]))
             time.sleep(0.02)
 
     def wait_for_line(self, part):
@@ -166,7 +167,8 @@ class Service:
         return self.map()["hash"]
 
     def quiet(self):
-        """Whether nothing is under way: all actors idle at two looks, and none of those that make the map had a message in between."""
+        """Whether nothing is under way: all actors idle at two looks, and none of those that make the map had a message in
+        between."""
 
         def look():
             actors = [actor for actor in self.get("/v1/actors") if actor["role"] != "inspector"]

@@ -54,7 +54,8 @@ def arguments():
     parser.add_argument("--seed", type=int, help="of the first round, the next ones count on; drawn if not given")
     parser.add_argument("--rounds", type=int, help="so many at most (20, if nothing else ends it)")
     parser.add_argument("--minutes", type=float, help="no round begins after so many")
-    parser.add_argument("--kills", type=int, help="no round begins after so many kill -9 in all, and fewer are a failure; each round "
+    parser.add_argument("--kills", type=int,
+                        help="no round begins after so many kill -9 in all, and fewer are a failure; each round "
                         "also kills while the journal is compacted")
     parser.add_argument("--only", nargs="+", metavar="FAULT", help="these faults alone; their names are in the summary")
     parser.add_argument("--short", action="store_true", help="without what costs most: compactions, a broker's restart")

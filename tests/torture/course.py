@@ -7,8 +7,8 @@ def kills_in(tally):
 
 
 def goes_on(given, number, seconds, kills):
-    """Whether another round begins after `number` of them: until so many kills as are asked for, or minutes, or rounds. Each round
-    kills at least once, or something is wrong: so there are never more rounds than kills."""
+    """Whether another round begins after `number` of them: until so many kills as are asked for, or minutes, or rounds. Each
+    round kills at least once, or something is wrong: so there are never more rounds than kills."""
     if given.kills is not None and kills >= given.kills:
         return False
     if given.minutes is not None and seconds >= 60 * given.minutes:

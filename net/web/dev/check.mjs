@@ -1,6 +1,7 @@
-// Opens the viewer in headless Chromium and waits until it shows the service's whole map: node dev/check.mjs URL [PICTURE.png] [SECONDS]
-// Prints what the viewer shows and the service says, and fails if triangles or regions differ, a decode failed or a script threw, or if
-// the viewer's link to the console leads nowhere.
+// Opens the viewer in headless Chromium and waits until it shows the service's whole map:
+// node dev/check.mjs URL [PICTURE.png] [SECONDS]
+// Prints what the viewer shows and the service says, and fails if triangles or regions differ, a decode failed or a script threw,
+// or if the viewer's link to the console leads nowhere.
 
 import { open_browser } from "./browser.mjs";
 
@@ -19,13 +20,15 @@ try {
     shown = await page.evaluate(() => window.tessera?.snapshot());
     const answer = await fetch(new URL("v1/map", url), { headers: token ? { authorization: `Bearer ${token}` } : {} });
     said = await answer.json();
-    whole = shown !== undefined && shown.triangles > 0 && shown.triangles === said.triangles && shown.pipeline + shown.uploads === 0;
+    whole = shown !== undefined && shown.triangles > 0 && shown.triangles === said.triangles
+      && shown.pipeline + shown.uploads === 0;
   }
   await page.keyboard.press("f");
   await page.waitForTimeout(2500);
   if (picture) await page.screenshot({ path: picture });
   await page.goto(await page.evaluate(() => document.querySelector('a[href^="console"]').href));
-  console_works = await page.waitForFunction(() => document.body.innerText.includes("broadcaster"), undefined, { timeout: 30_000 }).then(() => true, () => false);
+  console_works = await page.waitForFunction(() => document.body.innerText.includes("broadcaster"), undefined,
+    { timeout: 30_000 }).then(() => true, () => false);
 } finally {
   await browser.close();
 }

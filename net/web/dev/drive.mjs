@@ -1,14 +1,17 @@
 // Opens a page in headless Chromium and does what it is told: node dev/drive.mjs URL FOLDER '{OPTIONS}' STEP...
-// OPTIONS: phone, light (true or false), patience_s, browser (the address of one that runs: dev/browser.mjs). STEP, done in order:
+// OPTIONS: phone, light (true or false), patience_s, browser (the address of one that runs: dev/browser.mjs).
+// STEP, done in order:
 //   whole            wait until the viewer shows the service's whole map     until:EXPRESSION   wait until it is true in the page
 //   rest             wait until the view has come to rest
 //   key:K  label:L  button:B  tab:T  press or click that                     fill:SELECTOR=TEXT
 //   tap:X,Y  drag:X,Y,X2,Y2  wheel:DY  wait:MS  goto:URL  reload
 //   eval:EXPRESSION  put its value into the answer                           save:B   click button B and keep the file in FOLDER
-//   shot:NAME        a picture into FOLDER                                   requests put the addresses asked for since the last time into the answer
-//   workers:N        wait until the page has N workers                       frames   put the addresses of the frames in the page into the answer
+//   shot:NAME        a picture into FOLDER                                   workers:N  wait until the page has N workers
+//   requests         put the addresses asked for since the last time into the answer
+//   frames           put the addresses of the frames in the page into the answer
 //   framed:EXPRESSION  as until, in the first frame in the page
-// Prints one JSON object: values (of eval, requests and frames, in order), files, and what scripts threw. Fails if one did, or a step did not end.
+// Prints one JSON object: values (of eval, requests and frames, in order), files, and what scripts threw. Fails if one did, or a
+// step did not end.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -20,8 +23,10 @@ mkdirSync(folder, { recursive: true });
 const browser = await open_browser(o.browser);
 const answer = { values: [], files: [], thrown: [] };
 try {
-  const size = o.phone ? { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } : { viewport: { width: 1440, height: 900 } };
-  const ways = { colorScheme: o.light ? "light" : "dark", acceptDownloads: true, reducedMotion: "reduce", ignoreHTTPSErrors: true };
+  const size = o.phone ? { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 }
+    : { viewport: { width: 1440, height: 900 } };
+  const ways = { colorScheme: o.light ? "light" : "dark", acceptDownloads: true, reducedMotion: "reduce",
+    ignoreHTTPSErrors: true };
   const page = await (await browser.newContext({ ...size, ...ways })).newPage();
   page.setDefaultTimeout(1000 * o.patience_s);
   page.on("pageerror", (e) => answer.thrown.push(String(e.stack ?? e)));
@@ -32,13 +37,20 @@ try {
   const wait = async (what, holds) => {
     for (const end = Date.now() + 1000 * o.patience_s; ; await page.waitForTimeout(250)) {
       if (await holds()) return;
-      if (Date.now() > end) throw new Error(`not within ${o.patience_s} s: ${what}\nthe page says: ${await page.evaluate("document.body.innerText")}`);
+      if (Date.now() > end)
+        throw new Error(`not within ${o.patience_s} s: ${what}\nthe page says: ` +
+                        (await page.evaluate("document.body.innerText")));
     }
   };
   const until = (expression, frame = () => page) => wait(expression, () => frame()?.evaluate(expression).catch(() => false));
   const four = (text) => text.split(",").map(Number);
   const does = {
-    whole: () => until("(() => { const s = window.tessera?.snapshot(); return s?.stats && s.triangles > 0 && s.triangles === s.stats.triangles && s.pipeline + s.uploads === 0 && s.stats.pending === 0; })()"),
+    whole: () =>
+      until(`(() => {
+        const s = window.tessera?.snapshot();
+        return s?.stats && s.triangles > 0 && s.triangles === s.stats.triangles && s.pipeline + s.uploads === 0
+          && s.stats.pending === 0;
+      })()`),
     rest: () => until("tessera.snapshot().moving === false"),
     until: (expression) => until(expression),
     framed: (expression) => until(expression, () => page.frames()[1]),
@@ -71,7 +83,8 @@ try {
       asked = [];
     },
     save: async (b) => {
-      const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: b, exact: true }).first().click()]);
+      const [file] = await Promise.all([page.waitForEvent("download"),
+        page.getByRole("button", { name: b, exact: true }).first().click()]);
       const path = join(folder, file.suggestedFilename());
       await file.saveAs(path);
       answer.files.push(path);

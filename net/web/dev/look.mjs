@@ -36,7 +36,8 @@ try {
     const page = await open("/", desktop);
     await settle(page);
     await page.waitForTimeout(4000);
-    for (const [key, name] of [["1", "colour"], ["2", "unlit"], ["3", "shape"], ["4", "normals"], ["5", "region"], ["6", "age"], ["7", "height"]]) {
+    for (const [key, name] of [["1", "colour"], ["2", "unlit"], ["3", "shape"], ["4", "normals"], ["5", "region"], ["6", "age"],
+      ["7", "height"]]) {
       await page.keyboard.press(key);
       await page.waitForTimeout(1500);
       await shot(page, `viewer-${name}`);

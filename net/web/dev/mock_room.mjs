@@ -1,5 +1,5 @@
-// A made-up room for the mock server: an exact distance function, what a moving camera has seen of it, and its surface by marching
-// tetrahedra, region by region, on one integer grid. Its world is the first camera's frame: x right, y down, z forward.
+// A made-up room for the mock server: an exact distance function, what a moving camera has seen of it, and its surface by
+// marching tetrahedra, region by region, on one integer grid. Its world is the first camera's frame: x right, y down, z forward.
 
 import draco3d from "draco3d";
 
@@ -17,10 +17,12 @@ function room_distance(x, y, z) {
   const ball = (cx, cy, cz, r) => Math.hypot(x - cx, y - cy, z - cz) - r;
   const post = (cx, cz, r) => Math.hypot(x - cx, z - cz) - r;
   const walls = -box(3.9, 1.75, 3.3, 3.5, 1.45, 2.95);
-  const table = Math.min(box(3.2, 1.02, 3.1, 0.85, 0.045, 0.5), ...[[-1, -1], [1, -1], [-1, 1], [1, 1]].map(([a, b]) => Math.max(post(3.2 + 0.75 * a, 3.1 + 0.4 * b, 0.05), y - 1.05)));
+  const table = Math.min(box(3.2, 1.02, 3.1, 0.85, 0.045, 0.5),
+    ...[[-1, -1], [1, -1], [-1, 1], [1, 1]].map(([a, b]) => Math.max(post(3.2 + 0.75 * a, 3.1 + 0.4 * b, 0.05), y - 1.05)));
   const sofa = Math.min(box(6.6, 0.55, 3.2, 0.5, 0.25, 1.1), box(7.05, 0.9, 3.2, 0.14, 0.45, 1.1));
   const lamp = Math.min(Math.max(post(1.1, 5.4, 0.045), y - 1.9), ball(1.1, 2.0, 5.4, 0.27));
-  const shelf = Math.max(box(4.9, 1.3, 0.55, 0.9, 1.0, 0.22), -box(4.9, 1.75, 0.72, 0.82, 0.36, 0.24), -box(4.9, 0.9, 0.72, 0.82, 0.36, 0.24));
+  const shelf = Math.max(box(4.9, 1.3, 0.55, 0.9, 1.0, 0.22), -box(4.9, 1.75, 0.72, 0.82, 0.36, 0.24),
+    -box(4.9, 0.9, 0.72, 0.82, 0.36, 0.24));
   return Math.min(walls, table, sofa, lamp, shelf, ball(3.0, 1.27, 3.0, 0.2), ball(3.65, 1.2, 3.25, 0.13));
 }
 
@@ -38,7 +40,8 @@ function room_colour(x, y, z) {
   if (x > 2.2 && x < 4.2 && z > 2.5 && z < 3.75 && y < 1.15) return [120, 82, 56];
   if (x > 3.9 && x < 5.9 && z < 0.86 && y < 2.4) {
     const book = Math.floor(x / 0.07);
-    return z < 0.5 ? [92 + 90 * Math.abs(Math.sin(book * 1.7)), 80 + 60 * Math.abs(Math.sin(book * 2.9)), 70 + 80 * Math.abs(Math.sin(book * 4.1))] : [196, 186, 168];
+    return z < 0.5 ? [92 + 90 * Math.abs(Math.sin(book * 1.7)), 80 + 60 * Math.abs(Math.sin(book * 2.9)),
+      70 + 80 * Math.abs(Math.sin(book * 4.1))] : [196, 186, 168];
   }
   if (x < 0.5) return y > 1.2 && y < 2.4 && z > 2 && z < 4.6 ? [150 + 60 * wave(y, 2), 186, 214] : [198, 192, 178];
   if (y > 3.1) return [226, 224, 218];
@@ -57,7 +60,8 @@ export async function make_room() {
   const encoder_module = await draco3d.createEncoderModule({});
   const distance = new Float32Array(size[0] * size[1] * size[2]);
   const seen = new Uint8Array(distance.length);
-  for (let k = 0; k < size[2]; k++) for (let j = 0; j < size[1]; j++) for (let i = 0; i < size[0]; i++) distance[index_of(i, j, k)] = room_distance(...room_of(i, j, k));
+  for (let k = 0; k < size[2]; k++) for (let j = 0; j < size[1]; j++)
+    for (let i = 0; i < size[0]; i++) distance[index_of(i, j, k)] = room_distance(...room_of(i, j, k));
 
   /// Marks what a camera at `eye` looking along `ahead` (room coordinates) sees; returns the keys of regions that changed.
   function see(eye, ahead, reach_m = 3.4, cosine = 0.74) {
@@ -84,7 +88,8 @@ export async function make_room() {
     return touched;
   }
 
-  /// The surface of one region: positions in grid units, colours, triangles. Cells belong to the region of their lowest world corner.
+  /// The surface of one region: positions in grid units, colours, triangles. Cells belong to the region of their lowest world
+  /// corner.
   function surface(region) {
     const positions = [], colours = [], indices = [], known = new Map();
     const vertex = (a, b) => {
@@ -92,7 +97,8 @@ export async function make_room() {
       const [p, q, dp, dq] = ka < kb ? [a, b, distance[ka], distance[kb]] : [b, a, distance[kb], distance[ka]];
       const t = dp / (dp - dq);
       const at = p.map((v, i) => v + (q[i] - v) * t);
-      const place = [Math.round(at[0] * grid_per_voxel), Math.round(-at[1] * grid_per_voxel), Math.round(-at[2] * grid_per_voxel)];
+      const place = [Math.round(at[0] * grid_per_voxel), Math.round(-at[1] * grid_per_voxel),
+        Math.round(-at[2] * grid_per_voxel)];
       const key = place.join(), found = known.get(key);
       if (found !== undefined) return found;
       const colour = room_colour(...room_of(...at));
@@ -102,17 +108,20 @@ export async function make_room() {
       return positions.length / 3 - 1;
     };
     const R = region_voxels;
-    for (let z = region[2] * R; z < (region[2] + 1) * R; z++) for (let y = region[1] * R; y < (region[1] + 1) * R; y++) for (let x = region[0] * R; x < (region[0] + 1) * R; x++) {
+    for (let z = region[2] * R; z < (region[2] + 1) * R; z++)
+      for (let y = region[1] * R; y < (region[1] + 1) * R; y++) for (let x = region[0] * R; x < (region[0] + 1) * R; x++) {
       const i = x, j = -y - 1, k = -z - 1;
       if (i < 0 || j < 0 || k < 0 || i + 1 >= size[0] || j + 1 >= size[1] || k + 1 >= size[2]) continue;
       if (!corners.every((c) => seen[index_of(i + c[0], j + c[1], k + c[2])])) continue;
       const cell = corners.map((c) => [i + c[0], j + c[1], k + c[2]]);
       for (const tet of tetrahedra) {
-        const inside = tet.filter((c) => distance[index_of(...cell[c])] < 0), outside = tet.filter((c) => distance[index_of(...cell[c])] >= 0);
+        const inside = tet.filter((c) => distance[index_of(...cell[c])] < 0),
+          outside = tet.filter((c) => distance[index_of(...cell[c])] >= 0);
         if (!inside.length || !outside.length) continue;
         const ring = inside.length === 2
           ? [[0, 0], [0, 1], [1, 1], [1, 0]].map(([a, b]) => vertex(cell[inside[a]], cell[outside[b]]))
-          : inside.length === 1 ? outside.map((o) => vertex(cell[inside[0]], cell[o])) : inside.map((o) => vertex(cell[o], cell[outside[0]]));
+          : inside.length === 1 ? outside.map((o) => vertex(cell[inside[0]], cell[o]))
+            : inside.map((o) => vertex(cell[o], cell[outside[0]]));
         const middle = (list) => [0, 1, 2].map((a) => list.reduce((s, c) => s + cell[c][a], 0) / list.length);
         const m = middle(inside), o = middle(outside), toward = [o[0] - m[0], -(o[1] - m[1]), -(o[2] - m[2])];
         for (let t = 1; t + 1 < ring.length; t++) {
@@ -120,7 +129,8 @@ export async function make_room() {
           if (a === b || b === c || a === c) continue;
           const P = (v, n) => positions[3 * v + n];
           const u = [0, 1, 2].map((n) => P(b, n) - P(a, n)), w = [0, 1, 2].map((n) => P(c, n) - P(a, n));
-          const side = (u[1] * w[2] - u[2] * w[1]) * toward[0] + (u[2] * w[0] - u[0] * w[2]) * toward[1] + (u[0] * w[1] - u[1] * w[0]) * toward[2];
+          const side = (u[1] * w[2] - u[2] * w[1]) * toward[0] + (u[2] * w[0] - u[0] * w[2]) * toward[1]
+            + (u[0] * w[1] - u[1] * w[0]) * toward[2];
           if (u[1] * w[2] === u[2] * w[1] && u[2] * w[0] === u[0] * w[2] && u[0] * w[1] === u[1] * w[0]) continue;
           if (side >= 0) indices.push(a, b, c);
           else indices.push(a, c, b);
@@ -159,5 +169,6 @@ export async function make_room() {
     return { eye, ahead, pose: [right[0], y[0], f[0], p[0], right[1], y[1], f[1], p[1], right[2], y[2], f[2], p[2], 0, 0, 0, 1] };
   }
 
-  return { see, surface, encode, camera, forget: () => seen.fill(0), voxel_m, region_voxels, quantum_m: voxel_m / grid_per_voxel };
+  return { see, surface, encode, camera, forget: () => seen.fill(0), voxel_m, region_voxels,
+    quantum_m: voxel_m / grid_per_voxel };
 }

@@ -17,8 +17,11 @@ const server = createServer(async (request, response) => {
   const path = new URL(request.url, "http://proxy").pathname;
   const name = path === "/" ? "index.html" : path === "/console" ? "console.html" : normalize(path);
   const file = await readFile(join(dist, name)).catch(() => undefined);
-  if (file) return void response.writeHead(200, { "content-type": types[extname(name)] ?? "application/octet-stream", "cache-control": "no-store", "access-control-allow-origin": "*" }).end(file);
-  const onward = ask({ hostname: to.hostname, port: to.port, path: request.url, method: request.method, headers: headers_for(request.headers) }, (answer) => {
+  if (file) return void response.writeHead(200,
+    { "content-type": types[extname(name)] ?? "application/octet-stream", "cache-control": "no-store",
+      "access-control-allow-origin": "*" }).end(file);
+  const onward = ask({ hostname: to.hostname, port: to.port, path: request.url, method: request.method,
+    headers: headers_for(request.headers) }, (answer) => {
     response.writeHead(answer.statusCode, answer.headers);
     answer.pipe(response);
   });

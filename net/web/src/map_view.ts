@@ -1,5 +1,5 @@
-// The view of a map, and nothing around it: the stream, the scene, where the eye is, and the frames. The viewer's page puts its panels
-// around one, <tessera-view> a line of words.
+// The view of a map, and nothing around it: the stream, the scene, where the eye is, and the frames. The viewer's page puts its
+// panels around one, <tessera-view> a line of words.
 
 import { Vector3 } from "three";
 import { camera_set } from "./scene/cameras";
@@ -163,7 +163,8 @@ export class map_view {
 
   /// What a link to this view says. Until the user takes over, `kept` has no eye: whoever comes later begins as this view did.
   kept(): view_link {
-    return { view: this.standpoint.kept, settings: this.settings, following: this.controls.following, region: this.region, clip: this.cut.corners };
+    return { view: this.standpoint.kept, settings: this.settings, following: this.controls.following, region: this.region,
+      clip: this.cut.corners };
   }
 
   /// A link to the view as it is now.

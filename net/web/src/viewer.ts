@@ -76,8 +76,10 @@ export class viewer extends map_view {
     this.panel_ = new view_panel(this, this.actions_, console_address);
     this.tools_ = new toolbar(this.actions_, console_address);
     this.help = new help_sheet(this.actions_);
-    const unbare = h("button", { class: "panel unbare", title: "Show the panels (Esc)", set: { type: "button", "aria-label": "Show the panels" }, on: { click: () => this.do("bare") } }, icon(icons.sliders));
-    root_.append(this.marks_.element, this.status_.element, this.tools_.element, this.counters_.element, this.panel_.element, this.key.legend.element, this.cut_panel_.element, this.card_.element,
+    const unbare = h("button", { class: "panel unbare", title: "Show the panels (Esc)",
+      set: { type: "button", "aria-label": "Show the panels" }, on: { click: () => this.do("bare") } }, icon(icons.sliders));
+    root_.append(this.marks_.element, this.status_.element, this.tools_.element, this.counters_.element, this.panel_.element,
+      this.key.legend.element, this.cut_panel_.element, this.card_.element,
       this.stick_.element, this.status_.notices.element, this.toasts.element, this.help.element, unbare);
 
     this.gestures_.on_tap = (at, px) => this.inspection.tap(at, px, fingers.matches);
@@ -128,7 +130,8 @@ export class viewer extends map_view {
     try {
       this.toasts.say(save_mesh(this.scene, map, format));
     } catch (error) {
-      this.toasts.say(`The map could not be saved: ${error instanceof Error ? error.message : String(error)}. Free memory, or use GET /v1/mesh.${format}.`, "bad", 10_000);
+      this.toasts.say(`The map could not be saved: ${error instanceof Error ? error.message : String(error)}. Free memory, or ` +
+                      `use GET /v1/mesh.${format}.`, "bad", 10_000);
     }
   }
 
@@ -145,7 +148,8 @@ export class viewer extends map_view {
   async copy_link(): Promise<void> {
     try {
       await navigator.clipboard.writeText(shared_address(new URL(location.href), this.link()));
-      this.toasts.say(this.address.token ? "A link to this view is copied, without the token." : "A link to this view is copied.");
+      this.toasts.say(this.address.token ? "A link to this view is copied, without the token."
+        : "A link to this view is copied.");
     } catch {
       this.toasts.say("The browser does not let this page copy; the link is in its address bar.", "bad");
     }
@@ -154,7 +158,8 @@ export class viewer extends map_view {
   // Panels at the sides and bars at the edges, pixels.
   override insets(): insets {
     if (this.bare) return super.insets();
-    return narrow.matches ? { left: 0, right: 0, top: 52, bottom: 64 } : { left: 0, right: this.settings.panel ? 272 : 0, top: 56, bottom: 16 };
+    return narrow.matches ? { left: 0, right: 0, top: 52, bottom: 64 }
+      : { left: 0, right: this.settings.panel ? 272 : 0, top: 56, bottom: 16 };
   }
 
   override turned(): void {

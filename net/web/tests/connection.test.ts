@@ -26,7 +26,8 @@ class fake_socket {
   }
 }
 
-const hello = (epoch = "e1", protocol = "tessera.v1") => ({ type: "hello", protocol, server: "t", epoch, voxel_m: 0.05, truncation_m: 0.15, region_voxels: 64, quantum_m: 0.001 });
+const hello = (epoch = "e1", protocol = "tessera.v1") => ({ type: "hello", protocol, server: "t", epoch, voxel_m: 0.05,
+  truncation_m: 0.15, region_voxels: 64, quantum_m: 0.001 });
 
 function setup(status = 0, no_map = false) {
   const sockets: fake_socket[] = [], states: connection_state[] = [], bad: string[] = [], held = new ledger();
@@ -100,7 +101,8 @@ test("after a loss it comes back with what it has", async () => {
   expect(t.sockets[2].sent[0]).toMatchObject({ epoch: "e2", have: [] });
 });
 
-test("a map of more regions than a frame can name comes back with the newest, and again with fewer if that was too large", async () => {
+test("a map of more regions than a frame can name comes back with the newest, and again with fewer if that was too large",
+  async () => {
   const t = setup();
   const limited = { ...hello(), max_text_bytes: 1000 };
   t.line.start();
@@ -145,7 +147,8 @@ test("waits longer each time, up to a bound, and starts over after a success", a
   expect(t.sockets).toHaveLength(n + 1);
 });
 
-test.each([[401, "token"], [403, "foreign"], [0, "unreachable"], [200, "no_stream"], [503, "overload"]])("HTTP status %i tells: %s", async (status, cause) => {
+test.each([[401, "token"], [403, "foreign"], [0, "unreachable"], [200, "no_stream"],
+  [503, "overload"]])("HTTP status %i tells: %s", async (status, cause) => {
   const t = setup(status);
   t.line.start();
   t.sockets[0].end();

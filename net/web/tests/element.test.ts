@@ -20,7 +20,8 @@ describe("what src means", () => {
     ["//host/", "wss://host/v1/stream"],
   ])("%s", (src, wanted) => expect(stream(src)).toBe(wanted));
   test("a token beside it wins", () => expect(stream("https://host/?token=old", "n&w")).toBe("wss://host/v1/stream?token=n%26w"));
-  test.each([[undefined, /missing/], ["", /missing/], ["ftp://host/", /"ftp:\/\/host\/", which is no http/], ["http://", /no http/], ["javascript:1", /no http/]])(
+  test.each([[undefined, /missing/], ["", /missing/], ["ftp://host/", /"ftp:\/\/host\/", which is no http/],
+    ["http://", /no http/], ["javascript:1", /no http/]])(
     "%j is none", (src, why) => expect(() => address_of({ src }, base)).toThrow(why));
 });
 
@@ -42,8 +43,10 @@ test("the view is that of view, else of src, and an attribute for a setting wins
 
 describe("the state", () => {
   const address = service_address_of(new URL("https://host/?token=t")), begun: TesseraState = { name: "connecting", reason: "" };
-  const waiting = (cause: "lost" | "token" | "no_map" | "unreachable", detail = "why") => ({ name: "waiting", cause, detail, retry_ms: 0 }) as const;
-  const of = (s: Parameters<typeof state_of>[0], before = begun, a = address): TesseraState => state_of(s, a, "site.example", before);
+  const waiting = (cause: "lost" | "token" | "no_map"
+    | "unreachable", detail = "why") => ({ name: "waiting", cause, detail, retry_ms: 0 }) as const;
+  const of = (s: Parameters<typeof state_of>[0], before = begun, a = address): TesseraState =>
+    state_of(s, a, "site.example", before);
 
   test("tells what waiting cures from what it does not", () => {
     expect(of({ name: "live" })).toEqual({ name: "online", reason: "" });
@@ -66,7 +69,8 @@ describe("the state", () => {
     expect(line_of({ name: "online", reason: "" }, 0, false)).toBe("");
     expect(line_of({ name: "online", reason: "" }, 0, true)).toBe("Live: the map is empty");
     expect(line_of(begun, 0, true)).toBe("Connecting");
-    expect(line_of({ name: "offline", reason: "host does not answer" }, 3, false)).toBe("Offline: host does not answer · retry in 3 s");
+    expect(line_of({ name: "offline", reason: "host does not answer" }, 3, false))
+      .toBe("Offline: host does not answer · retry in 3 s");
     expect(line_of({ name: "error", reason: "the token was refused" }, 0, true)).toBe("The token was refused");
   });
 });

@@ -4,7 +4,8 @@ import { to_glb } from "../src/save/export_glb";
 import { join_regions, type whole_mesh } from "../src/save/export_mesh";
 import { to_ply } from "../src/save/export_ply";
 import { mend } from "../src/save/mending";
-import { border_flags, decode_octahedral, type decoded_mesh, encode_octahedral, fault_of, normal_sums, place_hash, shape } from "../src/stream/shaping";
+import { border_flags, decode_octahedral, type decoded_mesh, encode_octahedral, fault_of, normal_sums, place_hash,
+  shape } from "../src/stream/shaping";
 
 /// A bumpy sheet over [from, to) x [0, n): neighbours share the vertices of their common edge exactly.
 function sheet(from: number, to: number, n = 8): decoded_mesh {
@@ -21,7 +22,8 @@ function sheet(from: number, to: number, n = 8): decoded_mesh {
   return { positions: Int32Array.from(positions), colours: Uint8Array.from(colours), indices: Uint32Array.from(indices) };
 }
 
-const place = (m: { positions: ArrayLike<number> }, v: number): string => `${m.positions[3 * v]},${m.positions[3 * v + 1]},${m.positions[3 * v + 2]}`;
+const place = (m: { positions: ArrayLike<number> }, v: number): string =>
+  `${m.positions[3 * v]},${m.positions[3 * v + 1]},${m.positions[3 * v + 2]}`;
 const normals_by_place = (m: ReturnType<typeof shape>["shaped"]): Map<string, string> =>
   new Map(Array.from({ length: m.positions.length / 3 }, (_, v) => [place(m, v), `${m.normals[2 * v]},${m.normals[2 * v + 1]}`]));
 
@@ -52,7 +54,8 @@ describe("shaping", () => {
   test("shaping keeps every triangle, place and colour, and puts the border first", () => {
     const m = sheet(0, 8), { shaped } = shape(m);
     const triangles = (p: ArrayLike<number>, c: ArrayLike<number>, idx: ArrayLike<number>): string[] =>
-      Array.from({ length: idx.length }, (_, i) => `${place({ positions: p }, idx[i])}|${c[4 * idx[i]]},${c[4 * idx[i] + 1]},${c[4 * idx[i] + 2]}`);
+      Array.from({ length: idx.length }, (_, i) =>
+        `${place({ positions: p }, idx[i])}|${c[4 * idx[i]]},${c[4 * idx[i] + 1]},${c[4 * idx[i] + 2]}`);
     expect(triangles(shaped.positions, shaped.colours, shaped.indices)).toEqual(triangles(m.positions, m.colours, m.indices));
     expect(shaped.border).toBe(32);
     expect([...shaped.bounds].slice(0, 2)).toEqual([0, 0]);
@@ -70,7 +73,8 @@ describe("shaping", () => {
 
   test("many places hash to as many numbers", () => {
     const seen = new Set<number>();
-    for (let i = 0; i < 250_000; i++) seen.add(place_hash((i % 100) * 3 - 150, (Math.floor(i / 100) % 100) - 50, Math.floor(i / 10_000) * 7 - 350));
+    for (let i = 0; i < 250_000; i++) seen.add(place_hash((i % 100) * 3 - 150, (Math.floor(i / 100) % 100) - 50,
+      Math.floor(i / 10_000) * 7 - 350));
     expect(seen.size).toBe(250_000);
   });
 });
@@ -90,7 +94,8 @@ describe("shading over region borders", () => {
     expect(right.updates.map((u) => u.key)).toEqual(["0,0,0"]);
     left.normals.set(right.updates[0].normals);
     const expected = normals_by_place(whole);
-    for (const part of [left, right.shaped]) for (const [at, normal] of normals_by_place(part)) expect(normal, at).toBe(expected.get(at));
+    for (const part of [left, right.shaped])
+      for (const [at, normal] of normals_by_place(part)) expect(normal, at).toBe(expected.get(at));
   });
 
   test("a region that goes leaves its neighbour as if it had never been, and nothing in the table", () => {
@@ -116,7 +121,8 @@ describe("shading over region borders", () => {
 
 /// Its corners lie on one line, or are not three.
 function has_no_area(p: ArrayLike<number>, a: number, b: number, c: number): boolean {
-  const [ux, uy, uz] = [0, 1, 2].map((k) => p[3 * b + k] - p[3 * a + k]), [vx, vy, vz] = [0, 1, 2].map((k) => p[3 * c + k] - p[3 * a + k]);
+  const [ux, uy, uz] = [0, 1, 2].map((k) => p[3 * b + k] - p[3 * a + k]),
+    [vx, vy, vz] = [0, 1, 2].map((k) => p[3 * c + k] - p[3 * a + k]);
   return uy * vz === uz * vy && uz * vx === ux * vz && ux * vy === uy * vx;
 }
 
@@ -162,7 +168,8 @@ describe("mending", () => {
     const at = (i: number, j: number): number => (i === 0 ? 0 : i === rings ? 1 : 2 + (i - 1) * around + (j % around));
     const put = (theta: number, phi: number): void => {
       const bump = r * (1 + 0.1 * Math.sin(5 * theta) * Math.cos(3 * phi));
-      positions.push(...[Math.sin(theta) * Math.cos(phi), Math.cos(theta), Math.sin(theta) * Math.sin(phi)].map((v) => Math.round(bump * v)));
+      positions.push(...[Math.sin(theta) * Math.cos(phi), Math.cos(theta),
+        Math.sin(theta) * Math.sin(phi)].map((v) => Math.round(bump * v)));
     };
     put(0, 0);
     put(Math.PI, 0);
@@ -173,7 +180,8 @@ describe("mending", () => {
     }
     indices.forEach((v, i) => (indices[i] = v));
     const grey = (n: number): Uint8Array => new Uint8Array(4 * n).fill(128);
-    const whole = { positions: Int32Array.from(positions), colours: grey(positions.length / 3), indices: Uint32Array.from(indices) };
+    const whole = { positions: Int32Array.from(positions), colours: grey(positions.length / 3),
+      indices: Uint32Array.from(indices) };
     const parts = Array.from({ length: 8 }, (_, which) => {
       const own = new Map<number, number>(), p: number[] = [], idx: number[] = [];
       for (let t = 0; t < indices.length; t += 3) {
@@ -205,7 +213,8 @@ describe("mending", () => {
     const cross = Int32Array.of(0, 0, 0, 10, 0, 0, 5, 10, 0, 5, -10, 0, 5, 0, 10);
     const edge = mend([0, 1, 2, 1, 0, 3, 0, 1, 4], 5);
     expect(edge.from.length).toBeGreaterThan(5);
-    const copied = (m: { from: Uint32Array }, p: Int32Array): Float32Array => Float32Array.from([...m.from].flatMap((v) => [...p.slice(3 * v, 3 * v + 3)]));
+    const copied = (m: { from: Uint32Array }, p: Int32Array): Float32Array =>
+      Float32Array.from([...m.from].flatMap((v) => [...p.slice(3 * v, 3 * v + 3)]));
     expect(objections(copied(edge, cross), edge.indices)).toEqual(sound);
     const tie = Int32Array.of(0, 0, 0, 10, 5, 0, 10, -5, 0, -10, 5, 0, -10, -5, 0);
     const point = mend([0, 2, 1, 0, 3, 4], 5);
@@ -238,9 +247,12 @@ describe("saving", () => {
   });
 
   test("PLY reads back", async () => {
-    const blob = to_ply(joined, { generator: "a\nb", epoch: "e", voxel_m: 0.05 }), bytes = new Uint8Array(await blob.arrayBuffer());
+    const blob = to_ply(joined, { generator: "a\nb", epoch: "e", voxel_m: 0.05 }),
+      bytes = new Uint8Array(await blob.arrayBuffer());
     const text = new TextDecoder("latin1").decode(bytes), end = text.indexOf("end_header\n") + 11;
-    expect(text.slice(0, end)).toMatch(/^ply\nformat binary_little_endian 1\.0\ncomment a b\ncomment unit metre\ncomment colours sRGB\ncomment voxel_m 0\.05\ncomment epoch e\nelement vertex 153\n/);
+    expect(text.slice(0, end))
+      .toMatch(new RegExp("^ply\nformat binary_little_endian 1\\.0\ncomment a b\ncomment unit metre\ncomment colours sRGB\n" +
+                          "comment voxel_m 0\\.05\ncomment epoch e\nelement vertex 153\n"));
     expect(bytes.length).toBe(end + 153 * 27 + (joined.indices.length / 3) * 13);
     const v = new DataView(bytes.buffer, end);
     for (let i = 0; i < 153; i++) {
@@ -262,7 +274,8 @@ describe("saving", () => {
     expect(length % 4).toBe(0);
     const json = JSON.parse(new TextDecoder().decode(new Uint8Array(v.buffer, 20, length)));
     const binary = 28 + length;
-    if (json.buffers) expect([v.getUint32(20 + length, true), v.getUint32(24 + length, true)]).toEqual([json.buffers[0].byteLength, 0x004e4942]);
+    if (json.buffers) expect([v.getUint32(20 + length, true), v.getUint32(24 + length, true)])
+      .toEqual([json.buffers[0].byteLength, 0x004e4942]);
     return { json, v, binary };
   };
 
@@ -284,7 +297,8 @@ describe("saving", () => {
   });
 
   test("an empty map saves as valid files", async () => {
-    const none: whole_mesh = { positions: new Float32Array(0), normals: new Float32Array(0), colours: new Uint8Array(0), indices: new Uint32Array(0) };
+    const none: whole_mesh = { positions: new Float32Array(0), normals: new Float32Array(0), colours: new Uint8Array(0),
+      indices: new Uint32Array(0) };
     expect((await read_glb(to_glb(none, [0, 0, 0, 1], about))).json.scenes).toEqual([{ nodes: [] }]);
     expect(await to_ply(none).text()).toMatch(/element vertex 0\n[^]*element face 0\n/);
   });

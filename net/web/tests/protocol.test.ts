@@ -5,24 +5,28 @@ import { patch_frame } from "./frames";
 describe("patch frames", () => {
   test("a whole frame is read field by field", () => {
     const p = parse_patch(patch_frame({ region: [-5, 0, 2147483647], version: 2n ** 64n - 1n }));
-    expect(p).toMatchObject({ kind: "surface", region: [-5, 0, 2147483647], key: "-5,0,2147483647", vertices: 30, triangles: 40 });
+    expect(p).toMatchObject({ kind: "surface", region: [-5, 0, 2147483647], key: "-5,0,2147483647", vertices: 30,
+      triangles: 40 });
     expect(p.version).toBe(18446744073709551615n);
     expect(p.keyframe_ns).toBe(1_700_000_000_000_000_001n);
     expect(p.received_ns).toBe(1_700_000_000_000_000_002n);
     expect([...p.payload]).toEqual([1, 2, 3, 4, 5]);
   });
 
-  test("the magic is the bytes TSP1", () => expect(new TextDecoder().decode(new Uint8Array(patch_frame()).subarray(0, 4))).toBe("TSP1"));
+  test("the magic is the bytes TSP1", () =>
+    expect(new TextDecoder().decode(new Uint8Array(patch_frame()).subarray(0, 4))).toBe("TSP1"));
 
   test("kind 1 without payload removes a region", () =>
     expect(parse_patch(patch_frame({ kind: 1, vertices: 0, triangles: 0 }, []))).toMatchObject({ kind: "empty", triangles: 0 }));
 
   test("every truncation is refused", () => {
     const whole = patch_frame();
-    for (let length = 0; length < whole.byteLength; length++) expect(() => parse_patch(whole.slice(0, length)), `${length} bytes`).toThrow(protocol_error);
+    for (let length = 0; length < whole.byteLength; length++)
+      expect(() => parse_patch(whole.slice(0, length)), `${length} bytes`).toThrow(protocol_error);
   });
 
-  test("bytes after the payload are refused", () => expect(() => parse_patch(patch_frame({ payload_bytes: 4 }))).toThrow(/says 4 payload bytes, 5 are there/));
+  test("bytes after the payload are refused",
+    () => expect(() => parse_patch(patch_frame({ payload_bytes: 4 }))).toThrow(/says 4 payload bytes, 5 are there/));
 
   test.each([
     ["magic", { magic: 0x32505354 }, /magic 0x32505354/],
@@ -56,20 +60,24 @@ describe("patch frames", () => {
 });
 
 describe("talk", () => {
-  const hello = { type: "hello", protocol: "tessera.v1", server: "tessera 0.1.0", epoch: "ab", voxel_m: 0.05, truncation_m: 0.15, region_voxels: 64, quantum_m: 0.001, max_text_bytes: 4000 };
+  const hello = { type: "hello", protocol: "tessera.v1", server: "tessera 0.1.0", epoch: "ab", voxel_m: 0.05, truncation_m: 0.15,
+    region_voxels: 64, quantum_m: 0.001, max_text_bytes: 4000 };
 
   test("hello", () => expect(parse_talk(JSON.stringify({ ...hello, news: 1 }))).toEqual(hello));
   test.each(["epoch", "voxel_m", "quantum_m", "region_voxels"])("hello without %s is refused by that name", (name) =>
     expect(() => parse_talk(JSON.stringify({ ...hello, [name]: undefined }))).toThrow(name));
-  test("a quantum of zero is refused", () => expect(() => parse_talk(JSON.stringify({ ...hello, quantum_m: 0 }))).toThrow(/quantum_m is 0/));
+  test("a quantum of zero is refused", () =>
+    expect(() => parse_talk(JSON.stringify({ ...hello, quantum_m: 0 }))).toThrow(/quantum_m is 0/));
 
   test("cameras come and go; times keep all 64 bits", () => {
     const pose = Array.from({ length: 16 }, (_, i) => i);
-    const c = parse_talk(JSON.stringify({ type: "cameras", cameras: [{ id: "a", timestamp_ns: "18446744073709551615", pose }, { id: "b", gone: true }] }));
+    const c = parse_talk(JSON.stringify({ type: "cameras",
+      cameras: [{ id: "a", timestamp_ns: "18446744073709551615", pose }, { id: "b", gone: true }] }));
     expect(c).toMatchObject({ gone: ["b"], set: [{ id: "a", timestamp_ns: 18446744073709551615n }] });
   });
   test.each([[[1, 2, 3]], [Array(16).fill("x")], [Array(17).fill(0)], [null]])("a pose of %j is refused", (pose) =>
-    expect(() => parse_talk(JSON.stringify({ type: "cameras", cameras: [{ id: "a", timestamp_ns: "1", pose }] }))).toThrow(/camera a: pose/));
+    expect(() => parse_talk(JSON.stringify({ type: "cameras", cameras: [{ id: "a", timestamp_ns: "1", pose }] })))
+      .toThrow(/camera a: pose/));
 
   test("stats needs its clock and nothing else", () => {
     expect(parse_talk('{"type":"stats","time_ns":"5","pending":2}')).toMatchObject({ pending: 2, keyframes: 0, time_ns: 5n });
@@ -77,14 +85,19 @@ describe("talk", () => {
   });
   test("stats may say what the service is short of", () => {
     expect(parse_talk('{"type":"stats","time_ns":"5"}')).toMatchObject({ shortage: "" });
-    expect(parse_talk('{"type":"stats","time_ns":"5","shortage":"memory-cap 64 MiB is used up"}')).toMatchObject({ shortage: "memory-cap 64 MiB is used up" });
+    expect(parse_talk('{"type":"stats","time_ns":"5","shortage":"memory-cap 64 MiB is used up"}'))
+      .toMatchObject({ shortage: "memory-cap 64 MiB is used up" });
   });
-  test("an unknown type is no error", () => expect(parse_talk('{"type":"weather"}')).toEqual({ type: "unknown", name: "weather" }));
-  test.each(["", "{", "[]", "7", "null", '"x"', "{}"])("%j is refused", (frame) => expect(() => parse_talk(frame)).toThrow(protocol_error));
+  test("an unknown type is no error", () =>
+    expect(parse_talk('{"type":"weather"}')).toEqual({ type: "unknown", name: "weather" }));
+  test.each(["", "{", "[]", "7", "null", '"x"', "{}"])("%j is refused",
+    (frame) => expect(() => parse_talk(frame)).toThrow(protocol_error));
 
   test("what is sent", () => {
-    expect(JSON.parse(subscribe_frame("e", [[1, 2, 3, "9"]], 5e6).frame)).toEqual({ type: "subscribe", epoch: "e", have: [[1, 2, 3, "9"]], max_bits_per_s: 5_000_000 });
-    expect(ack_frames([[0, 0, -1, "18446744073709551615"]]).map((f) => JSON.parse(f))).toEqual([{ type: "ack", patches: [[0, 0, -1, "18446744073709551615"]] }]);
+    expect(JSON.parse(subscribe_frame("e", [[1, 2, 3, "9"]], 5e6).frame))
+      .toEqual({ type: "subscribe", epoch: "e", have: [[1, 2, 3, "9"]], max_bits_per_s: 5_000_000 });
+    expect(ack_frames([[0, 0, -1, "18446744073709551615"]]).map((f) => JSON.parse(f)))
+      .toEqual([{ type: "ack", patches: [[0, 0, -1, "18446744073709551615"]] }]);
     expect(ack_frames([])).toEqual([]);
   });
 

@@ -3,7 +3,8 @@ import { beforeEach, expect, test } from "vitest";
 import { camera_set } from "../src/scene/cameras";
 import { standpoint, type standpoint_parts } from "../src/scene/standpoint";
 
-let sphere: Sphere | undefined, part: Float32Array | undefined, seen: string[], framed: number, faced: number, turned: number, held: boolean, touched: boolean;
+let sphere: Sphere | undefined, part: Float32Array | undefined, seen: string[], framed: number, faced: number, turned: number,
+  held: boolean, touched: boolean;
 const cameras = new camera_set(), upright = new Quaternion(), eye = new Vector3();
 
 /// A standpoint whose map is `sphere`, and whose view counts how often it is put right.

@@ -8,8 +8,10 @@ import { upload_queue } from "../src/stream/uploads";
 import type { shaper_answer, shaper_request } from "../src/stream/shaper.worker";
 import { patch_frame } from "./frames";
 
-const surface = (version: bigint, region: [number, number, number] = [0, 0, 0]): patch => parse_patch(patch_frame({ version, region }));
-const empty = (version: bigint, region: [number, number, number] = [0, 0, 0]): patch => parse_patch(patch_frame({ version, region, kind: 1, vertices: 0, triangles: 0 }, []));
+const surface = (version: bigint, region: [number, number, number] = [0, 0, 0]): patch =>
+  parse_patch(patch_frame({ version, region }));
+const empty = (version: bigint, region: [number, number, number] = [0, 0, 0]): patch =>
+  parse_patch(patch_frame({ version, region, kind: 1, vertices: 0, triangles: 0 }, []));
 
 describe("ledger", () => {
   test("the newest version wins, in whatever order they are shown", () => {
@@ -67,14 +69,17 @@ describe("ledger", () => {
 });
 
 /// A pipeline whose decodes and shapes finish when the test says so.
-function hand_driven(): { line: pipeline; decodes: { p: Uint8Array; done: () => void; fail: (why: string) => void }[]; posted: shaper_request[]; answer: (a: shaper_answer) => void; log: string[] } {
-  const decodes: { p: Uint8Array; done: () => void; fail: (why: string) => void }[] = [], posted: shaper_request[] = [], log: string[] = [];
+function hand_driven(): { line: pipeline; decodes: { p: Uint8Array; done: () => void; fail: (why: string) =>
+  void }[]; posted: shaper_request[]; answer: (a: shaper_answer) => void; log: string[] } {
+  const decodes: { p: Uint8Array; done: () => void; fail: (why: string) => void }[] = [], posted: shaper_request[] = [],
+    log: string[] = [];
   let listener: (a: shaper_answer) => void = () => {};
   const parts: pipeline_parts = {
     decoder: {
       workers: 1,
       decode: (p) => new Promise((resolve, reject) =>
-        decodes.push({ p, done: () => resolve({ positions: new Int32Array(9), colours: new Uint8Array(12), indices: Uint32Array.of(0, 1, 2) }), fail: (why) => reject(new Error(why)) })),
+        decodes.push({ p, done: () => resolve({ positions: new Int32Array(9), colours: new Uint8Array(12),
+          indices: Uint32Array.of(0, 1, 2) }), fail: (why) => reject(new Error(why)) })),
     },
     shaper: { post: (r) => posted.push(r), on_answer: (l) => (listener = l) },
   };
@@ -160,12 +165,15 @@ describe("pipeline", () => {
 describe("upload queue", () => {
   const ready = (version: bigint, x: number): ready_patch => ({
     patch: surface(version, [x, 0, 0]),
-    shaped: { positions: new Float32Array(9), normals: new Int16Array(6), colours: new Uint8Array(12), indices: Uint16Array.of(0, 1, 2), bounds: new Float32Array(6), border: 3 },
+    shaped: { positions: new Float32Array(9), normals: new Int16Array(6), colours: new Uint8Array(12),
+      indices: Uint16Array.of(0, 1, 2), bounds: new Float32Array(6), border: 3 },
     neighbours: [],
   });
   const collector = () => {
     const log: string[] = [];
-    return { log, show: (r: ready_patch) => void log.push(`${r.patch.key}@${r.patch.version}`), update_border: (u: { key: string }) => void log.push(`border ${u.key}`), superseded: (r: ready_patch) => void log.push(`superseded ${r.patch.version}`) };
+    return { log, show: (r: ready_patch) => void log.push(`${r.patch.key}@${r.patch.version}`),
+      update_border: (u: { key: string }) => void log.push(`border ${u.key}`),
+      superseded: (r: ready_patch) => void log.push(`superseded ${r.patch.version}`) };
   };
 
   test("a frame takes what its budget allows, and always one", () => {
@@ -190,7 +198,8 @@ describe("upload queue", () => {
 
   test("border normals reach a neighbour that still waits", () => {
     const q = new upload_queue(), t = collector(), first = ready(1n, 0), second = ready(1n, 1);
-    second.neighbours = [{ key: "0,0,0", version: "1", normals: Int16Array.of(1, 2, 3, 4, 5, 6) }, { key: "5,0,0", version: "1", normals: new Int16Array(2) }];
+    second.neighbours = [{ key: "0,0,0", version: "1", normals: Int16Array.of(1, 2, 3, 4, 5, 6) },
+      { key: "5,0,0", version: "1", normals: new Int16Array(2) }];
     q.add(first, t);
     q.add(second, t);
     expect([...first.shaped!.normals]).toEqual([1, 2, 3, 4, 5, 6]);
@@ -203,7 +212,8 @@ describe("clocks and meters", () => {
   test("the offset is that of the message that travelled fastest", () => {
     const c = new clock_offset(3);
     expect(c.ms).toBeUndefined();
-    for (const [service_ms, here_ms] of [[1000, 1250], [2000, 2205], [3000, 3240]]) c.add(BigInt(service_ms) * 1_000_000n, here_ms);
+    for (const [service_ms, here_ms] of [[1000, 1250], [2000, 2205], [3000, 3240]])
+      c.add(BigInt(service_ms) * 1_000_000n, here_ms);
     expect(c.ms).toBeCloseTo(205);
     expect(c.since_ms(4000, 4300)).toBeCloseTo(95);
     c.add(4_000_000_000n, 4230);

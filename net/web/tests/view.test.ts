@@ -5,7 +5,8 @@ import { frame_points } from "../src/scene/framing";
 import { angle_between, dot, type quaternion, unit, up_estimate, upright_of, type vector } from "../src/scene/orientation";
 import { kept_address, shared_address } from "../src/ui/kept_address";
 import { read_view_link, write_view_link } from "../src/ui/view_link";
-import { type any_row, is_switch, load_settings, row_of, type setting_name, setting_names, type settings } from "../src/ui/settings";
+import { type any_row, is_switch, load_settings, row_of, type setting_name, setting_names,
+  type settings } from "../src/ui/settings";
 import { level_names } from "../src/ui/legend";
 import { option_name, setting_actions, viewer_actions } from "../src/ui/viewer_actions";
 import type { viewer } from "../src/viewer";
@@ -72,11 +73,14 @@ describe("the rotation that takes the map upright", () => {
       const yaw = (i / 120) * 2 * Math.PI, roll = 0.2 * Math.sin(i * 0.9), pitch = 0.3 + 0.2 * Math.sin(i * 0.13);
       const ahead = unit([Math.sin(yaw) * Math.cos(pitch), Math.sin(pitch), Math.cos(yaw) * Math.cos(pitch)]);
       const side: vector = [Math.cos(yaw), 0, -Math.sin(yaw)];
-      const down: vector = [ahead[1] * side[2] - ahead[2] * side[1], ahead[2] * side[0] - ahead[0] * side[2], ahead[0] * side[1] - ahead[1] * side[0]];
-      const x = side.map((v, k) => v * Math.cos(roll) + down[k] * Math.sin(roll)), y = down.map((v, k) => v * Math.cos(roll) - side[k] * Math.sin(roll));
+      const down: vector = [ahead[1] * side[2] - ahead[2] * side[1], ahead[2] * side[0] - ahead[0] * side[2],
+        ahead[0] * side[1] - ahead[1] * side[0]];
+      const x = side.map((v, k) => v * Math.cos(roll) + down[k] * Math.sin(roll)),
+        y = down.map((v, k) => v * Math.cos(roll) - side[k] * Math.sin(roll));
       e.add(Float64Array.of(x[0], y[0], ahead[0], 0, x[1], y[1], ahead[1], 0, x[2], y[2], ahead[2], 0, 0, 0, 0, 1));
       const shown = turned(upright_of(e.up), [0, 0, 1]);
-      if (last) swing = Math.max(swing, Math.abs(Math.atan2(last[0] * shown[2] - last[2] * shown[0], last[0] * shown[0] + last[2] * shown[2])));
+      if (last) swing = Math.max(swing, Math.abs(Math.atan2(last[0] * shown[2] - last[2] * shown[0],
+        last[0] * shown[0] + last[2] * shown[2])));
       last = shown;
     }
     expect((swing * 180) / Math.PI).toBeLessThan(5);
@@ -95,17 +99,20 @@ describe("the rotation that takes the map upright", () => {
 function bearing(list: vector[]): shaped_mesh {
   const normals = new Int16Array(2 * list.length);
   list.forEach((n, i) => encode_octahedral(...n, normals, 2 * i));
-  return { normals, positions: new Float32Array(3 * list.length), colours: new Uint8Array(0), indices: new Uint16Array(0), bounds: new Float32Array(6), border: 0 };
+  return { normals, positions: new Float32Array(3 * list.length), colours: new Uint8Array(0), indices: new Uint16Array(0),
+    bounds: new Float32Array(6), border: 0 };
 }
 
 describe("the floor", () => {
   let seed = 7;
   const random = (): number => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) / 2 ** 32 - 0.5;
-  const scattered = (around: vector, count: number, spread: number): vector[] => Array.from({ length: count }, () => unit([0, 1, 2].map((k) => around[k] + spread * random()) as vector));
+  const scattered = (around: vector, count: number, spread: number): vector[] =>
+    Array.from({ length: count }, () => unit([0, 1, 2].map((k) => around[k] + spread * random()) as vector));
 
   test("is found where the cameras' up leans, among walls, and a ceiling counts too", () => {
     const true_up = unit([0.1, -1, 0.02]);
-    const mesh = bearing([...scattered([1, 0.1, 0], 4000, 0.2), ...scattered(true_up, 1200, 0.08), ...scattered(true_up.map((v) => -v) as vector, 900, 0.08)]);
+    const mesh = bearing([...scattered([1, 0.1, 0], 4000, 0.2), ...scattered(true_up, 1200, 0.08),
+      ...scattered(true_up.map((v) => -v) as vector, 900, 0.08)]);
     const found = floor_up([mesh], 6100, [0, -1, 0])!;
     expect((angle_between(found, true_up) * 180) / Math.PI).toBeLessThan(0.5);
     expect(dot(found, [0, -1, 0])).toBeGreaterThan(0);
@@ -124,11 +131,13 @@ describe("framing", () => {
   const seen = (points: Float32Array, eye: vector, width: number, height: number) =>
     Array.from({ length: points.length / 3 }, (_, i) => {
       const depth = eye[2] - points[3 * i + 2];
-      return { x: (0.5 + (points[3 * i] - eye[0]) / (2 * depth * half * (width / height))) * width, y: (0.5 - (points[3 * i + 1] - eye[1]) / (2 * depth * half)) * height, depth };
+      return { x: (0.5 + (points[3 * i] - eye[0]) / (2 * depth * half * (width / height))) * width,
+        y: (0.5 - (points[3 * i + 1] - eye[1]) / (2 * depth * half)) * height, depth };
     });
 
   test.each([[1440, 900], [390, 844], [800, 800]])("fills the width or the height of %i x %i, and no more", (width, height) => {
-    const points = Float32Array.from({ length: 3 * 500 }, (_, i) => [7 * Math.sin(i * 1.3), 1.5 * Math.sin(i * 0.7), 3 * Math.cos(i * 2.1)][i % 3]);
+    const points = Float32Array.from({ length: 3 * 500 },
+      (_, i) => [7 * Math.sin(i * 1.3), 1.5 * Math.sin(i * 0.7), 3 * Math.cos(i * 2.1)][i % 3]);
     const inset = { left: 0, right: width > 1000 ? 250 : 0, top: 50, bottom: 10 };
     const f = frame_points(points, right, up, back, half, width, height, inset)!;
     const at = seen(points, f.eye, width, height);
@@ -137,7 +146,8 @@ describe("framing", () => {
     expect(Math.min(...xs)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...xs)).toBeLessThanOrEqual(width - inset.right);
     expect(Math.min(...ys)).toBeGreaterThanOrEqual(inset.top - 1);
-    const fills_width = (Math.max(...xs) - Math.min(...xs)) / (width - inset.right), fills_height = (Math.max(...ys) - Math.min(...ys)) / (height - 60);
+    const fills_width = (Math.max(...xs) - Math.min(...xs)) / (width - inset.right),
+      fills_height = (Math.max(...ys) - Math.min(...ys)) / (height - 60);
     expect(Math.max(fills_width, fills_height)).toBeGreaterThan(0.85);
   });
 
@@ -150,7 +160,8 @@ describe("framing", () => {
     expect(strayed.distance / whole.distance).toBeCloseTo(1, 1);
   });
 
-  test("nothing has no frame", () => expect(frame_points(new Float32Array(0), right, up, back, half, 100, 100, { left: 0, right: 0, top: 0, bottom: 0 })).toBeUndefined());
+  test("nothing has no frame", () => expect(frame_points(new Float32Array(0), right, up, back, half, 100, 100,
+    { left: 0, right: 0, top: 0, bottom: 0 })).toBeUndefined());
 });
 
 describe("a link to a view", () => {
@@ -164,15 +175,20 @@ describe("a link to a view", () => {
     expect(read_view_link(text)).toEqual(state);
     expect(text).toBe("eye=1.25,-3,0.5&look=0,0.6,0.8&reach=4.5&fly&region=-1,0,12&shade=height&cut=0,0,0,1,2,3");
   });
-  test("may have a region alone, which is put into view then", () => expect(read_view_link("region=3,-4,0")).toEqual({ ...nothing, region: [3, -4, 0] }));
+  test("may have a region alone, which is put into view then",
+    () => expect(read_view_link("region=3,-4,0")).toEqual({ ...nothing, region: [3, -4, 0] }));
   test("following has no eye of its own", () => {
-    const text = write_view_link({ ...nothing, view: { eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" }, following: true });
+    const text = write_view_link({ ...nothing, view: { eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" },
+      following: true });
     expect(read_view_link(text)).toEqual({ ...nothing, following: true });
   });
-  test.each(["", "#", "#eye=1,2", "#eye=1,2,3", "#eye=a,b,c&look=0,0,1", "#eye=1,2,3&look=0,0,0", "#eye=1e99,0,0&look=0,0,1", "#eye=1,2,3&look=0,0,1&reach=-1", "#shade=neon", "#cut=1,1,1,0,0,0", "#region=1,2", "#region=0.5,1,2", "#region=a", "#%%%&=&&"])(
+  test.each(["", "#", "#eye=1,2", "#eye=1,2,3", "#eye=a,b,c&look=0,0,1", "#eye=1,2,3&look=0,0,0", "#eye=1e99,0,0&look=0,0,1",
+    "#eye=1,2,3&look=0,0,1&reach=-1", "#shade=neon", "#cut=1,1,1,0,0,0", "#region=1,2", "#region=0.5,1,2", "#region=a",
+    "#%%%&=&&"])(
     "%j makes no view", (hash) => expect(read_view_link(hash)).toEqual(nothing));
   test("is shared without the token", () => {
-    expect(shared_address(new URL("http://host:8080/maps/?token=s3cret&server=a:1#old"), "region=1,2,3")).toBe("http://host:8080/maps/?server=a%3A1#region=1,2,3");
+    expect(shared_address(new URL("http://host:8080/maps/?token=s3cret&server=a:1#old"), "region=1,2,3"))
+      .toBe("http://host:8080/maps/?server=a%3A1#region=1,2,3");
     expect(shared_address(new URL("http://host:8080/?token=s3cret"), "follow")).toBe("http://host:8080/#follow");
   });
 });
@@ -201,13 +217,16 @@ test("the directions of the picture are called by the map's axes where they lie 
 });
 
 describe("actions", () => {
-  const key = (k: string, more = {}) => ({ key: k, ctrlKey: false, metaKey: false, altKey: false, repeat: false, target: null, ...more });
+  const key = (k: string, more = {}) => ({ key: k, ctrlKey: false, metaKey: false, altKey: false, repeat: false, target: null,
+    ...more });
 
   test("a key does what its action says, and what shows it is told", () => {
     const done: string[] = [];
-    const list = new action_list([{ name: "fit", group: "move", label: "Fit", key: "f", run: () => done.push("fit") }, { name: "leave", group: "panels", label: "Leave", key: "escape", run: () => done.push("leave") }]);
+    const list = new action_list([{ name: "fit", group: "move", label: "Fit", key: "f", run: () => done.push("fit") },
+      { name: "leave", group: "panels", label: "Leave", key: "escape", run: () => done.push("leave") }]);
     list.on_done = () => done.push("shown");
-    expect([list.press(key("F")), list.press(key("Escape")), list.press(key("q")), list.press(key("f", { ctrlKey: true })), list.press(key("f", { repeat: true }))]).toEqual([true, true, false, false, false]);
+    expect([list.press(key("F")), list.press(key("Escape")), list.press(key("q")), list.press(key("f", { ctrlKey: true })),
+      list.press(key("f", { repeat: true }))]).toEqual([true, true, false, false, false]);
     expect(list.press(key("f", { target: { closest: () => ({}) } }))).toBe(false);
     expect(done).toEqual(["fit", "shown", "leave", "shown"]);
   });

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { service_address_of } from "../src/stream/connection";
 import { empty_notice } from "../src/ui/words";
 
-const tabs = (page: string): Map<string, string> => new Map(empty_notice(service_address_of(new URL(page))).tabs!.map((t) => [t.label, t.code]));
+const tabs = (page: string): Map<string,
+  string> => new Map(empty_notice(service_address_of(new URL(page))).tabs!.map((t) => [t.label, t.code]));
 
 test("without a token each tab says what to type, and none speaks of one", () => {
   const t = tabs("http://host:8080/");

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 KEPT_BYTES = 4 << 20  # of what a command prints, its end
 LOGGED_BYTES = 16 << 10  # of each of both outputs
 PATIENCE_S = 5  # between asking a command to end and ending it
-FOREIGN = ("TESSERA_", "MESH_", "SLAM3R_", "RABBITMQ_")  # settings of the service: measured are its defaults and what is said here
+# Settings of the service: measured are its defaults and what is said here.
+FOREIGN = ("TESSERA_", "MESH_", "SLAM3R_", "RABBITMQ_")
 KEPT = ("TESSERA_SHARED",)  # no setting; where tests look for a recording
 
 
@@ -40,12 +41,14 @@ class Ended:
 
 def environment(more=None):
     """This process's environment without settings of the service, and with `more`."""
-    mine = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(FOREIGN) and name != "LOG_LEVEL"}
+    mine = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(FOREIGN)
+            and name != "LOG_LEVEL"}
     return {**mine, **(more or {})}
 
 
 class Runner:
-    """Runs commands until `deadline` (of time.monotonic()), and writes what they said to `log`. Threads: any, each waits for its own."""
+    """Runs commands until `deadline` (of time.monotonic()), and writes what they said to `log`. Threads: any, each waits for its
+    own."""
 
     def __init__(self, deadline, log):
         self._deadline = deadline
@@ -58,7 +61,8 @@ class Runner:
         return self._deadline - time.monotonic()
 
     def run(self, command, limit_s, env=None):
-        """Never raises for what the command does: Ended.reason tells. The command is a process group of its own, ended as a whole."""
+        """Never raises for what the command does: Ended.reason tells. The command is a process group of its own, ended as a
+        whole."""
         command = [str(word) for word in command]
         shown = shlex.join([f"{name}={value}" for name, value in (env or {}).items()] + command)
         limit_s = min(limit_s, self.left_s())
@@ -73,8 +77,8 @@ class Runner:
 
     @contextlib.contextmanager
     def running(self, command, env=None):
-        """A command that is to run beside what the caller does: (process, a function that gives all it printed so far, both outputs in
-        one). Ended as a whole when the block is left, whatever happens; OSError if it cannot be started."""
+        """A command that is to run beside what the caller does: (process, a function that gives all it printed so far, both
+        outputs in one). Ended as a whole when the block is left, whatever happens; OSError if it cannot be started."""
         command = [str(word) for word in command]
         shown = shlex.join([f"{name}={value}" for name, value in (env or {}).items()] + command)
         begin = time.monotonic()

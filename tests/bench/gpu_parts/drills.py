@@ -1,4 +1,5 @@
-"""What happens when a GPU breaks or runs out of memory, shown on the real one: the service goes on, and the map's hash is the CPU's.
+"""What happens when a GPU breaks or runs out of memory, shown on the real one: the service goes on, and the map's hash is the
+CPU's.
 
 Without a GPU the same is done to the CPU, as far as it can be: its device is killed, and its memory capped.
 """
@@ -78,7 +79,8 @@ def _survive(job, gpus, lost, breaks):
     voxel_m = job.options.voxels[0]
     truth = _truth(job, voxel_m)
     at = {MIDDLE: max(1, truth["keyframes"] // 2), LAST: truth["keyframes"]}
-    words = [*job.input(voxel_m), "--backend", job.backend, "--rate", RATE, "--drill", ",".join(f"{role}@{at[when]}" for role, when in breaks)]
+    words = [*job.input(voxel_m), "--backend", job.backend, "--rate", RATE, "--drill",
+             ",".join(f"{role}@{at[when]}" for role, when in breaks)]
     if gpus:
         words += ["--gpus", gpus]
     with served.serve(job.runner, job.tessera, *words) as service:
@@ -97,7 +99,8 @@ def _survive(job, gpus, lost, breaks):
         require(service.healthy(), "/healthz says that it is not well")
         counts = service.metrics()
         require(served.total(counts, "tessera_lost_actors_total") == 0, "an actor was lost that cannot be started again")
-        refused = served.total(counts, "tessera_keyframes_refused_total") + served.total(counts, "tessera_keyframes_not_now_total")
+        refused = served.total(counts, "tessera_keyframes_refused_total") + served.total(counts,
+            "tessera_keyframes_not_now_total")
         require(refused == 0, f"{refused:g} keyframes were refused")
         left = served.total(counts, "tessera_device_info")
         out = {"hash": now["hash"], "whole_again_s": round(whole_s, 2), "gpus_left": int(left)}
@@ -116,8 +119,8 @@ def _survive(job, gpus, lost, breaks):
 # -- more map than memory --------------------------------------------------------------------
 
 
-# The map must be much larger than what one keyframe touches, which a GPU needs at once: 25 rooms of the building, 280 MiB of blocks, of
-# which a keyframe writes to 1. The real room is seen as a whole by many keyframes.
+# The map must be much larger than what one keyframe touches, which a GPU needs at once: 25 rooms of the building, 280 MiB of
+# blocks, of which a keyframe writes to 1. The real room is seen as a whole by many keyframes.
 LARGE_MAP = ("synthetic:building", "--voxel-size", 0.05, "--limit", 400)
 SMALL_REGIONS = ("--region-size", 32)
 MOVING_S = 50  # it takes some seconds
@@ -160,10 +163,12 @@ def _bench(job, truth, pool_mib):
 
 
 def _serve_moving(job, truth, pool_mib):
-    with served.serve(job.runner, job.tessera, *LARGE_MAP, "--backend", job.backend, "--rate", 0, *_memory_words(pool_mib)) as service:
+    with served.serve(job.runner, job.tessera, *LARGE_MAP, "--backend", job.backend, "--rate", 0,
+                      *_memory_words(pool_mib)) as service:
         def all_taken():
             counts = service.metrics()
-            not_taken = served.total(counts, "tessera_keyframes_refused_total") + served.total(counts, "tessera_keyframes_not_now_total")
+            not_taken = served.total(counts, "tessera_keyframes_refused_total") + served.total(counts,
+                "tessera_keyframes_not_now_total")
             require(not_taken == 0, f"{not_taken:g} keyframes were not taken: {service.fetch('/readyz')[1].strip()[-300:]}")
             return served.total(counts, "tessera_live_keyframes") == truth["keyframes"]
 
@@ -193,7 +198,8 @@ def wall(number):
     points, colours = array.array("f"), bytearray()
     for v in range(side):
         for u in range(side):
-            points.extend((at + (u - side / 2) * WALL_STEP_M, (v - side / 2) * WALL_STEP_M, 4.0 + 0.3 * ((u // 16 + v // 16) % 2)))
+            points.extend((at + (u - side / 2) * WALL_STEP_M, (v - side / 2) * WALL_STEP_M,
+                           4.0 + 0.3 * ((u // 16 + v // 16) % 2)))
             colours.extend((u & 255, v & 255, 40 + number))
     pose = (1, 0, 0, at, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)
     header = struct.pack("<QIII16f6f", 1 + number, side * side, 3, 0, *pose, *(0.0,) * 6)
@@ -281,14 +287,16 @@ def memory_cap(job):
             truth = _truth(job, voxel_m)
             before = _used_mib(job)
             with served.serve(job.runner, job.tessera, *job.input(voxel_m), "--backend", job.backend, "--gpus", 1, "--rate", 0,
-                              "--memory-pool", f"{cap_mib // 2}MiB", "--memory-cap", f"{cap_mib}MiB", "--host-memory", "16GiB") as service:
+                              "--memory-pool", f"{cap_mib // 2}MiB", "--memory-cap", f"{cap_mib}MiB", "--host-memory",
+                              "16GiB") as service:
                 peak = 0
 
                 def done():
                     nonlocal peak
                     peak = max(peak, _used_mib(job) - before)
                     counts = service.metrics()
-                    return (served.total(counts, "tessera_live_keyframes") + served.total(counts, "tessera_keyframes_not_now_total")
+                    return (served.total(counts, "tessera_live_keyframes")
+                            + served.total(counts, "tessera_keyframes_not_now_total")
                             >= truth["keyframes"])
 
                 service.wait(done, "not all keyframes are answered", job.limit_s("drills"))
@@ -296,9 +304,11 @@ def memory_cap(job):
                 refused = int(served.total(service.metrics(), "tessera_keyframes_not_now_total"))
                 now = service.map()
                 service.end()
-            require(refused > 0 or (now and now["hash"] == truth["hash"]), f"nothing was refused, and the map is {now and now['hash']}")
+            require(refused > 0 or (now and now["hash"] == truth["hash"]),
+                    f"nothing was refused, and the map is {now and now['hash']}")
             out = {"cap_mib": cap_mib, "peak_mib": peak, "context_mib": own["mib"], "refused": refused}
-            require(peak <= cap_mib + own["mib"], f"{peak} MiB are used, more than the cap of {cap_mib} and the context's {own['mib']}")
+            require(peak <= cap_mib + own["mib"],
+                    f"{peak} MiB are used, more than the cap of {cap_mib} and the context's {own['mib']}")
             return out
 
         return do

@@ -61,14 +61,16 @@ def draw(rows, heading):
         begin = 0.0
         for name, ms in bar:
             wide = x(begin + ms) - x(begin)
-            out.append(f'<rect x="{x(begin):.1f}" y="{top}" width="{wide:.1f}" height="{BAR}" fill="{COLOURS[name]}" stroke="#fff"/>')
+            out.append(f'<rect x="{x(begin):.1f}" y="{top}" width="{wide:.1f}" height="{BAR}" fill="{COLOURS[name]}" '
+                       'stroke="#fff"/>')
             half = 3.6 * len(_ms(ms)) + 3  # of the words' width
             if wide > 2 * half and all(abs(x(mark) - x(begin) - wide / 2) > half for mark in marks):
                 out.append(_text(x(begin) + wide / 2, top + BAR / 2 + 4, _ms(ms), 'text-anchor="middle"'))
             begin += ms
         out.append(f'<path d="M{x(total):.1f} {top - 5}v{BAR + 10}" stroke="#222" stroke-width="2.5"/>')
         if goal:
-            out.append(f'<path d="M{x(goal):.1f} {top - 5}v{BAR + 10}" stroke="#b3261e" stroke-width="2.5" stroke-dasharray="4 2"/>')
+            out.append(f'<path d="M{x(goal):.1f} {top - 5}v{BAR + 10}" stroke="#b3261e" stroke-width="2.5" '
+                       'stroke-dasharray="4 2"/>')
         out.append(_text(LEFT, top + BAR + 20, _sentence(row, bar, total, goal), 'font-size="11.5"'))
     out.append("</svg>")
     return "\n".join(out) + "\n"

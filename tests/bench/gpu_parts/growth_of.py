@@ -10,11 +10,13 @@ from growth import in_words
 BUILDING_KEYFRAMES = 10_000
 POOL_GIB = 12  # holds the whole building at 5 cm, 9.5 GB of blocks, with room to spare
 CAP_OVER_POOL = 2  # a pool is at most half of the cap
-REPORT_SHARE = 1 / 4  # of the time is kept for what comes after the last keyframe: the map's mesh and hash, which take about a tenth
+# Of the time is kept for what comes after the last keyframe: the map's mesh and hash, which take about a tenth.
+REPORT_SHARE = 1 / 4
 
 
 def measure(job, data, failures):
-    """Sets data["left_out"] unless keyframes are asked for. Where the time ends first, the part tells of those that came until then."""
+    """Sets data["left_out"] unless keyframes are asked for. Where the time ends first, the part tells of those that came until
+    then."""
     options = job.options
     if not options.growth:
         data["left_out"] = "not asked for (--growth N)"
@@ -24,9 +26,11 @@ def measure(job, data, failures):
         pool = memory_pool_gib(options.growth, voxel_m)
         limit_s = min(job.limit_s("growth"), job.runner.left_s())
         seconds = limit_s * (1 - REPORT_SHARE)
-        command = [sys.executable, "-B", pathlib.Path(__file__).resolve().parents[1] / "growth.py", "--binary", job.tessera, "--limit",
+        command = [sys.executable, "-B", pathlib.Path(__file__).resolve().parents[1] / "growth.py", "--binary", job.tessera,
+                   "--limit",
                    options.growth, "--bin", bin_keyframes(options.growth), "--voxel-size", voxel_m, "--backend", job.backend,
-                   "--seconds", seconds, "--json", "--label", job.label(), "--figure", options.out / f"growth_{voxel_m * 100:g}cm.svg"]
+                   "--seconds", seconds, "--json", "--label", job.label(), "--figure",
+                   options.out / f"growth_{voxel_m * 100:g}cm.svg"]
         if job.gpu:
             command += ["--memory-cap", f"{math.ceil(pool * CAP_OVER_POOL)}GiB", "--", "--memory-pool", f"{pool}GiB"]
         ended = job.runner.run(command, limit_s)

@@ -19,7 +19,8 @@ def measure(job, data, failures):
     rows = data["voxels"] = []
     options = job.options
     for voxel_m in options.voxels:
-        command = [tool, "--cache-control", "none", "--clock-control", "none", "--metrics", "gpu__time_duration.sum", "--launch-skip",
+        command = [tool, "--cache-control", "none", "--clock-control", "none", "--metrics", "gpu__time_duration.sum",
+                   "--launch-skip",
                    options.ncu_skip, "--launch-count", options.ncu_count, job.tessera, "bench", *job.input(voxel_m), "--backend",
                    job.backend, "--threads", 1]
         ended = job.runner.run(command, job.limit_s("ncu"))
@@ -50,7 +51,8 @@ def read(text):
 
 
 def short_name(signature):
-    """What a kernel is called among us: for our own, which run a function object, that object's name; for others the function's."""
+    """What a kernel is called among us: for our own, which run a function object, that object's name; for others the
+    function's."""
     text = re.sub(r"\(anonymous namespace\)::|<unnamed>::", "", signature).removeprefix("void ")
     head = re.match(r"[\w:~]+", text)
     if not head:

@@ -16,8 +16,8 @@ def measure(job, data, failures):
     cases += [(f"{options.source}, {voxel_m * 100:g} cm", ["--source", options.source, "--voxel-size", voxel_m])
               for voxel_m in options.latency_voxels]
     for name, more in cases:
-        command = [job.program("bench_latency"), "--binary", job.tessera, "--backend", job.backend, "--rate", options.rate, "--seconds",
-                   options.latency_seconds, "--warm-up", min(1.0, options.latency_seconds / 4), *more, "--json"]
+        command = [job.program("bench_latency"), "--binary", job.tessera, "--backend", job.backend, "--rate", options.rate,
+                   "--seconds", options.latency_seconds, "--warm-up", min(1.0, options.latency_seconds / 4), *more, "--json"]
         ended = job.runner.run(command, job.limit_s("latency") or options.latency_seconds + START_AND_END_S)
         if ended.late:
             remove_segments(ended.pid)

@@ -11,8 +11,8 @@ GPU_USED = re.compile(r"backend cuda, (.*)")
 
 
 def measure(job, data, failures):
-    data.update(cpu=_first("/proc/cpuinfo", r"model name\s*:\s*(.*)"), cores=len(os.sched_getaffinity(0)), system=platform.platform(),
-                memory_gib=round(int(_first("/proc/meminfo", r"MemTotal:\s*(\d+)") or 0) / 2**20, 1))
+    data.update(cpu=_first("/proc/cpuinfo", r"model name\s*:\s*(.*)"), cores=len(os.sched_getaffinity(0)),
+                system=platform.platform(), memory_gib=round(int(_first("/proc/meminfo", r"MemTotal:\s*(\d+)") or 0) / 2**20, 1))
     version = job.runner.run([job.tessera, "--version"], job.limit_s("machine"))
     data["version"] = version.out.strip()
     if version.reason:

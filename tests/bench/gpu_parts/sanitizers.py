@@ -1,7 +1,9 @@
-"""Does the GPU touch only what is its own? Every test case under every tool of compute-sanitizer, each a process of its own, several at once.
+"""Does the GPU touch only what is its own? Every test case under every tool of compute-sanitizer, each a process of its own,
+several at once.
 
-racecheck is about shared memory alone. Kernels of ours have none (docs/gpu.md), and what it costs them is most of its time. So it looks at
-each case twice: without them, which is soon done, and at all kernels; where that does not end in time, the first counts, and the report says so.
+racecheck is about shared memory alone. Kernels of ours have none (docs/gpu.md), and what it costs them is most of its time. So it
+looks at each case twice: without them, which is soon done, and at all kernels; where that does not end in time, the first counts,
+and the report says so.
 """
 
 import concurrent.futures
@@ -55,7 +57,8 @@ def measure(job, data, failures):
 def list_cases(job, failures):
     """Names of the cases that use a GPU, or of those asked for."""
     for way in NAMES_ONLY:
-        ended = job.runner.run([job.program("test_gpu_cuda"), *(job.options.cases or [ON_A_GPU]), *way], job.limit_s("sanitizers"))
+        ended = job.runner.run([job.program("test_gpu_cuda"), *(job.options.cases or [ON_A_GPU]), *way],
+                               job.limit_s("sanitizers"))
         names = [line.strip() for line in ended.out.splitlines() if line.strip()]
         if names and ended.status is not None and not ended.err.strip():  # the status is their number in version 2
             return names
@@ -95,7 +98,8 @@ def _run_one(job, tool, wanted, end, slots):
     name, all_kernels, case = wanted
     slot = slots.get()
     try:
-        command = [tool, "--tool", name, "--error-exitcode", FOUND, "--print-limit", SHOWN, "--port", FIRST_PORT + PORTS_EACH * slot]
+        command = [tool, "--tool", name, "--error-exitcode", FOUND, "--print-limit", SHOWN, "--port",
+                   FIRST_PORT + PORTS_EACH * slot]
         if name == "racecheck":
             command += ["--racecheck-num-workers", 2]
             command += [] if all_kernels else ["--kernel-name-exclude", OUR_KERNELS]
@@ -137,7 +141,8 @@ def _worse(one, other):
 
 
 def _failures(name, results):
-    out = [f"{name}: {result['found']} found in \"{result['case']}\": {result['reason']}" for result in results if result["state"] == "found"]
+    out = [f"{name}: {result['found']} found in \"{result['case']}\": {result['reason']}" for result in results
+           if result["state"] == "found"]
     out += [f"{name}: {result['reason']}" for result in results if result["state"] == "failed"]
     late = [result["case"] for result in results if result["state"] == "not done"]
     if late:

@@ -43,8 +43,8 @@ class Service:
         return [one[1] for one in found] if all(found) else None
 
     def wait(self, condition, what, limit_s):
-        """Waits until condition() is neither None nor False, and returns that. Raises Failed, with `what`, when the time is over or the
-        service has ended."""
+        """Waits until condition() is neither None nor False, and returns that. Raises Failed, with `what`, when the time is over
+        or the service has ended."""
         until = time.monotonic() + min(limit_s, self._runner.left_s())
         while True:
             found = condition()
@@ -89,7 +89,8 @@ class Service:
     def metrics(self):
         """Samples by name and labels, as they stand in the text."""
         text = self.fetch("/metrics", self.metrics_url)[1]
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in text.splitlines() if line[:1] not in ("", "#"))}
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in text.splitlines()
+                                                          if line[:1] not in ("", "#"))}
 
     def healthy(self):
         return self.fetch("/healthz")[0] == 200

@@ -1,8 +1,8 @@
 """A map on two GPUs against one: keyframes/s, the hash, and which GPU holds how much of it.
 
-Where there is one GPU, bench_share has it do the work of each of two that share the map: it makes the rays of every second keyframe, takes
-those that the other one would hand it of the others, and integrates and meshes the regions that would be its own. Two such GPUs are as
-fast as the slower one, if the host can feed both: the ratio then is what two could reach.
+Where there is one GPU, bench_share has it do the work of each of two that share the map: it makes the rays of every second
+keyframe, takes those that the other one would hand it of the others, and integrates and meshes the regions that would be its own.
+Two such GPUs are as fast as the slower one, if the host can feed both: the ratio then is what two could reach.
 """
 
 import json
@@ -77,7 +77,8 @@ def row(voxel_m, rounds):
     last = rounds[-1]
     return {
         "voxel_m": voxel_m,
-        "keyframes_per_s": {way: statistics.median(one["keyframes_per_s"][way] for one in rounds) for way in last["keyframes_per_s"]},
+        "keyframes_per_s": {way: statistics.median(one["keyframes_per_s"][way] for one in rounds)
+                            for way in last["keyframes_per_s"]},
         "rounds": {way: [one["keyframes_per_s"][way] for one in rounds] for way in last["keyframes_per_s"]},
         "ratio": goals.at_least(statistics.median(one["two"] / one["one"] for one in rounds), goals.TWO_OVER_ONE),
         "blocks": [part["blocks"] for part in last["parts"]],

@@ -1,4 +1,5 @@
-"""How long a keyframe takes, stage by stage, and how many go through in a second: `tessera bench` in rounds, the voxel sizes in turns."""
+"""How long a keyframe takes, stage by stage, and how many go through in a second: `tessera bench` in rounds, the voxel sizes in
+turns."""
 
 import json
 
@@ -11,7 +12,8 @@ def measure(job, data, failures):
     rounds = {voxel_m: [] for voxel_m in job.options.voxels}
     for _ in range(job.options.rounds):
         for voxel_m, reports in rounds.items():
-            command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, "--threads", job.options.threads, "--json"]
+            command = [job.tessera, "bench", *job.input(voxel_m), "--backend", job.backend, "--threads", job.options.threads,
+                       "--json"]
             ended = job.runner.run(command, job.limit_s("bench"))
             if ended.reason:
                 failures.append(ended.complaint())
@@ -54,7 +56,8 @@ def row(voxel_m, reports, gpu):
 
 
 def verdicts(voxel_m, row_):
-    """Two readings of the time: of the device's stages alone, and of all from the offer to the answer, in which the host waits, too."""
+    """Two readings of the time: of the device's stages alone, and of all from the offer to the answer, in which the host waits,
+    too."""
     out = {"p99": goals.at_most(row_["p99_over_median"], goals.P99_OVER_MEDIAN)}
     for name in ("device", "total"):
         if voxel_m in goals.STAGES_MS and name in row_["stages"]:

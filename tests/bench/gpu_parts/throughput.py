@@ -1,5 +1,5 @@
-"""How many keyframes a second the whole service takes, by bench_throughput: on one GPU, and where there are two on each and on both, from
-segments that producers write meanwhile and from segments that were written before."""
+"""How many keyframes a second the whole service takes, by bench_throughput: on one GPU, and where there are two on each and on
+both, from segments that producers write meanwhile and from segments that were written before."""
 
 import json
 import shutil
@@ -35,8 +35,8 @@ def measure(job, data, failures):
 
 def _measured(job, voxel_m, prewritten, gpus, failures):
     command = [job.program("bench_throughput"), "--binary", job.tessera, "--backend", job.backend, "--source", job.options.source,
-               "--voxel-size", voxel_m, "--producers", PRODUCERS, "--seconds", job.options.throughput_seconds, "--warm-up", WARM_UP_S,
-               *(["--prewritten"] if prewritten else []), "--json", "--", "--gpus", gpus]
+               "--voxel-size", voxel_m, "--producers", PRODUCERS, "--seconds", job.options.throughput_seconds, "--warm-up",
+               WARM_UP_S, *(["--prewritten"] if prewritten else []), "--json", "--", "--gpus", gpus]
     ended = job.runner.run(command, job.limit_s("throughput"))
     if ended.late:
         latency.remove_segments(ended.pid)
@@ -60,7 +60,8 @@ def _fits(job, reports):
 def _rows(found):
     """Medians of all rounds; on both GPUs also how many times as many keyframes as on the better one."""
     rows = []
-    for (voxel_m, prewritten, way), rounds in sorted(found.items(), key=lambda item: (-item[0][0], item[0][1], list(WAYS).index(item[0][2]))):
+    for (voxel_m, prewritten, way), rounds in sorted(found.items(),
+                                                     key=lambda item: (-item[0][0], item[0][1], list(WAYS).index(item[0][2]))):
         row = {"voxel_m": voxel_m, "prewritten": prewritten, "way": way, "points": rounds[0]["points"],
                "rounds": [one["accepted_per_s"] for one in rounds],
                **{name: statistics.median(one[name] for one in rounds) for name in FIGURES}}

@@ -1,4 +1,5 @@
-"""How a keyframe is best brought to the GPU: each way, by bench_upload, from segments whose pages are mapped at once and from others."""
+"""How a keyframe is best brought to the GPU: each way, by bench_upload, from segments whose pages are mapped at once and from
+others."""
 
 import json
 

@@ -12,11 +12,11 @@ _KEEP = 0.9
 
 
 class OptimizedPointCloudBuffer:
-    """Keeps the newest points and colours in numpy arrays. Nothing is thinned: when there are more than `max_points`, the oldest go
-    until 90 % of that are left.
+    """Keeps the newest points and colours in numpy arrays. Nothing is thinned: when there are more than `max_points`, the oldest
+    go until 90 % of that are left.
 
-    The arrays grow by doubling and are moved together only when their spare room is used up, so that adding costs time in proportion
-    to what is added, not to what is held. Arrays handed out stay as they are: later additions never write under them.
+    The arrays grow by doubling and are moved together only when their spare room is used up, so that adding costs time in
+    proportion to what is added, not to what is held. Arrays handed out stay as they are: later additions never write under them.
 
     Threads: any.
     """
@@ -38,8 +38,8 @@ class OptimizedPointCloudBuffer:
             self._spans: "OrderedDict[Hashable, Tuple[int, int]]" = OrderedDict()
 
     def add_points(self, new_points: Any, new_colors: Any, keyframe_id: Optional[Hashable] = None) -> None:
-        """Appends points (N x 3, metres) and their colours (N x 3, uint8) as the contribution of a keyframe. Throws ValueError if the
-        shapes do not fit."""
+        """Appends points (N x 3, metres) and their colours (N x 3, uint8) as the contribution of a keyframe. Throws ValueError if
+        the shapes do not fit."""
         points = np.asarray(new_points)
         colours = np.asarray(new_colors)
         if points.size == 0 and colours.size == 0:

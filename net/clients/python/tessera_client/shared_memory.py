@@ -154,7 +154,8 @@ class SharedMemoryManager:
             return {key: written.nbytes for key, written in self._pending.items()}
 
     def discard(self, shm_key: str) -> bool:
-        """Unlinks a segment of this manager that the service will not be told of. False if it is gone or no longer this manager's."""
+        """Unlinks a segment of this manager that the service will not be told of. False if it is gone or no longer this
+        manager's."""
         with self._lock:
             mine = self._is_mine(shm_key)
             if mine:
@@ -225,7 +226,8 @@ class SharedMemoryManager:
         return SharedMemoryFullError(
             f"shared memory is full: the keyframe needs {nbytes} bytes, {self._folder} has "
             f"{state.f_bavail * state.f_frsize} of {state.f_blocks * state.f_frsize} free; {len(self._pending)} segments of this "
-            f"producer with {self._pending_bytes} bytes may still wait to be taken. Is the service running? Containers get 64 MB unless told "
+            f"producer with {self._pending_bytes} bytes may still wait to be taken. Is the service running? Containers get 64 "
+            f"MB unless told "
             "otherwise (docker run --shm-size)."
         )
 

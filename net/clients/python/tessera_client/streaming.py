@@ -16,7 +16,8 @@ def _aio_pika() -> Any:
     try:
         import aio_pika
     except ImportError:
-        raise ImportError("RabbitMQ needs the package aio-pika: pip install 'tessera-client[amqp]', or python3-aio-pika on Debian") from None
+        raise ImportError("RabbitMQ needs the package aio-pika: pip install 'tessera-client[amqp]', "
+                          "or python3-aio-pika on Debian") from None
     return aio_pika
 
 

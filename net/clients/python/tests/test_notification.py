@@ -21,7 +21,8 @@ def test_packs_what_msgpack_packs(value):
     assert notification.pack(value) == msgpack.packb(value)
 
 
-@pytest.mark.parametrize("value, error", [(2**64, OverflowError), (-(2**63) - 1, OverflowError), (b"", TypeError), ({1}, TypeError)])
+@pytest.mark.parametrize("value, error", [(2**64, OverflowError), (-(2**63) - 1, OverflowError), (b"", TypeError),
+                                          ({1}, TypeError)])
 def test_packs_nothing_else(value, error):
     with pytest.raises(error):
         notification.pack(value)

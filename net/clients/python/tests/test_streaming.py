@@ -75,7 +75,8 @@ def test_many_at_once_do_not_mix(manager):
     publisher = StreamingKeyframePublisher(exchange, shm_manager=manager)
 
     async def all_of_them():
-        await asyncio.gather(*(publisher.publish_keyframe(i, POSE, np.full((100, 3), float(i)), COLORS[:1].repeat(100, 0)) for i in range(20)))
+        await asyncio.gather(*(publisher.publish_keyframe(i, POSE, np.full((100, 3), float(i)), COLORS[:1].repeat(100, 0))
+                               for i in range(20)))
 
     asyncio.run(all_of_them())
     for i in range(20):

@@ -18,11 +18,13 @@ const slowest = (a: actor_status): number => Math.max(0, ...a.handlers.map((x) =
 const columns: column[] = [
   { label: "Role", by: (a) => a.role, text: (a) => a.role },
   { label: "Id", by: (a) => Number(a.id) || 0, text: (a) => a.id, number: true },
-  { label: "Region", by: (a) => (a.region ? a.region.map((v) => String(v + 1e6)).join() : ""), text: (a) => a.region?.join(", ") ?? "" },
+  { label: "Region", by: (a) => (a.region ? a.region.map((v) => String(v + 1e6)).join() : ""),
+    text: (a) => a.region?.join(", ") ?? "" },
   { label: "Device", by: (a) => a.device ?? -1, text: (a) => (a.device === undefined ? "" : String(a.device)), number: true },
   { label: "State", by: (a) => a.state, text: (a) => a.state },
   { label: "Mailbox", by: (a) => a.mailbox, text: (a) => whole(a.mailbox), number: true },
-  { label: "Msg/s", by: (_a, r) => r.per_s, text: (_a, r) => (r.per_s >= 10 ? brief(r.per_s) : r.per_s.toFixed(1)), number: true },
+  { label: "Msg/s", by: (_a, r) => r.per_s, text: (_a, r) => (r.per_s >= 10 ? brief(r.per_s) : r.per_s.toFixed(1)),
+    number: true },
   { label: "Busy", by: (_a, r) => r.busy, text: (_a, r) => `${(100 * r.busy).toFixed(r.busy < 0.1 ? 1 : 0)} %`, number: true },
   { label: "Handled", by: (a) => handled_by(a), text: (a) => whole(handled_by(a)), number: true },
   { label: "p99", by: slowest, text: (a) => (a.handlers.length ? seconds_text(slowest(a)) : ""), number: true },
@@ -57,8 +59,11 @@ export class actor_table {
       this.heads_.push(cell);
       head.append(cell);
     });
-    this.filter_ = h("input", { class: "search", set: { type: "search", placeholder: "Filter: role, region, state, words", "aria-label": "Filter actors" }, on: { input: () => this.draw_() } });
-    this.role_ = h("select", { set: { "aria-label": "Role" }, on: { change: () => this.draw_() } }, h("option", { set: { value: "" } }, "All roles"));
+    this.filter_ = h("input", { class: "search",
+      set: { type: "search", placeholder: "Filter: role, region, state, words", "aria-label": "Filter actors" },
+      on: { input: () => this.draw_() } });
+    this.role_ = h("select", { set: { "aria-label": "Role" }, on: { change: () => this.draw_() } },
+      h("option", { set: { value: "" } }, "All roles"));
     this.element = h(
       "section",
       { class: "card actors" },
@@ -70,7 +75,8 @@ export class actor_table {
   show_role(role: string): void {
     this.role_.value = this.role_.value === role ? "" : role;
     this.draw_();
-    this.element.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "start" });
+    this.element.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+      block: "start" });
   }
 
   update(actors: actor_status[], rates: Map<string, actor_rate>): void {
@@ -79,7 +85,8 @@ export class actor_table {
     const roles = [...new Set(actors.map((a) => a.role))].sort();
     if (roles.join() !== [...this.role_.options].slice(1).map((o) => o.value).join()) {
       const chosen = this.role_.value;
-      this.role_.replaceChildren(h("option", { set: { value: "" } }, "All roles"), ...roles.map((value) => h("option", { set: { value } }, value)));
+      this.role_.replaceChildren(h("option", { set: { value: "" } }, "All roles"),
+        ...roles.map((value) => h("option", { set: { value } }, value)));
       this.role_.value = roles.includes(chosen) ? chosen : "";
     }
     this.draw_();
@@ -94,15 +101,20 @@ export class actor_table {
     const words = this.filter_.value.toLowerCase().split(/\s+/).filter(Boolean);
     const matches = (a: actor_status): boolean => {
       if (this.role_.value && a.role !== this.role_.value) return false;
-      const all = `${a.role} ${a.id} ${a.region?.join(",") ?? ""} ${a.region?.join(", ") ?? ""} ${a.state} ${a.detail} ${a.last_error}`.toLowerCase();
+      const all =
+        (`${a.role} ${a.id} ${a.region?.join(",") ?? ""} ${a.region?.join(", ") ?? ""} ${a.state} ${a.detail} ` +
+        `${a.last_error}`).toLowerCase();
       return words.every((w) => all.includes(w));
     };
     const rate = (a: actor_status): actor_rate => this.rates_.get(rate_key(a)) ?? { per_s: 0, busy: 0 };
     const by = columns[this.sort_.column].by, sign = this.sort_.falling ? -1 : 1;
     const order = (x: number | string, y: number | string): number => (x < y ? -1 : x > y ? 1 : 0);
-    const list = this.actors_.filter(matches).sort((a, b) => sign * order(by(a, rate(a)), by(b, rate(b))) || order(a.role, b.role) || order(Number(a.id), Number(b.id)));
-    this.count_.textContent = list.length > most_rows ? `${list.length} of ${this.actors_.length}, the first ${most_rows} shown` : list.length === this.actors_.length ? String(list.length) : `${list.length} of ${this.actors_.length}`;
-    this.heads_.forEach((cell, i) => cell.setAttribute("aria-sort", i !== this.sort_.column ? "none" : this.sort_.falling ? "descending" : "ascending"));
+    const list = this.actors_.filter(matches)
+      .sort((a, b) => sign * order(by(a, rate(a)), by(b, rate(b))) || order(a.role, b.role) || order(Number(a.id), Number(b.id)));
+    this.count_.textContent = list.length > most_rows ? `${list.length} of ${this.actors_.length}, the first ${most_rows} shown`
+      : list.length === this.actors_.length ? String(list.length) : `${list.length} of ${this.actors_.length}`;
+    this.heads_.forEach((cell, i) => cell.setAttribute("aria-sort",
+      i !== this.sort_.column ? "none" : this.sort_.falling ? "descending" : "ascending"));
 
     const wanted: HTMLTableRowElement[] = [], used = new Set<string>();
     for (const a of list.slice(0, most_rows)) {
@@ -133,7 +145,8 @@ export class actor_table {
       if (!this.open_.delete(key)) this.open_.add(key);
       this.draw_();
     };
-    const line = h("tr", { set: { tabindex: "0" }, on: { click: toggle, keydown: (e) => (e as KeyboardEvent).key === "Enter" && toggle() } }, ...cells);
+    const line = h("tr", { set: { tabindex: "0" },
+      on: { click: toggle, keydown: (e) => (e as KeyboardEvent).key === "Enter" && toggle() } }, ...cells);
     return { line, cells, more: undefined };
   }
 
@@ -143,11 +156,15 @@ export class actor_table {
     const inner = h(
       "table",
       { class: "handlers" },
-      h("thead", {}, h("tr", {}, ...["Message", "Handled", "p50", "p99", "Total", "Share"].map((label, i) => h("th", { class: i ? "number" : "" }, label)))),
+      h("thead", {}, h("tr", {}, ...["Message", "Handled", "p50", "p99", "Total",
+        "Share"].map((label, i) => h("th", { class: i ? "number" : "" }, label)))),
       h("tbody", {}, ...list.map((x) =>
-        h("tr", {}, h("td", {}, x.message), ...[whole(x.handled), seconds_text(x.p50_s), seconds_text(x.p99_s), seconds_text(x.total_s), total > 0 ? `${((100 * x.total_s) / total).toFixed(0)} %` : ""].map((text) => h("td", { class: "number" }, text))))),
+        h("tr", {}, h("td", {}, x.message), ...[whole(x.handled), seconds_text(x.p50_s), seconds_text(x.p99_s),
+          seconds_text(x.total_s), total > 0 ? `${((100 * x.total_s) / total).toFixed(0)} %`
+          : ""].map((text) => h("td", { class: "number" }, text))))),
     );
     const words = h("p", {}, a.detail, a.last_error ? h("span", { class: "error" }, ` Last error: ${a.last_error}`) : "");
-    return h("tr", { class: "more" }, h("td", { set: { colspan: String(columns.length) } }, words, list.length ? inner : h("p", {}, "It has handled nothing yet.")));
+    return h("tr", { class: "more" }, h("td", { set: { colspan: String(columns.length) } }, words,
+      list.length ? inner : h("p", {}, "It has handled nothing yet.")));
   }
 }

@@ -90,7 +90,8 @@ export class poll_error extends Error {
 
 type fields = Record<string, unknown>;
 const object = (v: unknown): fields => (typeof v === "object" && v !== null ? (v as fields) : {});
-const number = (v: unknown): number => (typeof v === "number" && Number.isFinite(v) ? v : typeof v === "string" && v.trim() !== "" && Number.isFinite(Number(v)) ? Number(v) : 0);
+const number = (v: unknown): number => (typeof v === "number" && Number.isFinite(v) ? v
+  : typeof v === "string" && v.trim() !== "" && Number.isFinite(Number(v)) ? Number(v) : 0);
 const text = (v: unknown): string => (typeof v === "string" ? v : typeof v === "number" ? String(v) : "");
 const triple = (v: unknown): [number, number, number] | undefined =>
   Array.isArray(v) && v.length === 3 && v.every((n) => Number.isInteger(n)) ? (v as [number, number, number]) : undefined;
@@ -111,7 +112,8 @@ export const read_actors = (v: unknown): actor_status[] =>
     detail: text(a["detail"]),
     mailbox: number(a["mailbox"]),
     handlers: (Array.isArray(a["handlers"]) ? a["handlers"] : []).map(object).map((h) => ({
-      message: text(h["message"]), handled: number(h["handled"]), p50_s: number(h["p50_s"]), p99_s: number(h["p99_s"]), total_s: number(h["total_s"]),
+      message: text(h["message"]), handled: number(h["handled"]), p50_s: number(h["p50_s"]), p99_s: number(h["p99_s"]),
+        total_s: number(h["total_s"]),
     })),
     restarts: number(a["restarts"]),
     last_error: text(a["last_error"]),
@@ -122,7 +124,8 @@ export function read_map(v: unknown): map_status {
   const n = (name: string): number => number(m[name]);
   return {
     epoch: text(m["epoch"]), hash: text(m["hash"]),
-    keyframes: n("keyframes"), rays: n("rays"), regions: n("regions"), blocks: n("blocks"), voxels: n("voxels"), field_bytes: n("field_bytes"),
+    keyframes: n("keyframes"), rays: n("rays"), regions: n("regions"), blocks: n("blocks"), voxels: n("voxels"),
+    field_bytes: n("field_bytes"),
     vertices: n("vertices"), triangles: n("triangles"), bounds: Array.isArray(m["bounds"]) ? m["bounds"].map(number) : [],
     voxel_m: n("voxel_m"), truncation_m: n("truncation_m"), region_voxels: n("region_voxels"),
   };
@@ -134,13 +137,15 @@ export const read_regions = (v: unknown): region_status[] =>
     if (!region) return [];
     const n = (name: string): number => number(r[name]);
     return [{
-      region, device: n("device"), version: n("version"), blocks: n("blocks"), voxels: n("voxels"), bytes: n("bytes"), vertices: n("vertices"),
+      region, device: n("device"), version: n("version"), blocks: n("blocks"), voxels: n("voxels"), bytes: n("bytes"),
+        vertices: n("vertices"),
       triangles: n("triangles"), patch_bytes: n("patch_bytes"), keyframe_s: n("keyframe_ns") / 1e9,
     }];
   });
 
 export const read_aside = (v: unknown): aside_input[] =>
-  list(v).map((a) => ({ source: text(a["source"]), what: text(a["what"]), reason: text(a["reason"]), time_ms: number(a["time_ns"]) / 1e6 }));
+  list(v).map((a) => ({ source: text(a["source"]), what: text(a["what"]), reason: text(a["reason"]),
+    time_ms: number(a["time_ns"]) / 1e6 }));
 
 async function answer_of(address: service_address, path: string): Promise<Response> {
   const headers: Record<string, string> = address.token ? { authorization: `Bearer ${address.token}` } : {};
@@ -153,7 +158,8 @@ async function answer_of(address: service_address, path: string): Promise<Respon
 
 async function get(address: service_address, path: string): Promise<unknown> {
   const response = await answer_of(address, path);
-  if (!response.ok) throw new poll_error(response.status, `${path} answered HTTP ${response.status}`, reason_of(await response.text().catch(() => "")));
+  if (!response.ok) throw new poll_error(response.status, `${path} answered HTTP ${response.status}`,
+    reason_of(await response.text().catch(() => "")));
   try {
     return await response.json();
   } catch {
@@ -188,5 +194,6 @@ export async function poll(address: service_address, go_on: () => boolean): Prom
   const [map, regions, aside, counts, not_ready] = await Promise.all([
     get(address, "/v1/map"), get(address, "/v1/regions"), get(address, "/v1/aside"), get_counts(address), get_readiness(address),
   ]);
-  return { actors: read_actors(actors), map: read_map(map), regions: read_regions(regions), aside: read_aside(aside), counts, not_ready, at_s: performance.now() / 1000 };
+  return { actors: read_actors(actors), map: read_map(map), regions: read_regions(regions), aside: read_aside(aside), counts,
+    not_ready, at_s: performance.now() / 1000 };
 }

@@ -22,12 +22,15 @@ export class aside_list {
     this.shown_ = key;
     this.count_.textContent = inputs.length ? whole(inputs.length) : "";
     if (!sorted.length) {
-      this.list_.replaceChildren(h("p", { class: "nothing" }, "Nothing was refused. Keyframes that cannot be used are kept out of the map and listed here with the reason."));
+      this.list_.replaceChildren(h("p", { class: "nothing" },
+        "Nothing was refused. Keyframes that cannot be used are kept out of the map and listed here with the reason."));
       return;
     }
     const when = (ms: number): string => (ms ? new Date(ms).toLocaleTimeString([], { hour12: false }) : "");
     this.list_.replaceChildren(
-      ...sorted.slice(0, most_rows).map((a) => h("article", {}, h("div", { class: "aside-head" }, h("b", {}, a.what || "input"), h("span", {}, a.source), h("time", {}, when(a.time_ms))), h("p", {}, a.reason))),
+      ...sorted.slice(0, most_rows).map((a) =>
+        h("article", {}, h("div", { class: "aside-head" }, h("b", {}, a.what || "input"), h("span", {}, a.source),
+          h("time", {}, when(a.time_ms))), h("p", {}, a.reason))),
     );
   }
 }

@@ -36,8 +36,12 @@ class console_page {
   private slice_ = new slice_panel(this.address_);
   private notices_ = new notice_area();
   private status_text_ = h("span", {}, "Connecting");
-  private status_ = h("div", { class: "status", set: { "data-state": "connecting" } }, h("span", { class: "dot" }), this.status_text_);
-  private pause_ = h("button", { class: "button", title: "This page asks the service once a second. Paused, it asks nothing; the service itself goes on either way.", set: { type: "button", "aria-pressed": "false" }, on: { click: () => this.pause() } }, pause_words[0], h("span", { class: "long" }, " updates"));
+  private status_ = h("div", { class: "status", set: { "data-state": "connecting" } }, h("span", { class: "dot" }),
+    this.status_text_);
+  private pause_ = h("button", { class: "button",
+    title: "This page asks the service once a second. Paused, it asks nothing; the service itself goes on either way.",
+    set: { type: "button", "aria-pressed": "false" }, on: { click: () => this.pause() } }, pause_words[0],
+    h("span", { class: "long" }, " updates"));
   private series_ = {
     keyframes: new time_series("Keyframes taken/s", (v) => v.toFixed(1)),
     messages: new time_series("Messages/s", brief),
@@ -48,10 +52,13 @@ class console_page {
 
   constructor(root: HTMLElement) {
     root.append(
-      h("header", { class: "top" }, h("span", { class: "brand" }, "Tessera"), h("span", { class: "page-name" }, "Console"), this.status_, h("span", { class: "grow" }), this.pause_,
+      h("header", { class: "top" }, h("span", { class: "brand" }, "Tessera"), h("span", { class: "page-name" }, "Console"),
+        this.status_, h("span", { class: "grow" }), this.pause_,
         h("a", { class: "button", set: { href: `./${location.search}` } }, icon(icons.orbit), "Viewer")),
       this.notices_.element,
-      h("div", { class: "board" }, this.flow_.element, h("section", { class: "card charts", set: { "aria-label": "Over time" } }, ...Object.values(this.series_).map((s) => s.element)),
+      h("div", { class: "board" }, this.flow_.element,
+        h("section", { class: "card charts", set: { "aria-label": "Over time" } },
+          ...Object.values(this.series_).map((s) => s.element)),
         this.summary_.element, this.heat_.element, this.aside_.element, this.slice_.element, this.table_.element),
     );
     document.addEventListener("visibilitychange", () => void this.ask_());
@@ -76,7 +83,8 @@ class console_page {
       if (!state || this.paused_) return;
       this.show_(state);
       this.say_(state.not_ready ? "connecting" : "live", state.not_ready ? "Not ready" : "Live");
-      this.notices_.show(state.not_ready ? { tone: "warn", title: "The service is not ready", text: state.not_ready } : undefined, "strip");
+      this.notices_.show(state.not_ready ? { tone: "warn", title: "The service is not ready", text: state.not_ready } : undefined,
+        "strip");
     } catch (error) {
       if (!(error instanceof poll_error)) throw error;
       this.locked_ = error.status === 401;
@@ -95,10 +103,15 @@ class console_page {
   private complain_(error: poll_error): void {
     if (error.status === 401) this.notices_.show(token_notice(this.address_), "strip");
     else if (error.status === 0)
-      this.notices_.show({ tone: "bad", title: "The service does not answer", text: `Nothing answers at ${this.address_.host}. Is it running? It is asked again every second; what is below is the last that was known.` }, "strip");
+      this.notices_.show({ tone: "bad", title: "The service does not answer",
+        text: `Nothing answers at ${this.address_.host}. Is it running? It is asked again every second; what is below is the ` +
+              `last that was known.` }, "strip");
     else if (error.status === 503)
-      this.notices_.show({ tone: "warn", title: "The service is not ready", text: `${error.reason || error.message}. It is asked again every second; what is below is the last that was known.` }, "strip");
-    else this.notices_.show({ tone: "bad", title: "The service gave an unexpected answer", text: `${error.message}. If this stays, the page and the service are of different versions: reload.` }, "strip");
+      this.notices_.show({ tone: "warn", title: "The service is not ready",
+        text: `${error.reason || error.message}. It is asked again every second; what is below is the last that was known.` },
+        "strip");
+    else this.notices_.show({ tone: "bad", title: "The service gave an unexpected answer",
+      text: `${error.message}. If this stays, the page and the service are of different versions: reload.` }, "strip");
   }
 
   private show_(state: service_state): void {

@@ -6,10 +6,12 @@ import type { count_rates, counted } from "./counters";
 import { type actor_rate, rate_key } from "./rates";
 
 const main_line = ["ingest", "partitioner", "mesher", "broadcaster", "session"];
-const role_names: Record<string, string> = { ingest: "Ingest", partitioner: "Partitioner", mesher: "Meshers", broadcaster: "Broadcaster", session: "Sessions", device: "Devices" };
+const role_names: Record<string, string> = { ingest: "Ingest", partitioner: "Partitioner", mesher: "Meshers",
+  broadcaster: "Broadcaster", session: "Sessions", device: "Devices" };
 /// What comes into each, and which of the service's counters tells how much of it.
 const what_flows: Record<string, [words: string, counter: counted]> = {
-  ingest: ["keyframes", "offered"], partitioner: ["taken", "accepted"], mesher: ["meshes", "meshes"], broadcaster: ["patches", "patches"], session: ["patches sent", "sent_patches"],
+  ingest: ["keyframes", "offered"], partitioner: ["taken", "accepted"], mesher: ["meshes", "meshes"],
+    broadcaster: ["patches", "patches"], session: ["patches sent", "sent_patches"],
 };
 
 /// A mailbox this deep is worth a look.
@@ -35,14 +37,18 @@ export class flow_picture {
 
   constructor(pick_role: (role: string) => void) {
     const line = h("div", { class: "flow-line" });
-    line.append(h("div", { class: "station source" }, h("span", { class: "station-name" }, "Sources"), this.source_, h("span", { class: "station-detail" }, "offered a second")));
+    line.append(h("div", { class: "station source" }, h("span", { class: "station-name" }, "Sources"), this.source_,
+      h("span", { class: "station-detail" }, "offered a second")));
     for (const role of main_line) {
-      const link = h("div", { class: "link" }, h("span", { class: "link-rate" }, "–"), h("i"), h("span", { class: "link-what" }, what_flows[role][0]));
+      const link = h("div", { class: "link" }, h("span", { class: "link-rate" }, "–"), h("i"),
+        h("span", { class: "link-what" }, what_flows[role][0]));
       this.links_.set(role, link.firstElementChild as HTMLElement);
       const s = this.station_(role, pick_role);
       line.append(link, s.box);
     }
-    this.element = h("section", { class: "card flow", set: { "aria-label": "Pipeline" } }, h("header", {}, h("h2", {}, "Pipeline"), h("span", { class: "hint" }, "in a box: messages a second and waiting · on a link: what passes")), line, this.side_);
+    this.element = h("section", { class: "card flow", set: { "aria-label": "Pipeline" } },
+      h("header", {}, h("h2", {}, "Pipeline"),
+        h("span", { class: "hint" }, "in a box: messages a second and waiting · on a link: what passes")), line, this.side_);
     this.pick_role_ = pick_role;
   }
 
@@ -61,11 +67,13 @@ export class flow_picture {
     }
     this.side_.replaceChildren(
       ...[...by_role].filter(([role]) => !main_line.includes(role)).sort().map(([role, list]) => {
-        const depth = list.reduce((n, a) => n + a.mailbox, 0), per_s = list.reduce((n, a) => n + (rates.get(rate_key(a))?.per_s ?? 0), 0);
+        const depth = list.reduce((n, a) => n + a.mailbox, 0),
+          per_s = list.reduce((n, a) => n + (rates.get(rate_key(a))?.per_s ?? 0), 0);
         return h(
           "button",
           { class: "aside-station", title: list[0].detail, set: { type: "button" }, on: { click: () => this.pick_role_(role) } },
-          h("span", {}, list.length > 1 ? `${role} × ${list.length}` : role), h("b", {}, `${brief(per_s)}/s`), h("span", { class: depth >= deep ? "mail deep" : "mail" }, String(depth)),
+          h("span", {}, list.length > 1 ? `${role} × ${list.length}` : role), h("b", {}, `${brief(per_s)}/s`),
+          h("span", { class: depth >= deep ? "mail deep" : "mail" }, String(depth)),
         );
       }),
     );
@@ -74,9 +82,11 @@ export class flow_picture {
   private station_(role: string, pick_role: (role: string) => void): station {
     const s: station = {
       box: h("button", { class: "station", set: { type: "button" }, on: { click: () => pick_role(role) } }),
-      count: h("span", { class: "station-count" }), rate: h("b", {}, "–"), mailbox: h("span", { class: "mail" }, "0"), detail: h("span", { class: "station-detail" }), load: h("i", { class: "station-load" }),
+      count: h("span", { class: "station-count" }), rate: h("b", {}, "–"), mailbox: h("span", { class: "mail" }, "0"),
+      detail: h("span", { class: "station-detail" }), load: h("i", { class: "station-load" }),
     };
-    s.box.append(h("span", { class: "station-name" }, role_names[role], " ", s.count), h("span", { class: "station-row" }, s.rate, s.mailbox), s.detail, s.load);
+    s.box.append(h("span", { class: "station-name" }, role_names[role], " ", s.count),
+      h("span", { class: "station-row" }, s.rate, s.mailbox), s.detail, s.load);
     this.stations_.set(role, s);
     return s;
   }
@@ -93,7 +103,9 @@ export class flow_picture {
     s.mailbox.textContent = String(depth);
     s.mailbox.classList.toggle("deep", depth >= deep);
     s.mailbox.title = `${depth} messages wait`;
-    s.detail.textContent = down ? `${down} down` : stalled ? `${stalled} stalled` : list.length === 1 ? list[0].detail : list.length ? `busiest ${(100 * busiest).toFixed(0)} %` : "none";
+    s.detail.textContent = down ? `${down} down`
+      : stalled ? `${stalled} stalled` : list.length === 1 ? list[0].detail
+      : list.length ? `busiest ${(100 * busiest).toFixed(0)} %` : "none";
     s.detail.title = list.length === 1 ? list[0].detail : "";
     s.load.style.setProperty("--load", String(busiest));
     s.box.classList.toggle("down", down + stalled > 0);

@@ -19,7 +19,8 @@ export function rates_between(before: service_state | undefined, now: service_st
   const old = new Map(before?.actors.map((a) => [`${a.role}/${a.id}`, a]) ?? []);
   for (const a of now.actors) {
     const key = `${a.role}/${a.id}`, was = old.get(key);
-    rates.set(key, was && dt > 0 ? { per_s: Math.max(0, handled_by(a) - handled_by(was)) / dt, busy: Math.max(0, total_s(a) - total_s(was)) / dt } : { per_s: 0, busy: 0 });
+    rates.set(key, was && dt > 0 ? { per_s: Math.max(0, handled_by(a) - handled_by(was)) / dt,
+      busy: Math.max(0, total_s(a) - total_s(was)) / dt } : { per_s: 0, busy: 0 });
   }
   return rates;
 }

@@ -15,7 +15,8 @@ export class time_series {
     label: string,
     private readonly words_: (v: number) => string,
   ) {
-    this.element = h("div", { class: "series" }, h("div", { class: "series-head" }, h("span", { class: "series-label" }, label), this.value_), this.canvas_, this.range_);
+    this.element = h("div", { class: "series" },
+      h("div", { class: "series-head" }, h("span", { class: "series-label" }, label), this.value_), this.canvas_, this.range_);
   }
 
   add(value: number): void {

@@ -15,23 +15,29 @@ export interface slice_choice {
   dark: boolean;
 }
 
-/// What to ask the service for: the same part of the plane wherever it is, so that the picture keeps still while it moves. A pixel a
-/// voxel at least, if that is not too much: the page makes the picture smaller without loss, the service only by whole numbers.
+/// What to ask the service for: the same part of the plane wherever it is, so that the picture keeps still while it moves. A
+/// pixel a voxel at least, if that is not too much: the page makes the picture smaller without loss, the service only by whole
+/// numbers.
 export function slice_path(choice: slice_choice, bounds: number[], voxel_m: number): string {
   const along = [0, 1, 2].filter((i) => i !== choice.axis);
   const panels = choice.show === "all" ? 3 : 1;
   const voxels = Math.max(...along.map((i) => bounds[i + 3] - bounds[i])) / voxel_m + 2;
   const size = Math.round(Math.min(1024, Math.max(100, choice.width / panels - 80, voxels)));
   const area = along.flatMap((i) => [bounds[i], bounds[i + 3]]).map((m) => m.toFixed(3));
-  const query = new URLSearchParams({ axis: axes[choice.axis], at: choice.at_m.toFixed(4), show: choice.show, area: area.join(","), size: String(size), theme: choice.dark ? "dark" : "light" });
+  const query = new URLSearchParams({ axis: axes[choice.axis], at: choice.at_m.toFixed(4), show: choice.show,
+    area: area.join(","), size: String(size), theme: choice.dark ? "dark" : "light" });
   return `/v1/slices?${query}`;
 }
 
 export class slice_panel {
   readonly element: HTMLElement;
-  private axis_ = h("select", { set: { "aria-label": "Axis" }, on: { change: () => this.choose_axis_() } }, ...axes.map((name, i) => h("option", { set: { value: String(i) } }, `Across ${name}`)));
-  private show_ = h("select", { set: { "aria-label": "Shown" }, on: { change: () => void this.load_() } }, ...[["distance", "Distance"], ["weight", "Weight"], ["colour", "Colour"], ["all", "All three"]].map(([value, label]) => h("option", { set: { value } }, label)));
-  private place_ = h("input", { class: "slice-place", set: { type: "range", "aria-label": "Place on the axis" }, on: { input: () => void this.load_() } });
+  private axis_ = h("select", { set: { "aria-label": "Axis" }, on: { change: () => this.choose_axis_() } },
+    ...axes.map((name, i) => h("option", { set: { value: String(i) } }, `Across ${name}`)));
+  private show_ = h("select", { set: { "aria-label": "Shown" }, on: { change: () => void this.load_() } },
+    ...[["distance", "Distance"], ["weight", "Weight"], ["colour", "Colour"],
+      ["all", "All three"]].map(([value, label]) => h("option", { set: { value } }, label)));
+  private place_ = h("input", { class: "slice-place", set: { type: "range", "aria-label": "Place on the axis" },
+    on: { input: () => void this.load_() } });
   private label_ = h("output", { class: "slice-at" }, "–");
   private image_ = h("img", { class: "slice-picture hidden", set: { alt: "The field along a plane" } });
   private words_ = h("p", { class: "nothing" }, "No regions yet");
@@ -41,11 +47,13 @@ export class slice_panel {
 
   constructor(private readonly address_: service_address) {
     this.axis_.value = "2";
-    const refresh = h("button", { class: "button", title: "Draw it as the map is now", set: { type: "button" }, on: { click: () => void this.load_() } }, "Refresh");
+    const refresh = h("button", { class: "button", title: "Draw it as the map is now", set: { type: "button" },
+      on: { click: () => void this.load_() } }, "Refresh");
     this.element = h(
       "section",
       { class: "card slice", set: { "aria-label": "Slice" } },
-      h("header", {}, h("h2", {}, "Slice"), h("span", { class: "hint" }, "the field's voxels in a plane"), h("div", { class: "choices" }, this.axis_, this.place_, this.label_, this.show_, refresh)),
+      h("header", {}, h("h2", {}, "Slice"), h("span", { class: "hint" }, "the field's voxels in a plane"),
+        h("div", { class: "choices" }, this.axis_, this.place_, this.label_, this.show_, refresh)),
       this.words_, this.image_,
     );
   }
@@ -86,9 +94,11 @@ export class slice_panel {
     this.asking_ = true;
     try {
       const width = (this.element.clientWidth - 32) * Math.min(2, devicePixelRatio);
-      const choice = { axis: this.axis(), at_m, show: this.show_.value, width, dark: matchMedia("(prefers-color-scheme: dark)").matches };
+      const choice = { axis: this.axis(), at_m, show: this.show_.value, width,
+        dark: matchMedia("(prefers-color-scheme: dark)").matches };
       const headers: Record<string, string> = this.address_.token ? { authorization: `Bearer ${this.address_.token}` } : {};
-      const response = await fetch(this.address_.http + slice_path(choice, this.map_.bounds, this.map_.voxel_m), { headers, cache: "no-store", signal: AbortSignal.timeout(30_000) });
+      const response = await fetch(this.address_.http + slice_path(choice, this.map_.bounds, this.map_.voxel_m),
+        { headers, cache: "no-store", signal: AbortSignal.timeout(30_000) });
       if (response.ok) this.put_(await response.blob());
       else this.say_(reason_of(await response.text()) || `the service answered HTTP ${response.status}`);
     } catch {

@@ -14,14 +14,19 @@ export class map_summary {
       this.values_.set(name, value);
       return h("div", { class: "tile" }, h("dt", {}, label), value);
     };
-    const copy = h("button", { class: "ghost", title: "Copy the hash", set: { type: "button", "aria-label": "Copy the hash" }, on: { click: () => void this.copy_(copy) } }, icon(icons.copy));
+    const copy = h("button", { class: "ghost", title: "Copy the hash", set: { type: "button", "aria-label": "Copy the hash" },
+      on: { click: () => void this.copy_(copy) } }, icon(icons.copy));
     this.element = h(
       "section",
       { class: "card summary", set: { "aria-label": "Map" } },
-      h("header", {}, h("h2", {}, "Map"), h("div", { class: "hash", title: "128-bit hash of the map's content: equal hashes, equal maps" }, h("span", { class: "hint" }, "hash"), this.hash_, copy)),
+      h("header", {}, h("h2", {}, "Map"), h("div",
+        { class: "hash", title: "128-bit hash of the map's content: equal hashes, equal maps" },
+        h("span", { class: "hint" }, "hash"), this.hash_, copy)),
       h("dl", { class: "tiles" },
-        tile("keyframes", "Keyframes"), tile("rays", "Rays"), tile("regions", "Regions"), tile("triangles", "Triangles"), tile("vertices", "Vertices"),
-        tile("blocks", "Blocks"), tile("voxels", "Voxels"), tile("bytes", "Field memory"), tile("patches", "All patches"), tile("grid", "Voxel / truncation"), tile("extent", "Extent"), tile("epoch", "Epoch")),
+        tile("keyframes", "Keyframes"), tile("rays", "Rays"), tile("regions", "Regions"), tile("triangles", "Triangles"),
+        tile("vertices", "Vertices"),
+        tile("blocks", "Blocks"), tile("voxels", "Voxels"), tile("bytes", "Field memory"), tile("patches", "All patches"),
+        tile("grid", "Voxel / truncation"), tile("extent", "Extent"), tile("epoch", "Epoch")),
     );
   }
 
@@ -36,7 +41,8 @@ export class map_summary {
     put("blocks", whole(m.blocks));
     put("voxels", m.voxels < 1e7 ? whole(m.voxels) : brief(m.voxels));
     put("bytes", bytes_text(m.field_bytes));
-    put("patches", m.triangles ? `${bytes_text(patch_bytes)} · ${(patch_bytes / m.triangles).toFixed(2)} B/tri` : bytes_text(patch_bytes));
+    put("patches", m.triangles ? `${bytes_text(patch_bytes)} · ${(patch_bytes / m.triangles).toFixed(2)} B/tri`
+      : bytes_text(patch_bytes));
     const cm = (v: number): string => (v < 1 ? `${+(100 * v).toPrecision(3)} cm` : `${+v.toPrecision(3)} m`);
     put("grid", m.voxel_m > 0 ? `${cm(m.voxel_m)} / ${cm(m.truncation_m)}` : "not chosen yet");
     const b = m.bounds;

@@ -6,8 +6,8 @@ import { read_view_link, type view_link } from "../ui/view_link";
 
 export type attributes = Partial<Record<"src" | "token" | "view" | "shading" | "up" | "show", string | undefined>>;
 
-/// Where the service is: `src`, seen from the page at `base`, may be its address or that of one of its pages, with or without a slash
-/// at the end. Throws an Error that says what is wrong.
+/// Where the service is: `src`, seen from the page at `base`, may be its address or that of one of its pages, with or without a
+/// slash at the end. Throws an Error that says what is wrong.
 export function address_of(a: attributes, base: string): service_address {
   if (!a.src) throw new Error("src is missing: give the address of the service");
   const url = URL.canParse(a.src, base) ? new URL(a.src, base) : undefined;

@@ -6,10 +6,12 @@ import type { connection_state, service_address } from "../stream/connection";
 /// Causes that waiting does not cure.
 const errors = new Set(["token", "foreign", "protocol"]);
 
-/// What the page around the element is told. While a lost connection is tried again it stays lost: `before` is what was told last.
+/// What the page around the element is told. While a lost connection is tried again it stays lost: `before` is what was told
+/// last.
 export function state_of(s: connection_state, address: service_address, page_host: string, before: TesseraState): TesseraState {
   if (s.name === "live") return { name: "online", reason: "" };
-  if (s.name === "connecting") return before.name === "offline" || before.name === "error" ? before : { name: "connecting", reason: before.reason };
+  if (s.name === "connecting") return before.name === "offline" || before.name === "error" ? before
+    : { name: "connecting", reason: before.reason };
   if (s.cause === "no_map") return { name: "connecting", reason: s.detail };
   const stranger = s.cause === "unreachable" && !address.token && address.host !== page_host;
   const hint = stranger ? "; a page of another site gets an answer only with a token" : "";

@@ -18,7 +18,8 @@ const sheet = new CSSStyleSheet();
 sheet.replaceSync(css);
 
 class embedded_view extends map_view {
-  constructor(scene: map_scene, address: service_address, now: settings, private readonly told_: () => void, picked: (p: TesseraPick) => void) {
+  constructor(scene: map_scene, address: service_address, now: settings, private readonly told_: () =>
+    void, picked: (p: TesseraPick) => void) {
     const { canvas } = scene;
     const focused = (): boolean => (canvas.getRootNode() as ShadowRoot).activeElement === canvas;
     // A page is scrolled past a map: the wheel is the map's once it was clicked, and so are the keys.
@@ -87,7 +88,9 @@ export class TesseraView extends HTMLElement implements offered {
   set token(value: string) { this.setAttribute("token", value); }
   get view(): string { return this.view_?.link() ?? this.getAttribute("view") ?? ""; }
   set view(value: string) { this.setAttribute("view", value); }
-  get shading(): settings["shading"] { return this.view_?.settings.shading ?? settings_of(this.attributes_()).shading ?? default_settings().shading; }
+  get shading(): settings["shading"] {
+    return this.view_?.settings.shading ?? settings_of(this.attributes_()).shading ?? default_settings().shading;
+  }
   set shading(value: settings["shading"]) { this.setAttribute("shading", value); }
   get up(): settings["up"] { return this.view_?.settings.up ?? settings_of(this.attributes_()).up ?? default_settings().up; }
   set up(value: settings["up"]) { this.setAttribute("up", value); }
@@ -111,7 +114,8 @@ export class TesseraView extends HTMLElement implements offered {
     return Object.fromEntries(writable.map((name) => [name, this.getAttribute(name) ?? undefined]));
   }
 
-  /// Opens, closes, or opens anew, once all that is done to the element just now is done: who moves it within a page takes it out first.
+  /// Opens, closes, or opens anew, once all that is done to the element just now is done: who moves it within a page takes it out
+  /// first.
   private settle_(): void {
     if (this.unsettled_) return;
     this.unsettled_ = true;
@@ -134,7 +138,8 @@ export class TesseraView extends HTMLElement implements offered {
       address = address_of(a, document.baseURI);
       scene = new map_scene(canvas);
     } catch (error) {
-      const reason = error instanceof no_webgl ? "this browser cannot draw the map: it offers no WebGL 2" : (error as Error).message;
+      const reason = error instanceof no_webgl ? "this browser cannot draw the map: it offers no WebGL 2"
+        : (error as Error).message;
       this.show_({ name: "error", reason }, 0);
       return;
     }
@@ -159,9 +164,11 @@ export class TesseraView extends HTMLElement implements offered {
   private tell_(): void {
     const view = this.view_;
     if (!view) return;
-    const s = view.state, wait_s = s.name === "waiting" && s.cause !== "no_map" && Number.isFinite(s.retry_ms) ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
+    const s = view.state, wait_s = s.name === "waiting" && s.cause !== "no_map" && Number.isFinite(s.retry_ms)
+      ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
     if (view.context_lost) this.show_({ name: "error", reason: "the browser took the drawing context away" }, 0);
-    else if (view.stream.decoder_missing) this.show_({ name: "error", reason: "the mesh decoder could not be started: WebAssembly or a worker is not allowed here" }, 0);
+    else if (view.stream.decoder_missing) this.show_({ name: "error",
+      reason: "the mesh decoder could not be started: WebAssembly or a worker is not allowed here" }, 0);
     else this.show_(state_of(s, view.address, location.host, this.state_), wait_s);
   }
 

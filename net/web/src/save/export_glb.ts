@@ -1,5 +1,5 @@
-// Binary glTF 2.0. glTF is y-up and its vertex colours are linear, so the node turns the map upright and colours become 16-bit linear.
-// They hold the room's light already: the material is unlit, so that readers do not light them again.
+// Binary glTF 2.0. glTF is y-up and its vertex colours are linear, so the node turns the map upright and colours become 16-bit
+// linear. They hold the room's light already: the material is unlit, so that readers do not light them again.
 
 import type { mesh_facts, whole_mesh } from "./export_mesh";
 
@@ -28,7 +28,8 @@ export function to_glb(mesh: whole_mesh, upright: [number, number, number, numbe
   const parts = [mesh.positions, mesh.normals, colours, mesh.indices];
   let offset = 0;
   const views = parts.map((part, i) => {
-    const view = { buffer: 0, byteOffset: offset, byteLength: part.byteLength, target: i === 3 ? element_array_buffer : array_buffer };
+    const view = { buffer: 0, byteOffset: offset, byteLength: part.byteLength,
+      target: i === 3 ? element_array_buffer : array_buffer };
     offset += part.byteLength;
     return view;
   });
@@ -41,9 +42,12 @@ export function to_glb(mesh: whole_mesh, upright: [number, number, number, numbe
       ? {}
       : {
           extensionsUsed: ["KHR_materials_unlit"],
-          nodes: [{ name: "map", mesh: 0, rotation: upright, extras: { unit: "metre", voxel_m: about.voxel_m, epoch: about.epoch } }],
-          meshes: [{ name: "map", primitives: [{ attributes: { POSITION: 0, NORMAL: 1, COLOR_0: 2 }, indices: 3, material: 0, mode: 4 }] }],
-          materials: [{ name: "surface", pbrMetallicRoughness: { metallicFactor: 0, roughnessFactor: 1 }, doubleSided: false, extensions: { KHR_materials_unlit: {} } }],
+          nodes: [{ name: "map", mesh: 0, rotation: upright,
+            extras: { unit: "metre", voxel_m: about.voxel_m, epoch: about.epoch } }],
+          meshes: [{ name: "map", primitives: [{ attributes: { POSITION: 0, NORMAL: 1, COLOR_0: 2 }, indices: 3, material: 0,
+            mode: 4 }] }],
+          materials: [{ name: "surface", pbrMetallicRoughness: { metallicFactor: 0, roughnessFactor: 1 }, doubleSided: false,
+            extensions: { KHR_materials_unlit: {} } }],
           accessors: [
             { bufferView: 0, componentType: float, count: vertices, type: "VEC3", min: low, max: high },
             { bufferView: 1, componentType: float, count: vertices, type: "VEC3" },

@@ -18,8 +18,8 @@ export interface mesh_facts {
   voxel_m: number;
 }
 
-/// The places at which exactly one of a region's border vertices lies. Where two of one region lie, quantising put them there: which
-/// of them the neighbour's belongs to is not known, and joining all would tie edges to more than two triangles.
+/// The places at which exactly one of a region's border vertices lies. Where two of one region lie, quantising put them there:
+/// which of them the neighbour's belongs to is not known, and joining all would tie edges to more than two triangles.
 function single_places(r: shaped_mesh): Map<number, number> {
   const at = new Map<number, number>();
   for (let v = 0; v < r.border; v++) {
@@ -60,7 +60,8 @@ export function join_regions(regions: Iterable<shaped_mesh>, quantum_m: number):
     return vertices++;
   }
   const { indices, from } = mend(triangles, vertices);
-  const positions = new Float32Array(3 * from.length), normals = new Float32Array(3 * from.length), colours = new Uint8Array(3 * from.length);
+  const positions = new Float32Array(3 * from.length), normals = new Float32Array(3 * from.length),
+    colours = new Uint8Array(3 * from.length);
   from.forEach((v, i) => {
     const r = list[owner[v]], at = local[v];
     for (let k = 0; k < 3; k++) positions[3 * i + k] = r.positions[3 * at + k] * quantum_m;

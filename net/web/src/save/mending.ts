@@ -1,5 +1,5 @@
-// Makes a mesh of joined regions one that strict readers take: every edge with at most two triangles that agree which way is out, every
-// vertex with one fan. Patches have no triangle without area and no edge without length, and joining makes none.
+// Makes a mesh of joined regions one that strict readers take: every edge with at most two triangles that agree which way is out,
+// every vertex with one fan. Patches have no triangle without area and no edge without length, and joining makes none.
 
 /// Key of an edge in a direction; vertices are fewer than 2^26.
 const edge_key = (from: number, to: number): number => from * 67108864 + to;
@@ -93,7 +93,8 @@ export function mend(triangles: ArrayLike<number>, vertices: number): mended {
   // Edges that are crowded even so: one triangle stays, the others stand alone.
   const joined = Uint32Array.from(triangles);
   let split = split_fans(joined);
-  for (let fresh = vertices; split.crowded.length; split = split_fans(joined)) for (const t of new Set(split.crowded)) for (let k = 0; k < 3; k++) joined[t + k] = fresh++;
+  for (let fresh = vertices; split.crowded.length; split = split_fans(joined))
+    for (const t of new Set(split.crowded)) for (let k = 0; k < 3; k++) joined[t + k] = fresh++;
   const corners = split.corners;
   const name = new Int32Array(triangles.length).fill(-1), from: number[] = [];
   const out = new Uint32Array(triangles.length);

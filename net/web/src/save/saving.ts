@@ -27,7 +27,8 @@ export function save_mesh(scene: map_scene, map: hello, format: "glb" | "ply"): 
 
 /// Saves a picture of the canvas just drawn, with what `paint` adds. Must run in the same task as the drawing: browsers clear the
 /// canvas afterwards.
-export async function save_picture(canvas: HTMLCanvasElement, paint: (to: CanvasRenderingContext2D, scale: number) => void): Promise<void> {
+export async function save_picture(canvas: HTMLCanvasElement, paint: (to: CanvasRenderingContext2D,
+  scale: number) => void): Promise<void> {
   const picture = h("canvas");
   picture.width = canvas.width;
   picture.height = canvas.height;

@@ -1,4 +1,5 @@
-// What is behind the map: a soft light in the middle, darker (or lighter) at the edges. Drawn, not styled, so that pictures have it.
+// What is behind the map: a soft light in the middle, darker (or lighter) at the edges. Drawn, not styled, so that pictures have
+// it.
 
 import { BufferAttribute, BufferGeometry, Color, GLSL3, Mesh, ShaderMaterial } from "three";
 import type { palette } from "./theme";

@@ -1,5 +1,5 @@
-// Draws the cameras' path, fading into the past, a dot for each keyframe, and the frustums of the newest and of the chosen camera.
-// In metres, in the map's frame.
+// Draws the cameras' path, fading into the past, a dot for each keyframe, and the frustums of the newest and of the chosen
+// camera. In metres, in the map's frame.
 
 import { BufferAttribute, BufferGeometry, Color, Group, Matrix4, Points, PointsMaterial } from "three";
 import { Line2 } from "three/examples/jsm/lines/Line2.js";
@@ -92,9 +92,11 @@ export class camera_path {
     this.chosen_.show(camera, 1.25 * this.size_m_);
   }
 
-  /// Brings the drawing up to date, at most five times a second (a long path: once); true if it changed. `size_m` is the frustum's depth.
+  /// Brings the drawing up to date, at most five times a second (a long path: once); true if it changed. `size_m` is the
+  /// frustum's depth.
   update(cameras: camera_set, size_m: number, now_ms: number): boolean {
-    if (cameras.revision === this.drawn_revision_ || now_ms - this.drawn_at_ms_ < (cameras.size < 4000 ? 200 : 1000)) return false;
+    if (cameras.revision === this.drawn_revision_ || now_ms - this.drawn_at_ms_ < (cameras.size < 4000 ? 200 : 1000))
+      return false;
     this.drawn_revision_ = cameras.revision;
     this.drawn_at_ms_ = now_ms;
     this.size_m_ = size_m;

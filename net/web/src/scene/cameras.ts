@@ -27,8 +27,8 @@ export class camera_set {
     return this.newest_;
   }
 
-  /// The stream begins again, and the service tells all cameras that there are: what is here stays until then, so that the map is not
-  /// turned meanwhile.
+  /// The stream begins again, and the service tells all cameras that there are: what is here stays until then, so that the map is
+  /// not turned meanwhile.
   renew(): void {
     this.renewing_ = 2;
   }

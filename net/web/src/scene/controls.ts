@@ -154,7 +154,8 @@ export class travel_controls {
     const rate = this.still ? 1 : 1 - Math.exp(-dt_s * (this.following ? 5 : 16));
     const g = this.goal_, n = this.now_;
     const turn = Math.atan2(Math.sin(g.yaw - n.yaw), Math.cos(g.yaw - n.yaw));
-    const rest = n.pivot.distanceTo(g.pivot) / this.radius_ + Math.abs(turn) + Math.abs(g.pitch - n.pitch) + Math.abs(Math.log(g.distance / n.distance));
+    const rest = n.pivot.distanceTo(g.pivot) / this.radius_ + Math.abs(turn) + Math.abs(g.pitch - n.pitch)
+      + Math.abs(Math.log(g.distance / n.distance));
     if (rest < 1e-5) this.settle_();
     else {
       n.pivot.lerp(g.pivot, rate);
@@ -179,7 +180,8 @@ export class travel_controls {
   /// Moves the view sideways by a drag of so many pixels.
   pan(dx: number, dy: number): void {
     this.take_over_();
-    const per_px = (2 * this.goal_.distance * Math.tan((this.camera_.fov * Math.PI) / 360)) / Math.max(1, this.canvas_.clientHeight);
+    const per_px = (2 * this.goal_.distance * Math.tan((this.camera_.fov * Math.PI) / 360)) / Math.max(1,
+      this.canvas_.clientHeight);
     const right = this.right_(this.goal_), up = this.back_(this.goal_).cross(right);
     const sign = this.mode === "fly" ? -1 : 1;
     this.goal_.pivot.addScaledVector(right, -sign * dx * per_px).addScaledVector(up, sign * dy * per_px);
@@ -198,7 +200,8 @@ export class travel_controls {
     const shrink = 1 - next / this.goal_.distance;
     const half = this.goal_.distance * Math.tan((this.camera_.fov * Math.PI) / 360);
     const right = this.right_(this.goal_), up = this.back_(this.goal_).cross(right);
-    if (!this.following) this.goal_.pivot.addScaledVector(right, at.x * half * this.camera_.aspect * shrink).addScaledVector(up, at.y * half * shrink);
+    if (!this.following) this.goal_.pivot.addScaledVector(right, at.x * half * this.camera_.aspect * shrink).addScaledVector(up,
+      at.y * half * shrink);
     this.goal_.distance = next;
   }
 

@@ -19,8 +19,8 @@ export class map_cut {
     return this.box_ !== undefined;
   }
 
-  /// Something is cut that the user chose in the map as it is turned now; not what a link brought, which is upright as the map is going
-  /// to be.
+  /// Something is cut that the user chose in the map as it is turned now; not what a link brought, which is upright as the map is
+  /// going to be.
   get holds(): boolean {
     return this.on && !this.kept_;
   }

@@ -10,8 +10,8 @@ const peak_deg = 4;
 const samples = 24_000;
 const bins = 2 * reach_deg + 1;
 
-/// The direction that level surfaces (floors, tables and, turned over, ceilings) agree on, within 15 degrees of `near`; undefined if
-/// there are too few, or they do not agree. `vertices` is how many vertices all meshes have.
+/// The direction that level surfaces (floors, tables and, turned over, ceilings) agree on, within 15 degrees of `near`; undefined
+/// if there are too few, or they do not agree. `vertices` is how many vertices all meshes have.
 export function floor_up(meshes: Iterable<shaped_mesh>, vertices: number, near: vector): vector | undefined {
   const stride = Math.max(1, Math.floor(vertices / samples));
   const up = unit(near);

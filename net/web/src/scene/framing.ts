@@ -19,12 +19,15 @@ export interface framing {
 
 /// An eye whose axes are `right`, `up` and `back` (unit, at right angles) sees all but the outermost few of `points` (x y z each)
 /// between the insets, with the sides or top and bottom just touched. `half` is the tangent of half the vertical field of view.
-export function frame_points(points: Float32Array, right: vector, up: vector, back: vector, half: number, width: number, height: number, inset: insets): framing | undefined {
+export function frame_points(points: Float32Array, right: vector, up: vector, back: vector, half: number, width: number,
+  height: number, inset: insets): framing | undefined {
   const count = Math.floor(points.length / 3);
   if (!count) return undefined;
   const margin = 0.94, across = (half * width) / height;
-  const span = (tangent: number, covered: number, size: number): number => margin * tangent * Math.max(0.2, 1 - (2 * covered) / size);
-  const tangents = [span(across, inset.right, width), span(across, inset.left, width), span(half, inset.top, height), span(half, inset.bottom, height)];
+  const span = (tangent: number, covered: number, size: number): number =>
+    margin * tangent * Math.max(0.2, 1 - (2 * covered) / size);
+  const tangents = [span(across, inset.right, width), span(across, inset.left, width), span(half, inset.top, height),
+    span(half, inset.bottom, height)];
   // Each side of the view is a plane through the eye; for each, how far out the points want it.
   const wants = tangents.map(() => new Float64Array(count));
   const depths = new Float64Array(count);

@@ -3,7 +3,8 @@
 import { Vector2 } from "three";
 import type { push, travel_controls } from "./controls";
 
-const keys_of_travel = new Set(["KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]);
+const keys_of_travel = new Set(["KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE", "ArrowUp", "ArrowDown", "ArrowLeft",
+  "ArrowRight"]);
 /// A pointer that moved no farther than this was a tap.
 const tap_px = 8;
 
@@ -37,7 +38,8 @@ export class gestures {
     const { keys, signal } = rules_;
     canvas_.addEventListener("pointerdown", (e) => this.press_(e), { signal });
     canvas_.addEventListener("pointermove", (e) => this.drag_(e), { signal });
-    for (const name of ["pointerup", "pointercancel"] as const) canvas_.addEventListener(name, (e) => this.release_(e), { signal });
+    for (const name of ["pointerup", "pointercancel"] as const)
+      canvas_.addEventListener(name, (e) => this.release_(e), { signal });
     canvas_.addEventListener("wheel", (e) => this.wheel_(e), { passive: false, signal });
     canvas_.addEventListener("contextmenu", (e) => e.preventDefault(), { signal });
     keys.addEventListener("keydown", (e) => this.key_(e as KeyboardEvent, true), { signal });
@@ -92,7 +94,8 @@ export class gestures {
       const other = [...this.pointers_].find(([id]) => id !== e.pointerId)![1];
       const before = last.distanceTo(other), after = Math.hypot(e.clientX - other.x, e.clientY - other.y);
       this.controls_.pan(dx / 2, dy / 2);
-      if (before > 10 && after > 10) this.controls_.zoom(before / after, this.place_of_({ clientX: (e.clientX + other.x) / 2, clientY: (e.clientY + other.y) / 2 }));
+      if (before > 10 && after > 10) this.controls_.zoom(before / after,
+        this.place_of_({ clientX: (e.clientX + other.x) / 2, clientY: (e.clientY + other.y) / 2 }));
     }
     last.set(e.clientX, e.clientY);
   }
@@ -126,7 +129,8 @@ export class gestures {
       return;
     }
     if (!keys_of_travel.has(e.code)) return;
-    const typing = e.target instanceof HTMLElement && e.target.closest("input, select, textarea, [role=radiogroup], dialog") !== null;
+    const typing = e.target instanceof HTMLElement
+      && e.target.closest("input, select, textarea, [role=radiogroup], dialog") !== null;
     if (!down) {
       this.pressed_.delete(e.code);
       this.ended_at_ms_ = performance.now();

@@ -14,10 +14,10 @@ export const unit = (a: vector): vector => scaled(a, 1 / (Math.hypot(...a) || 1)
 /// A rotation as x y z w.
 export type quaternion = [number, number, number, number];
 
-/// The rotation that turns the map upright, in a way that small changes of `up` turn the map by as little. No single rule can do that for
-/// every `up`, so there are two, and they meet where nobody's up is. Within 60 degrees of +y the map is upright already, but for the
-/// shortest arc. Elsewhere it is half a turn about x, which is what a camera's frame (y down, z ahead) needs, and then the shortest arc
-/// from where that takes `up`. Saved files use the same rules.
+/// The rotation that turns the map upright, in a way that small changes of `up` turn the map by as little. No single rule can do
+/// that for every `up`, so there are two, and they meet where nobody's up is. Within 60 degrees of +y the map is upright already,
+/// but for the shortest arc. Elsewhere it is half a turn about x, which is what a camera's frame (y down, z ahead) needs, and
+/// then the shortest arc from where that takes `up`. Saved files use the same rules.
 export function upright_of(up: vector): quaternion {
   const [x, y, z] = unit(up);
   const turn: quaternion = y > 0.5 ? [-z, 0, x, 1 + y] : [1 - y, x, 0, -z];
@@ -28,7 +28,8 @@ export function upright_of(up: vector): quaternion {
 /// Angle between two directions, radians.
 export const angle_between = (a: vector, b: vector): number => Math.acos(Math.min(1, Math.max(-1, dot(unit(a), unit(b)))));
 
-/// A map's axis that the upright map has along a direction of the picture ("+x"), to within 10 degrees; undefined if there is none.
+/// A map's axis that the upright map has along a direction of the picture ("+x"), to within 10 degrees; undefined if there is
+/// none.
 export function axis_along(upright: quaternion, direction: vector): Exclude<up_choice, "auto"> | undefined {
   const [x, y, z, w] = upright;
   const turned = ([a, b, c]: vector): vector => {

@@ -1,6 +1,7 @@
 // Boxes around the regions, drawn in one call; a box glows for a moment when its region was updated.
 
-import { BufferAttribute, Color, GLSL3, InstancedBufferAttribute, InstancedBufferGeometry, LineSegments, ShaderMaterial } from "three";
+import { BufferAttribute, Color, GLSL3, InstancedBufferAttribute, InstancedBufferGeometry, LineSegments,
+  ShaderMaterial } from "three";
 import { type region, region_text } from "../stream/protocol";
 import type { palette } from "./theme";
 

@@ -1,6 +1,7 @@
 // The picture: renderer, camera, and the turned and scaled spaces that things lie in. World space is y-up.
 
-import { Box3, Group, Matrix4, PerspectiveCamera, Quaternion, Raycaster, Scene, Sphere, type Vector2, Vector3, WebGLRenderer } from "three";
+import { Box3, Group, Matrix4, PerspectiveCamera, Quaternion, Raycaster, Scene, Sphere, type Vector2, Vector3,
+  WebGLRenderer } from "three";
 import { backdrop } from "./backdrop";
 import { camera_path } from "./camera_path";
 import type { outlook } from "./controls";
@@ -67,7 +68,8 @@ export class map_scene {
     this.resize_();
   }
 
-  /// Gives back what the GPU holds, at once: a browser lends a page only some sixteen drawing contexts. The canvas cannot be drawn on again.
+  /// Gives back what the GPU holds, at once: a browser lends a page only some sixteen drawing contexts. The canvas cannot be
+  /// drawn on again.
   end(): void {
     this.ended_.abort();
     this.size_.disconnect();
@@ -112,7 +114,8 @@ export class map_scene {
   /// What is shown, as a box in world space; empty without regions.
   world_bounds(): Box3 {
     const box = this.surfaces.bounds.clone();
-    return box.isEmpty() ? box : box.applyMatrix4(new Matrix4().makeScale(this.quantum_m_, this.quantum_m_, this.quantum_m_).premultiply(this.upright_.matrixWorld));
+    return box.isEmpty() ? box : box.applyMatrix4(new Matrix4().makeScale(this.quantum_m_, this.quantum_m_, this.quantum_m_)
+      .premultiply(this.upright_.matrixWorld));
   }
 
   world_sphere(): Sphere | undefined {
@@ -153,7 +156,8 @@ export class map_scene {
 
   /// A camera (world_from_camera, row-major, map frame) in world space.
   outlook_of(pose: Float64Array): outlook {
-    return { position: this.to_world([pose[3], pose[7], pose[11]]), forward: this.to_world([pose[2], pose[6], pose[10]]).normalize() };
+    return { position: this.to_world([pose[3], pose[7], pose[11]]),
+      forward: this.to_world([pose[2], pose[6], pose[10]]).normalize() };
   }
 
   /// The viewer's own eye in the map's frame, as the service wants it.
@@ -184,7 +188,8 @@ export class map_scene {
   /// What the GPU holds and drew last, to see that nothing is left behind.
   get info(): { geometries: number; programs: number; calls: number; triangles: number } {
     const i = this.renderer_.info;
-    return { geometries: i.memory.geometries, programs: i.programs?.length ?? 0, calls: i.render.calls, triangles: i.render.triangles };
+    return { geometries: i.memory.geometries, programs: i.programs?.length ?? 0, calls: i.render.calls,
+      triangles: i.render.triangles };
   }
 
   set_pixel_ratio(ratio: number): void {
@@ -208,7 +213,8 @@ export class map_scene {
     this.ground.mesh.visible = sphere !== undefined;
     if (!sphere) return;
     const floor = this.world_bounds().min.y;
-    const key = [sphere.center.x, floor, sphere.center.z, sphere.radius].map((v) => Math.round((v / sphere.radius) * 50)).join() + Math.round(Math.log2(sphere.radius) * 8);
+    const key = [sphere.center.x, floor, sphere.center.z, sphere.radius].map((v) => Math.round((v / sphere.radius) * 50)).join()
+      + Math.round(Math.log2(sphere.radius) * 8);
     if (key === this.ground_key_) return;
     this.ground_key_ = key;
     this.ground.place(sphere.center.x, floor - 0.004 * sphere.radius, sphere.center.z, sphere.radius);

@@ -1,5 +1,5 @@
-// Where the view is from before the user takes over, and what is up: from behind the newest camera with everything in view, level,
-// and never turned under a view that the user holds.
+// Where the view is from before the user takes over, and what is up: from behind the newest camera with everything in view,
+// level, and never turned under a view that the user holds.
 
 import { Box3, Quaternion, Sphere, Vector3 } from "three";
 import type { camera_set } from "./cameras";
@@ -97,7 +97,8 @@ export class standpoint {
     }
     controls.set_radius(whole.radius);
     const { radius, center } = this.sphere_() ?? whole, framed = this.framed_radius_, first = framed === 0;
-    const same = radius < framed * grown_by && radius > framed * shrunk_to && center.distanceTo(this.framed_centre_) < framed * moved_by;
+    const same = radius < framed * grown_by && radius > framed * shrunk_to
+      && center.distanceTo(this.framed_centre_) < framed * moved_by;
     if (controls.touched || same) return;
     if (first || !this.faced_) this.orient();
     this.framed_radius_ = radius;
@@ -114,8 +115,8 @@ export class standpoint {
     if (!this.with_.controls.touched && this.framed_radius_ > 0) this.frame_(true);
   }
 
-  /// Turns the map upright, but not under a cut, unless `now`. While the user looks, only for a difference that is worth it (or `now`, when he chose it); the eye turns
-  /// with the map, so that his view stays.
+  /// Turns the map upright, but not under a cut, unless `now`. While the user looks, only for a difference that is worth it (or
+  /// `now`, when he chose it); the eye turns with the map, so that his view stays.
   orient(now = false): void {
     const { scene, controls, gestures, settings } = this.with_;
     if (!now && this.with_.held()) return;
@@ -135,7 +136,8 @@ export class standpoint {
   restore(view: kept_view): void {
     const { scene, controls } = this.with_;
     controls.touched = true;
-    controls.set_view({ position: scene.to_world(view.eye), forward: scene.to_world(view.forward), distance: view.distance }, view.mode);
+    controls.set_view({ position: scene.to_world(view.eye), forward: scene.to_world(view.forward), distance: view.distance },
+      view.mode);
     this.linked_ = { view, taken: JSON.stringify(this.kept) };
   }
 

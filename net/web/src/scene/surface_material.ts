@@ -37,8 +37,8 @@ void main() {
   gl_Position = projectionMatrix * p;
 }`;
 
-/// Back faces are veils: grey, and let through most of what is behind them. Which samples of a pixel they cover is left to the GPU
-/// (alpha to coverage), so that nothing needs sorting; without multisampling, to a pattern of pixels.
+/// Back faces are veils: grey, and let through most of what is behind them. Which samples of a pixel they cover is left to the
+/// GPU (alpha to coverage), so that nothing needs sorting; without multisampling, to a pattern of pixels.
 const fragment = /* glsl */ `
 precision highp float;
 uniform int u_mode;
@@ -88,7 +88,8 @@ void main() {
     int i = min(int(t), ${age_colours.length - 2});
     c = to_linear(mix(u_ages[i], u_ages[i + 1], t - float(i))) * light;
   } else if (u_mode == 6) {
-    float t = clamp((v_world.y - u_height_range.x) / (u_height_range.y - u_height_range.x), 0.0, 1.0) * ${(height_colours.length - 1).toFixed(1)};
+    float along = (v_world.y - u_height_range.x) / (u_height_range.y - u_height_range.x);
+    float t = clamp(along, 0.0, 1.0) * ${(height_colours.length - 1).toFixed(1)};
     int i = min(int(t), ${height_colours.length - 2});
     c = to_linear(mix(u_heights[i], u_heights[i + 1], t - float(i))) * light;
   } else c = to_linear(v_colour) * light;

@@ -1,6 +1,7 @@
 // The regions on screen: one mesh each, swapped whole, disposed when replaced.
 
-import { Box3, BufferAttribute, BufferGeometry, Color, DoubleSide, FrontSide, Group, Mesh, type Raycaster, Sphere, Vector3 } from "three";
+import { Box3, BufferAttribute, BufferGeometry, Color, DoubleSide, FrontSide, Group, Mesh, type Raycaster, Sphere,
+  Vector3 } from "three";
 import type { border_update } from "../stream/border_table";
 import { type region, region_text } from "../stream/protocol";
 import { place_hash, type shaped_mesh } from "../stream/shaping";

@@ -7,7 +7,8 @@ import { style_value } from "../ui/dom";
 export type palette = (name: string) => Color;
 
 /// The palette at an element, where the names are custom properties that hold #rrggbb.
-export const palette_at = (at: Element): palette => (name) => new Color().setStyle(style_value(name, at) || "#808080").convertLinearToSRGB();
+export const palette_at = (at: Element): palette => (name) =>
+  new Color().setStyle(style_value(name, at) || "#808080").convertLinearToSRGB();
 
 /// Calls back when the user's system turns light or dark.
 export const on_theme = (changed: () => void, signal: AbortSignal): void =>

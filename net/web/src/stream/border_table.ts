@@ -1,5 +1,5 @@
-// Makes shading continuous over region borders: normals of vertices at the same place are summed over all regions that have one there.
-// The sums are of integers, so adding and taking away leaves no trace, and neighbours get the same normal to the last bit.
+// Makes shading continuous over region borders: normals of vertices at the same place are summed over all regions that have one
+// there. The sums are of integers, so adding and taking away leaves no trace, and neighbours get the same normal to the last bit.
 
 import { encode_octahedral, type shaped_mesh } from "./shaping";
 import { type region, region_text } from "./protocol";
@@ -42,7 +42,8 @@ export class border_table {
     this.users_.fill(0);
   }
 
-  /// Puts a region's new mesh in place of its old one, writes its joined border normals into `shaped`, and tells which neighbours changed.
+  /// Puts a region's new mesh in place of its old one, writes its joined border normals into `shaped`, and tells which neighbours
+  /// changed.
   replace(at: region, version: string, shaped: shaped_mesh, places: Float64Array, sums: Float64Array): border_update[] {
     const key = region_text(at);
     this.stamp_++;

@@ -1,10 +1,11 @@
 // The WebSocket to the service: subscribes, reconnects with backoff, and tells in what state it is and why.
 
 import { now_ms } from "./clock";
-import { type held_patch, type hello, ack_frames, default_text_bytes, parse_patch, parse_talk, type patch, protocol_error, subprotocol, subscribe_frame, type talk } from "./protocol";
+import { type held_patch, type hello, ack_frames, default_text_bytes, parse_patch, parse_talk, type patch, protocol_error,
+  subprotocol, subscribe_frame, type talk } from "./protocol";
 
-/// Where the service is: beside the page, whatever folder a proxy put it in; `?server=host:port` points elsewhere, `?token=` is passed
-/// through.
+/// Where the service is: beside the page, whatever folder a proxy put it in; `?server=host:port` points elsewhere, `?token=` is
+/// passed through.
 export interface service_address {
   stream: string;
   /// What stands before "/v1/...".
@@ -22,14 +23,16 @@ export function service_address_of(page: URL): service_address {
   const place = host + (other ? "" : page.pathname.slice(0, page.pathname.lastIndexOf("/")));
   const secure = page.protocol === "https:";
   const query = token ? `?token=${encodeURIComponent(token)}` : "";
-  return { stream: `${secure ? "wss" : "ws"}://${place}/v1/stream${query}`, http: `${secure ? "https" : "http"}://${place}`, host, token, query };
+  return { stream: `${secure ? "wss" : "ws"}://${place}/v1/stream${query}`, http: `${secure ? "https" : "http"}://${place}`, host,
+    token, query };
 }
 
 export type connection_state =
   | { name: "connecting" }
   | { name: "live" }
   /// Trying again at `retry_ms` (this clock; never, if a token is asked for: it is the user's turn); `cause` tells what failed.
-  | { name: "waiting"; cause: "no_map" | "unreachable" | "token" | "foreign" | "no_stream" | "lost" | "protocol" | "overload"; detail: string; retry_ms: number };
+  | { name: "waiting"; cause: "no_map" | "unreachable" | "token" | "foreign" | "no_stream" | "lost" | "protocol"
+    | "overload"; detail: string; retry_ms: number };
 
 type waiting_cause = Extract<connection_state, { name: "waiting" }>["cause"];
 
@@ -47,8 +50,8 @@ export interface connection_events {
   unnamed(regions: held_patch[]): void;
 }
 
-/// What HTTP says while the stream does not open: the status, or 0 if nothing answers; and whether there is no map yet because its
-/// first keyframe is waited for.
+/// What HTTP says while the stream does not open: the status, or 0 if nothing answers; and whether there is no map yet because
+/// its first keyframe is waited for.
 export interface http_answer {
   status: number;
   no_map: boolean;
@@ -65,7 +68,8 @@ export interface connection_parts {
 async function probe(address: service_address): Promise<http_answer> {
   try {
     // No header for the token: from another site's page, a browser would ask first whether it may send one.
-    const response = await fetch(`${address.http}/v1/map${address.query}`, { cache: "no-store", signal: AbortSignal.timeout(4000) });
+    const response = await fetch(`${address.http}/v1/map${address.query}`,
+      { cache: "no-store", signal: AbortSignal.timeout(4000) });
     const map: unknown = response.ok ? await response.json().catch(() => undefined) : undefined;
     return { status: response.status, no_map: typeof map === "object" && map !== null && "waiting" in map };
   } catch {

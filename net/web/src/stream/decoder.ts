@@ -76,7 +76,8 @@ export class mesh_decoder {
         clearTimeout(timer);
         resolve(g);
       };
-      void (loader as unknown as draco_calls).decodeDracoFile(buffer, done, undefined, attribute_types, LinearSRGBColorSpace, fail);
+      void (loader as unknown as draco_calls).decodeDracoFile(buffer, done, undefined, attribute_types, LinearSRGBColorSpace,
+        fail);
     });
     const positions = array_of(geometry, "position");
     const colours = array_of(geometry, "color");

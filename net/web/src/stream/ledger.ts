@@ -60,7 +60,8 @@ export class ledger {
   /// What to tell the service on subscribe, oldest first.
   have(): held_patch[] {
     const list: held_patch[] = [];
-    for (const e of this.entries_.values()) if (!e.empty) list.push([e.region[0], e.region[1], e.region[2], e.received.toString()]);
+    for (const e of this.entries_.values()) if (!e.empty)
+      list.push([e.region[0], e.region[1], e.region[2], e.received.toString()]);
     return list;
   }
 

@@ -1,5 +1,6 @@
-// A patch's way from the wire to the scene: decode (DRACOLoader's workers), shape (our worker), then wait for a frame with time for it.
-// At most one patch of a region is in work and the newest of it waits, so memory is bounded by the map, however fast patches come.
+// A patch's way from the wire to the scene: decode (DRACOLoader's workers), shape (our worker), then wait for a frame with time
+// for it. At most one patch of a region is in work and the newest of it waits, so memory is bounded by the map, however fast
+// patches come.
 
 import type { border_update } from "./border_table";
 import { decode_error, type mesh_decoder } from "./decoder";
@@ -68,7 +69,8 @@ export class pipeline {
       if (this.working_.has(key)) continue;
       this.waiting_.delete(key);
       this.working_.set(key, p);
-      if (p.kind === "empty") this.parts_.shaper.post({ type: "remove", generation: this.generation_, region: p.region, version: p.version.toString() }, []);
+      if (p.kind === "empty") this.parts_.shaper.post({ type: "remove", generation: this.generation_, region: p.region,
+        version: p.version.toString() }, []);
       else void this.decode_(p, this.generation_);
     }
   }

@@ -87,7 +87,8 @@ export function parse_patch(frame: ArrayBuffer): patch {
     throw new protocol_error(`patch frame of ${frame.byteLength} bytes, its header alone takes ${patch_header_bytes}`);
   const head = new DataView(frame, 0, patch_header_bytes);
   const magic = head.getUint32(0, true);
-  if (magic !== patch_magic) throw new protocol_error(`patch magic 0x${magic.toString(16)}, expected 0x${patch_magic.toString(16)}`);
+  if (magic !== patch_magic)
+    throw new protocol_error(`patch magic 0x${magic.toString(16)}, expected 0x${patch_magic.toString(16)}`);
   const kind = head.getUint8(4);
   if (kind > 1) throw new protocol_error(`patch kind ${kind}, known are 0 and 1`);
   const codec = head.getUint8(5);
@@ -101,10 +102,13 @@ export function parse_patch(frame: ArrayBuffer): patch {
   const present = frame.byteLength - patch_header_bytes;
   if (payload_bytes !== present)
     throw new protocol_error(`patch ${region_text(region)} says ${payload_bytes} payload bytes, ${present} are there`);
-  if (triangles > max_triangles) throw new protocol_error(`patch ${region_text(region)} says ${triangles} triangles, at most ${max_triangles} can be`);
-  if (vertices > max_vertices) throw new protocol_error(`patch ${region_text(region)} says ${vertices} vertices, at most ${max_vertices} can be`);
+  if (triangles > max_triangles)
+    throw new protocol_error(`patch ${region_text(region)} says ${triangles} triangles, at most ${max_triangles} can be`);
+  if (vertices > max_vertices)
+    throw new protocol_error(`patch ${region_text(region)} says ${vertices} vertices, at most ${max_vertices} can be`);
   if (kind === 0 && payload_bytes === 0) throw new protocol_error(`patch ${region_text(region)} has a surface without payload`);
-  if (kind === 1 && payload_bytes !== 0) throw new protocol_error(`empty patch ${region_text(region)} carries ${payload_bytes} payload bytes`);
+  if (kind === 1 && payload_bytes !== 0)
+    throw new protocol_error(`empty patch ${region_text(region)} carries ${payload_bytes} payload bytes`);
   return {
     kind: kind === 0 ? "surface" : "empty",
     region,
@@ -129,7 +133,8 @@ function text(o: fields, name: string, of: string): string {
 function number(o: fields, name: string, of: string, fallback?: number): number {
   const value = o[name];
   if (value === undefined && fallback !== undefined) return fallback;
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new protocol_error(`${of}.${name} is ${describe(value)}, expected a number`);
+  if (typeof value !== "number" || !Number.isFinite(value))
+    throw new protocol_error(`${of}.${name} is ${describe(value)}, expected a number`);
   return value;
 }
 
@@ -157,7 +162,8 @@ function parse_cameras(o: fields): cameras {
   if (!Array.isArray(o["cameras"])) throw new protocol_error(`cameras.cameras is ${describe(o["cameras"])}, expected a list`);
   const out: cameras = { type: "cameras", set: [], gone: [] };
   for (const entry of o["cameras"] as unknown[]) {
-    if (typeof entry !== "object" || entry === null) throw new protocol_error(`a camera is ${describe(entry)}, expected an object`);
+    if (typeof entry !== "object" || entry === null)
+      throw new protocol_error(`a camera is ${describe(entry)}, expected an object`);
     const one = entry as fields;
     const id = text(one, "id", "camera");
     if (one["gone"] === true) {
@@ -180,7 +186,8 @@ export function parse_talk(frame: string): talk {
   } catch {
     throw new protocol_error(`text frame is not JSON: ${describe(frame)}`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new protocol_error(`text frame is ${describe(value)}, expected an object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new protocol_error(`text frame is ${describe(value)}, expected an object`);
   const o = value as fields;
   const type = text(o, "type", "frame");
   switch (type) {
@@ -223,9 +230,10 @@ export const default_text_bytes = 1 << 20;
 
 const utf8 = new TextEncoder();
 
-/// Asks for the stream. `have`, oldest first, is cut to what fits into `max_bytes`: the newest are named. The others, `unnamed`, are
-/// sent again, and the service does not tell when they are gone.
-export function subscribe_frame(epoch: string, have: held_patch[], max_bits_per_s: number, max_bytes = default_text_bytes): { frame: string; unnamed: held_patch[] } {
+/// Asks for the stream. `have`, oldest first, is cut to what fits into `max_bytes`: the newest are named. The others, `unnamed`,
+/// are sent again, and the service does not tell when they are gone.
+export function subscribe_frame(epoch: string, have: held_patch[], max_bits_per_s: number,
+  max_bytes = default_text_bytes): { frame: string; unnamed: held_patch[] } {
   const head = JSON.stringify({ type: "subscribe", epoch, max_bits_per_s }).slice(0, -1) + ',"have":[';
   const named = newest_that_fit(have, max_bytes - utf8.encode(head).length - 2);
   return { frame: `${head}${named.join(",")}]}`, unnamed: have.slice(0, have.length - named.length) };
@@ -243,7 +251,8 @@ function newest_that_fit(list: held_patch[], bytes: number): string[] {
   return out.reverse();
 }
 
-export const view_frame = (position: number[], direction: number[]): string => JSON.stringify({ type: "view", position, direction });
+export const view_frame = (position: number[], direction: number[]): string =>
+  JSON.stringify({ type: "view", position, direction });
 
 /// Says what is on screen, in as many frames of at most `max_bytes` as it takes.
 export function ack_frames(patches: held_patch[], max_bytes = default_text_bytes): string[] {

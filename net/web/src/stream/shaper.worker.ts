@@ -20,7 +20,8 @@ const borders = new border_table();
 
 function answer(a: shaper_answer): void {
   const moved: ArrayBuffer[] = a.neighbours.map((n) => n.normals.buffer);
-  if (a.type === "shaped") moved.push(a.shaped.positions.buffer, a.shaped.normals.buffer, a.shaped.colours.buffer, a.shaped.indices.buffer);
+  if (a.type === "shaped") moved.push(a.shaped.positions.buffer, a.shaped.normals.buffer, a.shaped.colours.buffer,
+    a.shaped.indices.buffer);
   (self as unknown as Worker).postMessage(a, moved);
 }
 

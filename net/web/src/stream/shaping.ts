@@ -21,7 +21,8 @@ export interface shaped_mesh {
   border: number;
 }
 
-/// Sums each vertex's triangle normals, weighted by area. Positions are integers, so the sums are exact and do not depend on order.
+/// Sums each vertex's triangle normals, weighted by area. Positions are integers, so the sums are exact and do not depend on
+/// order.
 export function normal_sums(positions: Int32Array, indices: Uint32Array): Float64Array {
   const sums = new Float64Array(positions.length);
   for (let t = 0; t < indices.length; t += 3) {
@@ -36,8 +37,8 @@ export function normal_sums(positions: Int32Array, indices: Uint32Array): Float6
   return sums;
 }
 
-/// Marks the vertices on the mesh's open edge. Around an inner vertex the triangles close a ring: every neighbour follows once and
-/// precedes once, so the sum of (next - previous), over scrambled vertex numbers, is zero; at an open fan it is not.
+/// Marks the vertices on the mesh's open edge. Around an inner vertex the triangles close a ring: every neighbour follows once
+/// and precedes once, so the sum of (next - previous), over scrambled vertex numbers, is zero; at an open fan it is not.
 export function border_flags(vertices: number, indices: Uint32Array): Uint8Array {
   const ring = new Int32Array(vertices);
   const scramble = (v: number): number => {
@@ -101,7 +102,8 @@ export function fault_of(mesh: decoded_mesh): string | undefined {
   const vertices = mesh.positions.length / 3;
   if (!Number.isInteger(vertices) || vertices === 0) return `its ${mesh.positions.length} coordinates are not whole vertices`;
   if (mesh.colours.length !== 4 * vertices) return `it has ${mesh.colours.length / 4} colours for ${vertices} vertices`;
-  if (mesh.indices.length === 0 || mesh.indices.length % 3 !== 0) return `its ${mesh.indices.length} indices are not whole triangles`;
+  if (mesh.indices.length === 0 || mesh.indices.length % 3 !== 0)
+    return `its ${mesh.indices.length} indices are not whole triangles`;
   for (const i of mesh.indices) if (i >= vertices) return `an index is ${i}, and there are ${vertices} vertices`;
   return undefined;
 }
@@ -134,7 +136,8 @@ export function shape(mesh: decoded_mesh): { shaped: shaped_mesh; border_places:
     if (y > high[1]) high[1] = y;
     if (z < low[2]) low[2] = z;
     if (z > high[2]) high[2] = z;
-    colours[4 * to] = mesh.colours[4 * v]; colours[4 * to + 1] = mesh.colours[4 * v + 1]; colours[4 * to + 2] = mesh.colours[4 * v + 2];
+    colours[4 * to] = mesh.colours[4 * v]; colours[4 * to + 1] = mesh.colours[4 * v + 1]; colours[4 * to + 2] = mesh.colours[4 * v
+      + 2];
     colours[4 * to + 3] = 255;
     encode_octahedral(sums[3 * v], sums[3 * v + 1], sums[3 * v + 2], normals, 2 * to);
     if (to < border) {

@@ -66,7 +66,8 @@ export class map_stream {
       { decoder: this.decoder_, shaper: shaper_parts(this.shaper_) },
       {
         superseded: (p) => this.acks_.push(as_held(p.region, p.version)),
-        ready: (r) => this.uploads_.add(r, { superseded: (old) => this.acks_.push(as_held(old.patch.region, old.patch.version)) }),
+        ready: (r) => this.uploads_.add(r, { superseded: (old) =>
+          this.acks_.push(as_held(old.patch.region, old.patch.version)) }),
         failed: (p, reason, missing) => this.failed_(p, reason, missing),
       },
     );
@@ -101,8 +102,8 @@ export class map_stream {
     return this.uploads_.size;
   }
 
-  /// Puts on screen what a frame has time for; true if anything changed. A frame of a 60th of a second takes on so much, a longer one
-  /// more, so that slow screens do not fall behind.
+  /// Puts on screen what a frame has time for; true if anything changed. A frame of a 60th of a second takes on so much, a longer
+  /// one more, so that slow screens do not fall behind.
   advance(dt_s: number): boolean {
     const frames = Math.min(8, Math.max(1, dt_s * 60));
     return this.uploads_.run(
@@ -116,7 +117,8 @@ export class map_stream {
     const now = now_ms();
     for (const p of this.shown_) {
       const late_ms = this.clock.since_ms(ms_of(p.received_ns), now);
-      if (this.live_since_ns_ > 0n && p.received_ns > this.live_since_ns_ && late_ms !== undefined) this.latency.add(late_ms, now);
+      if (this.live_since_ns_ > 0n && p.received_ns > this.live_since_ns_ && late_ms !== undefined)
+        this.latency.add(late_ms, now);
     }
     this.shown_ = [];
     if (this.acks_.length) {

@@ -26,7 +26,8 @@ export class upload_queue {
     return this.waiting_.size;
   }
 
-  /// Adds a patch; one of the same region that still waits is handed to `superseded`. Border changes of waiting regions go into them.
+  /// Adds a patch; one of the same region that still waits is handed to `superseded`. Border changes of waiting regions go into
+  /// them.
   add(r: ready_patch, target: Pick<upload_target, "superseded">): void {
     const older = this.waiting_.get(r.patch.key);
     if (older) target.superseded(older);

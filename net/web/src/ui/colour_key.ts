@@ -22,7 +22,8 @@ export class colour_key {
     const changed = this.measure_heights_();
     this.legend.show(this.settings_.shading, {
       level: level_names(this.scene_.upright.toArray()),
-      heights: [0, this.heights_[1] - this.heights_[0]], region_m: map ? map.voxel_m * map.region_voxels : 0, region_voxels: map?.region_voxels ?? 0, regions: this.scene_.surfaces.size,
+      heights: [0, this.heights_[1] - this.heights_[0]], region_m: map ? map.voxel_m * map.region_voxels : 0,
+      region_voxels: map?.region_voxels ?? 0, regions: this.scene_.surfaces.size,
     });
     return changed;
   }
@@ -35,7 +36,8 @@ export class colour_key {
     if (!heights.length) return false;
     const at = (f: number): number => heights[Math.min(heights.length - 1, Math.floor(f * heights.length))];
     const next: [number, number] = [at(0.005), at(0.995)];
-    if (Math.abs(next[0] - this.heights_[0]) + Math.abs(next[1] - this.heights_[1]) < 0.01 * Math.max(1e-6, next[1] - next[0])) return false;
+    if (Math.abs(next[0] - this.heights_[0]) + Math.abs(next[1] - this.heights_[1]) < 0.01 * Math.max(1e-6, next[1] - next[0]))
+      return false;
     this.heights_ = next;
     this.scene_.surfaces.material.set_heights(...next);
     return true;
@@ -48,7 +50,8 @@ export class colour_key {
       return;
     }
     const box = canvas.getBoundingClientRect();
-    const hit = this.scene_.pick(new Vector2(((e.clientX - box.left) / box.width) * 2 - 1, 1 - ((e.clientY - box.top) / box.height) * 2));
+    const hit = this.scene_.pick(new Vector2(((e.clientX - box.left) / box.width) * 2 - 1,
+      1 - ((e.clientY - box.top) / box.height) * 2));
     const words = hit ? `Region ${hit.region.join(", ")}` : "";
     if (canvas.title !== words) canvas.title = words;
   }

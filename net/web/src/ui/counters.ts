@@ -20,7 +20,8 @@ export interface counts {
 }
 
 const latency_help =
-  "From the moment the service received a keyframe to the frame in which its surface was drawn here: median and slowest hundredth of the last 10 s. " +
+  "From the moment the service received a keyframe to the frame in which its surface was drawn here: median and slowest " +
+  "hundredth of the last 10 s. " +
   "The two clocks are matched by the service's messages each second, so the network's fastest one-way delay is left out.";
 
 export class counters_panel {
@@ -50,12 +51,15 @@ export class counters_panel {
   update(c: counts): void {
     this.put_("fps", c.fps === undefined ? "idle" : String(c.fps));
     this.put_("triangles", whole(c.triangles));
-    this.put_("regions", c.server_regions === undefined || c.server_regions === c.regions ? whole(c.regions) : `${whole(c.regions)} / ${whole(c.server_regions)}`);
-    this.put_("keyframes", c.keyframes === undefined ? "–" : `${whole(c.keyframes)}  ·  ${(c.keyframes_per_s ?? 0).toFixed(1)}/s`);
+    this.put_("regions", c.server_regions === undefined || c.server_regions === c.regions ? whole(c.regions)
+      : `${whole(c.regions)} / ${whole(c.server_regions)}`);
+    this.put_("keyframes", c.keyframes === undefined ? "–"
+      : `${whole(c.keyframes)}  ·  ${(c.keyframes_per_s ?? 0).toFixed(1)}/s`);
     this.put_("received", `${bytes_text(c.bytes_per_s)}/s  ·  ${bytes_text(c.bytes_total)}`);
     const l = c.latency_ms;
     this.put_("latency", l ? `${seconds_text(Math.max(0, l[0]) / 1000)}  ·  p99 ${seconds_text(Math.max(0, l[1]) / 1000)}` : "–");
-    this.put_("pending", c.pending === undefined ? "–" : c.decoding ? `${whole(c.pending)}  ·  ${c.decoding} here` : whole(c.pending));
+    this.put_("pending", c.pending === undefined ? "–"
+      : c.decoding ? `${whole(c.pending)}  ·  ${c.decoding} here` : whole(c.pending));
     this.put_("aside", whole(c.set_aside));
     this.element.classList.toggle("has-aside", c.set_aside > 0);
   }

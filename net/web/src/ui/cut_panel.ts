@@ -30,13 +30,16 @@ export class cut_panel {
     };
     const lines = axes.map(([label, axis]) => {
       const handle = (side: 0 | 1): HTMLInputElement =>
-        h("input", { set: { type: "range", min: "0", max: String(steps), step: "1", "aria-label": `${label}, ${side ? "upper" : "lower"} end` }, on: { input: () => {
+        h("input", { set: { type: "range", min: "0", max: String(steps), step: "1",
+          "aria-label": `${label}, ${side ? "upper" : "lower"} end` }, on: { input: () => {
           this.take_(axis, side);
           changed();
         } } });
-      const r: row = { low: handle(0), high: handle(1), words: h("span", { class: "cut-words" }), band: h("i", { class: "band" }) };
+      const r: row = { low: handle(0), high: handle(1), words: h("span", { class: "cut-words" }),
+        band: h("i", { class: "band" }) };
       this.rows_.set(axis, r);
-      return h("div", { class: "cut-row" }, h("span", { class: "cut-label" }, label), r.words, h("div", { class: "double" }, r.band, r.low, r.high));
+      return h("div", { class: "cut-row" }, h("span", { class: "cut-label" }, label), r.words,
+        h("div", { class: "double" }, r.band, r.low, r.high));
     });
     const preset = (label: string, make: (whole: corners) => corners): HTMLButtonElement =>
       h("button", { class: "button", set: { type: "button" }, on: { click: () => {
@@ -46,7 +49,9 @@ export class cut_panel {
     this.element = h(
       "section",
       { class: "panel cut-panel hidden", set: { "aria-label": "Cut" } },
-      h("header", {}, h("h2", {}, "Cut"), h("button", { class: "ghost", title: "Show everything again", set: { type: "button", "aria-label": "Show everything again" }, on: { click: close } }, icon(icons.close))),
+      h("header", {}, h("h2", {}, "Cut"), h("button",
+        { class: "ghost", title: "Show everything again", set: { type: "button", "aria-label": "Show everything again" },
+          on: { click: close } }, icon(icons.close))),
       ...lines,
       h("div", { class: "pair" },
         preset("No ceiling", ([low, high]) => [low, [high[0], low[1] + 0.72 * (high[1] - low[1]), high[2]]]),

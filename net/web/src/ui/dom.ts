@@ -1,10 +1,12 @@
 // Small helpers to build elements.
 
 type child = Node | string | undefined | false;
-type properties = { class?: string; title?: string; id?: string; on?: Record<string, (e: Event) => void>; set?: Record<string, string> };
+type properties = { class?: string; title?: string; id?: string; on?: Record<string, (e: Event) => void>;
+  set?: Record<string, string> };
 
 /// Makes an element with class, attributes, listeners and children.
-export function h<K extends keyof HTMLElementTagNameMap>(tag: K, p: properties = {}, ...children: child[]): HTMLElementTagNameMap[K] {
+export function h<K extends keyof HTMLElementTagNameMap>(tag: K, p: properties = {},
+  ...children: child[]): HTMLElementTagNameMap[K] {
   const e = document.createElement(tag);
   if (p.class) e.className = p.class;
   if (p.id) e.id = p.id;
@@ -21,7 +23,8 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, p: properties =
 /// A drawing of strokes on a 24x24 field.
 export function icon(path: string): SVGSVGElement {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": "1.7", "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" }))
+  for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", fill: "none", stroke: "currentColor", "stroke-width": "1.7",
+    "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" }))
     svg.setAttribute(name, value);
   svg.classList.add("icon");
   const p = document.createElementNS("http://www.w3.org/2000/svg", "path");
@@ -31,7 +34,8 @@ export function icon(path: string): SVGSVGElement {
 }
 
 /// A value of the style sheet: a custom property, as it is at an element.
-export const style_value = (name: string, at: Element = document.documentElement): string => getComputedStyle(at).getPropertyValue(name).trim();
+export const style_value = (name: string, at: Element = document.documentElement): string =>
+  getComputedStyle(at).getPropertyValue(name).trim();
 
 export const icons = {
   fit: "M4 9V5a1 1 0 0 1 1-1h4M15 4h4a1 1 0 0 1 1 1v4M20 15v4a1 1 0 0 1-1 1h-4M9 20H5a1 1 0 0 1-1-1v-4M9 12h6M12 9v6",

@@ -11,7 +11,8 @@ export interface card_content {
 }
 
 export class info_card {
-  readonly element = h("section", { class: "panel info-card hidden", set: { "aria-live": "polite", "aria-label": "What was picked" } });
+  readonly element = h("section", { class: "panel info-card hidden",
+    set: { "aria-live": "polite", "aria-label": "What was picked" } });
 
   constructor(private readonly close_: () => void) {}
 
@@ -19,11 +20,15 @@ export class info_card {
     this.element.classList.toggle("hidden", !c);
     if (!c) return;
     this.element.replaceChildren(
-      h("header", {}, h("h2", {}, c.title), h("button", { class: "ghost", title: "Close (Esc)", set: { type: "button", "aria-label": "Close the card" }, on: { click: () => this.close_() } }, icon(icons.close))),
+      h("header", {}, h("h2", {}, c.title), h("button",
+        { class: "ghost", title: "Close (Esc)", set: { type: "button", "aria-label": "Close the card" },
+          on: { click: () => this.close_() } }, icon(icons.close))),
       ...(c.words ? [h("p", { class: "hint" }, c.words)] : []),
       ...(c.facts ? [h("dl", {}, ...c.facts.flatMap(([label, value]) => [h("dt", {}, label), h("dd", {}, value)]))] : []),
       ...(c.todo?.length
-        ? [h("div", { class: "todo" }, ...c.todo.map((t) => h("button", { class: "button", set: { type: "button" }, on: { click: () => t.run() } }, ...(t.icon ? [icon(icons[t.icon])] : []), t.label)))]
+        ? [h("div", { class: "todo" }, ...c.todo.map((t) =>
+          h("button", { class: "button", set: { type: "button" }, on: { click: () => t.run() } },
+            ...(t.icon ? [icon(icons[t.icon])] : []), t.label)))]
         : []),
     );
   }

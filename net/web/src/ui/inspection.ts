@@ -1,5 +1,5 @@
-// Looking closer: points with their coordinates, distances, keyframes. Places are kept in the map's frame, so that they stay on their
-// surfaces when the map is turned upright anew.
+// Looking closer: points with their coordinates, distances, keyframes. Places are kept in the map's frame, so that they stay on
+// their surfaces when the map is turned upright anew.
 
 import { Vector2, type Vector3 } from "three";
 import type { camera_set } from "../scene/cameras";
@@ -36,7 +36,8 @@ export function time_text(ns: bigint): string {
   const ms = ms_of(ns);
   if (ms < 1e12 || ms > 4e12) return `${(ms / 1000).toFixed(3)} s of the producer's clock`;
   const at = new Date(ms), two = (n: number): string => String(n).padStart(2, "0");
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ` +
+         `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${String(at.getMilliseconds()).padStart(3, "0")}`;
 }
 
 const place_text = (v: vector): string => v.map((x) => x.toFixed(3)).join("  ");
@@ -54,8 +55,10 @@ export class inspection {
   use(tool: tool): void {
     this.clear();
     this.tool = tool;
-    if (tool === "measure") this.with_.show({ title: "Measure", words: "Click or tap two points on surfaces; the next one begins another distance." });
-    if (tool === "point") this.with_.show({ title: "Point", words: "Click or tap a surface to read its coordinates and its region." });
+    if (tool === "measure") this.with_.show({ title: "Measure",
+      words: "Click or tap two points on surfaces; the next one begins another distance." });
+    if (tool === "point") this.with_.show({ title: "Point",
+      words: "Click or tap a surface to read its coordinates and its region." });
   }
 
   /// Ends the tool and forgets what was picked; true if there was anything.
@@ -87,12 +90,15 @@ export class inspection {
       const floor = this.with_.scene.world_bounds().min.y;
       const facts: [string, string][] = [
         ["x y z", place_text(place)], ["Height", `${length_text(hit.point.y - floor)} above the lowest point`],
-        ["Region", hit.region.join(", ")], ["Version", hit.version], ["Updated", age_ms === undefined ? "–" : age_ms < 120_000 ? `${Math.max(0, age_ms / 1000).toFixed(1)} s ago` : `${Math.round(age_ms / 60_000)} min ago`],
+        ["Region", hit.region.join(", ")], ["Version", hit.version],
+        ["Updated", age_ms === undefined ? "–" : age_ms < 120_000 ? `${Math.max(0, age_ms / 1000).toFixed(1)} s ago`
+        : `${Math.round(age_ms / 60_000)} min ago`],
       ];
       const copy = (): void => void navigator.clipboard?.writeText(place.map((v) => v.toFixed(4)).join(" "));
       this.with_.show({
         title: "Point", words: "Metres, in the map's own axes.", facts,
-        todo: [{ label: "Copy", icon: "copy", run: copy }, { label: "Its region", icon: "region", run: () => this.with_.choose_region(hit.region) }],
+        todo: [{ label: "Copy", icon: "copy", run: copy },
+          { label: "Its region", icon: "region", run: () => this.with_.choose_region(hit.region) }],
       });
     } else {
       this.places_.push(place);
@@ -117,8 +123,10 @@ export class inspection {
     };
     this.with_.show({
       title: `Keyframe ${c.id}`,
-      facts: [["Time", time_text(c.timestamp_ns)], ["Camera at", place_text([c.pose[3], c.pose[7], c.pose[11]])], ["Number", `${i + 1} of ${list.length}`]],
-      todo: [{ label: "Look through", icon: "eye", run: () => this.look_(c) }, { label: "Earlier", icon: "back", run: () => step(-1) }, { label: "Later", icon: "next", run: () => step(1) }],
+      facts: [["Time", time_text(c.timestamp_ns)], ["Camera at", place_text([c.pose[3], c.pose[7], c.pose[11]])],
+        ["Number", `${i + 1} of ${list.length}`]],
+      todo: [{ label: "Look through", icon: "eye", run: () => this.look_(c) },
+        { label: "Earlier", icon: "back", run: () => step(-1) }, { label: "Later", icon: "next", run: () => step(1) }],
     });
     this.through_ = false;
     this.mark();
@@ -129,7 +137,8 @@ export class inspection {
     const world = this.places_.map((p) => this.with_.scene.to_world(p));
     this.with_.marks.points = world;
     this.with_.marks.lines = [];
-    for (let i = 0; i + 1 < world.length; i += 2) this.with_.marks.lines.push({ from: world[i], to: world[i + 1], label: length_text(world[i].distanceTo(world[i + 1])) });
+    for (let i = 0; i + 1 < world.length; i += 2)
+      this.with_.marks.lines.push({ from: world[i], to: world[i + 1], label: length_text(world[i].distanceTo(world[i + 1])) });
     this.with_.changed();
   }
 
@@ -143,7 +152,8 @@ export class inspection {
     const [a, b] = this.places_.slice(-2).map((p) => this.with_.scene.to_world(p)) as [Vector3, Vector3];
     this.with_.show({
       title: "Measure",
-      facts: [["Distance", length_text(a.distanceTo(b))], ["Level", length_text(Math.hypot(b.x - a.x, b.z - a.z))], ["Height", length_text(Math.abs(b.y - a.y))]],
+      facts: [["Distance", length_text(a.distanceTo(b))], ["Level", length_text(Math.hypot(b.x - a.x, b.z - a.z))],
+        ["Height", length_text(Math.abs(b.y - a.y))]],
       todo: [{ label: "Again", icon: "measure", run: () => this.use("measure") }],
     });
   }

@@ -14,14 +14,17 @@ const ramp = (colours: string[], marks: readonly mark[]): HTMLElement =>
 
 function age_scale(): HTMLElement {
   const at = (s: number): number => (100 * Math.log2(1 + s)) / Math.log2(1 + oldest_s);
-  return ramp(age_colours, ([[0, "now"], [2, "2 s"], [10, "10 s"], [40, "40 s"], [oldest_s, `${oldest_s / 60} min`]] as const).map(([s, label]) => [at(s), label]));
+  return ramp(age_colours, ([[0, "now"], [2, "2 s"], [10, "10 s"], [40, "40 s"], [oldest_s, `${oldest_s / 60} min`]] as const)
+    .map(([s, label]) => [at(s), label]));
 }
 
-/// Colours of the six directions, as the shader makes them of a normal. It has those of the upright picture; the map's axes are not
-/// those, and those along the ground are named if they lie there.
+/// Colours of the six directions, as the shader makes them of a normal. It has those of the upright picture; the map's axes are
+/// not those, and those along the ground are named if they lie there.
 function directions(level: legend_facts["level"]): HTMLElement {
-  const of = (x: number, y: number, z: number): string => `rgb(${[x, y, z].map((v) => Math.round(255 * (0.5 + 0.5 * v))).join(" ")})`;
-  const one = (label: string, colour: string): HTMLElement => h("span", { class: "swatch" }, h("i", { set: { style: `background: ${colour}` } }), label);
+  const of = (x: number, y: number, z: number): string =>
+    `rgb(${[x, y, z].map((v) => Math.round(255 * (0.5 + 0.5 * v))).join(" ")})`;
+  const one = (label: string, colour: string): HTMLElement =>
+    h("span", { class: "swatch" }, h("i", { set: { style: `background: ${colour}` } }), label);
   return h("div", { class: "swatches" },
     one("up", of(0, 1, 0)), one("down", of(0, -1, 0)), ...level_directions.map((d, i) => one(level[i], of(...d))));
 }
@@ -31,7 +34,8 @@ export const level_directions: vector[] = [[1, 0, 0], [-1, 0, 0], [0, 0, 1], [0,
 
 /// What they are called: the map's axes, or the picture's own where none fits.
 export function level_names(upright: quaternion): string[] {
-  return level_directions.map((d, i) => (axis_along(upright, d) ?? ["+x of the picture", "-x of the picture", "+z of the picture", "-z of the picture"][i]).replace("-", "−"));
+  return level_directions.map((d, i) => (axis_along(upright, d)
+    ?? ["+x of the picture", "-x of the picture", "+z of the picture", "-z of the picture"][i]).replace("-", "−"));
 }
 
 export interface legend_facts {
@@ -50,7 +54,9 @@ export class legend {
   private shown_ = "";
 
   show(mode: shading, facts: legend_facts): void {
-    const key = `${mode}|${mode === "height" ? facts.heights.map((v) => v.toPrecision(3)).join() : mode === "region" ? `${facts.region_m}/${facts.regions}` : mode === "normals" ? facts.level.join() : ""}`;
+    const of_mode = mode === "height" ? facts.heights.map((v) => v.toPrecision(3)).join()
+      : mode === "region" ? `${facts.region_m}/${facts.regions}` : mode === "normals" ? facts.level.join() : "";
+    const key = `${mode}|${of_mode}`;
     if (key === this.shown_) return;
     this.shown_ = key;
     const content = this.content_(mode, facts);
@@ -64,10 +70,13 @@ export class legend {
     if (mode === "height") {
       const [low, high] = f.heights;
       const [unit, name] = high < 1 ? [100, "cm"] : [1, "m"], digits = unit * high < 20 ? 1 : 0;
-      return ["Height", ramp(height_colours, [0, 25, 50, 75, 100].map((p): mark => [p, `${(unit * (low + ((high - low) * p) / 100)).toFixed(digits)}${p === 100 ? ` ${name}` : ""}`]))];
+      const at = (p: number): string => (unit * (low + ((high - low) * p) / 100)).toFixed(digits);
+      return ["Height", ramp(height_colours, [0, 25, 50, 75, 100].map((p): mark => [p, p === 100 ? `${at(p)} ${name}` : at(p)]))];
     }
     if (mode === "region")
-      return ["Regions", h("span", { class: "legend-words" }, `each colour is one of ${f.regions} cubes of ${f.region_voxels} voxels, ${length_text(f.region_m)} wide; point at one to name it`)];
+      return ["Regions", h("span", { class: "legend-words" },
+        `each colour is one of ${f.regions} cubes of ${f.region_voxels} voxels, ${length_text(f.region_m)} wide; point at one ` +
+        `to name it`)];
     return undefined;
   }
 }

@@ -12,7 +12,8 @@ type place = { x: number; y: number };
 type projection = (v: Vector3) => place | undefined;
 
 const ns = "http://www.w3.org/2000/svg";
-function svg<K extends keyof SVGElementTagNameMap>(tag: K, attributes: Record<string, string | number>, text = ""): SVGElementTagNameMap[K] {
+function svg<K extends keyof SVGElementTagNameMap>(tag: K, attributes: Record<string, string | number>,
+  text = ""): SVGElementTagNameMap[K] {
   const e = document.createElementNS(ns, tag);
   for (const [name, value] of Object.entries(attributes)) e.setAttribute(name, String(value));
   if (text) e.textContent = text;
@@ -38,11 +39,13 @@ export class marks_overlay {
       parts.push(svg("line", { ...ends, class: "halo" }), svg("line", { ...ends, class: "stroke" }));
       const middle = { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 - 10 };
       const wide = 7.4 * l.label.length + 16;
-      parts.push(svg("rect", { x: middle.x - wide / 2, y: middle.y - 12, width: wide, height: 22, rx: 6 }), svg("text", { x: middle.x, y: middle.y + 3.5 }, l.label));
+      parts.push(svg("rect", { x: middle.x - wide / 2, y: middle.y - 12, width: wide, height: 22, rx: 6 }),
+        svg("text", { x: middle.x, y: middle.y + 3.5 }, l.label));
     }
     for (const p of this.points) {
       const at = project(p);
-      if (at) parts.push(svg("circle", { cx: at.x, cy: at.y, r: 6.5, class: "halo" }), svg("circle", { cx: at.x, cy: at.y, r: 4, class: "dot-mark" }));
+      if (at) parts.push(svg("circle", { cx: at.x, cy: at.y, r: 6.5, class: "halo" }),
+        svg("circle", { cx: at.x, cy: at.y, r: 4, class: "dot-mark" }));
     }
     this.element.replaceChildren(...parts);
   }

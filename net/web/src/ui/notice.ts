@@ -32,8 +32,10 @@ export class notice_area {
       h(
         "div",
         { class: `panel notice ${as} ${n.tone}${n.tabs ? " with-tabs" : ""}` },
-        n.tone === "calm" && as === "card" ? h("div", { class: "pulse", set: { "aria-hidden": "true" } }, h("i"), h("i"), h("i")) : undefined,
-        h("div", { class: "words" }, h("h2", {}, n.title), h("p", {}, n.text), n.code !== undefined && as === "card" ? h("pre", {}, n.code) : undefined),
+        n.tone === "calm" && as === "card" ? h("div", { class: "pulse", set: { "aria-hidden": "true" } }, h("i"), h("i"), h("i"))
+          : undefined,
+        h("div", { class: "words" }, h("h2", {}, n.title), h("p", {}, n.text),
+          n.code !== undefined && as === "card" ? h("pre", {}, n.code) : undefined),
         n.tabs && as === "card" ? tabs(n.tabs) : undefined,
         n.ask ? question(n.ask) : undefined,
         act ? h("button", { class: "button", set: { type: "button" }, on: { click: () => act.run() } }, act.label) : undefined,
@@ -44,7 +46,8 @@ export class notice_area {
 
 function tabs(list: NonNullable<notice["tabs"]>): HTMLElement {
   const words = h("p", { class: "tab-words" }), code = h("pre", {});
-  const copy = h("button", { class: "ghost copy", title: "Copy", set: { type: "button", "aria-label": "Copy" }, on: { click: () => void take() } }, icon(icons.copy));
+  const copy = h("button", { class: "ghost copy", title: "Copy", set: { type: "button", "aria-label": "Copy" },
+    on: { click: () => void take() } }, icon(icons.copy));
   const take = async (): Promise<void> => {
     try {
       await navigator.clipboard.writeText(code.textContent ?? "");
@@ -62,16 +65,19 @@ function tabs(list: NonNullable<notice["tabs"]>): HTMLElement {
     code.textContent = list[which].code;
   };
   show(0);
-  return h("div", { class: "tabs" }, h("div", { class: "tab-heads", set: { role: "tablist" } }, ...heads), words, h("div", { class: "tab-code" }, code, copy));
+  return h("div", { class: "tabs" }, h("div", { class: "tab-heads", set: { role: "tablist" } }, ...heads), words,
+    h("div", { class: "tab-code" }, code, copy));
 }
 
 function question(ask: NonNullable<notice["ask"]>): HTMLFormElement {
-  const line = h("input", { class: "line", set: { type: "password", autocomplete: "off", placeholder: ask.label, "aria-label": ask.label } });
+  const line = h("input", { class: "line",
+    set: { type: "password", autocomplete: "off", placeholder: ask.label, "aria-label": ask.label } });
   const give = (e: Event): void => {
     e.preventDefault();
     if (line.value) ask.take(line.value);
   };
-  return h("form", { class: "question", on: { submit: give } }, line, h("button", { class: "button", set: { type: "submit" } }, ask.button));
+  return h("form", { class: "question", on: { submit: give } }, line,
+    h("button", { class: "button", set: { type: "submit" } }, ask.button));
 }
 
 /// Notes at the bottom that leave after some seconds.

@@ -1,5 +1,5 @@
-// Every setting of the view, a row each. The panel, the bar, the keys, the help sheet, links to a view and what the browser keeps follow
-// from the rows. Nothing else is stored: no address, no token.
+// Every setting of the view, a row each. The panel, the bar, the keys, the help sheet, links to a view and what the browser keeps
+// follow from the rows. Nothing else is stored: no address, no token.
 
 import { type up_choice, up_choices } from "../scene/orientation";
 import type { map_view } from "../map_view";
@@ -46,7 +46,8 @@ export type choice_row<value> = list_row<value> | buttons_row<value>;
 const on_off = (r: switch_row): switch_row => r;
 const one_of = <value>(r: choice_row<value>): choice_row<value> => r;
 
-const up_names: Record<up_choice, string> = { auto: "Automatic", "-y": "−Y", "+y": "+Y", "+z": "+Z", "-z": "−Z", "+x": "+X", "-x": "−X" };
+const up_names: Record<up_choice, string> = { auto: "Automatic", "-y": "−Y", "+y": "+Y", "+z": "+Z", "-z": "−Z", "+x": "+X",
+  "-x": "−X" };
 const level_hints = { chosen: "", floor: "Level with the floor that was found.", cameras: "Level with the cameras." };
 
 export const rows = {
@@ -63,12 +64,16 @@ export const rows = {
     ],
     apply: (v, value) => v.scene.surfaces.material.set_shading(value),
   }),
-  outlines: on_off({ label: "Region outlines", default: false, group: "show", key: "o", apply: (v, on) => void (v.scene.outlines.lines.visible = on) }),
-  path: on_off({ label: "Camera path", default: true, group: "show", key: "p", apply: (v, on) => void (v.scene.path.group.visible = on) }),
+  outlines: on_off({ label: "Region outlines", default: false, group: "show", key: "o",
+    apply: (v, on) => void (v.scene.outlines.lines.visible = on) }),
+  path: on_off({ label: "Camera path", default: true, group: "show", key: "p",
+    apply: (v, on) => void (v.scene.path.group.visible = on) }),
   grid: on_off({ label: "Ground grid", default: true, group: "show", key: "g", apply: (v, on) => v.scene.show_grid(on) }),
-  backfaces: on_off({ label: "Back faces, as veils", default: true, group: "show", key: "b", apply: (v, on) => v.scene.surfaces.material.set_backfaces(on) }),
+  backfaces: on_off({ label: "Back faces, as veils", default: true, group: "show", key: "b",
+    apply: (v, on) => v.scene.surfaces.material.set_backfaces(on) }),
   up: one_of<up_choice>({
-    label: "Up axis", default: "auto", address: "up", shown: "list", options: up_choices.map((value) => ({ value, label: up_names[value] })),
+    label: "Up axis", default: "auto", address: "up", shown: "list",
+      options: up_choices.map((value) => ({ value, label: up_names[value] })),
     hint: (v) => level_hints[v.standpoint.level.source],
     apply: (v) => {
       v.cut.end(); // its box is upright as the map was
@@ -76,11 +81,14 @@ export const rows = {
     },
   }),
   max_bits_per_s: one_of<number>({
-    label: "Bandwidth", default: 0, shown: "list", options: [0, 1, 5, 20].map((m) => ({ value: m * 1e6, label: m ? `${m} Mbit/s` : "Unlimited" })),
+    label: "Bandwidth", default: 0, shown: "list",
+      options: [0, 1, 5, 20].map((m) => ({ value: m * 1e6, label: m ? `${m} Mbit/s` : "Unlimited" })),
     apply: (v, value) => v.stream.connection.limit(value),
   }),
-  counters: on_off({ label: "Counters", default: true, group: "panels", key: "n", icon: "gauge", bar: "wide", apply: (v, on) => v.show_panel("counters", on) }),
-  panel: on_off({ label: "View settings", default: true, on_small: false, group: "panels", key: "m", icon: "sliders", bar: "always", apply: (v, on) => v.show_panel("panel", on) }),
+  counters: on_off({ label: "Counters", default: true, group: "panels", key: "n", icon: "gauge", bar: "wide",
+    apply: (v, on) => v.show_panel("counters", on) }),
+  panel: on_off({ label: "View settings", default: true, on_small: false, group: "panels", key: "m", icon: "sliders",
+    bar: "always", apply: (v, on) => v.show_panel("panel", on) }),
 };
 export type setting_name = keyof typeof rows;
 export type settings = { [name in setting_name]: (typeof rows)[name]["default"] };
@@ -96,7 +104,8 @@ export function setting_value(name: setting_name, written: unknown): settings[se
   return (is_switch(r) ? [false, true] : r.options.map((o) => o.value)).find((value) => String(value) === written);
 }
 
-export const default_settings = (): settings => Object.fromEntries(setting_names.map((name) => [name, row_of(name).default])) as unknown as settings;
+export const default_settings = (): settings =>
+  Object.fromEntries(setting_names.map((name) => [name, row_of(name).default])) as unknown as settings;
 
 const place = "tessera.viewer.2";
 
@@ -108,7 +117,8 @@ export function load_settings(small = false): settings {
   } catch {
     // A browser that forbids it (private mode) has nothing stored.
   }
-  const of = (name: setting_name): unknown => (small ? row_of(name).on_small : undefined) ?? setting_value(name, String(stored[name])) ?? row_of(name).default;
+  const of = (name: setting_name): unknown => (small ? row_of(name).on_small : undefined)
+    ?? setting_value(name, String(stored[name])) ?? row_of(name).default;
   return Object.fromEntries(setting_names.map((name) => [name, of(name)])) as unknown as settings;
 }
 

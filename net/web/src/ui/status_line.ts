@@ -10,16 +10,20 @@ import { empty_notice, lost_webgl_notice, no_decoder_notice, shortage_notice, wa
 export class status_line {
   readonly notices = new notice_area();
   private text_ = h("span", {}, "Connecting");
-  readonly element = h("div", { class: "panel status" }, h("span", { class: "brand" }, "Tessera"), h("span", { class: "dot" }), this.text_);
+  readonly element = h("div", { class: "panel status" }, h("span", { class: "brand" }, "Tessera"), h("span", { class: "dot" }),
+    this.text_);
 
   constructor(private readonly address_: service_address) {}
 
   /// `shown` is how many regions are on screen.
   tell(s: connection_state, stream: map_stream, shown: number, context_lost: boolean): void {
-    const live = s.name === "live", asked = s.name === "waiting" && s.cause === "token", first = s.name === "waiting" && s.cause === "no_map";
-    const words = live ? "Live" : s.name === "connecting" ? "Connecting" : asked ? (this.address_.token ? "Token refused" : "Token needed") : first ? "Waiting for the first keyframe" : "Offline";
+    const live = s.name === "live", asked = s.name === "waiting" && s.cause === "token",
+      first = s.name === "waiting" && s.cause === "no_map";
+    const words = live ? "Live" : s.name === "connecting" ? "Connecting"
+      : asked ? (this.address_.token ? "Token refused" : "Token needed") : first ? "Waiting for the first keyframe" : "Offline";
     this.element.dataset["state"] = live ? "live" : s.name === "connecting" || first ? "connecting" : "offline";
-    const wait_s = s.name === "waiting" && !first && Number.isFinite(s.retry_ms) ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
+    const wait_s = s.name === "waiting" && !first && Number.isFinite(s.retry_ms)
+      ? Math.max(0, Math.ceil((s.retry_ms - now_ms()) / 1000)) : 0;
     this.text_.textContent = wait_s > 0 ? `${words} · retry in ${wait_s} s` : words;
     const map = stream.hello;
     this.element.title = map ? `${map.server} · voxel ${map.voxel_m} m · map ${map.epoch}` : this.address_.host;

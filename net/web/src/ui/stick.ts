@@ -11,7 +11,8 @@ export class stick {
   constructor(moved: (p: push) => void) {
     const state: push = { ahead: 0, aside: 0, rise: 0 };
     const knob = h("i", { class: "knob" });
-    const pad = h("div", { class: "pad", set: { "aria-label": "Move: push ahead, back or sideways", role: "application" } }, knob);
+    const pad = h("div", { class: "pad", set: { "aria-label": "Move: push ahead, back or sideways", role: "application" } },
+      knob);
     let from: { x: number; y: number } | undefined;
     const move = (x: number, y: number): void => {
       const far = Math.max(1, Math.hypot(x, y) / reach_px);
@@ -37,8 +38,11 @@ export class stick {
         state.rise = rise;
         moved(state);
       };
-      return h("button", { class: "lift", set: { type: "button", "aria-label": words }, on: { pointerdown: set(sign), pointerup: set(0), pointercancel: set(0), pointerleave: set(0), contextmenu: (e) => e.preventDefault() } }, label);
+      return h("button", { class: "lift", set: { type: "button", "aria-label": words },
+        on: { pointerdown: set(sign), pointerup: set(0), pointercancel: set(0), pointerleave: set(0),
+          contextmenu: (e) => e.preventDefault() } }, label);
     };
-    this.element = h("div", { class: "stick hidden" }, pad, h("div", { class: "lifts" }, lift("▲", 1, "Rise"), lift("▼", -1, "Sink")));
+    this.element = h("div", { class: "stick hidden" }, pad,
+      h("div", { class: "lifts" }, lift("▲", 1, "Rise"), lift("▼", -1, "Sink")));
   }
 }

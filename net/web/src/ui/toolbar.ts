@@ -20,10 +20,13 @@ export class toolbar {
       this.buttons_.push([a, b]);
       return b;
     };
-    const group = (...names: Parameters<action_list["in"]>[0][]): HTMLButtonElement[] => names.flatMap((g) => actions.in(g)).filter((a) => a.bar).map(button);
+    const group = (...names: Parameters<action_list["in"]>[0][]): HTMLButtonElement[] =>
+      names.flatMap((g) => actions.in(g)).filter((a) => a.bar).map(button);
     const rule = (): HTMLElement => h("span", { class: "rule only-wide" });
-    const link = h("a", { class: "tool only-wide", title: "Console: what every actor does", set: { href: console_address, "aria-label": "Console" } }, icon(icons.console));
-    this.element = h("nav", { class: "panel toolbar", set: { "aria-label": "Tools" } }, ...group("move"), rule(), ...group("tools"), rule(), ...group("file"), rule(), ...group("panels"), link);
+    const link = h("a", { class: "tool only-wide", title: "Console: what every actor does",
+      set: { href: console_address, "aria-label": "Console" } }, icon(icons.console));
+    this.element = h("nav", { class: "panel toolbar", set: { "aria-label": "Tools" } }, ...group("move"), rule(),
+      ...group("tools"), rule(), ...group("file"), rule(), ...group("panels"), link);
     this.show();
   }
 

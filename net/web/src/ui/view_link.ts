@@ -1,6 +1,6 @@
-// A view as a text: where the eye is, which region is chosen, settings that have a name for it, what is cut. It stands behind the # of
-// the page's address, and in `view` of <tessera-view>. Places are in the map's frame, so they mean the same whatever is found to be up
-// later.
+// A view as a text: where the eye is, which region is chosen, settings that have a name for it, what is cut. It stands behind the
+// # of the page's address, and in `view` of <tessera-view>. Places are in the map's frame, so they mean the same whatever is
+// found to be up later.
 
 import type { travel_mode } from "../scene/controls";
 import type { corners } from "../scene/cut";
@@ -35,17 +35,20 @@ const numbers = (text: string | null, count: number): number[] | undefined => {
 
 /// Whether there is anything to say that a link without a word does not say.
 export const says_something = (s: view_link): boolean =>
-  Boolean(s.view || s.following || s.region || s.clip) || in_link.some((name) => s.settings[name] !== undefined && s.settings[name] !== row_of(name).default);
+  Boolean(s.view || s.following || s.region || s.clip)
+    || in_link.some((name) => s.settings[name] !== undefined && s.settings[name] !== row_of(name).default);
 
 export function write_view_link(s: view_link): string {
   const parts: string[] = [];
   if (s.following) parts.push("follow");
   else if (s.view) {
-    parts.push(`eye=${s.view.eye.map(short).join()}`, `look=${s.view.forward.map((v) => +v.toFixed(5)).join()}`, `reach=${short(s.view.distance)}`);
+    parts.push(`eye=${s.view.eye.map(short).join()}`, `look=${s.view.forward.map((v) => +v.toFixed(5)).join()}`,
+      `reach=${short(s.view.distance)}`);
     if (s.view.mode === "fly") parts.push("fly");
   }
   if (s.region) parts.push(`region=${s.region.join()}`);
-  for (const name of in_link) if (s.settings[name] !== undefined) parts.push(`${row_of(name).address}=${encodeURIComponent(s.settings[name])}`);
+  for (const name of in_link) if (s.settings[name] !== undefined)
+    parts.push(`${row_of(name).address}=${encodeURIComponent(s.settings[name])}`);
   if (s.clip) parts.push(`cut=${[...s.clip[0], ...s.clip[1]].map(short).join()}`);
   return parts.join("&");
 }

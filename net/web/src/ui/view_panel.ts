@@ -1,5 +1,5 @@
-// The panel of choices: shading, what is drawn, tools, lists, saving. Its buttons and switches come from the list of actions, its lists
-// from the settings.
+// The panel of choices: shading, what is drawn, tools, lists, saving. Its buttons and switches come from the list of actions, its
+// lists from the settings.
 
 import { type action, type action_list, key_name } from "./actions";
 import { is_switch, row_of, setting_names, setting_value } from "./settings";
@@ -20,7 +20,8 @@ export class view_panel {
   ) {
     const title = (a: action): string => (a.key ? `${a.help ?? a.label} (${key_name(a.key)})` : (a.help ?? a.label));
     const button = (a: action, kind: string, ...children: (Node | string)[]): HTMLButtonElement => {
-      const b = h("button", { class: kind, title: title(a), set: { type: "button", "data-action": a.name }, on: { click: () => actions_.run(a.name) } }, ...children);
+      const b = h("button", { class: kind, title: title(a), set: { type: "button", "data-action": a.name },
+        on: { click: () => actions_.run(a.name) } }, ...children);
       this.buttons_.push([a, b]);
       return b;
     };
@@ -34,7 +35,9 @@ export class view_panel {
     this.element = h(
       "section",
       { class: "panel view-panel", set: { "aria-label": "View" } },
-      h("header", {}, h("h2", {}, "View"), h("button", { class: "ghost close", title: "Close", set: { type: "button", "aria-label": "Close" }, on: { click: () => actions_.run("panel") } }, icon(icons.close))),
+      h("header", {}, h("h2", {}, "View"), h("button",
+        { class: "ghost close", title: "Close", set: { type: "button", "aria-label": "Close" },
+          on: { click: () => actions_.run("panel") } }, icon(icons.close))),
       ...setting_names.flatMap((name) => {
         const r = row_of(name);
         if (is_switch(r) || r.shown === "list") return [];
@@ -64,7 +67,8 @@ export class view_panel {
       const r = row_of(name);
       if (is_switch(r) || r.shown !== "list") return [];
       const options = r.options.map((o) => h("option", { set: { value: String(o.value) } }, o.label));
-      const select = h("select", { on: { change: () => this.viewer_.set(name, setting_value(name, select.value)!) } }, ...options);
+      const select = h("select", { on: { change: () => this.viewer_.set(name, setting_value(name, select.value)!) } },
+        ...options);
       const hint = r.hint && h("p", { class: "hint" });
       this.show_lists_.push(() => {
         select.value = String(this.viewer_.settings[name]);
@@ -77,8 +81,10 @@ export class view_panel {
   }
 
   private switch_(a: action): HTMLElement {
-    const box = h("input", { set: { type: "checkbox", role: "switch", "data-action": a.name }, on: { change: () => this.actions_.run(a.name) } });
+    const box = h("input", { set: { type: "checkbox", role: "switch", "data-action": a.name },
+      on: { change: () => this.actions_.run(a.name) } });
     this.boxes_.push([a, box]);
-    return h("label", { class: "switch" }, h("span", {}, a.label), a.key ? h("kbd", {}, key_name(a.key)) : undefined, box, h("i", {}));
+    return h("label", { class: "switch" }, h("span", {}, a.label), a.key ? h("kbd", {}, key_name(a.key)) : undefined, box,
+      h("i", {}));
   }
 }

@@ -6,20 +6,23 @@ import type { notice } from "./notice";
 export const no_webgl_notice: notice = {
   tone: "bad",
   title: "This browser cannot draw the map",
-  text: "It offers no WebGL 2. Turn on hardware acceleration in the browser's settings, update the graphics driver, or open this page in a current Firefox, Chrome, Edge or Safari.",
+  text: "It offers no WebGL 2. Turn on hardware acceleration in the browser's settings, update the graphics driver, or open " +
+        "this page in a current Firefox, Chrome, Edge or Safari.",
 };
 
 export const lost_webgl_notice: notice = {
   tone: "bad",
   title: "The graphics card gave up",
-  text: "The browser took the drawing context away, which happens after a driver crash or when graphics memory runs out. It may come back by itself; if not, reload the page.",
+  text: "The browser took the drawing context away, which happens after a driver crash or when graphics memory runs out. It " +
+        "may come back by itself; if not, reload the page.",
   action: { label: "Reload", run: () => location.reload() },
 };
 
 export const no_decoder_notice: notice = {
   tone: "bad",
   title: "The mesh decoder could not be loaded",
-  text: "The page needs WebAssembly, which this browser does not have or does not allow here, and all of its own files. Reload; if it stays, try another browser, or see whether a proxy withholds something.",
+  text: "The page needs WebAssembly, which this browser does not have or does not allow here, and all of its own files. " +
+        "Reload; if it stays, try another browser, or see whether a proxy withholds something.",
   action: { label: "Reload", run: () => location.reload() },
 };
 
@@ -31,18 +34,22 @@ export function use_token(token: string): void {
   else location.assign(page);
 }
 
-const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"], (a: service_address, detail: string) => Omit<notice, "action">> = {
+const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"], (a: service_address,
+  detail: string) => Omit<notice, "action">> = {
   no_map: (a) => ({
     ...empty_notice(a),
     title: "Waiting for the first keyframe",
-    text: "The service is running, and chooses the voxel size by the first keyframe that it gets. Send it what your SLAM system sees; the map appears here by itself.",
+    text: "The service is running, and chooses the voxel size by the first keyframe that it gets. Send it what your SLAM " +
+          "system sees; the map appears here by itself.",
   }),
   unreachable: (a) => ({
     tone: "bad",
     title: "The service does not answer",
     text:
       `Nothing answers at ${a.host}. Is it running, and is this the right address?` +
-      (a.host === location.host ? "" : " A service on another address than this page's talks to it only with a token, or when started with \u2011\u2011insecure."),
+      (a.host === location.host ? ""
+        : " A service on another address than this page's talks to it only with a token, or when started with " +
+          "\u2011\u2011insecure."),
     code: "tessera serve",
   }),
   token: (a) => token_notice(a),
@@ -56,18 +63,22 @@ const state_words: Record<Extract<connection_state, { name: "waiting" }>["cause"
     title: "The live stream did not open",
     text: `${capital(detail)}. A proxy between here and the service must pass WebSocket upgrades on /v1/stream.`,
   }),
-  lost: (a, detail) => ({ tone: "warn", title: "Connection lost", text: `The stream from ${a.host} ended: ${detail}. What was received stays on screen.` }),
+  lost: (a, detail) => ({ tone: "warn", title: "Connection lost",
+    text: `The stream from ${a.host} ended: ${detail}. What was received stays on screen.` }),
   protocol: (_a, detail) => ({
     tone: "bad",
     title: "This page and the service do not understand each other",
-    text: `${capital(detail)}. Reload the page so that it comes from the running service; if that does not help, they are of different versions.`,
+    text: `${capital(detail)}. Reload the page so that it comes from the running service; if that does not help, they are of ` +
+          `different versions.`,
   }),
-  overload: (_a, detail) => ({ tone: "warn", title: "The service has no room right now", text: `${capital(detail)}. It will be tried again.` }),
+  overload: (_a, detail) => ({ tone: "warn", title: "The service has no room right now",
+    text: `${capital(detail)}. It will be tried again.` }),
 };
 
 const capital = (s: string): string => s.charAt(0).toUpperCase() + s.slice(1);
 
-export function waiting_notice(s: Extract<connection_state, { name: "waiting" }>, address: service_address, retry: () => void): notice {
+export function waiting_notice(s: Extract<connection_state,
+  { name: "waiting" }>, address: service_address, retry: () => void): notice {
   const words = state_words[s.cause](address, s.detail);
   if (words.ask || s.cause === "no_map") return words;
   const action = s.cause === "protocol" ? { label: "Reload", run: () => location.reload() } : { label: "Try now", run: retry };
@@ -79,7 +90,8 @@ export function token_notice(address: service_address): notice {
   return {
     tone: "bad",
     title: address.token ? "The token was refused" : "This service asks for a token",
-    text: "Give the token that the service was started with (\u2011\u2011token). It goes into this page's address, as ?token=…, and is kept nowhere else.",
+    text: "Give the token that the service was started with (\u2011\u2011token). It goes into this page's address, as " +
+          "?token=…, and is kept nowhere else.",
     ask: { label: "Token", button: "Open", take: use_token },
   };
 }
@@ -89,7 +101,8 @@ export function shortage_notice(words: string): notice {
   return {
     tone: "warn",
     title: "The map does not grow",
-    text: `${capital(words).replace(/\.?$/, ".")} What is shown stays; keyframes wait with their senders until there is room again.`,
+    text: `${capital(words).replace(/\.?$/, ".")} What is shown stays; keyframes wait with their senders until there is room ` +
+          `again.`,
   };
 }
 
@@ -111,7 +124,8 @@ export function empty_notice(address: service_address): notice {
         words: "With the package in net/clients/python:",
         code:
           `import tessera_client\n\nwith tessera_client.connect("${at}"${token ? `, token="${token}"` : ""}) as tessera:\n` +
-          "    for number, frame in enumerate(slam):\n        tessera.publish_keyframe(number, frame.pose, frame.points, frame.colors)",
+          "    for number, frame in enumerate(slam):\n        tessera.publish_keyframe(number, frame.pose, frame.points, " +
+          "frame.colors)",
       },
       {
         label: "HTTP",
@@ -123,7 +137,8 @@ export function empty_notice(address: service_address): notice {
       {
         label: "Shared memory",
         words: "On the same machine, with the service watching a prefix:",
-        code: 'tessera serve shm:/my_scan_\n\nimport tessera_client\nwith tessera_client.connect("shm:/my_scan_") as tessera:\n    tessera.publish_keyframe(1, pose, points, colors)',
+        code: 'tessera serve shm:/my_scan_\n\nimport tessera_client\nwith tessera_client.connect("shm:/my_scan_") as ' +
+              'tessera:\n    tessera.publish_keyframe(1, pose, points, colors)',
       },
       ...(at.startsWith("https:") ? [] : [folder]), // the program knows no TLS
     ],
