@@ -12,8 +12,8 @@ TEST_CASE("the field of a device equals the CPU's and the plain one's") {
   for (const auto& device : devices())
     for (const uint32_t edge : {16u, 64u}) {
       INFO(device.name << ", region size " << edge);
-      auto pool = small_pool();
-      pool.most_regions = 4096; // a keyframe three times as large is in many small ones
+      auto pool = small_pool(16384); // three times as large is nine times as many blocks
+      pool.most_regions = 4096; // and many small regions
       two_worlds both(device, map_of(edge), pool);
       plain_field plain(map_of(edge));
       for (const auto& s : k.scans) {

@@ -17,8 +17,8 @@ TEST_CASE("a keyframe taken whole gives the field, the meshes and the counts of 
     for (const uint32_t edge : {16u, 64u}) {
       INFO(device.name << ", region size " << edge);
       std::mt19937 random(seed);
-      auto pool = small_pool();
-      pool.most_regions = 4096; // a keyframe three times as large is in many small ones
+      auto pool = small_pool(16384); // three times as large is nine times as many blocks
+      pool.most_regions = 4096; // and many small regions
       two_worlds both(device, map_of(edge), pool);
       bool pinned = false;
       auto frames = some_keyframes(random, 4);
