@@ -77,9 +77,9 @@ double number_of(const json& value, const std::string& field) {
   return value.get<double>();
 }
 
-const json::array_t& items_of(const json& value, const std::string& field) {
+const json::array_t& items_of(const json& value, std::string_view field) {
   if (!value.is_array())
-    refuse_kind(field, value, "a list");
+    refuse_kind(std::string(field), value, "a list");
   return value.get_ref<const json::array_t&>();
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace tessera {
 
@@ -20,7 +21,7 @@ std::string entry_name(const std::string& field, size_t i);
 const std::string& text_of(const nlohmann::json& value, const std::string& field);
 uint64_t unsigned_of(const nlohmann::json& value, const std::string& field);
 double number_of(const nlohmann::json& value, const std::string& field);
-const nlohmann::json::array_t& items_of(const nlohmann::json& value, const std::string& field);
+const nlohmann::json::array_t& items_of(const nlohmann::json& value, std::string_view field);
 /// A list of so many.
 const nlohmann::json::array_t& list_of(size_t wanted, const nlohmann::json& value, const std::string& field);
 /// Four lists of four finite numbers, or one of sixteen.

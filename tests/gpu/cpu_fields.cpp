@@ -108,7 +108,7 @@ TEST_CASE("a keyframe that the whole cap cannot hold would be refused again; one
     std::tie(other.x, other.y, other.z) = std::tuple(each.z, each.x, each.y);
     several.rays.push_back(other);
   }
-  few.rays.resize(1);
+  few.rays.erase(few.rays.begin() + 1, few.rays.end());
   const auto take = [&](world& into, const scan& what) {
     auto request = request_of(what);
     request.mesh = mesh;
