@@ -123,7 +123,7 @@ $(WEB): $(WEB_SOURCES) build/.node-modules | packages
 
 build/.node-modules: net/web/package.json net/web/package-lock.json | packages
 	$(say) "installing the viewer's packages"
-	@cd net/web && npm ci --silent --no-audit --no-fund --no-update-notifier
+	@cd net/web && npm ci --include=dev --silent --no-audit --no-fund --no-update-notifier
 	@mkdir -p build && touch $@
 
 QUIET := >/dev/null

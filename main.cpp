@@ -473,7 +473,7 @@ int run(int argc, char** argv) {
     app.parse(config::words_of(argc, argv, app));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) // help and version
-      return app.exit(e);
+      return told(app.exit(e));
     throw config::error(config::usage_fault(app, e));
   }
   return chosen();
@@ -482,6 +482,8 @@ int run(int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "serve")
+    hold_hangup();
   std::signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error to whoever writes it, as a full disk is
   const auto complain = [](const std::exception& e, int code) {
     std::cerr << "tessera: " << e.what() << '\n';

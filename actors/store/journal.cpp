@@ -90,7 +90,7 @@ void journal::open(bool read_only, bool make) {
   if (status.IsCorruption() || status.IsPathNotFound())
     log_damaged(status.ToString());
   if (!status.ok())
-    throw journal_error("the journal " + folder_ + " cannot be opened: " + status.ToString());
+    throw journal_error("the journal " + folder_ + " cannot be opened: " + status.ToString() + advice_on_owner(folder_));
   buffer_bytes_ = fresh->options.write_buffer_size;
   db_ = std::move(fresh);
 }
@@ -126,7 +126,7 @@ void journal::check_logs() const {
   try {
     log = log_with_damaged_end(folder_);
   } catch (const std::system_error& e) {
-    throw journal_error("the journal " + folder_ + " cannot be opened: " + e.what());
+    throw journal_error("the journal " + folder_ + " cannot be opened: " + e.what() + advice_on_owner(folder_));
   }
   if (log)
     log_damaged("a record's length at the end of " + *log + " is not what was written");

@@ -3,6 +3,7 @@
 #include <rocksdb/env.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,6 +69,43 @@ void sync_folder(const fs::path& folder) {
 
 } // namespace
 
+std::string advice_on_owner(const std::string& folder) {
+  const auto advice = [](const fs::path& one) -> std::string {
+    struct stat its {};
+    if (::lstat(one.c_str(), &its) != 0 || its.st_uid == ::geteuid() || ::geteuid() == 0)
+      return {};
+    return "; " + one.string() + " is of the user " + std::to_string(its.st_uid) + ", and this is " + std::to_string(::geteuid())
+           + ": run as that one, give the folder to this one (chown -R), or name another folder (--journal)";
+  };
+  if (auto out = advice(folder); !out.empty())
+    return out;
+  std::string out;
+  find_in(folder, [&](const std::string& name) {
+    out = advice(fs::path{folder} / name);
+    return !out.empty();
+  });
+  return out;
+}
+
+void give_to_owner(const std::string& folder) {
+  struct stat its {};
+  if (::geteuid() != 0 || ::stat(folder.c_str(), &its) != 0 || its.st_uid == 0)
+    return;
+  for (const auto& one : fs::recursive_directory_iterator{folder}) {
+    // The folder is its owner's, who may have put anything into it: no links of either kind are followed.
+    const auto fd = ::open(one.path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat found {};
+    const bool ours = fd >= 0 && ::fstat(fd, &found) == 0 && found.st_uid == 0
+                      && (S_ISDIR(found.st_mode) || (S_ISREG(found.st_mode) && found.st_nlink == 1));
+    const auto failed = ours && ::fchown(fd, its.st_uid, its.st_gid) != 0 ? errno : 0;
+    if (fd >= 0)
+      ::close(fd);
+    if (failed != 0)
+      throw journal_error(one.path().string()
+                          + " cannot be given to the journal's owner: " + std::generic_category().message(failed));
+  }
+}
+
 journal_state journal_state_of(const std::string& folder) {
   if (find_in(folder, [](const std::string& name) { return name == "CURRENT"; }))
     return journal_state::whole;
@@ -126,7 +164,7 @@ journal_lock::journal_lock(const std::string& folder) {
   if (text.starts_with("IO error: While lock file") || text.starts_with("IO error: lock hold by"))
     throw journal_error("the journal " + folder
                         + " is in use by another process: end that one, or name another folder (--journal). " + text);
-  throw journal_error("the journal " + folder + " cannot be written: " + text);
+  throw journal_error("the journal " + folder + " cannot be written: " + text + advice_on_owner(folder));
 }
 
 journal_lock::~journal_lock() {

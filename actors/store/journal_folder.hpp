@@ -24,6 +24,13 @@ enum class journal_state {
   headless ///< records, and no CURRENT: it was lost. RocksDB would take the folder for a new one, and remove them.
 };
 
+/// What to do about a journal that cannot be read or written, if another user made it or something in its folder; else empty.
+std::string advice_on_owner(const std::string& folder);
+
+/// Gives what root made in a journal's folder, and below it, to the folder's owner, so that his service goes on with it. Does
+/// nothing as another user. Throws journal_error.
+void give_to_owner(const std::string& folder);
+
 /// Touches nothing.
 journal_state journal_state_of(const std::string& folder);
 

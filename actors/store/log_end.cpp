@@ -71,11 +71,15 @@ bool is_damaged(bytes block) {
 
 /// Nothing of a log that is gone: another process has the folder, and will be told of.
 std::vector<uint8_t> last_block_of(const fs::path& log) {
+  errno = 0;
   std::ifstream in{log, std::ios::binary};
+  const auto opened = in.is_open() ? 0 : errno;
   std::error_code code;
   const auto size = fs::file_size(log, code);
   if (code == std::errc::no_such_file_or_directory)
     return {};
+  if (!code && opened != 0)
+    code = {opened, std::generic_category()};
   if (code)
     throw std::system_error(code, "the log " + log.string() + " cannot be read");
   std::vector<uint8_t> out(size % block_bytes);

@@ -1,5 +1,6 @@
 #include "net/commands/health_command.hpp"
 
+#include "net/base/utf8.hpp"
 #include "net/server/http_rules.hpp"
 #include "net/server/stream.hpp"
 
@@ -29,6 +30,10 @@ place place_of(const std::string& url) {
   place out;
   out.tls = scheme.starts_with("https");
   out.path = slash == std::string_view::npos || slash + 1 == rest.size() ? "/healthz" : rest.substr(slash);
+  if (authority.find('@') != std::string_view::npos)
+    throw std::invalid_argument("the address has a user (what stands before its @), of which the service knows nothing");
+  if (const auto host = host_of(authority); !host || host->empty())
+    throw fault("there is no host, or not in this form");
   const auto colon = authority.rfind(':');
   if (const auto bracket = authority.rfind(']');
       colon != std::string_view::npos && (bracket == std::string_view::npos || bracket < colon)) {
@@ -100,7 +105,8 @@ int health_command(const std::string& url, std::chrono::milliseconds limit, std:
     throw std::runtime_error(url + " does not answer within " + std::to_string(limit.count()) + " ms");
   if (failed)
     throw std::runtime_error(url + " cannot be asked: " + failed.message() + "; is the service there?");
-  out << url << ": " << answer.result_int() << ' ' << std::string_view(answer.body()).substr(0, answer.body().find('\n')) << '\n';
+  const auto line = std::string_view(answer.body()).substr(0, answer.body().find('\n'));
+  out << url << ": " << answer.result_int() << ' ' << printable(line) << '\n';
   return answer.result() == http::status::ok ? 0 : 1;
 }
 

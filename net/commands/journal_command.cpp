@@ -1,6 +1,7 @@
 #include "net/commands/journal_command.hpp"
 
 #include "actors/store/journal.hpp"
+#include "actors/store/journal_folder.hpp"
 #include "actors/store/snapshot_folder.hpp"
 #include "net/commands/auto_voxel.hpp"
 #include "net/formats/json_text.hpp"
@@ -160,13 +161,8 @@ void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
     out << "all records are whole\n";
 }
 
-} // namespace
-
-int journal_command(const journal_command_setup& setup, std::ostream& out) {
+int look_into(const journal_command_setup& setup, std::ostream& out) {
   const auto is = [&](const char* action) { return setup.action == action; };
-  if (!is("info") && !is("verify") && !is("salvage") && !is("compact") && !is("release"))
-    throw std::invalid_argument("tessera journal takes info, verify, salvage, compact or release, and not \"" + setup.action
-                                + '"');
   journal kept{setup.folder, memory_bytes,
                is("compact") || is("release") ? journal::access::change
                : is("salvage")                ? journal::access::salvage
@@ -189,6 +185,19 @@ int journal_command(const journal_command_setup& setup, std::ostream& out) {
   const auto whole
     = !told.contains("damaged") || (told["damaged"].empty() && (!is("verify") || told["snapshots"]["damaged"].empty()));
   return done && whole ? 0 : 1;
+}
+
+} // namespace
+
+int journal_command(const journal_command_setup& setup, std::ostream& out) {
+  const auto is = [&](const char* action) { return setup.action == action; };
+  if (!is("info") && !is("verify") && !is("salvage") && !is("compact") && !is("release"))
+    throw std::invalid_argument("tessera journal takes info, verify, salvage, compact or release, and not \"" + setup.action
+                                + '"');
+  const auto answer = look_into(setup, out);
+  if (!is("info") && !is("verify"))
+    give_to_owner(setup.folder);
+  return answer;
 }
 
 } // namespace tessera

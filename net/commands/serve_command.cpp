@@ -196,6 +196,12 @@ std::optional<verdict> choose_or_refuse(const keyframe& frame, const serve_setup
   return std::nullopt;
 }
 
+void tell_certificate(const char* what, const server_certificate& its) {
+  spdlog::info("{} {}", what, its.describe());
+  if (const auto why = its.why_not_valid())
+    spdlog::warn("the certificate {}", *why);
+}
+
 } // namespace
 
 int serve_command(serve_setup setup, stop_signal& stop) {
@@ -303,7 +309,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
     std::cout << "listening on " << here << "/\n"
               << "metrics on " << address("http", bind, web.metrics_port()) << "/metrics" << std::endl;
     if (certificate)
-      spdlog::info("TLS with {}", certificate->describe());
+      tell_certificate("TLS with", *certificate);
     if (setup.service.retain.any())
       spdlog::info("the oldest keyframes beyond {} are forgotten", describe(setup.service.retain));
     if (inputs.empty())
@@ -347,7 +353,7 @@ void read_certificate_again(server_certificate* certificate) noexcept {
     if (certificate == nullptr)
       return spdlog::info("SIGHUP: without TLS (tls-cert) there is nothing to read again");
     certificate->read_again();
-    spdlog::info("SIGHUP: new connections get {}", certificate->describe());
+    tell_certificate("SIGHUP: new connections get", *certificate);
   } catch (const std::exception& e) {
     spdlog::error("SIGHUP: the certificate stays as it was: {}", e.what());
   }

@@ -28,6 +28,13 @@ namespace {
 
 } // namespace
 
+void hold_hangup() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 sigset_t stop_signal::signals() const {
   sigset_t set;
   sigemptyset(&set);

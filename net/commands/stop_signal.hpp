@@ -9,6 +9,10 @@
 
 namespace tessera {
 
+/// Has SIGHUP wait for a stop_signal that listens to it, instead of ending the process meanwhile. For whoever is told to read
+/// something again while he still starts.
+void hold_hangup();
+
 /// Turns SIGINT and SIGTERM into a stop request. Make it before any other thread: threads inherit the mask that keeps the signals
 /// for it. A second signal ends the process at once, for somebody who will not wait.
 ///

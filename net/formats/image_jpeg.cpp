@@ -4,8 +4,10 @@
 
 #include <cstdio>
 
-#include <jerror.h>
 #include <jpeglib.h>
+
+// After it: which numbers its codes have depends on JPEG_LIB_VERSION, which jpeglib.h defines, and which is 80 on Ubuntu.
+#include <jerror.h>
 
 #include <csetjmp>
 #include <cstring>

@@ -113,6 +113,7 @@ public:
       v = {outcome::refused, e.what()}; // the keyframe itself will not do
     }
     finish(id_of(what), done, v);
+    end_if_turned_away(v);
   }
   void correct(correction what, completion done) override {
     verdict v;
@@ -122,6 +123,7 @@ public:
         break;
     }
     finish_many(done, v);
+    end_if_turned_away(v);
   }
 
 private:
@@ -181,6 +183,13 @@ private:
     }
   }
 
+  /// Nothing else would get through: whoever sends shall not go on, and keeps what he has.
+  void end_if_turned_away(const verdict& v) {
+    const std::lock_guard lock(mutex_);
+    if (turned_away_)
+      throw std::runtime_error(v.reason);
+  }
+
   /// Asks until there is an answer that stands, or patience is over.
   verdict send(const request& r) {
     std::lock_guard lock(mutex_);
@@ -195,6 +204,11 @@ private:
           return {outcome::unknown, reason_in(answer)};
         if (answer.result() == http::status::conflict)
           return {outcome::conflict, reason_in(answer)};
+        if (answer.result() == http::status::unauthorized || answer.result() == http::status::forbidden) {
+          turned_away_ = true; // it is not the keyframe that will not do
+          return {outcome::not_now, where() + " lets nobody in so (" + reason_in(answer)
+                                      + "); set TESSERA_TOKEN to its token, or say --to " + where() + "?token=TOKEN"};
+        }
         if (!may_pass(answer.result()))
           return {outcome::refused, reason_in(answer)};
         left.note(where() + " is busy: " + reason_in(answer));
@@ -293,6 +307,7 @@ private:
   std::mutex mutex_;
   asio::io_context io_;
   std::optional<beast::tcp_stream> stream_;
+  bool turned_away_ = false;
 };
 
 } // namespace

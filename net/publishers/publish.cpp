@@ -204,7 +204,7 @@ private:
                      }),
               false};
     } catch (const amqp_error& e) {
-      return {{outcome::refused, e.what()}, true};
+      return {{outcome::not_now, e.what()}, true}; // it is not the keyframe that will not do
     }
   }
 

@@ -76,7 +76,7 @@ access decide(const access_rules& rules, const access_request& request) {
   }
   if (rules.insecure)
     return access::granted;
-  if (!is_own_name(request.host))
+  if (request.forwarded || !is_own_name(request.host))
     return access::foreign_origin;
   // Browsers name the origin of every WebSocket and of every request that changes something; other programs
   // send none.

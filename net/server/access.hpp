@@ -20,6 +20,7 @@ struct access_request {
   std::string_view scheme;        ///< by which it did: http or https; empty: nobody knows
   std::string_view fetch_site;    ///< Sec-Fetch-Site, or empty
   bool safe_method = true;        ///< GET or HEAD of something other than the stream
+  bool forwarded = false;         ///< a proxy passes it on for somebody who is not known to be on this machine
 };
 
 struct access_rules {

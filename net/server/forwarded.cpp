@@ -1,5 +1,7 @@
 #include "net/server/forwarded.hpp"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,6 +54,9 @@ std::optional<asio::ip::address> address_in(std::string_view text) {
   return failed ? std::nullopt : std::optional{named};
 }
 
+/// What else tells of a proxy.
+constexpr std::array of_proxies{"Forwarded", "Via", scheme_header, host_header, "X-Real-IP"};
+
 header_fault fault(const char* name, std::string_view value, const char* expected) {
   return {http::status::bad_request, "it is " + quoted(value) + ", expected " + expected, name};
 }
@@ -84,6 +89,15 @@ std::variant<forwarded, header_fault> read_forwarded(const http::request_header<
     out.host = *host;
   }
   return out;
+}
+
+bool is_forwarded(const http::request_header<>& header) {
+  return says_client(header)
+         || std::any_of(of_proxies.begin(), of_proxies.end(), [&](const char* name) { return header.count(name) > 0; });
+}
+
+bool says_client(const http::request_header<>& header) {
+  return header.count(for_header) > 0;
 }
 
 } // namespace tessera

@@ -24,4 +24,10 @@ struct forwarded {
 std::variant<forwarded, header_fault> read_forwarded(const http::request_header<>& header, const boost::asio::ip::address& peer,
                                                      const trusted_proxies& trusted);
 
+/// Whether a proxy, trusted or not, says that it passes the request on for somebody. The plainest ones do not say it.
+bool is_forwarded(const http::request_header<>& header);
+
+/// Whether it says for whom, in the way that read_forwarded() reads.
+bool says_client(const http::request_header<>& header);
+
 } // namespace tessera

@@ -207,8 +207,10 @@ void http_session::on_header() {
   head_.content_length = parser_->content_length() ? std::optional<uint64_t>{*parser_->content_length()} : std::nullopt;
   head_.body_limit = body_limit_of(*core_, head_.target.what, request.method());
   body_read_ = !head_.has_body;
-  if (core_->config.proxies.contain(peer_) && !take_forwarded())
+  const bool believed = core_->config.proxies.contain(peer_);
+  if (believed && !take_forwarded())
     return;
+  head_.forwarded = is_forwarded(head_.header) && !(believed && says_client(head_.header) && client_.is_loopback());
   if (auto refusal = refuse_early(*core_, by_, head_))
     return respond(std::move(*refusal));
   if (head_.target.what == resource::stream)

@@ -29,7 +29,8 @@ std::optional<http_reply> refuse_early(const server_core& core, entrance by, con
               .host = head.host,
               .scheme = head.scheme,
               .fetch_site = head.field("Sec-Fetch-Site"),
-              .safe_method = (method == http::verb::get || method == http::verb::head) && target.what != resource::stream});
+              .safe_method = (method == http::verb::get || method == http::verb::head) && target.what != resource::stream,
+              .forwarded = head.forwarded});
   switch (granted) {
   case access::granted:
     break;
@@ -41,9 +42,8 @@ std::optional<http_reply> refuse_early(const server_core& core, entrance by, con
       .with("WWW-Authenticate", "Bearer realm=\"tessera\"");
   case access::foreign_origin:
     return error_reply(status::forbidden, "foreign_origin",
-                       "the request comes from another site's page, or under a name that is not this "
-                       "machine's; start the service with "
-                       "--token or --insecure to allow that");
+                       "the request comes from another site's page, through a proxy, or under a name that is not this "
+                       "machine's; start the service with --token or --insecure to allow that");
   }
   const auto* row = find_route(target.what);
   if (row == nullptr)

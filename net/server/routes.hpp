@@ -14,6 +14,8 @@ struct request_head {
   http_target target;
   /// What the client asked for, and by which scheme (http or https; empty: nobody knows), as far as a proxy tells it.
   std::string host, scheme;
+  /// A proxy passes it on, and it is not known that it does so for somebody on this machine.
+  bool forwarded = false;
   /// Of the body, if the client says it.
   std::optional<uint64_t> content_length;
   bool has_body = false;

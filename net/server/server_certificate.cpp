@@ -72,6 +72,15 @@ std::shared_ptr<ssl::context> server_certificate::context() const {
   return context_;
 }
 
+std::optional<std::string> server_certificate::why_not_valid() const {
+  const auto of = context();
+  const auto* const shown = SSL_CTX_get0_certificate(of->native_handle());
+  const auto* why = X509_cmp_current_time(X509_get0_notAfter(shown)) < 0    ? "is valid no more: browsers refuse it"
+                    : X509_cmp_current_time(X509_get0_notBefore(shown)) > 0 ? "is not valid yet: browsers refuse it"
+                                                                            : nullptr;
+  return why == nullptr ? std::nullopt : std::optional{certificate_file_ + " " + why};
+}
+
 std::string server_certificate::describe() const {
   const auto of = context();
   const auto* const shown = SSL_CTX_get0_certificate(of->native_handle());

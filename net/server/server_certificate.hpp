@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 namespace tessera {
@@ -20,6 +21,9 @@ public:
 
   /// What the next connection is to use: TLS 1.2 or newer, for HTTP/1.1.
   [[nodiscard]] std::shared_ptr<boost::asio::ssl::context> context() const;
+
+  /// That it is not valid now, which clients refuse; nothing if it is.
+  [[nodiscard]] std::optional<std::string> why_not_valid() const;
 
   /// For the log: the file, the serial number, and until when it is valid.
   [[nodiscard]] std::string describe() const;

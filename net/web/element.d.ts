@@ -33,25 +33,32 @@ export interface TesseraStats {
 
 /**
  * `<tessera-view>`: a live map in a page. Each property but the read-only ones is its attribute, and may be changed at any time.
+ * Set to null or undefined, the attribute is removed.
  *
  * Events: `tessera-state` when the state is another one, `tessera-pick` when a surface was clicked or tapped. Neither bubbles.
  */
 export class TesseraView extends HTMLElement {
   /** Address of the service, or of its viewer; a link to a view that was copied there will do. */
-  src: string;
+  get src(): string;
+  set src(value: string | null | undefined);
   /** What the service asks for, if `src` does not say it. Whoever can read the page can read it. */
-  token: string;
+  get token(): string;
+  set token(value: string | null | undefined);
   /**
    * Where the eye is, what is marked, how it is coloured: what stands behind the # of a link to a view, such as `region=1,0,-2`
    * or `eye=1,2,3&look=0,0,1`. Read, it is the view as it is now.
    */
-  view: string;
+  get view(): string;
+  set view(value: string | null | undefined);
   /** Wins over what `view` says. */
-  shading: TesseraShading;
+  get shading(): TesseraShading;
+  set shading(value: TesseraShading | null | undefined);
   /** Wins over what `view` says. */
-  up: TesseraUp;
+  get up(): TesseraUp;
+  set up(value: TesseraUp | null | undefined);
   /** Shown beside the surfaces' fronts: words of `path`, `grid`, `backfaces`, `outlines`; `path grid backfaces` at first. */
-  show: string;
+  get show(): string;
+  set show(value: string | null | undefined);
 
   readonly state: TesseraState;
   readonly stats: TesseraStats;

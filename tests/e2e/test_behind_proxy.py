@@ -106,6 +106,13 @@ def test_a_browser_shows_the_whole_map(proxied):
     assert done.returncode == 0, done.stdout.decode()
 
 
+def test_the_console_shows_its_actors(proxied, tmp_path):
+    _, url = proxied
+    seen = browser.drive(url + "console" + QUERY, tmp_path, "until:document.querySelectorAll('.actors tbody tr').length > 4",
+                         "eval:document.querySelector('.actors tbody').textContent")
+    assert "ingest" in seen["values"][-1]
+
+
 def test_http_2_in_front(serve, tmp_path, believed):
     running = serve(options=("--token", TOKEN))
     with nginx_before(running.url, tmp_path, believed) as url:

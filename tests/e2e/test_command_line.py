@@ -101,6 +101,19 @@ def test_health_asks_the_service_of_this_machine(tessera, serve):
     assert service.run(tessera, "health", env={"TESSERA_PORT": "0"})[0] == 2
 
 
+@pytest.mark.parametrize("address", ["http://[::1:80", "http://[::1]x:80", "http://u:s3cret@127.0.0.1:80", "http://:80",
+                                     "ftp://a"])
+def test_health_takes_no_address_that_cannot_be(tessera, address):
+    status, out, err = service.run(tessera, "health", address)
+    assert (status, out) == (2, "") and "s3cret" not in err
+
+
+def test_what_cannot_be_printed_is_a_failure(tessera):
+    for word in ("--version", "--help"):
+        with open("/dev/full", "w") as full:
+            assert subprocess.run([tessera, word], stdout=full, stderr=subprocess.DEVNULL, check=False).returncode == 1
+
+
 def test_without_a_source_it_waits_for_keyframes_over_http(tessera, recording):
     """It must not bring a room of its own into the user's map."""
     running = service.Service(tessera)

@@ -1,7 +1,10 @@
 """docker/compose.yaml, where no engine is: what it names is there, known and consistent."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -40,6 +43,105 @@ def test_secrets_must_be_chosen_and_the_example_names_them():
     assert asked == {"TESSERA_TOKEN", "RABBITMQ_PASSWORD", "GRAFANA_PASSWORD"}
     example = dict(re.findall(r"^(\w+)=(.*)$", (DOCKER / "env.example").read_text(), re.MULTILINE))
     assert all(example[name] == "" for name in asked)
+
+
+# What compose knows of each part, as far as this file might need it; see the Compose Specification.
+WORDS = {
+    "file": "name services volumes networks configs secrets",
+    "service": "build cap_add cap_drop cgroup_parent command configs container_name cpus depends_on deploy devices dns "
+               "entrypoint env_file environment expose extends extra_hosts group_add healthcheck hostname image init ipc "
+               "labels logging mem_limit network_mode networks pid pids_limit platform ports privileged profiles pull_policy "
+               "read_only restart runtime secrets security_opt shm_size stdin_open stop_grace_period stop_signal sysctls tmpfs "
+               "tty ulimits user userns_mode volumes working_dir",
+    "build": "args cache_from context dockerfile labels network no_cache pull secrets shm_size tags target",
+    "healthcheck": "disable interval retries start_interval start_period test timeout",
+    "deploy": "labels mode placement replicas resources restart_policy update_config",
+    "resources": "limits reservations",
+    "limits": "cpus memory pids",
+    "device": "capabilities count device_ids driver options",
+    "depends_on": "condition required restart",
+    "network": "aliases ipv4_address ipv6_address link_local_ips mac_address priority",
+    "volume": "driver driver_opts external labels name",
+    "network of the file": "attachable driver driver_opts enable_ipv6 external internal ipam labels name",
+}
+CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
+
+
+def mistakes(file):
+    """Words of a compose file, as YAML reads it, that compose would not know."""
+    found = []
+
+    def look(kind, where, part, more=""):
+        if not isinstance(part, dict):
+            found.append(f"{where}: no mapping")
+            return {}
+        found.extend(f"{where}.{key}" for key in part
+                     if key not in f"{WORDS[kind]} {more}".split() and not str(key).startswith("x-"))
+        return part
+
+    def each(kind, where, parts):
+        for name, part in (parts if isinstance(parts, dict) else {}).items():
+            look(kind, f"{where}.{name}", {} if part is None else part)
+
+    look("file", "file", file)
+    each("volume", "volumes", file.get("volumes"))
+    each("network of the file", "networks", file.get("networks"))
+    for name, service_ in file["services"].items():
+        look("service", name, service_)
+        if "build" in service_:
+            look("build", f"{name}.build", service_["build"])
+        look("healthcheck", f"{name}.healthcheck", service_.get("healthcheck", {}))
+        each("depends_on", f"{name}.depends_on", service_.get("depends_on"))
+        found += [f"{name}.depends_on: {how}" for how in service_.get("depends_on", {}).values()
+                  if how.get("condition") not in CONDITIONS]
+        each("network", f"{name}.networks", service_.get("networks"))
+        deploy = look("deploy", f"{name}.deploy", service_.get("deploy", {}))
+        resources = look("resources", f"{name}.resources", deploy.get("resources", {}))
+        for part in ("limits", "reservations"):
+            given = look("limits", f"{name}.{part}", resources.get(part, {}), "devices" if part == "reservations" else "")
+            for device in given.get("devices", []):
+                look("device", f"{name}.devices", device)
+    return found
+
+
+def compose_command():
+    """How compose itself is called here; None if it is not there."""
+    for command in (["docker-compose"], ["docker", "compose"]):
+        if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True).returncode == 0:
+            return command
+    return None
+
+
+def refused(text, folder, profile):
+    """What compose says against a file of this text; where compose is not, what our list of its words does."""
+    command = compose_command()
+    if command is None:
+        given = dict.fromkeys(("TESSERA_TOKEN", "RABBITMQ_PASSWORD", "GRAFANA_PASSWORD"), "secret")
+        return "\n".join(mistakes(yaml.safe_load(filled_in(text, given))))
+    (folder / "compose.yaml").write_text(text)
+    (folder / ".env").write_text(re.sub(r"=$", "=secret", (DOCKER / "env.example").read_text(), flags=re.MULTILINE))
+    known = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+    done = subprocess.run([*command, "--env-file", folder / ".env", "-f", folder / "compose.yaml", "--profile", profile,
+                           "config", "-q"], capture_output=True, text=True, env=known)
+    assert (done.returncode != 0) or not done.stderr, done.stderr
+    return done.stderr if done.returncode != 0 else ""
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_compose_knows_every_word_of_the_file(profile, tmp_path):
+    assert refused((DOCKER / "compose.yaml").read_text(), tmp_path, profile) == ""
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [("      retries: 10", "      retires: 10"), ("    read_only: true", "    readonly: true"),
+     ("            capabilities: [gpu]", "            capability: [gpu]"), ("    dockerfile: ", "    docker-file: "),
+     ("        condition: service_healthy", "        conditions: service_healthy"), ("        aliases: ", "        alias: "),
+     ("  rabbitmq:\n  prometheus:", "  rabbitmq: {drivers: local}\n  prometheus:"), ("\nservices:", "\nservises: {}\nservices:")])
+def test_a_word_that_compose_does_not_know_is_refused(right, wrong, tmp_path):
+    text = (DOCKER / "compose.yaml").read_text()
+    assert right in text
+    assert refused(text.replace(right, wrong), tmp_path, "demo") != ""
 
 
 def test_every_file_and_volume_that_is_mounted_is_there(compose):
@@ -119,8 +221,15 @@ def test_the_broker_has_a_user_of_its_own(compose):
         assert url.startswith(f"amqp://{user}:{password}@"), name
 
 
+def test_a_demo_leaves_the_map_that_is_kept_alone(compose):
+    keep = {name for name, one in compose["services"].items() if "journal:/var/lib/tessera" in one.get("volumes", [])}
+    assert keep == {"mesh_service", "mesh_service_cpu", "mesh_service_host"} and not keep & set(up(compose, "demo"))
+    assert compose["services"]["mesh_service_demo"]["environment"]["TESSERA_JOURNAL"] == "off"
+
+
 def test_what_can_use_a_gpu_asks_for_one(compose):
     for name, one in ours(compose).items():
+        assert "TESSERA_BACKEND" not in one["environment"], name  # the image says it
         assert (one["image"] == "tessera:cuda") == (one.get("runtime") == "nvidia") == ("deploy" in one), name
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+import re
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -233,6 +235,29 @@ def test_a_proxy_that_holds_the_token_lets_everyone_look_and_no_more(mapped, tmp
         (tmp_path / "index.html").write_text(text)
         with site(tmp_path) as url:
             browser.drive(url, tmp_path, WHOLE, SETTLED, f"until:{LIGHT} > 0.1")
+
+
+def test_the_import_that_defines_the_element_is_still_there_without_types():
+    told = (ROOT / "docs" / "embedding.md").read_text().split("```ts\n")[1].split("```")[0]
+    esbuild = browser.need_node_module("esbuild") / "bin" / "esbuild"
+    done = subprocess.run([esbuild, "--loader=ts"], input=told, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert re.search(r'^import\b.*"tessera-web";$', done.stdout, re.MULTILINE), done.stdout
+
+
+def test_the_package_needs_no_other():
+    """Its module has all inside, so what it is built of is for builds alone; and no lock names a registry."""
+    package, lock = (json.loads((browser.WEB / name).read_text()) for name in ("package.json", "package-lock.json"))
+    assert "dependencies" not in package and {"three", "vite"} <= set(package["devDependencies"])
+    assert package["license"] == "Apache-2.0"
+    assert package["types"] == package["exports"]["."]["types"] and (browser.WEB / package["types"]).is_file()
+    outermost = lock["packages"][""]
+    assert all(outermost.get(part) == package.get(part) for part in ("version", "license", "dependencies", "devDependencies"))
+    assert all(one.get("dev") or one.get("devOptional") for path, one in lock["packages"].items() if path)
+    assert not any("resolved" in one for one in lock["packages"].values())
+    # A build under NODE_ENV=production, too, installs what it needs.
+    for file in ("Makefile", "docker/image-program"):
+        calls = re.findall(r"npm ci\b.*", (ROOT / file).read_text())
+        assert calls and all("--include=dev" in call for call in calls), file
 
 
 def test_pages_are_shown_in_frames_of_those_who_may(serve, tmp_path):

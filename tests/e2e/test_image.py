@@ -3,6 +3,7 @@ be written. And what stands in it, which needs no image."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,17 +33,24 @@ def test_both_images_are_made_alike():
     found = stages()
     assert TARGETS <= set(found)
     for of_cpu, of_cuda in (("cpu", "cuda"), ("cpu-build", "cuda-build")):
-        other = [line.replace("cuda", "cpu") for line in found[of_cuda] if "NVIDIA" not in line]
+        other = [line.replace("cuda", "cpu") for line in found[of_cuda] if "NVIDIA" not in line and "_BACKEND" not in line]
         assert found[of_cpu] == other
     for name in TARGETS:
         assert {"USER tessera", 'ENTRYPOINT ["entrypoint"]'} <= set(found[name])
         assert any(line.startswith("HEALTHCHECK") and '"tessera", "health"' in line for line in found[name])
+        for label in ("VERSION", "REVISION"):
+            assert f"ARG {label}=unknown" in found[name]
+            assert f'org.opencontainers.image.{label.lower()}="${label}"' in "".join(found[name])
+            assert f"--build-arg \"{label}=$" in (DOCKER / "image").read_text()
+    # The one that is for GPUs does not work on the CPU unless somebody says so.
+    assert "ENV TESSERA_BACKEND=cuda" in found["cuda"] and "_BACKEND" not in "".join(found["cpu"])
 
 
 @pytest.fixture
 def entry(tmp_path):
     """Runs the entrypoint with programs that say what the test wants; returns what it said, and what it started."""
-    for path, text in (("tessera", 'echo "$$ $@"'), ("nvidia-smi", '[ "$GPU" ] || exit 9; echo "$GPU"'),
+    for path, text in (("tessera", 'echo "$$ $@"'),
+                       ("nvidia-smi", '[ "$GPU" ] || exit 9; [ "$GPU" != hangs ] || exec sleep 60; echo "$GPU"'),
                        ("df", 'echo; [ "$SHM" ] || exit 1; echo "${SHM}M"')):
         (tmp_path / path).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / path).chmod(0o755)
@@ -70,6 +78,40 @@ def test_an_entrypoint_says_what_it_found_and_gives_way(entry):
     assert entry("hash", "synthetic:room") == ("", True)
 
 
+@pytest.mark.parametrize(
+    "words, env, told",
+    [
+        (("--amqp-url", "amqp://u:s3cret@one:5672/"), {"RABBITMQ_URL": "amqp://two/"}, "amqp://one:5672/"),
+        (("--amqp-url=amqps://u:s3cret@one/v",), {"RABBITMQ_URL": "amqp://two/"}, "amqps://one/v"),
+        ((), {"TESSERA_AMQP_URL": "amqp://[::1]:5672/", "RABBITMQ_URL": "amqp://two/"}, "amqp://[::1]:5672/"),
+        ((), {"RABBITMQ_URL": "amqp://u:s3c@ret@one/?heartbeat=5"}, "amqp://one/"),
+        (("shm:/a", "amqp://u:s3cret@one/"), {"RABBITMQ_URL": "amqp://two/"}, "amqp://one/"),
+        # Beside sources the service does not use it.
+        (("shm:/a",), {"RABBITMQ_URL": "amqp://u:s3cret@two/"},
+         "none among the sources; that of --amqp-url or RABBITMQ_URL is for a service without sources"),
+        (("shm:/a",), {}, "none among the sources"),
+        ((), {"RABBITMQ_URL": "amqp:/u:s3cret@h"}, "one is named, but its address does not begin with amqp:// or amqps://"),
+        ((), {"RABBITMQ_URL": "u:s3cret"}, "one is named, but its address does not begin with amqp:// or amqps://"),
+        (("--amqp-url=u:s3cret@h",), {}, "one is named, but its address does not begin with amqp:// or amqps://"),
+        ((), {"RABBITMQ_URL": "amqp://u:s3cret"},
+         "one is named, but its address is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+        ((), {"RABBITMQ_URL": "amqp://u:p/s3cret"},
+         "one is named, but its address is not of the form amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+    ],
+)
+def test_an_entrypoint_names_the_broker_that_serve_would_take_and_no_password(entry, words, env, told):
+    said, gave_way = entry("serve", *words, **env)
+    assert gave_way and "s3c" not in said
+    assert [line for line in said.splitlines() if "broker: " in line] == [f"entrypoint: broker: {told}"]
+
+
+def test_a_driver_that_hangs_does_not_keep_the_service_from_starting(entry):
+    begun = time.monotonic()
+    said, gave_way = entry("serve", GPU="hangs")
+    assert gave_way and time.monotonic() - begun < 30
+    assert "GPU: unknown, since nvidia-smi did not answer within 5 s" in said
+
+
 def test_the_list_of_packages_is_sound():
     if not shutil.which("dpkg-query"):
         pytest.skip("dpkg-query is not there: no Debian")
@@ -77,6 +119,39 @@ def test_the_list_of_packages_is_sound():
                           capture_output=True, text=True, check=True).stdout
     check_packages(json.loads(told), "1.2.3", "libc6")
     assert json.loads(told)["creationInfo"]["created"] == "1970-01-01T00:00:00Z"
+
+
+def test_the_program_that_an_image_holds_has_a_list_of_packages(tessera, tmp_path):
+    if not shutil.which("dpkg-query"):
+        pytest.skip("dpkg-query is not there: no Debian")
+    (tmp_path / "tessera").symlink_to(Path(tessera).resolve())
+    asked = re.search(r"^version=\$\((.*)\) \|\|", (DOCKER / "image-finish").read_text(), re.MULTILINE)[1]
+    done = subprocess.run(["bash", "-c", f'set -euo pipefail; "$0" tessera "$({asked})"', DOCKER / "sbom"],
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    version = re.search(r"^project\(tessera VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE)[1]
+    check_packages(json.loads(done.stdout), version, "libc6")
+
+
+@pytest.mark.parametrize(
+    "words", [("tessera", "0.1.0\nbuild"), ("tessera", ""), ('tes"sera', "1"), ("tessera", "1 2"), ("a\\", "1")])
+def test_what_would_be_no_list_of_packages_is_refused(words):
+    done = subprocess.run([DOCKER / "sbom", *words], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("sbom: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("group", ["b.*d", "nothing", "-v", ""])
+def test_a_group_of_packages_that_is_none_is_refused(group):
+    done = subprocess.run([DOCKER / "install-packages", "build", group], capture_output=True, text=True)
+    assert done.returncode == 2 and f"no group [{group}] in packages.txt" in done.stderr and "(groups: build web" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("bookworm", "--mirror", "http://localhost:9/"), ("bookworm", "--keep"), ("--nothing",), ()])
+def test_options_of_try_distribution_stand_before_the_suite(words):
+    done = subprocess.run([DOCKER / "try-distribution", *words], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"})
+    assert done.returncode == 2 and "usage: try-distribution" in done.stderr
 
 
 def check_packages(bill, version, some):
@@ -127,7 +202,8 @@ def test_an_image_says_what_it_is(image):
     assert config["User"] == "tessera" and config["Entrypoint"] == ["entrypoint"] and config["Cmd"] == ["serve"]
     assert config["Healthcheck"]["Test"] == ["CMD", "tessera", "health"]
     labels = config["Labels"]
-    assert labels["org.opencontainers.image.version"] and labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert re.fullmatch("[0-9a-f]{40}", labels["org.opencontainers.image.revision"])
+    assert labels["org.opencontainers.image.version"] != "unknown" and labels["org.opencontainers.image.licenses"] == "Apache-2.0"
     check_packages(json.loads(bill.read_text()), labels["org.opencontainers.image.version"], "librabbitmq4")
     assert not list(root.glob("usr/bin/*g++*")) and not (root / "src").exists()
 

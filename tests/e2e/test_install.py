@@ -1,4 +1,4 @@
-"""What `make install` and `make deb` put beside the program."""
+"""What `make install` and `make deb` put beside the program; and a library that a build would not do with."""
 
 import gzip
 import os
@@ -137,6 +137,16 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
         assert (there / "DEBIAN" / script).read_text() == (ROOT / "docker" / "debian" / script).read_text()
 
 
+def as_dpkg(folder):
+    """What dpkg tells a package's scripts, of a system in a folder in which the unit lies: so this machine's own units, and its
+    rule on what may be started (policy-rc.d), are left alone. Programs in the folder come first."""
+    place = folder / "usr/lib/systemd/system"
+    place.mkdir(parents=True)
+    shutil.copy(UNIT, place)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "DPKG_ROOT": str(folder),
+            "DPKG_MAINTSCRIPT_PACKAGE": "tessera"}
+
+
 @pytest.mark.parametrize(
     "script, action, asked",
     [
@@ -158,8 +168,8 @@ def test_what_the_package_asks_of_systemd(script, action, asked, fails, tmp_path
     systemctl.chmod(0o755)
     copy = tmp_path / script
     copy.write_text((ROOT / "docker" / "debian" / script).read_text().replace("/run/systemd/system", str(runs)))
-    # DPKG_ROOT: this machine's own rule on what may be started (policy-rc.d) is not asked.
-    done = run("sh", copy, action, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "DPKG_ROOT": str(tmp_path)})
+    env = as_dpkg(tmp_path)
+    done = run("sh", copy, action, env=env)
     said = tmp_path / "asked"
     assert (said.read_text().splitlines() if said.exists() else []) == asked
     # A program that still runs is not removed; else the package is as it should be, and what failed is told.
@@ -167,7 +177,25 @@ def test_what_the_package_asks_of_systemd(script, action, asked, fails, tmp_path
     assert len(re.findall("^tessera: ", done.stderr, re.MULTILINE)) == (len(asked) if fails and script != "prerm" else 0)
     runs.rmdir()
     said.unlink(missing_ok=True)
-    assert run("sh", copy, action).returncode == 0 and not said.exists()  # without systemd nobody is asked
+    assert run("sh", copy, action, env=env).returncode == 0 and not said.exists()  # without systemd nobody is asked
+
+
+def test_a_purge_forgets_that_the_service_was_enabled(tmp_path):
+    need_program("deb-systemd-helper", "init-system-helpers")
+    env = as_dpkg(tmp_path)
+    enabled = tmp_path / "etc/systemd/system/multi-user.target.wants/tessera.service"
+
+    def does(script, action):
+        done = run("sh", ROOT / "docker" / "debian" / script, action, env={**env, "PATH": os.environ["PATH"]})
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        return enabled.is_symlink()
+
+    assert not does("postinst", "configure")
+    enabled.parent.mkdir(parents=True)
+    enabled.symlink_to("/usr/lib/systemd/system/tessera.service")  # as systemctl enable
+    assert does("postinst", "configure") and does("postrm", "remove")
+    assert not does("postrm", "purge")
+    assert not list((tmp_path / "var/lib/systemd").rglob("tessera*"))
 
 
 def test_systemd_understands_the_service(tessera, tmp_path):
@@ -178,3 +206,19 @@ def test_systemd_understands_the_service(tessera, tmp_path):
     unit.write_text(text.replace("/usr/bin/tessera", os.path.abspath(tessera)))
     done = run("systemd-analyze", "verify", unit)
     assert done.returncode == 0 and "tessera.service" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("line, version", [("#define CAF_VERSION 1805", "0.18.5"), ("#define CAF_VERSION 10002", "1.0.2"),
+                                           ("#define CAF_VERSION CAF_MADE_OF_PARTS", "unknown")])
+def test_another_caf_is_refused_before_anything_is_compiled(line, version, tmp_path):
+    need_program("cmake")
+    (tmp_path / "caf").mkdir()
+    (tmp_path / "caf" / "all.hpp").touch()
+    (tmp_path / "caf" / "config.hpp").write_text(line + "\n")
+    library = tmp_path / "libcaf.so"
+    library.touch()
+    done = run("cmake", "-S", ROOT, "-B", tmp_path / "build", f"-DCAF_INCLUDE_DIR={tmp_path}", f"-DCAF_CORE_LIBRARY={library}",
+               f"-DCAF_IO_LIBRARY={library}", "-DTESSERA_CUDA=OFF", "-DTESSERA_TESTS=OFF", "-DTESSERA_BENCH=OFF")
+    assert done.returncode != 0
+    said = " ".join(done.stderr.split())
+    assert f"has version {version}, and Tessera needs 0.17" in said and "Ubuntu 24.04" in said, said

@@ -5,8 +5,10 @@ import json
 import os
 import random
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -193,6 +195,30 @@ def test_a_folder_that_cannot_be_a_journal_is_told(tessera, tmp_path):
         assert status == 1 and told in err and str(tmp_path / name) in err
         status, _, err = service.run(tessera, "journal", "info", tmp_path / name)
         assert status == 1 and "no journal in" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is two users")
+def test_a_journal_of_another_user_is_told_and_what_root_does_in_it_is_its_owners(tessera, serve, recording):
+    with tempfile.TemporaryDirectory() as above:  # which others may enter
+        os.chmod(above, 0o755)
+        journal = Path(above) / "journal"
+        running = serve(options=("--journal", journal))
+        publish_all(running, recording)
+        running.crash()
+        paths = [journal, *journal.rglob("*")]
+        for path in paths:
+            os.chown(path, 65534, 65534)
+        for action in ("compact", "release"):
+            assert subprocess.run(["sh", "-c", 'umask 077; exec "$@"', "sh", tessera, "journal", action, journal]).returncode == 0
+        assert {path.stat().st_uid for path in (journal, *journal.rglob("*"))} == {65534}
+        one = max(journal.glob("*.log"), key=os.path.getmtime)
+        os.chown(one, 0, 0)
+        one.chmod(0o600)
+        done = subprocess.run(
+            [tessera, "serve", "--port", "0", "--metrics-port", "0", "--journal", journal],
+            user=65534, group=65534, capture_output=True, text=True, timeout=service.PATIENCE_S)
+        assert done.returncode == 1 and "Permission denied" in done.stderr
+        assert "is of the user 0, and this is 65534" in done.stderr and "chown" in done.stderr
 
 
 def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp_path):

@@ -1,6 +1,6 @@
-import { describe, expect, test } from "vitest";
-import type { TesseraState } from "../element";
-import { address_of, link_of, settings_of } from "../src/element/attributes";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { TesseraState, TesseraView } from "../element";
+import { address_of, all_settings_of, governed_by, link_of, settings_of } from "../src/element/attributes";
 import { line_of, state_of } from "../src/element/state";
 import { service_address_of } from "../src/stream/connection";
 
@@ -39,6 +39,81 @@ test("the view is that of view, else of src, and an attribute for a setting wins
   expect(link_of({ view: "#shade=clay" }).settings).toEqual({ shading: "clay" });
   expect(link_of({ view: "shade=clay&up=%2Bz", shading: "height" }).settings).toEqual({ up: "+z" });
   expect(link_of({ view: "shade=clay", shading: "neon" }).settings).toEqual({ shading: "clay" });
+});
+
+test("an empty view is none, and what no attribute names is as the view says, or else the default", () => {
+  const src = "https://host/#shade=clay&up=%2Bz";
+  expect(link_of({ src, view: "" })).toEqual(link_of({ src }));
+  expect(all_settings_of({ src, view: "" })).toMatchObject({ shading: "clay", up: "+z", path: true, outlines: false });
+  expect(all_settings_of({ src, shading: "age", show: "outlines" }))
+    .toMatchObject({ shading: "age", up: "+z", path: false, outlines: true });
+  expect(all_settings_of({})).toMatchObject({ shading: "colour", up: "auto", path: true, grid: true, backfaces: true });
+  expect([...governed_by("show")].sort()).toEqual(["backfaces", "grid", "outlines", "path"]);
+});
+
+describe("the element", () => {
+  /// As much of a browser's element as it takes without a page.
+  class bare_element {
+    readonly shadow = { adoptedStyleSheets: [] as unknown[] };
+    private readonly there_ = new Map<string, string>();
+    attachShadow(): unknown { return this.shadow; }
+    getAttribute(name: string): string | null { return this.there_.get(name) ?? null; }
+    setAttribute(name: string, value: unknown): void {
+      this.there_.set(name, String(value));
+      this.changed_(name);
+    }
+    removeAttribute(name: string): void { if (this.there_.delete(name)) this.changed_(name); }
+    private changed_(name: string): void { (this as unknown as element).attributeChangedCallback(name); }
+  }
+  class sheet { replaceSync(): void {} }
+  type element = TesseraView & bare_element & { view_: unknown; attributeChangedCallback(name: string): void;
+    adoptedCallback(): void };
+  let made: new () => element;
+
+  beforeAll(async () => {
+    vi.stubGlobal("HTMLElement", bare_element);
+    vi.stubGlobal("CSSStyleSheet", sheet);
+    vi.stubGlobal("customElements", { get: () => true });
+    vi.stubGlobal("document", { createElement: () => ({ setAttribute: () => {}, append: () => {} }) });
+    made = (await import("../src/element/tessera_view")).TesseraView as unknown as new () => element;
+  });
+  afterAll(() => void vi.unstubAllGlobals());
+
+  test("has no attribute for what is set to null or undefined", () => {
+    const e = new made();
+    for (const name of ["src", "token", "view", "shading", "up", "show"] as const) for (const none of [null, undefined]) {
+      e[name] = "clay" as never;
+      e[name] = none;
+      expect([name, e.getAttribute(name)]).toEqual([name, null]);
+    }
+  });
+
+  test("an attribute that goes leaves its settings as the view says, or else as at first, and others as they are", () => {
+    const e = new made(), now: Record<string, unknown> = {};
+    e.view_ = { settings: now, set: (name: string, value: unknown) => (now[name] = value), take: () => {} };
+    e.src = "https://host/#shade=clay";
+    e.shading = "age";
+    e.show = "";
+    expect(now).toEqual({ shading: "age", outlines: false, path: false, grid: false, backfaces: false });
+    e.removeAttribute("shading");
+    e.removeAttribute("show");
+    expect(now).toEqual({ shading: "clay", outlines: false, path: true, grid: true, backfaces: true });
+    expect([e.shading, e.show]).toEqual(["clay", "path grid backfaces"]);
+    e.up = "+x";
+    e.up = null;
+    expect(now["up"]).toBe("auto");
+  });
+
+  test("moved into another document it has a sheet of that document", () => {
+    const e = new made(), another = class extends sheet {};
+    const adopt = (defaultView: unknown): void => {
+      Object.assign(e, { ownerDocument: { defaultView } });
+      e.adoptedCallback();
+    };
+    adopt({ CSSStyleSheet: another });
+    expect(e.shadow.adoptedStyleSheets).toEqual([expect.any(another)]);
+    adopt(null); // a document without a window may not be asked for one
+  });
 });
 
 describe("the state", () => {

@@ -4,7 +4,7 @@ import { camera_set } from "../src/scene/cameras";
 import { standpoint, type standpoint_parts } from "../src/scene/standpoint";
 
 let sphere: Sphere | undefined, part: Float32Array | undefined, seen: string[], framed: number, faced: number, turned: number,
-  held: boolean, touched: boolean;
+  held: boolean, touched: boolean, following: boolean;
 const cameras = new camera_set(), upright = new Quaternion(), eye = new Vector3();
 
 /// A standpoint whose map is `sphere`, and whose view counts how often it is put right.
@@ -29,7 +29,9 @@ function stand(): standpoint {
     controls: {
       get touched() { return touched; },
       set touched(on) { touched = on; },
-      set_radius: () => {}, turn_with: () => void seen.push("turned"), face: () => void faced++, follow: () => {},
+      set_radius: () => {}, turn_with: () => void seen.push("turned"), face: () => void faced++,
+      get following() { return following; },
+      follow: (on: boolean) => void (following = on),
       frame: (points: Float32Array) => {
         framed++;
         seen.push(points === part ? "part" : "whole");
@@ -54,7 +56,7 @@ beforeEach(() => {
   sphere = part = undefined;
   seen = [];
   framed = faced = turned = 0;
-  held = touched = false;
+  held = touched = following = false;
   cameras.clear();
   upright.set(0, 0, 0, 1);
 });
@@ -155,4 +157,14 @@ test("a view that a link brought is taken again when the map is turned, until th
   eye.x += 1;
   turn();
   expect(seen).toEqual(["turned"]);
+});
+
+test("a view that a link brought ends following; following since then, it is not taken again when the map is turned", () => {
+  const s = stand();
+  following = true;
+  s.restore({ eye: [1, 2, 3], forward: [0, 0, 1], distance: 1, mode: "orbit" });
+  expect([following, seen]).toEqual([false, ["view"]]);
+  following = true; // and the view is still as the link had it: there is no camera yet
+  s.orient();
+  expect([following, seen]).toEqual([true, ["view", "turned"]]);
 });

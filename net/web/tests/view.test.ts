@@ -186,6 +186,12 @@ describe("a link to a view", () => {
     "#eye=1,2,3&look=0,0,1&reach=-1", "#shade=neon", "#cut=1,1,1,0,0,0", "#region=1,2", "#region=0.5,1,2", "#region=a",
     "#%%%&=&&"])(
     "%j makes no view", (hash) => expect(read_view_link(hash)).toEqual(nothing));
+  test.each([999_999_999, 1e9, -999_999_999.7])("an eye as far away as %d is read again as it was written", (far) => {
+    const read = read_view_link(`eye=${far},0,0&look=0,0,1&reach=${Math.abs(far)}`);
+    expect(read.view?.eye[0]).toBe(far);
+    expect(read_view_link(write_view_link(read)).view).toEqual({ eye: [Math.sign(far) * 1e9, 0, 0], forward: [0, 0, 1],
+      distance: 1e9, mode: "orbit" });
+  });
   test("is shared without the token", () => {
     expect(shared_address(new URL("http://host:8080/maps/?token=s3cret&server=a:1#old"), "region=1,2,3"))
       .toBe("http://host:8080/maps/?server=a%3A1#region=1,2,3");

@@ -144,6 +144,7 @@ TEST_CASE("Each request of a trusted proxy's connection counts for its client") 
   running_server s{[](server_config& c) {
     c.max_connections = 5; // three of one client
     c.proxies = trusted_proxies{"127.0.0.1"};
+    c.insecure = true; // others come through the proxy
   }};
   const auto port = s.http->port();
   const auto status = [](client& one, const std::string& from) {
@@ -170,7 +171,10 @@ TEST_CASE("Each request of a trusted proxy's connection counts for its client") 
 }
 
 TEST_CASE("What a trusted proxy says that cannot be is a bad request, and what others say is not looked at") {
-  running_server s{[](server_config& c) { c.proxies = trusted_proxies{"127.0.0.1"}; }};
+  running_server s{[](server_config& c) {
+    c.proxies = trusted_proxies{"127.0.0.1"};
+    c.insecure = true;
+  }};
   for (const auto& [line, field] : {std::pair{"X-Forwarded-For: unknown\r\n", "X-Forwarded-For"},
                                     {"X-Forwarded-Proto: gopher\r\n", "X-Forwarded-Proto"},
                                     {"X-Forwarded-Host: a b\r\n", "X-Forwarded-Host"}}) {
@@ -186,12 +190,34 @@ TEST_CASE("What a trusted proxy says that cannot be is a bad request, and what o
 TEST_CASE("Pages are told apart by the host and the scheme that a trusted proxy was asked by") {
   running_server s{[](server_config& c) { c.proxies = trusted_proxies{"127.0.0.1"}; }};
   const auto status = [&](const std::string& headers) { return get(s.http->port(), "/v1/map", headers).status; };
-  const std::string by_https = "X-Forwarded-Proto: https\r\n", host = "X-Forwarded-Host: localhost:443\r\n";
+  const std::string by_https = "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n",
+                    host = "X-Forwarded-Host: localhost:443\r\n";
   CHECK(status(by_https + host + "Origin: https://localhost\r\n") == 200);
   CHECK(status(by_https + host + "Origin: https://localhost:443\r\n") == 200);
   CHECK(status(by_https + host + "Origin: http://localhost:443\r\n") == 403);
   CHECK(status(by_https + host + "Origin: https://localhost:8443\r\n") == 403);
-  CHECK(status("X-Forwarded-Host: localhost:8443\r\nOrigin: https://localhost:8443\r\n") == 200);
-  CHECK(status("X-Forwarded-Host: maps.example.org\r\n") == 403); // without a token it is for this machine alone
-  CHECK(status("Origin: http://localhost\r\n") == 200);           // said of nothing, Host counts
+  CHECK(status(by_https + "X-Forwarded-Host: localhost:8443\r\nOrigin: https://localhost:8443\r\n") == 200);
+  CHECK(status(by_https + "X-Forwarded-Host: maps.example.org\r\n") == 403); // without a token it is for this machine alone
+  CHECK(status("Origin: http://localhost\r\n") == 200);                      // said of nothing, Host counts
+}
+
+TEST_CASE("Without a token nobody comes through a proxy who is not known to be on this machine") {
+  running_server s{[](server_config& c) { c.proxies = trusted_proxies{"127.0.0.1"}; }};
+  const auto status = [&](const char* from, const std::string& headers) {
+    client one{s.http->port(), from};
+    one.send("GET /v1/map HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n");
+    return one.receive().status;
+  };
+  CHECK(status("127.0.0.1", "") == 200);
+  CHECK(status("127.0.0.1", "X-Forwarded-For: 127.0.0.1\r\n") == 200);
+  CHECK(status("127.0.0.1", "X-Forwarded-For: 8.8.8.8\r\n") == 403);
+  CHECK(status("127.0.0.1", "X-Forwarded-For: 8.8.8.8\r\nX-Forwarded-Host: localhost\r\n") == 403);
+  for (const char* line : {"X-Forwarded-Proto: https\r\n", "X-Forwarded-Host: localhost\r\n", "Forwarded: for=127.0.0.1\r\n",
+                           "Via: 1.1 proxy\r\n", "X-Real-IP: 127.0.0.1\r\n"}) {
+    INFO(line);
+    CHECK(status("127.0.0.1", line) == 403);
+    CHECK(status("127.0.0.2", line) == 403);
+  }
+  CHECK(status("127.0.0.2", "X-Forwarded-For: 127.0.0.1\r\n") == 403); // nobody believes it
+  CHECK(status("127.0.0.2", "") == 200);
 }

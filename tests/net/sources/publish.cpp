@@ -195,6 +195,19 @@ TEST_CASE("a token in the address goes into the header, and nowhere else") {
   CHECK(service.requests[0][http::field::authorization] == "Bearer se/cret");
 }
 
+TEST_CASE("a service that lets nobody in so ends it, and nothing is said of the keyframe") {
+  for (const auto status : {http::status::unauthorized, http::status::forbidden}) {
+    small_service service({{status, R"({"reason":"a token is needed"})"}});
+    auto out = make_publisher(service.url(), {}, {});
+    verdict last;
+    CHECK_THROWS_WITH(out->offer(some_keyframe("a"), [&](const verdict& v) { last = v; }), Catch::Contains("a token is needed")
+                                                                                             && Catch::Contains("TESSERA_TOKEN")
+                                                                                             && Catch::Contains("?token=TOKEN"));
+    CHECK(last.what == outcome::not_now);
+    CHECK(out->so_far().refused == 0);
+  }
+}
+
 TEST_CASE("over HTTP keyframes are taken back and moved, through shared memory they cannot be") {
   small_service service({{http::status::ok, R"({"outcome":"accepted"})"},
                          {http::status::service_unavailable, ""},

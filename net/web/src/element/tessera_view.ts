@@ -7,15 +7,21 @@ import { map_scene, no_webgl } from "../scene/scene";
 import { now_ms } from "../stream/clock";
 import type { service_address } from "../stream/connection";
 import { h } from "../ui/dom";
-import { default_settings, type settings } from "../ui/settings";
-import { address_of, type attributes, link_of, settings_of } from "./attributes";
+import type { settings } from "../ui/settings";
+import { address_of, all_settings_of, type attributes, governed_by, link_of } from "./attributes";
 import css from "./element.css?inline";
 import { line_of, state_of } from "./state";
 
 const begun: TesseraState = { name: "connecting", reason: "" };
 const writable = ["src", "token", "view", "shading", "up", "show"] as const;
-const sheet = new CSSStyleSheet();
-sheet.replaceSync(css);
+type maybe<value> = value | null | undefined;
+/// For the document of a window: those of others may not be adopted there.
+const sheet_of = (w: typeof globalThis): CSSStyleSheet => {
+  const made = new w.CSSStyleSheet();
+  made.replaceSync(css);
+  return made;
+};
+const sheet = sheet_of(globalThis);
 
 class embedded_view extends map_view {
   constructor(scene: map_scene, address: service_address, now: settings, private readonly told_: () =>
@@ -67,7 +73,7 @@ export class TesseraView extends HTMLElement implements offered {
       if (!Object.hasOwn(this, name)) continue;
       const value = this[name];
       delete (this as Partial<Record<typeof name, string>>)[name];
-      this.setAttribute(name, value);
+      this.write_(name, value);
     }
     this.settle_();
   }
@@ -76,26 +82,33 @@ export class TesseraView extends HTMLElement implements offered {
     this.settle_();
   }
 
+  /// A document without a window shows nothing.
+  adoptedCallback(): void {
+    const w = this.ownerDocument.defaultView;
+    if (w) this.root_.adoptedStyleSheets = [sheet_of(w)];
+  }
+
   attributeChangedCallback(name: (typeof writable)[number]): void {
     if (name === "src" || name === "token") this.settle_();
     else if (name === "view") this.view_?.take(link_of(this.attributes_()));
-    else if (this.view_) this.set_all_(this.view_);
+    else {
+      const now = all_settings_of(this.attributes_());
+      for (const each of governed_by(name)) this.view_?.set(each, now[each] as never);
+    }
   }
 
   get src(): string { return this.getAttribute("src") ?? ""; }
-  set src(value: string) { this.setAttribute("src", value); }
+  set src(value: maybe<string>) { this.write_("src", value); }
   get token(): string { return this.getAttribute("token") ?? ""; }
-  set token(value: string) { this.setAttribute("token", value); }
+  set token(value: maybe<string>) { this.write_("token", value); }
   get view(): string { return this.view_?.link() ?? this.getAttribute("view") ?? ""; }
-  set view(value: string) { this.setAttribute("view", value); }
-  get shading(): settings["shading"] {
-    return this.view_?.settings.shading ?? settings_of(this.attributes_()).shading ?? default_settings().shading;
-  }
-  set shading(value: settings["shading"]) { this.setAttribute("shading", value); }
-  get up(): settings["up"] { return this.view_?.settings.up ?? settings_of(this.attributes_()).up ?? default_settings().up; }
-  set up(value: settings["up"]) { this.setAttribute("up", value); }
+  set view(value: maybe<string>) { this.write_("view", value); }
+  get shading(): settings["shading"] { return (this.view_?.settings ?? all_settings_of(this.attributes_())).shading; }
+  set shading(value: maybe<settings["shading"]>) { this.write_("shading", value); }
+  get up(): settings["up"] { return (this.view_?.settings ?? all_settings_of(this.attributes_())).up; }
+  set up(value: maybe<settings["up"]>) { this.write_("up", value); }
   get show(): string { return this.getAttribute("show") ?? "path grid backfaces"; }
-  set show(value: string) { this.setAttribute("show", value); }
+  set show(value: maybe<string>) { this.write_("show", value); }
 
   get state(): TesseraState {
     return this.state_;
@@ -108,6 +121,12 @@ export class TesseraView extends HTMLElement implements offered {
 
   fit(): void {
     this.view_?.standpoint.fit();
+  }
+
+  /// Frameworks set a property to null or undefined to say that there is none.
+  private write_(name: (typeof writable)[number], value: maybe<string>): void {
+    if (value === null || value === undefined) this.removeAttribute(name);
+    else this.setAttribute(name, value);
   }
 
   private attributes_(): attributes {
@@ -143,9 +162,8 @@ export class TesseraView extends HTMLElement implements offered {
       this.show_({ name: "error", reason }, 0);
       return;
     }
-    this.view_ = new embedded_view(scene, address, default_settings(), () => this.tell_(), (p) => this.say_("tessera-pick", p));
+    this.view_ = new embedded_view(scene, address, all_settings_of(a), () => this.tell_(), (p) => this.say_("tessera-pick", p));
     this.root_.append(this.view_.key.legend.element);
-    this.set_all_(this.view_);
     this.view_.start();
     this.view_.take(link_of(a));
   }
@@ -155,10 +173,6 @@ export class TesseraView extends HTMLElement implements offered {
     this.view_ = undefined;
     this.root_.replaceChildren();
     this.state_ = begun;
-  }
-
-  private set_all_(view: map_view): void {
-    for (const [name, value] of Object.entries(settings_of(this.attributes_()))) view.set(name as keyof settings, value as never);
   }
 
   private tell_(): void {

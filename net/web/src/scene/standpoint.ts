@@ -124,7 +124,8 @@ export class standpoint {
     if (held && gestures.idle_ms(performance.now()) < hands_off_ms) return;
     const next = new Quaternion(...upright_of(this.level.up(settings.up)));
     if (next.angleTo(scene.upright) <= (held ? worth_turning : 1e-4)) return;
-    if (this.linked_ && this.linked_.taken !== JSON.stringify(this.kept)) this.linked_ = undefined;
+    const moved_on = controls.following || this.linked_?.taken !== JSON.stringify(this.kept);
+    if (moved_on) this.linked_ = undefined;
     const turn = scene.set_upright(next);
     if (this.linked_) this.restore(this.linked_.view);
     else controls.turn_with(turn);
@@ -135,6 +136,7 @@ export class standpoint {
   /// Takes the view that a link has.
   restore(view: kept_view): void {
     const { scene, controls } = this.with_;
+    controls.follow(false);
     controls.touched = true;
     controls.set_view({ position: scene.to_world(view.eye), forward: scene.to_world(view.forward), distance: view.distance },
       view.mode);

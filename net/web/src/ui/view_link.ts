@@ -27,10 +27,12 @@ export interface view_link {
 }
 
 const in_link = setting_names.filter((name) => row_of(name).address !== undefined);
+/// What is written has six digits: with the bound itself allowed, what was read can be read again.
+const bound = 1e9;
 const short = (v: number): string => String(+v.toPrecision(6));
 const numbers = (text: string | null, count: number): number[] | undefined => {
   const list = (text ?? "").split(",").map((t) => (t.trim() === "" ? NaN : Number(t)));
-  return list.length === count && list.every((v) => Number.isFinite(v) && Math.abs(v) < 1e9) ? list : undefined;
+  return list.length === count && list.every((v) => Number.isFinite(v) && Math.abs(v) <= bound) ? list : undefined;
 };
 
 /// Whether there is anything to say that a link without a word does not say.
