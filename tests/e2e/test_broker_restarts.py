@@ -82,4 +82,7 @@ def test_clients_and_what_waits_outlive_the_broker(serve, own_broker, recording,
     later.join()
     publisher.close()
     second = serve(own_broker.url)
+    ids = {frame.id for frame in recording}
+    second.wait(lambda: {one["id"].rsplit("/", 1)[-1] for one in second.get("/v1/cameras")} == ids,
+                "the recording, and nothing else")
     assert second.wait_for_keyframes(len(recording)) == wanted

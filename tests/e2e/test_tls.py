@@ -180,7 +180,8 @@ def test_a_certificate_of_the_past_is_warned_of(serve, made, files):
     running.wait_for_line("is valid no more")
     put(made, "second", files)
     running.signal(signal.SIGHUP)
-    running.wait(lambda: shown_serial(made, running) == serial_of(made, "second"), "the second certificate")
+    running.wait_for_line("new connections get")
+    assert shown_serial(made, running) == serial_of(made, "second")
 
 
 def test_who_speaks_plain_http_is_told(serve, files):

@@ -162,9 +162,8 @@ class Service:
             time.sleep(0.02)
 
     def wait_for_keyframes(self, count, limit_s=PATIENCE_S):
-        """Waits until so many keyframes are live, and returns the map's hash."""
-        self.wait(lambda: self.map()["keyframes"] == count, f"{count} live keyframes", limit_s)
-        return self.map()["hash"]
+        """Waits until so many keyframes are live, and returns the hash of that map: of a later one it may be another."""
+        return self.wait(lambda: (now := self.map())["keyframes"] == count and now["hash"], f"{count} live keyframes", limit_s)
 
     def quiet(self):
         """Whether nothing is under way: all actors idle at two looks, and none of those that make the map had a message in

@@ -13,7 +13,6 @@
 #include <array>
 #include <cerrno>
 #include <new>
-#include <system_error>
 #include <utility>
 
 namespace tessera {
@@ -144,13 +143,11 @@ amqp_link::amqp_link(const amqp_address& address, uint16_t heartbeat_s) : where_
   check(amqp_set_rpc_timeout(state_.get(), &answer_limit), "setting a limit");
   errno = 0;
   const auto connected = amqp_socket_open_noblock(socket, address.host.c_str(), address.port, &limit);
-  if (const auto error = errno;
-      connected == AMQP_STATUS_SOCKET_ERROR && error != 0) { // its own word is "a socket error occurred"
-    if (is_shortage(error))
-      throw_not_now(where_ + ": connecting", error);
-    throw amqp_error(where_ + ": connecting: " + std::generic_category().message(error)
-                     + "; is the broker there, and are host and port right?");
-  }
+  if (const auto error = errno; connected != AMQP_STATUS_OK && is_shortage(error))
+    throw_not_now(where_ + ": connecting", error);
+  // Its own word is "a socket error occurred", and errno says that the connection was under way, and not what became of it.
+  if (connected == AMQP_STATUS_SOCKET_ERROR)
+    throw amqp_error(where_ + ": connecting: refused, or not reached; is the broker there, and are host and port right?");
   check(connected, connected == AMQP_STATUS_HOSTNAME_RESOLUTION_FAILED ? "looking for the host" : "connecting");
   cutter_ = descriptor(::fcntl(this->socket(), F_DUPFD_CLOEXEC, 0));
   if (!cutter_.valid())
