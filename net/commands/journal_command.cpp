@@ -194,10 +194,18 @@ int journal_command(const journal_command_setup& setup, std::ostream& out) {
   if (!is("info") && !is("verify") && !is("salvage") && !is("compact") && !is("release"))
     throw std::invalid_argument("tessera journal takes info, verify, salvage, compact or release, and not \"" + setup.action
                                 + '"');
-  const auto answer = look_into(setup, out);
-  if (!is("info") && !is("verify"))
-    give_to_owner(setup.folder);
-  return answer;
+  const auto end = [&] { // also after a failure
+    if (!is("info") && !is("verify"))
+      give_to_owner(setup.folder);
+  };
+  try {
+    const auto answer = look_into(setup, out);
+    end();
+    return answer;
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
 } // namespace tessera

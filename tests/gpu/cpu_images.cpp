@@ -11,6 +11,22 @@
 using namespace tessera;
 using namespace tessera::test;
 
+namespace {
+
+/// A keyframe's map, and of its regions the one that holds most.
+struct full_region {
+  some_keyframes k{1};
+  map_settings map = map_of(32);
+  world whole{map};
+  region_key region = [this] {
+    whole.add(request_of(k.frames[0]));
+    return fullest_of(*whole.field, whole.regions);
+  }();
+  region_image image = export_and_wait(*whole.field, region);
+};
+
+} // namespace
+
 TEST_CASE("a region that is exported, dropped and imported again has its field and its mesh") {
   const uint32_t threads = GENERATE(0u, 2u);
   some_keyframes k(2);
@@ -80,13 +96,9 @@ TEST_CASE("images that are added while keyframes are taken, and taken away, sum 
 }
 
 TEST_CASE("an image for which there is no room is not half added") {
-  some_keyframes k(1);
-  INFO("seed " << k.seed);
-  const auto map = map_of(32);
-  world whole(map);
-  whole.add(request_of(k.frames[0]));
-  const auto region = fullest_of(*whole.field, whole.regions);
-  const auto image = export_and_wait(*whole.field, region);
+  full_region one;
+  INFO("seed " << one.k.seed);
+  const auto& [k, map, whole, region, image] = one;
   REQUIRE(image.blocks.size() > 1);
   auto before = image; // a block less
   before.blocks.pop_back();
@@ -103,13 +115,9 @@ TEST_CASE("an image for which there is no room is not half added") {
 }
 
 TEST_CASE("what is no image of a region is refused, and what has no room is not half imported") {
-  some_keyframes k(1);
-  INFO("seed " << k.seed);
-  const auto map = map_of(32);
-  world w(map);
-  w.add(request_of(k.frames[0]));
-  const auto region = fullest_of(*w.field, w.regions);
-  const auto good = export_and_wait(*w.field, region);
+  full_region one;
+  INFO("seed " << one.k.seed);
+  const auto& [k, map, w, region, good] = one;
   REQUIRE_FALSE(good.blocks.empty());
   auto beyond = good, twice = good, few = good;
   beyond.blocks.back() = 5 * 5 * 5;

@@ -24,8 +24,8 @@ const sheet_of = (w: typeof globalThis): CSSStyleSheet => {
 const sheet = sheet_of(globalThis);
 
 class embedded_view extends map_view {
-  constructor(scene: map_scene, address: service_address, now: settings, private readonly told_: () =>
-    void, picked: (p: TesseraPick) => void) {
+  constructor(scene: map_scene, address: service_address, now: settings,
+    private readonly told_: () => void, picked: (p: TesseraPick) => void) {
     const { canvas } = scene;
     const focused = (): boolean => (canvas.getRootNode() as ShadowRoot).activeElement === canvas;
     // A page is scrolled past a map: the wheel is the map's once it was clicked, and so are the keys.
