@@ -143,6 +143,16 @@ def test_a_command_ends_at_its_own_limit_and_the_next_one_runs(tmp_path):
     assert "$ sleep 600\n# not done within" in (tmp_path / "log").read_text()
 
 
+def test_what_a_command_says_is_whole_although_it_is_read_meanwhile(tmp_path):
+    lines = 20_000
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        runner = bounded.Runner(time.monotonic() + PATIENCE_S, log)
+        with runner.running(["sh", "-c", f"i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo $i; done"]) as (child, output):
+            while child.poll() is None:
+                output()
+            assert output().split() == [str(i + 1) for i in range(lines)]
+
+
 def test_a_signal_that_comes_while_a_command_is_started_ends_it(tmp_path, monkeypatch):
     children, start = [], subprocess.Popen
 

@@ -156,9 +156,9 @@ def _signals_later():
 
 
 def _end_of(file):
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - KEPT_BYTES))
-    return file.read().decode("utf-8", "replace")
+    """Without seek(): the place in the file is the child's, too, which would write over what it has said."""
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), KEPT_BYTES, max(0, size - KEPT_BYTES)).decode("utf-8", "replace")
 
 
 def _end_group(child):
