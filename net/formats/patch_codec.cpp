@@ -58,16 +58,12 @@ void* add_attribute(draco::Mesh& out, draco::GeometryAttribute::Type type, draco
   return buffer ? buffer->data() : nullptr;
 }
 
-uint8_t coarse(uint8_t channel) {
-  return static_cast<uint8_t>((channel + patch_colour_step / 2) / patch_colour_step * patch_colour_step);
-}
-
 void add_colours(draco::Mesh& out, const std::vector<uint8_t>& colours, const std::vector<uint32_t>& from) {
   auto* to = static_cast<uint8_t*>(
     add_attribute(out, draco::GeometryAttribute::COLOR, draco::DT_UINT8, true, 3, static_cast<uint32_t>(from.size())));
   for (size_t v = 0; v < from.size(); ++v)
     for (size_t i = 0; i < 3; ++i)
-      to[3 * v + i] = coarse(colours[3 * size_t{from[v]} + i]);
+      to[3 * v + i] = static_cast<uint8_t>(patch_colour(colours[3 * size_t{from[v]} + i]) * patch_colour_step);
 }
 
 void encode(draco::Encoder& encoder, const draco::Mesh& from, draco::EncoderBuffer& to) {
@@ -106,24 +102,6 @@ private:
   const std::byte* from_;
 };
 
-void write_header(std::byte* to, const patch_header& h) {
-  field_writer out{to};
-  out.put(patch_magic);
-  out.put(static_cast<uint8_t>(h.kind));
-  out.put(h.codec);
-  out.put(h.level);
-  out.put(uint8_t{0});
-  out.put(h.region.x);
-  out.put(h.region.y);
-  out.put(h.region.z);
-  out.put(h.vertices);
-  out.put(h.version);
-  out.put(h.keyframe_ns);
-  out.put(h.received_ns);
-  out.put(h.triangles);
-  out.put(h.payload_bytes);
-}
-
 template <class T>
 std::vector<T> attribute_values(const draco::Mesh& from, draco::GeometryAttribute::Type type, draco::DataType data,
                                 const char* name) {
@@ -138,7 +116,25 @@ std::vector<T> attribute_values(const draco::Mesh& from, draco::GeometryAttribut
 
 } // namespace
 
-patch_header parse_patch_header(std::span<const std::byte> frame) {
+void write_patch_header(std::span<std::byte, patch_header_bytes> to, const patch_header& h) {
+  field_writer out{to.data()};
+  out.put(patch_magic);
+  out.put(static_cast<uint8_t>(h.kind));
+  out.put(h.codec);
+  out.put(h.level);
+  out.put(uint8_t{h.partial});
+  out.put(h.region.x);
+  out.put(h.region.y);
+  out.put(h.region.z);
+  out.put(h.vertices);
+  out.put(h.version);
+  out.put(h.keyframe_ns);
+  out.put(h.received_ns);
+  out.put(h.triangles);
+  out.put(h.payload_bytes);
+}
+
+patch_header parse_patch_header(std::span<const std::byte> frame, uint8_t newest_codec) {
   if (frame.size() < patch_header_bytes)
     refuse("patch: " + std::to_string(frame.size()) + " bytes, fewer than the header's " + std::to_string(patch_header_bytes));
   field_reader in{frame.data()};
@@ -150,12 +146,14 @@ patch_header parse_patch_header(std::span<const std::byte> frame) {
     refuse("patch: kind is " + std::to_string(kind) + ", not 0 or 1");
   h.kind = static_cast<patch_header::patch_kind>(kind);
   h.codec = in.get<uint8_t>();
-  if (h.codec != 1)
-    refuse("patch: codec is " + std::to_string(h.codec) + ", not 1 (Draco)");
+  if (h.codec < 1 || h.codec > std::min<uint8_t>(newest_codec, 2))
+    refuse("patch: codec is " + std::to_string(h.codec) + ", not 1 (Draco)" + (newest_codec >= 2 ? " or 2 (cells)" : ""));
   h.level = in.get<uint8_t>();
   if (h.level != 0)
     refuse("patch: level is " + std::to_string(h.level) + ", not 0");
-  if (auto flags = in.get<uint8_t>(); flags != 0)
+  const auto flags = in.get<uint8_t>();
+  h.partial = h.codec == 2 && h.kind == patch_header::patch_kind::surface && flags == 1;
+  if (flags != 0 && !h.partial)
     refuse("patch: flags are " + std::to_string(flags) + ", not 0");
   h.region.x = in.get<int32_t>();
   h.region.y = in.get<int32_t>();
@@ -175,6 +173,13 @@ patch_header parse_patch_header(std::span<const std::byte> frame) {
   if (h.kind == patch_header::patch_kind::surface && (h.payload_bytes == 0 || h.triangles == 0 || h.vertices < 3))
     refuse("patch: a surface of " + std::to_string(h.triangles) + " triangles, " + std::to_string(h.vertices) + " vertices and "
            + std::to_string(h.payload_bytes) + " bytes of payload");
+  if (h.partial) {
+    if (h.payload_bytes < sizeof h.base_version)
+      refuse("patch: a partial one of " + std::to_string(h.payload_bytes) + " bytes of payload, fewer than its base version's 8");
+    h.base_version = in.get<uint64_t>();
+    if (h.base_version >= h.version)
+      refuse("patch: base version is " + std::to_string(h.base_version) + ", not less than version " + std::to_string(h.version));
+  }
   return h;
 }
 
@@ -187,17 +192,7 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
   const auto& m = from.surface ? *from.surface : nothing;
   check_shape(m);
   patch_header header{.region = from.region, .version = from.version, .keyframe_ns = keyframe_ns, .received_ns = received_ns};
-  // In double, and from the coordinate alone: whichever region a vertex is seen from, it falls on the same grid point.
-  std::vector<int32_t> places(m.positions.size());
-  const auto step = static_cast<double>(quantum_m);
-  for (size_t i = 0; i < places.size(); ++i) {
-    const auto steps = static_cast<double>(m.positions[i]) / step;
-    // Half of the range of int32: Draco takes differences.
-    if (!(std::abs(steps) < 0x1p30 - 0.5))
-      refuse("mesh: coordinate " + std::to_string(m.positions[i]) + " m is more than 2^30 steps of " + std::to_string(quantum_m)
-             + " m from the origin");
-    places[i] = static_cast<int32_t>(steps + std::copysign(0.5, steps)); // std::round is a call for each
-  }
+  const auto places = grid_places(m, quantum_m);
   const auto [indices, vertices] = sound_triangles(places, m.indices, fans::kept);
   draco::EncoderBuffer payload;
   if (indices.empty()) {
@@ -221,7 +216,7 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
     header.payload_bytes = static_cast<uint32_t>(payload.size());
   }
   std::vector<std::byte> frame(patch_header_bytes + payload.size());
-  write_header(frame.data(), header);
+  write_patch_header(std::span{frame}.first<patch_header_bytes>(), header);
   if (payload.size() > 0)
     std::memcpy(frame.data() + patch_header_bytes, payload.data(), payload.size());
   return {.region = from.region,

@@ -2,6 +2,7 @@
 // The patch frame of docs/protocol.md: one region's surface as a fixed header and a Draco mesh.
 
 #include "messages/map.hpp"
+#include "net/formats/grid_places.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -14,37 +15,29 @@ namespace tessera {
 inline constexpr uint32_t patch_magic = 0x31505354;
 inline constexpr size_t patch_header_bytes = 56;
 
-/// Steps of the position grid per voxel, and the step of each colour channel: 5 divides 255, so black and
-/// white stay what they are. Measured on real frames at 2 cm in regions of 64 voxels
-/// (tests/bench/patch_codec.cpp): what is lost is a 64th of a voxel and 2 of 255 levels, both far below the
-/// noise of what cameras see.
-inline constexpr float patch_steps_per_voxel = 32.f;
-inline constexpr int patch_colour_step = 5;
-
-/// Returns the edge of the position grid, in metres, for a map of the given voxel size.
-constexpr float patch_quantum_m(float voxel_m) {
-  return voxel_m / patch_steps_per_voxel;
-}
-
 /// What a patch frame says before its payload.
 struct patch_header {
   enum class patch_kind : uint8_t { surface = 0, empty = 1 };
   patch_kind kind = patch_kind::surface;
-  uint8_t codec = 1; ///< 1: Draco
+  uint8_t codec = 1; ///< 1: Draco, 2: cells (docs/cells.md)
   uint8_t level = 0;
+  bool partial = false; ///< of codec 2: only blocks that changed since `base_version`, with which the payload begins
   region_key region;
   uint32_t vertices = 0, triangles = 0;
-  uint64_t version = 0;
+  uint64_t version = 0, base_version = 0;
   uint64_t keyframe_ns = 0, received_ns = 0;
   uint32_t payload_bytes = 0;
   friend bool operator==(const patch_header&, const patch_header&) = default;
 };
 
-/// Reads and checks the header of a frame that is there as a whole. Throws std::invalid_argument that names
-/// the field, its value and its bound.
-patch_header parse_patch_header(std::span<const std::byte> frame);
+/// Reads and checks the header of a frame that is there as a whole, of codecs up to one: only who asks for 2 gets it, and with it
+/// partial patches. Throws std::invalid_argument that names the field, its value and its bound.
+patch_header parse_patch_header(std::span<const std::byte> frame, uint8_t newest_codec = 1);
 
-/// Returns the Draco mesh inside a frame made by encode_patch; empty if the region is empty.
+/// Writes the header's own bytes.
+void write_patch_header(std::span<std::byte, patch_header_bytes> to, const patch_header& header);
+
+/// Returns what follows the header, the Draco mesh in a frame made by encode_patch; empty if the region is empty.
 std::span<const std::byte> patch_payload(std::span<const std::byte> frame);
 
 /// Encodes a region's surface. Vertices that are equal in two regions get equal grid positions, so that
