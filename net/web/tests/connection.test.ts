@@ -7,10 +7,10 @@ import { patch_frame } from "./frames";
 class fake_socket {
   readyState = 1;
   binaryType = "";
-  sent: { type: string; epoch?: string; have?: unknown[]; max_bits_per_s?: number }[] = [];
+  sent: { type: string; epoch?: string; have?: unknown[]; max_bits_per_s?: number; regions?: unknown[] }[] = [];
   onmessage: ((e: { data: unknown }) => void) | null = null;
   onclose: ((e: { code: number; reason: string }) => void) | null = null;
-  constructor(readonly url: string, readonly protocol: string) {}
+  constructor(readonly url: string, readonly protocols: string[]) {}
   send(frame: string): void {
     this.sent.push(JSON.parse(frame));
   }
@@ -42,8 +42,8 @@ function setup(status = 0, no_map = false) {
     unnamed: (regions) => regions.forEach(([x, y, z]) => held.drop(`${x},${y},${z}`)),
   };
   const line = new connection(service_address_of(new URL("http://host:8080/?token=a%20b")), events, {
-    open: (url, protocol) => {
-      const s = new fake_socket(url, protocol);
+    open: (url, protocols) => {
+      const s = new fake_socket(url, protocols);
       sockets.push(s);
       return s as unknown as WebSocket;
     },
@@ -77,7 +77,7 @@ test("behind a path prefix everything is asked for below it, from either page", 
 test("subscribes after hello, with nothing at first", () => {
   const t = setup();
   t.line.start();
-  expect(t.sockets[0].protocol).toBe("tessera.v1");
+  expect(t.sockets[0].protocols).toEqual(["tessera.v2", "tessera.v1"]);
   expect(t.line.send("{}")).toBe(false);
   t.sockets[0].say(hello());
   expect(t.sockets[0].sent).toEqual([{ type: "subscribe", epoch: "e1", have: [], max_bits_per_s: 0 }]);
@@ -181,11 +181,30 @@ test("a token that is asked for is the user's turn: nothing is tried again until
   expect(t.sockets).toHaveLength(2);
 });
 
+test("cells come over v2 only, and what is lost is asked for there only", async () => {
+  const t = setup(), cells = patch_frame({ codec: 2 });
+  t.line.start();
+  t.sockets[0].say(hello("e1", "tessera.v1"));
+  t.sockets[0].onmessage?.({ data: cells });
+  t.line.lose([[1, 2, 3]]);
+  expect(t.bad).toEqual(["patch codec 2, known is 1 (Draco)"]);
+  expect(t.sockets[0].sent).toHaveLength(1);
+  t.sockets[0].end();
+  await vi.advanceTimersByTimeAsync(600);
+  t.sockets[1].say(hello("e1", "tessera.v2"));
+  t.sockets[1].onmessage?.({ data: cells });
+  t.line.lose([[1, 2, 3]]);
+  expect(t.bad).toHaveLength(1);
+  expect(t.held.size).toBe(1);
+  expect(t.sockets[1].sent[1]).toEqual({ type: "lost", regions: [[1, 2, 3]] });
+});
+
 test("another protocol is told and nothing is subscribed", () => {
   const t = setup();
   t.line.start();
-  t.sockets[0].say(hello("e", "tessera.v2"));
-  expect(t.last()).toMatchObject({ name: "waiting", cause: "protocol" });
+  t.sockets[0].say(hello("e", "tessera.v3"));
+  expect(t.last()).toMatchObject({ name: "waiting", cause: "protocol",
+    detail: 'the service speaks "tessera.v3", this page "tessera.v2" and "tessera.v1"' });
   expect(t.sockets[0].sent).toEqual([]);
 });
 

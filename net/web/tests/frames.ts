@@ -5,6 +5,7 @@ export interface header_values {
   kind?: number;
   codec?: number;
   level?: number;
+  flags?: number;
   region?: [number, number, number];
   vertices?: number;
   version?: bigint;
@@ -21,6 +22,7 @@ export function patch_frame(h: header_values = {}, payload: number[] = [1, 2, 3,
   v.setUint8(4, h.kind ?? 0);
   v.setUint8(5, h.codec ?? 1);
   v.setUint8(6, h.level ?? 0);
+  v.setUint8(7, h.flags ?? 0);
   (h.region ?? [1, -2, 3]).forEach((x, i) => v.setInt32(8 + 4 * i, x, true));
   v.setUint32(20, h.vertices ?? 30, true);
   v.setBigUint64(24, h.version ?? 7n, true);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ack_frames, parse_patch, parse_talk, patch_header_bytes, protocol_error, subscribe_frame } from "../src/stream/protocol";
+import { ack_frames, lost_frames, parse_patch, parse_talk, patch_header_bytes, protocol_error,
+  subscribe_frame } from "../src/stream/protocol";
 import { patch_frame } from "./frames";
 
 describe("patch frames", () => {
@@ -37,6 +38,18 @@ describe("patch frames", () => {
     ["triangles", { triangles: 0xffffffff }, /4294967295 triangles/],
     ["vertices", { vertices: 0xfffffff0 }, /4294967280 vertices/],
   ])("a wrong %s is named", (_name, values, words) => expect(() => parse_patch(patch_frame(values))).toThrow(words));
+
+  test("cells come only where they were agreed on, whole or partial", () => {
+    const cells = { codec: 2 }, partial = { codec: 2, flags: 1 }, base = [8, 7, 6, 5, 4, 3, 2, 1];
+    expect(() => parse_patch(patch_frame(cells))).toThrow("patch codec 2, known is 1 (Draco)");
+    expect(parse_patch(patch_frame(cells), true)).toMatchObject({ codec: "cells", partial: false });
+    expect(parse_patch(patch_frame(partial, [...base, 9]), true)).toMatchObject({ codec: "cells", partial: true });
+    expect(parse_patch(patch_frame(), true)).toMatchObject({ codec: "draco", partial: false });
+    expect(parse_patch(patch_frame({ codec: 2, kind: 1, vertices: 0, triangles: 0 }, []), true)).toMatchObject({ kind: "empty" });
+    expect(() => parse_patch(patch_frame({ codec: 3 }), true)).toThrow("patch codec 3, known are 1 (Draco) and 2 (cells)");
+    expect(() => parse_patch(patch_frame({ codec: 2, flags: 2 }), true)).toThrow("patch flags 2, known are 0 and 1 (partial)");
+    expect(() => parse_patch(patch_frame(partial, base.slice(1)), true)).toThrow("of 7 bytes, its base alone takes 8");
+  });
 
   test("a surface without payload and an empty region with one are refused", () => {
     expect(() => parse_patch(patch_frame({}, []))).toThrow(protocol_error);
@@ -99,6 +112,9 @@ describe("talk", () => {
     expect(ack_frames([[0, 0, -1, "18446744073709551615"]]).map((f) => JSON.parse(f)))
       .toEqual([{ type: "ack", patches: [[0, 0, -1, "18446744073709551615"]] }]);
     expect(ack_frames([])).toEqual([]);
+    expect(lost_frames([[0, 0, -1], [5, 6, 7]]).map((f) => JSON.parse(f)))
+      .toEqual([{ type: "lost", regions: [[0, 0, -1], [5, 6, 7]] }]);
+    expect(lost_frames([])).toEqual([]);
   });
 
   test("a frame takes as many bytes as the service does and no more, and names the newest", () => {

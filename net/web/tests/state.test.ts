@@ -1,15 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { clock_offset } from "../src/stream/clock";
+import { decode_error } from "../src/stream/decoder";
 import { ledger } from "../src/stream/ledger";
 import { percentile_meter, rate_meter } from "../src/stream/meter";
 import { pipeline, type pipeline_events, type pipeline_parts, type ready_patch } from "../src/stream/pipeline";
 import { parse_patch, type patch } from "../src/stream/protocol";
 import { upload_queue } from "../src/stream/uploads";
+import type { decoded_mesh } from "../src/stream/shaping";
 import type { shaper_answer, shaper_request } from "../src/stream/shaper.worker";
 import { patch_frame } from "./frames";
 
 const surface = (version: bigint, region: [number, number, number] = [0, 0, 0]): patch =>
   parse_patch(patch_frame({ version, region }));
+const cells = (version: bigint, partial = false, region: [number, number, number] = [0, 0, 0]): patch =>
+  parse_patch(patch_frame({ version, region, codec: 2, flags: partial ? 1 : 0 }, [1, 2, 3, 4, 5, 6, 7, 8, 9]), true);
 const empty = (version: bigint, region: [number, number, number] = [0, 0, 0]): patch =>
   parse_patch(patch_frame({ version, region, kind: 1, vertices: 0, triangles: 0 }, []));
 
@@ -57,6 +61,24 @@ describe("ledger", () => {
     expect(l.have()).toEqual([[0, 0, 0, "2"]]);
   });
 
+  test("without its base no partial patch counts, until the region comes whole", () => {
+    const l = new ledger();
+    l.enter("e");
+    l.receive(cells(1n));
+    l.show("0,0,0", 1n);
+    expect(l.receive(cells(2n, true))).toBe(true);
+    l.lose("0,0,0");
+    expect(l.have()).toEqual([[0, 0, 0, "1"]]);
+    expect(l.receive(cells(3n, true))).toBe(false);
+    expect(l.receive(cells(1n))).toBe(false);
+    expect(l.receive(cells(4n, true))).toBe(false);
+    expect(l.receive(cells(4n))).toBe(true);
+    expect(l.receive(cells(5n, true))).toBe(true);
+    l.lose("0,0,0");
+    l.enter("e");
+    expect(l.receive(cells(6n, true))).toBe(true);
+  });
+
   test("another epoch drops everything; the same one keeps it", () => {
     const l = new ledger();
     expect(l.enter("a")).toBe(false);
@@ -68,25 +90,31 @@ describe("ledger", () => {
   });
 });
 
+interface hand_driven_decode {
+  versions: bigint[];
+  done: () => void;
+  fail: (why: string, base_missing?: boolean) => void;
+}
+
 /// A pipeline whose decodes and shapes finish when the test says so.
-function hand_driven(): { line: pipeline; decodes: { p: Uint8Array; done: () => void; fail: (why: string) =>
-  void }[]; posted: shaper_request[]; answer: (a: shaper_answer) => void; log: string[] } {
-  const decodes: { p: Uint8Array; done: () => void; fail: (why: string) => void }[] = [], posted: shaper_request[] = [],
-    log: string[] = [];
+function hand_driven(): { line: pipeline; decodes: hand_driven_decode[]; posted: shaper_request[];
+  answer: (a: shaper_answer) => void; log: string[] } {
+  const decodes: hand_driven_decode[] = [], posted: shaper_request[] = [], log: string[] = [];
   let listener: (a: shaper_answer) => void = () => {};
+  const decode = (versions: bigint[]): Promise<decoded_mesh> => new Promise((resolve, reject) =>
+    decodes.push({ versions, done: () => resolve({ positions: new Int32Array(9), colours: new Uint8Array(12),
+      indices: Uint32Array.of(0, 1, 2) }), fail: (why, base_missing) => reject(new decode_error(why, false, base_missing)) }));
   const parts: pipeline_parts = {
-    decoder: {
-      workers: 1,
-      decode: (p) => new Promise((resolve, reject) =>
-        decodes.push({ p, done: () => resolve({ positions: new Int32Array(9), colours: new Uint8Array(12),
-          indices: Uint32Array.of(0, 1, 2) }), fail: (why) => reject(new Error(why)) })),
-    },
+    decoder: { workers: 1, decode: () => decode([]) },
+    cells: { decode: (patches) => decode(patches.map((p) => p.version)), forget: (at) => log.push(`forgotten ${at}`),
+      reset: () => log.push("all forgotten") },
     shaper: { post: (r) => posted.push(r), on_answer: (l) => (listener = l) },
   };
   const events: pipeline_events = {
     superseded: (p) => log.push(`superseded ${p.version}`),
     ready: (r) => log.push(`${r.shaped ? "shown" : "removed"} ${r.patch.version}`),
     failed: (p, reason) => log.push(`failed ${p.version}: ${reason}`),
+    lost: (at) => log.push(`lost ${at}`),
   };
   return { line: new pipeline(parts, events), decodes, posted, answer: (a) => listener(a), log };
 }
@@ -103,7 +131,7 @@ describe("pipeline", () => {
     const d = hand_driven();
     for (const v of [1n, 2n, 3n, 4n]) d.line.push(surface(v));
     expect(d.decodes).toHaveLength(1);
-    expect(d.log).toEqual(["superseded 2", "superseded 3"]);
+    expect(d.log).toEqual(["forgotten 0,0,0", "superseded 2", "superseded 3"]);
     d.decodes[0].done();
     await tick();
     d.answer(answer_to(d.posted[0]));
@@ -111,7 +139,7 @@ describe("pipeline", () => {
     d.decodes[1].done();
     await tick();
     d.answer(answer_to(d.posted[1]));
-    expect(d.log.slice(2)).toEqual(["shown 1", "shown 4"]);
+    expect(d.log.slice(3)).toEqual(["shown 1", "forgotten 0,0,0", "shown 4"]);
     expect(d.line.depth).toBe(0);
   });
 
@@ -131,7 +159,7 @@ describe("pipeline", () => {
     await tick();
     d.answer(answer_to(d.posted[0]));
     d.answer(answer_to(d.posted[1]));
-    expect(d.log).toEqual(["shown 1", "removed 2"]);
+    expect(d.log.slice(1)).toEqual(["shown 1", "forgotten 0,0,0", "removed 2"]);
   });
 
   test("a patch that cannot be decoded is told, and the next goes on", async () => {
@@ -140,7 +168,7 @@ describe("pipeline", () => {
     d.line.push(surface(2n));
     d.decodes[0].fail("no Draco");
     await tick();
-    expect(d.log).toEqual(["failed 1: no Draco"]);
+    expect(d.log.slice(1)).toEqual(["failed 1: no Draco", "forgotten 0,0,0"]);
     expect(d.decodes).toHaveLength(2);
   });
 
@@ -155,10 +183,67 @@ describe("pipeline", () => {
     d.decodes[1].done();
     d.answer(late);
     await tick();
-    expect(d.log).toEqual([]);
+    expect(d.log.slice(2)).toEqual(["all forgotten"]);
     expect(d.line.depth).toBe(0);
     d.line.push(surface(1n));
     expect(d.decodes).toHaveLength(3);
+  });
+
+  test("partial patches wait with what they build on, and are decoded together", async () => {
+    const d = hand_driven();
+    d.line.push(cells(1n));
+    d.line.push(cells(2n, true));
+    d.line.push(cells(3n, true));
+    expect(d.log).toEqual([]);
+    d.decodes[0].done();
+    await tick();
+    d.answer(answer_to(d.posted[0]));
+    d.decodes[1].done();
+    await tick();
+    d.answer(answer_to(d.posted[1]));
+    expect(d.decodes.map((x) => x.versions)).toEqual([[1n], [2n, 3n]]);
+    expect(d.log).toEqual(["shown 1", "superseded 2", "shown 3"]);
+    d.line.push(cells(4n));
+    d.line.push(cells(5n, true));
+    d.line.push(cells(6n));
+    expect(d.log.slice(3)).toEqual(["superseded 5"]);
+  });
+
+  test("a partial patch whose base is not held, and those that wait for it, make the region lost", async () => {
+    const d = hand_driven();
+    d.line.push(cells(2n, true));
+    d.line.push(cells(3n, true));
+    d.decodes[0].fail("nothing of it is held", true);
+    await tick();
+    expect(d.log).toEqual(["superseded 2", "superseded 3", "lost 0,0,0"]);
+    expect(d.line.depth).toBe(0);
+    d.line.push(cells(4n, true));
+    d.line.push(cells(5n));
+    d.decodes[1].fail("nothing of it is held", true);
+    await tick();
+    expect(d.log.slice(3)).toEqual(["superseded 4"]); // it comes whole already
+    expect(d.decodes[2].versions).toEqual([5n]);
+  });
+
+  test("a partial patch that is damaged is told, and makes the region lost; a whole one is told only", async () => {
+    const d = hand_driven();
+    d.line.push(cells(2n, true));
+    d.decodes[0].fail("noise");
+    await tick();
+    d.line.push(cells(3n));
+    d.decodes[1].fail("noise");
+    await tick();
+    expect(d.log).toEqual(["failed 2: noise", "lost 0,0,0", "failed 3: noise"]);
+  });
+
+  test("nothing is held of a region that is empty or came as Draco", () => {
+    const d = hand_driven();
+    d.line.push(empty(1n, [1, 0, 0]));
+    d.line.push(surface(1n, [2, 0, 0]));
+    expect(d.log).toEqual(["forgotten 1,0,0", "forgotten 2,0,0"]);
+    d.line.push(surface(2n, [2, 0, 0]));
+    d.line.push(cells(3n, true, [2, 0, 0]));
+    expect(d.log.slice(2)).toEqual(["superseded 3", "lost 2,0,0"]);
   });
 });
 

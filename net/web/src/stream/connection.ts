@@ -1,8 +1,8 @@
 // The WebSocket to the service: subscribes, reconnects with backoff, and tells in what state it is and why.
 
 import { now_ms } from "./clock";
-import { type held_patch, type hello, ack_frames, default_text_bytes, parse_patch, parse_talk, type patch, protocol_error,
-  subprotocol, subscribe_frame, type talk } from "./protocol";
+import { type held_patch, type hello, ack_frames, cells_subprotocol, default_text_bytes, lost_frames, parse_patch, parse_talk,
+  type patch, protocol_error, type region, subprotocols, subscribe_frame, type talk } from "./protocol";
 
 /// Where the service is: beside the page, whatever folder a proxy put it in; `?server=host:port` points elsewhere, `?token=` is
 /// passed through.
@@ -59,7 +59,7 @@ export interface http_answer {
 
 /// What a test replaces.
 export interface connection_parts {
-  open(url: string, protocol: string): WebSocket;
+  open(url: string, protocols: string[]): WebSocket;
   probe(address: service_address): Promise<http_answer>;
   random(): number;
 }
@@ -77,7 +77,7 @@ async function probe(address: service_address): Promise<http_answer> {
   }
 }
 
-const browser_parts: connection_parts = { open: (url, protocol) => new WebSocket(url, protocol), probe, random: Math.random };
+const browser_parts: connection_parts = { open: (url, protocols) => new WebSocket(url, protocols), probe, random: Math.random };
 
 const first_wait_ms = 500;
 /// The first keyframe may come at any time, and the service is well: it is asked again as often as it would speak.
@@ -91,6 +91,8 @@ export class connection {
   private max_bits_per_s_ = 0;
   private socket_: WebSocket | undefined;
   private greeted_ = false;
+  /// Codec 2 was agreed on.
+  private cells_ = false;
   private max_text_bytes_ = default_text_bytes;
   /// Share of that which is used. Something on the way may take less than the service does: then less is said the next time.
   private text_share_ = 1;
@@ -135,6 +137,12 @@ export class connection {
     for (const frame of ack_frames(patches, this.text_bytes_())) this.send(frame);
   }
 
+  /// Asks for regions whole, of which nothing usable is held. Goes without an answer over a stream of v1, which has no partial
+  /// patches.
+  lose(regions: region[]): void {
+    if (this.cells_) for (const frame of lost_frames(regions, this.text_bytes_())) this.send(frame);
+  }
+
   /// Sends a text frame if the stream is open; frames are never queued for later.
   send(frame: string): boolean {
     if (!this.greeted_ || this.socket_?.readyState !== 1) return false;
@@ -147,7 +155,7 @@ export class connection {
     this.greeted_ = false;
     let socket: WebSocket;
     try {
-      socket = this.parts_.open(this.address.stream, subprotocol);
+      socket = this.parts_.open(this.address.stream, [...subprotocols]);
     } catch (error) {
       this.wait_("unreachable", `${this.address.host} is no address that a browser can connect to (${String(error)})`);
       return;
@@ -187,7 +195,7 @@ export class connection {
     this.events_.received(typeof data === "string" ? data.length : data.byteLength);
     try {
       if (typeof data === "string") this.understand_(parse_talk(data));
-      else if (this.greeted_) this.events_.patch(parse_patch(data));
+      else if (this.greeted_) this.events_.patch(parse_patch(data, this.cells_));
     } catch (error) {
       if (!(error instanceof protocol_error)) throw error;
       if (this.greeted_) this.events_.bad_frame(error.message);
@@ -200,10 +208,11 @@ export class connection {
       if (this.greeted_) this.events_.talk(t);
       return;
     }
-    if (t.protocol !== subprotocol) {
-      this.refuse_(`the service speaks "${t.protocol}", this page "${subprotocol}"`);
+    if (!subprotocols.includes(t.protocol)) {
+      this.refuse_(`the service speaks "${t.protocol}", this page "${subprotocols.join('" and "')}"`);
       return;
     }
+    this.cells_ = t.protocol === cells_subprotocol;
     this.events_.hello(t);
     this.greeted_ = true;
     this.failures_ = 0;

@@ -22,12 +22,14 @@ interface draco_calls {
   ): Promise<unknown>;
 }
 
-/// Why a mesh could not be decoded; `decoder_missing` tells that no mesh can be.
+/// Why a mesh could not be decoded; `decoder_missing` tells that no mesh can be, `base_missing` that only what a partial patch
+/// builds on is not here.
 export class decode_error extends Error {
   override name = "decode_error";
   constructor(
     message: string,
     readonly decoder_missing = false,
+    readonly base_missing = false,
   ) {
     super(message);
   }

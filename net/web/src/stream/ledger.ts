@@ -17,9 +17,12 @@ export class ledger {
   epoch = "";
   /// Oldest received first.
   private entries_ = new Map<string, entry>();
+  /// Regions that were asked for whole: partial patches that were on their way before are of no use.
+  private baseless_ = new Set<string>();
 
-  /// Starts over if `epoch` is another one; true if everything held must be dropped.
+  /// A stream begins. Starts over if `epoch` is another one; true if everything held must be dropped.
   enter(epoch: string): boolean {
+    this.baseless_.clear();
     if (epoch === this.epoch) return false;
     const had = this.epoch !== "";
     this.epoch = epoch;
@@ -27,10 +30,12 @@ export class ledger {
     return had;
   }
 
-  /// Notes that a patch arrived. False: it is not newer than what is here already and must be ignored.
-  receive(p: Pick<patch, "key" | "region" | "version" | "kind">): boolean {
+  /// Notes that a patch arrived. False: it is not newer than what is here already, or builds on what is not, and must be ignored.
+  receive(p: Pick<patch, "key" | "region" | "version" | "kind" | "partial">): boolean {
     const known = this.entries_.get(p.key);
     if (known && p.version <= known.received) return false;
+    if (p.partial && this.baseless_.has(p.key)) return false;
+    this.baseless_.delete(p.key);
     this.entries_.delete(p.key); // so that it stands last
     this.entries_.set(p.key, { region: p.region, received: p.version, shown: known?.shown ?? 0n, empty: p.kind === "empty" });
     return true;
@@ -50,6 +55,13 @@ export class ledger {
     if (!known || known.received !== version) return;
     if (known.shown > 0n) known.received = known.shown;
     else this.entries_.delete(key);
+  }
+
+  /// Notes that of a region nothing is held that a partial patch could build on: none counts until it comes whole.
+  lose(key: string): void {
+    this.baseless_.add(key);
+    const known = this.entries_.get(key);
+    if (known) this.fail(key, known.received);
   }
 
   /// Holds a region no more.

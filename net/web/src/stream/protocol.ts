@@ -1,6 +1,9 @@
 // The stream protocol of docs/protocol.md: what the service says and what a viewer answers. No I/O here.
 
-export const subprotocol = "tessera.v1";
+/// With v2, patches may be of codec 2, whole or partial.
+export const cells_subprotocol = "tessera.v2";
+/// What a viewer offers, the best first.
+export const subprotocols: readonly string[] = [cells_subprotocol, "tessera.v1"];
 export const patch_magic = 0x31505354;
 export const patch_header_bytes = 56;
 
@@ -22,7 +25,10 @@ export interface patch {
   received_ns: bigint;
   vertices: number;
   triangles: number;
-  /// A Draco mesh, owned by this patch (a copy is not made: it views the frame).
+  codec: "draco" | "cells";
+  /// It holds what changed since a version that the viewer has, and the payload says which.
+  partial: boolean;
+  /// A Draco mesh or cells, owned by this patch (a copy is not made: it views the frame).
   payload: Uint8Array<ArrayBuffer>;
 }
 
@@ -81,8 +87,9 @@ export class protocol_error extends Error {
 
 export const region_text = (r: readonly [number, number, number]): string => `${r[0]},${r[1]},${r[2]}`;
 
-/// Reads one binary frame. Throws protocol_error for anything that is not a whole patch.
-export function parse_patch(frame: ArrayBuffer): patch {
+/// Reads one binary frame; `cells` tells that codec 2 was agreed on. Throws protocol_error for anything that is not a patch frame
+/// from end to end.
+export function parse_patch(frame: ArrayBuffer, cells = false): patch {
   if (frame.byteLength < patch_header_bytes)
     throw new protocol_error(`patch frame of ${frame.byteLength} bytes, its header alone takes ${patch_header_bytes}`);
   const head = new DataView(frame, 0, patch_header_bytes);
@@ -92,9 +99,13 @@ export function parse_patch(frame: ArrayBuffer): patch {
   const kind = head.getUint8(4);
   if (kind > 1) throw new protocol_error(`patch kind ${kind}, known are 0 and 1`);
   const codec = head.getUint8(5);
-  if (kind === 0 && codec !== 1) throw new protocol_error(`patch codec ${codec}, known is 1 (Draco)`);
+  const is_cells = kind === 0 && codec === 2 && cells;
+  if (kind === 0 && codec !== 1 && !is_cells)
+    throw new protocol_error(`patch codec ${codec}, known ${cells ? "are 1 (Draco) and 2 (cells)" : "is 1 (Draco)"}`);
   const level = head.getUint8(6);
   if (level !== 0) throw new protocol_error(`patch level ${level}, known is 0`);
+  const flags = head.getUint8(7), partial = is_cells && flags === 1;
+  if (is_cells && flags > 1) throw new protocol_error(`patch flags ${flags}, known are 0 and 1 (partial)`);
   const region: region = [head.getInt32(8, true), head.getInt32(12, true), head.getInt32(16, true)];
   const vertices = head.getUint32(20, true);
   const triangles = head.getUint32(48, true);
@@ -107,6 +118,8 @@ export function parse_patch(frame: ArrayBuffer): patch {
   if (vertices > max_vertices)
     throw new protocol_error(`patch ${region_text(region)} says ${vertices} vertices, at most ${max_vertices} can be`);
   if (kind === 0 && payload_bytes === 0) throw new protocol_error(`patch ${region_text(region)} has a surface without payload`);
+  if (partial && payload_bytes < 8)
+    throw new protocol_error(`partial patch ${region_text(region)} of ${payload_bytes} bytes, its base alone takes 8`);
   if (kind === 1 && payload_bytes !== 0)
     throw new protocol_error(`empty patch ${region_text(region)} carries ${payload_bytes} payload bytes`);
   return {
@@ -118,6 +131,8 @@ export function parse_patch(frame: ArrayBuffer): patch {
     received_ns: head.getBigUint64(40, true),
     vertices,
     triangles,
+    codec: is_cells ? "cells" : "draco",
+    partial,
     payload: new Uint8Array(frame, patch_header_bytes, payload_bytes),
   };
 }
@@ -240,7 +255,7 @@ export function subscribe_frame(epoch: string, have: held_patch[], max_bits_per_
 }
 
 /// The last entries of a list, as JSON in their order, that take at most so many bytes with the commas between them.
-function newest_that_fit(list: held_patch[], bytes: number): string[] {
+function newest_that_fit(list: readonly (readonly unknown[])[], bytes: number): string[] {
   const out: string[] = [];
   for (let i = list.length - 1, left = bytes + 1; i >= 0; i--) {
     const entry = JSON.stringify(list[i]); // numbers and digits: a byte each
@@ -256,9 +271,17 @@ export const view_frame = (position: number[], direction: number[]): string =>
 
 /// Says what is on screen, in as many frames of at most `max_bytes` as it takes.
 export function ack_frames(patches: held_patch[], max_bytes = default_text_bytes): string[] {
-  const out: string[] = [];
-  const head = '{"type":"ack","patches":[', end = "]}";
-  for (let left = patches; left.length > 0; ) {
+  return listing_frames('{"type":"ack","patches":[', patches, max_bytes);
+}
+
+/// Says that nothing usable of these regions is held, so that they come whole; in as many frames as it takes.
+export function lost_frames(regions: region[], max_bytes = default_text_bytes): string[] {
+  return listing_frames('{"type":"lost","regions":[', regions, max_bytes);
+}
+
+function listing_frames(head: string, list: readonly (readonly unknown[])[], max_bytes: number): string[] {
+  const out: string[] = [], end = "]}";
+  for (let left = list; left.length > 0; ) {
     const fit = newest_that_fit(left, max_bytes - head.length - end.length);
     if (fit.length === 0) break; // not even one
     out.push(`${head}${fit.join(",")}${end}`);

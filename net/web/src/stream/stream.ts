@@ -1,13 +1,15 @@
 // The map as it comes from the service: connection, ledger, decoding, and the frames in which regions go on screen.
 
 import type { camera_set } from "../scene/cameras";
+import cells_worker from "./cells.worker?worker&inline";
+import { cells_pool } from "./cells_pool";
 import { clock_offset, ms_of, now_ms } from "./clock";
 import { connection, type connection_state, type service_address } from "./connection";
 import { mesh_decoder } from "./decoder";
 import { as_held, ledger } from "./ledger";
 import { percentile_meter, rate_meter } from "./meter";
 import { pipeline, type pipeline_parts, type ready_patch } from "./pipeline";
-import { type held_patch, type hello, type patch, region_text, type stats, type talk, view_frame } from "./protocol";
+import { type held_patch, type hello, type patch, type region, region_text, type stats, type talk, view_frame } from "./protocol";
 import type { map_scene } from "../scene/scene";
 import type { shaper_answer } from "./shaper.worker";
 import shaper_worker from "./shaper.worker?worker&inline";
@@ -46,10 +48,13 @@ export class map_stream {
   decoder_missing = false;
   private uploads_ = new upload_queue();
   private decoder_ = new mesh_decoder();
-  /// Its program is part of this one: a page may not start a worker from another site's file.
+  /// The workers' programs are part of this one: a page may not start a worker from another site's file.
+  private cells_ = new cells_pool(this.decoder_.workers, () => new cells_worker());
   private shaper_ = new shaper_worker();
   private pipeline_: pipeline;
   private acks_: held_patch[] = [];
+  /// Regions to be asked for whole.
+  private lost_: region[] = [];
   private shown_: patch[] = [];
   /// Service time at which this stream began: latency is told only of keyframes received after that.
   private live_since_ns_ = 0n;
@@ -63,12 +68,13 @@ export class map_stream {
     private readonly events_: stream_events,
   ) {
     this.pipeline_ = new pipeline(
-      { decoder: this.decoder_, shaper: shaper_parts(this.shaper_) },
+      { decoder: this.decoder_, cells: this.cells_, shaper: shaper_parts(this.shaper_) },
       {
         superseded: (p) => this.acks_.push(as_held(p.region, p.version)),
         ready: (r) => this.uploads_.add(r, { superseded: (old) =>
           this.acks_.push(as_held(old.patch.region, old.patch.version)) }),
         failed: (p, reason, missing) => this.failed_(p, reason, missing),
+        lost: (at) => this.lose_(at),
       },
     );
     this.connection = new connection(address, {
@@ -88,6 +94,7 @@ export class map_stream {
     this.connection.stop();
     this.pipeline_.reset();
     this.decoder_.end();
+    this.cells_.end();
     this.shaper_.terminate();
   }
 
@@ -125,12 +132,17 @@ export class map_stream {
       this.connection.acknowledge(this.acks_);
       this.acks_ = [];
     }
+    if (this.lost_.length) {
+      this.connection.lose(this.lost_); // after what was acknowledged of them
+      this.lost_ = [];
+    }
     this.look_();
   }
 
   private drop_(regions: held_patch[]): void {
     for (const [x, y, z] of regions) {
       this.ledger.drop(region_text([x, y, z]));
+      this.cells_.forget([x, y, z]);
       this.scene_.surfaces.remove([x, y, z]);
       this.scene_.outlines.remove([x, y, z]);
     }
@@ -150,7 +162,9 @@ export class map_stream {
     this.live_since_ns_ = 0n;
     this.stats = undefined;
     this.acks_ = [];
+    this.lost_ = [];
     this.last_view_ = "";
+    this.cells_.region_voxels = m.region_voxels;
     this.scene_.set_quantum(m.quantum_m);
     this.scene_.set_edge(m.voxel_m * m.region_voxels);
     if (first || another) this.events_.map(m, another);
@@ -183,6 +197,11 @@ export class map_stream {
     this.failures++;
     if (missing) this.decoder_missing = true;
     else this.events_.complain(`Region ${p.region.join(", ")} could not be decoded and keeps its last shape: ${reason}`);
+  }
+
+  private lose_(at: region): void {
+    this.ledger.lose(region_text(at));
+    this.lost_.push(at);
   }
 
   private show_(r: ready_patch): void {
