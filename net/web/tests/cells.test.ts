@@ -1,7 +1,11 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { mesh_of, type region_records } from "../src/stream/cells";
+import { apply, type cells_header, mesh_of, type region_records } from "../src/stream/cells";
 import { case_triangles } from "../src/stream/cells_reader";
 import { triangle_edges } from "../src/stream/marching_cubes";
+import { parse_patch } from "../src/stream/protocol";
+import { cells_error } from "../src/stream/range_decoder";
 import { border_flags, type decoded_mesh, fault_of } from "../src/stream/shaping";
 
 type place = [number, number, number];
@@ -119,5 +123,111 @@ describe("the mesh of records", () => {
       const size = i === 1 ? 24 : 16;
       expect(mesh_of(records_of(s, [i, 1, 2], size))).toEqual(plain_mesh(s, [i, 1, 2], size));
     });
+  });
+});
+
+/// Frames that the service wrote, each on the one before it, and digests of the meshes that it makes of them.
+interface vector {
+  name: string;
+  region_voxels: number;
+  steps: { frame: string[]; vertices: number; triangles: number; mesh: string }[];
+}
+const vectors = JSON.parse(readFileSync(new URL("cells_vectors.json", import.meta.url), "utf8")) as vector[];
+
+interface step {
+  payload: Uint8Array<ArrayBuffer>;
+  header: cells_header;
+}
+const steps_of = (v: vector): step[] => v.steps.map(({ frame }) => {
+  const p = parse_patch(Uint8Array.from(Buffer.from(frame.join(""), "hex")).buffer, true);
+  return { payload: p.payload, header: { region: p.region, version: p.version, vertices: p.vertices, triangles: p.triangles,
+    partial: p.partial, region_voxels: v.region_voxels } };
+});
+
+function digest(mesh: decoded_mesh): string {
+  const hash = createHash("sha256").update(mesh.positions);
+  return hash.update(mesh.colours.filter((_, i) => i % 4 < 3)).update(mesh.indices).digest("hex");
+}
+
+describe("payloads", () => {
+  test.each(vectors)("$name: the mesh is the service's, patch by patch", (v) => {
+    let held: region_records | undefined;
+    steps_of(v).forEach(({ payload, header }, i) => {
+      held = apply(payload, header, held);
+      const mesh = mesh_of(held);
+      expect([mesh.positions.length / 3, mesh.indices.length / 3]).toEqual([v.steps[i].vertices, v.steps[i].triangles]);
+      expect(digest(mesh)).toBe(v.steps[i].mesh);
+      expect(fault_of(mesh)).toBeUndefined();
+    });
+  });
+
+  const [ball, smaller] = steps_of(vectors[1]);
+
+  test("a partial one without its base is told apart from a bad one", () => {
+    const held = apply(ball.payload, ball.header);
+    const why = (h: region_records | undefined): unknown => {
+      try {
+        return apply(smaller.payload, smaller.header, h);
+      } catch (error) {
+        return error instanceof cells_error && [error.message, error.missing];
+      }
+    };
+    expect(why(undefined)).toEqual(["it builds on version 5, and none is held", true]);
+    expect(why({ ...held, version: 4n })).toEqual(["it builds on version 5, and 4 is held", true]);
+    expect(why({ ...held, region: [0, 0, 1] })).toEqual(["it builds on a version of another region", true]);
+    expect(() => apply(smaller.payload.subarray(0, 7), smaller.header, held)).toThrow("its base alone takes 8");
+    expect(digest(mesh_of(apply(smaller.payload, smaller.header, held)))).toBe(vectors[1].steps[1].mesh);
+  });
+
+  test("what is held stays as it is, and holds nothing of blocks that became empty", () => {
+    const held = apply(ball.payload, ball.header), before = digest(mesh_of(held));
+    const after = apply(smaller.payload, smaller.header, held);
+    expect(digest(mesh_of(held))).toBe(before);
+    expect(after.slots.length).toBeLessThan(held.slots.length);
+    expect(after.first_cell.length).toBe(after.slots.length + 1);
+  });
+
+  test.each([
+    ["triangles", { triangles: 1447 }, "its cells have more triangles than the header says"],
+    ["triangles", { triangles: 1449 }, "its cells have 1448 triangles, and the header says 1449"],
+    ["triangles", { triangles: 1e6 }, "the header says 1000000 triangles; a region has 1 to 20480"],
+    ["vertices", { vertices: 725 }, "its cells have 726 vertices, and the header says 725"],
+    ["vertices", { vertices: 0xffffffff }, "the header says 4294967295 vertices; a region has 3 to 14739"],
+    ["region_voxels", { region_voxels: 264 }, "regions of 264 voxels; they have 8 to 256, by eights"],
+    ["region", { region: [1 << 20, 0, 0] as const }, "region 1048576,0,0 is beyond the map"],
+  ])("a wrong number of %s is named", (_name, values, words) =>
+    expect(() => apply(ball.payload, { ...ball.header, ...values })).toThrow(words));
+
+  test("every truncation is refused, and what is too long", () => {
+    for (let length = 0; length < ball.payload.length; length += length < 20 ? 1 : 13)
+      expect(() => apply(ball.payload.subarray(0, length), ball.header), `${length} bytes`).toThrow(cells_error);
+    expect(() => apply(Uint8Array.of(...ball.payload, 0), ball.header)).toThrow("it has more bits than its vertices need");
+  });
+
+  test("damaged ones end in an error or in a sound mesh of the same counts, and soon", () => {
+    let seed = 4711;
+    const random = (below: number): number => ((seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) >>> 8) % below;
+    const held = apply(ball.payload, ball.header);
+    for (let round = 0; round < 1000; round++) {
+      const { payload, header } = round % 2 ? ball : smaller, damaged = payload.slice();
+      for (let i = random(3); i >= 0; i--) damaged[random(damaged.length)] ^= 1 << random(8);
+      try {
+        const mesh = mesh_of(apply(damaged, header, held));
+        expect(fault_of(mesh)).toBeUndefined();
+        expect([mesh.positions.length / 3, mesh.indices.length / 3]).toEqual([header.vertices, header.triangles]);
+      } catch (error) {
+        expect(error).toBeInstanceOf(cells_error);
+      }
+    }
+    expect(digest(mesh_of(apply(ball.payload, ball.header)))).toBe(vectors[1].steps[0].mesh); // nothing of them stays
+  });
+
+  test("noise of any length ends soon, in the largest region too", () => {
+    let seed = 1;
+    const noise = Uint8Array.from({ length: 1 << 16 }, () => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) >>> 24);
+    new DataView(noise.buffer).setUint32(0, 1 << 15, true);
+    for (const region_voxels of [8, 256])
+      for (const fill of [noise, noise.map((b, i) => (i < 4 ? b : 0)), noise.map((b, i) => (i < 4 ? b : i === 4 ? 254 : 255))])
+        expect(() => apply(fill, { ...ball.header, region_voxels, triangles: 2560 })).toThrow(cells_error);
   });
 });

@@ -21,7 +21,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .cells_reader import Bytes, CellsError, CellsReader, RangeDecoder, Vertex
+from .cells_reader import Bytes, CellsError, CellsReader, Vertex, VerticesReader
 from .keyframe import Array
 from .marching_cubes import TRIANGLE_EDGES
 
@@ -40,8 +40,8 @@ Region = Tuple[int, int, int]
 _BLOCK_EDGES, _BLOCK_VOXELS = 1536, 512
 # The largest region that there can be, and how far from the origin the map reaches, in voxels.
 _MOST_REGION_VOXELS, _MOST_VOXELS = 256, 1 << 19
-# A partial payload begins with the version that it builds on.
-_BASE = struct.Struct("<Q")
+# A partial payload begins with the version that it builds on; then it says how long its code is, as each does.
+_BASE, _LENGTH = struct.Struct("<Q"), struct.Struct("<I")
 
 
 class MissingBaseError(CellsError):
@@ -168,14 +168,22 @@ def _base_of(payload: Bytes, header: PatchHeader, region_voxels: int, held: Opti
     return held
 
 
+def _halves_of(payload: bytes) -> Tuple[bytes, bytes]:
+    there = len(payload) - _LENGTH.size
+    (length,) = _LENGTH.unpack_from(payload) if there >= 0 else (0,)
+    if there < length:
+        raise CellsError(f"a code of {length} bytes does not fit into {len(payload)}")
+    return payload[_LENGTH.size : _LENGTH.size + length], payload[_LENGTH.size + length :]
+
+
 def apply(payload: Bytes, header: PatchHeader, region_voxels: int, held: Optional[Records] = None) -> Records:
     """Returns the records of the whole region as a patch of codec 2 makes them; `region_voxels` is the hello's, `held` what is
     held of the region, which a partial patch builds on. Throws MissingBaseError if that is not what it builds on, CellsError
     for anything that is no patch of that header."""
     _check_header(header, region_voxels)
     base = _base_of(payload, header, region_voxels, held) if header.partial else None
-    coder = RangeDecoder(bytes(payload)[_BASE.size if base else 0 :])
-    reader = CellsReader(coder, region_voxels)
+    code, bits = _halves_of(bytes(payload)[_BASE.size if base else 0 :])
+    reader = CellsReader(code, region_voxels)
     touched = reader.touched()
     coded = reader.cells(header.triangles)
     cells = np.array([512 * slot + place for slot in touched for place in sorted(coded[slot])], dtype=np.int64)
@@ -198,14 +206,14 @@ def apply(payload: Bytes, header: PatchHeader, region_voxels: int, held: Optiona
         raise CellsError("the patch changes which edges are crossed in blocks that it does not touch")
     if base:
         vertices[~is_touched] = np.column_stack((base.fractions, base.colours))[was]
+    vertices_reader = VerticesReader(bits)
     coming: List[Vertex] = []
     bounds = np.searchsorted(edges, [(_BLOCK_EDGES * slot, _BLOCK_EDGES * (slot + 1)) for slot in touched])
     for slot, (begin, end) in zip(touched, bounds):
-        coming += reader.vertices(slot, edges[begin:end] % _BLOCK_EDGES)
+        coming += vertices_reader.block(slot, edges[begin:end] % _BLOCK_EDGES)
     if coming:
         vertices[is_touched] = coming
-    if coder.left:
-        raise CellsError(f"{coder.left} bytes more than its code needs")
+    vertices_reader.end()
     return Records(header.region, header.version, region_voxels, cells, cases, edges, vertices[:, 0], vertices[:, 1:])
 
 

@@ -1,5 +1,4 @@
-"""The range decoder and the model of docs/cells.md: which decisions tell a region's cells and vertices, in which order and in
-which contexts."""
+"""What docs/cells.md says of a payload: which decisions tell a region's cells, and which bits its vertices."""
 
 from typing import Dict, Iterator, List, Sequence, Tuple, Union
 
@@ -15,7 +14,7 @@ Vertex = Tuple[int, int, int, int]
 _FACE_CORNERS = (0x55, 0xAA, 0x33, 0xCC, 0x0F, 0xF0)
 # What is known of a voxel: its side, and of the cell whose lowest corner it is.
 _OUTSIDE, _SIDE, _QUEUED, _NO_TRIANGLES, _TRIANGLES = 1, 3, 4, 8, 128
-_MOST_LEVEL = 51
+_MOST_LEVEL, _MOST_ZEROS = 51, 12
 # Where the newest vertices near a voxel are looked for, in a grid of 10^3 of which a block has the inner 8^3.
 _NEAR = (0, -1, -10, -100, -11, -9, -101, -99, -110, -90)
 
@@ -83,15 +82,11 @@ class RangeDecoder:
         return 0
 
 
-def _contexts(count: int, size: int) -> List[List[int]]:
-    return [[1024] * size for _ in range(count)]
-
-
 class CellsReader:
-    """Reads one payload, in this order: touched, cells, vertices of each touched block."""
+    """Reads the code of one payload: touched, and then cells."""
 
-    def __init__(self, coder: RangeDecoder, region_voxels: int) -> None:
-        self._coder = coder
+    def __init__(self, code: Bytes, region_voxels: int) -> None:
+        self._coder = RangeDecoder(code)
         self._blocks = region_voxels // 8
         self._across = self._blocks + 1
         # One voxel more than the region's corners on each side, so that every neighbour is there.
@@ -99,13 +94,10 @@ class CellsReader:
         self._steps = (1, row, row * row)
         self._voxels: Dict[int, int] = {}
         self._queues: Dict[int, List[int]] = {}
-        self._last = (26, 26, 26)
         self._touched = [1024] * 8
         self._active = [1024] * 16
         self._more = [1024] * 4
         self._corners = [1024] * 27
-        self._fractions = _contexts(5, 3)
-        self._green, self._red, self._blue = _contexts(3, 8), _contexts(3, 8), _contexts(5, 8)
 
     def touched(self) -> List[int]:
         """Returns the slots of the blocks that the patch touches."""
@@ -133,20 +125,8 @@ class CellsReader:
                 left -= len(TRIANGLE_EDGES[inside]) // 3
                 if left < 0:
                     raise CellsError(f"its cells have more triangles than the header's {most_triangles}")
-        return out
-
-    def vertices(self, slot: int, edges: Sequence[int]) -> List[Vertex]:
-        """Returns the vertices on these edges of a touched block."""
-        near: Dict[int, Tuple[int, int, int]] = {}
-        out = []
-        for edge in edges:
-            place, axis = divmod(int(edge), 3)
-            fraction = self._fraction(self._voxel(slot, place), axis)
-            if fraction == 0:
-                raise CellsError(f"edge {edge} of block {slot} is crossed at its end")
-            at = 111 + (place & 7) + 10 * (place >> 3 & 7) + 100 * (place >> 6)
-            self._last = near[at] = self._colour([near[at + step] for step in _NEAR if at + step in near][:2])
-            out.append((fraction, *self._last))
+        if self._coder.left:
+            raise CellsError(f"its code has {self._coder.left} bytes more than it needs")
         return out
 
     def _block(self, slot: int) -> Tuple[int, int, int]:
@@ -223,45 +203,68 @@ class CellsReader:
             self._mark(voxel, _QUEUED)
             self._queues[slot].append(place)
 
-    def _fraction(self, voxel: int, axis: int) -> int:
-        along, own, level = self._steps[axis], self._side(voxel), 2
-        # An edge beside this one that is not crossed lies wholly on one side: the surface is further up or further down there.
-        for other in range(3):
-            if other == axis:
-                continue
-            for beside in (voxel - self._steps[other], voxel + self._steps[other]):
-                low = self._side(beside)
-                if low != 0 and low == self._side(beside + along):
-                    level += 1 if low == own else -1
-        contexts = self._fractions[min(max(level, 0), 4)]
-        half = self._coder.bit(contexts, 0)
-        quarter = self._coder.bit(contexts, 1 + half)
-        return half << 4 | quarter << 3 | self._coder.plain(3)
+
+class VerticesReader:
+    """Reads the vertices of one payload, touched block by touched block; then end."""
+
+    def __init__(self, bits: Bytes) -> None:
+        self._bits = "".join(f"{byte:08b}" for byte in bytes(bits))
+        self._at = 0
+        self._last = (26, 26, 26)
+        # Eight times the mean of the numbers of late.
+        self._green, self._red, self._blue = [16] * 3, [16] * 3, [16] * 3
+
+    def block(self, slot: int, edges: Sequence[int]) -> List[Vertex]:
+        """Returns the vertices on these edges of a touched block."""
+        near: Dict[int, Tuple[int, int, int]] = {}
+        out = []
+        for edge in edges:
+            fraction = self._take(5)
+            if fraction == 0:
+                raise CellsError(f"edge {edge} of block {slot} is crossed at its end")
+            place = int(edge) // 3
+            at = 111 + (place & 7) + 10 * (place >> 3 & 7) + 100 * (place >> 6)
+            self._last = near[at] = self._colour([near[at + step] for step in _NEAR if at + step in near][:2])
+            out.append((fraction, *self._last))
+        return out
+
+    def end(self) -> None:
+        """Throws CellsError if anything is left over but the zeros that fill the last byte."""
+        left = self._bits[self._at :]
+        if len(left) >= 8 or "1" in left:
+            raise CellsError("it has more bits than its vertices need")
+
+    def _take(self, count: int) -> int:
+        taken = self._bits[self._at : self._at + count]
+        if len(taken) < count:
+            raise CellsError(f"its {len(self._bits) // 8} bytes of bits end too early")
+        self._at += count
+        return int(taken or "0", 2)
 
     def _colour(self, near: List[Tuple[int, int, int]]) -> Tuple[int, int, int]:
         """Reads a colour; `near` are those of the newest vertices around it, two at most."""
         if len(near) == 2:
-            expected = [(a + b + 1) >> 1 for a, b in zip(*near)]
+            red, green, blue = ((a + b + 1) >> 1 for a, b in zip(*near))
         else:
-            expected = list(near[0] if near else self._last)
-        green_off = self._off(self._green[len(near)])
-        red_off = self._off(self._red[min(abs(green_off), 2)])
-        red = min(max(expected[0] + green_off, 0), _MOST_LEVEL) + red_off
-        blue_off = self._off(self._blue[min(max(red_off, -2), 2) + 2])
-        blue = min(max(expected[2] + green_off, 0), _MOST_LEVEL) + blue_off
-        colour = (red, expected[1] + green_off, blue)
+            red, green, blue = near[0] if near else self._last
+        green_off = self._off(self._green, len(near))
+        red_off = self._off(self._red, min(abs(green_off), 2))
+        blue_off = self._off(self._blue, min(abs(red_off), 2))
+        colour = (
+            min(max(red + green_off, 0), _MOST_LEVEL) + red_off,
+            green + green_off,
+            min(max(blue + green_off, 0), _MOST_LEVEL) + blue_off,
+        )
         if min(colour) < 0 or max(colour) > _MOST_LEVEL:
             raise CellsError(f"a colour of {colour}, not 0 to {_MOST_LEVEL} each")
         return colour
 
-    def _off(self, contexts: List[int]) -> int:
-        """How far a level is from what was expected: is it off, is it below, is it further off by one more and one more."""
-        if not self._coder.bit(contexts, 0):
-            return 0
-        below = self._coder.bit(contexts, 1)
-        distance = 1
-        while self._coder.bit(contexts, 1 + min(distance, 6)):
-            distance += 1
-            if distance > _MOST_LEVEL:
-                break
-        return -distance if below else distance
+    def _off(self, means: List[int], which: int) -> int:
+        """Reads how far a channel is off what is expected: Rice's code for the mean of late."""
+        low_bits = (means[which] >> 4).bit_length()
+        zeros = 0
+        while zeros < _MOST_ZEROS and self._take(1) == 0:
+            zeros += 1
+        number = zeros << low_bits | self._take(low_bits) if zeros < _MOST_ZEROS else self._take(7)
+        means[which] += number - (means[which] >> 3)
+        return (number + 1) // 2 if number & 1 else -(number // 2)

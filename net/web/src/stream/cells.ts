@@ -5,6 +5,7 @@ import { case_triangles, cells_reader, type coded_cells } from "./cells_reader";
 import { triangle_edges } from "./marching_cubes";
 import { type region, region_text } from "./protocol";
 import { cells_error } from "./range_decoder";
+import { vertices_reader } from "./vertices_reader";
 import type { decoded_mesh } from "./shaping";
 
 /// Steps of the position grid in a voxel, and of a colour channel's step in its byte.
@@ -12,8 +13,8 @@ export const steps_per_voxel = 32, colour_step = 5;
 
 /// The largest region that there can be, and how far from the origin the map reaches, in voxels.
 const most_region_voxels = 256, most_voxels = 1 << 19;
-/// A partial payload begins with the version that it builds on.
-const base_bytes = 8;
+/// A partial payload begins with the version that it builds on; then it says how long its code is, as each does.
+const base_bytes = 8, length_bytes = 4;
 
 /// Edges that begin in a block: three of each of its voxels.
 const block_edges = 1536;
@@ -254,31 +255,39 @@ function base_of(payload: Uint8Array, h: cells_header, held: region_records | un
   return held;
 }
 
+function halves_of(payload: Uint8Array): { code: Uint8Array; bits: Uint8Array } {
+  const there = payload.length - length_bytes;
+  const length = there < 0 ? 0 : new DataView(payload.buffer, payload.byteOffset, length_bytes).getUint32(0, true);
+  if (there < length) throw new cells_error(`a code of ${length} bytes does not fit into ${payload.length}`);
+  return { code: payload.subarray(length_bytes, length_bytes + length), bits: payload.subarray(length_bytes + length) };
+}
+
 /// Reads a payload: the records of the whole region, be the patch whole or partial. `held` is what is held of the region, and
 /// stays as it is. Throws cells_error.
 export function apply(payload: Uint8Array, header: cells_header, held?: region_records): region_records {
   check_header(header);
   const base = header.partial ? base_of(payload, header, held) : undefined;
-  const reader = new cells_reader(payload, base ? base_bytes : 0, header.region_voxels);
-  const touched = reader.touched();
+  const { code, bits } = halves_of(base ? payload.subarray(base_bytes) : payload);
+  const reader = new cells_reader(code, header.region_voxels), touched = reader.touched();
   const region = merged_cells(touched, reader.cells(header.triangles), base), { slots } = region;
   if (region.triangles !== header.triangles)
     throw new cells_error(`its cells have ${region.triangles} triangles, and the header says ${header.triangles}`);
   const { edges, first_vertex } = marked_edges(marks_of(header.region_voxels / 8 + 1, region), slots.length);
   if (edges.length !== header.vertices)
     throw new cells_error(`its cells have ${edges.length} vertices, and the header says ${header.vertices}`);
+  const vertices_of = new vertices_reader(bits);
   const vertices = { edges, fractions: new Uint8Array(edges.length), colours: new Uint8Array(3 * edges.length) };
   for (let block = 0, rank = 0, from = 0; block < slots.length; block++) {
     const slot = slots[block], begin = first_vertex[block], end = first_vertex[block + 1];
     if (rank < touched.length && touched[rank] === slot) {
-      reader.vertices(slot, edges, begin, end, vertices.fractions, vertices.colours);
+      vertices_of.block(slot, vertices, begin, end);
       rank++;
     } else if (base) {
       while (base.slots[from] !== slot) from++;
       keep_vertices(base, from, vertices, begin, end);
     }
   }
-  reader.end();
+  vertices_of.end();
   const { region: at, version, region_voxels } = header;
   return { region: at, version, region_voxels, triangles: region.triangles, cells: region.cells, cases: region.cases,
     ...vertices, ...without_empty_blocks(slots, region.first_cell, first_vertex) };

@@ -1,4 +1,4 @@
-// The model of docs/cells.md: which decisions tell a region's cells and vertices, in which order and in which contexts.
+// The first half of docs/cells.md: which decisions tell a region's cells, in which order and in which contexts.
 
 import { triangle_edges } from "./marching_cubes";
 import { cells_error, even_chance, range_decoder } from "./range_decoder";
@@ -15,19 +15,13 @@ const crossed_faces = Uint8Array.from({ length: 256 }, (_, inside) => face_corne
 }, 0));
 
 // Where the contexts of each kind begin.
-const touched_at = 0, active_at = 8, more_at = 24, corners_at = 28, fractions_at = 55, green_at = 70, red_at = 94, blue_at = 118,
-  contexts_end = 158;
+const touched_at = 0, active_at = 8, more_at = 24, corners_at = 28, contexts_end = 55;
 
 // What is known of a voxel: its side, and of the cell whose lowest corner it is.
 const outside = 1, side = 3, queued = 4, no_triangles = 8, triangles = 128, decided = no_triangles | triangles;
 
-const most_level = 51, first_colour = 26 | (26 << 8) | (26 << 16);
-
-/// Where the newest vertices near a voxel are looked for, in a grid of 10^3 of which a block has the inner 8^3.
-const near_steps = Int32Array.of(0, -1, -10, -100, -11, -9, -101, -99, -110, -90);
-const near_place = Uint16Array.from({ length: 512 }, (_, v) => 111 + (v & 7) + 10 * ((v >> 3) & 7) + 100 * (v >> 6));
-
-/// Cells of the blocks that a patch touches, block by block; those of block i from first[i] to first[i + 1].
+/// Cells of the blocks that a patch touches, block by block; those of block i from first[i] to first[i + 1]. Lasts until the next
+/// payload is read.
 export interface coded_cells {
   first: Uint32Array;
   cells: Uint16Array;
@@ -37,9 +31,9 @@ export interface coded_cells {
 // Memory that is used again from one patch to the next; it grows to what the largest needs.
 let voxels_ = new Uint8Array(0), queues_ = new Uint16Array(0);
 let cells_ = new Uint16Array(1 << 12), cases_ = new Uint8Array(1 << 12);
-const block_cases = new Uint8Array(512), block_found = new Uint32Array(16), near_colours = new Uint32Array(1000);
+const block_cases = new Uint8Array(512), block_found = new Uint32Array(16);
 
-/// Reads one payload, in this order: touched(), cells(), vertices() of each touched block, end().
+/// Reads the code of one payload: touched(), and then cells().
 export class cells_reader {
   private readonly contexts_ = new Uint16Array(contexts_end).fill(even_chance);
   private readonly coder_: range_decoder;
@@ -57,10 +51,9 @@ export class cells_reader {
   private slots_ = new Uint16Array(0);
   private queued_ = new Uint16Array(0);
   private triangles_left_ = 0;
-  private last_colour_ = first_colour;
 
-  constructor(payload: Uint8Array, from: number, region_voxels: number) {
-    this.coder_ = new range_decoder(payload, from, this.contexts_);
+  constructor(code: Uint8Array, region_voxels: number) {
+    this.coder_ = new range_decoder(code, this.contexts_);
     this.blocks_ = region_voxels / 8;
     this.edge_ = this.blocks_ + 1;
     const row = this.row_ = region_voxels + 3, layer = this.layer_ = row * row;
@@ -112,64 +105,8 @@ export class cells_reader {
       }
       first[rank + 1] = length;
     }
+    if (this.coder_.left !== 0) throw new cells_error(`its code has ${this.coder_.left} bytes more than it needs`);
     return { first, cells: cells_.subarray(0, length), cases: cases_.subarray(0, length) };
-  }
-
-  /// The vertices of a touched block, those from `begin` to `end` of these edges.
-  vertices(slot: number, edges: Uint16Array, begin: number, end: number, fractions: Uint8Array, colours: Uint8Array): void {
-    const coder = this.coder_, voxels = voxels_, first = this.first_voxel_(slot), place_steps = this.place_steps_;
-    const row = this.row_, layer = this.layer_, near = near_colours;
-    near.fill(0);
-    for (let v = begin; v < end; v++) {
-      const edge = edges[v], place = (edge / 3) | 0, axis = edge - 3 * place, voxel = first + place_steps[place];
-      // An edge beside this one that is not crossed lies wholly on one side: the surface is further up or further down there.
-      const along = axis === 0 ? 1 : axis === 1 ? row : layer, one = axis === 0 ? row : 1, other = axis === 2 ? row : layer;
-      const own = voxels[voxel] & side;
-      let low = voxels[voxel - one] & side, level = 2;
-      if (low !== 0 && low === (voxels[voxel - one + along] & side)) level += low === own ? 1 : -1;
-      low = voxels[voxel + one] & side;
-      if (low !== 0 && low === (voxels[voxel + one + along] & side)) level += low === own ? 1 : -1;
-      low = voxels[voxel - other] & side;
-      if (low !== 0 && low === (voxels[voxel - other + along] & side)) level += low === own ? 1 : -1;
-      low = voxels[voxel + other] & side;
-      if (low !== 0 && low === (voxels[voxel + other + along] & side)) level += low === own ? 1 : -1;
-      const context = fractions_at + 3 * (level < 0 ? 0 : level > 4 ? 4 : level);
-      const half = coder.bit(context), quarter = coder.bit(context + 1 + half);
-      const fraction = (half << 4) | (quarter << 3) | coder.plain(3);
-      if (fraction === 0) throw new cells_error(`edge ${edge} of block ${slot} is crossed at its end`);
-      fractions[v] = fraction;
-
-      const at = near_place[place];
-      let found = 0, expected = this.last_colour_;
-      for (let i = 0; i < 10; i++) {
-        const colour = near[at + near_steps[i]];
-        if (colour === 0) continue;
-        if (++found === 2) {
-          expected = ((expected + (colour & 0xffffff) + 0x010101) >> 1) & 0x7f7f7f;
-          break;
-        }
-        expected = colour & 0xffffff;
-      }
-      const green_off = this.off_(green_at + 8 * found), green = ((expected >> 8) & 255) + green_off;
-      const strayed = green_off < 0 ? -green_off : green_off;
-      const red_off = this.off_(red_at + 8 * (strayed < 2 ? strayed : 2));
-      const red = within((expected & 255) + green_off) + red_off;
-      const blue_off = this.off_(blue_at + 8 * (2 + (red_off < -2 ? -2 : red_off > 2 ? 2 : red_off)));
-      const blue = within((expected >> 16) + green_off) + blue_off;
-      if (red < 0 || red > most_level || green < 0 || green > most_level || blue < 0 || blue > most_level)
-        throw new cells_error(`a colour of ${red}, ${green}, ${blue}, not 0 to ${most_level} each`);
-      colours[3 * v] = red;
-      colours[3 * v + 1] = green;
-      colours[3 * v + 2] = blue;
-      const colour = red | (green << 8) | (blue << 16);
-      this.last_colour_ = colour;
-      near[at] = colour | (1 << 24);
-    }
-  }
-
-  /// Nothing may be left over.
-  end(): void {
-    if (this.coder_.left !== 0) throw new cells_error(`${this.coder_.left} bytes more than its code needs`);
   }
 
   private first_voxel_(slot: number): number {
@@ -264,18 +201,4 @@ export class cells_reader {
     voxels_[voxel] |= queued;
     queues_[512 * rank + this.queued_[rank]++] = place;
   }
-
-  /// How far a level is from what was expected: is it off, is it below, is it further off by one more and one more.
-  private off_(contexts: number): number {
-    const coder = this.coder_;
-    if (coder.bit(contexts) === 0) return 0;
-    const below = coder.bit(contexts + 1);
-    let distance = 1;
-    while (coder.bit(contexts + 1 + (distance < 6 ? distance : 6)) !== 0) if (++distance > most_level) break;
-    return below !== 0 ? -distance : distance;
-  }
-}
-
-function within(level: number): number {
-  return level < 0 ? 0 : level > most_level ? most_level : level;
 }

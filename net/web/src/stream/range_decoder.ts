@@ -22,14 +22,12 @@ const zeros_after = 4;
 export class range_decoder {
   /// Range and code, in an array of their own: numbers of 32 bits that are fields are boxed at each change.
   private state_ = new Uint32Array(2);
-  private at_: number;
+  private at_ = 0;
 
   constructor(
     private readonly bytes_: Uint8Array,
-    from: number,
     private readonly contexts_: Uint16Array,
   ) {
-    this.at_ = from;
     this.state_[0] = 0xffffffff;
     for (let i = 0; i < 4; i++) this.state_[1] = (this.state_[1] << 8) | this.next_();
     if (this.state_[1] === 0xffffffff) throw new cells_error("its code begins with 4 bytes of 255");
