@@ -1,7 +1,9 @@
 """What the end-to-end tests share: the program, a broker, a recording, and names of their own."""
 
 import os
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,6 +41,16 @@ def tessera():
     if not os.access(path, os.X_OK):
         pytest.fail(f"TESSERA_BIN is {path}, which is no program")
     return os.path.abspath(path)
+
+
+@pytest.fixture(name="for_others", scope="session")
+def program_for_others(tessera):
+    """A copy of the program that other users may run, wherever the tree lies; a user's processes are counted alone."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield shutil.copy(tessera, folder)
 
 
 def a_broker(**options):

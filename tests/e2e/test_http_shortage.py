@@ -2,11 +2,9 @@
 
 import os
 import resource
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
@@ -163,16 +161,6 @@ def outcome_of(tessera, arguments, limits, user):
         reader.join()
         process.stdout.close()
     return process.returncode, "".join(said)
-
-
-@pytest.fixture(name="for_others", scope="module")
-def program_for_others(tessera):
-    """A copy of the program that other users may run, wherever the tree lies; a user's processes are counted alone."""
-    if os.getuid() != 0:
-        pytest.skip("only root can become another user")
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        yield shutil.copy(tessera, folder)
 
 
 @pytest.mark.parametrize("what", ["threads", "address space"])

@@ -197,8 +197,7 @@ def test_a_folder_that_cannot_be_a_journal_is_told(tessera, tmp_path):
         assert status == 1 and "no journal in" in err
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root is two users")
-def test_a_journal_of_another_user_is_told_and_what_root_does_in_it_is_its_owners(tessera, serve, recording):
+def test_a_journal_of_another_user_is_told_and_what_root_does_in_it_is_its_owners(tessera, for_others, serve, recording):
     with tempfile.TemporaryDirectory() as above:  # which others may enter
         os.chmod(above, 0o755)
         journal = Path(above) / "journal"
@@ -215,7 +214,7 @@ def test_a_journal_of_another_user_is_told_and_what_root_does_in_it_is_its_owner
         os.chown(one, 0, 0)
         one.chmod(0o600)
         done = subprocess.run(
-            [tessera, "serve", "--port", "0", "--metrics-port", "0", "--journal", journal],
+            [for_others, "serve", "--port", "0", "--metrics-port", "0", "--journal", journal],
             user=65534, group=65534, capture_output=True, text=True, timeout=service.PATIENCE_S)
         assert done.returncode == 1 and "Permission denied" in done.stderr
         assert "is of the user 0, and this is 65534" in done.stderr and "chown" in done.stderr

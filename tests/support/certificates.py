@@ -1,4 +1,5 @@
-"""Certificates for tests: an authority of our own, and what it signs, made by the openssl command."""
+"""Certificates for tests: an authority of our own, and what it signs, made by the openssl command. They have what strict readers
+of RFC 5280 want, as Python is from 3.13 on (VERIFY_X509_STRICT): what a key is for, and whose key signed."""
 
 import subprocess
 
@@ -13,13 +14,13 @@ def openssl(folder, *arguments):
 def make_authority(folder, name="ca"):
     """NAME.pem and NAME.key."""
     openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", 2,
-            "-subj", f"/CN=tessera test {name}")
+            "-subj", f"/CN=tessera test {name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
 
 def make_certificate(folder, name, extension="subjectAltName=IP:127.0.0.1"):
     """NAME.pem and NAME.key, signed by the authority `ca`; by default for 127.0.0.1, and no name."""
     openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr",
             "-subj", f"/CN=tessera test {name}")
-    (folder / f"{name}.ext").write_text(extension + "\n")
+    (folder / f"{name}.ext").write_text(f"{extension}\nauthorityKeyIdentifier=keyid\n")
     openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2,
             "-extfile", f"{name}.ext", "-out", f"{name}.pem")
