@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -15,23 +16,30 @@ namespace tessera {
 
 /// Appends bits to bytes that are there already. Threads: one.
 class bit_writer {
+  static_assert(std::endian::native == std::endian::little, "words are turned round");
+
 public:
   explicit bit_writer(std::vector<std::byte> to) : bytes_(std::move(to)), at_(bytes_.size()) {}
 
   /// Makes room for that many bits more, which must be there for them.
   void reserve(size_t bits) { bytes_.resize(std::max(bytes_.size(), at_ + bits / 8 + 2 * sizeof waiting_)); }
 
-  /// Puts the lowest `count` bits of a value that has no others: at most 57 between two calls of flush().
+  /// Puts the lowest `count` bits of a value that has no others. There is room for 63; flush() leaves up to 7 of them taken.
   void put(uint32_t value, uint32_t count) {
     waiting_ = waiting_ << count | value;
     count_ += count;
   }
 
+  /// Writes what is there if that many bits more might not fit.
+  void make_room(uint32_t bits) {
+    if (count_ + bits > 63)
+      flush();
+  }
+
   /// Writes what is there. All of a word, so that nothing depends on how much it is.
   void flush() {
-    const auto word = waiting_ << (63 - count_) << 1;
-    for (size_t i = 0; i < sizeof word; ++i)
-      bytes_[at_ + i] = static_cast<std::byte>(word >> (56 - 8 * i));
+    const auto word = __builtin_bswap64(waiting_ << (63 - count_) << 1);
+    std::memcpy(&bytes_[at_], &word, sizeof word);
     at_ += count_ / 8;
     count_ %= 8;
   }
@@ -75,11 +83,13 @@ public:
 private:
   /// At least 56 bits, from the highest on; zeros after the end.
   [[nodiscard]] uint64_t next() const {
-    uint64_t out = 0;
+    uint64_t word = 0;
     const auto byte = at_ / 8;
-    for (size_t i = 0; i < 8; ++i)
-      out = out << 8 | (byte + i < from_.size() ? static_cast<uint64_t>(from_[byte + i]) : 0u);
-    return out << at_ % 8;
+    if (byte + sizeof word <= from_.size())
+      std::memcpy(&word, &from_[byte], sizeof word);
+    else if (byte < from_.size())
+      std::memcpy(&word, &from_[byte], from_.size() - byte);
+    return __builtin_bswap64(word) << at_ % 8;
   }
   void skip(uint32_t count) {
     at_ += count;

@@ -52,6 +52,8 @@ private:
 /// The walk through one patch's cells: touch(), and then the cells of all touched blocks.
 template <class Coder>
 class cells_model {
+  static_assert(std::endian::native == std::endian::little, "two corners are read at once");
+
 public:
   /// The cases of a block's cells by their place; 0: no triangles.
   using block_cases = std::array<uint8_t, 512>;
@@ -152,28 +154,42 @@ private:
            + (8 * block.z + (place >> 6) + 1) * step_[2];
   }
 
+  /// The lowest bits of 8 bytes, that of the first byte lowest.
+  static constexpr uint64_t each_byte = 0x0101010101010101;
+  static uint32_t bits_of(uint64_t lowest) { return static_cast<uint32_t>(lowest * 0x0102040810204080 >> 56); }
+
   /// Nothing is known of a block's voxels and of those around it. Other voxels are never looked at.
   void forget(uint32_t x, uint32_t y, uint32_t z) {
-    const auto length = std::min<size_t>(10, row_ - 8 * size_t{x});
-    for (size_t k = 8 * size_t{z}; k < std::min<size_t>(8 * size_t{z} + 10, row_); ++k)
-      for (size_t j = 8 * size_t{y}; j < std::min<size_t>(8 * size_t{y} + 10, row_); ++j)
-        std::memset(&voxels_[8 * size_t{x} + j * step_[1] + k * step_[2]], 0, length);
+    constexpr size_t across = 10;
+    const auto end = [&](uint32_t block) { return std::min<size_t>(8 * size_t{block} + across, row_); };
+    for (size_t k = 8 * size_t{z}; k < end(z); ++k)
+      for (size_t j = 8 * size_t{y}; j < end(y); ++j) {
+        auto* row = &voxels_[8 * size_t{x} + j * step_[1] + k * step_[2]];
+        if (x < blocks_)
+          std::memset(row, 0, across); // two stores
+        else
+          std::memset(row, 0, row_ - 8 * size_t{x});
+      }
   }
 
   void code_case(uint32_t slot, uint32_t place, uint8_t* voxel, block_cases& cases) {
     const uint32_t known = Coder::reads ? 0u : cases[place];
-    uint32_t sides[8], now = 0, missing = 0;
-    for (uint32_t c = 0; c < 8; ++c) {
-      sides[c] = voxel[corner_[c]] & side;
-      now |= (sides[c] >> 1) << c;
-      missing |= (sides[c] == 0 ? 1u : 0u) << c;
+    // The sides of all corners, a byte each: two that follow each other along x lie side by side.
+    uint64_t sides = 0;
+    for (uint32_t c = 0; c < 8; c += 2) {
+      uint16_t two = 0;
+      std::memcpy(&two, voxel + corner_[c], sizeof two);
+      sides |= uint64_t{two} << 8 * c;
     }
-    for (; missing != 0; missing &= missing - 1) {
+    sides &= each_byte * side;
+    auto now = bits_of(sides >> 1 & each_byte);
+    for (auto missing = bits_of(~(sides | sides >> 1) & each_byte); missing != 0; missing &= missing - 1) {
       const auto c = static_cast<uint32_t>(std::countr_zero(missing));
-      const auto context = 9 * sides[c ^ 1] + 3 * sides[c ^ 2] + sides[c ^ 4];
+      const auto side_of = [&](uint32_t corner) { return static_cast<uint32_t>(sides >> 8 * corner) & side; };
+      const auto context = 9 * side_of(c ^ 1) + 3 * side_of(c ^ 2) + side_of(c ^ 4);
       const auto is_inside = coder_.decide(corners_[context], known >> c & 1);
-      sides[c] = outside + is_inside;
-      voxel[corner_[c]] |= static_cast<uint8_t>(sides[c]);
+      sides |= uint64_t{outside + is_inside} << 8 * c;
+      voxel[corner_[c]] = static_cast<uint8_t>(voxel[corner_[c]] | (outside + is_inside));
       now |= is_inside << c;
     }
     if constexpr (Coder::reads) {

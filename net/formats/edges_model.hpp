@@ -45,22 +45,22 @@ private:
   void code_colour(uint32_t place, Colour& colour) {
     // The newest vertices at this voxel and around it, of this block; each channel has a byte.
     auto* near = &near_[111 + (place & 7) + 10 * (place >> 3 & 7) + 100 * (place >> 6)];
-    constexpr std::ptrdiff_t around[] = {0, -1, -10, -100, -11, -9, -101, -99, -110, -90};
-    uint32_t found = 0, expected = last_;
-    for (const auto step : around)
-      if (near[step] != 0) {
-        if (++found == 2) {
-          expected = (expected + near[step] + 0x010101) >> 1 & 0x7f7f7f;
-          break;
-        }
-        expected = near[step] & 0xffffff;
-      }
+    // Backwards, and without branches, since nobody guesses which are there.
+    constexpr std::ptrdiff_t around[] = {-90, -110, -99, -101, -9, -11, -100, -10, -1, 0};
+    uint32_t first = 0, second = 0;
+    for (const auto step : around) {
+      const auto there = near[step];
+      second = there != 0 ? first : second;
+      first = there != 0 ? there : first;
+    }
+    const size_t found = (first != 0 ? 1u : 0u) + (second != 0 ? 1u : 0u);
+    const auto expected = second != 0 ? (first + second + 0x010101) >> 1 & 0x7f7f7f : first != 0 ? first : last_;
     const auto channel = [&](uint32_t i) { return static_cast<int>(expected >> 8 * i & 255); };
     const auto green_off = code_level(green_[found], channel(1), colour[1]);
-    if constexpr (!reads)
-      bits_.flush();
     const auto red_off = code_level(red_[static_cast<size_t>(std::min(std::abs(green_off), 2))],
                                     std::clamp(channel(0) + green_off, 0, 51), colour[0]);
+    if constexpr (!reads)
+      bits_.make_room(most_zeros + 7);
     code_level(blue_[static_cast<size_t>(std::min(std::abs(red_off), 2))], std::clamp(channel(2) + green_off, 0, 51), colour[2]);
     if constexpr (!reads)
       bits_.flush();

@@ -117,18 +117,20 @@ std::optional<region_cells> cells_of(const region_mesh& from, float voxel_m, int
       return std::nullopt;
     const int32_t in_block[3] = {place & 7, place >> 3 & 7, place >> 6};
     int32_t fraction = 0;
+    auto packed = static_cast<uint32_t>(axis) << 3 * bits_per_axis;
     bool fits = true;
     for (int32_t a = 0; a < 3; ++a) {
       const auto i = static_cast<size_t>(a);
       fits &= block[i] + in_block[i] + (a == axis ? 1 : 0) <= region_voxels;
       const auto steps = places[3 * v + i] - block_place[i] - steps_per_voxel * in_block[i];
-      fits &= a == axis ? steps > 0 && steps < steps_per_voxel : steps == 0;
+      // From 1 to 31 on its own axis, and 0 on others.
+      fits &= static_cast<uint32_t>(steps - (a == axis ? 1 : 0)) <= (a == axis ? steps_per_voxel - 2u : 0u);
       fraction += steps;
-      local[v] |= static_cast<uint32_t>(block[i] + in_block[i]) << bits_per_axis * static_cast<uint32_t>(a);
+      packed |= static_cast<uint32_t>(block[i] + in_block[i]) << bits_per_axis * static_cast<uint32_t>(a);
     }
     if (!fits)
       return std::nullopt;
-    local[v] |= static_cast<uint32_t>(axis) << 3 * bits_per_axis;
+    local[v] = packed;
     auto& to = out.edges[v];
     to.edge = static_cast<uint16_t>(3 * place + axis);
     to.fraction = static_cast<uint8_t>(fraction);
