@@ -237,6 +237,81 @@ TEST_CASE("A patch in which nothing but the version changed is a few bytes") {
   CHECK(same);
 }
 
+TEST_CASE("A block has changed if anything of its record has") {
+  const auto base = cells_from(mesh_of_field(waves(5, 5, 0.3f), {}, 16, voxel_m, 1), 16);
+  auto now = base;
+  now.version = 2;
+  const auto& block = now.blocks[3];
+  const changed_blocks one{1, {block.slot}};
+  CHECK(changes_between(base, now).slots.empty());
+  auto& edge = now.edges[block.end_of_edges - 1];
+  for (auto& channel : edge.colour) {
+    channel = static_cast<uint8_t>(channel ^ 1);
+    CHECK(changes_between(base, now) == one);
+    channel = static_cast<uint8_t>(channel ^ 1);
+  }
+  edge.fraction = static_cast<uint8_t>(edge.fraction % 31 + 1);
+  CHECK(changes_between(base, now) == one);
+  const auto after = decode_cells(*encode_cells(now, 0, 0, &one).frame, 16, &base);
+  const bool same = after == now;
+  CHECK(same);
+  now.edges = base.edges;
+  now.cells[block.end_of_cells - 1].inside ^= 1;
+  CHECK(changes_between(base, now) == one);
+}
+
+TEST_CASE("A partial patch does not change edges of blocks that it does not touch") {
+  const auto now = cells_from(mesh_of_field(waves(5, 5, 0.3f), {}, 16, voxel_m, 2), 16);
+  auto held = now;
+  held.version = 1;
+  const changed_blocks one{1, {held.blocks[0].slot}};
+  const auto frame = *encode_cells(now, 0, 0, &one).frame;
+  CHECK(why_not(frame, 16, &held).empty());
+  auto& edge = held.edges[held.blocks[1].end_of_edges - 1].edge;
+  edge = static_cast<uint16_t>(edge + 1);
+  CHECK_THAT(why_not(frame, 16, &held), Catch::Contains("but not the block"));
+}
+
+TEST_CASE("Decisions made by hand, as the specification's example has them") {
+  // What comes after the first cell's place: the bits of its corners, and then.
+  const auto frame_of = [](bool has_corner, bool again) {
+    std::array<bit_context, 8> touched{};
+    std::array<bit_context, 27> corner{};
+    bit_context more_first, more_next, active;
+    range_encoder to({});
+    to.put(touched[0], 1);
+    for (const size_t context : {1, 2, 0, 4, 0, 0, 0})
+      to.put(touched[context], 0);
+    to.put(more_first, 1);
+    to.put_plain(355, 9);
+    to.put(corner[0], has_corner ? 1 : 0);
+    if (has_corner)
+      for (const size_t context : {18, 6, 12, 2, 10, 4, 13})
+        to.put(corner[context], 0);
+    else
+      for (const size_t context : {9, 3, 12, 1, 10, 4, 13})
+        to.put(corner[context], 0);
+    for (int i = 0; i < 3; ++i)
+      to.put(active, 0);
+    to.put(more_next, again ? 1 : 0);
+    if (again)
+      to.put_plain(355, 9);
+    const auto code = to.finish();
+    auto frame = bytes_of("5453503100020000000000000000000000000000030000000700000000000000"
+                          "6f00000000000000de00000000000000010000000000000000000000");
+    frame[56] = static_cast<std::byte>(code.size());
+    frame.insert(frame.begin() + 60, code.begin(), code.end());
+    const auto bits = bytes_of("40100027002854be");
+    frame.insert(frame.end(), bits.begin(), bits.end());
+    frame[52] = static_cast<std::byte>(frame.size() - patch_header_bytes);
+    return frame;
+  };
+  CHECK(triangles_of(decode_cells(frame_of(true, false), 8)).places
+        == std::vector<int32_t>{104, 128, 160, 96, 144, 160, 96, 128, 171});
+  CHECK_THAT(why_not(frame_of(true, true), 8), Catch::Contains("second time"));
+  CHECK_THAT(why_not(frame_of(false, false), 8), Catch::Contains("all corners on one side"));
+}
+
 TEST_CASE("Broken cells are an error or a sound mesh") {
   const auto first = cells_from(mesh_of_field(waves(1, 5, 0.3f), {0, -1, 2}, 8, voxel_m, 1), 8);
   const auto second = cells_from(mesh_of_field(waves(1, 5, 0.32f), {0, -1, 2}, 8, voxel_m, 2), 8);
@@ -413,4 +488,9 @@ TEST_CASE("A range code brings back its decisions, whatever they are") {
     CHECK(from.left() == 0);
   }
   CHECK_THROWS_AS(range_decoder(std::vector<std::byte>(4, std::byte{255})), std::invalid_argument);
+  // After the end there are four zeros, and no more.
+  const std::vector<std::byte> one_byte(1);
+  range_decoder from(one_byte);
+  CHECK(from.get_plain(8) == 0);
+  CHECK_THROWS_WITH(from.get_plain(16), Catch::Contains("ends too early"));
 }
