@@ -1,7 +1,8 @@
 // Times decoding of patches of codec 2 beside Draco's of the same meshes, in node and in headless Chromium, on one thread:
 // node dev/decode_time.mjs FILE.json... [--rounds N]
-// A file is one of the vectors of docs/cells.md, or a list of them; those that are partial are left out. Draco's meshes are made
-// here, with the service's settings. Prints milliseconds for 10,000 triangles, the best round and the median.
+// A file is a list of objects {"region_voxels": 64, "frame": "...", "draco": "..."}: whole patch frames of codec 2 in hex, and those
+// of the same meshes in codec 1. Those that have no `draco` get one made here with the service's settings. Prints milliseconds for
+// 10,000 triangles: of the best round of each patch, and of the median round of all (what else runs here is in it).
 
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -11,18 +12,16 @@ import { open_browser } from "./browser.mjs";
 
 const require = createRequire(import.meta.url);
 const options = process.argv.slice(2), rounds_at = options.indexOf("--rounds");
-const rounds = rounds_at < 0 ? 15 : Number(options.splice(rounds_at, 2)[1]);
+const rounds = rounds_at < 0 ? 40 : Number(options.splice(rounds_at, 2)[1]);
 
 /// Runs where it is measured, so it names nothing from outside. `draco` is Draco's module.
 async function measure(frames, rounds, cells, draco) {
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const patches = frames.map((f) => ({ header: { ...f.header, version: BigInt(f.header.version) }, payload: bytes(f.payload),
-    draco: bytes(f.draco) }));
-  const by_cells = () => {
-    let n = 0;
-    for (const p of patches) n += cells.mesh_of(cells.apply(p.payload, p.header)).indices.length;
-    return n / 3;
-  };
+  const patches = frames.map((f) => {
+    const { payload, ...header } = cells.parse_patch(bytes(f.frame).buffer, true);
+    return { header: { ...header, region_voxels: f.region_voxels }, payload, draco: bytes(f.draco) };
+  });
+  const by_cells = (p) => cells.mesh_of(cells.apply(p.payload, p.header)).indices.length / 3;
   const values = (decoder, mesh, kind, type, array) => {
     const attribute = decoder.GetAttribute(mesh, decoder.GetAttributeId(mesh, kind));
     const size = mesh.num_points() * attribute.num_components() * array.BYTES_PER_ELEMENT, at = draco._malloc(size);
@@ -31,37 +30,37 @@ async function measure(frames, rounds, cells, draco) {
     draco._free(at);
     return out;
   };
-  const by_draco = () => {
-    let n = 0;
-    const decoder = new draco.Decoder();
-    for (const p of patches) {
-      const mesh = new draco.Mesh();
-      if (!decoder.DecodeArrayToMesh(p.draco, p.draco.length, mesh).ok()) throw new Error("Draco cannot decode its own");
-      const size = 12 * mesh.num_faces(), at = draco._malloc(size);
-      decoder.GetTrianglesUInt32Array(mesh, size, at);
-      const indices = new Uint32Array(draco.HEAPU8.buffer, at, size / 4).slice();
-      draco._free(at);
-      values(decoder, mesh, draco.POSITION, draco.DT_INT32, Int32Array);
-      values(decoder, mesh, draco.COLOR, draco.DT_UINT8, Uint8Array);
-      n += indices.length;
-      draco.destroy(mesh);
-    }
+  const by_draco = (p) => {
+    const decoder = new draco.Decoder(), mesh = new draco.Mesh();
+    if (!decoder.DecodeArrayToMesh(p.draco, p.draco.length, mesh).ok()) throw new Error("Draco cannot decode its own");
+    const size = 12 * mesh.num_faces(), at = draco._malloc(size);
+    decoder.GetTrianglesUInt32Array(mesh, size, at);
+    const indices = new Uint32Array(draco.HEAPU8.buffer, at, size / 4).slice();
+    draco._free(at);
+    values(decoder, mesh, draco.POSITION, draco.DT_INT32, Int32Array);
+    values(decoder, mesh, draco.COLOR, draco.DT_UINT8, Uint8Array);
+    draco.destroy(mesh);
     draco.destroy(decoder);
-    return n / 3;
+    return indices.length / 3;
   };
-  const out = {};
+  const out = {}, triangles = patches.reduce((n, p) => n + p.header.triangles, 0), for_10k = (ms) => +((1e4 * ms) / triangles).toFixed(3);
   for (const [name, decode] of [["cells", by_cells], ["draco", by_draco]]) {
-    const times = [];
-    let triangles = 0;
-    for (let i = 0; i < rounds + 3; i++) { // the first ones warm up
-      const begun = performance.now();
-      triangles = decode();
-      if (i >= 3) times.push((performance.now() - begun) / triangles * 1e4);
+    const all = [], best = patches.map(() => Infinity);
+    for (let i = 0; i < rounds; i++) {
+      let round = 0;
+      patches.forEach((p, k) => {
+        const begun = performance.now();
+        if (decode(p) !== p.header.triangles) throw new Error(`${name} gives another number of triangles`);
+        const took = performance.now() - begun;
+        round += took;
+        best[k] = Math.min(best[k], took);
+      });
+      all.push(round);
     }
-    times.sort((a, b) => a - b);
-    const payloads = patches.reduce((s, p) => s + (name === "cells" ? p.payload : p.draco).length, 0);
-    out[name] = { triangles, bytes_per_triangle: +(payloads / triangles).toFixed(3), best_ms: +times[0].toFixed(3),
-      median_ms: +times[times.length >> 1].toFixed(3) };
+    all.sort((a, b) => a - b);
+    const payloads = patches.reduce((n, p) => n + (name === "cells" ? p.payload : p.draco).length, 0);
+    out[name] = { triangles, bytes_per_triangle: +(payloads / triangles).toFixed(3),
+      best_ms: for_10k(best.reduce((a, b) => a + b)), median_ms: for_10k(all[all.length >> 1]) };
   }
   return out;
 }
@@ -82,18 +81,18 @@ async function draco_payload(encoding, mesh) {
   return out;
 }
 
-const bundled = (format, globalName) => build({ entryPoints: [new URL("../src/stream/cells.ts", import.meta.url).pathname],
-  bundle: true, write: false, format, globalName, target: "es2022", minify: true }).then((b) => b.outputFiles[0].text);
+const bundled = (format, globalName) => build({ bundle: true, write: false, format, globalName, target: "es2022", minify: true,
+  stdin: { contents: 'export * from "./cells"; export { parse_patch } from "./protocol";', loader: "ts",
+    resolveDir: new URL("../src/stream", import.meta.url).pathname } }).then((b) => b.outputFiles[0].text);
 const cells = await import(`data:text/javascript;base64,${Buffer.from(await bundled("esm")).toString("base64")}`);
 const encoding = await draco3d.createEncoderModule({});
 const frames = [];
 for (const file of options)
-  for (const v of [JSON.parse(await readFile(file, "utf8"))].flat()) {
-    if (v.partial || !v.payload) continue;
-    const header = { region: v.region, version: "1", vertices: v.vertices, triangles: v.triangles, partial: false,
-      region_voxels: v.region_voxels };
-    const payload = Buffer.from(v.payload, "base64"), mesh = cells.mesh_of(cells.apply(payload, { ...header, version: 1n }));
-    frames.push({ header, payload: v.payload, draco: (await draco_payload(encoding, mesh)).toString("base64") });
+  for (const { region_voxels, frame, draco } of JSON.parse(await readFile(file, "utf8"))) {
+    const bytes = Buffer.from(frame, "hex"), { payload, ...header } = cells.parse_patch(Uint8Array.from(bytes).buffer, true);
+    const mesh = cells.mesh_of(cells.apply(payload, { ...header, region_voxels }));
+    const other = draco ? Buffer.from(draco, "hex").subarray(56) : await draco_payload(encoding, mesh);
+    frames.push({ region_voxels, frame: bytes.toString("base64"), draco: other.toString("base64") });
   }
 
 const three = require.resolve("three/examples/jsm/libs/draco/draco_wasm_wrapper.js");

@@ -66,21 +66,49 @@ const edge_place = Uint16Array.from({ length: 24 }, (_, e) => {
   return 3 * (81 * (corner >> 2) + 9 * ((corner >> 1) & 1) + (corner & 1)) + (e % 3);
 });
 
-/// For each case: the corners of its triangles, 15 apart; its number of edges that cross the surface; those, 12 apart.
-const case_corners = new Uint16Array(256 * 15), case_crossings = new Uint8Array(256), crossing_places = new Uint16Array(256 * 12);
+/// For each case: its number of edges that cross the surface; those, 12 apart, as places and as they are numbered from three times
+/// the cell on, where they are all of one block.
+const case_crossings = new Uint8Array(256), crossing_places = new Uint16Array(256 * 12), crossing_names = new Uint16Array(256 * 12);
 triangle_edges.forEach((edges, inside) => {
-  edges.forEach((e, i) => (case_corners[15 * inside + i] = edge_place[e]));
   const crossings = [...new Set(edges)].sort((a, b) => a - b);
   case_crossings[inside] = crossings.length;
-  crossings.forEach((e, i) => (crossing_places[12 * inside + i] = edge_place[e]));
+  crossings.forEach((e, i) => {
+    crossing_places[12 * inside + i] = edge_place[e];
+    crossing_names[12 * inside + i] = edge_owners[edge_place[e]];
+  });
 });
 
 /// Steps from a slot to the eight blocks in which edges of its cells stand.
 const steps_to_owners = (edge: number): Int32Array =>
   Int32Array.from({ length: 8 }, (_, n) => (n & 1) + ((n >> 1) & 1) * edge + (n >> 2) * edge * edge);
 
-/// Memory that is used again from one region to the next. Grows to what the largest needs.
-let numbers_ = new Uint32Array(0);
+/// Where the numbers of vertices lie while triangles are made: three for each voxel of a layer of blocks and the voxels after it.
+interface number_grid {
+  region_voxels: number;
+  row: number;
+  layer: number;
+  numbers: Uint32Array;
+  /// For a block's first voxel, from there to each of its edges; for a cell, to the corners of each case's triangles, 15 apart.
+  edge_steps: Int32Array;
+  corner_steps: Int32Array;
+}
+
+function make_grid(region_voxels: number): number_grid {
+  const row = 3 * (region_voxels + 1), layer = row * (region_voxels + 1), corner_steps = new Int32Array(256 * 15);
+  const step = (x: number, y: number, z: number, axis: number): number => 3 * x + row * y + layer * z + axis;
+  triangle_edges.forEach((edges, inside) => edges.forEach((e, i) => {
+    const corner = Math.floor(e / 3);
+    corner_steps[15 * inside + i] = step(corner & 1, (corner >> 1) & 1, corner >> 2, e % 3);
+  }));
+  const edge_steps = Int32Array.from({ length: block_edges }, (_, e) => {
+    const place = Math.floor(e / 3);
+    return step(place & 7, (place >> 3) & 7, place >> 6, e % 3);
+  });
+  return { region_voxels, row, layer, numbers: new Uint32Array(9 * layer), edge_steps, corner_steps };
+}
+
+/// Used again from one region to the next.
+let grid_: number_grid | undefined;
 
 /// The triangles of a region. Colours are four bytes each, the last one 255.
 export function mesh_of(records: region_records): decoded_mesh {
@@ -116,26 +144,27 @@ function colours_of(r: region_records): Uint8Array {
   return out;
 }
 
-/// A cell's vertices are in its block's layer of blocks or in the next: numbers of two layers are at hand, by slot and edge.
+/// Layer of blocks by layer: the cells of one have vertices there, and on the first voxels of the next.
 function indices_of(r: region_records): Uint32Array {
-  const edge = r.region_voxels / 8 + 1, layer = edge * edge, span = layer << owner_shift;
-  if (numbers_.length < 2 * span) numbers_ = new Uint32Array(2 * span);
-  const numbers = numbers_, { slots, cells, cases, edges } = r, blocks = slots.length;
-  const out = new Uint32Array(3 * r.triangles), bases = new Int32Array(8), steps = steps_to_owners(edge);
-  let numbered = 0, to = 0;
-  for (let block = 0; block < blocks; block++) {
-    const slot = slots[block], here = Math.floor(slot / layer);
-    for (; numbered < blocks && slots[numbered] < (here + 2) * layer; numbered++) {
-      const base = (slots[numbered] % (2 * layer)) << owner_shift, end = r.first_vertex[numbered + 1];
-      for (let v = r.first_vertex[numbered]; v < end; v++) numbers[base + edges[v]] = v;
+  const grid = grid_?.region_voxels === r.region_voxels ? grid_ : (grid_ = make_grid(r.region_voxels));
+  const { row, layer, numbers, edge_steps, corner_steps } = grid, { slots, first_vertex, first_cell, cells, cases, edges } = r;
+  const edge = r.region_voxels / 8 + 1, blocks = slots.length, out = new Uint32Array(3 * r.triangles);
+  const base_of_block = (slot: number): number => 24 * (slot % edge) + 8 * row * (Math.floor(slot / edge) % edge);
+  for (let begin = 0, end = 0, to = 0; begin < blocks; begin = end) {
+    const beyond = (Math.floor(slots[begin] / (edge * edge)) + 1) * edge * edge;
+    for (end = begin; end < blocks && slots[end] < beyond; end++) {
+      const base = base_of_block(slots[end]), last = first_vertex[end + 1];
+      for (let v = first_vertex[end]; v < last; v++) numbers[base + edge_steps[edges[v]]] = v;
     }
-    for (let n = 0; n < 8; n++) bases[n] = ((slot + steps[n]) % (2 * layer)) << owner_shift;
-    const end = r.first_cell[block + 1];
-    for (let c = r.first_cell[block]; c < end; c++) {
-      const place = cell_place[cells[c]], first = 15 * cases[c], last = first + 3 * case_triangles[cases[c]];
-      for (let i = first; i < last; i++) {
-        const owner = edge_owners[place + case_corners[i]];
-        out[to++] = numbers[bases[owner >> owner_shift] + (owner & edge_mask)];
+    for (let next = end; next < blocks && slots[next] < beyond + edge * edge; next++) {
+      const base = base_of_block(slots[next]) + 8 * layer, last = first_vertex[next + 1];
+      for (let v = first_vertex[next]; v < last && edges[v] < 192; v++) numbers[base + edge_steps[edges[v]]] = v;
+    }
+    for (let block = begin; block < end; block++) {
+      const base = base_of_block(slots[block]), last_cell = first_cell[block + 1];
+      for (let c = first_cell[block]; c < last_cell; c++) {
+        const voxel = base + edge_steps[3 * cells[c]], first = 15 * cases[c], last = first + 3 * case_triangles[cases[c]];
+        for (let i = first; i < last; i++) out[to++] = numbers[voxel + corner_steps[i]];
       }
     }
   }
@@ -188,8 +217,13 @@ function marks_of(edge: number, r: region_cells): Uint32Array {
     for (let n = 0; n < 8; n++) bases[n] = listed[slots[block] + steps[n]];
     const end = first_cell[block + 1];
     for (let c = first_cell[block]; c < end; c++) {
-      const place = cell_place[cells[c]], first = 12 * cases[c], last = first + case_crossings[cases[c]];
-      for (let i = first; i < last; i++) {
+      const cell = cells[c], first = 12 * cases[c], last = first + case_crossings[cases[c]];
+      if ((cell & 7) !== 7 && (cell & 56) !== 56 && cell < 448) {
+        for (let i = first; i < last; i++) {
+          const name = 3 * cell + crossing_names[i];
+          marks[bases[0] + (name >> 5)] |= 1 << (name & 31);
+        }
+      } else for (let i = first, place = cell_place[cell]; i < last; i++) {
         const owner = edge_owners[place + crossing_places[i]], name = owner & edge_mask;
         marks[bases[owner >> owner_shift] + (name >> 5)] |= 1 << (name & 31);
       }

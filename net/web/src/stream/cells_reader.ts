@@ -1,7 +1,7 @@
 // The first half of docs/cells.md: which decisions tell a region's cells, in which order and in which contexts.
 
 import { triangle_edges } from "./marching_cubes";
-import { cells_error, even_chance, range_decoder } from "./range_decoder";
+import { cells_error, certain, chance_bits, even_chance, range_decoder, rate } from "./range_decoder";
 
 /// For each case, its number of triangles.
 export const case_triangles = Uint8Array.from(triangle_edges, (edges) => edges.length / 3);
@@ -19,6 +19,11 @@ const touched_at = 0, active_at = 8, more_at = 24, corners_at = 28, contexts_end
 
 // What is known of a voxel: its side, and of the cell whose lowest corner it is.
 const outside = 1, side = 3, queued = 4, no_triangles = 8, triangles = 128, decided = no_triangles | triangles;
+
+/// For the sum of what is decided of the six cells at the faces of a cell: how many have none, and how many have triangles, each
+/// at most 3.
+const active_context = Uint8Array.from({ length: 6 * decided + 1 }, (_, around) =>
+  4 * Math.min(3, (around & (triangles - 1)) >> 3) + Math.min(3, around >> 7));
 
 /// Cells of the blocks that a patch touches, block by block; those of block i from first[i] to first[i + 1]. Lasts until the next
 /// payload is read.
@@ -44,8 +49,8 @@ export class cells_reader {
   private readonly row_: number;
   private readonly layer_: number;
   /// From a block's first voxel to each of its voxels, and from a cell's lowest corner to each of its corners.
-  private readonly place_steps_: Int32Array;
-  private readonly corner_steps_: Int32Array;
+  private readonly place_steps_ = new Int32Array(512);
+  private readonly corner_steps_ = new Int32Array(8);
   /// Of each slot, among the touched blocks; -1: not touched.
   private readonly rank_of_: Int32Array;
   private slots_ = new Uint16Array(0);
@@ -57,8 +62,8 @@ export class cells_reader {
     this.blocks_ = region_voxels / 8;
     this.edge_ = this.blocks_ + 1;
     const row = this.row_ = region_voxels + 3, layer = this.layer_ = row * row;
-    this.place_steps_ = Int32Array.from({ length: 512 }, (_, v) => (v & 7) + ((v >> 3) & 7) * row + (v >> 6) * layer);
-    this.corner_steps_ = Int32Array.from({ length: 8 }, (_, c) => (c & 1) + ((c >> 1) & 1) * row + (c >> 2) * layer);
+    for (let v = 0; v < 512; v++) this.place_steps_[v] = (v & 7) + ((v >> 3) & 7) * row + (v >> 6) * layer;
+    for (let c = 0; c < 8; c++) this.corner_steps_[c] = (c & 1) + ((c >> 1) & 1) * row + (c >> 2) * layer;
     this.rank_of_ = new Int32Array(this.edge_ ** 3).fill(-1);
   }
 
@@ -127,78 +132,123 @@ export class cells_reader {
     block_found.fill(0); // a payload before may have ended in an error
   }
 
-  /// Reads a block's cells into block_cases and block_found.
+  /// Reads a block's cells into block_cases and block_found. One function, with the coder's state in its own variables: this is
+  /// where the time goes.
   private block_(rank: number, slot: number, first: number): void {
-    const coder = this.coder_, voxels = voxels_, queues = queues_, queued_of = this.queued_, place_steps = this.place_steps_;
-    const row = this.row_, layer = this.layer_;
-    for (let parts = 0, taken = 512 * rank; ; parts = parts < 3 ? parts + 1 : 3) {
-      while (taken < 512 * rank + queued_of[rank]) {
-        const place = queues[taken++], voxel = first + place_steps[place];
+    const coder = this.coder_, contexts = this.contexts_, voxels = voxels_, queues = queues_, queued_of = this.queued_;
+    const place_steps = this.place_steps_, steps = this.corner_steps_, row = this.row_, layer = this.layer_, edge = this.edge_;
+    const first_queued = 512 * rank;
+    let { range, code } = coder, waiting = queued_of[rank], triangles_left = this.triangles_left_;
+    for (let parts = 0, taken = 0; ; ) {
+      let place: number, voxel: number;
+      if (taken < waiting) {
+        place = queues[first_queued + taken++];
+        voxel = first + place_steps[place];
         const around = (voxels[voxel + 1] & decided) + (voxels[voxel - 1] & decided) + (voxels[voxel + row] & decided)
           + (voxels[voxel - row] & decided) + (voxels[voxel + layer] & decided) + (voxels[voxel - layer] & decided);
-        const without = (around & (triangles - 1)) >> 3, having = around >> 7;
-        if (coder.bit(active_at + 4 * (without < 3 ? without : 3) + (having < 3 ? having : 3)) === 0)
+        const context = active_at + active_context[around], chance = contexts[context];
+        const bound = Math.imul(range >>> chance_bits, chance);
+        let is_active = false;
+        if ((code >>> 0) < (bound >>> 0)) {
+          range = bound;
+          contexts[context] = chance + ((certain - chance) >> rate);
+        } else {
+          range = (range - bound) | 0;
+          code = (code - bound) | 0;
+          contexts[context] = chance - (chance >> rate);
+          is_active = true;
+        }
+        if (range >>> 24 === 0) {
+          range <<= 8;
+          code = (code << 8) | coder.next();
+        }
+        if (!is_active) {
           voxels[voxel] |= no_triangles;
-        else this.case_(rank, slot, place, voxel);
+          continue;
+        }
+      } else {
+        coder.range = range;
+        coder.code = code;
+        if (coder.bit(more_at + parts) === 0) break;
+        place = coder.plain(9);
+        range = coder.range;
+        code = coder.code;
+        voxel = first + place_steps[place];
+        if ((voxels[voxel] & queued) !== 0) throw new cells_error(`cell ${place} of block ${slot} comes a second time`);
+        voxels[voxel] |= queued;
+        parts = parts < 3 ? parts + 1 : 3;
       }
-      if (coder.bit(more_at + parts) === 0) return;
-      const place = coder.plain(9), voxel = first + place_steps[place];
-      if ((voxels[voxel] & queued) !== 0) throw new cells_error(`cell ${place} of block ${slot} comes a second time`);
-      voxels[voxel] |= queued;
-      this.case_(rank, slot, place, voxel);
-    }
-  }
 
-  /// Reads the corners of a cell that are not known yet.
-  private case_(rank: number, slot: number, place: number, voxel: number): void {
-    const coder = this.coder_, voxels = voxels_, steps = this.corner_steps_;
-    let inside = 0;
-    // Two bits for each corner: its side.
-    let sides = 0;
-    for (let c = 0; c < 8; c++) sides |= (voxels[voxel + steps[c]] & side) << (2 * c);
-    for (let c = 0; c < 8; c++) {
-      let own = (sides >> (2 * c)) & side;
-      if (own === 0) {
-        own = outside + coder.bit(corners_at + 9 * ((sides >> (2 * (c ^ 1))) & side) + 3 * ((sides >> (2 * (c ^ 2))) & side)
-          + ((sides >> (2 * (c ^ 4))) & side));
-        sides |= own << (2 * c);
-        voxels[voxel + steps[c]] |= own;
+      // The sides of the corners, two bits each.
+      let sides = (voxels[voxel] & side) | ((voxels[voxel + 1] & side) << 2) | ((voxels[voxel + row] & side) << 4)
+        | ((voxels[voxel + row + 1] & side) << 6) | ((voxels[voxel + layer] & side) << 8)
+        | ((voxels[voxel + layer + 1] & side) << 10) | ((voxels[voxel + layer + row] & side) << 12)
+        | ((voxels[voxel + layer + row + 1] & side) << 14);
+      for (let unknown = ~(sides | (sides >> 1)) & 0x5555; unknown !== 0; unknown &= unknown - 1) {
+        const at = 31 - Math.clz32(unknown & -unknown);
+        const context = corners_at + 9 * ((sides >> (at ^ 2)) & side) + 3 * ((sides >> (at ^ 4)) & side)
+          + ((sides >> (at ^ 8)) & side);
+        const chance = contexts[context], bound = Math.imul(range >>> chance_bits, chance);
+        let own = outside;
+        if ((code >>> 0) < (bound >>> 0)) {
+          range = bound;
+          contexts[context] = chance + ((certain - chance) >> rate);
+        } else {
+          range = (range - bound) | 0;
+          code = (code - bound) | 0;
+          contexts[context] = chance - (chance >> rate);
+          own = outside + 1;
+        }
+        if (range >>> 24 === 0) {
+          range <<= 8;
+          code = (code << 8) | coder.next();
+        }
+        sides |= own << at;
+        voxels[voxel + steps[at >> 1]] |= own;
       }
-      inside |= (own >> 1) << c;
+      const inside = every_other(sides >> 1);
+      if (inside === 0 || inside === 255) throw new cells_error(`cell ${place} of block ${slot} has all corners on one side`);
+      triangles_left -= case_triangles[inside];
+      if (triangles_left < 0) throw new cells_error("its cells have more triangles than the header says");
+      voxels[voxel] |= triangles;
+      block_cases[place] = inside;
+      block_found[place >> 5] |= 1 << (place & 31);
+
+      // The surface goes on through these faces, unless what is there was not observed.
+      const reached = ((voxels[voxel - 1] & queued) >> 2) | ((voxels[voxel + 1] & queued) >> 1) | (voxels[voxel - row] & queued)
+        | ((voxels[voxel + row] & queued) << 1) | ((voxels[voxel - layer] & queued) << 2)
+        | ((voxels[voxel + layer] & queued) << 3);
+      for (let faces = crossed_faces[inside] & ~reached; faces !== 0; faces &= faces - 1) {
+        const face = 31 - Math.clz32(faces & -faces), shift = 3 * (face >> 1), place_step = 1 << shift;
+        const voxel_step = face < 2 ? 1 : face < 4 ? row : layer, at = (place >> shift) & 7;
+        if ((face & 1) === 0) {
+          if (at === 0) continue;
+          voxels[voxel - voxel_step] |= queued;
+          queues[first_queued + waiting++] = place - place_step;
+        } else if (at !== 7) {
+          voxels[voxel + voxel_step] |= queued;
+          queues[first_queued + waiting++] = place + place_step;
+        } else {
+          const behind = this.rank_behind_(slot, face < 2 ? 1 : face < 4 ? edge : edge * edge);
+          if (behind < 0) continue;
+          voxels[voxel + voxel_step] |= queued;
+          queues[512 * behind + queued_of[behind]++] = place - 7 * place_step;
+        }
+      }
     }
-    if (inside === 0 || inside === 255) throw new cells_error(`cell ${place} of block ${slot} has all corners on one side`);
-    this.triangles_left_ -= case_triangles[inside];
-    if (this.triangles_left_ < 0) throw new cells_error("its cells have more triangles than the header says");
-    voxels[voxel] |= triangles;
-    block_cases[place] = inside;
-    block_found[place >> 5] |= 1 << (place & 31);
-    // The surface goes on through these faces, unless what is there was not observed.
-    const faces = crossed_faces[inside], row = this.row_, layer = this.layer_;
-    if ((faces & 1) !== 0 && (place & 7) !== 0) this.queue_(rank, voxel - 1, place - 1);
-    if ((faces & 2) !== 0) {
-      if ((place & 7) !== 7) this.queue_(rank, voxel + 1, place + 1);
-      else this.queue_(this.rank_behind_(slot, 1), voxel + 1, place - 7);
-    }
-    if ((faces & 4) !== 0 && (place & 56) !== 0) this.queue_(rank, voxel - row, place - 8);
-    if ((faces & 8) !== 0) {
-      if ((place & 56) !== 56) this.queue_(rank, voxel + row, place + 8);
-      else this.queue_(this.rank_behind_(slot, this.edge_), voxel + row, place - 56);
-    }
-    if ((faces & 16) !== 0 && place >= 64) this.queue_(rank, voxel - layer, place - 64);
-    if ((faces & 32) !== 0) {
-      if (place < 448) this.queue_(rank, voxel + layer, place + 64);
-      else this.queue_(this.rank_behind_(slot, this.edge_ * this.edge_), voxel + layer, place - 448);
-    }
+    this.triangles_left_ = triangles_left;
   }
 
   /// The touched block behind another along an axis, if it can have cells; else -1.
   private rank_behind_(slot: number, step: number): number {
     return (Math.floor(slot / step) % this.edge_) + 1 < this.blocks_ ? this.rank_of_[slot + step] : -1;
   }
+}
 
-  private queue_(rank: number, voxel: number, place: number): void {
-    if (rank < 0 || (voxels_[voxel] & queued) !== 0) return;
-    voxels_[voxel] |= queued;
-    queues_[512 * rank + this.queued_[rank]++] = place;
-  }
+/// The even bits of 16, one beside the other.
+function every_other(bits: number): number {
+  bits &= 0x5555;
+  bits = (bits | (bits >> 1)) & 0x3333;
+  bits = (bits | (bits >> 2)) & 0x0f0f;
+  return (bits | (bits >> 4)) & 0xff;
 }

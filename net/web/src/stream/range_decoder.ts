@@ -12,7 +12,7 @@ export class cells_error extends Error {
 }
 
 /// Chances are in 2048ths, and move by a 16th of the way.
-const chance_bits = 11, certain = 1 << chance_bits, rate = 4;
+export const chance_bits = 11, certain = 1 << chance_bits, rate = 4;
 /// What a context begins with.
 export const even_chance = certain >> 1;
 const least_range = 1 << 24;
@@ -20,54 +20,52 @@ const least_range = 1 << 24;
 const zeros_after = 4;
 
 export class range_decoder {
-  /// Range and code, in an array of their own: numbers of 32 bits that are fields are boxed at each change.
-  private state_ = new Uint32Array(2);
+  /// Unsigned, kept as signed.
+  range = -1;
+  code = 0;
   private at_ = 0;
 
   constructor(
     private readonly bytes_: Uint8Array,
     private readonly contexts_: Uint16Array,
   ) {
-    this.state_[0] = 0xffffffff;
-    for (let i = 0; i < 4; i++) this.state_[1] = (this.state_[1] << 8) | this.next_();
-    if (this.state_[1] === 0xffffffff) throw new cells_error("its code begins with 4 bytes of 255");
+    for (let i = 0; i < 4; i++) this.code = (this.code << 8) | this.next();
+    if (this.code === -1) throw new cells_error("its code begins with 4 bytes of 255");
   }
 
   /// A decision in a context, which learns from it.
   bit(context: number): number {
-    const state = this.state_, contexts = this.contexts_, chance = contexts[context];
-    let range = state[0], code = state[1], out = 0;
-    const bound = Math.imul(range >>> chance_bits, chance) >>> 0;
-    if (code < bound) {
-      range = bound;
+    const contexts = this.contexts_, chance = contexts[context];
+    const bound = Math.imul(this.range >>> chance_bits, chance);
+    let out = 0;
+    if (this.code >>> 0 < bound >>> 0) {
+      this.range = bound;
       contexts[context] = chance + ((certain - chance) >> rate);
     } else {
-      range = (range - bound) >>> 0;
-      code = (code - bound) >>> 0;
+      this.range = (this.range - bound) | 0;
+      this.code = (this.code - bound) | 0;
       contexts[context] = chance - (chance >> rate);
       out = 1;
     }
-    if (range < least_range) { // once is enough: no chance is below 15
-      range = (range << 8) >>> 0;
-      code = ((code << 8) | this.next_()) >>> 0;
+    if (this.range >>> 24 === 0) { // once is enough: no chance is below 15
+      this.range <<= 8;
+      this.code = (this.code << 8) | this.next();
     }
-    state[0] = range;
-    state[1] = code;
     return out;
   }
 
   /// So many bits (1 to 16) that are as likely as not.
   plain(count: number): number {
-    let range = this.state_[0] >>> count, code = this.state_[1];
-    const value = (code / range) >>> 0;
+    let range = this.range >>> count, code = this.code >>> 0;
+    const value = Math.floor(code / range);
     if (value >>> count !== 0) throw new cells_error(`its code is none before byte ${this.at_}`);
-    code = (code - Math.imul(range, value)) >>> 0;
+    code -= range * value;
     while (range < least_range) {
       range = (range << 8) >>> 0;
-      code = ((code << 8) | this.next_()) >>> 0;
+      code = ((code << 8) | this.next()) >>> 0;
     }
-    this.state_[0] = range;
-    this.state_[1] = code;
+    this.range = range | 0;
+    this.code = code | 0;
     return value;
   }
 
@@ -76,7 +74,8 @@ export class range_decoder {
     return Math.max(0, this.bytes_.length - this.at_);
   }
 
-  private next_(): number {
+  /// The next byte.
+  next(): number {
     const at = this.at_++;
     if (at < this.bytes_.length) return this.bytes_[at];
     if (at >= this.bytes_.length + zeros_after)
