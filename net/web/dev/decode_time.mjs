@@ -1,8 +1,8 @@
 // Times decoding of patches of codec 2 beside Draco's of the same meshes, in node and in headless Chromium, on one thread:
 // node dev/decode_time.mjs FILE.json... [--rounds N]
-// A file is a list of objects {"region_voxels": 64, "frame": "...", "draco": "..."}: whole patch frames of codec 2 in hex, and those
-// of the same meshes in codec 1. Those that have no `draco` get one made here with the service's settings. Prints milliseconds for
-// 10,000 triangles: of the best round of each patch, and of the median round of all (what else runs here is in it).
+// A file is a list of objects {"region_voxels": 64, "frame": "...", "draco": "..."}: whole patch frames of codec 2 in hex, and
+// those of the same meshes in codec 1. Those that have no `draco` get one made here with the service's settings. Prints
+// milliseconds for 10,000 triangles: of the best round of each patch, and of the median round of all (what else runs is in it).
 
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -43,7 +43,8 @@ async function measure(frames, rounds, cells, draco) {
     draco.destroy(decoder);
     return indices.length / 3;
   };
-  const out = {}, triangles = patches.reduce((n, p) => n + p.header.triangles, 0), for_10k = (ms) => +((1e4 * ms) / triangles).toFixed(3);
+  const out = {}, triangles = patches.reduce((n, p) => n + p.header.triangles, 0);
+  const for_10k = (ms) => +((1e4 * ms) / triangles).toFixed(3);
   for (const [name, decode] of [["cells", by_cells], ["draco", by_draco]]) {
     const all = [], best = patches.map(() => Infinity);
     for (let i = 0; i < rounds; i++) {

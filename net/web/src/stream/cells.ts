@@ -22,7 +22,8 @@ const block_edges = 1536;
 const block_words = block_edges / 32;
 
 /// What a region's surface is made of, block by block: cells with their cases, and vertices. Blocks are named by slots,
-/// x fastest, region_voxels / 8 + 1 on an axis, since vertices may lie in the blocks after the region's. Never changed once it is made.
+/// x fastest, region_voxels / 8 + 1 on an axis, since vertices may lie in the blocks after the region's. Never
+/// changed once it is made.
 export interface region_records {
   readonly region: region;
   readonly version: bigint;
@@ -66,9 +67,10 @@ const edge_place = Uint16Array.from({ length: 24 }, (_, e) => {
   return 3 * (81 * (corner >> 2) + 9 * ((corner >> 1) & 1) + (corner & 1)) + (e % 3);
 });
 
-/// For each case: its number of edges that cross the surface; those, 12 apart, as places and as they are numbered from three times
-/// the cell on, where they are all of one block.
-const case_crossings = new Uint8Array(256), crossing_places = new Uint16Array(256 * 12), crossing_names = new Uint16Array(256 * 12);
+/// For each case: its number of edges that cross the surface; those, 12 apart, as places, and as they are numbered from three
+/// times the cell on, where they are all of one block.
+const case_crossings = new Uint8Array(256);
+const crossing_places = new Uint16Array(256 * 12), crossing_names = new Uint16Array(256 * 12);
 triangle_edges.forEach((edges, inside) => {
   const crossings = [...new Set(edges)].sort((a, b) => a - b);
   case_crossings[inside] = crossings.length;
@@ -207,12 +209,12 @@ function merged_cells(touched: Uint16Array, coded: coded_cells, held: region_rec
 }
 
 /// For each block, a bit for each of its edges that a cell uses: block_words words.
-function marks_of(edge: number, r: region_cells): Uint32Array {
+function marks_of(edge: number, r: region_cells): Int32Array {
   const { slots, first_cell, cells, cases } = r, blocks = slots.length;
   // Edges of blocks that are not listed are marked behind the last block's.
   const listed = new Int32Array(edge ** 3 + edge * edge + edge + 1).fill(blocks * block_words);
   for (let block = 0; block < blocks; block++) listed[slots[block]] = block * block_words;
-  const marks = new Uint32Array((blocks + 1) * block_words), bases = new Int32Array(8), steps = steps_to_owners(edge);
+  const marks = new Int32Array((blocks + 1) * block_words), bases = new Int32Array(8), steps = steps_to_owners(edge);
   for (let block = 0; block < blocks; block++) {
     for (let n = 0; n < 8; n++) bases[n] = listed[slots[block] + steps[n]];
     const end = first_cell[block + 1];
@@ -234,25 +236,17 @@ function marks_of(edge: number, r: region_cells): Uint32Array {
   return marks;
 }
 
-/// The marked edges, in order, and where each block's begin.
-function marked_edges(marks: Uint32Array, blocks: number): { edges: Uint16Array; first_vertex: Uint32Array } {
-  const first_vertex = new Uint32Array(blocks + 1);
-  let vertices = 0;
+/// The marked edges, in order, and where each block's begin. Throws unless there are as many as is said.
+function marked_edges(marks: Int32Array, blocks: number, vertices: number): { edges: Uint16Array; first_vertex: Uint32Array } {
+  const edges = new Uint16Array(vertices), first_vertex = new Uint32Array(blocks + 1);
+  let count = 0;
   for (let block = 0, at = 0; block < blocks; block++) {
-    for (let word = 0; word < block_words; word++, at++) vertices += ones(marks[at]);
-    first_vertex[block + 1] = vertices;
+    for (let name = 0; name < block_edges; name += 32, at++)
+      for (let left = marks[at]; left !== 0; left &= left - 1) edges[count++] = name + 31 - Math.clz32(left & -left);
+    first_vertex[block + 1] = count;
   }
-  const edges = new Uint16Array(vertices);
-  for (let at = 0, to = 0; at < blocks * block_words; at++)
-    for (let left = marks[at]; left !== 0; left &= left - 1)
-      edges[to++] = 32 * (at % block_words) + 31 - Math.clz32(left & -left);
+  if (count !== vertices) throw new cells_error(`its cells have ${count} vertices, and the header says ${vertices}`);
   return { edges, first_vertex };
-}
-
-function ones(word: number): number {
-  word -= (word >>> 1) & 0x55555555;
-  word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
-  return Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 /// What the patch's header and the map say of a payload.
@@ -271,8 +265,8 @@ function check_header(h: cells_header): void {
     throw new cells_error(`regions of ${size} voxels; they have 8 to ${most_region_voxels}, by eights`);
   if (h.triangles < 1 || h.triangles > 5 * cells)
     throw new cells_error(`the header says ${h.triangles} triangles; a region has 1 to ${5 * cells}`);
-  if (h.vertices < 3 || h.vertices > 3 * (size + 1) ** 3)
-    throw new cells_error(`the header says ${h.vertices} vertices; a region has 3 to ${3 * (size + 1) ** 3}`);
+  if (h.vertices < 3 || h.vertices > 3 * h.triangles)
+    throw new cells_error(`the header says ${h.vertices} vertices; ${h.triangles} triangles have 3 to ${3 * h.triangles}`);
   for (const c of h.region)
     if (!(Math.abs(c) * size <= most_voxels)) throw new cells_error(`region ${h.region.join()} is beyond the map`);
 }
@@ -306,9 +300,8 @@ export function apply(payload: Uint8Array, header: cells_header, held?: region_r
   const region = merged_cells(touched, reader.cells(header.triangles), base), { slots } = region;
   if (region.triangles !== header.triangles)
     throw new cells_error(`its cells have ${region.triangles} triangles, and the header says ${header.triangles}`);
-  const { edges, first_vertex } = marked_edges(marks_of(header.region_voxels / 8 + 1, region), slots.length);
-  if (edges.length !== header.vertices)
-    throw new cells_error(`its cells have ${edges.length} vertices, and the header says ${header.vertices}`);
+  const marks = marks_of(header.region_voxels / 8 + 1, region);
+  const { edges, first_vertex } = marked_edges(marks, slots.length, header.vertices);
   const vertices_of = new vertices_reader(bits);
   const vertices = { edges, fractions: new Uint8Array(edges.length), colours: new Uint8Array(3 * edges.length) };
   for (let block = 0, rank = 0, from = 0; block < slots.length; block++) {
