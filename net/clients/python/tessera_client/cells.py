@@ -12,7 +12,7 @@ Over a stream whose subprotocol is ``tessera.v2``::
             records = held[header.region] = apply(frame[HEADER.size:], header, region_voxels, held.get(header.region))
             show(mesh_of(records))
 
-This is to be read and to check others by; it takes seconds for a large region.
+This is to be read, and to check others by; a large region takes a second.
 """
 
 import struct
@@ -148,10 +148,10 @@ def _check_header(header: PatchHeader, region_voxels: int) -> None:
         raise CellsError(f"regions of {region_voxels} voxels; they have 8 to {_MOST_REGION_VOXELS}, by eights")
     if header.kind != SURFACE or header.codec != CELLS:
         raise CellsError(f"a patch of kind {header.kind} and codec {header.codec}, not {SURFACE} and {CELLS}")
-    for name, said, most in (("triangles", header.triangles, 5 * region_voxels**3),
-                             ("vertices", header.vertices, 3 * (region_voxels + 1) ** 3)):
-        if not 1 <= said <= most:
-            raise CellsError(f"the header says {said} {name}; a region has 1 to {most}")
+    for name, said, least, most in (("triangles", header.triangles, 1, 5 * region_voxels**3),
+                                    ("vertices", header.vertices, 3, 3 * header.triangles)):
+        if not least <= said <= most:
+            raise CellsError(f"the header says {said} {name}; there are {least} to {most}")
     if max(map(abs, header.region)) * region_voxels > _MOST_VOXELS + region_voxels:
         raise CellsError(f"region {header.region} is beyond the map")
 
