@@ -8,18 +8,21 @@
 
 namespace tessera {
 
-/// One per region: owns its surface. Meshes the region's field on its device when that has changed, and publishes a patch when
-/// the surface has.
+/// One per region: owns its surface. Meshes the region's field on its device when that has changed, and tells the broadcaster
+/// when the surface has; encodes it when somebody wants it.
 using mesher_actor = caf::typed_actor<
   /// The region's field has changed: by a keyframe of these times (producer's, received; ns), or by one that went (0, 0). Last:
   /// the number of the newest keyframe in it, 0 if there is none.
   caf::reacts_to<dirty_atom, uint64_t, uint64_t, uint64_t>,
-  /// Answers when a surface was made of all that it was told of, and published if it is a new one; with the newest's number.
+  /// Answers when a surface was made of all that it was told of, and the broadcaster told if it is a new one; with the newest's
+  /// number.
   caf::replies_to<caf::flush_atom>::with<uint64_t>,
-  /// What it published last. The field is not counted.
+  /// What it told last. The field is not counted.
   caf::replies_to<status_atom>::with<region_status>,
   /// True: the field is being filled again, hold patches back so that no viewer sees half a region. False: it is whole, publish.
-  caf::reacts_to<refill_atom, bool>>;
+  caf::reacts_to<refill_atom, bool>,
+  /// Somebody will be sent the region's surface of this version, or a newer one: encode it in this form.
+  caf::reacts_to<want_atom, uint64_t, patch_form>>;
 
 /// Checks keyframes and refuses bad ones with a reason; bounds how many are under way. The partitioner knows which ids are live.
 using ingest_actor = caf::typed_actor<
@@ -67,7 +70,7 @@ using supervisor_actor = caf::typed_actor<
 /// One per viewer: knows what the viewer still lacks, and sends the most wanted patch whenever the socket can take one.
 /// The socket is behind a callback given at spawn; text frames carry JSON.
 using session_actor = caf::typed_actor<
-  /// A region's newest patch; replaces an older one that was not sent yet.
+  /// A region's newest patch, encoded or not; replaces an older one that was not sent yet.
   caf::reacts_to<patch_atom, patch>,
   /// Cameras that came or went.
   caf::reacts_to<camera_atom, std::vector<camera>>,
@@ -77,22 +80,28 @@ using session_actor = caf::typed_actor<
   caf::reacts_to<view>,
   /// The viewer has patches on screen.
   caf::reacts_to<ack>,
+  /// The viewer wants regions again, whole.
+  caf::reacts_to<lost>,
   /// The socket took the last frame: the next may follow.
   caf::reacts_to<sent_atom>>;
 
 /// Keeps the newest patch of each region and gives each session what it lacks. Newest wins; nothing queues.
 using broadcaster_actor = caf::typed_actor<
-  /// A region's surface changed.
+  /// A region's surface changed, or was encoded. From its mesher.
   caf::reacts_to<patch_atom, patch>,
+  /// A session will send the region's newest patch next, in this form: all are given it when it is encoded.
+  caf::reacts_to<want_atom, session_actor, region_key, patch_form>,
+  /// A session's viewer has lost these regions: it is given their newest patches.
+  caf::reacts_to<session_actor, lost>,
   /// Cameras that came or went.
   caf::reacts_to<camera_atom, std::vector<camera>>,
   /// A session wants everything that it does not have, then all changes. Answers with this run's epoch.
   caf::replies_to<join_atom, session_actor, subscribe>::with<std::string>,
   /// A session ended.
   caf::reacts_to<leave_atom, session_actor>,
-  /// Returns a region's newest patch, or an empty frame if there is none.
+  /// Returns a region's newest patch, encoded; without triangles and frame if there is none.
   caf::replies_to<patch_atom, region_key>::with<patch>,
-  /// Lists the newest patches.
+  /// Lists the newest patches; those that nobody wanted without a frame.
   caf::replies_to<list_atom>::with<std::vector<patch>>,
   /// Lists the newest cameras.
   caf::replies_to<camera_atom>::with<std::vector<camera>>>;

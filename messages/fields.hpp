@@ -138,8 +138,11 @@ TESSERA_FIELDS(field_stats, TESSERA_FIELD(hash), TESSERA_FIELD(blocks), TESSERA_
 TESSERA_FIELDS(mesh, TESSERA_WRAPPED(bulk_ref, positions), TESSERA_WRAPPED(bulk_ref, normals), TESSERA_WRAPPED(bulk_ref, colours),
                TESSERA_WRAPPED(bulk_ref, keys), TESSERA_WRAPPED(bulk_ref, indices));
 TESSERA_FIELDS(region_mesh, TESSERA_FIELD(region), TESSERA_FIELD(version), TESSERA_WRAPPED(shared_ref, surface));
+TESSERA_FIELDS(patch_form, TESSERA_FIELD(cells), TESSERA_FIELD(base));
+TESSERA_FIELDS(cells_frame, TESSERA_FIELD(base), TESSERA_WRAPPED(shared_ref, bytes));
 TESSERA_FIELDS(patch, TESSERA_FIELD(region), TESSERA_FIELD(version), TESSERA_FIELD(keyframe_ns), TESSERA_FIELD(received_ns),
-               TESSERA_FIELD(vertices), TESSERA_FIELD(triangles), TESSERA_WRAPPED(shared_ref, frame));
+               TESSERA_FIELD(vertices), TESSERA_FIELD(triangles), TESSERA_WRAPPED(shared_ref, frame), TESSERA_FIELD(cells),
+               TESSERA_FIELD(no_cells));
 TESSERA_FIELDS(region_status, TESSERA_FIELD(region), TESSERA_FIELD(device), TESSERA_FIELD(version), TESSERA_FIELD(field),
                TESSERA_FIELD(vertices), TESSERA_FIELD(triangles), TESSERA_FIELD(patch_bytes), TESSERA_FIELD(keyframe_ns));
 TESSERA_FIELDS(map_status, TESSERA_FIELD(epoch), TESSERA_FIELD(field), TESSERA_FIELD(keyframes), TESSERA_FIELD(rays),
@@ -160,6 +163,7 @@ TESSERA_FIELDS(held_patch, TESSERA_FIELD(region), TESSERA_FIELD(version));
 TESSERA_FIELDS(subscribe, TESSERA_FIELD(epoch), TESSERA_FIELD(have), TESSERA_FIELD(max_bits_per_s));
 TESSERA_FIELDS(view, TESSERA_WRAPPED(raw_ref, position), TESSERA_WRAPPED(raw_ref, direction));
 TESSERA_FIELDS(ack, TESSERA_FIELD(patches));
+TESSERA_FIELDS(lost, TESSERA_FIELD(regions));
 
 template <>
 struct message_fields<verdict> {

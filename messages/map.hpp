@@ -63,7 +63,20 @@ struct region_mesh {
 /// Immutable bytes, shared without copying inside a process.
 using blob = std::shared_ptr<const std::vector<std::byte>>;
 
-/// The newest state of a region's surface, encoded once, as every viewer gets it.
+/// How a viewer takes surfaces (docs/protocol.md).
+struct patch_form {
+  bool cells = false; ///< codec 2; else codec 1, Draco
+  uint64_t base = 0;  ///< of cells: only what changed since this version, which the viewer holds; 0: all
+  friend auto operator<=>(const patch_form&, const patch_form&) = default;
+};
+
+/// A patch's binary frame with cells. One that could not be made on its base has all.
+struct cells_frame {
+  uint64_t base = 0;
+  blob bytes;
+};
+
+/// The newest state of a region's surface: as every viewer gets it, encoded once; or, until somebody wants that, what it will be.
 struct patch {
   region_key region;
   /// Grows with each patch of the region within an epoch; unique in it.
@@ -71,8 +84,31 @@ struct patch {
   /// Producer's time of the newest keyframe in it, and when that keyframe was received (both nanoseconds).
   uint64_t keyframe_ns = 0, received_ns = 0;
   uint32_t vertices = 0, triangles = 0;
-  /// The whole binary frame of docs/protocol.md: header and Draco mesh. No triangles: the header alone, which deletes the region.
+  /// The whole binary frame of docs/protocol.md: header and Draco mesh. Null: nobody wanted it yet; without triangles, that the
+  /// region is to be removed.
   blob frame;
+  /// The same with cells, for viewers who take those.
+  std::vector<cells_frame> cells;
+  /// It cannot be told by cells: all get Draco's.
+  bool no_cells = false;
+
+  /// The frame in a form; null: it was not made yet.
+  [[nodiscard]] blob in(const patch_form& form) const {
+    if (!form.cells || no_cells)
+      return frame;
+    for (const auto& one : cells)
+      if (one.base == form.base)
+        return one.bytes;
+    return nullptr;
+  }
+  [[nodiscard]] bool encoded() const { return frame || !cells.empty(); }
+  /// Of all frames; cells that several bases share count once for each.
+  [[nodiscard]] uint64_t bytes() const {
+    uint64_t sum = frame ? frame->size() : 0;
+    for (const auto& one : cells)
+      sum += one.bytes->size();
+    return sum;
+  }
 };
 
 /// A region as `GET /v1/regions` shows it.

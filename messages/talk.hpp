@@ -24,6 +24,11 @@ struct subscribe {
   uint64_t max_bits_per_s = 0; ///< 0: no limit
 };
 
+/// Says of which regions the viewer holds nothing usable any more: they are sent again, whole.
+struct lost {
+  std::vector<region_key> regions;
+};
+
 /// Where the viewer looks; nearer and visible regions come first.
 struct view {
   std::array<float, 3> position{};

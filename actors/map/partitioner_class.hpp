@@ -189,6 +189,7 @@ private:
   [[nodiscard]] static std::string device_reason(uint32_t deaths);
   /// Takes a live keyframe out for good, by a change like any other.
   void condemn(uint64_t serial, std::string reason, uint32_t deaths);
+  void end_trial_of(trial& all, std::optional<quarantined_keyframe> sentence);
   void suspect(const keyframe_id& id, suspicion what);
   void start_suspected(const change_ptr& c);
   void taken_out(const trial::suspect& one);

@@ -62,9 +62,14 @@ std::string partitioner::device_reason(uint32_t deaths) {
 void partitioner::condemn(uint64_t serial, std::string reason, uint32_t deaths) {
   if (!live_.stays(serial))
     return;
-  live_.inserted(serial).leaving = true; // no refill takes it any more
   const auto id = *live_.id_of(serial);
-  suspect(id, {serial, deaths, {}, entry_of(id, live_.at(id), std::move(reason), deaths)});
+  auto sentence = entry_of(id, live_.at(id), std::move(reason), deaths);
+  // Another region's trial may have it in hand: that waits for a surface, which waits for a refill, which waits until it is out.
+  for (auto& [region, all] : trials_)
+    if (all.in_hand && all.serial == serial)
+      return end_trial_of(all, std::move(sentence));
+  live_.inserted(serial).leaving = true; // no refill takes it any more
+  suspect(id, {serial, deaths, {}, std::move(sentence)});
 }
 
 void partitioner::suspect(const keyframe_id& id, suspicion what) {
@@ -220,19 +225,26 @@ void partitioner::died_on_trial(const mesher_death& death, const suspects::findi
     }
     return;
   }
+  const auto& one = *all.in_hand->change;
+  std::optional<quarantined_keyframe> sentence;
+  if (found.in_hand.size() == 1) {
+    const auto deaths = one.suspected->deaths + 1;
+    sentence = entry_of(one.id(), live_.at(one.id()), mesher_reason(death, deaths), deaths);
+  }
+  for (const auto other : found.in_hand)
+    if (other != all.serial)
+      try_alone(death.region, other);
+  end_trial_of(all, std::move(sentence));
+}
+
+/// Takes the one in hand out again.
+void partitioner::end_trial_of(trial& all, std::optional<quarantined_keyframe> sentence) {
   const auto one = *std::exchange(all.in_hand, std::nullopt);
   const auto serial = std::exchange(all.serial, 0);
   ++all.leaving;
   ++all.question;
   all.made_without = false;
-  if (found.in_hand.size() == 1) {
-    const auto deaths = one.change->suspected->deaths + 1;
-    one.change->suspected->sentence
-      = entry_of(one.change->id(), live_.at(one.change->id()), mesher_reason(death, deaths), deaths);
-  }
-  for (const auto other : found.in_hand)
-    if (other != serial)
-      try_alone(death.region, other);
+  one.change->suspected->sentence = std::move(sentence);
   take_out(one.change, serial, one.rays, [this, one] { taken_out(one); });
 }
 

@@ -20,8 +20,10 @@ void yield_to_others() {
 
 } // namespace
 
-encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id)
-  : encode_{std::move(encode)}, numbers_{context.numbers}, record_{context.registry->enlist(role::encoder_pool)} {
+encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id,
+                           cells_function cells)
+  : encode_{std::move(encode)}, cells_{std::move(cells)}, numbers_{context.numbers}, record_{context.registry->enlist(
+                                                                                       role::encoder_pool)} {
   record_->set_id(id);
   record_->set_detail(std::to_string(threads) + " threads");
   record_->add(0, "encode");
@@ -43,12 +45,12 @@ encoder_pool::~encoder_pool() {
   stop();
 }
 
-void encoder_pool::encode(region_mesh surface, uint64_t keyframe_ns, uint64_t received_ns, done answer) {
+void encoder_pool::encode(order what, done answer) {
   {
     const std::lock_guard lock{mutex_};
     if (stopped_)
       return;
-    waiting_.push_back({std::move(surface), keyframe_ns, received_ns, std::move(answer), cycle_clock::ticks()});
+    waiting_.push_back({std::move(what), std::move(answer), cycle_clock::ticks()});
     record_->enqueued();
     tell();
   }
@@ -106,21 +108,43 @@ encoder_pool::task encoder_pool::take() {
 void encoder_pool::perform(task next) {
   const auto begin = cycle_clock::ticks();
   numbers_->encode_wait_time.record(cycle_clock::to_ns(begin - next.since));
-  patch encoded;
+  patch result;
   std::exception_ptr failure;
   try {
-    encoded = encode_(next.surface, next.keyframe_ns, next.received_ns);
+    result = encoded(next.what);
   } catch (...) {
     failure = std::current_exception();
   }
   const auto took_ns = cycle_clock::to_ns(cycle_clock::ticks() - begin);
   if (!failure)
     numbers_->encode_time.record(took_ns);
-  next.answer(std::move(encoded), std::move(failure));
+  next.answer(std::move(result), std::move(failure));
   const std::lock_guard lock{mutex_}; // after the answer: whoever sees that nothing is under way finds it in a mailbox
   --under_way_;
   record_->find(0)->times.record_alone(took_ns);
   tell();
+}
+
+patch encoder_pool::encoded(const order& what) const {
+  bool draco = false;
+  std::vector<uint64_t> bases;
+  for (const auto& form : what.forms)
+    if (form.cells)
+      bases.push_back(form.base);
+    else
+      draco = true;
+  patch out;
+  out.keyframe_ns = what.keyframe_ns;
+  out.received_ns = what.received_ns;
+  std::optional<std::vector<cells_frame>> cells;
+  if (!bases.empty() && cells_)
+    cells = cells_(what.surface, out, bases, *what.changes);
+  if (draco || (!bases.empty() && !cells))
+    out = encode_(what.surface, what.keyframe_ns, what.received_ns);
+  out.no_cells = !bases.empty() && !cells;
+  if (cells)
+    out.cells = std::move(*cells);
+  return out;
 }
 
 /// Under the lock.

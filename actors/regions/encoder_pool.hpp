@@ -24,14 +24,21 @@ public:
   /// Takes the patch, or what the encoder threw. Called in a thread of the pool; must not throw.
   using done = std::function<void(patch encoded, std::exception_ptr failure)>;
 
-  /// With no threads, whoever calls work() encodes. `id`: under which it is listed.
-  encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id);
+  /// With no threads, whoever calls work() encodes. `id`: under which it is listed. Without `cells` all surfaces are Draco's.
+  encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id, cells_function cells = {});
   encoder_pool(const encoder_pool&) = delete;
   encoder_pool& operator=(const encoder_pool&) = delete;
   ~encoder_pool();
 
-  /// Has a surface encoded; the arguments are the encoder's. Not answered if the pool stops before its turn comes.
-  void encode(region_mesh surface, uint64_t keyframe_ns, uint64_t received_ns, done answer);
+  /// What is to be encoded, and in which forms.
+  struct order {
+    region_mesh surface;
+    uint64_t keyframe_ns = 0, received_ns = 0;
+    std::vector<patch_form> forms{{}};
+    std::shared_ptr<block_history> changes{}; ///< the region's, for forms with cells: the pool's alone until it answers
+  };
+  /// Has a surface encoded. Not answered if the pool stops before its turn comes.
+  void encode(order what, done answer);
 
   /// Encodes what has waited longest, here and now; false if nothing waits.
   bool work();
@@ -41,8 +48,7 @@ public:
 
 private:
   struct task {
-    region_mesh surface;
-    uint64_t keyframe_ns, received_ns;
+    order what;
     done answer;
     uint64_t since; ///< by the cycle clock
   };
@@ -50,9 +56,11 @@ private:
   void run();
   [[nodiscard]] task take();
   void perform(task next);
+  [[nodiscard]] patch encoded(const order& what) const;
   void tell();
 
   encoder_function encode_;
+  cells_function cells_;
   std::shared_ptr<telemetry> numbers_;
   std::shared_ptr<actor_record> record_;
   std::mutex mutex_; ///< guards all that follows, and what the record counts

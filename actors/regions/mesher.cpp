@@ -5,6 +5,7 @@
 #include "messages/clock.hpp"
 
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -32,12 +33,19 @@ using mesher_self = mesher_setup::extend<caf::reacts_to<caf::tick_atom>, caf::re
 /// Pause before something is tried again for which there was no memory.
 constexpr std::chrono::milliseconds memory_pause{100};
 
+/// A surface that was made so lately is what whoever wants one is given, even if there were changes since.
+constexpr std::chrono::milliseconds new_surface{10};
+
+/// A surface that nobody wants is kept for so long: whoever follows the map wants it at once, and need not wait for another.
+constexpr std::chrono::milliseconds keep_surface{1000};
+
 class mesher final : public instrumented<mesher_self> {
 public:
   mesher(caf::actor_config& cfg, actor_context context, device_actor device, broadcaster_actor broadcaster, mesher_config config)
     : instrumented(cfg, std::move(context), {role::mesher, config.region, config.device, on_throw::die}),
-      config_{std::move(config)}, device_{std::move(device)}, broadcaster_{std::move(broadcaster)},
-      refilling_{config_.generation > 0}, must_publish_{config_.generation > 0}, version_{config_.version} {
+      config_{std::move(config)}, device_{std::move(device)}, broadcaster_{std::move(broadcaster)}, refilling_{config_.generation
+                                                                                                               > 0},
+      must_offer_{config_.generation > 0}, version_{config_.version}, encoded_{config_.version} {
     record().set_restarts(config_.generation);
     if (refilling_)
       record().set_detail("being refilled");
@@ -84,50 +92,63 @@ public:
         broadcaster_ = broadcaster;
         // It knows nothing of this region. It may tell a viewer that comes back that the region is gone, under the version
         // after the one the viewer holds: what is published now must be newer than that.
-        ++version_;
-        must_publish_ = true;
+        encoded_ = ++version_;
+        must_offer_ = true;
         dirty_ = true;
         step();
       },
       [this](leave_atom) {
         leaving_ = true;
-        dirty_ = dirty_ || must_publish_;
+        dirty_ = dirty_ || must_offer_;
+        step();
+      },
+      [this](want_atom, uint64_t version, const patch_form& form) {
+        if (version <= encoded_ && made_.contains(form))
+          return; // it is on its way
+        wanted_.insert(form);
         step();
       },
       [this](caf::tick_atom) {
-        tick_set_ = false;
-        paused_ = false;
+        if (tick_at_ && now() >= *tick_at_)
+          tick_at_.reset();
+        forget_surface();
         step();
       },
       [this](caf::ok_atom, encoder_answer& answer) {
+        encoding_ = false;
         if (!answer.failure)
           publish(answer.encoded);
         else
           not_encoded(answer.failure);
-        shown(encoding_->newest);
-        encoding_.reset();
         step();
       },
     };
   }
 
 private:
-  /// A surface that is being encoded.
+  /// What a surface shows.
   struct draft {
     uint64_t version;
     uint64_t keyframe_ns, received_ns; ///< of the newest keyframe that it shows
     uint64_t newest;                   ///< its number
   };
 
-  /// Meshes the region if it has changed. The next surface is only made when this one is encoded, so that each mesher has one at
-  /// most in the encoder pool, and patches keep their order; what changes meanwhile is in that one.
+  /// Meshes the region if it has changed, and encodes its surface if that is wanted. The next surface is only made when this one
+  /// is encoded, so that each mesher has one at most in the encoder pool, and patches keep their order; what changes meanwhile is
+  /// in that one.
   void step() {
-    if (busy_ || paused_ || encoding_)
+    if (busy_ || encoding_ || now() < resume_at_)
       return;
     if (leaving_ && dirty_) // it holds nothing: a keyframe that comes from now on is shown by the next mesher
       return end_with_nothing();
-    if (dirty_ && !refilling_ && may_publish())
+    const bool wanted = !wanted_.empty() && !refilling_;
+    if (wanted && surface_
+        && (!dirty_ || now() < surface_since_ + new_surface)) // else changes without end would keep it from viewers
+      return encode();
+    if (!refilling_ && ((dirty_ && may_extract()) || (wanted && !surface_)))
       return extract();
+    if (wanted)
+      return encode();
     if (!dirty_ && !refilling_)
       for (auto& one : std::exchange(askers_, {}))
         one.deliver(config_.shown->load());
@@ -135,10 +156,12 @@ private:
       quit(caf::exit_reason::user_shutdown);
   }
 
-  [[nodiscard]] bool may_publish() {
-    if (config_.patch_interval.count() == 0 || !published_once_)
+  [[nodiscard]] bool may_extract() {
+    if (!offered_once_)
       return true;
-    const auto due = last_patch_ + config_.patch_interval;
+    const bool in_demand = !wanted_.empty() || must_offer_ || encoded_ == version_ || !askers_.empty();
+    const auto due
+      = last_patch_ + (in_demand ? config_.patch_interval : std::max(config_.patch_interval, config_.unwanted_interval));
     if (now() >= due)
       return true;
     tick(due - now());
@@ -147,15 +170,15 @@ private:
 
   template <class Duration>
   void tick(Duration in) {
-    if (tick_set_)
+    const auto at = now() + in;
+    if (tick_at_ && *tick_at_ <= at)
       return;
-    tick_set_ = true;
+    tick_at_ = at;
     delayed_send(mesher_self{this}, std::chrono::duration_cast<std::chrono::nanoseconds>(in), caf::tick_atom::value);
   }
 
   void pause() {
-    paused_ = true;
-    tick_set_ = false;
+    resume_at_ = now() + memory_pause;
     tick(memory_pause);
   }
 
@@ -163,7 +186,7 @@ private:
     busy_ = true;
     dirty_ = false;
     // The surface may show more than this mesher was told of: then the times that it reports lag a little.
-    const draft shows{0, keyframe_ns_, received_ns_, newest_};
+    const draft shows{version_, keyframe_ns_, received_ns_, newest_};
     request(device_, caf::infinite, extract_atom::value, config_.region)
       .then([this, shows](region_mesh& fresh) { extracted(fresh, shows); },
             [this](caf::error& err) {
@@ -178,7 +201,7 @@ private:
   void end_with_nothing() {
     region_mesh nothing;
     dirty_ = false;
-    extracted(nothing, {0, keyframe_ns_, received_ns_, newest_});
+    extracted(nothing, {version_, keyframe_ns_, received_ns_, newest_});
   }
 
   void extracted(region_mesh& fresh, draft shows) {
@@ -193,16 +216,20 @@ private:
       fresh.surface = std::make_shared<const mesh>();
     const auto digest = digest_of(*fresh.surface);
     const auto empty = fresh.surface->triangles() == 0;
-    if (must_publish_ || (digest != digest_ && !(empty && !published_once_))) {
-      fresh.region = config_.region;
-      shows.version = fresh.version = ++version_;
+    if (must_offer_ || (digest != digest_ && !(empty && !offered_once_))) {
+      shows.version = ++version_;
       digest_ = digest;
-      must_publish_ = false;
-      last_patch_ = now();
-      encode(fresh, shows);
-    } else {
-      shown(shows.newest);
+      offer(*fresh.surface, shows);
     }
+    if (empty) {
+      wanted_.clear();
+    } else if (encoded_ < version_ || !wanted_.empty()) {
+      surface_ = std::move(fresh.surface);
+      surface_since_ = now();
+      shows_ = shows;
+      tick(keep_surface);
+    }
+    shown(shows.newest);
     step();
   }
 
@@ -212,47 +239,90 @@ private:
       *config_.shown = newest;
   }
 
-  void encode(const region_mesh& surface, const draft& shows) {
+  void forget_surface() {
+    if (!surface_)
+      return;
+    if (const auto until = surface_since_ + keep_surface; now() < until)
+      tick(until - now());
+    else
+      surface_ = nullptr;
+  }
+
+  /// Tells what there is, for whoever wants it. That a region is empty needs no encoding.
+  void offer(const mesh& surface, const draft& shows) {
+    must_offer_ = false;
+    offered_once_ = true;
+    last_patch_ = now();
+    patch out;
+    out.region = config_.region;
+    out.version = shows.version;
+    out.keyframe_ns = shows.keyframe_ns;
+    out.received_ns = shows.received_ns;
+    out.vertices = static_cast<uint32_t>(surface.vertices());
+    out.triangles = static_cast<uint32_t>(surface.triangles());
+    vertices_ = out.vertices;
+    triangles_ = out.triangles;
+    if (triangles_ == 0) {
+      patch_bytes_ = 0;
+      encoded_ = version_;
+      made_.clear();
+      wanted_.clear();
+      surface_ = nullptr;
+    }
+    tell();
+    send(broadcaster_, patch_atom::value, std::move(out));
+  }
+
+  void encode() {
     const auto pool = config_.encoders.lock();
     if (!pool)
       return; // the service ends
-    vertices_ = surface.surface->vertices();
-    triangles_ = surface.surface->triangles();
-    encoding_ = shows;
-    pool->encode(surface, shows.keyframe_ns, shows.received_ns,
-                 [weak = caf::weak_actor_ptr{ctrl()}](patch encoded, std::exception_ptr failure) {
-                   if (const auto alive = weak.lock())
-                     caf::anon_send(caf::actor_cast<caf::actor>(alive), caf::ok_atom::value,
-                                    encoder_answer{std::move(encoded), std::move(failure)});
-                 });
+    encoding_ = true;
+    if (std::exchange(encoded_, shows_.version) != shows_.version)
+      made_.clear();
+    forms_.assign(wanted_.begin(), wanted_.end());
+    made_.merge(wanted_);
+    wanted_.clear();
+    pool->encode(
+      {{config_.region, shows_.version, std::move(surface_)}, shows_.keyframe_ns, shows_.received_ns, forms_, changes_},
+      [weak = caf::weak_actor_ptr{ctrl()}](patch encoded, std::exception_ptr failure) {
+        if (const auto alive = weak.lock())
+          caf::anon_send(caf::actor_cast<caf::actor>(alive), caf::ok_atom::value,
+                         encoder_answer{std::move(encoded), std::move(failure)});
+      });
   }
 
   void publish(patch& encoded) {
-    const auto& from = *encoding_;
-    if (from.received_ns != 0 && from.received_ns != timed_ns_) {
-      timed_ns_ = from.received_ns;
-      if (const auto at = system_ns(); at > from.received_ns)
-        numbers().patch_time.record(at - from.received_ns);
+    if (shows_.received_ns != 0 && shows_.received_ns != timed_ns_) {
+      timed_ns_ = shows_.received_ns;
+      if (const auto at = system_ns(); at > shows_.received_ns)
+        numbers().patch_time.record(at - shows_.received_ns);
     }
     encoded.region = config_.region;
-    encoded.version = from.version;
+    encoded.version = shows_.version;
     vertices_ = encoded.vertices; // the encoder may need fewer of both
     triangles_ = encoded.triangles;
-    patch_bytes_ = encoded.frame ? encoded.frame->size() : 0;
-    record().set_detail(std::to_string(triangles_) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, "
-                        + "version " + std::to_string(version_ - config_.version) + (refilling_ ? ", being refilled" : ""));
-    published_once_ = true;
+    patch_bytes_ = encoded.frame ? encoded.frame->size() : encoded.cells.empty() ? 0 : encoded.cells.front().bytes->size();
+    if (encoded.no_cells)
+      made_.insert(patch_form{});
+    tell();
     send(broadcaster_, patch_atom::value, std::move(encoded));
   }
 
-  /// The region stays in the map; the next change tries again, or, if none is to come, the end of a pause.
+  /// Whoever wants it asks again; if there is a newer one, that is made at once.
   void not_encoded(const std::exception_ptr& failure) {
     note(failure, "a region's surface could not be encoded: ");
-    must_publish_ = true;
-    if (leaving_) {
-      dirty_ = true;
-      pause();
-    }
+    for (const auto& form : forms_)
+      made_.erase(form);
+    if (made_.empty())
+      encoded_ = shows_.version - 1;
+    if (dirty_)
+      wanted_.insert(forms_.begin(), forms_.end());
+  }
+
+  void tell() {
+    record().set_detail(std::to_string(triangles_) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, version "
+                        + std::to_string(version_ - config_.version) + (refilling_ ? ", being refilled" : ""));
   }
 
   /// The device gives nothing: end, and let the supervisor decide what is to be done.
@@ -269,22 +339,30 @@ private:
   bool busy_ = false;  ///< the device meshes this region
   bool dirty_ = false; ///< the field changed since the last extraction
   bool refilling_ = false;
-  bool paused_ = false; ///< until the next tick
-  bool tick_set_ = false;
-  bool leaving_ = false;      ///< ends when nothing is left to do
-  bool must_publish_ = false; ///< even if nothing changed: viewers may show what another mesher published
-  bool published_once_ = false;
-  caf::actor_clock::time_point last_patch_{};
+  caf::actor_clock::time_point resume_at_{};            ///< after a pause
+  std::optional<caf::actor_clock::time_point> tick_at_; ///< the next one
+  bool leaving_ = false;                                ///< ends when nothing is left to do
+  bool must_offer_ = false; ///< even if nothing changed: viewers may show what another mesher published
+  bool offered_once_ = false;
+  std::set<patch_form> wanted_;               ///< the newest surface is to be encoded in these
+  std::vector<patch_form> forms_;             ///< in the pool
+  std::set<patch_form> made_;                 ///< of version encoded_, or being made
+  bool encoding_ = false;                     ///< what shows_ says is in the pool
+  caf::actor_clock::time_point last_patch_{}; ///< that the broadcaster was told of
 
   uint64_t version_;                                          ///< of the newest surface
+  uint64_t encoded_;                                          ///< the newest version that is encoded, or is being
   uint64_t newest_ = 0;                                       ///< keyframe in the region that it was told of
   std::vector<caf::typed_response_promise<uint64_t>> askers_; ///< for a surface of all that it was told of
   mesh_digest digest_ = digest_of(mesh{});
-  uint64_t keyframe_ns_ = 0, received_ns_ = 0; ///< of the newest keyframe in it
-  std::optional<draft> encoding_;
-  uint64_t vertices_ = 0, triangles_ = 0; ///< of the newest surface, and as it is sent once that is known
-  uint64_t patch_bytes_ = 0;              ///< of the newest patch
-  uint64_t timed_ns_ = 0;                 ///< received_ns of the last patch that was timed
+  std::shared_ptr<const mesh> surface_; ///< the newest, for a while
+  caf::actor_clock::time_point surface_since_{};
+  std::shared_ptr<block_history> changes_ = std::make_shared<block_history>();
+  draft shows_{};                              ///< what it shows
+  uint64_t keyframe_ns_ = 0, received_ns_ = 0; ///< of the newest keyframe in the field
+  uint64_t vertices_ = 0, triangles_ = 0;      ///< of the newest surface, and as it is sent once that is known
+  uint64_t patch_bytes_ = 0;                   ///< of the newest patch
+  uint64_t timed_ns_ = 0;                      ///< received_ns of the last patch that was timed
 };
 
 } // namespace

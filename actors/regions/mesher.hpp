@@ -24,6 +24,8 @@ struct mesher_config {
   uint64_t version = 0;
   /// Least time between two patches.
   std::chrono::milliseconds patch_interval{0};
+  /// Least time between two surfaces while nobody wants one: then they serve to tell how large the map is.
+  std::chrono::milliseconds unwanted_interval{1000};
   /// Where surfaces are encoded. Weak: an actor may be destroyed in a thread of the pool, which cannot end the pool.
   std::weak_ptr<encoder_pool> encoders;
   surface_mark shown = std::make_shared<surface_mark::element_type>(0);

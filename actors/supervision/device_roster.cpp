@@ -4,6 +4,14 @@
 
 namespace tessera {
 
+namespace {
+
+/// Failures in a row after which a device is not started again. Of the last one more are borne: it may die over each of the
+/// regions that a keyframe touches before that is found to be at fault.
+constexpr uint32_t most = 5, most_of_spare = 20;
+
+} // namespace
+
 device_roster::device_roster(device_table first, device_id spare, life::time_point now)
   : table_{std::move(first)}, spare_{spare} {
   for (const auto& one : table_.devices)
@@ -18,7 +26,7 @@ const placed_device* device_roster::find(device_id id) const {
 device_roster::remedy device_roster::lost(device_id id, const caf::error& reason, life::time_point now) {
   auto& fared = lives_.at(id);
   fared.end(now, reason == caf::exit_reason::kill);
-  if (fared.hopeless() || (reason == ec::device_failed && id != spare_))
+  if (fared.hopeless(id == spare_ ? most_of_spare : most) || (reason == ec::device_failed && id != spare_))
     return cannot_restart(id);
   return remedy::restart;
 }

@@ -25,7 +25,7 @@ public:
   [[nodiscard]] uint64_t restarts() const { return restarts_; }
   [[nodiscard]] uint32_t failures() const { return failures_; } ///< in a row
   /// Whether it failed so often that it is not started again.
-  [[nodiscard]] bool hopeless() const { return failures_ >= 5; }
+  [[nodiscard]] bool hopeless(uint32_t most = 5) const { return failures_ >= most; }
   /// How long to wait before the next one is started, for those that are started however often they fail.
   [[nodiscard]] std::chrono::milliseconds pause() const {
     return std::chrono::milliseconds{failures_ < 3 ? 0 : 50 << std::min(failures_, 6u)};

@@ -91,8 +91,8 @@ service start_service(caf::actor_system& system, const service_config& config, s
   out.session.request_timeout = config.request_timeout;
 
   out.store = make_keyframe_store(config);
-  out.encoders
-    = std::make_shared<encoder_pool>(config.encode, config.own_threads ? config.threads : 0, out.context, system.next_actor_id());
+  out.encoders = std::make_shared<encoder_pool>(config.encode, config.own_threads ? config.threads : 0, out.context,
+                                                system.next_actor_id(), config.encode_cells);
 
   const auto parts
     = std::make_shared<service_parts>(service_parts{system, config, out.context, out.epoch, out.store, out.encoders, out});

@@ -44,11 +44,14 @@ struct service_config {
   keyframe_limits limits;
   /// Least time between two patches of a region; 0: as fast as it goes.
   std::chrono::milliseconds patch_interval{0};
+  /// Least time between two surfaces of a region while nobody wants one.
+  std::chrono::milliseconds unwanted_interval{1000};
   /// How long an actor waits for another's answer; except for a device's: that comes, or the device ends.
   std::chrono::milliseconds request_timeout{120'000};
   /// What has work and has not advanced for so long is stalled.
   std::chrono::milliseconds stall_after{10'000};
   encoder_function encode;
+  cells_function encode_cells; ///< null: all viewers get what `encode` makes
   /// Names this run; empty: a random name.
   std::string epoch;
   /// How the CPU's fields are made. Tests put others here.

@@ -186,6 +186,7 @@ private:
     config.generation = next.fared.restarts();
     config.version = next.first_version();
     config.patch_interval = parts_->config.patch_interval;
+    config.unwanted_interval = parts_->config.unwanted_interval;
     config.encoders = parts_->encoders;
     config.shown = next.shown;
     next.handle = spawn_mesher(system(), shared(), devices_.find(on)->handle, parts_->seats.broadcaster.get(), std::move(config));

@@ -11,7 +11,12 @@ public:
   broadcaster(caf::actor_config& cfg, actor_context context, std::string epoch, encoder_function encode)
     : instrumented(cfg, std::move(context), {role::broadcaster}), epoch_{std::move(epoch)}, encode_{std::move(encode)} {}
 
-  void on_exit() override { sessions_.clear(); }
+  void on_exit() override {
+    sessions_.clear();
+    for (auto& [region, waiting] : std::exchange(askers_, {}))
+      for (auto& one : waiting)
+        one.deliver(caf::make_error(ec::restarting, std::string{"the broadcaster ended"}));
+  }
 
   behavior_type make_behavior() override {
     set_down_handler([this](const caf::down_msg& down) { sessions_.erase(down.source); });
@@ -19,15 +24,22 @@ public:
       [this](patch_atom, const patch& newest) {
         if (!board_.put(newest))
           return;
+        if (newest.triangles > 0)
+          makers_[newest.region] = caf::actor_cast<caf::actor_addr>(current_sender());
+        else
+          makers_.erase(newest.region);
         auto& n = numbers();
-        n.patches.fetch_add(1, std::memory_order_relaxed);
-        n.patch_bytes.fetch_add(newest.frame ? newest.frame->size() : 0, std::memory_order_relaxed);
+        if (newest.encoded() || newest.triangles == 0) {
+          n.patches.fetch_add(1, std::memory_order_relaxed);
+          n.patch_bytes.fetch_add(newest.bytes(), std::memory_order_relaxed);
+        }
         n.regions.store(static_cast<int64_t>(board_.regions()), std::memory_order_relaxed);
         n.vertices.store(static_cast<int64_t>(board_.vertices()), std::memory_order_relaxed);
         n.triangles.store(static_cast<int64_t>(board_.triangles()), std::memory_order_relaxed);
         n.held_patch_bytes.store(static_cast<int64_t>(board_.bytes()), std::memory_order_relaxed);
         for (const auto& [address, session] : sessions_)
           send(session, patch_atom::value, newest);
+        answer(newest);
         tell();
       },
       [this](camera_atom, const std::vector<camera>& changed) {
@@ -48,13 +60,50 @@ public:
         if (sessions_.erase(session.address()) > 0)
           demonitor(session.address());
       },
-      [this](patch_atom, region_key region) { return board_.get(region); },
+      [this](want_atom, const session_actor& session, region_key region, const patch_form& form) {
+        if (const auto* known = board_.find(region); known && known->in(form))
+          send(session, patch_atom::value, *known);
+        else if (known)
+          want(*known, form);
+      },
+      [this](const session_actor& session, const lost& by_viewer) {
+        for (const auto& region : by_viewer.regions)
+          if (const auto* known = board_.find(region))
+            send(session, patch_atom::value, *known);
+      },
+      [this](patch_atom, region_key region) -> caf::result<patch> {
+        const auto* known = board_.find(region);
+        if (!known || known->frame)
+          return board_.get(region);
+        auto promise = make_response_promise<caf::typed_response_promise<patch>>();
+        askers_[region].push_back(promise);
+        want(*known, {});
+        return promise;
+      },
       [this](list_atom) { return board_.all(); },
       [this](camera_atom) { return board_.cameras(); },
     };
   }
 
 private:
+  /// Has it encoded by its mesher. If that died, its successor tells of a newer one.
+  void want(const patch& offered, const patch_form& form) {
+    if (const auto maker = makers_.find(offered.region); maker != makers_.end())
+      if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(maker->second))
+        send(caf::actor_cast<mesher_actor>(alive), want_atom::value, offered.version, form);
+  }
+
+  void answer(const patch& newest) {
+    const auto waiting = askers_.find(newest.region);
+    if (waiting == askers_.end())
+      return;
+    if (!newest.frame && newest.triangles > 0)
+      return want(newest, {}); // the mesher that was asked may have died
+    for (auto& one : waiting->second)
+      one.deliver(newest);
+    askers_.erase(waiting);
+  }
+
   void tell() {
     record().set_detail(std::to_string(board_.regions()) + " regions in " + std::to_string(board_.bytes()) + " bytes, for "
                         + std::to_string(sessions_.size()) + " sessions");
@@ -63,6 +112,8 @@ private:
   std::string epoch_;
   encoder_function encode_;
   patch_board board_;
+  std::unordered_map<region_key, caf::actor_addr> makers_;                                 ///< of what the board holds
+  std::unordered_map<region_key, std::vector<caf::typed_response_promise<patch>>> askers_; ///< until it is encoded
   std::map<caf::actor_addr, session_actor> sessions_;
 };
 

@@ -41,6 +41,8 @@ void catch_up::look_at(size_t shard, patch_queue& queue) {
       queue.put_gone(held);
     else if (known != in.end() && known->second.version == held.version)
       newest.insert(held.region);
+    else if (known != in.end() && known->second.version > held.version && !heard_.contains(held.region))
+      queue.hold(held);
   }
   for (const auto& [region, one] : in)
     if (!newest.contains(region) && !heard_.contains(region))

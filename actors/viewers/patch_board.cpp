@@ -7,8 +7,23 @@ namespace tessera {
 
 namespace {
 
-uint64_t size_of(const patch& p) {
-  return p.frame ? p.frame->size() : 0;
+/// What is known of a version, and what was encoded of it since.
+patch both(const patch& known, patch newest) {
+  if (!newest.frame)
+    newest.frame = known.frame;
+  newest.no_cells = newest.no_cells || known.no_cells;
+  for (const auto& one : known.cells)
+    if (!newest.in({true, one.base}))
+      newest.cells.push_back(one);
+  return newest;
+}
+
+/// Has frames that the known one of its version has not.
+bool adds(const patch& came, const patch& known) {
+  return (came.frame && !known.frame) || (came.no_cells && !known.no_cells)
+         || std::any_of(came.cells.begin(), came.cells.end(), [&](const cells_frame& one) {
+              return !known.in({true, one.base});
+            });
 }
 
 } // namespace
@@ -21,11 +36,13 @@ const patch* patch_board::find(const region_key& region) const {
   return i != in->end() ? &i->second : nullptr;
 }
 
-bool patch_board::put(const patch& newest) {
-  const patch* const known = find(newest.region);
-  if (known != nullptr ? known->version >= newest.version : newest.triangles == 0)
+bool patch_board::put(const patch& came) {
+  const patch* const known = find(came.region);
+  if (known == nullptr ? came.triangles == 0
+                       : known->version > came.version || (known->version == came.version && !adds(came, *known)))
     return false;
   const auto old = known != nullptr ? *known : patch{};
+  const auto newest = known != nullptr && known->version == came.version ? both(*known, came) : came;
   auto& in = shards_[shard_of(newest.region)];
   if (!in)
     in = std::make_shared<shard>();
@@ -38,11 +55,11 @@ bool patch_board::put(const patch& newest) {
   else if (in->erase(newest.region); in->empty())
     in = nullptr;
   const auto count = [](const patch& p) { return static_cast<uint64_t>(p.triangles > 0); };
-  const auto bytes = newest.triangles > 0 ? size_of(newest) : 0;
+  const auto bytes = newest.triangles > 0 ? newest.bytes() : 0;
   regions_ += count(newest) - count(old);
   vertices_ += uint64_t{newest.vertices} - old.vertices;
   triangles_ += uint64_t{newest.triangles} - old.triangles;
-  bytes_ += bytes - size_of(old);
+  bytes_ += bytes - old.bytes();
   return true;
 }
 

@@ -26,11 +26,14 @@ public:
   using picture = std::vector<std::shared_ptr<const shard>>;
   [[nodiscard]] static size_t shard_of(const region_key& region) { return std::hash<region_key>{}(region) % shards; }
 
-  /// Takes a newer patch; false, changing nothing, if it is not newer, or empties a region that is not here.
-  bool put(const patch& newest);
+  /// Takes a newer patch, or the newest one encoded; false, changing nothing, if it is neither, or empties a region that is not
+  /// here.
+  bool put(const patch& came);
 
   [[nodiscard]] picture now() const { return {shards_.begin(), shards_.end()}; }
 
+  /// A region's newest patch; null: it has none.
+  [[nodiscard]] const patch* find(const region_key& region) const;
   /// A region's newest patch, or an empty one.
   [[nodiscard]] patch get(const region_key& region) const;
   /// In the order of their keys.
@@ -48,8 +51,6 @@ public:
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
 
 private:
-  [[nodiscard]] const patch* find(const region_key& region) const;
-
   std::array<std::shared_ptr<shard>, shards> shards_; ///< null: empty
   camera_list cameras_;
   uint64_t regions_ = 0, vertices_ = 0, triangles_ = 0, bytes_ = 0;

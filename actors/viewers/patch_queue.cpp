@@ -9,10 +9,6 @@ namespace tessera {
 
 namespace {
 
-uint64_t size_of(const patch& p) {
-  return p.frame ? p.frame->size() : 0;
-}
-
 uint32_t difference(int32_t a, int32_t b) {
   return static_cast<uint32_t>(a) ^ static_cast<uint32_t>(b);
 }
@@ -161,12 +157,32 @@ std::optional<patch> patch_queue::take() {
   const auto best = most_wanted();
   auto out = std::move(best->second.newest);
   pending_.erase(best);
-  auto& s = sent_[out.region];
-  s.version = out.version;
-  s.empty = out.triangles == 0;
-  s.bytes += size_of(out);
-  unacknowledged_ += size_of(out);
+  sent_.try_emplace(out.region); // also while it is being made it is not gone
   return out;
+}
+
+void patch_queue::count(const patch& taken, uint64_t bytes, bool cells) {
+  auto& s = sent_[taken.region];
+  s.version = taken.version;
+  s.empty = taken.triangles == 0;
+  s.cells = cells && !s.empty ? taken.version : 0;
+  s.bytes += bytes;
+  unacknowledged_ += bytes;
+}
+
+void patch_queue::hold(const held_patch& held) {
+  auto& s = sent_[held.region];
+  s.version = s.cells = held.version;
+}
+
+void patch_queue::forget(const region_key& region) {
+  if (const auto i = sent_.find(region); i != sent_.end())
+    i->second.version = i->second.cells = 0;
+}
+
+uint64_t patch_queue::cells_of(const region_key& region) const {
+  const auto i = sent_.find(region);
+  return i == sent_.end() ? 0 : i->second.cells;
 }
 
 void patch_queue::acknowledge(const ack& seen) {

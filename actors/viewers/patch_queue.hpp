@@ -35,9 +35,17 @@ public:
   /// The viewer looks from there: visible regions first, near ones before far ones. Until then: first come, first served.
   void look(const view& from);
 
-  /// Takes the most wanted patch out and counts it as unacknowledged. One without triangles and frame says that a region is gone;
-  /// it is not counted.
+  /// Takes the most wanted patch out, for the caller to count, or to put back. One without triangles says that a region is gone.
   std::optional<patch> take();
+  /// A patch that was taken is sent, as so many bytes, perhaps of cells: counts it as unacknowledged.
+  void count(const patch& taken, uint64_t bytes, bool cells = false);
+
+  /// The viewer came with this version, which it holds as cells, if it takes those.
+  void hold(const held_patch& held);
+  /// The viewer holds nothing of it any more.
+  void forget(const region_key& region);
+  /// The version of a region that the viewer holds as cells, or will once it has what was sent; 0: none.
+  [[nodiscard]] uint64_t cells_of(const region_key& region) const;
 
   /// The viewer has these on screen (or newer ones).
   void acknowledge(const ack& seen);
@@ -58,6 +66,7 @@ private:
   };
   struct sent {
     uint64_t version = 0; ///< newest sent
+    uint64_t cells = 0;   ///< the same, if that had cells; else 0
     uint64_t bytes = 0;   ///< of all versions not acknowledged
     bool empty = false;   ///< the newest sent has no triangles
   };

@@ -10,12 +10,22 @@ namespace tessera {
 
 namespace {
 
-/// tick: the stream may go on; update: it is time for statistics; ok: the next piece of what the viewer lacks.
-using session_self
-  = joining_session::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::update_atom>, caf::reacts_to<caf::ok_atom>>;
+/// tick: the stream may go on; update: it is time for statistics; ok: the next piece of what the viewer lacks; want: a look at
+/// what is being encoded for it.
+using session_self = joining_session::extend<caf::reacts_to<caf::tick_atom>, caf::reacts_to<caf::update_atom>,
+                                             caf::reacts_to<caf::ok_atom>, caf::reacts_to<want_atom>>;
 
 /// Between two pieces of what a viewer lacks: whatever else there is to do comes first, also if many viewers join at once.
 constexpr std::chrono::milliseconds between_pieces{1};
+
+/// So many patches are encoded ahead of the socket: enough for a few threads, few enough that what is sent is new.
+constexpr size_t most_asked = 16;
+
+/// A patch that takes longer makes room for others.
+constexpr std::chrono::seconds longest_wait{1};
+
+/// About as many bytes become of a patch, and of each of its triangles: rather more.
+constexpr uint64_t patch_bytes = 100, triangle_bytes = 3;
 
 class session final : public instrumented<session_self> {
 public:
@@ -40,7 +50,7 @@ public:
     return {
       [this](patch_atom, const patch& newest) {
         lacks_.heard(newest.region);
-        queue_.put(newest);
+        heard(newest);
         pump();
       },
       [this](board_picture& now) {
@@ -65,12 +75,22 @@ public:
         queue_.acknowledge(seen);
         pump();
       },
+      [this](const lost& by_viewer) {
+        for (const auto& region : by_viewer.regions)
+          queue_.forget(region);
+        send(broadcaster_, session_actor{this}, by_viewer);
+      },
       [this](sent_atom) {
         in_flight_ = false;
         pump();
       },
       [this](caf::tick_atom) {
         tick_set_ = false;
+        pump();
+      },
+      [this](want_atom) {
+        watching_ = false;
+        give_up_waiting();
         pump();
       },
       [this](caf::update_atom) {
@@ -82,6 +102,12 @@ public:
   }
 
 private:
+  /// A patch that is to be sent next, and is being encoded.
+  struct asking {
+    patch offered;
+    caf::actor_clock::time_point since;
+  };
+
   void start(subscribe& wish) {
     const auto bytes_per_s = wish.max_bits_per_s / 8;
     bucket_ = token_bucket{wish.max_bits_per_s == 0 ? 0 : std::max<uint64_t>(1, bytes_per_s), now()};
@@ -123,35 +149,112 @@ private:
     return out;
   }
 
+  void heard(const patch& newest) {
+    const auto i = asked_.find(newest.region);
+    if (i == asked_.end())
+      return queue_.put(newest);
+    if (newest.version < i->second.offered.version)
+      return;
+    if (newest.triangles > 0 && !newest.in(form_of(newest.region))) {
+      if (newest.version == i->second.offered.version)
+        return;                   // for others
+      i->second.offered = newest; // by a mesher that may not have been asked
+      return want(newest.region);
+    }
+    asked_.erase(i);
+    make_ready(newest);
+  }
+
+  [[nodiscard]] patch_form form_of(const region_key& region) const {
+    return config_.cells ? patch_form{true, queue_.cells_of(region)} : patch_form{};
+  }
+
+  void want(const region_key& region) { send(broadcaster_, want_atom::value, session_actor{this}, region, form_of(region)); }
+
+  /// With the frame that this viewer gets.
+  void make_ready(patch one) {
+    const auto frame = one.in(form_of(one.region));
+    const bool cells = config_.cells && !one.no_cells;
+    one.frame = one.triangles == 0 ? emptied(one).frame : frame;
+    one.cells.clear();
+    queue_.count(one, one.frame ? one.frame->size() : 0, cells);
+    ready_.push_back(std::move(one));
+  }
+
+  /// Takes what is to be sent next, and has it encoded if nobody had yet: as little as keeps the socket busy, so that what is
+  /// sent is new.
+  void look_ahead() {
+    const size_t most = bucket_.limited() ? 1 : most_asked;
+    while (asked_.size() + ready_.size() < most && queue_.pending() > 0 && has_room() && !late()) {
+      auto next = queue_.take();
+      if (!next)
+        return; // regions that were gone came back
+      if (next->triangles == 0 || next->in(form_of(next->region))) {
+        make_ready(std::move(*next));
+        continue;
+      }
+      const auto region = next->region;
+      asked_.insert_or_assign(region, asking{std::move(*next), now()});
+      want(region);
+      watch();
+    }
+  }
+
+  /// For another patch on its way: at least one may always be.
+  [[nodiscard]] bool has_room() const {
+    auto on_their_way = queue_.unacknowledged();
+    for (const auto& [region, one] : asked_)
+      on_their_way += patch_bytes + triangle_bytes * one.offered.triangles;
+    return on_their_way == 0 || on_their_way < window_;
+  }
+
+  /// What is not encoded for a while, since its mesher died or its region is being filled again, makes room for others.
+  void give_up_waiting() {
+    for (auto i = asked_.begin(); i != asked_.end();)
+      if (now() - i->second.since >= longest_wait) {
+        queue_.put(i->second.offered);
+        i = asked_.erase(i);
+      } else {
+        ++i;
+      }
+    watch();
+  }
+
+  void watch() {
+    if (!asked_.empty() && !std::exchange(watching_, true))
+      delayed_send(session_self{this}, longest_wait, want_atom::value);
+  }
+
+  /// The bit rate allows nothing now; sees to it that it is looked at again when it does.
+  [[nodiscard]] bool late() {
+    const auto wait = bucket_.wait(now());
+    if (wait <= wait.zero())
+      return false;
+    if (!std::exchange(tick_set_, true))
+      delayed_send(session_self{this}, wait, caf::tick_atom::value);
+    return true;
+  }
+
   /// Puts the next frame on the socket, if it takes one: cameras and statistics first, they are small.
   void pump() {
     if (in_flight_ || !joined_)
       return;
+    look_ahead(); // not before the socket takes more: who stalls is sent what is new then
     if (!cameras_.empty())
       return put(cameras_.take());
     if (stats_due_) {
       stats_due_ = false;
       return put(stats());
     }
-    if (queue_.pending() == 0 || (queue_.unacknowledged() > 0 && queue_.unacknowledged() >= window_))
+    if (ready_.empty() || late())
       return;
-    if (const auto wait = bucket_.wait(now()); wait > wait.zero()) {
-      if (!tick_set_) {
-        tick_set_ = true;
-        delayed_send(session_self{this}, wait, caf::tick_atom::value);
-      }
-      return;
-    }
-    auto next = queue_.take();
-    if (!next)
-      return; // regions that were gone came back
-    if (!next->frame)
-      next = emptied(*next);
-    const auto bytes = next->frame ? next->frame->size() : 0;
+    auto next = std::move(ready_.front());
+    ready_.pop_front();
+    const auto bytes = next.frame ? next.frame->size() : 0;
     bucket_.take(bytes);
     numbers().sent_patches.fetch_add(1, std::memory_order_relaxed);
     numbers().sent_bytes.fetch_add(bytes, std::memory_order_relaxed);
-    put(std::move(*next));
+    put(std::move(next));
   }
 
   void put(session_output frame) {
@@ -160,8 +263,8 @@ private:
   }
 
   session_stats stats() {
-    record().set_detail(std::to_string(queue_.pending()) + " regions to send, " + std::to_string(queue_.unacknowledged())
-                        + " bytes unacknowledged");
+    record().set_detail(std::to_string(queue_.pending() + asked_.size() + ready_.size()) + " regions to send, "
+                        + std::to_string(queue_.unacknowledged()) + " bytes unacknowledged");
     const auto& n = numbers();
     auto gauge
       = [](const telemetry::gauge& g) { return static_cast<uint64_t>(std::max<int64_t>(0, g.load(std::memory_order_relaxed))); };
@@ -173,7 +276,7 @@ private:
     out.regions = gauge(n.regions);
     out.triangles = gauge(n.triangles);
     out.viewers = gauge(n.sessions);
-    out.pending = queue_.pending();
+    out.pending = queue_.pending() + asked_.size() + ready_.size();
     out.set_aside = n.set_aside.total();
     out.time_ns = system_ns();
     if (auto wanting = n.shortage.current())
@@ -187,6 +290,9 @@ private:
   session_config config_;
   socket_function socket_;
   patch_queue queue_;
+  std::map<region_key, asking> asked_; ///< taken from the queue, and not encoded yet
+  std::deque<patch> ready_;            ///< to be sent, in this order
+  bool watching_ = false;              ///< a look at what is asked for is due
   catch_up lacks_;
   std::vector<held_patch> have_; ///< until the broadcaster has told what there is
   std::string wished_epoch_;

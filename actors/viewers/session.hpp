@@ -35,6 +35,8 @@ struct session_config {
   /// Bytes of patches that may be unacknowledged, while the viewer sets no bit rate.
   uint64_t window_bytes = uint64_t{1} << 20;
   std::chrono::milliseconds stats_interval{1000};
+  /// The viewer takes cells.
+  bool cells = false;
   /// How long the broadcaster may take to answer a join.
   std::chrono::milliseconds request_timeout{30'000};
 };

@@ -17,6 +17,8 @@ public:
   token_bucket(uint64_t bytes_per_s, clock::time_point now)
     : rate_{static_cast<double>(bytes_per_s)}, depth_{rate_ / 5}, level_{depth_}, at_{now} {}
 
+  [[nodiscard]] bool limited() const { return rate_ != 0; }
+
   /// Returns how long to wait until the next frame may go; zero: it may go now.
   clock::duration wait(clock::time_point now) {
     if (rate_ == 0)

@@ -10,6 +10,7 @@
 #include "net/commands/rehearsal.hpp"
 #include "net/commands/source_threads.hpp"
 #include "net/commands/stop_signal.hpp"
+#include "net/formats/cells_encoder.hpp"
 #include "net/formats/patch_codec.hpp"
 #include "net/server/access.hpp"
 #include "net/server/server_certificate.hpp"
@@ -269,6 +270,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
       = [quantum = patch_quantum_m(map.voxel_m)](const region_mesh& mesh, uint64_t keyframe_ns, uint64_t received_ns) {
           return encode_patch(mesh, quantum, keyframe_ns, received_ns);
         };
+    setup.service.encode_cells = cells_encoder(map.voxel_m, static_cast<int32_t>(map.region_voxels));
     gpus = open_gpus(setup.backend, map, found);
     planned.check_gpus(gpus.size());
     setup.service.gpus = gpus;

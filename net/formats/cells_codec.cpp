@@ -172,7 +172,8 @@ patch encode_cells(const region_cells& from, uint64_t keyframe_ns, uint64_t rece
           .received_ns = received_ns,
           .vertices = header.vertices,
           .triangles = header.triangles,
-          .frame = std::make_shared<const std::vector<std::byte>>(std::move(frame))};
+          .frame = std::make_shared<const std::vector<std::byte>>(std::move(frame)),
+          .cells = {}};
 }
 
 region_cells decode_cells(std::span<const std::byte> frame, int32_t region_voxels, const region_cells* held) {

@@ -225,7 +225,8 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
           .received_ns = received_ns,
           .vertices = header.vertices,
           .triangles = header.triangles,
-          .frame = std::make_shared<const std::vector<std::byte>>(std::move(frame))};
+          .frame = std::make_shared<const std::vector<std::byte>>(std::move(frame)),
+          .cells = {}};
 }
 
 decoded_patch decode_patch(std::span<const std::byte> frame) {

@@ -353,9 +353,9 @@ void http_session::upgrade() {
     return respond(error_reply(http::status::upgrade_required, "upgrade_required", "this path is a WebSocket")
                      .with("Upgrade", "websocket")
                      .with("Connection", "Upgrade"));
-  if (!ws_session::speaks_our_protocol(request[http::field::sec_websocket_protocol]))
-    return respond(
-      error_reply(http::status::bad_request, "bad_request", "the subprotocol must be tessera.v1", "Sec-WebSocket-Protocol"));
+  if (!ws_session::protocol_of(request[http::field::sec_websocket_protocol]))
+    return respond(error_reply(http::status::bad_request, "bad_request", "the subprotocol must be tessera.v2 or tessera.v1",
+                               "Sec-WebSocket-Protocol"));
   if (auto early = answer_before_map(*core_, head_.target.what))
     return respond(std::move(*early));
   core_->counts->count(resource::stream, 101);

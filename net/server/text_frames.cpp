@@ -126,6 +126,22 @@ ack read_ack(const json& in) {
   return {held_list(at(in, "patches", "a list of [x, y, z, \"version\"]"), "patches")};
 }
 
+lost read_lost(const json& in) {
+  const auto& list = at(in, "regions", "a list of [x, y, z]");
+  if (!list.is_array())
+    refuse("regions", list, "a list of [x, y, z]");
+  lost out;
+  out.regions.reserve(list.size());
+  for (size_t i = 0; i < list.size(); ++i) {
+    const auto& entry = list[i];
+    const auto field = "regions[" + std::to_string(i) + "]";
+    if (!entry.is_array() || entry.size() != 3)
+      refuse(field, entry, "[x, y, z]");
+    out.regions.push_back({coordinate(entry[0], field), coordinate(entry[1], field), coordinate(entry[2], field)});
+  }
+  return out;
+}
+
 } // namespace
 
 talk parse_talk(std::string_view text) {
@@ -150,15 +166,22 @@ talk parse_talk(std::string_view text) {
       return read_view(in);
     if (name == "ack")
       return read_ack(in);
-    return talk_error{"type is " + shown(*type) + ", expected \"subscribe\", \"view\" or \"ack\"", name.substr(0, shown_bytes)};
+    if (name == "lost")
+      return read_lost(in);
+    return talk_error{"type is " + shown(*type) + ", expected \"subscribe\", \"view\", \"ack\" or \"lost\"",
+                      name.substr(0, shown_bytes)};
   } catch (const bad_talk& bad) {
     return talk_error{bad.message, name};
   }
 }
 
-std::string write_hello(const std::string& epoch, const map_settings& map, float quantum_m) {
+const char* name_of(stream_protocol version) {
+  return version == stream_protocol::v2 ? "tessera.v2" : "tessera.v1";
+}
+
+std::string write_hello(stream_protocol version, const std::string& epoch, const map_settings& map, float quantum_m) {
   return to_text({{"type", "hello"},
-                  {"protocol", "tessera.v1"},
+                  {"protocol", name_of(version)},
                   {"server", "tessera " TESSERA_VERSION},
                   {"epoch", epoch},
                   {"voxel_m", number(map.voxel_m)},

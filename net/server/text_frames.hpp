@@ -24,14 +24,18 @@ struct talk_error {
   bool too_large = false; ///< the connection must end, code 1009
 };
 
-using talk = std::variant<subscribe, view, ack, talk_error>;
+using talk = std::variant<subscribe, view, ack, lost, talk_error>;
 
 /// Reads a viewer's text frame. Never throws for what the text holds, and takes no more than a few levels of
 /// nesting.
 talk parse_talk(std::string_view text);
 
+/// Versions of the protocol, by the names of their subprotocols.
+enum class stream_protocol : uint8_t { v1, v2 };
+[[nodiscard]] const char* name_of(stream_protocol version);
+
 /// The first frame to a viewer.
-std::string write_hello(const std::string& epoch, const map_settings& map, float quantum_m);
+std::string write_hello(stream_protocol version, const std::string& epoch, const map_settings& map, float quantum_m);
 std::string write_cameras(const std::vector<camera>& cameras);
 std::string write_stats(const session_stats& stats);
 std::string write_error(const talk_error& error);

@@ -10,7 +10,6 @@ namespace {
 
 namespace websocket = beast::websocket;
 
-constexpr const char* subprotocol = "tessera.v1";
 // A stalled viewer costs what the kernel holds for it (twice this) and one frame that others share.
 constexpr int send_buffer_bytes = 64 << 10, receive_buffer_bytes = 16 << 10;
 constexpr size_t kept_buffer_bytes = 16 << 10;
@@ -21,20 +20,23 @@ constexpr size_t least_read = 512, most_read = 64 << 10;
 
 } // namespace
 
-bool ws_session::speaks_our_protocol(beast::string_view offered) {
+std::optional<stream_protocol> ws_session::protocol_of(beast::string_view offered) {
   if (offered.empty())
-    return true;
-  http::token_list list{offered};
-  for (const auto& name : list)
-    if (name == subprotocol)
-      return true;
-  return false;
+    return stream_protocol::v1;
+  const http::token_list list{offered};
+  for (const auto version : {stream_protocol::v2, stream_protocol::v1})
+    for (const auto& name : list)
+      if (name == name_of(version))
+        return version;
+  return std::nullopt;
 }
 
 ws_session::ws_session(std::shared_ptr<server_core> core, stream socket, http::request<http::empty_body> handshake,
                        connection_places::place place, const asio::ip::address& from)
   : core_{std::move(core)}, place_{std::move(place)}, socket_{std::move(socket)}, timer_{socket_.get_executor()},
-    handshake_{std::move(handshake)}, share_{core_->bodies, from} {
+    handshake_{std::move(handshake)},
+    protocol_{protocol_of(handshake_[http::field::sec_websocket_protocol]).value_or(stream_protocol::v1)}, share_{core_->bodies,
+                                                                                                                  from} {
   core_->counts->viewers.fetch_add(1);
 }
 
@@ -53,10 +55,10 @@ void ws_session::run() {
   raw.set_option(tcp::no_delay{true}, ignored);
   socket_.set_option(websocket::stream_base::timeout{std::chrono::seconds{30}, core_->config.timeouts.stream_idle, true});
   socket_.set_option(websocket::stream_base::decorator{
-    [ours = !handshake_[http::field::sec_websocket_protocol].empty()](websocket::response_type& response) {
+    [named = !handshake_[http::field::sec_websocket_protocol].empty(), version = protocol_](websocket::response_type& response) {
       response.set(http::field::server, "tessera");
-      if (ours)
-        response.set(http::field::sec_websocket_protocol, subprotocol);
+      if (named)
+        response.set(http::field::sec_websocket_protocol, name_of(version));
     }});
   socket_.read_message_max(max_talk_bytes);
   socket_.auto_fragment(false); // one frame a patch, straight out of the shared buffer
@@ -84,7 +86,7 @@ void ws_session::on_accepted(error_code failed) {
   if (core_->stopping)
     return close(websocket::close_code::going_away, "the service is stopping");
   const auto& map = core_->config.map;
-  say({write_hello(core_->running.epoch, map, patch_quantum_m(map.voxel_m)), {}, false});
+  say({write_hello(protocol_, core_->running.epoch, map, patch_quantum_m(map.voxel_m)), {}, false});
   start_session();
   read();
 }
@@ -94,7 +96,9 @@ void ws_session::start_session() {
   auto weak = weak_from_this();
   auto executor = socket_.get_executor();
   return_address<strand> back{core_->io, executor};
-  session_ = spawn_session(core_->system, core_->running.context, core_->running.broadcaster.get(), core_->running.session,
+  auto how = core_->running.session;
+  how.cells = protocol_ == stream_protocol::v2;
+  session_ = spawn_session(core_->system, core_->running.context, core_->running.broadcaster.get(), how,
                            [weak, back](session_output output) {
                              back.post([weak, output = std::move(output)]() mutable {
                                auto self = weak.lock();

@@ -24,8 +24,8 @@ public:
   void leave() override;
   void abort() override;
 
-  /// Tells whether a Sec-WebSocket-Protocol header (or none) admits tessera.v1.
-  static bool speaks_our_protocol(beast::string_view offered);
+  /// The newest of our protocols that a Sec-WebSocket-Protocol header offers; the first one if there is no header; else none.
+  static std::optional<stream_protocol> protocol_of(beast::string_view offered);
 
 private:
   struct frame {
@@ -55,6 +55,7 @@ private:
   beast::websocket::stream<stream, false> socket_;
   asio::steady_timer timer_;
   http::request<http::empty_body> handshake_;
+  stream_protocol protocol_;
   beast::flat_buffer heard_;
   body_share share_; ///< of what a long text frame takes
   bool is_long_ = false;

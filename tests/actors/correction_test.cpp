@@ -2,6 +2,7 @@
 
 #include "actors/intake/keyframe_check.hpp"
 #include "corrections.hpp"
+#include "eager_viewer.hpp"
 #include "faulty_disk.hpp"
 #include "messages/moved_pose.hpp"
 
@@ -77,6 +78,7 @@ TEST_CASE("viewers see each region change once for a correction") {
         for (const auto& region : toy::regions_of(*one))
           touched.insert(region);
     }
+    const watcher viewer{s};
     surfaces->clear();
     const auto v = correct(s, what);
     while (!v->has_value()) {
@@ -106,6 +108,7 @@ TEST_CASE("viewers wait for the end of a correction for three seconds at most, a
   correction what;
   for (const auto& frame : frames)
     what.entries.push_back(move(frame, shifted(frame.world_from_camera, random)));
+  const watcher viewer{s};
   surfaces->clear();
   const auto v = correct(s, what);
   const auto moved = [&] { return s.running.context.numbers->revised.load(); };
@@ -120,7 +123,7 @@ TEST_CASE("viewers wait for the end of a correction for three seconds at most, a
   const auto came = s.put(other);
   while (!came->has_value())
     s.run_some(random, 1);
-  for (int i = 0; i < 400 && surfaces->empty() && !v->has_value(); ++i) // few steps: the correction takes longer
+  for (int i = 0; i < 2'000 && surfaces->empty() && !v->has_value(); ++i) // few steps: the correction takes longer
     s.run_some(random, 1);
   CHECK_FALSE(v->has_value());
   CHECK_FALSE(surfaces->empty());

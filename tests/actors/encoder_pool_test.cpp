@@ -60,7 +60,7 @@ TEST_CASE("surfaces are encoded in the order in which they came, and each answer
   encoder_pool pool{encode, 0, context, 7};
   std::vector<patch> done;
   for (int i = 0; i < 5; ++i)
-    pool.encode(surface_of(i), static_cast<uint64_t>(10 + i), static_cast<uint64_t>(20 + i),
+    pool.encode({surface_of(i), static_cast<uint64_t>(10 + i), static_cast<uint64_t>(20 + i)},
                 [&](patch encoded, std::exception_ptr failure) {
                   CHECK_FALSE(failure);
                   done.push_back(std::move(encoded));
@@ -100,7 +100,7 @@ TEST_CASE("an encoder that throws, whatever it throws, is an answer, and the poo
                     2, context, 7};
   std::array<std::promise<bool>, 3> failed;
   for (int i = 0; i < 3; ++i)
-    pool.encode(surface_of(i), 0, 0, [&, i](const patch&, const std::exception_ptr& failure) {
+    pool.encode({surface_of(i)}, [&, i](const patch&, const std::exception_ptr& failure) {
       failed[static_cast<size_t>(i)].set_value(failure != nullptr);
     });
   CHECK(failed[0].get_future().get());
@@ -118,7 +118,7 @@ TEST_CASE("threads that encode leave the processor to others, and to nobody else
                       return encode(surface, keyframe_ns, received_ns);
                     },
                     1, context, 7};
-  pool.encode(surface_of(0), 0, 0, [](const patch&, const std::exception_ptr&) {});
+  pool.encode({surface_of(0)}, [](const patch&, const std::exception_ptr&) {});
   CHECK(theirs.get_future().get() == std::min(ours + 5, 19));
   CHECK(::getpriority(PRIO_PROCESS, 0) == ours);
 }
@@ -129,7 +129,7 @@ TEST_CASE("as many surfaces are encoded side by side as there are threads, and w
   encoder_pool pool{at.encoder(), 3, context, 7};
   std::atomic<int> done{0};
   for (int i = 0; i < 5; ++i)
-    pool.encode(surface_of(i), 0, 0, [&](const patch&, const std::exception_ptr&) { ++done; });
+    pool.encode({surface_of(i)}, [&](const patch&, const std::exception_ptr&) { ++done; });
   at.wait_for(3);
   CHECK(context.numbers->encodes_under_way == 3);
   CHECK(context.numbers->encodes_waiting == 2);
@@ -150,7 +150,7 @@ TEST_CASE("a pool that stops ends what it is at, forgets what waits, and takes n
   const auto count = [&](const patch&, const std::exception_ptr&) { ++done; };
   encoder_pool pool{at.encoder(), 1, context, 7};
   for (int i = 0; i < 4; ++i)
-    pool.encode(surface_of(i), 0, 0, count);
+    pool.encode({surface_of(i)}, count);
   at.wait_for(1);
   std::thread stopper{[&] { pool.stop(); }};
   while (context.numbers->encodes_waiting > 0)
@@ -158,10 +158,48 @@ TEST_CASE("a pool that stops ends what it is at, forgets what waits, and takes n
   at.opened.set_value();
   stopper.join();
   CHECK(done == 1);
-  pool.encode(surface_of(9), 0, 0, count);
+  pool.encode({surface_of(9)}, count);
   CHECK_FALSE(pool.work());
   pool.stop();
   CHECK(done == 1);
   CHECK(listed(context).state == "down");
   CHECK(listed(context).mailbox == 0);
+}
+
+TEST_CASE("a surface is encoded in the forms that are asked for, and by Draco if it cannot be told by cells") {
+  const actor_context context;
+  bool fits = true;
+  encoder_pool pool{encode, 0, context, 7,
+                    [&](const region_mesh&, patch&, const std::vector<uint64_t>& bases,
+                        block_history& changes) -> std::optional<std::vector<cells_frame>> {
+                      changes.newest = 5;
+                      if (!fits)
+                        return std::nullopt;
+                      std::vector<cells_frame> out;
+                      for (const auto base : bases)
+                        out.push_back({base, std::make_shared<const std::vector<std::byte>>(base)});
+                      return out;
+                    }};
+  const auto changes = std::make_shared<block_history>();
+  patch got;
+  const auto made = [&](std::vector<patch_form> forms) {
+    pool.encode({surface_of(1), 10, 20, std::move(forms), changes}, [&](patch encoded, const std::exception_ptr& failure) {
+      CHECK_FALSE(failure);
+      got = std::move(encoded);
+    });
+    CHECK(pool.work());
+    return got;
+  };
+  CHECK(made({{false, 0}}).cells.empty());
+  CHECK(changes->newest == 0);
+  const auto cells = made({{true, 3}, {true, 4}});
+  CHECK(cells.in({true, 3})->size() == 3);
+  CHECK(cells.in({true, 4})->size() == 4);
+  CHECK_FALSE(cells.in({true, 0}));
+  CHECK_FALSE(cells.no_cells);
+  CHECK(cells.keyframe_ns == 10);
+  CHECK(cells.bytes() == 7);
+  CHECK(changes->newest == 5);
+  fits = false;
+  CHECK(made({{true, 3}}).no_cells);
 }

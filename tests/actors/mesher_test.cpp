@@ -2,6 +2,7 @@
 
 #include "actors/regions/mesher.hpp"
 #include "actors/viewers/broadcaster.hpp"
+#include "eager_viewer.hpp"
 #include "toy_service.hpp"
 
 #include <catch2/catch.hpp>
@@ -69,21 +70,43 @@ private:
 /// A region whose device and encoder work when the test says so.
 class played_region {
 public:
-  explicit played_region(uint64_t generation = 0) {
+  explicit played_region(uint64_t generation = 0, bool watched = true) : watched_{watched} {
     mesher_config config;
     config.generation = generation;
     config.encoders = encoders;
     device_ = system_.spawn<played_device>(shared);
     broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
     mesher_ = spawn_mesher(system_, context, device_, broadcaster_, std::move(config));
+    watch();
   }
   ~played_region() {
     for (const auto& a :
          {caf::actor_cast<caf::actor>(mesher_), caf::actor_cast<caf::actor>(device_), caf::actor_cast<caf::actor>(broadcaster_)})
       caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
+    if (viewer_)
+      stop_watching();
     mesher_ = nullptr;
     device_ = nullptr;
     broadcaster_ = nullptr;
+    scheduler().run();
+  }
+
+  /// Somebody wants every surface from now on.
+  void watch() {
+    if (!watched_)
+      return;
+    if (viewer_)
+      caf::anon_send_exit(viewer_, caf::exit_reason::user_shutdown);
+    viewer_ = caf::actor_cast<caf::actor>(system_.spawn<eager_viewer>(broadcaster_));
+    scheduler().run();
+  }
+  void begin_watching() {
+    watched_ = true;
+    watch();
+  }
+  void stop_watching() {
+    caf::anon_send_exit(viewer_, caf::exit_reason::user_shutdown);
+    viewer_ = nullptr;
     scheduler().run();
   }
 
@@ -131,12 +154,18 @@ public:
   void replace_broadcaster() {
     caf::anon_send_exit(broadcaster_, caf::exit_reason::kill);
     broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
+    watch();
     caf::anon_send(mesher_, caf::put_atom::value, broadcaster_);
     scheduler().run();
   }
 
-  /// The newest patch.
-  patch shown() { return *ask<patch>(broadcaster_, patch_atom::value, region_key{}); }
+  /// The newest patch, encoded or not.
+  patch shown() {
+    const auto all = ask<std::vector<patch>>(broadcaster_, list_atom::value);
+    return all->empty() ? patch{} : all->front();
+  }
+  /// The newest patch, once it is encoded.
+  std::shared_ptr<std::optional<patch>> encoded() { return later<patch>(broadcaster_, patch_atom::value, region_key{}); }
   template <class R, class Handle, class... Ts>
   std::optional<R> ask(const Handle& whom, Ts... xs) {
     const auto out = later<R>(whom, xs...);
@@ -175,6 +204,8 @@ private:
   played_actor device_;
   broadcaster_actor broadcaster_;
   mesher_setup mesher_;
+  caf::actor viewer_;
+  bool watched_;
 };
 
 } // namespace
@@ -187,6 +218,7 @@ TEST_CASE("many keyframes in a row cost few meshes, and the last is shown") {
   region.finish();
   CHECK(region.encode_one());
   CHECK(region.shown().keyframe_ns == 1); // what it was told of when it asked
+  CHECK(region.shown().frame);
   region.finish();
   CHECK(region.encode_one());
   CHECK(region.shown().keyframe_ns == 100);
@@ -247,7 +279,79 @@ TEST_CASE("a surface for which there is no memory is asked for again after a pau
   CHECK(region.shown().keyframe_ns == 10);
 }
 
-TEST_CASE("a surface that cannot be encoded is counted and told, and the next change tries again, also if nothing is new") {
+TEST_CASE("a surface that nobody wants is not encoded, and made once a second") {
+  played_region region{0, false};
+  region.change(10);
+  region.finish();
+  CHECK_FALSE(region.encode_one());
+  CHECK(region.shown().version == 1);
+  CHECK(region.shown().triangles == 1); // of the map, for whoever asks
+  CHECK_FALSE(region.shown().frame);
+  region.change(20);
+  region.change(30);
+  CHECK(region.shared->under_way.empty());
+  region.pass(999ms);
+  CHECK(region.shared->under_way.empty());
+  region.pass(1ms);
+  region.finish();
+  CHECK(region.shown().version == 2);
+  CHECK_FALSE(region.encode_one());
+  CHECK(region.numbers().patches == 0);
+
+  region.change(40);
+  region.pass(20ms);
+  region.begin_watching(); // sees what is there, as of now
+  region.finish();
+  CHECK(region.encode_one());
+  CHECK(region.shown().frame);
+  CHECK(region.shown().keyframe_ns == 40);
+  region.change(50); // at once, as long as it is taken
+  region.finish();
+  CHECK(region.encode_one());
+  region.stop_watching();
+  region.change(60); // another, since the last was taken; then none
+  region.finish();
+  CHECK_FALSE(region.encode_one());
+  region.change(70);
+  CHECK(region.shared->under_way.empty());
+}
+
+TEST_CASE("a surface that is wanted late is made again, under its version, and encoded once for all who want it") {
+  played_region region{0, false};
+  region.shared->same_surface = true;
+  region.change(10);
+  region.finish();
+  region.pass(2s);
+  CHECK(region.shared->under_way.empty());
+  const auto first = region.encoded(), second = region.encoded();
+  CHECK_FALSE(first->has_value());
+  region.finish();
+  CHECK(region.encode_one());
+  for (const auto& one : {first, second}) {
+    REQUIRE(one->has_value());
+    CHECK((*one)->version == 1);
+    CHECK((*one)->frame);
+  }
+  CHECK_FALSE(region.encode_one());
+  CHECK(*region.encoded()); // without asking the mesher
+  CHECK(region.shared->extractions == 2);
+}
+
+TEST_CASE("who waits for a surface is told that its region is empty now") {
+  played_region region{0, false};
+  region.change(10);
+  region.finish();
+  region.pass(2s);
+  const auto asked = region.encoded();
+  region.leave();
+  region.change(20);
+  region.finish();
+  REQUIRE(asked->has_value());
+  CHECK((*asked)->triangles == 0);
+  CHECK_FALSE(region.encode_one());
+}
+
+TEST_CASE("a surface that cannot be encoded is counted and told, and who wants it asks again, also if nothing is new") {
   played_region region;
   region.shared->same_surface = true;
   region.encoder_fails = true;
@@ -265,8 +369,10 @@ TEST_CASE("a surface that cannot be encoded is counted and told, and the next ch
 
   region.encoder_fails = false;
   region.change(20);
+  const auto asked = region.encoded();
   region.finish();
   CHECK(region.encode_one());
+  CHECK(asked->has_value());
   CHECK(region.numbers().patches == 1);
   CHECK(region.shown().keyframe_ns == 20);
   region.change(30);
@@ -349,14 +455,8 @@ TEST_CASE("a mesher that may end first has viewers told of what it did") {
   r.change(2);
   r.leave();
   CHECK(r.up()); // it is being meshed
-  r.encoder_fails = true;
-  r.finish(); // with a keyframe that came after all: the next mesher shows it
-  CHECK(r.encode_one());
-  CHECK(r.up()); // viewers do not know yet
-  CHECK(r.shown().triangles == 1);
-  r.encoder_fails = false;
-  r.pass(1s);
-  CHECK(r.encode_one());
+  r.finish();    // with a keyframe that came after all: the next mesher shows it
+  CHECK_FALSE(r.encode_one());
   CHECK(r.shown().triangles == 0);
   CHECK_FALSE(r.up());
 }

@@ -34,8 +34,10 @@ TEST_CASE("a stalled viewer's queue holds the newest patch of each region and no
       queue.put(a_patch({x, 0, 0}, version));
   CHECK(queue.pending() == 5);
   std::map<int32_t, uint64_t> got;
-  while (auto p = queue.take())
+  while (auto p = queue.take()) {
     got[p->region.x] = p->version;
+    queue.count(*p, p->bytes());
+  }
   CHECK(got == std::map<int32_t, uint64_t>{{0, 1000}, {1, 1000}, {2, 1000}, {3, 1000}, {4, 1000}});
   queue.put(a_patch({0, 0, 0}, 999));
   CHECK(queue.pending() == 0);
@@ -146,6 +148,7 @@ TEST_CASE("regions that are gone take turns with patches, and not if they came b
   while (auto p = queue.take()) {
     order.emplace_back(p->region.x, p->version);
     CHECK((p->frame == nullptr) == (p->version == 8));
+    queue.count(*p, p->bytes());
   }
   CHECK(order == std::vector<std::pair<int32_t, uint64_t>>{{104, 8}, {0, 1}, {102, 8}, {1, 1}, {101, 8}, {103, 9}, {100, 8}});
   CHECK(queue.pending() == 0);
@@ -154,10 +157,11 @@ TEST_CASE("regions that are gone take turns with patches, and not if they came b
 
 TEST_CASE("bytes are counted until their newest version is acknowledged") {
   patch_queue queue{1};
-  queue.put(a_patch({0, 0, 0}, 1, 100));
-  queue.take();
-  queue.put(a_patch({0, 0, 0}, 2, 50));
-  queue.take();
+  for (const auto& [version, bytes] : {std::pair{1, 100}, {2, 50}}) {
+    queue.put(a_patch({0, 0, 0}, static_cast<uint64_t>(version), static_cast<size_t>(bytes)));
+    const auto taken = queue.take();
+    queue.count(*taken, taken->bytes());
+  }
   CHECK(queue.unacknowledged() == 150);
   queue.acknowledge({{{{0, 0, 0}, 1}, {{9, 9, 9}, 1}}});
   CHECK(queue.unacknowledged() == 150);
@@ -258,4 +262,72 @@ TEST_CASE("a token bucket lets bytes through at its rate, and large frames too")
     }
   CHECK(sent >= 10'000);
   CHECK(sent <= 10'000 + 200 + 350);
+}
+
+TEST_CASE("a patch that was taken may be put back, and what the viewer holds of cells is known") {
+  patch_queue queue{1};
+  const region_key region{1, 2, 3};
+  auto offered = a_patch(region, 4);
+  offered.frame = nullptr; // nobody wanted it yet
+  queue.put(offered);
+  CHECK(queue.take()->version == 4);
+  CHECK(queue.pending() == 0);
+  CHECK(queue.unacknowledged() == 0);
+  queue.put_gone({region, 3}); // it is being made: not gone
+  CHECK_FALSE(queue.take());
+  queue.put(offered);
+  const auto again = queue.take();
+  REQUIRE(again);
+  CHECK(queue.cells_of(region) == 0);
+  queue.count(*again, 70, true);
+  CHECK(queue.cells_of(region) == 4);
+  CHECK(queue.unacknowledged() == 70);
+  queue.put(offered);
+  CHECK_FALSE(queue.take());
+  queue.forget(region);
+  CHECK(queue.cells_of(region) == 0);
+  queue.put(offered);
+  CHECK(queue.take());
+  queue.count(*again, 70, false); // as Draco's mesh
+  CHECK(queue.cells_of(region) == 0);
+  queue.hold({region, 9}); // came with it
+  CHECK(queue.cells_of(region) == 9);
+  queue.put(a_patch(region, 10, 100, 0));
+  queue.count(*queue.take(), 56, true); // empty
+  CHECK(queue.cells_of(region) == 0);
+}
+
+TEST_CASE("a board keeps all that was encoded of a version, and nothing of an older one") {
+  patch_board board;
+  const auto blob_of = [](size_t bytes) { return std::make_shared<const std::vector<std::byte>>(bytes); };
+  auto offered = a_patch({1, 0, 0}, 4);
+  offered.frame = nullptr;
+  CHECK(board.put(offered));
+  CHECK_FALSE(board.put(offered));
+  CHECK(board.bytes() == 0);
+  CHECK(board.regions() == 1);
+  auto cells = offered;
+  cells.cells = {{0, blob_of(30)}, {3, blob_of(10)}};
+  CHECK(board.put(cells));
+  CHECK_FALSE(board.put(cells));
+  CHECK(board.put(a_patch({1, 0, 0}, 4, 100)));
+  cells.cells = {{2, blob_of(20)}, {3, blob_of(10)}};
+  CHECK(board.put(cells));
+  const auto all = board.get({1, 0, 0});
+  CHECK(all.in({})->size() == 100);
+  CHECK(all.in({true, 0})->size() == 30);
+  CHECK(all.in({true, 2})->size() == 20);
+  CHECK(all.in({true, 3})->size() == 10);
+  CHECK_FALSE(all.in({true, 1}));
+  CHECK(board.bytes() == 160);
+  CHECK(board.triangles() == 1);
+  offered.version = 5;
+  CHECK(board.put(offered));
+  CHECK_FALSE(board.get({1, 0, 0}).encoded());
+  CHECK_FALSE(board.put(cells)); // older
+  offered.no_cells = true;
+  offered.frame = blob_of(50);
+  CHECK(board.put(offered));
+  CHECK(board.get({1, 0, 0}).in({true, 4})->size() == 50);
+  CHECK(board.bytes() == 50);
 }

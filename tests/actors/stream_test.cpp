@@ -1,5 +1,6 @@
 // From the mesher's patch to the viewer's socket.
 
+#include "eager_viewer.hpp"
 #include "toy_service.hpp"
 
 #include <catch2/catch.hpp>
@@ -68,6 +69,15 @@ private:
 };
 
 struct fixture {
+  fixture() = default;
+  template <class Change>
+  explicit fixture(const Change& change) : s{changed(config_for(by), change), by} {}
+  template <class Change>
+  static service_config changed(service_config how, const Change& change) {
+    change(how);
+    return how;
+  }
+
   std::shared_ptr<control> by = std::make_shared<control>();
   stepped_service s{config_for(by), by};
   std::vector<keyframe> frames = random_frames(1, 12);
@@ -315,6 +325,7 @@ TEST_CASE("many keyframes in a row cost few remeshes, and an interval holds patc
   auto config = config_for(by);
   config.patch_interval = std::chrono::milliseconds{500};
   stepped_service s{config, by};
+  const watcher viewer{s};
   const auto frames = random_frames(2, 30);
   for (const auto& f : frames)
     s.put(f);
@@ -326,4 +337,139 @@ TEST_CASE("many keyframes in a row cost few remeshes, and an interval holds patc
   s.tick(std::chrono::milliseconds{500});
   CHECK(n.patches <= first + regions);
   CHECK(static_cast<uint64_t>(n.triangles.load()) == s.status().field.blocks);
+}
+
+namespace {
+
+/// Tells bases apart.
+size_t bytes_on(uint64_t base) {
+  return base % 997;
+}
+
+/// Frames with cells, of bytes_on(base).
+std::optional<std::vector<cells_frame>> toy_cells(const region_mesh& surface, patch& about, const std::vector<uint64_t>& bases,
+                                                  block_history& changes) {
+  about.vertices = static_cast<uint32_t>(surface.surface->vertices());
+  about.triangles = static_cast<uint32_t>(surface.surface->triangles());
+  if (changes.first == 0)
+    changes.first = surface.version;
+  changes.newest = surface.version;
+  std::vector<cells_frame> out;
+  for (const auto base : bases)
+    out.push_back({base, std::make_shared<const std::vector<std::byte>>(bytes_on(base))});
+  return out;
+}
+
+/// A map whose viewers may take cells.
+struct cells_fixture : fixture {
+  explicit cells_fixture(cells_function cells = toy_cells) : fixture{[&](service_config& how) { how.encode_cells = cells; }} {
+    s.running.session.cells = true;
+  }
+};
+
+} // namespace
+
+TEST_CASE("without viewers nothing is encoded; then what they want, once for all who want the same") {
+  fixture f;
+  f.put(0, 12);
+  const auto& n = *f.s.running.context.numbers;
+  CHECK(n.encode_time.count() == 0);
+  CHECK(n.patches == 0);
+  CHECK(static_cast<uint64_t>(n.regions.load()) == f.board().size());
+  viewer a{f.s}, b{f.s};
+  a.join();
+  b.join();
+  for (int i = 0; i < 400; ++i) {
+    a.sent();
+    b.sent();
+  }
+  CHECK(a.screen() == f.board());
+  CHECK(b.screen() == f.board());
+  CHECK(n.encode_time.count() == f.board().size());
+  CHECK(n.sent_patches == 2 * f.board().size());
+}
+
+TEST_CASE("a viewer who takes cells is sent what changed since the version that it holds") {
+  cells_fixture f;
+  f.put(0, 6);
+  viewer v{f.s};
+  v.join();
+  v.drain();
+  std::map<region_key, uint64_t> held;
+  const auto look = [&](size_t from) {
+    const auto all = v.patches();
+    for (size_t i = from; i < all.size(); ++i) {
+      if (all[i].triangles > 0)
+        CHECK(all[i].frame->size() == bytes_on(held[all[i].region]));
+      held[all[i].region] = all[i].triangles > 0 ? all[i].version : 0;
+    }
+    return all.size();
+  };
+  auto seen = look(0);
+  CHECK(seen > 0);
+  f.put(6, 12);
+  v.drain();
+  seen = look(seen);
+  CHECK(v.screen() == f.board());
+
+  // What it has lost comes whole, and nothing else does.
+  const auto lost_one = f.board().begin()->first;
+  caf::anon_send(v.handle, lost{{lost_one, {99, 99, 99}}});
+  v.drain();
+  held[lost_one] = 0;
+  CHECK(v.patches().size() == seen + 1);
+  CHECK(v.patches().back().region == lost_one);
+  look(seen);
+
+  // One who comes back with an older version is sent the changes since then.
+  std::vector<held_patch> have;
+  for (const auto& [region, version] : f.board())
+    have.push_back({region, version});
+  f.s.put(retraction{f.frames[3].id});
+  f.s.run();
+  viewer again{f.s};
+  again.join("test", have);
+  again.drain();
+  CHECK_FALSE(again.patches().empty());
+  for (const auto& p : again.patches())
+    for (const auto& h : have)
+      if (h.region == p.region && p.triangles > 0)
+        CHECK(p.frame->size() == bytes_on(h.version));
+}
+
+TEST_CASE("a surface that cells cannot tell goes out as Draco's, and the next cells are whole") {
+  bool fits = false;
+  cells_fixture f{[&](const region_mesh& surface, patch& about, const std::vector<uint64_t>& bases, block_history& changes) {
+    return fits ? toy_cells(surface, about, bases, changes) : std::optional<std::vector<cells_frame>>{};
+  }};
+  f.put(0, 6);
+  viewer v{f.s};
+  v.join();
+  v.drain();
+  CHECK(v.screen() == f.board());
+  for (const auto& p : v.patches())
+    CHECK(p.frame->size() == 56 + 2 * p.triangles);
+  const auto seen = v.patches().size();
+  fits = true;
+  f.put(6, 12);
+  v.drain();
+  CHECK(v.screen() == f.board());
+  const auto all = v.patches();
+  for (size_t i = seen; i < all.size(); ++i)
+    CHECK(all[i].frame->empty()); // base 0
+}
+
+TEST_CASE("a region whose mesher never answers holds nobody else's up, and comes when there is another") {
+  fixture f;
+  f.put(0, 12);
+  viewer v{f.s};
+  const auto silent = f.board().begin()->first;
+  v.join();
+  f.s.ask<bool>(f.s.running.supervisor.get(), kill_atom::value, silent); // with what it was asked
+  v.drain();
+  for (int i = 0; i < 20; ++i) {
+    f.s.tick(std::chrono::milliseconds{250});
+    v.drain();
+  }
+  CHECK(v.screen() == f.board());
 }

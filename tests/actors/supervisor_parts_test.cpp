@@ -125,8 +125,8 @@ TEST_CASE("a device that failed is not used any more, and the spare one takes ov
   CHECK(devices.table().owner({5, 5, 5})->id == spare);
   CHECK(devices.table().lost == 0);
   CHECK(devices.lost(spare, caf::make_error(ec::device_failed), begin) == restart);
-  for (int i = 0; i < 3; ++i)
-    devices.lost(spare, failed, begin);
+  for (int i = 0; i < 18; ++i)
+    CHECK(devices.lost(spare, failed, begin) == restart);
   CHECK(devices.lost(spare, failed, begin) == give_up);
 }
 

@@ -58,6 +58,7 @@ inline service_config config_for(const std::shared_ptr<control>& by) {
   out.epoch = "test";
   out.threads = 2;
   out.own_threads = false;
+  out.unwanted_interval = std::chrono::milliseconds{0};
   out.make_cpu = [by](const map_settings& map, const cpu_options&) { return std::make_shared<field>(map, by); };
   if (std::getenv("TOY_LOG"))
     out.log = [](severity, const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };

@@ -1,5 +1,6 @@
 // A watchdog sees who has work and does not get on with it, and nobody else.
 
+#include "eager_viewer.hpp"
 #include "faulty_disk.hpp"
 #include "journal_folder.hpp"
 #include "toy_gpu.hpp"
@@ -184,6 +185,7 @@ TEST_CASE("with real threads an encoder and a device that are stuck are seen, an
   threaded_config config;
   caf::actor_system system{config};
   auto running = start_service(system, how);
+  auto viewer = caf::actor_cast<caf::actor>(system.spawn<eager_viewer>(running.broadcaster.get()));
   const auto& stalls = running.context.numbers->stalls;
   const auto is_stalled = [&](const std::string& who) {
     const auto all = stalls.current();
@@ -212,6 +214,8 @@ TEST_CASE("with real threads an encoder and a device that are stuck are seen, an
     CHECK(eventually([&] { return stalls.count() == 0; }));
     CHECK(sink->drain(60s));
     CHECK(running.context.numbers->restarts == 0); // nobody was ended for it
+    caf::anon_send_exit(viewer, caf::exit_reason::user_shutdown);
+    viewer = nullptr;
   }
   CHECK(stop_service(system, running));
 }

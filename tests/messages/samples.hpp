@@ -52,7 +52,8 @@ inline region_slice a_slice() {
 }
 
 inline patch a_patch() {
-  return {{-7, 8, -9}, 5, 6, 7, 3, 1, std::make_shared<const std::vector<std::byte>>(300, std::byte{0xab})};
+  const auto some = [](size_t bytes) { return std::make_shared<const std::vector<std::byte>>(bytes, std::byte{0xab}); };
+  return {{-7, 8, -9}, 5, 6, 7, 3, 1, some(300), {{0, some(100)}, {4, some(10)}}, true};
 }
 
 inline region_status a_region() {
@@ -99,6 +100,8 @@ void for_each_message(F f) {
   f(subscribe{"e", {{{1, 2, 3}, 4}, {{5, 6, 7}, 8}}, 1'000'000});
   f(view{{1, 2, 3}, {0, -1, 0}});
   f(ack{{{{1, 2, 3}, 4}}});
+  f(lost{{{1, 2, 3}, {-4, 5, -6}}});
+  f(patch_form{true, ~0ull});
   f(keyframe_selection{"a session", std::nullopt, "a group", 1'700'000'000'000'000'000, 88});
   f(correction_entry{{"an id", "a session"}, "", a_pose(), std::nullopt});
   f(correction{{{{"an id"}, "", a_pose(), 7}, {{}, "a group", a_pose(), ~0ull}}});

@@ -57,6 +57,8 @@ caf::behavior echo() {
     [](const subscribe& x) { return x; },
     [](const view& x) { return x; },
     [](const ack& x) { return x; },
+    [](const lost& x) { return x; },
+    [](const patch_form& x) { return x; },
     [](const keyframe_selection& x) { return x; },
     [](const correction_entry& x) { return x; },
     [](const correction& x) { return x; },

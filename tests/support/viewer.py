@@ -131,8 +131,8 @@ class WebSocket:
 class Viewer:
     """Subscribes, keeps the newest patch of each region, and acknowledges each, in a thread of its own."""
 
-    def __init__(self, url, *, have=(), epoch="", token=None, max_bits_per_s=0):
-        self.socket = WebSocket(url.replace("http", "ws", 1) + "/v1/stream", token=token)
+    def __init__(self, url, *, have=(), epoch="", token=None, max_bits_per_s=0, protocol="tessera.v1"):
+        self.socket = WebSocket(url.replace("http", "ws", 1) + "/v1/stream", token=token, protocol=protocol)
         self.patches = {}  # by region, empty ones included
         self.log = []  # (kind, received_ns, keyframe_ns, bytes, triangles) of every patch
         self.talk = []

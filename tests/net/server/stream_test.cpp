@@ -200,6 +200,14 @@ TEST_CASE("Who may look on is decided before the handshake") {
     CHECK_FALSE(refused(s.http->port(), "/v1/stream", "", nullptr));
     CHECK(refused(s.http->port(), "/v1/stream", "", "other.v1"));
     CHECK_FALSE(refused(s.http->port(), "/v1/stream", "", "other.v1, tessera.v1"));
+    for (const auto& [offered, chosen] : {std::pair{"tessera.v1", "tessera.v1"},
+                                          {"tessera.v2", "tessera.v2"},
+                                          {"tessera.v1, tessera.v2", "tessera.v2"},
+                                          {"tessera.v3,tessera.v1", "tessera.v1"}}) {
+      viewer v{s.http->port(), "/v1/stream", "", offered};
+      CHECK(v.response["Sec-WebSocket-Protocol"] == chosen);
+      CHECK(nlohmann::json::parse(*v.hear())["protocol"] == chosen);
+    }
     CHECK(refused(s.http->port(), "/v1/map", ""));
   }
   running_server s{[](server_config& c) { c.token = "t"; }};

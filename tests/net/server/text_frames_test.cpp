@@ -36,6 +36,11 @@ TEST_CASE("A viewer's words are understood") {
   CHECK(a.patches == std::vector<held_patch>{{{1, 2, 3}, 4}});
 }
 
+TEST_CASE("What a viewer has lost is understood") {
+  const auto said = std::get<lost>(parse_talk(R"({"type":"lost","regions":[[1,-2,3],[-2147483648,0,2147483647]]})"));
+  CHECK(said.regions == std::vector<region_key>{{1, -2, 3}, {INT32_MIN, 0, INT32_MAX}});
+}
+
 TEST_CASE("What is wrong is named: the field, the value, what was expected") {
   auto [text, wanted, reference] = GENERATE(table<std::string, std::string, std::string>({
     {"", "not JSON", ""},
@@ -58,6 +63,10 @@ TEST_CASE("What is wrong is named: the field, the value, what was expected") {
     {R"({"type":"ack","patches":[[1,2,2147483648,"4"]]})", "2147483648", "ack"},
     {R"({"type":"ack","patches":[[1,2,-2147483649,"4"]]})", "-2147483649", "ack"},
     {R"({"type":"ack","patches":[[1,2.5,3,"4"]]})", "2.5", "ack"},
+    {R"({"type":"lost"})", "regions is missing", "lost"},
+    {R"({"type":"lost","regions":{}})", "regions is {}", "lost"},
+    {R"({"type":"lost","regions":[[1,2]]})", "regions[0] is [1,2]", "lost"},
+    {R"({"type":"lost","regions":[[1,2,3],[1,2,3000000000]]})", "regions[1] is 3000000000", "lost"},
     {R"({"type":"subscribe","epoch":4})", "epoch is 4", "subscribe"},
     {R"({"type":"subscribe","max_bits_per_s":-4})", "max_bits_per_s is -4", "subscribe"},
     {R"({"type":"subscribe","max_bits_per_s":1e30})", "max_bits_per_s is", "subscribe"},
@@ -109,9 +118,10 @@ TEST_CASE("No garbage throws") {
 TEST_CASE("What viewers are told has the protocol's fields") {
   map_settings map;
   map.voxel_m = 0.02f;
-  auto hello = json::parse(write_hello("e\"1", map, 0.02f / 32));
+  auto hello = json::parse(write_hello(stream_protocol::v1, "e\"1", map, 0.02f / 32));
   CHECK(hello["type"] == "hello");
   CHECK(hello["protocol"] == "tessera.v1");
+  CHECK(json::parse(write_hello(stream_protocol::v2, "e", map, 0.02f / 32))["protocol"] == "tessera.v2");
   CHECK(hello["epoch"] == "e\"1");
   CHECK(hello["voxel_m"] == 0.02);
   CHECK(hello["quantum_m"].get<double>() == static_cast<double>(0.02f / 32));
