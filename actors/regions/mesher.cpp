@@ -165,7 +165,13 @@ private:
     if (now() >= due)
       return true;
     tick(due - now());
+    put_off(true);
     return false;
+  }
+
+  void put_off(bool is) {
+    if (std::exchange(put_off_, is) != is)
+      tell();
   }
 
   template <class Duration>
@@ -185,6 +191,7 @@ private:
   void extract() {
     busy_ = true;
     dirty_ = false;
+    put_off(false);
     // The surface may show more than this mesher was told of: then the times that it reports lag a little.
     const draft shows{version_, keyframe_ns_, received_ns_, newest_};
     request(device_, caf::infinite, extract_atom::value, config_.region)
@@ -201,6 +208,7 @@ private:
   void end_with_nothing() {
     region_mesh nothing;
     dirty_ = false;
+    put_off(false);
     extracted(nothing, {version_, keyframe_ns_, received_ns_, newest_});
   }
 
@@ -322,7 +330,8 @@ private:
 
   void tell() {
     record().set_detail(std::to_string(triangles_) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, version "
-                        + std::to_string(version_ - config_.version) + (refilling_ ? ", being refilled" : ""));
+                        + std::to_string(version_ - config_.version) + (refilling_ ? ", being refilled" : "")
+                        + (put_off_ ? ", changed since" : ""));
   }
 
   /// The device gives nothing: end, and let the supervisor decide what is to be done.
@@ -341,6 +350,7 @@ private:
   bool refilling_ = false;
   caf::actor_clock::time_point resume_at_{};            ///< after a pause
   std::optional<caf::actor_clock::time_point> tick_at_; ///< the next one
+  bool put_off_ = false;                                ///< its changes are meshed later, as nobody waits
   bool leaving_ = false;                                ///< ends when nothing is left to do
   bool must_offer_ = false; ///< even if nothing changed: viewers may show what another mesher published
   bool offered_once_ = false;

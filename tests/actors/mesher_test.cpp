@@ -287,14 +287,21 @@ TEST_CASE("a surface that nobody wants is not encoded, and made once a second") 
   CHECK(region.shown().version == 1);
   CHECK(region.shown().triangles == 1); // of the map, for whoever asks
   CHECK_FALSE(region.shown().frame);
+  const auto says_changed = [&] {
+    const auto all = region.context.registry->statuses();
+    return std::any_of(all.begin(), all.end(), [](const auto& a) { return a.detail.ends_with("changed since"); });
+  };
+  CHECK_FALSE(says_changed());
   region.change(20);
   region.change(30);
+  CHECK(says_changed());
   CHECK(region.shared->under_way.empty());
   region.pass(999ms);
   CHECK(region.shared->under_way.empty());
   region.pass(1ms);
   region.finish();
   CHECK(region.shown().version == 2);
+  CHECK_FALSE(says_changed());
   CHECK_FALSE(region.encode_one());
   CHECK(region.numbers().patches == 0);
 

@@ -55,7 +55,7 @@ public:
     socket_.next_layer().connect({boost::asio::ip::address_v4::loopback(), port});
     socket_.next_layer().set_option(boost::asio::ip::tcp::no_delay(true));
     socket_.set_option(boost::beast::websocket::stream_base::decorator(
-      [](boost::beast::websocket::request_type& request) { request.set("Sec-WebSocket-Protocol", "tessera.v1"); }));
+      [](boost::beast::websocket::request_type& request) { request.set("Sec-WebSocket-Protocol", "tessera.v2, tessera.v1"); }));
     socket_.read_message_max(uint64_t{256} << 20);
     socket_.handshake("localhost:" + std::to_string(port), "/v1/stream");
     say(R"({"type":"subscribe","epoch":"","have":[],"max_bits_per_s":0})");
@@ -97,7 +97,7 @@ private:
         if (socket_.got_text())
           continue;
         const auto bytes = buffer.cdata();
-        const auto head = parse_patch_header({static_cast<const std::byte*>(bytes.data()), bytes.size()});
+        const auto head = parse_patch_header({static_cast<const std::byte*>(bytes.data()), bytes.size()}, 2);
         {
           std::lock_guard lock(mutex_);
           seen_.push_back({now, head.keyframe_ns, static_cast<uint32_t>(bytes.size()), head.triangles});

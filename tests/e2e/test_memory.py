@@ -9,6 +9,7 @@ import urllib.parse
 import numpy as np
 
 from support import service
+from support.viewer import Viewer
 
 KEYFRAME = "application/vnd.tessera.keyframe"
 
@@ -30,23 +31,25 @@ def send(tessera, folder, running):
     assert status == 0, err
 
 
-def shown(running, recording, digits):
-    """Waits until the map is that of the recording and each region's newest patch is the map's."""
+def shown(running, recording, digits, viewer):
+    """Waits until the map is that of the recording and each region's newest patch is the map's, and the viewer has it."""
     running.wait(lambda: running.map()["hash"] == digits and running.map()["keyframes"] == len(recording),
                  "the map of the recording")
     running.wait(running.quiet, "nothing under way")
-    running.wait(lambda: running.map()["triangles"] == running.metrics()["tessera_triangles"], "the newest patches")
+    running.wait(lambda: running.map()["triangles"] == running.metrics()["tessera_triangles"] == viewer.triangles(),
+                 "the newest patches")
 
 
 def test_repeats_and_undo_leave_nothing_behind(tessera, folder, recording, wanted, serve):
     running = serve()
+    viewer = Viewer(running.url)  # without one no patch is made, nor held
     send(tessera, folder, running)
-    shown(running, recording, wanted)
+    shown(running, recording, wanted, viewer)
     first = held(running)
     assert first["store"] > 0 and first["field"] > 0 and first["patches"] > 0
     for _ in range(3):
         send(tessera, folder, running)
-    shown(running, recording, wanted)
+    shown(running, recording, wanted, viewer)
     assert held(running) == first
     for _ in range(3):
         for camera in running.get("/v1/cameras"):
@@ -55,8 +58,9 @@ def test_repeats_and_undo_leave_nothing_behind(tessera, folder, recording, wante
         empty = held(running)
         assert (empty["store"], empty["rays"], empty["cameras"]) == (0, 0, 0)
         send(tessera, folder, running)
-        shown(running, recording, wanted)
+        shown(running, recording, wanted, viewer)
         assert held(running) == first
+    viewer.close()
 
 
 def keyframe_body(points):

@@ -166,13 +166,14 @@ class Service:
         return self.wait(lambda: (now := self.map())["keyframes"] == count and now["hash"], f"{count} live keyframes", limit_s)
 
     def quiet(self):
-        """Whether nothing is under way: all actors idle at two looks, and none of those that make the map had a message in
-        between."""
+        """Whether nothing is under way: all actors idle at two looks, none with changes that it put off, and none of those that
+        make the map had a message in between."""
 
         def look():
             actors = [actor for actor in self.get("/v1/actors") if actor["role"] != "inspector"]
             counts = {(a["role"], a["id"]): sum(h["handled"] for h in a["handlers"]) for a in actors if a["role"] in MAP_MAKERS}
-            return all(a["mailbox"] == 0 and a["state"] == "idle" for a in actors), counts
+            idle = all(a["mailbox"] == 0 and a["state"] == "idle" and not a["detail"].endswith("changed since") for a in actors)
+            return idle, counts
 
         first, second = look(), look()
         return first[0] and first == second
