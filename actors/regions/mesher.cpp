@@ -33,6 +33,12 @@ using mesher_self = mesher_setup::extend<caf::reacts_to<caf::tick_atom>, caf::re
 /// Pause before something is tried again for which there was no memory.
 constexpr std::chrono::milliseconds memory_pause{100};
 
+/// Forms of a version that are known to have been made: fewer than the broadcaster keeps.
+constexpr size_t most_made = 8;
+
+/// Pause before a surface is encoded again that could not be.
+constexpr std::chrono::seconds encode_pause{1};
+
 /// A surface that was made so lately is what whoever wants one is given, even if there were changes since.
 constexpr std::chrono::milliseconds new_surface{10};
 
@@ -289,6 +295,8 @@ private:
     if (std::exchange(encoded_, shows_.version) != shows_.version)
       made_.clear();
     forms_.assign(wanted_.begin(), wanted_.end());
+    if (made_.size() >= most_made) // the broadcaster forgets the first ones, too
+      made_.clear();
     made_.merge(wanted_);
     wanted_.clear();
     pool->encode(
@@ -317,15 +325,18 @@ private:
     send(broadcaster_, patch_atom::value, std::move(encoded));
   }
 
-  /// Whoever wants it asks again; if there is a newer one, that is made at once.
+  /// Tried again a little later, as somebody wants it; if there is a newer one, that is made at once.
   void not_encoded(const std::exception_ptr& failure) {
     note(failure, "a region's surface could not be encoded: ");
     for (const auto& form : forms_)
       made_.erase(form);
     if (made_.empty())
       encoded_ = shows_.version - 1;
-    if (dirty_)
-      wanted_.insert(forms_.begin(), forms_.end());
+    wanted_.insert(forms_.begin(), forms_.end());
+    if (!dirty_) {
+      resume_at_ = now() + encode_pause;
+      tick(encode_pause);
+    }
   }
 
   void tell() {

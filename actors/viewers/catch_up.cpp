@@ -39,10 +39,10 @@ void catch_up::look_at(size_t shard, patch_queue& queue) {
     const auto known = in.find(held.region);
     if (known == in.end() && !heard_.contains(held.region))
       queue.put_gone(held);
-    else if (known != in.end() && known->second.version == held.version)
-      newest.insert(held.region);
-    else if (known != in.end() && known->second.version > held.version && !heard_.contains(held.region))
+    else if (known != in.end() && known->second.version >= held.version && !heard_.contains(held.region))
       queue.hold(held);
+    if (known != in.end() && known->second.version == held.version)
+      newest.insert(held.region);
   }
   for (const auto& [region, one] : in)
     if (!newest.contains(region) && !heard_.contains(region))

@@ -7,13 +7,16 @@ namespace tessera {
 
 namespace {
 
+/// Frames with cells of one version that are kept, besides those that came last: others are made again if somebody wants them.
+constexpr size_t kept_cells = 16;
+
 /// What is known of a version, and what was encoded of it since.
 patch both(const patch& known, patch newest) {
   if (!newest.frame)
     newest.frame = known.frame;
   newest.no_cells = newest.no_cells || known.no_cells;
   for (const auto& one : known.cells)
-    if (!newest.in({true, one.base}))
+    if (newest.cells.size() < kept_cells && !newest.in({true, one.base}))
       newest.cells.push_back(one);
   return newest;
 }

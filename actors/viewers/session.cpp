@@ -21,8 +21,8 @@ constexpr std::chrono::milliseconds between_pieces{1};
 /// So many patches are encoded ahead of the socket: enough for a few threads, few enough that what is sent is new.
 constexpr size_t most_asked = 16;
 
-/// A patch that takes longer makes room for others.
-constexpr std::chrono::seconds longest_wait{1};
+/// A patch that takes longer makes room for others, for so long.
+constexpr std::chrono::seconds longest_wait{1}, postponement{4};
 
 /// About as many bytes become of a patch, and of each of its triangles: rather more.
 constexpr uint64_t patch_bytes = 100, triangle_bytes = 3;
@@ -76,8 +76,13 @@ public:
         pump();
       },
       [this](const lost& by_viewer) {
-        for (const auto& region : by_viewer.regions)
+        if (!joined_)
+          return; // it has been sent nothing
+        for (const auto& region : by_viewer.regions) {
           queue_.forget(region);
+          if (asked_.contains(region))
+            want(region); // in another form
+        }
         send(broadcaster_, session_actor{this}, by_viewer);
       },
       [this](sent_atom) {
@@ -150,6 +155,15 @@ private:
   }
 
   void heard(const patch& newest) {
+    if (const auto late = postponed_.find(newest.region); late != postponed_.end()) {
+      if (newest.triangles > 0 && !newest.in(form_of(newest.region))) {
+        if (newest.version > late->second.offered.version)
+          late->second.offered = newest;
+        return;
+      }
+      postponed_.erase(late);
+      return queue_.put(newest);
+    }
     const auto i = asked_.find(newest.region);
     if (i == asked_.end())
       return queue_.put(newest);
@@ -200,6 +214,9 @@ private:
     }
   }
 
+  /// Regions of which the viewer has not the newest patch.
+  [[nodiscard]] size_t lacking() const { return queue_.pending() + asked_.size() + postponed_.size() + ready_.size(); }
+
   /// For another patch on its way: at least one may always be.
   [[nodiscard]] bool has_room() const {
     auto on_their_way = queue_.unacknowledged();
@@ -208,11 +225,20 @@ private:
     return on_their_way == 0 || on_their_way < window_;
   }
 
-  /// What is not encoded for a while, since its mesher died or its region is being filled again, makes room for others.
+  /// What is not encoded for a while, since its mesher died or its region is being filled again, makes room for others: it is
+  /// asked for again later, also if it is most wanted.
   void give_up_waiting() {
+    for (auto i = postponed_.begin(); i != postponed_.end();)
+      if (now() - i->second.since >= postponement) {
+        queue_.put(i->second.offered);
+        i = postponed_.erase(i);
+      } else {
+        ++i;
+      }
     for (auto i = asked_.begin(); i != asked_.end();)
       if (now() - i->second.since >= longest_wait) {
-        queue_.put(i->second.offered);
+        i->second.since = now();
+        postponed_.insert(*i);
         i = asked_.erase(i);
       } else {
         ++i;
@@ -221,7 +247,7 @@ private:
   }
 
   void watch() {
-    if (!asked_.empty() && !std::exchange(watching_, true))
+    if (!(asked_.empty() && postponed_.empty()) && !std::exchange(watching_, true))
       delayed_send(session_self{this}, longest_wait, want_atom::value);
   }
 
@@ -263,8 +289,8 @@ private:
   }
 
   session_stats stats() {
-    record().set_detail(std::to_string(queue_.pending() + asked_.size() + ready_.size()) + " regions to send, "
-                        + std::to_string(queue_.unacknowledged()) + " bytes unacknowledged");
+    record().set_detail(std::to_string(lacking()) + " regions to send, " + std::to_string(queue_.unacknowledged())
+                        + " bytes unacknowledged");
     const auto& n = numbers();
     auto gauge
       = [](const telemetry::gauge& g) { return static_cast<uint64_t>(std::max<int64_t>(0, g.load(std::memory_order_relaxed))); };
@@ -276,7 +302,7 @@ private:
     out.regions = gauge(n.regions);
     out.triangles = gauge(n.triangles);
     out.viewers = gauge(n.sessions);
-    out.pending = queue_.pending() + asked_.size() + ready_.size();
+    out.pending = lacking();
     out.set_aside = n.set_aside.total();
     out.time_ns = system_ns();
     if (auto wanting = n.shortage.current())
@@ -290,9 +316,10 @@ private:
   session_config config_;
   socket_function socket_;
   patch_queue queue_;
-  std::map<region_key, asking> asked_; ///< taken from the queue, and not encoded yet
-  std::deque<patch> ready_;            ///< to be sent, in this order
-  bool watching_ = false;              ///< a look at what is asked for is due
+  std::map<region_key, asking> asked_;     ///< taken from the queue, and not encoded yet
+  std::map<region_key, asking> postponed_; ///< was not encoded in time
+  std::deque<patch> ready_;                ///< to be sent, in this order
+  bool watching_ = false;                  ///< a look at what is asked for is due
   catch_up lacks_;
   std::vector<held_patch> have_; ///< until the broadcaster has told what there is
   std::string wished_epoch_;

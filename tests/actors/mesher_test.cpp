@@ -358,7 +358,7 @@ TEST_CASE("who waits for a surface is told that its region is empty now") {
   CHECK_FALSE(region.encode_one());
 }
 
-TEST_CASE("a surface that cannot be encoded is counted and told, and who wants it asks again, also if nothing is new") {
+TEST_CASE("a surface that cannot be encoded is counted and told, and tried again after a pause, also if nothing is new") {
   played_region region;
   region.shared->same_surface = true;
   region.encoder_fails = true;
@@ -377,6 +377,8 @@ TEST_CASE("a surface that cannot be encoded is counted and told, and who wants i
   region.encoder_fails = false;
   region.change(20);
   const auto asked = region.encoded();
+  CHECK(region.shared->under_way.empty());
+  region.pass(1s);
   region.finish();
   CHECK(region.encode_one());
   CHECK(asked->has_value());

@@ -1,5 +1,6 @@
 // From the mesher's patch to the viewer's socket.
 
+#include "actors/viewers/patch_board.hpp"
 #include "eager_viewer.hpp"
 #include "toy_service.hpp"
 
@@ -435,6 +436,49 @@ TEST_CASE("a viewer who takes cells is sent what changed since the version that 
     for (const auto& h : have)
       if (h.region == p.region && p.triangles > 0)
         CHECK(p.frame->size() == bytes_on(h.version));
+}
+
+TEST_CASE("what a viewer came with is not sent again because others want it otherwise, and is what changes build on") {
+  cells_fixture f;
+  f.put(0, 6);
+  std::vector<held_patch> have;
+  for (const auto& [region, version] : f.board())
+    have.push_back({region, version});
+  viewer v{f.s};
+  caf::anon_send(v.handle, lost{{have.front().region}}); // before there is anything to lose
+  v.join("test", have);
+  v.drain();
+  CHECK(v.patches().empty());
+  viewer fresh{f.s};
+  fresh.join();
+  fresh.drain();
+  for (const auto& one : have)
+    f.s.ask<patch>(f.s.running.broadcaster.get(), patch_atom::value, one.region); // as a file
+  f.s.run();
+  CHECK(fresh.screen() == f.board());
+  v.drain();
+  CHECK(v.patches().empty());
+  f.put(6, 12);
+  v.drain();
+  const auto all = v.patches();
+  CHECK_FALSE(all.empty());
+  for (const auto& p : all)
+    for (const auto& h : have)
+      if (h.region == p.region)
+        CHECK(p.frame->size() == bytes_on(h.version));
+}
+
+TEST_CASE("of one version a board keeps so many frames with cells, however many bases are asked for") {
+  patch_board board;
+  auto came = patch{};
+  came.version = 5;
+  came.triangles = 1;
+  for (uint64_t base = 0; base < 1'000; ++base) {
+    came.cells = {{base, std::make_shared<const std::vector<std::byte>>(10)}};
+    CHECK(board.put(came));
+  }
+  CHECK(board.bytes() == 160);
+  CHECK(board.get({}).in({true, 999}));
 }
 
 TEST_CASE("a surface that cells cannot tell goes out as Draco's, and the next cells are whole") {
