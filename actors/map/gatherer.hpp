@@ -17,7 +17,8 @@ struct gathering {
   uint64_t after;  ///< changes up to this number must be done
   int attempt = 0; ///< answers to earlier ones no longer count
   int starts = 0;
-  size_t left = 0; ///< answers to come
+  size_t left = 0;                  ///< answers to come
+  uint64_t keyframes = 0, rays = 0; ///< that were live when it was asked: all of them are in what is summed
   std::map<region_key, region_status> statuses{};
   std::vector<region_mesh> meshes{}; ///< with the last answer sorted by region
 

@@ -24,8 +24,8 @@ caf::typed_response_promise<map_status> partitioner::ask_status() {
   return gather<map_status>(false, [this](const gathering& all) {
     auto out = sum_of(all.statuses, config_.map);
     out.epoch = config_.epoch;
-    out.keyframes = live_.size();
-    out.rays = live_.rays();
+    out.keyframes = all.keyframes;
+    out.rays = all.rays;
     return out;
   });
 }
@@ -61,6 +61,8 @@ void partitioner::ask_all(const gathering_ptr& g) {
   if (!may_gather())
     return gathers_.wait(g);
   gathers_.start(g);
+  g->keyframes = live_.size();
+  g->rays = live_.rays();
   for (auto& [key, its] : regions_) {
     ask_device(g, key);
     if (its.mesher && !g->of_meshes)
