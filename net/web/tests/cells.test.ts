@@ -132,7 +132,8 @@ interface vector {
   region_voxels: number;
   steps: { frame: string[]; vertices: number; triangles: number; mesh: string }[];
 }
-const vectors = JSON.parse(readFileSync(new URL("cells_vectors.json", import.meta.url), "utf8")) as vector[];
+const written = new URL("../../../tests/support/cells_vectors.json", import.meta.url);
+const vectors = JSON.parse(readFileSync(written, "utf8")) as vector[];
 
 interface step {
   payload: Uint8Array<ArrayBuffer>;

@@ -12,7 +12,7 @@ from tessera_client.cells import CELLS, EMPTY, HEADER, CellsError, MissingBaseEr
 from tessera_client.marching_cubes import TRIANGLE_EDGES
 
 # Frames that the service wrote, each on the one before it, and digests of the meshes that it makes of them.
-VECTORS = json.loads((pathlib.Path(__file__).parent / "cells_vectors.json").read_text())
+VECTORS = json.loads((pathlib.Path(__file__).parents[4] / "tests" / "support" / "cells_vectors.json").read_text())
 BALL = next(vector for vector in VECTORS if vector["name"].startswith("a ball"))
 
 
