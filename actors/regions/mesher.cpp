@@ -295,7 +295,7 @@ private:
     if (std::exchange(encoded_, shows_.version) != shows_.version)
       made_.clear();
     forms_.assign(wanted_.begin(), wanted_.end());
-    if (made_.size() >= most_made) // the broadcaster forgets the first ones, too
+    if (made_.size() + wanted_.size() > most_made) // the broadcaster may forget those from before
       made_.clear();
     made_.merge(wanted_);
     wanted_.clear();

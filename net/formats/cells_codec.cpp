@@ -166,14 +166,7 @@ patch encode_cells(const region_cells& from, uint64_t keyframe_ns, uint64_t rece
     header.payload_bytes = static_cast<uint32_t>(frame.size() - patch_header_bytes);
   }
   write_patch_header(std::span{frame}.first<patch_header_bytes>(), header);
-  return {.region = from.region,
-          .version = from.version,
-          .keyframe_ns = keyframe_ns,
-          .received_ns = received_ns,
-          .vertices = header.vertices,
-          .triangles = header.triangles,
-          .frame = std::make_shared<const std::vector<std::byte>>(std::move(frame)),
-          .cells = {}};
+  return patch_of(header, std::move(frame));
 }
 
 region_cells decode_cells(std::span<const std::byte> frame, int32_t region_voxels, const region_cells* held) {

@@ -187,6 +187,18 @@ std::span<const std::byte> patch_payload(std::span<const std::byte> frame) {
   return frame.size() <= patch_header_bytes ? std::span<const std::byte>{} : frame.subspan(patch_header_bytes);
 }
 
+patch patch_of(const patch_header& header, std::vector<std::byte> frame) {
+  patch out;
+  out.region = header.region;
+  out.version = header.version;
+  out.keyframe_ns = header.keyframe_ns;
+  out.received_ns = header.received_ns;
+  out.vertices = header.vertices;
+  out.triangles = header.triangles;
+  out.frame = std::make_shared<const std::vector<std::byte>>(std::move(frame));
+  return out;
+}
+
 patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_ns, uint64_t received_ns) {
   static const mesh nothing;
   const auto& m = from.surface ? *from.surface : nothing;
@@ -219,14 +231,7 @@ patch encode_patch(const region_mesh& from, float quantum_m, uint64_t keyframe_n
   write_patch_header(std::span{frame}.first<patch_header_bytes>(), header);
   if (payload.size() > 0)
     std::memcpy(frame.data() + patch_header_bytes, payload.data(), payload.size());
-  return {.region = from.region,
-          .version = from.version,
-          .keyframe_ns = keyframe_ns,
-          .received_ns = received_ns,
-          .vertices = header.vertices,
-          .triangles = header.triangles,
-          .frame = std::make_shared<const std::vector<std::byte>>(std::move(frame)),
-          .cells = {}};
+  return patch_of(header, std::move(frame));
 }
 
 decoded_patch decode_patch(std::span<const std::byte> frame) {

@@ -34,6 +34,9 @@ struct patch_header {
 /// partial patches. Throws std::invalid_argument that names the field, its value and its bound.
 patch_header parse_patch_header(std::span<const std::byte> frame, uint8_t newest_codec = 1);
 
+/// Returns the patch of a whole frame, which begins with that header.
+patch patch_of(const patch_header& header, std::vector<std::byte> frame);
+
 /// Writes the header's own bytes.
 void write_patch_header(std::span<std::byte, patch_header_bytes> to, const patch_header& header);
 

@@ -1,6 +1,7 @@
 #include "net/formats/region_cells.hpp"
 
 #include "gpu/shared/lattice.hpp"
+#include "messages/xxh3.hpp"
 #include "net/formats/cell_tables.hpp"
 #include "net/formats/grid_places.hpp"
 
@@ -263,21 +264,18 @@ grid_triangles triangles_of(const region_cells& from) {
 std::vector<block_digest> digests_of(const region_cells& from) {
   std::vector<block_digest> out;
   out.reserve(from.blocks.size());
+  std::vector<uint64_t> record;
   uint32_t cell = 0, edge = 0;
   for (const auto& block : from.blocks) {
-    uint64_t digest = block.end_of_cells - cell;
-    const auto add = [&](uint64_t value) {
-      digest = (digest ^ value) * odd;
-      digest ^= digest >> 29;
-    };
+    record.assign(1, block.end_of_cells - cell);
     for (; cell < block.end_of_cells; ++cell)
-      add(uint64_t{from.cells[cell].place} << 8 | from.cells[cell].inside);
+      record.push_back(uint64_t{from.cells[cell].place} << 8 | from.cells[cell].inside);
     for (; edge < block.end_of_edges; ++edge) {
       const auto& e = from.edges[edge];
-      add(uint64_t{e.edge} << 32 | uint64_t{e.fraction} << 24 | uint64_t{e.colour[0]} << 16 | uint64_t{e.colour[1]} << 8
-          | e.colour[2]);
+      record.push_back(uint64_t{e.edge} << 32 | uint64_t{e.fraction} << 24 | uint64_t{e.colour[0]} << 16
+                       | uint64_t{e.colour[1]} << 8 | e.colour[2]);
     }
-    out.push_back({block.slot, digest});
+    out.push_back({block.slot, XXH3_64bits(record.data(), record.size() * sizeof record[0])});
   }
   return out;
 }

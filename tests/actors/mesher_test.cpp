@@ -344,6 +344,33 @@ TEST_CASE("a surface that is wanted late is made again, under its version, and e
   CHECK(region.shared->extractions == 2);
 }
 
+TEST_CASE("what the broadcaster may have forgotten, since very many forms were made, is made again") {
+  played_region region{0, false};
+  region.shared->same_surface = true;
+  region.change(10);
+  region.finish();
+  const auto want = [&](uint64_t from, uint64_t to) {
+    for (auto base = from; base <= to; ++base)
+      caf::anon_send(region.mesher(), want_atom::value, uint64_t{1}, patch_form{true, base});
+    region.pass(0ms);
+  };
+  const auto made = [&] {
+    if (!region.shared->under_way.empty())
+      region.finish();
+    return region.encode_one();
+  };
+  want(1, 1);
+  CHECK(made());
+  want(1, 1);
+  CHECK_FALSE(made()); // it was
+  want(2, 20);
+  CHECK(made());
+  while (made()) {
+  }
+  want(1, 1);
+  CHECK(made());
+}
+
 TEST_CASE("who waits for a surface is told that its region is empty now") {
   played_region region{0, false};
   region.change(10);

@@ -331,3 +331,16 @@ TEST_CASE("a board keeps all that was encoded of a version, and nothing of an ol
   CHECK(board.get({1, 0, 0}).in({true, 4})->size() == 50);
   CHECK(board.bytes() == 50);
 }
+
+TEST_CASE("of one version a board keeps so many frames with cells, however many bases are asked for") {
+  patch_board board;
+  auto came = patch{};
+  came.version = 5;
+  came.triangles = 1;
+  for (uint64_t base = 0; base < 1'000; ++base) {
+    came.cells = {{base, std::make_shared<const std::vector<std::byte>>(10)}};
+    CHECK(board.put(came));
+  }
+  CHECK(board.bytes() == 160);
+  CHECK(board.get({}).in({true, 999}));
+}

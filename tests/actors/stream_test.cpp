@@ -1,6 +1,5 @@
 // From the mesher's patch to the viewer's socket.
 
-#include "actors/viewers/patch_board.hpp"
 #include "eager_viewer.hpp"
 #include "toy_service.hpp"
 
@@ -466,19 +465,6 @@ TEST_CASE("what a viewer came with is not sent again because others want it othe
     for (const auto& h : have)
       if (h.region == p.region)
         CHECK(p.frame->size() == bytes_on(h.version));
-}
-
-TEST_CASE("of one version a board keeps so many frames with cells, however many bases are asked for") {
-  patch_board board;
-  auto came = patch{};
-  came.version = 5;
-  came.triangles = 1;
-  for (uint64_t base = 0; base < 1'000; ++base) {
-    came.cells = {{base, std::make_shared<const std::vector<std::byte>>(10)}};
-    CHECK(board.put(came));
-  }
-  CHECK(board.bytes() == 160);
-  CHECK(board.get({}).in({true, 999}));
 }
 
 TEST_CASE("a surface that cells cannot tell goes out as Draco's, and the next cells are whole") {

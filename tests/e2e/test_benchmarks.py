@@ -210,3 +210,17 @@ def test_undo_and_redo_are_measured_and_leave_the_same_map(tessera):
     assert all(row["resident_mb"] > 0 for row in result["rows"]) and "the same each time" in done.stdout
     refused = subprocess.run([sys.executable, "-B", script, "--binary", tessera, "--rounds", "0"], capture_output=True, text=True)
     assert refused.returncode == 2 and "--rounds is 0, must be more than 0" in refused.stderr
+
+
+def test_a_thin_link_is_measured_by_viewers_of_both_protocols(tessera):
+    script = ROOT / "tests" / "bench" / "thin_link.py"
+    for protocols, spoken in (("tessera.v2, tessera.v1", "tessera.v2"), ("tessera.v1", "tessera.v1")):
+        done = subprocess.run(
+            [sys.executable, "-B", script, "--binary", tessera, "--limit", "3", "--rate", "0", "--voxels", "0.1", "--cases",
+             "no limit", "--protocols", protocols, "--json", "synthetic:room"],
+            capture_output=True, text=True, timeout=service.PATIENCE_S,
+        )
+        assert done.returncode == 0, done.stderr
+        row, = json.loads(done.stdout.splitlines()[-1])
+        assert row["protocol"] == spoken and row["keyframes"] == 3
+        assert row["triangles"] > 0 and 0 < row["patches"] and 0 < row["bytes"]
