@@ -68,6 +68,11 @@ using mesher_keeper = supervisor_actor::extend<
   /// gets another, when this one is gone.
   caf::reacts_to<leave_atom, region_key, mesher_actor>>;
 
+/// The broadcaster as the partitioner sees it.
+using surface_listener = broadcaster_actor::extend<
+  /// false: all that was there at the start is told.
+  caf::reacts_to<refill_atom, bool>>;
+
 /// A partitioner as the supervisor sees it.
 using partitioner_setup = partitioner_actor::extend<
   /// There is a new broadcaster: tells it of all cameras.

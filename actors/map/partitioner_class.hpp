@@ -274,6 +274,8 @@ private:
   /// It is there again, or will not be: what waits for it goes on, if it need not wait for all.
   void recovered(const keyframe_id& id);
   void end_recovery();
+  /// All is in the fields that was live at the start: when the surfaces are told, too, what viewers hold besides is gone.
+  void tell_that_all_is_there();
   [[nodiscard]] bool recovering() const { return recovery_.active(); }
   /// Whether regions are yet to have what an earlier process kept.
   [[nodiscard]] bool filling_kept() const { return !made_again_ && config_.begins == map_beginning::kept; }

@@ -166,15 +166,17 @@ void partitioner::recover() {
   recovery_.begin(std::move(ids), store_.cameras());
   seen_views_.reset();
   made_again_ = !recovering() && book_.empty();
+  cameras_due_ = recovering(); // also a successor's broadcaster may have come when there was no partitioner to tell it of them
   if (config_.begins == map_beginning::kept) {
-    cameras_due_ = recovering();
     if (live_.size() > 0)
       tell_all_cameras(); // of those that are known already
     later(std::chrono::milliseconds{0}, [this] { forget_on(); });
   }
   prefer_what_is_looked_at();
   fetch_snapshots();
-  if (!made_again_)
+  if (made_again_)
+    tell_that_all_is_there();
+  else
     refill_later(std::chrono::milliseconds{0});
 }
 
@@ -328,6 +330,25 @@ void partitioner::end_recovery() {
   start_waiting();
   try_gathers();
   forget_on();
+}
+
+void partitioner::tell_that_all_is_there() {
+  const auto left = std::make_shared<size_t>(1);
+  const auto one_less = [this, left] {
+    if (--*left == 0)
+      send(caf::actor_cast<surface_listener>(broadcaster_), refill_atom::value, false);
+  };
+  const auto failed = [one_less](const caf::error&) { one_less(); }; // a successor tells a little later
+  for (const auto& [region, its] : regions_) {
+    ++*left;
+    request(supervisor_, caf::infinite, place_atom::value, region) // it may not be placed yet
+      .then(
+        [this, one_less, failed](const mesher_actor& mesher) {
+          request(mesher, caf::infinite, caf::flush_atom::value).then([one_less](uint64_t) { one_less(); }, failed);
+        },
+        failed);
+  }
+  one_less();
 }
 
 caf::error partitioner::being_made_again() const {

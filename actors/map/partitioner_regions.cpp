@@ -77,6 +77,8 @@ void partitioner::placed(const region_key& key, const mesher_actor& mesher) {
     its->mesher = mesher;
   if (its->dirty && !held_.contains(key))
     tell(key, *its);
+  if (!lacks_something(key)) // one that waits until its field is whole
+    send(its->mesher, refill_atom::value, false);
   note_idle(key);
   ask_for_surface_again(key);
 }

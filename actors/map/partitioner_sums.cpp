@@ -51,7 +51,8 @@ bool partitioner::may_gather() const {
 void partitioner::try_gathers() {
   if ((!gathers_.any_waiting() && made_again_) || !may_gather())
     return;
-  made_again_ = true;
+  if (!std::exchange(made_again_, true))
+    tell_that_all_is_there();
   for (const auto& g : gathers_.due([this](uint64_t number) { return changes_.done(number); }))
     when_quiet([this, g] { ask_all(g); });
 }

@@ -4,6 +4,7 @@
 #include "actors/regions/mesh_digest.hpp"
 #include "messages/clock.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <utility>
@@ -48,10 +49,10 @@ constexpr std::chrono::milliseconds keep_surface{1000};
 class mesher final : public instrumented<mesher_self> {
 public:
   mesher(caf::actor_config& cfg, actor_context context, device_actor device, broadcaster_actor broadcaster, mesher_config config)
-    : instrumented(cfg, std::move(context), {role::mesher, config.region, config.device, on_throw::die}),
-      config_{std::move(config)}, device_{std::move(device)}, broadcaster_{std::move(broadcaster)}, refilling_{config_.generation
-                                                                                                               > 0},
-      must_offer_{config_.generation > 0}, version_{config_.version}, encoded_{config_.version} {
+    : instrumented(cfg, std::move(context), {role::mesher, config.region, config.device, on_throw::die}), config_{std::move(
+                                                                                                            config)},
+      device_{std::move(device)}, broadcaster_{std::move(broadcaster)}, refilling_{config_.generation > 0 || config_.before},
+      must_offer_{refilling_}, version_{config_.version}, encoded_{config_.version} {
     record().set_restarts(config_.generation);
     if (refilling_)
       record().set_detail("being refilled");
@@ -89,16 +90,17 @@ public:
       [this](refill_atom, bool begins) {
         if (begins) // the partitioner's successor has other numbers
           newest_ = *config_.shown = 0;
-        refilling_ = begins;
-        if (!begins)
+        if (std::exchange(refilling_, begins) && !begins)
           dirty_ = true; // even if nothing was lost: viewers may still show what another mesher published
         step();
       },
       [this](caf::put_atom, const broadcaster_actor& broadcaster) {
         broadcaster_ = broadcaster;
-        // It knows nothing of this region. It may tell a viewer that comes back that the region is gone, under the version
-        // after the one the viewer holds: what is published now must be newer than that.
-        encoded_ = ++version_;
+        // It knows nothing of this region, and may tell a viewer that comes back that the region is gone, under the version
+        // after the one the viewer holds; or a viewer holds what this process knows nothing of. What is published now must be
+        // newer than that.
+        config_.before.reset();
+        encoded_ = version_ = next_version();
         must_offer_ = true;
         dirty_ = true;
         step();
@@ -218,6 +220,18 @@ private:
     extracted(nothing, {version_, keyframe_ns_, received_ns_, newest_});
   }
 
+  /// Above all of this region's, and of earlier processes.
+  [[nodiscard]] uint64_t next_version() const { return std::max(version_, config_.version) + 1; }
+
+  /// The version of a surface that is another than the last.
+  [[nodiscard]] uint64_t version_of(const mesh_digest& surface) {
+    const auto before = std::exchange(config_.before, {});
+    if (!before || before->digest != surface)
+      return next_version();
+    encoded_ = before->version - 1; // by this process it is not
+    return before->version;
+  }
+
   void extracted(region_mesh& fresh, draft shows) {
     busy_ = false;
     if (leaving_)
@@ -231,7 +245,7 @@ private:
     const auto digest = digest_of(*fresh.surface);
     const auto empty = fresh.surface->triangles() == 0;
     if (must_offer_ || (digest != digest_ && !(empty && !offered_once_))) {
-      shows.version = ++version_;
+      shows.version = version_ = version_of(digest);
       digest_ = digest;
       offer(*fresh.surface, shows);
     }
@@ -276,6 +290,10 @@ private:
     out.triangles = static_cast<uint32_t>(surface.triangles());
     vertices_ = out.vertices;
     triangles_ = out.triangles;
+    if (config_.told && triangles_ > 0)
+      config_.told->tell(config_.region, {version_, digest_});
+    else if (config_.told)
+      config_.told->erase(config_.region);
     if (triangles_ == 0) {
       patch_bytes_ = 0;
       encoded_ = version_;
@@ -341,7 +359,7 @@ private:
 
   void tell() {
     record().set_detail(std::to_string(triangles_) + " triangles, " + std::to_string(patch_bytes_) + " bytes encoded, version "
-                        + std::to_string(version_ - config_.version) + (refilling_ ? ", being refilled" : "")
+                        + std::to_string(version_ - std::min(version_, config_.version)) + (refilling_ ? ", being refilled" : "")
                         + (put_off_ ? ", changed since" : ""));
   }
 

@@ -3,11 +3,13 @@
 #include "actors/base/actor_context.hpp"
 #include "actors/map/device.hpp"
 #include "actors/regions/encoder_pool.hpp"
+#include "actors/regions/told_surfaces.hpp"
 #include "messages/actors.hpp"
 
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 
 namespace tessera {
 
@@ -29,6 +31,10 @@ struct mesher_config {
   /// Where surfaces are encoded. Weak: an actor may be destroyed in a thread of the pool, which cannot end the pool.
   std::weak_ptr<encoder_pool> encoders;
   surface_mark shown = std::make_shared<surface_mark::element_type>(0);
+  /// Where it is kept what viewers were told; null: nowhere.
+  std::shared_ptr<told_surfaces> told{};
+  /// What an earlier process told of the region. If the surface is that, when all of it is there, it is told under its version.
+  std::optional<told_surface> before{};
 };
 
 /// A mesher as the supervisor sees it.
@@ -38,7 +44,8 @@ using mesher_setup = mesher_actor::extend<
   /// Nothing more is sent to it: it ends when viewers have been told of all that was done.
   caf::reacts_to<leave_atom>>;
 
-/// Starts a region's mesher. One of a later generation holds its patches back until it is told that its field is whole.
+/// Starts a region's mesher. One of a later generation holds its patches back until it is told that its field is whole; so does
+/// one of a region of which viewers may have a surface already (`before`).
 mesher_setup spawn_mesher(caf::actor_system& system, actor_context context, device_actor device, broadcaster_actor broadcaster,
                           mesher_config config);
 

@@ -13,6 +13,9 @@ namespace tessera {
 /// region has at most one mesher, which stays here when it dies, until its successor takes its place.
 class region_meshers {
 public:
+  /// `before`: numbers of meshers of earlier processes were up to this one.
+  explicit region_meshers(uint64_t before = 0) : started_{before} {}
+
   struct mesher {
     mesher_setup handle;
     device_id device;
@@ -59,7 +62,7 @@ public:
 private:
   std::unordered_map<region_key, mesher> meshers_;
   std::unordered_map<region_key, std::vector<promise>> needed_; ///< with those who wait for it
-  uint64_t started_ = 0;                                        ///< of all regions
+  uint64_t started_;                                            ///< the number of the newest, of all regions
 };
 
 } // namespace tessera

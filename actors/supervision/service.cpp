@@ -4,21 +4,12 @@
 #include "actors/supervision/supervisor.hpp"
 
 #include <algorithm>
-#include <random>
 #include <ranges>
 #include <stdexcept>
 
 namespace tessera {
 
 namespace {
-
-std::string random_epoch() {
-  std::random_device device;
-  map_hash bits;
-  for (auto* lane : {&bits.hi, &bits.lo})
-    *lane = (uint64_t{device()} << 32) | device();
-  return to_hex(bits).substr(0, 16);
-}
 
 void check(const service_config& config) {
   config.map.validate();
@@ -80,7 +71,7 @@ service announce_service(const service_config& config) {
   out.context.numbers->set_aside.warn_to(config.log);
   out.context.numbers->shortage.tell_to(config.log);
   out.context.numbers->quarantine.tell_to(config.log);
-  out.epoch = config.epoch.empty() ? random_epoch() : config.epoch;
+  out.epoch = !config.epoch.empty() ? config.epoch : config.told ? config.told->epoch() : random_epoch();
   return out;
 }
 
@@ -91,6 +82,7 @@ service start_service(caf::actor_system& system, const service_config& config, s
   out.session.request_timeout = config.request_timeout;
 
   out.store = make_keyframe_store(config);
+  out.told = config.told;
   out.encoders = std::make_shared<encoder_pool>(config.encode, config.own_threads ? config.threads : 0, out.context,
                                                 system.next_actor_id(), config.encode_cells);
 
@@ -147,6 +139,8 @@ bool stop_service(caf::actor_system& system, service& running, std::chrono::mill
     pool->stop(); // a server may have a copy of the service
   if (const auto store = std::exchange(running.store, nullptr))
     store->stop();
+  if (const auto told = std::exchange(running.told, nullptr))
+    told->stop();
   running.forget();
   return ended;
 }

@@ -23,6 +23,7 @@ struct service : core_seats {
   /// Ended by stop_service(). Its last owner waits for its threads, so that must be no actor.
   std::shared_ptr<encoder_pool> encoders;
   std::shared_ptr<keyframe_store> store; ///< likewise
+  std::shared_ptr<told_surfaces> told;   ///< likewise; null: there is none
   std::shared_ptr<watchdog> watch;       ///< ended by stop_service()
   session_config session;                ///< what sessions of this map are started with
   /// All but the supervisor that must end with the service, in the order in which they are told to. Ask when the supervisor has

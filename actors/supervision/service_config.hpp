@@ -5,6 +5,7 @@
 #include "actors/intake/keyframe_check.hpp"
 #include "actors/map/retention.hpp"
 #include "actors/regions/encoder.hpp"
+#include "actors/regions/told_surfaces.hpp"
 #include "actors/store/gone_ids.hpp"
 #include "actors/store/keyframe_store.hpp"
 #include "actors/store/region_snapshots.hpp"
@@ -52,8 +53,10 @@ struct service_config {
   std::chrono::milliseconds stall_after{10'000};
   encoder_function encode;
   cells_function encode_cells; ///< null: all viewers get what `encode` makes
-  /// Names this run; empty: a random name.
+  /// Names this run; empty: a random name, or that of `told`.
   std::string epoch;
+  /// What earlier processes told viewers, and where it is kept what this one tells; null: versions are of this run alone.
+  std::shared_ptr<told_surfaces> told;
   /// How the CPU's fields are made. Tests put others here.
   std::function<std::shared_ptr<async_fields>(const map_settings&, const cpu_options&)> make_cpu = make_cpu_fields;
   /// What keeps keyframes: a journal, say. None: memory and a temporary file (store_bytes, store_folder, remembered).

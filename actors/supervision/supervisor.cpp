@@ -23,9 +23,9 @@ constexpr std::chrono::milliseconds placing_pause{200};
 class supervisor final : public instrumented<supervisor_self> {
 public:
   supervisor(caf::actor_config& cfg, std::shared_ptr<service_parts> parts)
-    : instrumented(cfg, parts->context, {role::supervisor}), parts_{std::move(parts)}, devices_{parts_->seats.devices.get(),
-                                                                                                spare_device(parts_->config),
-                                                                                                now()} {}
+    : instrumented(cfg, parts->context, {role::supervisor}), parts_{std::move(parts)},
+      meshers_{parts_->config.told ? parts_->config.told->first_number() : 0}, devices_{parts_->seats.devices.get(),
+                                                                                        spare_device(parts_->config), now()} {}
 
   void on_exit() override {
     for (const auto& [region, one] : meshers_.all())
@@ -33,7 +33,7 @@ public:
     for (const auto region : meshers_.needed())
       for (auto& promise : meshers_.take(region))
         promise.deliver(caf::make_error(ec::closing));
-    meshers_ = {};
+    meshers_ = region_meshers{};
     devices_ = {{}, {}, {}};
     core_.clear();
     relays_.clear();
@@ -189,6 +189,9 @@ private:
     config.unwanted_interval = parts_->config.unwanted_interval;
     config.encoders = parts_->encoders;
     config.shown = next.shown;
+    config.told = parts_->config.told;
+    if (config.told && config.generation == 0)
+      config.before = config.told->take_kept(region);
     next.handle = spawn_mesher(system(), shared(), devices_.find(on)->handle, parts_->seats.broadcaster.get(), std::move(config));
     watch(next.handle, region);
     const mesher_actor fresh = next.handle;

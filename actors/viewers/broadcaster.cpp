@@ -1,15 +1,16 @@
 #include "actors/viewers/broadcaster.hpp"
 
 #include "actors/base/instrumented.hpp"
+#include "actors/regions/mesher.hpp"
 
 namespace tessera {
 
 namespace {
 
-class broadcaster final : public instrumented<broadcaster_actor> {
+class broadcaster final : public instrumented<broadcaster_setup> {
 public:
-  broadcaster(caf::actor_config& cfg, actor_context context, std::string epoch, encoder_function encode)
-    : instrumented(cfg, std::move(context), {role::broadcaster}), epoch_{std::move(epoch)}, encode_{std::move(encode)} {}
+  broadcaster(caf::actor_config& cfg, actor_context context, broadcaster_config config)
+    : instrumented(cfg, std::move(context), {role::broadcaster}), config_{std::move(config)} {}
 
   void on_exit() override {
     sessions_.clear();
@@ -52,9 +53,10 @@ public:
           monitor(session);
         if (auto cameras = board_.cameras(); !cameras.empty())
           send(session, camera_atom::value, std::move(cameras));
-        send(caf::actor_cast<joining_session>(session), board_picture{epoch_, board_.now(), encode_});
+        send(caf::actor_cast<joining_session>(session),
+             board_picture{config_.epoch, board_.now(), config_.encode, config_.whole});
         tell();
-        return epoch_;
+        return config_.epoch;
       },
       [this](leave_atom, const session_actor& session) {
         if (sessions_.erase(session.address()) > 0)
@@ -81,6 +83,21 @@ public:
         return promise;
       },
       [this](list_atom) { return board_.all(); },
+      [this](refill_atom, bool begins) {
+        if (begins || std::exchange(config_.whole, true))
+          return;
+        if (config_.told)
+          config_.told->forget_kept();
+        for (const auto& [address, session] : sessions_)
+          send(caf::actor_cast<joining_session>(session), refill_atom::value, false);
+      },
+      [this](caf::update_atom, region_key region, uint64_t held) {
+        // Only once for each region, whatever viewers say that they hold.
+        if (const auto* known = board_.find(region);
+            known && config_.told && known->version < held && held >> 32 <= config_.told->first_number())
+          if (const auto alive = maker_of(region))
+            send(caf::actor_cast<mesher_setup>(alive), caf::put_atom::value, broadcaster_actor{this});
+      },
       [this](camera_atom) { return board_.cameras(); },
     };
   }
@@ -88,9 +105,14 @@ public:
 private:
   /// Has it encoded by its mesher. If that died, its successor tells of a newer one.
   void want(const patch& offered, const patch_form& form) {
-    if (const auto maker = makers_.find(offered.region); maker != makers_.end())
-      if (const auto alive = caf::actor_cast<caf::strong_actor_ptr>(maker->second))
-        send(caf::actor_cast<mesher_actor>(alive), want_atom::value, offered.version, form);
+    if (const auto alive = maker_of(offered.region))
+      send(caf::actor_cast<mesher_actor>(alive), want_atom::value, offered.version, form);
+  }
+
+  /// Null if it is dead.
+  [[nodiscard]] caf::strong_actor_ptr maker_of(const region_key& region) const {
+    const auto maker = makers_.find(region);
+    return maker != makers_.end() ? caf::actor_cast<caf::strong_actor_ptr>(maker->second) : nullptr;
   }
 
   void answer(const patch& newest) {
@@ -109,8 +131,7 @@ private:
                         + std::to_string(sessions_.size()) + " sessions");
   }
 
-  std::string epoch_;
-  encoder_function encode_;
+  broadcaster_config config_;
   patch_board board_;
   std::unordered_map<region_key, caf::actor_addr> makers_;                                 ///< of what the board holds
   std::unordered_map<region_key, std::vector<caf::typed_response_promise<patch>>> askers_; ///< until it is encoded
@@ -119,9 +140,8 @@ private:
 
 } // namespace
 
-broadcaster_actor spawn_broadcaster(caf::actor_system& system, actor_context context, std::string epoch,
-                                    encoder_function encode) {
-  return system.spawn<broadcaster>(std::move(context), std::move(epoch), std::move(encode));
+broadcaster_setup spawn_broadcaster(caf::actor_system& system, actor_context context, broadcaster_config config) {
+  return system.spawn<broadcaster>(std::move(context), std::move(config));
 }
 
 } // namespace tessera

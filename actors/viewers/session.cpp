@@ -6,6 +6,8 @@
 #include "actors/viewers/token_bucket.hpp"
 #include "messages/clock.hpp"
 
+#include <unordered_map>
+
 namespace tessera {
 
 namespace {
@@ -49,18 +51,24 @@ public:
     set_down_handler([this](const caf::down_msg& down) { quit(down.reason ? down.reason : caf::exit_reason::user_shutdown); });
     return {
       [this](patch_atom, const patch& newest) {
-        lacks_.heard(newest.region);
-        heard(newest);
+        if (is_new(newest))
+          heard(newest);
         pump();
       },
       [this](board_picture& now) {
         if (now.epoch != wished_epoch_)
           have_.clear(); // of another run
-        lacks_ = catch_up{std::move(now.patches), std::exchange(have_, {})};
+        lacks_ = catch_up{std::move(now.patches), std::exchange(have_, {}), now.whole};
         encode_ = std::move(now.encode);
         go_on();
       },
       [this](caf::ok_atom) { go_on(); },
+      [this](refill_atom, bool) {
+        lacks_.end_waiting();
+        for (const auto& [region, held] : std::exchange(unknown_, {}))
+          queue_.put_gone(held);
+        pump();
+      },
       [this](camera_atom, const std::vector<camera>& changed) {
         for (const auto& c : changed)
           cameras_.put(c);
@@ -136,10 +144,35 @@ private:
 
   /// Finds out more of what the viewer lacks.
   void go_on() {
-    lacks_.step(queue_);
+    catch_up::doubts about;
+    lacks_.step(queue_, about);
+    for (const auto& held : about.unknown)
+      unknown_.emplace(held.region, held);
+    for (const auto& held : about.newer)
+      renew(held);
     if (!lacks_.done())
       delayed_send(session_self{this}, between_pieces, caf::ok_atom::value);
     pump();
+  }
+
+  /// Whether a patch is not what the viewer came with: of a service that began anew it is not known before.
+  bool is_new(const patch& newest) {
+    auto held = lacks_.heard(newest.region);
+    if (auto found = unknown_.extract(newest.region))
+      held = found.mapped();
+    if (!held)
+      return true;
+    if (newest.version < held->version) {
+      renew(*held);
+      return false;
+    }
+    queue_.hold(*held);
+    return newest.version > held->version;
+  }
+
+  /// The viewer holds a version that an earlier process told in its last moments, and takes no older one.
+  void renew(const held_patch& held) {
+    send(caf::actor_cast<broadcaster_setup>(broadcaster_), caf::update_atom::value, held.region, held.version);
   }
 
   /// The patch that tells of a region that is gone.
@@ -321,7 +354,8 @@ private:
   std::deque<patch> ready_;                ///< to be sent, in this order
   bool watching_ = false;                  ///< a look at what is asked for is due
   catch_up lacks_;
-  std::vector<held_patch> have_; ///< until the broadcaster has told what there is
+  std::vector<held_patch> have_;                       ///< until the broadcaster has told what there is
+  std::unordered_map<region_key, held_patch> unknown_; ///< of the viewer's, regions that may come yet
   std::string wished_epoch_;
   encoder_function encode_;
   token_bucket bucket_;

@@ -224,6 +224,7 @@ int serve_command(serve_setup setup, stop_signal& stop) {
   const auto store = kept.store ? kept.store : make_keyframe_store(setup.service);
   setup.service.make_store = [store] { return store; };
   setup.service.snapshots = kept.snapshots;
+  setup.service.told = kept.told;
 
   caf::actor_system_config actor_config;
   register_messages(actor_config);

@@ -89,6 +89,7 @@ serve_journal open_journal(const journal_setup& setup, map_settings& map, std::o
   if (out.snapshots)
     store->on_want_of_room([snapshots = out.snapshots] { return snapshots->make_room(); });
   const auto keyframes = out.store->usage().keyframes;
+  out.told = std::make_shared<told_surfaces>(setup.folder + "/surfaces", keyframes == 0, log);
   if (keyframes == 0) {
     spdlog::info("keyframes are kept in the journal {}, which is empty", setup.folder);
     return out;

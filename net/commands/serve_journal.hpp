@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/base/log.hpp"
+#include "actors/regions/told_surfaces.hpp"
 #include "actors/store/journal_store.hpp"
 #include "actors/store/region_snapshots.hpp"
 #include "gpu/map_settings.hpp"
@@ -33,6 +34,7 @@ struct serve_journal {
   std::shared_ptr<journal> file; ///< null: there is none
   std::shared_ptr<keyframe_store> store;
   std::shared_ptr<region_snapshots> snapshots; ///< null: there are none
+  std::shared_ptr<told_surfaces> told;         ///< null: there is no journal
 };
 
 /// Opens the journal and says in the log where it is and what is in it. If it holds keyframes, the map is to be made as theirs

@@ -26,6 +26,7 @@ public:
       [](const ack&) {},
       [](const lost&) {},
       [](sent_atom) {},
+      [](refill_atom, bool) {},
       [this](const board_picture& now) {
         for (const auto& shard : now.patches)
           if (shard)

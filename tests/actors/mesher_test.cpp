@@ -70,12 +70,16 @@ private:
 /// A region whose device and encoder work when the test says so.
 class played_region {
 public:
-  explicit played_region(uint64_t generation = 0, bool watched = true) : watched_{watched} {
+  explicit played_region(uint64_t generation = 0, bool watched = true, std::optional<told_surface> before = {})
+    : watched_{watched} {
     mesher_config config;
+    config.before = before;
+    if (before)
+      config.version = (before->version | UINT32_MAX) + 1;
     config.generation = generation;
     config.encoders = encoders;
     device_ = system_.spawn<played_device>(shared);
-    broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
+    broadcaster_ = spawn_broadcaster(system_, context, {"test", encode});
     mesher_ = spawn_mesher(system_, context, device_, broadcaster_, std::move(config));
     watch();
   }
@@ -153,7 +157,7 @@ public:
 
   void replace_broadcaster() {
     caf::anon_send_exit(broadcaster_, caf::exit_reason::kill);
-    broadcaster_ = spawn_broadcaster(system_, context, "test", encode);
+    broadcaster_ = spawn_broadcaster(system_, context, {"test", encode});
     watch();
     caf::anon_send(mesher_, caf::put_atom::value, broadcaster_);
     scheduler().run();
@@ -224,6 +228,29 @@ TEST_CASE("many keyframes in a row cost few meshes, and the last is shown") {
   CHECK(region.shown().keyframe_ns == 100);
   CHECK(region.shared->under_way.empty());
   CHECK(region.context.numbers->patches == 2);
+}
+
+TEST_CASE("a surface that an earlier process told comes under its version, once all is there") {
+  mesh known;
+  known.positions = {1, 0, 0, 1, 0, 0, 0, 1, 0}; // the first that is extracted
+  known.normals.resize(9);
+  known.colours.resize(9);
+  known.keys = {1, 2, 3};
+  known.indices = {0, 1, 2};
+  const uint64_t version = uint64_t{9} << 32 | 17, base = uint64_t{10} << 32;
+  const auto is_same = GENERATE(true, false);
+  played_region region{0, true, told_surface{version, is_same ? digest_of(known) : mesh_digest{1, 2}}};
+  region.change(5);
+  CHECK(region.shared->extractions == 0); // half a region is none that a viewer has
+  region.refill(false);
+  region.finish();
+  CHECK(region.shown().version == (is_same ? version : base + 1));
+  CHECK(region.encode_one());
+  CHECK(region.shown().frame);
+  region.change(6);
+  region.finish();
+  CHECK(region.shown().version == base + (is_same ? 1 : 2));
+  CHECK(region.encode_one());
 }
 
 TEST_CASE("while a surface is encoded changes go on, and the next surface is made when that is done") {

@@ -194,8 +194,11 @@ TEST_CASE("what a viewer lacks of a board is found out in pieces") {
         catch_up who{now, have};
         for (const auto& region : heard)
           who.heard(region);
+        catch_up::doubts none;
         while (!who.done())
-          who.step(queue);
+          who.step(queue, none);
+        CHECK(none.unknown.empty());
+        CHECK(none.newer.empty());
         told out;
         while (auto p = queue.take())
           out[p->region.x] = p->version;
@@ -216,13 +219,37 @@ TEST_CASE("what a viewer lacks of a board is found out in pieces") {
   patch_queue queue{1};
   catch_up who{board.now(), have};
   size_t steps = 0, most = 0;
+  catch_up::doubts none;
   for (size_t had = 0; !who.done(); ++steps, had = queue.pending()) {
-    who.step(queue);
+    who.step(queue, none);
     most = std::max(most, queue.pending() - had);
   }
   CHECK(queue.pending() == 2500);
   CHECK(steps >= 10);
   CHECK(most <= catch_up::at_once + 100);
+}
+
+TEST_CASE("of a board that is not whole yet it is not known what is gone") {
+  patch_board board;
+  board.put(a_patch({0, 0, 0}, 3));
+  board.put(a_patch({2, 0, 0}, 3));
+  const std::vector<held_patch> have{{{0, 0, 0}, 5}, {{1, 0, 0}, 1}, {{2, 0, 0}, 3}, {{7, 0, 0}, 4}, {{8, 0, 0}, 4}};
+  patch_queue queue{1};
+  catch_up who{board.now(), have, false};
+  const auto held = who.heard({7, 0, 0});
+  REQUIRE(held);
+  CHECK(held->version == 4);
+  CHECK(!who.heard({7, 0, 0}));
+  CHECK(!who.heard({9, 0, 0}));
+  catch_up::doubts its;
+  while (!who.done())
+    who.step(queue, its);
+  REQUIRE(its.newer.size() == 1);
+  CHECK(its.newer[0].region.x == 0);
+  std::set<int32_t> unknown;
+  for (const auto& one : its.unknown)
+    unknown.insert(one.region.x);
+  CHECK(unknown == std::set<int32_t>{1, 8});
 }
 
 TEST_CASE("the board tells the newest 2,000 cameras, each once") {

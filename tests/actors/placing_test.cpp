@@ -123,7 +123,7 @@ TEST_CASE("a region that ended stays ended when its mesher's first request fails
   actor_context context;
   const auto ended = std::make_shared<int>(0);
   const auto supervisor = system.spawn<idle_supervisor>(ended);
-  const auto broadcaster = spawn_broadcaster(system, context, "test", encode);
+  const auto broadcaster = spawn_broadcaster(system, context, {"test", encode});
   spilling_options in_memory;
   in_memory.cap_bytes = 1 << 20;
   in_memory.own_thread = false;

@@ -48,6 +48,23 @@ TEST_CASE("each core actor that is killed in quiet has a successor, and nothing 
   }
 }
 
+TEST_CASE("a broadcaster that comes while there is no partitioner hears of all cameras") {
+  const auto roles = GENERATE(std::array{"broadcaster", "partitioner"}, std::array{"partitioner", "broadcaster"});
+  const auto frames = random_frames(4, 6);
+  const auto by = std::make_shared<control>();
+  stepped_service s{config_for(by), by};
+  for (const auto& frame : frames)
+    s.put(frame);
+  s.run();
+  for (const auto* role : roles)
+    s.kill(role);
+  s.run();
+  CHECK(s.status().keyframes == frames.size());
+  auto cameras = s.ask<std::vector<camera>>(s.running.broadcaster.get(), camera_atom::value);
+  s.run();
+  CHECK(cameras->value().size() == frames.size());
+}
+
 TEST_CASE("core actors that are killed at random while keyframes come and go leave no trace") {
   for (unsigned seed = 0; seed < 25; ++seed) {
     INFO("seed " << seed);

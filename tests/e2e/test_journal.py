@@ -291,6 +291,46 @@ def test_a_start_makes_regions_of_snapshots_and_of_keyframes_what_they_lack(tess
     running.wait(lambda: has_snapshots(running, 0), "no snapshot of what is empty")
 
 
+def test_viewers_who_come_back_to_a_new_process_are_sent_what_they_lack(serve, recording, wanted, tmp_path):
+    options = ("--journal", tmp_path / "journal", "--snapshot-after", 0.1)
+    running = serve(options=options)
+    publish_all(running, recording[:-1])
+    viewer = Viewer(running.url, protocol="tessera.v2")
+    running.wait(lambda: viewer.triangles() == running.map()["triangles"] > 0, "the whole map at a viewer")
+    have, epoch = [[*region, str(version)] for region, version in viewer.versions().items()], viewer.hello["epoch"]
+    viewer.close()
+    # What is told is written within seconds, so that a process that is killed then has told the next.
+    surfaces = tmp_path / "journal" / "surfaces"
+    seen = surfaces.stat().st_mtime_ns
+    running.wait(lambda: surfaces.stat().st_mtime_ns != seen, "what was told is written")
+    for killed in (True, False):
+        if killed:
+            running.crash()
+        else:
+            assert running.end() == 0
+        running = serve(options=options)
+        viewer = Viewer(running.url, have=have, epoch=epoch)  # while the map is made again
+        loaded(running)
+        assert viewer.hello["epoch"] == epoch
+        late = Viewer(running.url)
+        running.wait(lambda: late.triangles() == running.map()["triangles"], "the whole map at another viewer")
+        assert viewer.log == [] and late.versions() == {tuple(one[:3]): int(one[3]) for one in have}
+        viewer.close()
+        late.close()
+    viewer = Viewer(running.url, have=have, epoch=epoch)
+    publish_all(running, recording[-1:])
+    late = Viewer(running.url)
+    running.wait(lambda: late.triangles() == running.map()["triangles"], "the whole map at another viewer")
+    kept = {tuple(one[:3]): int(one[3]) for one in have}
+    changed = {region: version for region, version in late.versions().items() if kept.get(region) != version}
+    assert 0 < len(changed) < len(have)
+    running.wait(lambda: {**kept, **viewer.versions()} == late.versions(), "what changed at the viewer who came back")
+    assert set(viewer.patches) == set(changed)
+    assert running.map()["hash"] == wanted
+    viewer.close()
+    late.close()
+
+
 def test_there_are_no_snapshots_without_room_for_them(serve, recording, wanted, tmp_path):
     options = ("--journal", tmp_path / "journal", "--snapshots", 0, "--snapshot-after", 0)
     running = serve(options=options)

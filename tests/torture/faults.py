@@ -44,6 +44,24 @@ def kill_and_compact(world, rng):
     world.victim.kill(rng, compact)
 
 
+def kill_in_snapshot(world, rng):
+    """As soon as the file is seen under its first name: it is there for a moment."""
+
+    def half():
+        try:
+            return any(name.endswith(".part") for name in os.listdir(os.path.join(world.journal, "snapshots")))
+        except FileNotFoundError:
+            return False
+
+    def look():
+        world.tally["a snapshot was half written then"] += half()
+
+    until = time.monotonic() + 3
+    while not half() and time.monotonic() < until:
+        pass
+    world.victim.kill(rng, look)
+
+
 def terminate(world, rng):
     world.victim.terminate(rng)
 
@@ -131,6 +149,7 @@ FAULTS = (
     Fault("kill -9", kill, 3),
     Fault("kill -9, and a torn record at the journal's end", kill_and_tear, 1),
     Fault("kill -9, and another while the journal is compacted", kill_and_compact, 1),
+    Fault("kill -9 while a snapshot is written", kill_in_snapshot, 2),
     Fault("SIGTERM", terminate, 1),
     Fault("service frozen", freeze, 1),
     Fault("broker's connection cut", cut, 2),

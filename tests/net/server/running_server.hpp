@@ -199,9 +199,9 @@ public:
     map->regions.push_back({{1, -2, 3}, {0}, UINT64_MAX, {}, 4, 2, 100, 12345678901234567890u});
     running.partitioner = system.spawn(fake_partitioner, map);
     running.context.numbers->devices.put({}, "cpu");
-    running.broadcaster = spawn_broadcaster(system, running.context, "epoch-1", [](const region_mesh& m, uint64_t k, uint64_t r) {
-      return encode_patch(m, quantum, k, r);
-    });
+    running.broadcaster = spawn_broadcaster(
+      system, running.context,
+      {"epoch-1", [](const region_mesh& m, uint64_t k, uint64_t r) { return encode_patch(m, quantum, k, r); }});
     running.inspector = spawn_inspector(system, running.context);
     running.epoch = "epoch-1";
     running.session.region_m = 0.64f;
