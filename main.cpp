@@ -432,13 +432,19 @@ int run(int argc, char** argv) {
 
   auto* journal = app.add_subcommand("journal", "Looks into the journal of a service that does not run");
   journal
-    ->add_option("ACTION", line.journal.action,
-                 "info: what is in it; verify: also whether every record is whole; salvage: keeps of a damaged log what was "
-                 "written before the damage; "
-                 "compact: gives the space of erased keyframes back; release: has the next start try again what is in quarantine")
+    ->add_option(
+      "ACTION", line.journal.action,
+      "info: what is in it; verify: also whether every record is whole; salvage: keeps of a damaged log what was "
+      "written before the damage; "
+      "compact: gives the space of erased keyframes back; release: has the next start try again what is in quarantine; "
+      "export: writes the keyframes into a recording, as points that make the same rays")
     ->required();
   journal->add_option("DIR", line.journal.folder, "The journal's folder")->required();
   journal->add_flag("--json", line.journal.json, "Print one JSON object");
+  journal
+    ->add_option("-o,--output", line.journal.output,
+                 "Of an export the recording, which must not be there yet; .mcap is what tools know it by")
+    ->type_name("FILE");
   journal->callback([&line, &chosen] { chosen = [&line] { return told(journal_command(line.journal, std::cout)); }; });
 
   auto* sample = app.add_subcommand("settings", "Prints a settings file with every setting, its unit, range and default");

@@ -158,6 +158,8 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
   live_.enter(c->id(), {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source,
                         c->frame().group, c->born, c->frame().admission});
   const auto& in = insert(c->id(), at, std::move(report.regions));
+  // Viewers need not wait for the disk: what they see is no promise, and goes again if it cannot be stored.
+  touch(in.regions, c->frame().timestamp_ns, c->frame().received_ns);
   if (recovery_.is_left_out(c->id())) // what is in the store under its id could not be taken, and this one can
     store_.erase(c->id(),
                  [this, id = c->id()](store_answer& a) { a.failure ? (void)store_failed(a.failure) : recovery_.forget(id); });
@@ -176,11 +178,9 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
 void partitioner::stored(const change_ptr& c, size_t points) {
   auto& entry = live_.at(c->id());
   entry.stored = true;
-  const auto& where = entry.insertions.front();
   numbers().points.fetch_add(points, std::memory_order_relaxed);
   numbers().rays.fetch_add(entry.rays, std::memory_order_relaxed);
-  touch(where.regions, entry.timestamp_ns, entry.received_ns);
-  tell_camera(c->id(), entry.timestamp_ns, where.world_from_camera, false);
+  tell_camera(c->id(), entry.timestamp_ns, entry.insertions.front().world_from_camera, false);
   count_store();
   kept_.enter(c->id(), entry.rays, now());
   finish(c, {});

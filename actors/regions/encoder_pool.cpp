@@ -1,24 +1,13 @@
 #include "actors/regions/encoder_pool.hpp"
 
 #include "actors/base/cycle_clock.hpp"
+#include "actors/base/thread_priority.hpp"
 #include "messages/roles.hpp"
 #include "messages/thread_name.hpp"
-
-#include <sys/resource.h>
 
 #include <algorithm>
 
 namespace tessera {
-
-namespace {
-
-/// Encoding takes most of the processor time. Where that is scarce, keyframes come first, and so does the SLAM that makes them:
-/// patches may come later, and then there are fewer of them.
-void yield_to_others() {
-  ::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + 5, 19)); // on Linux, of this thread alone
-}
-
-} // namespace
 
 encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const actor_context& context, uint64_t id,
                            cells_function cells)
@@ -32,7 +21,7 @@ encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const acto
     for (uint32_t i = 0; i < threads; ++i)
       threads_.emplace_back([this] {
         name_thread("encoder");
-        yield_to_others();
+        lower_thread_priority(); // patches may come later, and then there are fewer of them
         run();
       });
   } catch (...) {

@@ -106,6 +106,8 @@ public:
   /// records, not whose they are, so that it is true if all are alike; and knows those in files, as all are right after opening.
   [[nodiscard]] uint64_t erased_bytes(uint64_t live) const;
   static constexpr uint64_t blob_bytes = 1024;
+  /// What a ray takes on the disk, on average (docs/journal.md).
+  static constexpr uint64_t disk_bytes_a_ray = 7;
   /// How many of a keyframe's records have at least blob_bytes, near enough.
   [[nodiscard]] static uint64_t blobs_of(const kept_keyframe& kept);
 

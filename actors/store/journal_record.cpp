@@ -3,8 +3,14 @@
 #include "gpu/fields.hpp"
 #include "messages/archive.hpp"
 
+#include <zstd.h>
+#include <zstd_errors.h>
+
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
+#include <new>
 
 namespace tessera {
 
@@ -51,9 +57,16 @@ struct journal_quarantine_value {
   quarantined_keyframe what;
 };
 
-struct journal_rays_value {
+/// The planes as they are.
+struct journal_plain_rays_value {
   uint32_t version = 1;
   std::vector<uint8_t> planes;
+};
+
+struct journal_rays_value {
+  uint32_t version = 2;
+  uint64_t rays = 0;
+  std::vector<uint8_t> packed; ///< the planes, by zstd
 };
 
 template <>
@@ -143,11 +156,20 @@ struct message_fields<journal_quarantine_value> {
 };
 
 template <>
-struct message_fields<journal_rays_value> {
+struct message_fields<journal_plain_rays_value> {
   static constexpr const char* name = "rays";
   template <class F, class T>
   static decltype(auto) visit(F&& f, T& x) {
     return f(detail::named("version", x.version), detail::wrapped<bulk_ref>("planes", x.planes));
+  }
+};
+
+template <>
+struct message_fields<journal_rays_value> {
+  static constexpr const char* name = "rays";
+  template <class F, class T>
+  static decltype(auto) visit(F&& f, T& x) {
+    return f(detail::named("version", x.version), detail::named("rays", x.rays), detail::wrapped<bulk_ref>("packed", x.packed));
   }
 };
 
@@ -230,6 +252,29 @@ std::vector<region_key> unpacked(std::span<const uint8_t> bytes) {
 
 constexpr size_t planes = sizeof(ray);
 using plane_bytes = std::array<uint8_t, planes>;
+
+/// More points than a keyframe may have make no more rays.
+constexpr uint64_t most_rays = uint64_t{1} << 24;
+
+/// The fastest of zstd's usual levels: what is packed is packed while a keyframe waits for its answer.
+constexpr int packing_level = 1;
+
+size_t checked(size_t result) {
+  if (!ZSTD_isError(result))
+    return result;
+  if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
+    throw std::bad_alloc{};
+  throw archive_error(std::string{"rays cannot be unpacked: "} + ZSTD_getErrorName(result));
+}
+
+std::vector<uint8_t> unpacked_planes(const journal_rays_value& value) {
+  if (value.rays > most_rays || ZSTD_getFrameContentSize(value.packed.data(), value.packed.size()) != value.rays * planes)
+    throw archive_error("rays are not as many as their record says");
+  std::vector<uint8_t> out(value.rays * planes);
+  if (checked(ZSTD_decompress(out.data(), out.size(), value.packed.data(), value.packed.size())) != out.size())
+    throw archive_error("rays are cut short");
+  return out;
+}
 
 } // namespace
 
@@ -322,8 +367,7 @@ quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes) {
 }
 
 record_bytes rays_record(std::span<const ray> rays) {
-  journal_rays_value value;
-  value.planes.resize(rays.size() * planes);
+  std::vector<uint8_t> all(rays.size() * planes);
   ray last{};
   for (size_t i = 0; i < rays.size(); ++i) {
     const auto& r = rays[i];
@@ -333,22 +377,27 @@ record_bytes rays_record(std::span<const ray> rays) {
                                                       static_cast<uint8_t>(r.r - last.r), static_cast<uint8_t>(r.g - last.g),
                                                       static_cast<uint8_t>(r.b - last.b), r.points});
     for (size_t plane = 0; plane < planes; ++plane)
-      value.planes[plane * rays.size() + i] = bytes[plane];
+      all[plane * rays.size() + i] = bytes[plane];
     last = r;
   }
+  journal_rays_value value;
+  value.rays = rays.size();
+  value.packed.resize(ZSTD_compressBound(all.size()));
+  value.packed.resize(checked(ZSTD_compress(value.packed.data(), value.packed.size(), all.data(), all.size(), packing_level)));
   return to_binary(value);
 }
 
 std::vector<ray> read_rays_record(std::span<const std::byte> bytes) {
-  const auto value = read<journal_rays_value>(bytes);
-  if (value.planes.size() % planes != 0)
+  const auto all = version_of(bytes) == journal_plain_rays_value{}.version ? read<journal_plain_rays_value>(bytes).planes
+                                                                           : unpacked_planes(read<journal_rays_value>(bytes));
+  if (all.size() % planes != 0)
     throw archive_error("rays are cut short");
-  std::vector<ray> out(value.planes.size() / planes);
+  std::vector<ray> out(all.size() / planes);
   ray last{};
   for (size_t i = 0; i < out.size(); ++i) {
     plane_bytes its;
     for (size_t plane = 0; plane < planes; ++plane)
-      its[plane] = value.planes[plane * out.size() + i];
+      its[plane] = all[plane * out.size() + i];
     const auto difference = std::bit_cast<ray>(its);
     const auto sum
       = [](int32_t a, int32_t b) { return static_cast<int32_t>(static_cast<uint32_t>(a) + unfolded(static_cast<uint32_t>(b))); };

@@ -16,7 +16,7 @@
 namespace tessera {
 
 /// Of the journal as a whole.
-inline constexpr uint32_t journal_format = 4;
+inline constexpr uint32_t journal_format = 5;
 
 /// A journal's keys: a letter, and for what belongs to a keyframe its number, big-endian, so that keys are in the order of
 /// arrival. Ids that are gone have numbers of their own.
@@ -69,9 +69,10 @@ gone_id read_gone_record(std::span<const std::byte> bytes);
 record_bytes quarantine_record(const quarantined_keyframe& what);
 quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes);
 
-/// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress to half of what they take
-/// as they lie in memory.
+/// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress (zstd) to half of what
+/// they take as they lie in memory. Throws std::bad_alloc.
 record_bytes rays_record(std::span<const ray> rays);
+/// Also one of version 1, which is not compressed.
 std::vector<ray> read_rays_record(std::span<const std::byte> bytes);
 
 } // namespace tessera

@@ -83,7 +83,7 @@ uint64_t journal::erased_bytes(uint64_t live) const {
 
 uint64_t journal::blobs_of(const kept_keyframe& kept) {
   const auto& frame = kept.frame;
-  return (kept.rays * sizeof(ray) >= blob_bytes ? 1 : 0)
+  return (kept.rays * disk_bytes_a_ray >= blob_bytes ? 1 : 0)
          + (!frame.reach.regions.empty()
                 && place_record({frame.world_from_camera, frame.revision, frame.reach}).size() >= blob_bytes
               ? 1

@@ -1,5 +1,6 @@
 #include "actors/store/journal_store.hpp"
 
+#include "actors/base/thread_priority.hpp"
 #include "actors/base/thrown_text.hpp"
 #include "messages/thread_name.hpp"
 
@@ -23,8 +24,6 @@ constexpr std::chrono::minutes before_tidying_again{1};
 constexpr std::chrono::seconds between_looks{1};
 /// Erased rays are worth tidying when they are more than the live ones, and so many at least.
 constexpr uint64_t worth_tidying = (uint64_t{32} << 20) / sizeof(ray);
-/// What a ray takes on the disk, on average (docs/journal.md).
-constexpr uint64_t disk_bytes_a_ray = 7;
 
 } // namespace
 
@@ -55,10 +54,11 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log, size
   auto in_quarantine = journal_->quarantined();
   std::sort(in_quarantine.begin(), in_quarantine.end(), [](const auto& a, const auto& b) { return a.time_ns < b.time_ns; });
   quarantined_.assign(std::move(in_quarantine));
-  erased_rays_ = journal_->erased_bytes(in_blobs) / disk_bytes_a_ray;
+  erased_rays_ = journal_->erased_bytes(in_blobs) / journal::disk_bytes_a_ray;
   disk_bytes_ = journal_->disk_bytes();
   writer_ = std::jthread{[this] {
     name_thread("journal");
+    lower_thread_priority(); // else it would take what is scarce from the encoders, and keyframes that need not wait for it
     write_all();
   }};
   try {

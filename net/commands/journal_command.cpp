@@ -4,6 +4,8 @@
 #include "actors/store/journal_folder.hpp"
 #include "actors/store/snapshot_folder.hpp"
 #include "net/commands/auto_voxel.hpp"
+#include "net/commands/journal_export.hpp"
+#include "net/commands/stop_signal.hpp"
 #include "net/formats/json_text.hpp"
 
 #include <nlohmann/json.hpp>
@@ -12,6 +14,7 @@
 #include <ctime>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <ostream>
 #include <set>
 #include <stdexcept>
@@ -163,10 +166,15 @@ void print(const nlohmann::json& told, const journal& kept, std::ostream& out) {
 
 int look_into(const journal_command_setup& setup, std::ostream& out) {
   const auto is = [&](const char* action) { return setup.action == action; };
+  std::optional<stop_signal> stop; // before there are threads, which must not have signals
+  if (is("export"))
+    stop.emplace();
   journal kept{setup.folder, memory_bytes,
                is("compact") || is("release") ? journal::access::change
                : is("salvage")                ? journal::access::salvage
                                               : journal::access::look};
+  if (stop)
+    return export_journal(kept, setup.output, style_of_standard_error(), stop->token());
   const auto done = !is("compact") || kept.compact();
   if (is("release"))
     end_quarantine(kept);
@@ -191,11 +199,14 @@ int look_into(const journal_command_setup& setup, std::ostream& out) {
 
 int journal_command(const journal_command_setup& setup, std::ostream& out) {
   const auto is = [&](const char* action) { return setup.action == action; };
-  if (!is("info") && !is("verify") && !is("salvage") && !is("compact") && !is("release"))
-    throw std::invalid_argument("tessera journal takes info, verify, salvage, compact or release, and not \"" + setup.action
-                                + '"');
+  if (!is("info") && !is("verify") && !is("salvage") && !is("compact") && !is("release") && !is("export"))
+    throw std::invalid_argument("tessera journal takes info, verify, salvage, compact, release or export, and not \""
+                                + setup.action + '"');
+  if (is("export") == setup.output.empty())
+    throw std::invalid_argument(is("export") ? "tessera journal export wants the file to be written: --output FILE"
+                                             : "--output is the file of tessera journal export");
   const auto end = [&] { // also after a failure
-    if (!is("info") && !is("verify"))
+    if (!is("info") && !is("verify") && !is("export"))
       give_to_owner(setup.folder);
   };
   try {

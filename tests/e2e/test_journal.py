@@ -230,7 +230,7 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
         assert status == 0, err
         told = json.loads(out)
         assert told["keyframes"] == len(recording) and told["sources"] == {"http": len(recording)}
-        assert told["map"]["voxel_m"] == pytest.approx(0.05) and told["format"] == 4
+        assert told["map"]["voxel_m"] == pytest.approx(0.05) and told["format"] == 5
         assert told["first"] <= told["last"] and told["disk_bytes"] > 0
         assert told.get("damaged", []) == []
         status, out, err = service.run(tessera, "journal", action, journal)
@@ -242,13 +242,47 @@ def test_the_journal_command_tells_what_is_in_one(tessera, serve, recording, tmp
     status, out, err = service.run(tessera, "journal", "verify", journal)
     assert status == 1 and out.count("\ndamaged: ") == 1 and "frame-" in out
     status, _, err = service.run(tessera, "journal", "look", journal)
-    assert status == 2 and "info, verify, salvage, compact or release" in err
+    assert status == 2 and "info, verify, salvage, compact, release or export" in err
     # The service tells it, and goes on without it; it can be sent again.
     running = serve(options=("--journal", journal))
     running.wait_for_line("is lost")
     assert loaded(running)["keyframes"] == len(recording) - 1
     publish_all(running, recording)
     assert running.map()["keyframes"] == len(recording)
+
+
+def test_an_exported_journal_is_a_recording_of_the_same_map(tessera, serve, recording, wanted, tmp_path):
+    journal, file = tmp_path / "journal", tmp_path / "export.mcap"
+    running = serve(options=("--journal", journal))
+    with tessera_client.connect(running.url, session="one") as client:
+        for frame in recording:
+            client.publish_keyframe(frame.id, frame.pose, frame.points, frame.colours)
+    running.crash()
+    status, _, err = service.run(tessera, "journal", "export", journal)
+    assert status == 2 and "--output FILE" in err
+    status, _, err = service.run(tessera, "journal", "export", journal, "-o", file)
+    assert status == 0 and f"{len(recording)} of {len(recording)} keyframes" in err and "voxel-size 0.05 m" in err, err
+    status, _, err = service.run(tessera, "journal", "export", journal, "-o", file)
+    assert status == 1 and "cannot make" in err  # nothing is written over
+    status, out, err = service.run(tessera, "hash", f"recording:{file}", *MAPPING)
+    assert status == 0 and out.split()[0] == wanted, (out, err)
+    # Poses that were corrected are those of the export.
+    running = serve(options=("--journal", journal))
+    loaded(running)
+    with tessera_client.connect(running.url, session="one") as client:
+        client.revise_keyframe(recording[0].id, recording[3].pose)
+    moved = running.map()["hash"]
+    assert running.end() == 0
+    again = tmp_path / "again.mcap"
+    assert service.run(tessera, "journal", "export", journal, "-o", again)[0] == 0
+    assert moved != wanted and service.run(tessera, "hash", f"recording:{again}", *MAPPING)[1].split()[0] == moved
+    # What is damaged is named and left out.
+    rays = sorted(journal.glob("*.blob"), key=os.path.getsize)[-1]
+    content = bytearray(rays.read_bytes())
+    content[len(content) // 2] ^= 1
+    rays.write_bytes(content)
+    status, _, err = service.run(tessera, "journal", "export", journal, "-o", tmp_path / "damaged.mcap")
+    assert status == 1 and f"{len(recording) - 1} of {len(recording)} keyframes" in err and "is damaged and left out" in err
 
 
 def has_snapshots(running, regions):
