@@ -69,22 +69,23 @@ def percentile(values, share):
 class Crowd:
     """Viewers that only read, in a process of their own so that they do not share this one's interpreter."""
 
-    def __init__(self, url, reading, stalled):
+    def __init__(self, url, reading, stalled, protocol):
         self._end, self._child_end = __import__("multiprocessing").Pipe()
         import multiprocessing
 
-        self._process = multiprocessing.get_context("fork").Process(target=self._run, args=(url, reading, stalled), daemon=True)
+        fork = multiprocessing.get_context("fork")
+        self._process = fork.Process(target=self._run, args=(url, reading, stalled, protocol), daemon=True)
         self._process.start()
         self._child_end.close()
         assert self._end.recv() == "ready"
 
-    def _run(self, url, reading, stalled):
+    def _run(self, url, reading, stalled, protocol):
         still = []
         for _ in range(stalled):
-            one = WebSocket(url.replace("http", "ws", 1) + "/v1/stream", receive_buffer=4096)
+            one = WebSocket(url.replace("http", "ws", 1) + "/v1/stream", protocol, receive_buffer=4096)
             one.send_text(json.dumps({"type": "subscribe", "epoch": "", "have": []}))
             still.append(one)
-        viewers = [Viewer(url) for _ in range(reading)]
+        viewers = [Viewer(url, protocol=protocol) for _ in range(reading)]
         self._child_end.send("ready")
         self._child_end.recv()
         latencies = []
@@ -115,6 +116,7 @@ def main():
     arguments.add_argument("--seconds", type=float, default=20)
     arguments.add_argument("--voxel-m", type=float, default=0.05)
     arguments.add_argument("--viewers", type=int, default=1)
+    arguments.add_argument("--protocol", default="tessera.v2", help="what viewers speak (default: %(default)s)")
     arguments.add_argument("--stalled", type=int, default=0, help="so many of the viewers never read")
     arguments.add_argument("--door", choices=("amqp", "http", "shm"), default="amqp")
     arguments.add_argument("--journal", action="store_true", help="keeps a journal, in a temporary folder")
@@ -143,9 +145,10 @@ def main():
         else:
             publisher = tessera_client.connect(f"shm:{prefix}")
         idle_bytes = running.resident_bytes()
-        crowd = Crowd(running.url, options.viewers - 1 - options.stalled, options.stalled) if options.viewers > 1 else None
+        others = options.viewers - 1
+        crowd = Crowd(running.url, others - options.stalled, options.stalled, options.protocol) if others > 0 else None
         joined_bytes = running.resident_bytes()
-        viewer = Viewer(running.url)
+        viewer = Viewer(running.url, protocol=options.protocol)
         publish_ms, late = [], 0
         behind_most = 0
         done = threading.Event()
