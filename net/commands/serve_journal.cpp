@@ -109,7 +109,8 @@ serve_journal open_journal(const journal_setup& setup, map_settings& map, std::o
   if (const auto others = differences(*kept, wanted); !others.empty())
     throw std::invalid_argument("the journal " + setup.folder + " holds " + std::to_string(keyframes)
                                 + " keyframes that were made with other settings: " + others
-                                + ". Set them as they were, or begin anew with --fresh, which keeps the journal aside");
+                                + ". Set them as they were; or begin anew with --fresh, which keeps the journal aside, and "
+                                  "play its keyframes as a recording that tessera journal export makes of it");
   map = *kept;
   voxel.reset();
   spdlog::info("keyframes are kept in the journal {}, which holds {} from last time ({})", setup.folder, keyframes,
