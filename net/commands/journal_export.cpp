@@ -1,5 +1,6 @@
 #include "net/commands/journal_export.hpp"
 
+#include "gpu/shared/own_frame.hpp"
 #include "net/commands/auto_voxel.hpp"
 #include "net/publishers/recorder.hpp"
 
@@ -16,18 +17,37 @@ namespace {
 /// More points weigh no more in a ray (docs/field.md, "Integrate").
 constexpr uint8_t most_points = 31;
 
+using matrix = std::array<double, 9>;
+
+/// Of a 3 x 3 matrix, row-major: the matrix of cofactors, transposed, divided by the determinant.
+matrix inverse_of(const float* m) {
+  const auto minor = [m](size_t r, size_t c) {
+    const auto at = [&](size_t row, size_t column) { return static_cast<double>(m[3 * (row % 3) + column % 3]); };
+    return at(r + 1, c + 1) * at(r + 2, c + 2) - at(r + 1, c + 2) * at(r + 2, c + 1);
+  };
+  const auto determinant
+    = static_cast<double>(m[0]) * minor(0, 0) + static_cast<double>(m[1]) * minor(0, 1) + static_cast<double>(m[2]) * minor(0, 2);
+  matrix out{};
+  for (size_t r = 0; r < 3; ++r)
+    for (size_t c = 0; c < 3; ++c)
+      out[3 * c + r] = minor(r, c) / determinant;
+  return out;
+}
+
 } // namespace
 
 keyframe keyframe_of(const stored_keyframe& stored, float voxel_m) {
-  const auto& m = stored.world_from_camera.m;
+  // Not the pose itself: its 3 x 3 part is a rotation but for what was rounded, and what makes rays takes its transpose.
+  const auto frame = make_own_frame(stored.world_from_camera);
+  const auto world_from_own = inverse_of(frame.inverse);
   const auto unit = static_cast<double>(voxel_m) / ray_units_per_voxel;
   auto body = std::make_shared<owned_keyframe_body>();
   for (const auto& one : *stored.rays.rays) {
     const std::array<double, 3> own{one.x * unit, one.y * unit, one.z * unit};
     std::array<float, 3> end{};
     for (size_t r = 0; r < 3; ++r)
-      end[r] = static_cast<float>(static_cast<double>(m[4 * r]) * own[0] + static_cast<double>(m[4 * r + 1]) * own[1]
-                                  + static_cast<double>(m[4 * r + 2]) * own[2] + static_cast<double>(m[4 * r + 3]));
+      end[r] = static_cast<float>(world_from_own[3 * r] * own[0] + world_from_own[3 * r + 1] * own[1]
+                                  + world_from_own[3 * r + 2] * own[2] + static_cast<double>(frame.camera[r]));
     for (uint8_t i = 0; i < std::min(one.points, most_points); ++i) {
       body->point_data.insert(body->point_data.end(), end.begin(), end.end());
       body->colour_data.insert(body->colour_data.end(), {one.r, one.g, one.b});
