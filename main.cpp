@@ -204,6 +204,7 @@ serve_setup serve_of(const config::settings& s, const std::vector<std::string>& 
   setup.service.device_bytes = s.memory_cap_bytes;
   setup.service.store_bytes = s.store_memory_bytes;
   setup.service.store_folder = s.store_dir;
+  setup.service.patch_bytes = s.patch_memory_bytes;
   setup.service.snapshot_after = std::chrono::milliseconds{std::lround(1000 * s.snapshot_after_s)};
   setup.service.stall_after = std::chrono::milliseconds{std::lround(1000 * s.stall_after_s)};
   setup.service.policy = s.policy == "newest" ? input_policy::newest : input_policy::block;
@@ -437,7 +438,7 @@ int run(int argc, char** argv) {
       "info: what is in it; verify: also whether every record is whole; salvage: keeps of a damaged log what was "
       "written before the damage; "
       "compact: gives the space of erased keyframes back; release: has the next start try again what is in quarantine; "
-      "export: writes the keyframes into a recording, as points that make the same rays")
+      "export: writes the keyframes into a recording, their rays as points")
     ->required();
   journal->add_option("DIR", line.journal.folder, "The journal's folder")->required();
   journal->add_flag("--json", line.journal.json, "Print one JSON object");

@@ -24,6 +24,7 @@ struct settings {
   uint64_t memory_pool_bytes = 0, host_memory_bytes = 0; ///< of each GPU
   uint32_t streams = 0;                                  ///< of each GPU
   uint64_t store_memory_bytes = 0;
+  uint64_t patch_memory_bytes = 0;
   std::string store_dir;
 
   // input: which keyframes, and how they are taken

@@ -153,6 +153,15 @@ const std::vector<setting> rows{
    .help = "Memory for the rays of live keyframes; with a journal, for what is to be written and a cache; else what is beyond "
            "goes to a "
            "file"},
+  {.name = "patch-memory",
+   .group = "work",
+   .value = &settings::patch_memory_bytes,
+   .fallback = "1GiB",
+   .unit = "bytes",
+   .min = 0,
+   .max = any,
+   .help = "Memory for encoded patches, which viewers are sent; what is beyond, the oldest first, is encoded again when somebody "
+           "wants it. 0: no cap"},
   {.name = "store-dir",
    .group = "work",
    .value = &settings::store_dir,

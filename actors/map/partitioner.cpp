@@ -78,6 +78,8 @@ partitioner::behavior_type partitioner::make_behavior() {
       cameras_due_ = recovering();
       if (!cameras_due_)
         tell_all_cameras();
+      if (made_again_)
+        tell_that_all_is_there();
     },
     [this](const mesher_death& death) { mesher_died(death); },
     [this](status_atom) { return ask_status(); },

@@ -158,26 +158,32 @@ void partitioner::integrated(const change_ptr& c, taken& t) {
   live_.enter(c->id(), {c->frame().timestamp_ns, c->frame().received_ns, rays.rays->size(), at, c->frame().source,
                         c->frame().group, c->born, c->frame().admission});
   const auto& in = insert(c->id(), at, std::move(report.regions));
-  // Viewers need not wait for the disk: what they see is no promise, and goes again if it cannot be stored.
-  touch(in.regions, c->frame().timestamp_ns, c->frame().received_ns);
+  // Viewers need not wait for the disk: what they see is no promise, and goes again if it cannot be stored. Where it could not be
+  // a moment ago they do, else they would see it come and go.
+  const auto told = stores_;
+  if (told)
+    touch(in.regions, c->frame().timestamp_ns, c->frame().received_ns);
   if (recovery_.is_left_out(c->id())) // what is in the store under its id could not be taken, and this one can
     store_.erase(c->id(),
                  [this, id = c->id()](store_answer& a) { a.failure ? (void)store_failed(a.failure) : recovery_.forget(id); });
   store_.put({c->id(), c->frame().timestamp_ns, c->frame().received_ns, at, rays, at, c->frame().source, c->frame().group,
               c->born, c->frame().admission, reach_of(in)},
-             [this, c, serial = in.serial, rays, points](store_answer& a) {
+             [this, c, serial = in.serial, rays, points, told](store_answer& a) {
                if (!a.failure && !a.done)
                  a.failure = std::make_exception_ptr(std::logic_error("the store has another keyframe " + shown(c->id())));
                if (a.failure)
                  not_stored(c, serial, rays, a.failure);
                else
-                 stored(c, points);
+                 stored(c, points, told);
              });
 }
 
-void partitioner::stored(const change_ptr& c, size_t points) {
+void partitioner::stored(const change_ptr& c, size_t points, bool told) {
   auto& entry = live_.at(c->id());
   entry.stored = true;
+  stores_ = true;
+  if (!told)
+    touch(entry.insertions.front().regions, entry.timestamp_ns, entry.received_ns);
   numbers().points.fetch_add(points, std::memory_order_relaxed);
   numbers().rays.fetch_add(entry.rays, std::memory_order_relaxed);
   tell_camera(c->id(), entry.timestamp_ns, entry.insertions.front().world_from_camera, false);
@@ -189,6 +195,7 @@ void partitioner::stored(const change_ptr& c, size_t points) {
 
 void partitioner::not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown) {
   auto by = store_failed(thrown);
+  stores_ = false;
   by.text.insert(0, "the keyframe could not be stored: ");
   // Queued like any other, not as the rest of the change: the failure may be heard of late, and nothing waits for it.
   take_out(c, serial, rays, [this, c, by] {

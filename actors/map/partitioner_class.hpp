@@ -115,7 +115,8 @@ private:
   void integrated(const change_ptr& c, taken& t);
   /// A device could not take it, or make its rays.
   void not_integrated(const change_ptr& c, const caf::error& err);
-  void stored(const change_ptr& c, size_t points);
+  /// `told`: its regions' meshers know of it.
+  void stored(const change_ptr& c, size_t points, bool told);
   /// Takes it out again, since it could not be stored.
   void not_stored(const change_ptr& c, uint64_t serial, const ray_batch& rays, const std::exception_ptr& thrown);
   /// Its id is live: is it the same keyframe again?
@@ -276,6 +277,9 @@ private:
   void end_recovery();
   /// All is in the fields that was live at the start: when the surfaces are told, too, what viewers hold besides is gone.
   void tell_that_all_is_there();
+  /// Until the region's mesher has told a surface of all that it was told of, or the region is gone. `left`: that are waited for.
+  void wait_for_surface(const region_key& region, const std::shared_ptr<size_t>& left);
+  void surface_told(const std::shared_ptr<size_t>& left);
   [[nodiscard]] bool recovering() const { return recovery_.active(); }
   /// Whether regions are yet to have what an earlier process kept.
   [[nodiscard]] bool filling_kept() const { return !made_again_ && config_.begins == map_beginning::kept; }
@@ -368,6 +372,7 @@ private:
   device_table devices_;              ///< in use
   std::optional<device_table> fresh_; ///< to be used from the next quiet moment on
   take_line<take_ptr> takes_;
+  bool stores_ = true;    ///< the last keyframe could be stored
   size_t unfinished_ = 0; ///< changes whose second half is to come
   std::vector<std::pair<device_actor, std::function<void()>>> with_others_;
   bool going_on_ = false;

@@ -261,7 +261,7 @@ void partitioner::recover(const keyframe_id& id, store_answer& answer) {
                      stored.group, stored.revision, stored.admission, true});
     const auto& in = insert(id, stored.world_from_camera, std::move(all.report.regions), stored.reach.stamp);
     const auto regions = in.regions;
-    if (config_.snapshots && !stored.reach.known()) // an older program kept it
+    if (!stored.reach.known()) // an older program kept it
       store_.set_place(id, {stored.world_from_camera, stored.revision, reach_of(in)}, [this](store_answer& a) {
         if (a.failure)
           store_failed(a.failure);
@@ -334,21 +334,30 @@ void partitioner::end_recovery() {
 
 void partitioner::tell_that_all_is_there() {
   const auto left = std::make_shared<size_t>(1);
-  const auto one_less = [this, left] {
-    if (--*left == 0)
-      send(caf::actor_cast<surface_listener>(broadcaster_), refill_atom::value, false);
-  };
-  const auto failed = [one_less](const caf::error&) { one_less(); }; // a successor tells a little later
   for (const auto& [region, its] : regions_) {
     ++*left;
-    request(supervisor_, caf::infinite, place_atom::value, region) // it may not be placed yet
-      .then(
-        [this, one_less, failed](const mesher_actor& mesher) {
-          request(mesher, caf::infinite, caf::flush_atom::value).then([one_less](uint64_t) { one_less(); }, failed);
-        },
-        failed);
+    wait_for_surface(region, left);
   }
-  one_less();
+  surface_told(left);
+}
+
+void partitioner::wait_for_surface(const region_key& region, const std::shared_ptr<size_t>& left) {
+  if (regions_.find(region) == nullptr)
+    return surface_told(left);                                 // it is gone
+  const auto again = [this, region, left](const caf::error&) { // it died, and has a successor
+    later(memory_pause, [this, region, left] { wait_for_surface(region, left); });
+  };
+  request(supervisor_, caf::infinite, place_atom::value, region) // it may not be placed yet
+    .then(
+      [this, left, again](const mesher_actor& mesher) {
+        request(mesher, caf::infinite, caf::flush_atom::value).then([this, left](uint64_t) { surface_told(left); }, again);
+      },
+      again);
+}
+
+void partitioner::surface_told(const std::shared_ptr<size_t>& left) {
+  if (--*left == 0)
+    send(caf::actor_cast<surface_listener>(broadcaster_), refill_atom::value, false);
 }
 
 caf::error partitioner::being_made_again() const {

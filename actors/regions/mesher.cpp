@@ -59,8 +59,9 @@ public:
   }
 
   void on_exit() override {
-    for (auto& one : std::exchange(askers_, {}))
-      one.deliver(caf::make_error(ec::restarting, std::string{"the mesher ended"}));
+    for (auto* all : {&askers_, &served_})
+      for (auto& one : std::exchange(*all, {}))
+        one.deliver(caf::make_error(ec::restarting, std::string{"the mesher ended"}));
     device_ = nullptr;
     broadcaster_ = nullptr;
     // Timeouts of the last answered requests would keep this actor in memory for minutes.
@@ -105,6 +106,7 @@ public:
         dirty_ = true;
         step();
       },
+      [this](caf::delete_atom) { made_.clear(); },
       [this](leave_atom) {
         leaving_ = true;
         dirty_ = dirty_ || must_offer_;
@@ -200,6 +202,8 @@ private:
     busy_ = true;
     dirty_ = false;
     put_off(false);
+    served_.insert(served_.end(), askers_.begin(), askers_.end());
+    askers_.clear();
     // The surface may show more than this mesher was told of: then the times that it reports lag a little.
     const draft shows{version_, keyframe_ns_, received_ns_, newest_};
     request(device_, caf::infinite, extract_atom::value, config_.region)
@@ -221,7 +225,11 @@ private:
   }
 
   /// Above all of this region's, and of earlier processes.
-  [[nodiscard]] uint64_t next_version() const { return std::max(version_, config_.version) + 1; }
+  [[nodiscard]] uint64_t next_version() {
+    if (version_ < config_.version) // an earlier process told it: a viewer's base between the two is not in the history
+      changes_ = std::make_shared<block_history>();
+    return std::max(version_, config_.version) + 1;
+  }
 
   /// The version of a surface that is another than the last.
   [[nodiscard]] uint64_t version_of(const mesh_digest& surface) {
@@ -238,6 +246,8 @@ private:
       fresh.surface = nullptr;
     else if (refilling_) { // what was extracted may be half a region
       dirty_ = true;
+      askers_.insert(askers_.end(), served_.begin(), served_.end());
+      served_.clear();
       return step();
     }
     if (!fresh.surface)
@@ -258,6 +268,8 @@ private:
       tick(keep_surface);
     }
     shown(shows.newest);
+    for (auto& one : std::exchange(served_, {})) // all that they asked for is in it, whatever came meanwhile
+      one.deliver(config_.shown->load());
     step();
   }
 
@@ -393,6 +405,7 @@ private:
   uint64_t encoded_;                                          ///< the newest version that is encoded, or is being
   uint64_t newest_ = 0;                                       ///< keyframe in the region that it was told of
   std::vector<caf::typed_response_promise<uint64_t>> askers_; ///< for a surface of all that it was told of
+  std::vector<caf::typed_response_promise<uint64_t>> served_; ///< for whom the one that is being extracted is
   mesh_digest digest_ = digest_of(mesh{});
   std::shared_ptr<const mesh> surface_; ///< the newest, for a while
   caf::actor_clock::time_point surface_since_{};

@@ -22,7 +22,7 @@ struct mesher_config {
   device_id device;
   /// How often this region's mesher died: how many successors it had.
   uint64_t generation = 0;
-  /// Its versions are larger than this one, which is at least that of all meshers before it.
+  /// Its versions, but for that of `before`, are larger than this one, which is at least that of all meshers before it.
   uint64_t version = 0;
   /// Least time between two patches.
   std::chrono::milliseconds patch_interval{0};
@@ -41,6 +41,8 @@ struct mesher_config {
 using mesher_setup = mesher_actor::extend<
   /// There is a new broadcaster: gives it the newest patch.
   caf::reacts_to<caf::put_atom, broadcaster_actor>,
+  /// The broadcaster let go of what was encoded of the newest surface: what is wanted of it must be made again.
+  caf::reacts_to<caf::delete_atom>,
   /// Nothing more is sent to it: it ends when viewers have been told of all that was done.
   caf::reacts_to<leave_atom>>;
 

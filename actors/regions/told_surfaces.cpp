@@ -6,6 +6,7 @@
 #include "messages/xxh3.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,7 +27,9 @@ namespace tessera {
 // Not in a namespace of its own, where the templates of archives would not be found.
 struct told_surfaces_value {
   uint32_t version = 1;
+  std::string program = TESSERA_VERSION;
   std::string epoch;
+  uint64_t inode = 0;             ///< of the file: a copy has another
   uint64_t next = 0;              ///< the first number of the next process
   std::vector<int32_t> regions;   ///< x, y, z of each
   std::vector<uint64_t> surfaces; ///< version and digest of each
@@ -37,8 +40,9 @@ struct message_fields<told_surfaces_value> {
   static constexpr const char* name = "told_surfaces";
   template <class F, class T>
   static decltype(auto) visit(F&& f, T& x) {
-    return f(detail::named("version", x.version), detail::named("epoch", x.epoch), detail::named("next", x.next),
-             detail::wrapped<bulk_ref>("regions", x.regions), detail::wrapped<bulk_ref>("surfaces", x.surfaces));
+    return f(detail::named("version", x.version), detail::named("program", x.program), detail::named("epoch", x.epoch),
+             detail::named("inode", x.inode), detail::named("next", x.next), detail::wrapped<bulk_ref>("regions", x.regions),
+             detail::wrapped<bulk_ref>("surfaces", x.surfaces));
   }
 };
 
@@ -48,8 +52,10 @@ constexpr std::array<char, 8> magic{'T', 'S', 'S', 'H', 'O', 'W', 'N', '1'};
 constexpr size_t head_bytes = magic.size() + sizeof(uint64_t);
 /// Longest name of an epoch.
 constexpr size_t most_epoch = 64;
-/// Meshers that may start between two writes.
+/// So many numbers are reserved at once, before a version of one of them is told.
 constexpr uint64_t reserve = uint64_t{1} << 16;
+/// So far ahead of the time of day, s, numbers may be: processes that start again and again use them up.
+constexpr uint64_t most_ahead = uint64_t{1} << 30;
 
 std::vector<std::byte> bytes_of(const told_surfaces_value& value) {
   const auto its = to_binary(value);
@@ -71,9 +77,8 @@ told_surfaces_value value_of(std::span<const std::byte> file) {
   if (XXH3_64bits(rest.data(), rest.size()) != digest)
     throw std::runtime_error("it is not what was written");
   auto out = from_binary<told_surfaces_value>(rest);
-  if (out.version != told_surfaces_value{}.version)
-    throw std::runtime_error("it is of version " + std::to_string(out.version) + ", and this program knows "
-                             + std::to_string(told_surfaces_value{}.version));
+  if (out.version != told_surfaces_value{}.version || out.program != told_surfaces_value{}.program)
+    throw std::runtime_error("a program of another version wrote it, which may make other patches");
   if (out.epoch.empty() || out.epoch.size() > most_epoch || out.regions.size() % 3 != 0
       || out.surfaces.size() != out.regions.size())
     throw std::runtime_error("its lists are not of the same length");
@@ -100,12 +105,22 @@ void sync(const descriptor& what, const std::string& path) {
     throw std::system_error(errno, std::generic_category(), "cannot sync " + path);
 }
 
-/// In place of what is there, also if power fails.
-void replace(const std::string& path, std::span<const std::byte> bytes) {
+uint64_t inode_of(const descriptor& file) {
+  struct stat its {};
+  if (::fstat(file.get(), &its) != 0)
+    throw std::system_error(errno, std::generic_category(), "cannot look at a file");
+  return its.st_ino;
+}
+
+/// In place of what is there, also if power fails. `make(inode)` makes what is written.
+template <class Make>
+void replace(const std::string& path, Make make) {
   const auto part = path + ".part";
+  ::unlink(part.c_str()); // of a process that ended while it wrote it
   try {
     {
       const descriptor file{part, O_WRONLY | O_CREAT | O_TRUNC};
+      const std::vector<std::byte> bytes = make(inode_of(file));
       for (size_t done = 0; done < bytes.size();) {
         const auto wrote = ::write(file.get(), bytes.data() + done, bytes.size() - done);
         if (wrote < 0 && errno != EINTR)
@@ -121,7 +136,13 @@ void replace(const std::string& path, std::span<const std::byte> bytes) {
     throw;
   }
   const auto folder = std::filesystem::path{path}.parent_path().string();
-  sync(descriptor{folder, O_RDONLY | O_DIRECTORY}, folder);
+  const auto fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // As journal_folder does it: a folder that may not be read cannot be synced, and some file systems need it not.
+  const auto code = fd < 0 ? (errno == EACCES ? 0 : errno) : ::fsync(fd) != 0 && errno != EINVAL ? errno : 0;
+  if (fd >= 0)
+    ::close(fd);
+  if (code != 0)
+    throw std::system_error(code, std::generic_category(), "cannot sync " + folder);
 }
 
 uint64_t now_s() {
@@ -145,8 +166,8 @@ told_surfaces::told_surfaces(std::string file, bool fresh, log_function log, boo
       read();
     if (epoch_.empty())
       epoch_ = random_epoch();
-    newest_ = first_;
-    write();
+    reserved_ = first_;
+    write(); // that it can be
   } catch (const std::exception& e) {
     // Versions that nobody remembers may be given again: then under another epoch.
     if (log_)
@@ -166,12 +187,15 @@ told_surfaces::~told_surfaces() {
 }
 
 void told_surfaces::read() {
-  std::ifstream in{file_, std::ios::binary};
-  if (!in)
-    return;
-  const std::vector<char> bytes{std::istreambuf_iterator<char>{in}, {}};
   try {
+    const descriptor file{file_, O_RDONLY};
+    std::ifstream in{file_, std::ios::binary};
+    const std::vector<char> bytes{std::istreambuf_iterator<char>{in}, {}};
     auto value = value_of(std::as_bytes(std::span{bytes}));
+    if (value.inode != inode_of(file))
+      throw std::runtime_error("it is a copy, and what was told since is not known");
+    if (value.next > first_ + most_ahead)
+      throw std::runtime_error("its numbers are used up");
     epoch_ = std::move(value.epoch);
     first_ = std::max(first_, value.next);
     for (size_t i = 0; i < value.regions.size(); i += 3)
@@ -200,19 +224,25 @@ std::optional<told_surface> told_surfaces::take_kept(const region_key& region) {
 void told_surfaces::forget_kept() {
   const std::lock_guard lock{mutex_};
   dirty_ = std::erase_if(surfaces_, [](const auto& one) { return one.second.kept; }) > 0 || dirty_;
+  changed_.notify_one();
 }
 
 void told_surfaces::tell(const region_key& region, const told_surface& surface) {
+  auto is_reserved = true;
   {
     const std::lock_guard lock{mutex_};
     auto& its = surfaces_[region];
     its.kept = false;
-    newest_ = std::max(newest_, surface.version >> 32);
     if (its.its == surface)
       return;
     its.its = surface;
     dirty_ = true;
+    is_reserved = surface.version >> 32 <= reserved_;
+    if (!is_reserved)
+      reserved_ = (surface.version >> 32) + reserve;
   }
+  if (!is_reserved) // before anybody hears of it
+    write_if_changed();
   changed_.notify_one();
 }
 
@@ -227,11 +257,12 @@ void told_surfaces::erase(const region_key& region) {
 }
 
 void told_surfaces::write() {
+  const std::lock_guard alone{writing_};
   told_surfaces_value value;
   {
     const std::lock_guard lock{mutex_};
     value.epoch = epoch_;
-    value.next = newest_ + reserve;
+    value.next = reserved_ + 1;
     value.regions.reserve(3 * surfaces_.size());
     value.surfaces.reserve(3 * surfaces_.size());
     for (const auto& [region, one] : surfaces_) {
@@ -240,7 +271,10 @@ void told_surfaces::write() {
     }
     dirty_ = false;
   }
-  replace(file_, bytes_of(value));
+  replace(file_, [&value](uint64_t inode) {
+    value.inode = inode;
+    return bytes_of(value);
+  });
 }
 
 void told_surfaces::write_if_changed() noexcept {
@@ -254,10 +288,17 @@ void told_surfaces::write_if_changed() noexcept {
     const std::lock_guard lock{mutex_};
     failed_ = false;
   } catch (const std::exception& e) {
-    const std::lock_guard lock{mutex_};
-    dirty_ = true;
-    if (!std::exchange(failed_, true) && log_)
-      log_(severity::warning, std::string{"which surfaces viewers have is not kept now: "} + e.what());
+    auto tells = false;
+    {
+      const std::lock_guard lock{mutex_};
+      dirty_ = true;
+      tells = !std::exchange(failed_, true) && log_;
+    }
+    try {
+      if (tells)
+        log_(severity::warning, std::string{"which surfaces viewers have is not kept now: "} + e.what());
+    } catch (const std::exception&) { // no memory for it
+    }
   }
 }
 
@@ -270,6 +311,8 @@ void told_surfaces::work() {
     write_if_changed();
     lock.lock();
   }
+  lock.unlock();
+  write_if_changed(); // what was told while it wrote
 }
 
 void told_surfaces::stop() {

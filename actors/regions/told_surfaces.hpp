@@ -26,9 +26,9 @@ struct told_surface {
 /// surface under the same version, so that viewers who come back need not be sent it again. The file names the epoch, which goes
 /// on as long as the file can be read and written.
 ///
-/// What was told in the last seconds before a crash is not in it, and nothing else depends on it: its surface is then told under
-/// a new version. Versions of a process are above those of all before it, by the time of day and by what the file says.
-/// docs/journal.md, "The epoch".
+/// What was told in the last seconds before a crash is not in it, and nothing else depends on it. Versions of a process are above
+/// those of all before it, by the time of day and by what the file says. A file that was copied, or that a program of another
+/// version wrote, begins a new epoch. docs/journal.md, "The epoch".
 ///
 /// Threads: any.
 class told_surfaces {
@@ -69,7 +69,7 @@ private:
   };
 
   void read();
-  /// Throws std::system_error, std::bad_alloc.
+  /// One at a time. Throws std::system_error, std::bad_alloc.
   void write();
   void write_if_changed() noexcept;
   void work();
@@ -79,10 +79,11 @@ private:
   std::string epoch_;
   uint64_t first_ = 0;
 
+  std::mutex writing_;       ///< taken before the other
   mutable std::mutex mutex_; ///< of all that follows; nobody has it who waits for the disk
   std::condition_variable changed_;
   std::unordered_map<region_key, entry> surfaces_;
-  uint64_t newest_ = 0; ///< number of the newest version that was told
+  uint64_t reserved_ = 0; ///< by the file, numbers up to this one are ours
   bool dirty_ = false, stopped_ = false, failed_ = false;
   std::jthread thread_;
 };

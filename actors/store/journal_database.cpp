@@ -66,8 +66,8 @@ journal::database::database(uint64_t memory_bytes, access how, std::atomic<uint6
   o.enable_blob_files = true;
   o.min_blob_size = blob_bytes;
   o.blob_file_size = 64 * mib;
-  o.compression = rocksdb::kZSTD;
-  o.blob_compression_type = rocksdb::kNoCompression; // rays, nearly all of it, are compressed already
+  // Rays are compressed already, but for those that older programs wrote: these must not grow when they are written anew.
+  o.compression = o.blob_compression_type = rocksdb::kZSTD;
   o.blob_cache = cache;
   o.listeners.push_back(std::make_shared<compaction_watch>(to_compact));
 }

@@ -264,7 +264,7 @@ size_t checked(size_t result) {
     return result;
   if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation)
     throw std::bad_alloc{};
-  throw archive_error(std::string{"rays cannot be unpacked: "} + ZSTD_getErrorName(result));
+  throw archive_error(std::string{"rays cannot be packed or unpacked: "} + ZSTD_getErrorName(result));
 }
 
 std::vector<uint8_t> unpacked_planes(const journal_rays_value& value) {

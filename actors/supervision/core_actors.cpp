@@ -62,10 +62,9 @@ caf::strong_actor_ptr start_partitioner(service_parts& by, const core_peers& pee
 
 /// Sessions end with their broadcaster, and viewers come back; meshers and the partitioner tell the new one what there is.
 caf::strong_actor_ptr start_broadcaster(service_parts& by, const core_peers& peers) {
-  const auto is_first = !by.seats.broadcaster.get();
   const broadcaster_actor fresh = spawn_broadcaster(
     by.system, by.context,
-    {by.epoch, by.config.encode, !(is_first && by.config.told && by.store->usage().keyframes > 0), by.config.told});
+    {by.epoch, by.config.encode, !(by.config.told && by.store->usage().keyframes > 0), by.config.told, by.config.patch_bytes});
   by.seats.broadcaster = fresh;
   for (const auto& [region, one] : peers.meshers.all())
     caf::anon_send(one.handle, caf::put_atom::value, fresh);

@@ -24,8 +24,8 @@ public:
     bool ending = false;  ///< it was told to end, and needs no successor
     surface_mark shown{}; ///< of all meshers of the region
 
-    /// Its versions are from here up to those of the next number: more than any mesher makes of one region (a thousand a second
-    /// for 50 days), and enough numbers for a thousand meshers a second for as long.
+    /// Its versions, but for one that an earlier process told, are from here up to those of the next number: more than any mesher
+    /// makes of one region (a thousand a second for 50 days), and enough numbers for hundreds of meshers a second for as long.
     [[nodiscard]] uint64_t first_version() const { return number << 32; }
   };
   using promise = caf::typed_response_promise<mesher_actor>;

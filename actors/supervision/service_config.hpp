@@ -34,6 +34,8 @@ struct service_config {
   /// files).
   uint64_t store_bytes = uint64_t{256} << 20;
   std::string store_folder;
+  /// Cap of the memory of encoded patches, bytes; 0: none. What is beyond is encoded again when somebody wants it.
+  uint64_t patch_bytes = 0;
   /// Retractions of keyframes that never came which are remembered, and as many ids of keyframes that went, and groups without
   /// keyframes that were moved.
   size_t remembered = default_remembered;

@@ -23,6 +23,10 @@ public:
     set_down_handler([this](const caf::down_msg& down) { sessions_.erase(down.source); });
     return {
       [this](patch_atom, const patch& newest) {
+        // Its region may have been called gone, under a version that is above this one.
+        if (config_.whole && of_earlier_process(newest.version) && newest.triangles > 0 && !board_.find(newest.region))
+          if (const auto maker = current_sender())
+            return send(caf::actor_cast<mesher_setup>(maker), caf::put_atom::value, broadcaster_actor{this});
         if (!board_.put(newest))
           return;
         if (newest.triangles > 0)
@@ -37,10 +41,10 @@ public:
         n.regions.store(static_cast<int64_t>(board_.regions()), std::memory_order_relaxed);
         n.vertices.store(static_cast<int64_t>(board_.vertices()), std::memory_order_relaxed);
         n.triangles.store(static_cast<int64_t>(board_.triangles()), std::memory_order_relaxed);
-        n.held_patch_bytes.store(static_cast<int64_t>(board_.bytes()), std::memory_order_relaxed);
         for (const auto& [address, session] : sessions_)
           send(session, patch_atom::value, newest);
         answer(newest);
+        keep_within_bounds();
         tell();
       },
       [this](camera_atom, const std::vector<camera>& changed) {
@@ -93,8 +97,7 @@ public:
       },
       [this](caf::update_atom, region_key region, uint64_t held) {
         // Only once for each region, whatever viewers say that they hold.
-        if (const auto* known = board_.find(region);
-            known && config_.told && known->version < held && held >> 32 <= config_.told->first_number())
+        if (const auto* known = board_.find(region); known && known->version < held && of_earlier_process(held))
           if (const auto alive = maker_of(region))
             send(caf::actor_cast<mesher_setup>(alive), caf::put_atom::value, broadcaster_actor{this});
       },
@@ -107,6 +110,22 @@ private:
   void want(const patch& offered, const patch_form& form) {
     if (const auto alive = maker_of(offered.region))
       send(caf::actor_cast<mesher_actor>(alive), want_atom::value, offered.version, form);
+  }
+
+  [[nodiscard]] bool of_earlier_process(uint64_t version) const {
+    return config_.told && version >> 32 <= config_.told->first_number();
+  }
+
+  /// Lets go of what was encoded the longest ago; sessions have what they are about to send.
+  void keep_within_bounds() {
+    while (config_.most_bytes > 0 && board_.bytes() > config_.most_bytes) {
+      const auto region = board_.let_frames_go();
+      if (!region)
+        break;
+      if (const auto alive = maker_of(*region))
+        send(caf::actor_cast<mesher_setup>(alive), caf::delete_atom::value);
+    }
+    numbers().held_patch_bytes.store(static_cast<int64_t>(board_.bytes()), std::memory_order_relaxed);
   }
 
   /// Null if it is dead.

@@ -42,6 +42,7 @@ struct broadcaster_config {
   encoder_function encode;
   bool whole = true;                     ///< else regions that an earlier process told of come yet
   std::shared_ptr<told_surfaces> told{}; ///< null: versions are of this run alone
+  uint64_t most_bytes = 0;               ///< of encoded patches; 0: no bound. What is beyond is made again if it is wanted
 };
 
 broadcaster_setup spawn_broadcaster(caf::actor_system& system, actor_context context, broadcaster_config config);

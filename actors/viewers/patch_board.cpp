@@ -39,6 +39,35 @@ const patch* patch_board::find(const region_key& region) const {
   return i != in->end() ? &i->second : nullptr;
 }
 
+patch_board::shard& patch_board::own(std::shared_ptr<shard>& in) {
+  if (!in)
+    in = std::make_shared<shard>();
+  else if (in.use_count() > 1)
+    in = std::make_shared<shard>(*in); // somebody has a picture of it
+  else
+    std::atomic_thread_fence(std::memory_order_acquire); // after the last read by whoever had a picture
+  return *in;
+}
+
+void patch_board::forget_turn(const region_key& region) {
+  if (const auto i = turn_of_.find(region); i != turn_of_.end()) {
+    encoded_.erase(i->second);
+    turn_of_.erase(i);
+  }
+}
+
+std::optional<region_key> patch_board::let_frames_go() {
+  if (encoded_.empty())
+    return {};
+  const auto region = encoded_.begin()->second;
+  forget_turn(region);
+  auto& its = own(shards_[shard_of(region)]).at(region);
+  bytes_ -= its.bytes();
+  its.frame = nullptr;
+  its.cells.clear();
+  return region;
+}
+
 bool patch_board::put(const patch& came) {
   const patch* const known = find(came.region);
   if (known == nullptr ? came.triangles == 0
@@ -47,12 +76,11 @@ bool patch_board::put(const patch& came) {
   const auto old = known != nullptr ? *known : patch{};
   const auto newest = known != nullptr && known->version == came.version ? both(*known, came) : came;
   auto& in = shards_[shard_of(newest.region)];
-  if (!in)
-    in = std::make_shared<shard>();
-  else if (in.use_count() > 1)
-    in = std::make_shared<shard>(*in); // somebody has a picture of it
-  else
-    std::atomic_thread_fence(std::memory_order_acquire); // after the last read by whoever had a picture
+  own(in);
+  if (newest.version != old.version || known == nullptr)
+    forget_turn(newest.region);
+  if (newest.triangles > 0 && newest.encoded() && turn_of_.try_emplace(newest.region, turns_).second)
+    encoded_.emplace(turns_++, newest.region);
   if (newest.triangles > 0)
     (*in)[newest.region] = newest;
   else if (in->erase(newest.region); in->empty())

@@ -7,6 +7,8 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
+#include <unordered_map>
 #include <vector>
 
 namespace tessera {
@@ -30,6 +32,10 @@ public:
   /// here.
   bool put(const patch& came);
 
+  /// Lets go of the frames of the region whose newest version was first encoded the longest ago, and answers which that is: it
+  /// stays here as one that nobody wanted yet. Nothing: no region has frames.
+  std::optional<region_key> let_frames_go();
+
   [[nodiscard]] picture now() const { return {shards_.begin(), shards_.end()}; }
 
   /// A region's newest patch; null: it has none.
@@ -51,7 +57,14 @@ public:
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
 
 private:
+  /// What is here of a shard, to be changed: a copy if somebody has a picture of it.
+  shard& own(std::shared_ptr<shard>& in);
+  void forget_turn(const region_key& region);
+
   std::array<std::shared_ptr<shard>, shards> shards_; ///< null: empty
+  std::map<uint64_t, region_key> encoded_;            ///< regions with frames, by when their version was first encoded
+  std::unordered_map<region_key, uint64_t> turn_of_;  ///< where they stand there
+  uint64_t turns_ = 0;
   camera_list cameras_;
   uint64_t regions_ = 0, vertices_ = 0, triangles_ = 0, bytes_ = 0;
 };

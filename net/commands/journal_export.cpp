@@ -83,7 +83,13 @@ int export_journal(const journal& kept, const std::string& file, progress_style 
         continue;
       try {
         auto frame = keyframe_of(kept.read(number), map->voxel_m);
-        sink.offer(std::move(frame), [&refused](const verdict& v) { refused += v.what != outcome::accepted; });
+        auto fails = false;
+        sink.offer(std::move(frame), [&](const verdict& v) {
+          refused += v.what != outcome::accepted;
+          fails = v.what == outcome::not_now;
+        });
+        if (fails) // the file takes no more, and close() says why
+          break;
       } catch (const damaged_keyframe& e) {
         std::cerr << "tessera: keyframe " << shown(what.frame.id) << " is damaged and left out: " << e.what() << '\n';
         ++damaged;

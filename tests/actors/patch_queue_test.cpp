@@ -252,6 +252,28 @@ TEST_CASE("of a board that is not whole yet it is not known what is gone") {
   CHECK(unknown == std::set<int32_t>{1, 8});
 }
 
+TEST_CASE("the board lets the frames go that were made the longest ago, and keeps what there is") {
+  patch_board board;
+  const auto bytes = a_patch({0, 0, 0}, 1).bytes();
+  REQUIRE(bytes > 0);
+  for (int32_t x = 0; x < 4; ++x)
+    board.put(a_patch({x, 0, 0}, 1));
+  board.put(a_patch({0, 0, 0}, 2)); // a newer one: the last
+  const auto picture = board.now();
+  CHECK(board.let_frames_go() == region_key{1, 0, 0});
+  CHECK(board.bytes() == 3 * bytes);
+  CHECK(board.regions() == 4);
+  CHECK(!board.find({1, 0, 0})->encoded());
+  CHECK(picture[patch_board::shard_of({1, 0, 0})]->at({1, 0, 0}).encoded()); // whoever has it has it
+  board.put(a_patch({1, 0, 0}, 1));                                          // it is made again
+  CHECK(board.bytes() == 4 * bytes);
+  for (const auto x : {2, 3, 0, 1})
+    CHECK(board.let_frames_go() == region_key{x, 0, 0});
+  CHECK(!board.let_frames_go());
+  CHECK(board.bytes() == 0);
+  CHECK(board.regions() == 4);
+}
+
 TEST_CASE("the board tells the newest 2,000 cameras, each once") {
   patch_board board;
   for (int i = 0; i < 2500; ++i)

@@ -113,6 +113,23 @@ TEST_CASE("a viewer gets nothing before it subscribes, and then one frame at a t
   CHECK(v.frames->size() == 2);
 }
 
+TEST_CASE("who joins gets all, however little room there is for encoded patches") {
+  constexpr uint64_t cap = 1000;
+  fixture f{[](service_config& how) { how.patch_bytes = cap; }};
+  f.put(0, 8);
+  for (int i = 0; i < 3; ++i) {
+    viewer late{f.s};
+    late.join();
+    late.drain();
+    CHECK(late.screen() == f.board());
+    CHECK(late.screen().size() * 60 > 2 * cap); // more than there is room for
+    CHECK(f.s.running.context.numbers->held_patch_bytes <= static_cast<int64_t>(cap));
+    f.put(8 + static_cast<size_t>(i), 9 + static_cast<size_t>(i));
+    late.drain();
+    CHECK(late.screen() == f.board());
+  }
+}
+
 TEST_CASE("a late joiner gets the whole map, then changes, and ends with what everybody has") {
   fixture f;
   f.put(0, 6);

@@ -100,12 +100,11 @@ struct lasting {
   }
   /// As a process that ends, or one that is killed before it wrote what it told last.
   void end(std::unique_ptr<stepped_service>& s, bool killed = false) {
-    std::string before = content_of(folder / "surfaces");
+    std::filesystem::create_hard_link(folder / "surfaces", folder / "before");
     s.reset();
     surfaces->stop();
     surfaces.reset();
-    if (killed)
-      std::ofstream{folder / "surfaces", std::ios::binary} << before;
+    std::filesystem::rename(folder / "before", killed ? folder / "surfaces" : folder / "gone");
   }
 };
 
@@ -168,6 +167,31 @@ TEST_CASE("a file that is damaged, or cannot be written, begins an epoch, and sa
   CHECK(says(told, {"the epoch does not go on", "none"}));
 }
 
+TEST_CASE("a copy of the file is another epoch, since nobody knows what was told since") {
+  temporary_folder folder;
+  const auto file = folder / "surfaces";
+  const auto epoch = open(file, true)->epoch();
+  std::filesystem::copy_file(file, folder / "copy");
+  CHECK(open(file)->epoch() == epoch);
+  std::filesystem::rename(folder / "copy", file);
+  std::string told;
+  CHECK(open(file, false, &told)->epoch() != epoch);
+  CHECK(says(told, {"is a copy"}));
+}
+
+TEST_CASE("numbers are reserved before a version of one of them is told") {
+  temporary_folder folder;
+  const auto file = folder / "surfaces";
+  auto first = open(file, true);
+  CHECK(open(file)->first_number() <= first->first_number() + 2); // who told nothing used none
+  first = open(file);
+  const auto number = first->first_number() + 1;
+  first->tell(here, {number << 32 | 1, {1, 2}});
+  // It is not stopped: as one that is killed now.
+  CHECK(open(file)->first_number() > number);
+  CHECK(open(file)->kept() == 1);
+}
+
 TEST_CASE("who comes back after a restart is sent only what changed") {
   const auto frames = random_frames(1, 12);
   lasting l;
@@ -196,6 +220,15 @@ TEST_CASE("who comes back after a restart is sent only what changed") {
   const auto sent = viewer.drain();
   CHECK(sent > 0);
   CHECK(sent <= regions_of(frames[10]).size());
+  viewer.leave();
+  s->kill("broadcaster"); // its successor knows nothing, and calls nothing gone
+  s->run();
+  viewer.join(*s);
+  viewer.drain();
+  late.join(*s);
+  late.drain();
+  CHECK(viewer.triangles() == wanted(*s));
+  CHECK(late.triangles() == wanted(*s));
   viewer.leave();
   s->put(retraction{frames[0].id}); // while nobody looks
   s->run();

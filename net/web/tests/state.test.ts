@@ -83,8 +83,13 @@ describe("ledger", () => {
     const l = new ledger();
     expect(l.enter("a")).toBe(false);
     l.receive(surface(1n));
+    l.receive({ ...surface(9n, [1, 0, 0]), kind: "empty" });
     expect(l.enter("a")).toBe(false);
     expect(l.size).toBe(1);
+    expect(l.receive(surface(1n))).toBe(false);
+    // What a process that was killed called gone the next one may have, under the version that it had before.
+    expect(l.receive(surface(5n, [1, 0, 0]))).toBe(true);
+    l.drop("1,0,0");
     expect(l.enter("b")).toBe(true);
     expect(l.have()).toEqual([]);
   });

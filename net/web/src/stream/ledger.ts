@@ -23,6 +23,8 @@ export class ledger {
   /// A stream begins. Starts over if `epoch` is another one; true if everything held must be dropped.
   enter(epoch: string): boolean {
     this.baseless_.clear();
+    // What an earlier process called gone the next one may have again, under an older version.
+    for (const [key, e] of this.entries_) if (e.empty) this.entries_.delete(key);
     if (epoch === this.epoch) return false;
     const had = this.epoch !== "";
     this.epoch = epoch;
