@@ -1,5 +1,6 @@
 #include "actors/store/region_snapshots.hpp"
 
+#include "actors/base/thread_priority.hpp"
 #include "actors/store/snapshot_folder.hpp"
 #include "messages/clock.hpp"
 #include "messages/thread_name.hpp"
@@ -33,6 +34,7 @@ region_snapshots::region_snapshots(std::string folder, snapshot_options how, log
   if (how_.own_thread)
     thread_ = std::jthread{[this] {
       name_thread("snapshots");
+      lower_thread_priority(); // else what it packs would keep patches from viewers where no core is free
       work_all();
     }};
 }
