@@ -84,7 +84,13 @@ private:
   std::shared_ptr<std::deque<session_output>> frames_;
 };
 
-/// A journal, snapshots or none, and services on it one after another.
+void put(stepped_service& s, const std::vector<keyframe>& frames) {
+  for (const auto& frame : frames)
+    s.put(frame);
+  s.run();
+}
+
+/// A journal, and services on it one after another.
 struct lasting {
   temporary_folder folder;
   std::shared_ptr<control> by = std::make_shared<control>();
@@ -197,9 +203,7 @@ TEST_CASE("who comes back after a restart is sent only what changed") {
   lasting l;
   lasting_viewer viewer, late;
   auto s = l.start();
-  for (size_t i = 0; i < 10; ++i)
-    s->put(frames[i]);
-  s->run();
+  put(*s, {frames.begin(), frames.begin() + 10});
   viewer.join(*s);
   CHECK(viewer.drain() >= viewer.screen.size());
   CHECK(viewer.triangles() == shown(*s));
@@ -250,9 +254,7 @@ TEST_CASE("what went while a viewer was away is gone when he comes back to anoth
   lasting l;
   lasting_viewer viewer;
   auto s = l.start();
-  for (const auto& frame : frames)
-    s->put(frame);
-  s->run();
+  put(*s, frames);
   viewer.join(*s);
   viewer.drain();
   viewer.leave();
@@ -275,9 +277,7 @@ TEST_CASE("what a killed process told last is told again under a newer version, 
   lasting l;
   lasting_viewer viewer;
   auto s = l.start();
-  for (size_t i = 0; i < 6; ++i)
-    s->put(frames[i]);
-  s->run();
+  put(*s, {frames.begin(), frames.begin() + 6});
   viewer.join(*s);
   viewer.drain();
   l.end(s);
@@ -310,9 +310,7 @@ TEST_CASE("an epoch of another map is none of this one") {
   lasting l;
   lasting_viewer viewer;
   auto s = l.start();
-  for (const auto& frame : frames)
-    s->put(frame);
-  s->run();
+  put(*s, frames);
   viewer.join(*s);
   const auto all = viewer.drain();
   const auto epoch = s->running.epoch;

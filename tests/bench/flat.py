@@ -103,7 +103,7 @@ def main():
     running = service.Service(options.binary, options=how)
     rows = []
     try:
-        viewer = Viewer(running.url)
+        viewer = Viewer(running.url, protocol="tessera.v2")
         publisher = tessera_client.connect(running.url, session="flat")
         begin = time.monotonic()
         number = 0

@@ -65,7 +65,7 @@ def main():
     to = running.url if options.door == "http" else f"shm:{prefix}"
     rounds = []
     try:
-        viewer = Viewer(running.url) if options.viewer else None
+        viewer = Viewer(running.url, protocol="tessera.v2") if options.viewer else None
 
         def note(what):
             rounds.append((what, numbers(running)))

@@ -96,7 +96,7 @@ def measure(options, folder):
         result = {"keyframes": count, "rays": rays, "voxel_m": options.voxel_m, "first_time_s": took,
                   "journal_bytes": folder_bytes(journal) - snapshot_bytes, "snapshot_bytes": snapshot_bytes,
                   "listening_s": time.monotonic() - begin}
-        viewer = Viewer(running.url)
+        viewer = Viewer(running.url, protocol="tessera.v2")
         seconds_until(lambda: viewer.log, "a patch", options.limit_s)
         result["first_patch_s"] = time.monotonic() - begin
         seconds_until(lambda: whole(running), "the whole map", options.limit_s)
