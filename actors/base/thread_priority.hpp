@@ -6,10 +6,18 @@
 
 namespace tessera {
 
-/// For a thread whose work may wait where the processor cannot keep up: it comes after those that take keyframes in.
-inline void lower_thread_priority() {
+/// Whose work waits where the processor cannot keep up, from first to last, as what Linux calls niceness beside the process's.
+enum class thread_rank : int {
+  keyframes = 0,  ///< those that take keyframes in, and all others
+  patches = 5,    ///< may come later, and then there are fewer of them
+  journal = 10,   ///< only the producer's answer waits for it
+  snapshots = 15, ///< nobody waits for them
+};
+
+/// For the thread that calls it.
+inline void set_thread_rank(thread_rank rank) {
   // Fails without harm: then it is a thread like the others.
-  (void)::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + 5, 19)); // on Linux, of this thread alone
+  (void)::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + static_cast<int>(rank), 19)); // of it alone
 }
 
 } // namespace tessera

@@ -21,7 +21,7 @@ encoder_pool::encoder_pool(encoder_function encode, uint32_t threads, const acto
     for (uint32_t i = 0; i < threads; ++i)
       threads_.emplace_back([this] {
         name_thread("encoder");
-        lower_thread_priority(); // patches may come later, and then there are fewer of them
+        set_thread_rank(thread_rank::patches);
         run();
       });
   } catch (...) {

@@ -299,7 +299,7 @@ void journal::write(const batch& changes) {
   std::vector<std::pair<std::string, record_bytes>> puts;
   for (const auto& [number, frame] : changes.puts) {
     puts.emplace_back(journal_key::of(journal_key::keyframe, number), keyframe_record(*frame));
-    puts.emplace_back(journal_key::of(journal_key::rays, number), rays_record(*frame->rays.rays));
+    puts.emplace_back(journal_key::of(journal_key::rays, number), pack_rays_(*frame->rays.rays));
     if (frame->world_from_camera != frame->came_with || frame->revision || frame->reach.known())
       puts.emplace_back(journal_key::of(journal_key::place, number),
                         place_record({frame->world_from_camera, frame->revision, frame->reach}));

@@ -142,6 +142,7 @@ private:
   std::atomic<bool> no_compacting_{false}; ///< any more
   std::unique_ptr<database> db_;           ///< null if it could not be opened again
   bool broken_ = false;                    ///< since something could not be written; RocksDB must be opened again
+  ray_packer pack_rays_;                   ///< of write()
   std::vector<uint64_t> doubtful_;         ///< puts that failed, and that the log may hold all the same
 };
 

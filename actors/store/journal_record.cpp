@@ -11,6 +11,9 @@
 #include <bit>
 #include <cstring>
 #include <new>
+#include <ostream>
+#include <streambuf>
+#include <utility>
 
 namespace tessera {
 
@@ -63,11 +66,14 @@ struct journal_plain_rays_value {
   std::vector<uint8_t> planes;
 };
 
+template <class Bytes>
 struct journal_rays_value {
   uint32_t version = 2;
   uint64_t rays = 0;
-  std::vector<uint8_t> packed; ///< the planes, by zstd
+  Bytes packed; ///< the planes, by zstd
 };
+using packed_rays = journal_rays_value<std::span<const uint8_t>>; ///< as they are written
+using read_rays = journal_rays_value<std::vector<uint8_t>>;
 
 template <>
 struct message_fields<journal_format_value> {
@@ -164,8 +170,8 @@ struct message_fields<journal_plain_rays_value> {
   }
 };
 
-template <>
-struct message_fields<journal_rays_value> {
+template <class Bytes>
+struct message_fields<journal_rays_value<Bytes>> {
   static constexpr const char* name = "rays";
   template <class F, class T>
   static decltype(auto) visit(F&& f, T& x) {
@@ -256,8 +262,75 @@ using plane_bytes = std::array<uint8_t, planes>;
 /// More points than a keyframe may have make no more rays.
 constexpr uint64_t most_rays = uint64_t{1} << 24;
 
-/// The fastest of zstd's usual levels: what is packed is packed while a keyframe waits for its answer.
-constexpr int packing_level = 1;
+/// The fastest of zstd's usual levels: what is packed is packed while a keyframe waits for its answer. Shorter matches than
+/// these are not looked for: they make the record of rays 0.2 % smaller, and packing a tenth slower.
+constexpr int packing_level = 1, shortest_match = 7;
+/// Of a record of rays: what stands before its planes.
+constexpr size_t beside_the_rays = 64;
+/// A packer keeps room for records of so many bytes, which is 262,144 rays.
+constexpr size_t most_bytes_kept = size_t{4} << 20;
+
+/// Where an archive is written to that is large: it has its room at once, and is copied once.
+class growing_buffer final : public std::streambuf {
+public:
+  explicit growing_buffer(size_t room) { bytes_.reserve(room); }
+  record_bytes take() && { return std::move(bytes_); }
+
+protected:
+  std::streamsize xsputn(const char* from, std::streamsize count) override {
+    const auto bytes = std::as_bytes(std::span{from, static_cast<size_t>(count)});
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    return count;
+  }
+  int_type overflow(int_type c) override {
+    if (!traits_type::eq_int_type(c, traits_type::eof()))
+      bytes_.push_back(static_cast<std::byte>(c));
+    return traits_type::not_eof(c);
+  }
+
+private:
+  record_bytes bytes_;
+};
+
+/// As to_binary().
+template <class Value>
+record_bytes archived(const Value& value, size_t room) {
+  growing_buffer buffer{room};
+  std::ostream out{&buffer};
+  {
+    cereal::PortableBinaryOutputArchive ar{out, cereal::PortableBinaryOutputArchive::Options::LittleEndian()};
+    ar(value);
+  }
+  return std::move(buffer).take();
+}
+
+/// Rays as differences to the one before, byte plane by byte plane, by a few at a time, so that whole vectors are written.
+void split(std::span<const ray> rays, uint8_t* out) {
+  constexpr size_t at_once = 64;
+  std::array<std::array<uint32_t, at_once>, planes / sizeof(uint32_t)> words;
+  ray last{};
+  for (size_t begin = 0; begin < rays.size(); begin += at_once) {
+    const auto count = std::min(at_once, rays.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      const auto& r = rays[begin + i];
+      const auto difference
+        = [](int32_t a, int32_t b) { return static_cast<int32_t>(folded(static_cast<uint32_t>(a) - static_cast<uint32_t>(b))); };
+      const auto its = std::bit_cast<std::array<uint32_t, planes / sizeof(uint32_t)>>(
+        ray{difference(r.x, last.x), difference(r.y, last.y), difference(r.z, last.z), static_cast<uint8_t>(r.r - last.r),
+            static_cast<uint8_t>(r.g - last.g), static_cast<uint8_t>(r.b - last.b), r.points});
+      for (size_t word = 0; word < its.size(); ++word)
+        words[word][i] = its[word];
+      last = r;
+    }
+    for (size_t plane = 0; plane < planes; ++plane) {
+      const auto& from = words[plane / sizeof(uint32_t)];
+      const auto shift = 8 * (plane % sizeof(uint32_t));
+      auto* const to = out + plane * rays.size() + begin;
+      for (size_t i = 0; i < count; ++i)
+        to[i] = static_cast<uint8_t>(from[i] >> shift);
+    }
+  }
+}
 
 size_t checked(size_t result) {
   if (!ZSTD_isError(result))
@@ -267,7 +340,7 @@ size_t checked(size_t result) {
   throw archive_error(std::string{"rays cannot be packed or unpacked: "} + ZSTD_getErrorName(result));
 }
 
-std::vector<uint8_t> unpacked_planes(const journal_rays_value& value) {
+std::vector<uint8_t> unpacked_planes(const read_rays& value) {
   if (value.rays > most_rays || ZSTD_getFrameContentSize(value.packed.data(), value.packed.size()) != value.rays * planes)
     throw archive_error("rays are not as many as their record says");
   std::vector<uint8_t> out(value.rays * planes);
@@ -366,30 +439,40 @@ quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes) {
   return read<journal_quarantine_value>(bytes).what;
 }
 
-record_bytes rays_record(std::span<const ray> rays) {
-  std::vector<uint8_t> all(rays.size() * planes);
-  ray last{};
-  for (size_t i = 0; i < rays.size(); ++i) {
-    const auto& r = rays[i];
-    const auto difference
-      = [](int32_t a, int32_t b) { return static_cast<int32_t>(folded(static_cast<uint32_t>(a) - static_cast<uint32_t>(b))); };
-    const auto bytes = std::bit_cast<plane_bytes>(ray{difference(r.x, last.x), difference(r.y, last.y), difference(r.z, last.z),
-                                                      static_cast<uint8_t>(r.r - last.r), static_cast<uint8_t>(r.g - last.g),
-                                                      static_cast<uint8_t>(r.b - last.b), r.points});
-    for (size_t plane = 0; plane < planes; ++plane)
-      all[plane * rays.size() + i] = bytes[plane];
-    last = r;
+struct ray_packer::context {
+  std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> zstd{ZSTD_createCCtx(), ZSTD_freeCCtx};
+  std::vector<uint8_t> planes, packed;
+};
+
+ray_packer::ray_packer() : context_{std::make_unique<context>()} {
+  if (!context_->zstd)
+    throw std::bad_alloc{};
+  checked(ZSTD_CCtx_setParameter(context_->zstd.get(), ZSTD_c_compressionLevel, packing_level));
+  checked(ZSTD_CCtx_setParameter(context_->zstd.get(), ZSTD_c_minMatch, shortest_match));
+}
+
+ray_packer::~ray_packer() = default;
+
+record_bytes ray_packer::operator()(std::span<const ray> rays) {
+  auto& [zstd, all, packed] = *context_;
+  const auto bytes = rays.size() * planes;
+  if (all.size() < bytes) // what is too much is overwritten, so that no byte is written twice
+    all.resize(bytes);
+  if (packed.size() < ZSTD_compressBound(bytes))
+    packed.resize(ZSTD_compressBound(bytes));
+  split(rays, all.data());
+  const auto size = checked(ZSTD_compress2(zstd.get(), packed.data(), packed.size(), all.data(), bytes));
+  auto out = archived(packed_rays{.rays = rays.size(), .packed = std::span{packed}.first(size)}, size + beside_the_rays);
+  if (bytes > most_bytes_kept) {
+    all = {};
+    packed = {};
   }
-  journal_rays_value value;
-  value.rays = rays.size();
-  value.packed.resize(ZSTD_compressBound(all.size()));
-  value.packed.resize(checked(ZSTD_compress(value.packed.data(), value.packed.size(), all.data(), all.size(), packing_level)));
-  return to_binary(value);
+  return out;
 }
 
 std::vector<ray> read_rays_record(std::span<const std::byte> bytes) {
   const auto all = version_of(bytes) == journal_plain_rays_value{}.version ? read<journal_plain_rays_value>(bytes).planes
-                                                                           : unpacked_planes(read<journal_rays_value>(bytes));
+                                                                           : unpacked_planes(read<read_rays>(bytes));
   if (all.size() % planes != 0)
     throw archive_error("rays are cut short");
   std::vector<ray> out(all.size() / planes);

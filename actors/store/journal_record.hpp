@@ -8,6 +8,7 @@
 #include "gpu/map_settings.hpp"
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -69,10 +70,22 @@ gone_id read_gone_record(std::span<const std::byte> bytes);
 record_bytes quarantine_record(const quarantined_keyframe& what);
 quarantined_keyframe read_quarantine_record(std::span<const std::byte> bytes);
 
-/// Rays as differences to the one before, byte plane by byte plane: neighbours are alike, and compress (zstd) to half of what
-/// they take as they lie in memory. Throws std::bad_alloc.
-record_bytes rays_record(std::span<const ray> rays);
-/// Also one of version 1, which is not compressed.
+/// Writes records of rays: differences to the one before, byte plane by byte plane. Neighbours are alike, and compress (zstd) to
+/// half of what they take as they lie in memory. It keeps what it works in for the next record, up to a bound, since memory that
+/// comes anew from the system costs as much as the compression. Threads: one at a time.
+class ray_packer {
+public:
+  ray_packer();
+  ~ray_packer();
+  /// Throws std::bad_alloc.
+  record_bytes operator()(std::span<const ray> rays);
+
+private:
+  struct context;
+  std::unique_ptr<context> context_;
+};
+
+/// What it wrote. Also one of version 1, which is not compressed.
 std::vector<ray> read_rays_record(std::span<const std::byte> bytes);
 
 } // namespace tessera

@@ -58,7 +58,7 @@ journal_store::journal_store(std::shared_ptr<journal> in, log_function log, size
   disk_bytes_ = journal_->disk_bytes();
   writer_ = std::jthread{[this] {
     name_thread("journal");
-    lower_thread_priority(); // else it would take what is scarce from the encoders, and keyframes that need not wait for it
+    set_thread_rank(thread_rank::journal);
     write_all();
   }};
   try {

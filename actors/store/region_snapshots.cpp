@@ -34,7 +34,7 @@ region_snapshots::region_snapshots(std::string folder, snapshot_options how, log
   if (how_.own_thread)
     thread_ = std::jthread{[this] {
       name_thread("snapshots");
-      lower_thread_priority(); // else what it packs would keep patches from viewers where no core is free
+      set_thread_rank(thread_rank::snapshots);
       work_all();
     }};
 }
