@@ -67,7 +67,7 @@ gpu_list find_gpus() {
     return cuda::open_device(number, map, options);
   };
 #else
-  out.missing = "this program was built without CUDA";
+  out.missing = "this program was built without CUDA: build it where nvcc is, or take the cuda image";
 #endif
   return out;
 }

@@ -14,6 +14,7 @@
 #include "net/formats/patch_codec.hpp"
 #include "net/server/access.hpp"
 #include "net/server/server_certificate.hpp"
+#include "net/sources/shm/segment_file.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -87,6 +88,10 @@ std::vector<input> make_inputs(const serve_setup& setup, const shortage_listener
   suit_segments(common.segments, locks);
   if (common.sequence.is_all())
     common.synthetic.loops = 0; // a room to look at does not end
+  const auto by_shared_memory = [](const auto& uri) { return uri.starts_with("shm:") || is_amqp_url(uri); };
+  if (std::any_of(wanted.begin(), wanted.end(), by_shared_memory))
+    if (const auto why = too_small_for_segments(size_of_file_system(shm_folder)); !why.empty())
+      spdlog::warn("{}", why);
   const auto sessions = sessions_of(wanted);
   for (size_t i = 0; i < wanted.size(); ++i) {
     const auto& uri = wanted[i];

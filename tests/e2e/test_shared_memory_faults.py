@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -197,3 +198,22 @@ tessera_client.SharedMemoryManager(sys.argv[1]).write_keyframe(1, np.zeros((1000
     while os.path.exists(path) and time.monotonic() < until:
         time.sleep(0.05)
     assert not os.path.exists(path)
+
+
+def test_a_dev_shm_as_small_as_dockers_is_told_by_service_and_producer(tessera, tmp_path):
+    small = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=4m none /dev/shm && exec "$@"', "small"]
+    if os.geteuid() != 0 or subprocess.run([*small, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("a /dev/shm of one's own needs root, unshare and the right to mount")
+    script = tmp_path / "serve"
+    script.write_text(f"#!/bin/sh\nexec {shlex.join(small)} {shlex.quote(os.path.realpath(tessera))} \"$@\"\n")
+    script.chmod(0o755)
+    running = service.Service(str(script), "shm:/nobody", options=("--voxel-size", "0.05"))
+    try:
+        running.wait(lambda: any("/dev/shm has 4 MiB" in line and "--shm-size" in line for line in running.log), "what to do")
+    finally:
+        running.stop()
+    command = [*small, tessera, "publish", "synthetic:room", "--limit", "9", "--to", "shm:/nobody"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as producer:  # tries for half a minute
+        told = next((line for line in producer.stderr if "docker run --shm-size" in line), None)
+        producer.terminate()
+    assert told, "it ended without a word of what to do"

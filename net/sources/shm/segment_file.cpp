@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,6 +89,25 @@ bool is(const std::function<bool(const struct stat&)>& it, const struct stat& s)
 }
 
 } // namespace
+
+std::string too_small_for_segments(std::optional<uint64_t> bytes) {
+  constexpr uint64_t mib = uint64_t{1} << 20, enough = 256 * mib;
+  if (!bytes)
+    return std::string{shm_folder} + " is not there, so that keyframes cannot come through shared memory";
+  if (*bytes >= enough)
+    return {};
+  return std::string{shm_folder} + " has " + std::to_string(*bytes / mib)
+         + " MiB: a keyframe of 300,000 points takes 5, and where they do not fit producers fail. Give it more: docker run "
+           "--shm-size 1g, or --ipc host for the machine's own; elsewhere mount -o remount,size=1g "
+         + shm_folder;
+}
+
+std::optional<uint64_t> size_of_file_system(const char* folder) {
+  struct statvfs its {};
+  if (::statvfs(folder, &its) != 0)
+    return std::nullopt;
+  return static_cast<uint64_t>(its.f_blocks) * its.f_frsize;
+}
 
 std::string checked_segment_name(std::string_view name, std::string_view prefix) {
   std::string full = name.starts_with('/') ? std::string(name) : "/" + std::string(name);

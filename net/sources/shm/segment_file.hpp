@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +22,12 @@ namespace tessera {
 
 /// Where glibc keeps POSIX shared memory; shm_open knows no other place on Linux.
 inline constexpr const char* shm_folder = "/dev/shm";
+
+/// Why keyframes may not fit into the folder of shared memory, and what to do; nothing if they do. `bytes`: its size, as
+/// statvfs() tells it, or nothing if it cannot be asked. Docker gives a container 64 MiB.
+std::string too_small_for_segments(std::optional<uint64_t> bytes);
+/// The size of a folder's file system.
+std::optional<uint64_t> size_of_file_system(const char* folder);
 
 /// What a name is on its way out is called so, and then something.
 inline constexpr const char* aside_prefix = ".tessera-done-";

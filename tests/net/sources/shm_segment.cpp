@@ -389,3 +389,14 @@ TEST_CASE("a notification's time and pose win over the header's") {
   note.point_count = 11;
   CHECK_THROWS_AS(keyframe_of_segment(segment, note, pose_layout::automatic), other_keyframe);
 }
+
+TEST_CASE("shared memory as small as Docker makes it is told before it is full") {
+  constexpr uint64_t mib = uint64_t{1} << 20;
+  CHECK(too_small_for_segments(256 * mib).empty());
+  const auto small = too_small_for_segments(64 * mib);
+  for (const auto* part : {"/dev/shm has 64 MiB", "--shm-size", "--ipc host"})
+    CHECK(small.find(part) != std::string::npos);
+  CHECK(too_small_for_segments(std::nullopt).find("is not there") != std::string::npos);
+  CHECK(size_of_file_system("/dev/shm/no such folder") == std::nullopt);
+  CHECK(size_of_file_system("/") > mib);
+}
