@@ -1,24 +1,18 @@
 #include "actors/regions/told_surfaces.hpp"
 
+#include "actors/base/stored_file.hpp"
 #include "messages/archive.hpp"
 #include "messages/clock.hpp"
 #include "messages/thread_name.hpp"
 #include "messages/xxh3.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <random>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -85,66 +79,6 @@ told_surfaces_value value_of(std::span<const std::byte> file) {
   return out;
 }
 
-class descriptor {
-public:
-  descriptor(const std::string& path, int how) : fd_{::open(path.c_str(), how | O_CLOEXEC, 0644)} {
-    if (fd_ < 0)
-      throw std::system_error(errno, std::generic_category(), "cannot open " + path);
-  }
-  ~descriptor() { ::close(fd_); }
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
-private:
-  int fd_;
-};
-
-void sync(const descriptor& what, const std::string& path) {
-  if (::fsync(what.get()) != 0)
-    throw std::system_error(errno, std::generic_category(), "cannot sync " + path);
-}
-
-uint64_t inode_of(const descriptor& file) {
-  struct stat its {};
-  if (::fstat(file.get(), &its) != 0)
-    throw std::system_error(errno, std::generic_category(), "cannot look at a file");
-  return its.st_ino;
-}
-
-/// In place of what is there, also if power fails. `make(inode)` makes what is written.
-template <class Make>
-void replace(const std::string& path, Make make) {
-  const auto part = path + ".part";
-  ::unlink(part.c_str()); // of a process that ended while it wrote it
-  try {
-    {
-      const descriptor file{part, O_WRONLY | O_CREAT | O_TRUNC};
-      const std::vector<std::byte> bytes = make(inode_of(file));
-      for (size_t done = 0; done < bytes.size();) {
-        const auto wrote = ::write(file.get(), bytes.data() + done, bytes.size() - done);
-        if (wrote < 0 && errno != EINTR)
-          throw std::system_error(errno, std::generic_category(), "cannot write " + part);
-        done += static_cast<size_t>(std::max<ssize_t>(0, wrote));
-      }
-      sync(file, part);
-    }
-    if (::rename(part.c_str(), path.c_str()) != 0)
-      throw std::system_error(errno, std::generic_category(), "cannot rename " + part);
-  } catch (...) {
-    ::unlink(part.c_str());
-    throw;
-  }
-  const auto folder = std::filesystem::path{path}.parent_path().string();
-  const auto fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  // As journal_folder does it: a folder that may not be read cannot be synced, and some file systems need it not.
-  const auto code = fd < 0 ? (errno == EACCES ? 0 : errno) : ::fsync(fd) != 0 && errno != EINVAL ? errno : 0;
-  if (fd >= 0)
-    ::close(fd);
-  if (code != 0)
-    throw std::system_error(code, std::generic_category(), "cannot sync " + folder);
-}
-
 uint64_t now_s() {
   return system_ns() / 1'000'000'000;
 }
@@ -188,11 +122,9 @@ told_surfaces::~told_surfaces() {
 
 void told_surfaces::read() {
   try {
-    const descriptor file{file_, O_RDONLY};
-    std::ifstream in{file_, std::ios::binary};
-    const std::vector<char> bytes{std::istreambuf_iterator<char>{in}, {}};
-    auto value = value_of(std::as_bytes(std::span{bytes}));
-    if (value.inode != inode_of(file))
+    const stored_file file{file_, O_RDONLY};
+    auto value = value_of(file.read_all());
+    if (value.inode != file.inode())
       throw std::runtime_error("it is a copy, and what was told since is not known");
     if (value.next > first_ + most_ahead)
       throw std::runtime_error("its numbers are used up");
@@ -271,7 +203,7 @@ void told_surfaces::write() {
     }
     dirty_ = false;
   }
-  replace(file_, [&value](uint64_t inode) {
+  replace_file(file_, [&value](uint64_t inode) {
     value.inode = inode;
     return bytes_of(value);
   });

@@ -1,5 +1,7 @@
 #include "actors/store/journal_folder.hpp"
 
+#include "actors/base/stored_file.hpp"
+
 #include <rocksdb/env.h>
 
 #include <fcntl.h>
@@ -55,16 +57,13 @@ fs::path plain(const std::string& folder) {
   return path.has_filename() ? path : path.parent_path();
 }
 
-/// Has the disk keep what was made or renamed in a folder. Throws journal_error.
-void sync_folder(const fs::path& folder) {
-  const auto fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0 && errno == EACCES)
-    return; // what may be written and not read cannot be synced by anybody
-  const auto code = fd < 0 || (::fsync(fd) != 0 && errno != EINVAL) ? errno : 0; // EINVAL: this file system needs none
-  if (fd >= 0)
-    ::close(fd);
-  if (code != 0)
-    throw journal_error("the folder " + folder.string() + " cannot be written: " + std::generic_category().message(code));
+/// Throws journal_error.
+void sync(const fs::path& folder) {
+  try {
+    sync_folder(folder.string());
+  } catch (const std::system_error& e) {
+    throw journal_error(e.what());
+  }
 }
 
 } // namespace
@@ -129,7 +128,7 @@ void make_journal_folder(const std::string& folder) {
   if (const auto other = find_in(folder, [](const std::string& name) { return !is_beginning(name); }))
     throw journal_error("the folder " + folder + " holds other things (" + *other
                         + ") and no journal: name an empty one, or one that is not there yet (--journal)");
-  std::for_each(changed.begin(), changed.end(), sync_folder);
+  std::for_each(changed.begin(), changed.end(), sync);
 }
 
 std::optional<std::string> set_journal_aside(const std::string& folder) {
@@ -151,7 +150,7 @@ std::optional<std::string> set_journal_aside(const std::string& folder) {
   fs::rename(from, name, code);
   if (code)
     throw journal_error("the journal " + folder + " cannot be renamed to " + name + ": " + code.message());
-  sync_folder(plain(name).parent_path());
+  sync(plain(name).parent_path());
   return name;
 }
 
