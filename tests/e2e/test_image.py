@@ -69,12 +69,13 @@ def test_an_entrypoint_says_what_it_found_and_gives_way(entry):
     said, gave_way = entry("serve", "amqp://me:s3cret@host:5672/", GPU="NVIDIA H100, 580.1", SHM="16000")
     assert gave_way and "s3cret" not in said and "amqp://host:5672/" in said
     assert "GPU: NVIDIA H100, 580.1" in said and "16000 MiB" in said and "small" not in said
-    said, gave_way = entry("serve", RABBITMQ_URL="amqp://me:s3cret@other/", SHM="64")
+    said, gave_way = entry("serve", RABBITMQ_URL="amqp://me:s3cret@other/", SHM="64", TESSERA_BACKEND="cuda")
     assert gave_way and "amqp://other/" in said and "s3cret" not in said
     assert "GPU: none" in said and "--gpus all" in said
     assert "/dev/shm is small" in said and "--shm-size 1g" in said and "--ipc host" in said
     said, gave_way = entry("serve")
     assert gave_way and "/dev/shm: none" in said and "broker: none named" in said
+    assert "GPU: none" in said and "--gpus" not in said  # nobody asked for one
     assert entry("hash", "synthetic:room") == ("", True)
 
 
@@ -103,6 +104,22 @@ def test_an_entrypoint_names_the_broker_that_serve_would_take_and_no_password(en
     said, gave_way = entry("serve", *words, **env)
     assert gave_way and "s3c" not in said
     assert [line for line in said.splitlines() if "broker: " in line] == [f"entrypoint: broker: {told}"]
+
+
+def test_who_is_told_to_stop_while_it_looks_for_a_gpu_stops(entry, tmp_path):
+    apart = ["unshare", "--pid", "--fork", "--kill-child"]  # there the entrypoint is the first process
+    if os.geteuid() != 0 or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("processes of one's own need root and unshare")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\ntouch $0.asked\nsleep 2\n")
+    one = subprocess.Popen([*apart, DOCKER / "entrypoint", "serve"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + service.PATIENCE_S
+    while not (tmp_path / "nvidia-smi.asked").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    children = Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGTERM)
+    out, err = one.communicate(timeout=service.PATIENCE_S)
+    assert one.returncode == 143 and out == "", err  # the program was not started
 
 
 def test_a_driver_that_hangs_does_not_keep_the_service_from_starting(entry):
@@ -275,17 +292,17 @@ def test_a_container_serves_and_takes_keyframes_from_the_hosts_shared_memory(ima
 
 
 @pytest.mark.parametrize(
-    "words, how, told",
+    "words, how, status, told",
     [
-        (("serve",), {}, "TESSERA_TOKEN|--token"),
-        (("serve", "--token", "t"), {"volume": "0755"}, "/var/lib/tessera/journal"),
-        (("serve", "--token", "t", "--backend", "cuda"), {}, "backend is cuda, but"),
+        (("serve",), {}, 2, "TESSERA_TOKEN|--token"),
+        (("serve", "--token", "t"), {"volume": "0755"}, 1, "/var/lib/tessera/journal"),
+        (("serve", "--token", "t", "--backend", "cuda"), {}, 2, "backend is cuda, but"),
     ],
     ids=["no token", "a volume that may not be written", "no GPU"],
 )
-def test_what_a_container_cannot_have_is_said(image, words, how, told):
+def test_what_a_container_cannot_have_is_said(image, words, how, status, told):
     env = {"TESSERA_PORT": 0, "TESSERA_METRICS_PORT": 0}
     done = subprocess.run(inside(image, "entrypoint", *words, env=env, **how), capture_output=True, text=True, timeout=120)
-    assert done.returncode in (1, 2), done.stderr
+    assert done.returncode == status, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("tessera: ") and any(part in last for part in told.split("|")), last

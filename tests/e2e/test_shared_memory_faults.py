@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ def test_a_service_of_another_user_says_whose_a_segment_is_and_takes_it_after_ch
         for reason in asides(running):
             for part in ("belongs to uid 0", "mode 600", f"runs as uid {NOBODY}", "0644"):
                 assert part in reason
+        assert sum("set aside: segment" in line and "Permission denied" in line for line in running.log) == 2
         time.sleep(1)
         assert len(asides(running)) == 2 and running.map()["keyframes"] == 0, "tried again, without a word"
         for name in segments(names):
@@ -82,14 +84,21 @@ def test_a_service_of_another_user_says_whose_a_segment_is_and_takes_it_after_ch
         assert running.stop() == 0
 
 
-def test_roots_service_takes_and_unlinks_what_others_write(serve, names, recording, wanted, other_users):
-    running = serve(f"shm:{names.prefix}")
-    for frame in recording:
-        path = stock.write_segment(names.prefix + frame.id, stock.segment_bytes(frame))
-        os.chown(path, NOBODY, NOBODY)
-        os.chmod(path, 0o600)
-    assert running.wait_for_keyframes(len(recording)) == wanted
-    running.wait(lambda: not segments(names), "all segments unlinked")
+def test_roots_service_takes_and_unlinks_what_others_write(tessera, names, recording, wanted, other_users, tmp_path):
+    """With the one right that compose leaves to root."""
+    compose = (Path(__file__).parents[2] / "docker/compose.yaml").read_text()
+    assert "cap_drop: [ALL]" in compose and "cap_add: [DAC_READ_SEARCH]" in compose
+    rights = ["setpriv", "--bounding-set=-all,+dac_read_search", "--inh-caps=-all", "--no-new-privs"]
+    running = serve_as(rights, tessera, names, tmp_path)
+    try:
+        for frame in recording:
+            path = stock.write_segment(names.prefix + frame.id, stock.segment_bytes(frame))
+            os.chown(path, NOBODY, NOBODY)
+            os.chmod(path, 0o600)
+        assert running.wait_for_keyframes(len(recording)) == wanted
+        running.wait(lambda: not segments(names), "all segments unlinked")
+    finally:
+        assert running.stop() == 0
 
 
 def test_a_service_without_descriptors_loses_nothing(serve, recording, wanted, names):
