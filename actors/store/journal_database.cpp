@@ -60,6 +60,7 @@ journal::database::database(uint64_t memory_bytes, access how, std::atomic<uint6
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
   table.cache_index_and_filter_blocks = true;
+  table.format_version = 5; // not RocksDB's own choice, which since 9 is 6: no RocksDB before 8.6 reads that
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
 
   // Rays lie in files of their own, so that the tree of keys is small and nothing rewrites them; but for what compact() does.

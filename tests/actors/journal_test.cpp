@@ -187,6 +187,18 @@ TEST_CASE("a journal remembers what its rays were made with") {
   CHECK(again.map()->region_voxels == 32);
 }
 
+TEST_CASE("a journal's tables are of a format that the oldest RocksDB reads which the program is built with") {
+  const temporary_folder folder;
+  { const journal one{folder / "j", journal_memory}; }
+  size_t options = 0;
+  for (const auto& name : files_of(folder / "j", ""))
+    if (name.find("/OPTIONS-") != std::string::npos) {
+      ++options;
+      CHECK(content_of(name).find("format_version=5") != std::string::npos);
+    }
+  CHECK(options > 0);
+}
+
 TEST_CASE("what was answered is there after a process that ended without a word") {
   const temporary_folder folder;
   const auto path = folder / "j";

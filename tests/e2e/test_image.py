@@ -1,6 +1,7 @@
 """The image of docker/Dockerfile: built by buildah from the program under test, and run by chroot with a file system that cannot
 be written. And what stands in it, which needs no image."""
 
+import contextlib
 import json
 import os
 import re
@@ -183,8 +184,8 @@ def check_packages(bill, version, some):
 
 
 @pytest.fixture(scope="module")
-def image(tessera, tmp_path_factory):
-    """The image's configuration, and its files in a folder."""
+def workshop(tessera, tmp_path_factory):
+    """A folder with the installed program, and a storage of images in it that keeps the base for the next image."""
     if not shutil.which("buildah") or not shutil.which("debootstrap"):
         pytest.skip("buildah or debootstrap is not installed: docker/install-packages image")
     if os.geteuid() != 0:
@@ -195,9 +196,15 @@ def image(tessera, tmp_path_factory):
     work = tmp_path_factory.mktemp("image")
     subprocess.run(["cmake", "--install", build, "--prefix", work / "ready", "--strip"], check=True, stdout=subprocess.DEVNULL)
     # A folder that outlives the test keeps the base for the next one.
-    storage = Path(os.environ.get("IMAGE_STORAGE", work / "storage"))
-    made = subprocess.run([DOCKER / "image", "--program", work / "ready", "--storage", storage, "--out", work / "out"],
-                          capture_output=True, text=True, timeout=1800)
+    return work, Path(os.environ.get("IMAGE_STORAGE", work / "storage"))
+
+
+@contextlib.contextmanager
+def image_for(target, workshop):
+    """The image's configuration, its files in a folder, and the list of its packages."""
+    work, storage = workshop
+    made = subprocess.run([DOCKER / "image", "--target", target, "--program", work / "ready", "--storage", storage,
+                           "--out", work / "out"], capture_output=True, text=True, timeout=1800)
     if "debootstrap failed" in made.stderr:
         pytest.skip("no mirror of packages is reached")
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
@@ -206,16 +213,32 @@ def image(tessera, tmp_path_factory):
     def ask(*words):
         return subprocess.run([*options, *words], capture_output=True, text=True, check=True).stdout.strip()
 
-    container = ask("from", "--pull-never", "tessera:cpu")
+    container = ask("from", "--pull-never", f"tessera:{target}")
     try:
-        config = json.loads(ask("inspect", "--type", "image", "tessera:cpu"))["Docker"]["config"]
-        yield config, Path(ask("mount", container)), work / "out" / "tessera-cpu.spdx.json"
+        config = json.loads(ask("inspect", "--type", "image", f"tessera:{target}"))["Docker"]["config"]
+        yield config, Path(ask("mount", container)), work / "out" / f"tessera-{target}.spdx.json"
     finally:
         ask("rm", container)
 
 
-def test_an_image_says_what_it_is(image):
-    config, root, bill = image
+@pytest.fixture(scope="module")
+def image(workshop):
+    with image_for("cpu", workshop) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cuda_image(tessera, workshop):
+    told = subprocess.run([tessera, "--version"], capture_output=True, text=True, check=True).stdout
+    if not re.search(r"CUDA \d", told):
+        pytest.skip("the program was built without CUDA")
+    with image_for("cuda", workshop) as made:
+        yield made
+
+
+@pytest.mark.parametrize("target", ["image", "cuda_image"])
+def test_an_image_says_what_it_is(target, request):
+    config, root, bill = request.getfixturevalue(target)
     assert config["User"] == "tessera" and config["Entrypoint"] == ["entrypoint"] and config["Cmd"] == ["serve"]
     assert config["Healthcheck"]["Test"] == ["CMD", "tessera", "health"]
     labels = config["Labels"]
@@ -289,6 +312,16 @@ def test_a_container_serves_and_takes_keyframes_from_the_hosts_shared_memory(ima
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_the_image_for_gpus_ends_without_one_and_says_what_it_wants(cuda_image):
+    if shutil.which("nvidia-smi"):
+        pytest.skip("there is a GPU here, perhaps")
+    env = {"TESSERA_PORT": 0, "TESSERA_METRICS_PORT": 0, "TESSERA_TOKEN": "t"}
+    done = subprocess.run(inside(cuda_image, "entrypoint", "serve", env=env), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "GPU: none. This image wants NVIDIA's container toolkit and --gpus all" in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("tessera: backend is cuda, but no GPU was found: no NVIDIA driver")
 
 
 @pytest.mark.parametrize(
