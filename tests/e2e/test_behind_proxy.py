@@ -1,11 +1,13 @@
 """Behind nginx, in a folder of somebody else's site: pages, their files, the stream, keyframes; and who is believed of it."""
 
+import base64
 import contextlib
 import re
 import subprocess
 import urllib.request
 from urllib.parse import urljoin
 
+import numpy as np
 import pytest
 
 import tessera_client
@@ -20,9 +22,17 @@ from support.viewer import Viewer, WebSocket
 TOKEN = "our-word"
 QUERY = "?token=our-word"
 
-def recipe(port, service, certificates):
-    """nginx's configuration in docs/proxies.md, on this machine's ports, with our certificate; or without one."""
-    text = re.search(r"```nginx\n(.*?)```", (ROOT / "docs" / "proxies.md").read_text(), re.DOTALL)[1]
+def recipe(port, service, certificates, passwords=None):
+    """nginx's configuration in docs/proxies.md, on this machine's ports, with our certificate; or without one. With a file of
+    passwords also what the docs add for them."""
+    text, asks = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs" / "proxies.md").read_text(), re.DOTALL)
+    if passwords:
+        for said, is_ours in (("/etc/nginx/maps.htpasswd", str(passwords)), ("Bearer SECRET", f"Bearer {TOKEN}")):
+            assert said in asks
+            asks = asks.replace(said, is_ours)
+        text, ends = text.rstrip().removesuffix("}\n}"), "}\n}"
+        assert text.rstrip().endswith(";"), "the second location is not the last"
+        text += asks + ends
     ours = {
         "listen [::]:443 ssl http2;": "",
         "listen 443 ssl http2;": f"listen 127.0.0.1:{port} {'ssl http2' if certificates else ''};",
@@ -36,10 +46,10 @@ def recipe(port, service, certificates):
 
 
 @contextlib.contextmanager
-def nginx_before(service, folder, certificates=None):
+def nginx_before(service, folder, certificates=None, passwords=None):
     """The address at which nginx shows a service. With a folder of certificates it speaks TLS and HTTP/2, else plain HTTP."""
     port = free_port()
-    with nginx.running(folder, port, recipe(port, service, certificates)):
+    with nginx.running(folder, port, recipe(port, service, certificates, passwords)):
         yield f"{'https' if certificates else 'http'}://127.0.0.1:{port}/maps/lab/"
 
 
@@ -95,15 +105,36 @@ def test_keyframes_and_the_stream_pass_through(proxied, recording):
         running.wait(lambda: len(viewer.cameras) == len(recording), f"all cameras ({viewer.error})")
     with tessera_client.connect(url.rstrip("/"), token=TOKEN) as publisher:
         publisher.publish_keyframe("through the proxy", recording[0].pose, recording[0].points, recording[0].colours)
+        many = 100_000  # 1.5 MB: more than nginx takes unless it is told
+        points, colours = np.resize(recording[1].points, (many, 3)), np.resize(recording[1].colours, (many, 3))
+        publisher.publish_keyframe("a large one", recording[1].pose, points, colours)
     assert fetch(url + "v1/mesh.glb" + QUERY)[1].startswith(b"glTF")
 
 
-def test_a_browser_shows_the_whole_map(proxied):
+def test_a_password_at_the_proxy_keeps_the_token_between_proxy_and_service(serve, tmp_path, believed):
+    running = serve(options=("--token", TOKEN))
+    passwords = tmp_path / "maps.htpasswd"
+    passwords.write_text("me:{PLAIN}s3cret\n")
+    with nginx_before(running.url, tmp_path, believed, passwords) as url:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            fetch(url + QUERY)
+        asked = urllib.request.Request(url + "v1/map")
+        asked.add_header("Authorization", "Basic " + base64.b64encode(b"me:s3cret").decode())
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+            assert answer.status == 200
+        asked.add_header("Authorization", f"Bearer {TOKEN}")  # the service's own word is none of the proxy's
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(asked, timeout=PATIENCE_S)
+
+
+def test_a_browser_shows_the_whole_map(proxied, tmp_path):
     _, url = proxied
     browser.need()
     done = subprocess.run(["node", "dev/check.mjs", url + QUERY, "", "120"], cwd=browser.WEB, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=5 * PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout.decode()
+    asked = re.findall(r'"GET /maps/lab/assets/\S+ (HTTP/\S+)" 200', (tmp_path / "access.log").read_text())
+    assert len(asked) > 2 and set(asked) == {"HTTP/2.0" if url.startswith("https") else "HTTP/1.1"}, asked
 
 
 def test_the_console_shows_its_actors(proxied, tmp_path):
