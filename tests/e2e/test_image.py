@@ -173,6 +173,24 @@ def test_options_of_try_distribution_stand_before_the_suite(words):
     assert done.returncode == 2 and "usage: try-distribution" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "release, status, told",
+    [
+        ("release 11.8, V11.8.89", 1, "nvcc is of CUDA 11, and C++20 wants 12 or newer"),
+        ("of something else", 1, "nvcc is of CUDA unknown"),
+        ("release 12.0, V12.0.76", 9, ""),  # goes on to the viewer, which is not built here
+        ("release 13.0, V13.0.88", 9, ""),
+    ],
+)
+def test_an_image_is_not_built_with_an_nvcc_that_is_too_old(release, status, told, tmp_path):
+    for program, text in (("nvcc", f"echo 'Cuda compilation tools, {release}'"), ("npm", "exit 9")):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / program).chmod(0o755)
+    done = subprocess.run([DOCKER / "image-program", "source", "cuda", tmp_path / "prefix"], capture_output=True, text=True,
+                          env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert done.returncode == status and told in done.stderr, done.stderr
+
+
 UBUNTU, DEBIAN = "Origin: Ubuntu", "Origin: Debian"
 
 
