@@ -105,11 +105,26 @@ def mistakes(file):
 
 
 def compose_command():
-    """How compose itself is called here; None if it is not there."""
+    """How compose itself is called here; None if it is not there, or is of version 1, which knows other words."""
     for command in (["docker-compose"], ["docker", "compose"]):
-        if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True).returncode == 0:
-            return command
+        if shutil.which(command[0]):
+            told = subprocess.run([*command, "version", "--short"], capture_output=True, text=True)
+            number = re.match(r"v?(\d+)\.", told.stdout)
+            if told.returncode == 0 and number and int(number[1]) >= 2:
+                return command
     return None
+
+
+@pytest.mark.parametrize(
+    "old, plugin, found",
+    [("echo 1.29.2", "echo 5.0.1", ["docker", "compose"]), ("echo v2.26.1", "exit 1", ["docker-compose"]),
+     ("echo 2.26.1-4", "exit 1", ["docker-compose"]), ("echo 1.29.2", "exit 1", None), ("exit 1", "echo none", None)])
+def test_a_compose_of_version_1_is_none(old, plugin, found, tmp_path, monkeypatch):
+    for program, text in (("docker-compose", old), ("docker", plugin)):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert compose_command() == found
 
 
 def refused(text, folder, profile):
