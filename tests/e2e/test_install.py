@@ -135,6 +135,9 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
     assert zsh_completes(there / "usr/share/zsh/vendor-completions") and not (there / "usr/share/zsh/site-functions").exists()
     for script in ("postinst", "prerm", "postrm"):
         assert (there / "DEBIAN" / script).read_text() == (ROOT / "docker" / "debian" / script).read_text()
+    need_program("lintian")
+    done = run("lintian", "--fail-on", "error", package)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def as_dpkg(folder):
@@ -206,6 +209,15 @@ def test_systemd_understands_the_service(tessera, tmp_path):
     unit.write_text(text.replace("/usr/bin/tessera", os.path.abspath(tessera)))
     done = run("systemd-analyze", "verify", unit)
     assert done.returncode == 0 and "tessera.service" not in done.stderr, done.stderr
+
+
+def test_systemd_finds_little_that_the_service_may():
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed, and a test does not bring an init system")
+    if "--offline" not in run("systemd-analyze", "--help").stdout:
+        pytest.skip("this systemd judges only services that run, and a test does not bring an init system")
+    done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", UNIT)  # tenths, of 10.0
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("line, version", [("#define CAF_VERSION 1805", "0.18.5"), ("#define CAF_VERSION 10002", "1.0.2"),
