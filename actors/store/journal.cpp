@@ -7,6 +7,8 @@
 #include <rocksdb/options.h>
 #include <rocksdb/write_batch.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
@@ -164,6 +166,17 @@ void journal::reopen() {
   open_again();
 }
 
+void journal::open_if_closed() {
+  {
+    const std::shared_lock open{gate_}; // a read waits for nobody who writes
+    if (db_)
+      return;
+  }
+  const std::lock_guard alone{writing_};
+  if (!db_)
+    open_again();
+}
+
 /// RocksDB does not recover by itself from every failed write, and Resume() leaves some behind (its issues 11643 and 12998).
 void journal::open_again() {
   cancel_ = true;
@@ -173,6 +186,9 @@ void journal::open_again() {
     cancel_ = true;
   if (!has_room(0))
     throw std::system_error(ENOSPC, std::generic_category(), "the journal " + folder_ + " waits for room");
+  // What cannot be opened to write is not closed: what is in it can be read until then.
+  if (::access(folder_.c_str(), W_OK | X_OK) != 0)
+    throw std::system_error(errno, std::generic_category(), "the journal " + folder_ + " cannot be written");
   db_.reset();
   try {
     open(false, false);

@@ -88,6 +88,8 @@ public:
   /// Closes RocksDB and opens it again; compact() ends early. write() does so by itself after it failed. Throws std::system_error
   /// if there is no room for it, or it cannot be opened now: then nothing can be read until it is done again.
   void reopen();
+  /// The same if that failed before; else nothing.
+  void open_if_closed();
 
   /// Whether the disk has room for so many bytes more, and for what must still be written when it is full: erasures, what is in
   /// memory, and what compact() has begun. Throws std::system_error.

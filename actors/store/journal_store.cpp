@@ -337,8 +337,11 @@ void journal_store::read_all() {
     std::optional<stored_keyframe> frame;
     std::exception_ptr failure;
     try {
-      if (number != 0)
-        frame = journal_->read(number), frame->admission = admission;
+      if (number != 0) {
+        journal_->open_if_closed(); // a retraction is a read first: nothing else may come
+        frame = journal_->read(number);
+        frame->admission = admission;
+      }
     } catch (...) {
       failure = std::current_exception();
     }

@@ -65,8 +65,13 @@ void region_snapshots::look() {
       continue;
     const auto time_ns = static_cast<uint64_t>(its.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(its.st_mtim.tv_nsec);
     enter(*region, entry{{}, static_cast<uint64_t>(its.st_size), time_ns});
-    kept_.push_back(*region);
   }
+  while (numbers_.bytes > how_.most_bytes && make_room()) // there was room for more when they were written
+    ;
+  failed_.clear();
+  not_before_ = {};
+  for (const auto& [region, its] : index_)
+    kept_.push_back(region);
 }
 
 std::vector<region_key> region_snapshots::take_kept() {

@@ -14,9 +14,6 @@ namespace tessera {
 
 namespace {
 
-/// More points weigh no more in a ray (docs/field.md, "Integrate").
-constexpr uint8_t most_points = 31;
-
 using matrix = std::array<double, 9>;
 
 /// Of a 3 x 3 matrix, row-major: the matrix of cofactors, transposed, divided by the determinant.
@@ -48,7 +45,7 @@ keyframe keyframe_of(const stored_keyframe& stored, float voxel_m) {
     for (size_t r = 0; r < 3; ++r)
       end[r] = static_cast<float>(world_from_own[3 * r] * own[0] + world_from_own[3 * r + 1] * own[1]
                                   + world_from_own[3 * r + 2] * own[2] + static_cast<double>(frame.camera[r]));
-    for (uint8_t i = 0; i < std::min(one.points, most_points); ++i) {
+    for (uint8_t i = 0; i < one.points; ++i) {
       body->point_data.insert(body->point_data.end(), end.begin(), end.end());
       body->colour_data.insert(body->colour_data.end(), {one.r, one.g, one.b});
     }

@@ -488,6 +488,19 @@ TEST_CASE("what was erased before the process ended gives its space back in the 
   CHECK(same(get(*store, {"3"}), whole("3", 25'000, 3)));
 }
 
+TEST_CASE("a journal that could not be opened again is opened by who reads next") {
+  const temporary_folder folder;
+  const auto kept = std::make_shared<journal>(folder / "j", journal_memory);
+  journal_store store{kept};
+  put(store, whole("a", 100, 1));
+  const auto current = folder / "j/CURRENT", away = folder / "j/away";
+  std::filesystem::rename(current, away);
+  CHECK_THROWS_AS(kept->reopen(), std::system_error);
+  CHECK_THROWS_AS(get(store, {"a"}), std::system_error);
+  std::filesystem::rename(away, current);
+  CHECK(same(get(store, {"a"}), whole("a", 100, 1)));
+}
+
 TEST_CASE("a journal that is opened again does not wait for its compaction, which is done another time") {
   const temporary_folder folder;
   journal kept{folder / "j", journal_memory};

@@ -162,6 +162,22 @@ TEST_CASE("snapshots keep within their room, tell which were not written, and ma
   CHECK(all->usage().bytes == 0);
 }
 
+TEST_CASE("snapshots beyond the room that they have now go at the start, the oldest first") {
+  const temporary_folder folder;
+  const auto path = folder / "snapshots";
+  const auto one = snapshot_bytes({here, 0, {1}}, some_image(1)).size();
+  for (int32_t x = 0; x < 3; ++x) {
+    open(path)->write({x, 0, 0}, {1}, some_image(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds{20}); // a file system's clock may be coarse
+  }
+  CHECK(open(path, {.most_bytes = 2 * one})->take_kept() == std::vector<region_key>{{1, 0, 0}, {2, 0, 0}});
+  CHECK(files_of(path, "").size() == 2);
+  const auto none = open(path, {.most_bytes = 0});
+  CHECK(none->take_kept().empty());
+  CHECK(none->take_failed().empty());
+  CHECK(files_of(path, "").empty());
+}
+
 TEST_CASE("snapshots with a thread of their own answer whatever was asked, also when they end") {
   const temporary_folder folder;
   std::atomic<int> answers{0};
