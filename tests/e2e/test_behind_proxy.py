@@ -173,8 +173,7 @@ def test_a_proxy_that_asks_for_a_password_keeps_the_token(serve, recording, home
         publisher.publish_keyframe(0, recording[0].pose, recording[0].points, recording[0].colours)
     passwords = tmp_path / "passwords"
     passwords.write_text("ours:" + openssl(tmp_path, "passwd", "-apr1", "our-password"))
-    login, other = ({"Authorization": "Basic " + base64.b64encode(said).decode()}
-                    for said in (b"ours:our-password", b"ours:other"))
+    login, other = ({"Authorization": "Basic " + base64.b64encode(word).decode()} for word in (b"ours:our-password", b"ours:no"))
 
     def status(address, headers):
         try:
