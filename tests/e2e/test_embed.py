@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import re
 import subprocess
 import threading
@@ -16,6 +17,7 @@ import pytest
 import tessera_client
 from conftest import ROOT
 from support import browser, nginx
+from support.left_out import left_out, need_program
 from support.ports import free_port
 from support.service import PATIENCE_S
 
@@ -242,6 +244,38 @@ def test_the_import_that_defines_the_element_is_still_there_without_types():
     esbuild = browser.need_node_module("esbuild") / "bin" / "esbuild"
     done = subprocess.run([esbuild, "--loader=ts"], input=told, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert re.search(r'^import\b.*"tessera-web";$', done.stdout, re.MULTILINE), done.stdout
+
+
+def test_what_npm_packs_is_the_module_with_its_types(tmp_path):
+    """What another project gets: the files, and the snippet of docs/embedding.md compiled against them alone."""
+    tsc = browser.need_node_module("typescript") / "bin" / "tsc"
+    if not (browser.WEB / "dist" / "element.js").is_file():
+        left_out("net/web has no dist/element.js: npm run build")
+    env = {**os.environ, "npm_config_cache": str(tmp_path / "cache"), "npm_config_update_notifier": "false"}
+    done = subprocess.run([need_program("npm"), "pack", "--json", "--offline", f"--pack-destination={tmp_path}"],
+                          cwd=browser.WEB, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr
+    (packed,) = json.loads(done.stdout)
+    assert {file["path"] for file in packed["files"]} == {
+        "README.md", "dist/element.js", "element.d.ts", "examples/embed.html", "package.json"}
+    place = tmp_path / "node_modules" / "tessera-web"
+    place.mkdir(parents=True)
+    subprocess.run(["tar", "-xf", tmp_path / packed["filename"], "-C", place, "--strip-components=1"], check=True)
+
+    def compiled(text):
+        (tmp_path / "theirs.ts").write_text(text)
+        return subprocess.run(
+            ["node", tsc, "--noEmit", "--strict", "--skipLibCheck", "false", "--noUncheckedSideEffectImports",
+             "--target", "ES2022", "--module", "ESNext", "--moduleResolution", "Bundler", "--lib", "ES2022,DOM", "theirs.ts"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+    told = (ROOT / "docs" / "embedding.md").read_text().split("```ts\n")[1].split("```")[0]
+    done = compiled(told)
+    assert done.returncode == 0, done.stdout
+    for right, wrong in (('"height"', '"heights"'), ("detail.reason", "detail.cause"), ('"tessera-web";  ', '"tessera-net";')):
+        assert right in told
+        done = compiled(told.replace(right, wrong, 1))
+        assert done.returncode == 2 and "theirs.ts(" in done.stdout, done.stdout
 
 
 def test_the_package_needs_no_other():

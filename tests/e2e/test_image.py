@@ -289,7 +289,7 @@ def cuda_image(tessera, workshop):
 
 
 @pytest.mark.parametrize("target", ["image", "cuda_image"])
-def test_an_image_says_what_it_is(target, request):
+def test_an_image_says_what_it_is(target, tessera, request):
     config, root, bill = request.getfixturevalue(target)
     assert config["User"] == "tessera" and config["Entrypoint"] == ["entrypoint"] and config["Cmd"] == ["serve"]
     assert config["Healthcheck"]["Test"] == ["CMD", "tessera", "health"]
@@ -301,6 +301,8 @@ def test_an_image_says_what_it_is(target, request):
     packages = check_packages(json.loads(bill.read_text()), labels["org.opencontainers.image.version"], "librabbitmq4")
     lock = json.loads((ROOT / "net" / "web" / "package-lock.json").read_text())["packages"]
     assert packages["three"]["versionInfo"] == lock["node_modules/three"]["version"] and "boost" in packages
+    told = subprocess.run([tessera, "--version"], capture_output=True, text=True, check=True).stdout
+    assert ("cuda" in packages) == bool(re.search(r"CUDA \d", told))
     assert not list(root.glob("usr/bin/*g++*")) and not (root / "src").exists()
 
 

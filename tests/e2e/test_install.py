@@ -125,9 +125,6 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
     (package,) = tmp_path.glob("tessera_*.deb")
     control = run("dpkg-deb", "-f", package).stdout
     assert re.search(r"^Depends: .*libcaf-core", control, re.MULTILINE)
-    if shutil.which("lintian"):  # large, so that tests do not bring it
-        done = run("lintian", "--fail-on", "error", package)
-        assert done.returncode == 0, done.stdout + done.stderr
     there = tmp_path / "there"
     assert run("dpkg-deb", "-R", package, there).returncode == 0
     assert says(there / "usr/bin/tessera", "--version") == says(tessera, "--version")
@@ -138,6 +135,9 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
     assert zsh_completes(there / "usr/share/zsh/vendor-completions") and not (there / "usr/share/zsh/site-functions").exists()
     for script in ("postinst", "prerm", "postrm"):
         assert (there / "DEBIAN" / script).read_text() == (ROOT / "docker" / "debian" / script).read_text()
+    need_program("lintian")
+    done = run("lintian", "--fail-on", "error", package)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_packages_program_is_told_its_commit():
@@ -219,7 +219,14 @@ def test_systemd_understands_the_service(tessera, tmp_path):
     unit.write_text(text.replace("/usr/bin/tessera", os.path.abspath(tessera)))
     done = run("systemd-analyze", "verify", unit)
     assert done.returncode == 0 and "tessera.service" not in done.stderr, done.stderr
-    done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)  # docs/deploying.md: 1.9 of 10
+
+
+def test_systemd_finds_little_that_the_service_may():
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed, and a test does not bring an init system")
+    if "--offline" not in run("systemd-analyze", "--help").stdout:
+        pytest.skip("this systemd judges only services that run, and a test does not bring an init system")
+    done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", UNIT)  # tenths, of 10.0
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -234,6 +241,6 @@ def test_another_caf_is_refused_before_anything_is_compiled(line, version, tmp_p
     library.touch()
     done = run("cmake", "-S", ROOT, "-B", tmp_path / "build", f"-DCAF_INCLUDE_DIR={tmp_path}", f"-DCAF_CORE_LIBRARY={library}",
                f"-DCAF_IO_LIBRARY={library}", "-DTESSERA_CUDA=OFF", "-DTESSERA_TESTS=OFF", "-DTESSERA_BENCH=OFF")
-    assert done.returncode != 0
+    assert done.returncode == 1
     said = " ".join(done.stderr.split())
     assert f"has version {version}, and Tessera needs 0.17" in said and "Ubuntu 24.04" in said, said

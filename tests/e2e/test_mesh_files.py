@@ -221,9 +221,9 @@ def test_regions_go_only_into_a_folder_without_others_files(tessera, tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "0,0,0.ply").write_text("of another map")
     (tmp_path / "file").write_text("no folder")
-    for name, ends, said in (("used", 2, "empty folder"), ("file", 2, "empty folder"), ("none/deeper", 1, "none/deeper")):
+    for name, ends_with, said in (("used", 2, "empty folder"), ("file", 2, "empty folder"), ("none/deeper", 1, "none/deeper")):
         status, _, err = service.run(tessera, "mesh", *ROOM, "--by-region", "-o", tmp_path / name)
-        assert status == ends and said in err and "triangles" not in err, err
+        assert status == ends_with and said in err and "triangles" not in err, err
     assert (tmp_path / "used" / "0,0,0.ply").read_text() == "of another map"
     assert not (tmp_path / "none").exists()
     status, _, err = service.run(tessera, "mesh", *ROOM, "--by-region", "-o", tmp_path / "new", "--up", "w")

@@ -12,17 +12,23 @@ import pytest
 
 import tessera_client
 from support import browser, service
-from support.certificates import make_authority, make_certificate, openssl
+from support.certificates import make_authority, make_certificate, make_intermediate, openssl
 from support.viewer import Viewer
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The folder of an authority, and of certificates of it: first and second."""
+    """The folder of an authority, and of certificates: first and second of it, for 127.0.0.1; below, of an authority between, and
+    chain, which has that one with it; elsewhere, for others than 127.0.0.1."""
     folder = tmp_path_factory.mktemp("certificates")
     make_authority(folder)
     make_certificate(folder, "first")
     make_certificate(folder, "second")
+    make_intermediate(folder, "between")
+    make_certificate(folder, "below", by="between")
+    make_certificate(folder, "elsewhere", "subjectAltName=DNS:maps.example.org,IP:127.0.0.2")
+    (folder / "chain.pem").write_bytes((folder / "below.pem").read_bytes() + (folder / "between.pem").read_bytes())
+    shutil.copy(folder / "below.key", folder / "chain.key")
     return folder
 
 
@@ -79,12 +85,28 @@ def test_pages_keyframes_and_the_stream_go_over_tls(serve, files, recording):
     assert running.fetch("/v1/map", headers={"Origin": running.url.replace("https", "http")})[0] == 403
 
 
-def test_a_browser_shows_the_map_over_tls(serve, files, recording, tmp_path):
+@pytest.fixture(scope="module")
+def home(made, tmp_path_factory):
+    """Of a user whose browser believes the authority."""
+    return browser.home_that_believes(tmp_path_factory.mktemp("home"), made / "ca.pem")
+
+
+def test_a_browser_shows_the_map_over_tls(serve, made, files, home, recording, tmp_path):
+    put(made, "chain", files)
     running = serve(options=tls(files))
     with tessera_client.connect(running.url) as publisher:
         publisher.publish_keyframe(0, recording[0].pose, recording[0].points, recording[0].colours)
-    seen = browser.drive(running.url, tmp_path / "seen", "whole", "eval:location.protocol")
+    seen = browser.drive(running.url, tmp_path / "seen", "whole", "eval:location.protocol", home=home)
     assert seen["values"] == ["https:"]
+
+
+@pytest.mark.parametrize("name, said", [("below", "ERR_CERT_AUTHORITY_INVALID"), ("elsewhere", "ERR_CERT_COMMON_NAME_INVALID")])
+def test_a_browser_refuses_what_leads_nowhere_or_is_anothers(serve, made, files, home, tmp_path, name, said):
+    """So that the test above can fail: the browser looks at chain and name."""
+    put(made, name, files)
+    running = serve(options=tls(files))
+    with pytest.raises(AssertionError, match=said):
+        browser.drive(running.url, tmp_path / "seen", "eval:location.protocol", home=home)
 
 
 def test_what_the_handshake_offers(serve, made, files):
@@ -93,9 +115,9 @@ def test_what_the_handshake_offers(serve, made, files):
         done = s_client(made, running, version, "-alpn", "h2,http/1.1")
         assert done.returncode == 0 and "ALPN protocol: http/1.1" in done.stdout, done.stdout + done.stderr
     old = s_client(made, running, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
-    assert old.returncode != 0 and "alert protocol version" in old.stderr, old.stdout + old.stderr
+    assert old.returncode == 1 and "alert protocol version" in old.stderr, old.stdout + old.stderr
     other = s_client(made, running, "-alpn", "h2")
-    assert other.returncode != 0 and "SSL alert number 120" in other.stderr, other.stdout + other.stderr
+    assert other.returncode == 1 and "SSL alert number 120" in other.stderr, other.stdout + other.stderr
 
 
 def test_another_certificate_is_shown_after_sighup(serve, made, files):
@@ -118,6 +140,20 @@ def test_another_certificate_is_shown_after_sighup(serve, made, files):
     running.signal(signal.SIGHUP)
     running.wait_for_line("it is the key of another certificate")
     assert shown_serial(made, running) == serial_of(made, "second")
+
+
+def test_a_chain_is_shown_whole_after_sighup(serve, made, files):
+    running = serve(options=tls(files))
+    whole = "Verify return code: 0 (ok)"
+    for times, (name, verified, said) in enumerate((
+            ("chain", 0, whole), ("below", 1, "unable to get local issuer certificate"), ("elsewhere", 1, "IP address mismatch"),
+            ("first", 0, whole)), 1):
+        put(made, name, files)
+        running.signal(signal.SIGHUP)
+        running.wait(lambda: sum("SIGHUP: new connections get" in line for line in running.log) == times, "another certificate")
+        done = s_client(made, running, "-showcerts", "-verify_ip", "127.0.0.1")
+        assert done.returncode == verified and said in done.stdout + done.stderr, done.stdout + done.stderr
+        assert done.stdout.count("-----BEGIN CERTIFICATE-----") == (2 if name == "chain" else 1)
 
 
 def test_sighup_before_it_is_listened_to_ends_nothing(tessera, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.left_out import left_out
+from support.left_out import left_out, need_program
 
 WEB = Path(__file__).resolve().parents[2] / "net" / "web"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -35,6 +35,17 @@ def need_node_module(name):
     return folder
 
 
+def home_that_believes(folder, authority):
+    """Makes the folder the home of a user whose browser believes an authority, besides those that all do: Chromium reads the NSS
+    database that lies there."""
+    database = folder / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    certutil = need_program("certutil", "libnss3-tools")
+    for words in (("-N", "--empty-password"), ("-A", "-n", "authority", "-t", "C,,", "-i", authority)):
+        subprocess.run([certutil, "-d", f"sql:{database}", *words], stdin=subprocess.DEVNULL, check=True)
+    return folder
+
+
 @functools.cache
 def shared():
     """One browser for all that this process does with pages, since it costs seconds to start one: its process and its address."""
@@ -50,14 +61,15 @@ def shared():
     return process, address
 
 
-def drive(url, folder, *steps, limit_s=900, **options):
+def drive(url, folder, *steps, limit_s=900, home=None, **options):
     """Opens the page, does the steps in order, and returns drive.mjs's answer. A script of the page that threw is a failure.
-    Leaves out its test where no browser can be driven."""
+    Leaves out its test where no browser can be driven. `home`: that of a user whose browser, one of its own, it is to be."""
     need()
-    options = {"patience_s": 180, "browser": shared()[1], **options}
+    options = {"patience_s": 180, "browser": "" if home else shared()[1], **options}
     done = subprocess.run(
         ["node", "dev/drive.mjs", url, str(folder), json.dumps(options), *steps],
         cwd=WEB,
+        env={**os.environ, **({"HOME": str(home)} if home else {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,

@@ -17,10 +17,16 @@ def make_authority(folder, name="ca"):
             "-subj", f"/CN=tessera test {name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
 
-def make_certificate(folder, name, extension="subjectAltName=IP:127.0.0.1"):
-    """NAME.pem and NAME.key, signed by the authority `ca`; by default for 127.0.0.1, and no name."""
+def make_certificate(folder, name, extension="subjectAltName=IP:127.0.0.1", by="ca"):
+    """NAME.pem and NAME.key, signed by an authority; by default for 127.0.0.1, and no name."""
     openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr",
             "-subj", f"/CN=tessera test {name}")
     (folder / f"{name}.ext").write_text(f"{extension}\nauthorityKeyIdentifier=keyid\n")
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2,
-            "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial",
+            "-days", 2, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+
+
+def make_intermediate(folder, name):
+    """NAME.pem and NAME.key: an authority that `ca` signed, of which nobody knows but who is shown it."""
+    make_certificate(folder, name, "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+                                   "subjectKeyIdentifier=hash")

@@ -13,12 +13,20 @@ AROUND = """
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
 events {{}}
 http {{
-  access_log {folder}/access.log;
+  log_format told '$server_protocol $request_method $uri $status $request_length';
+  access_log {folder}/access.log told;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   {inside}
 }}
 """
+
+
+def answered(folder):
+    """What was answered until now, in order: of each request protocol, method, path, status, and how many bytes it had."""
+    for line in (folder / "access.log").read_text().splitlines():
+        protocol, method, path, status, size = line.split()
+        yield protocol, method, path, int(status), int(size)
 
 
 @contextlib.contextmanager

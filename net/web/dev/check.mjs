@@ -11,7 +11,7 @@ const browser = await open_browser();
 let whole = false, console_works = false, shown, said;
 const thrown = [];
 try {
-  const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, ignoreHTTPSErrors: true });
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   page.on("pageerror", (e) => thrown.push(String(e.stack ?? e)));
   await page.goto(url.href);
   const until = Date.now() + 1000 * Number(seconds);

@@ -1,5 +1,6 @@
 // Opens a page in headless Chromium and does what it is told: node dev/drive.mjs URL FOLDER '{OPTIONS}' STEP...
-// OPTIONS: phone, light (true or false), patience_s, browser (the address of one that runs: dev/browser.mjs).
+// OPTIONS: phone, light (true or false), patience_s, browser (the address of one that runs: dev/browser.mjs), login (username and
+// password, where a proxy asks for them). A page by https:// needs a certificate that the browser believes.
 // STEP, done in order:
 //   whole            wait until the viewer shows the service's whole map     until:EXPRESSION   wait until it is true in the page
 //   rest             wait until the view has come to rest
@@ -26,7 +27,7 @@ try {
   const size = o.phone ? { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 }
     : { viewport: { width: 1440, height: 900 } };
   const ways = { colorScheme: o.light ? "light" : "dark", acceptDownloads: true, reducedMotion: "reduce",
-    ignoreHTTPSErrors: true };
+    ...(o.login && { httpCredentials: o.login }) };
   const page = await (await browser.newContext({ ...size, ...ways })).newPage();
   page.setDefaultTimeout(1000 * o.patience_s);
   page.on("pageerror", (e) => answer.thrown.push(String(e.stack ?? e)));
