@@ -46,11 +46,14 @@ install: binary ## Copies the program and the producer clients below PREFIX (/us
 	$(say) "installing below $(PREFIX)"
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
+# Its program names the commit. What is built afterwards names none again: it would soon be that of an older tree.
+COMMIT = $(shell git describe --always --dirty 2>/dev/null)
 .PHONY: deb
 deb: binary ## Makes Debian's package of it (build/release/tessera_*.deb), with a service of systemd.
 	$(need) deb
 	$(say) "packing"
-	@cd $(BUILD) && cpack -G DEB $(QUIET) && ls -l $$PWD/tessera_*.deb
+	@trap 'cmake $(BUILD) -DTESSERA_COMMIT= $(QUIET)' EXIT && cmake $(BUILD) -DTESSERA_COMMIT=$(COMMIT) $(QUIET) \
+	  && cmake --build $(BUILD) --target tessera && (cd $(BUILD) && cpack -G DEB $(QUIET) && ls -l $$PWD/tessera_*.deb)
 
 .PHONY: test
 test: tests ## Builds and passes every test: C++, Python, the viewer's, end to end.

@@ -34,7 +34,7 @@ def test_both_images_are_made_alike():
     found = stages()
     assert TARGETS <= set(found)
     for of_cpu, of_cuda in (("cpu", "cuda"), ("cpu-build", "cuda-build")):
-        other = [line.replace("cuda", "cpu") for line in found[of_cuda] if "NVIDIA" not in line and "_BACKEND" not in line]
+        other = [line.replace("cuda", "cpu").replace("CUDA_", "") for line in found[of_cuda] if "NVIDIA" not in line and "_BACKEND" not in line]
         assert found[of_cpu] == other
     for name in TARGETS:
         assert {"USER tessera", 'ENTRYPOINT ["entrypoint"]'} <= set(found[name])
@@ -43,6 +43,9 @@ def test_both_images_are_made_alike():
             assert f"ARG {label}=unknown" in found[name]
             assert f'org.opencontainers.image.{label.lower()}="${label}"' in "".join(found[name])
             assert f"--build-arg \"{label}=$" in (DOCKER / "image").read_text()
+    for name in TARGETS:  # a program that is built names the commit
+        assert f'RUN docker/image-program "$PROGRAM" {name} /opt/tessera "$REVISION"' in found[f"{name}-build"]
+    assert '-DTESSERA_COMMIT="${commit/#unknown/}"' in (DOCKER / "image-program").read_text()
     # The one that is for GPUs does not work on the CPU unless somebody says so.
     assert "ENV TESSERA_BACKEND=cuda" in found["cuda"] and "_BACKEND" not in "".join(found["cpu"])
 
@@ -134,10 +137,15 @@ def test_a_driver_that_hangs_does_not_keep_the_service_from_starting(entry):
 def test_the_list_of_packages_is_sound():
     if not shutil.which("dpkg-query"):
         pytest.skip("dpkg-query is not there: no Debian")
-    told = subprocess.run([DOCKER / "sbom", "tessera", "1.2.3"], env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
-                          capture_output=True, text=True, check=True).stdout
-    check_packages(json.loads(told), "1.2.3", "libc6")
-    assert json.loads(told)["creationInfo"]["created"] == "1970-01-01T00:00:00Z"
+    for parts in ((), ("npm/three@0.187.0", "generic/boost@1.74.0")):
+        told = subprocess.run([DOCKER / "sbom", "tessera", "1.2.3", *parts], env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
+                              capture_output=True, text=True, check=True).stdout
+        bill = json.loads(told)
+        check_packages(bill, "1.2.3", "libc6")
+        assert bill["creationInfo"]["created"] == "1970-01-01T00:00:00Z"
+        inside = [one["relatedSpdxElement"] for one in bill["relationships"] if one["relationshipType"] == "CONTAINS"]
+        assert inside == ["SPDXRef-npm-three", "SPDXRef-generic-boost"][:len(parts)]
+        assert all(f'"pkg:{part}"' in told for part in parts)
 
 
 def test_the_program_that_an_image_holds_has_a_list_of_packages(tessera, tmp_path):
@@ -153,7 +161,8 @@ def test_the_program_that_an_image_holds_has_a_list_of_packages(tessera, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "words", [("tessera", "0.1.0\nbuild"), ("tessera", ""), ('tes"sera', "1"), ("tessera", "1 2"), ("a\\", "1")])
+    "words", [("tessera", "0.1.0\nbuild"), ("tessera", ""), ('tes"sera', "1"), ("tessera", "1 2"), ("a\\", "1"),
+              ("tessera", "1", "three@1"), ("tessera", "1", 'npm/th"ree@1'), ("tessera", "1", "npm/three@")])
 def test_what_would_be_no_list_of_packages_is_refused(words):
     done = subprocess.run([DOCKER / "sbom", *words], capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
@@ -223,6 +232,7 @@ def check_packages(bill, version, some):
     for one in bill["packages"]:
         assert one["versionInfo"] and one["downloadLocation"] == "NOASSERTION" and one["filesAnalyzed"] is False
     assert {one["relatedSpdxElement"] for one in bill["relationships"]} == set(ids)
+    return packages
 
 
 @pytest.fixture(scope="module")
@@ -279,14 +289,20 @@ def cuda_image(tessera, workshop):
 
 
 @pytest.mark.parametrize("target", ["image", "cuda_image"])
-def test_an_image_says_what_it_is(target, request):
+def test_an_image_says_what_it_is(target, tessera, request):
     config, root, bill = request.getfixturevalue(target)
     assert config["User"] == "tessera" and config["Entrypoint"] == ["entrypoint"] and config["Cmd"] == ["serve"]
     assert config["Healthcheck"]["Test"] == ["CMD", "tessera", "health"]
     labels = config["Labels"]
-    assert re.fullmatch("[0-9a-f]{40}", labels["org.opencontainers.image.revision"])
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
+    assert re.fullmatch(r"\d{4}(-\d\d){2}T\d\d(:\d\d){2}Z", labels["org.opencontainers.image.created"])
+    assert labels["org.opencontainers.image.base.name"].startswith("localhost/tessera-base:")
     assert labels["org.opencontainers.image.version"] != "unknown" and labels["org.opencontainers.image.licenses"] == "Apache-2.0"
-    check_packages(json.loads(bill.read_text()), labels["org.opencontainers.image.version"], "librabbitmq4")
+    packages = check_packages(json.loads(bill.read_text()), labels["org.opencontainers.image.version"], "librabbitmq4")
+    lock = json.loads((ROOT / "net" / "web" / "package-lock.json").read_text())["packages"]
+    assert packages["three"]["versionInfo"] == lock["node_modules/three"]["version"] and "boost" in packages
+    told = subprocess.run([tessera, "--version"], capture_output=True, text=True, check=True).stdout
+    assert ("cuda" in packages) == bool(re.search(r"CUDA \d", told))
     assert not list(root.glob("usr/bin/*g++*")) and not (root / "src").exists()
 
 

@@ -140,6 +140,16 @@ def test_the_package_holds_program_service_and_settings(tessera, build, tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_packages_program_is_told_its_commit():
+    need_program("make")
+    commit = run("git", "describe", "--always", "--dirty", cwd=ROOT)
+    if commit.returncode != 0:
+        pytest.skip("the tree is not of git")
+    told = run("make", "-n", "deb", cwd=ROOT)
+    assert told.returncode == 0, told.stderr
+    assert f"-DTESSERA_COMMIT={commit.stdout.strip()} " in told.stdout
+
+
 def as_dpkg(folder):
     """What dpkg tells a package's scripts, of a system in a folder in which the unit lies: so this machine's own units, and its
     rule on what may be started (policy-rc.d), are left alone. Programs in the folder come first."""
