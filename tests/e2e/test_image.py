@@ -34,7 +34,8 @@ def test_both_images_are_made_alike():
     found = stages()
     assert TARGETS <= set(found)
     for of_cpu, of_cuda in (("cpu", "cuda"), ("cpu-build", "cuda-build")):
-        other = [line.replace("cuda", "cpu").replace("CUDA_", "") for line in found[of_cuda] if "NVIDIA" not in line and "_BACKEND" not in line]
+        other = [line.replace("cuda", "cpu").replace("CUDA_", "") for line in found[of_cuda]
+                 if "NVIDIA" not in line and "_BACKEND" not in line]
         assert found[of_cpu] == other
     for name in TARGETS:
         assert {"USER tessera", 'ENTRYPOINT ["entrypoint"]'} <= set(found[name])
