@@ -22,11 +22,17 @@ http {{
 """
 
 
-def answered(folder):
-    """What was answered until now, in order: of each request protocol, method, path, status, and how many bytes it had."""
-    for line in (folder / "access.log").read_text().splitlines():
-        protocol, method, path, status, size = line.split()
-        yield protocol, method, path, int(status), int(size)
+def answered(folder, enough):
+    """What was answered, in order, as soon as it is enough, since nginx writes a line after the answer: of each request protocol,
+    method, path, status, and how many bytes it had."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        lines = (line.split() for line in (folder / "access.log").read_text().splitlines(keepends=True) if line.endswith("\n"))
+        found = [(protocol, method, path, int(status), int(size)) for protocol, method, path, status, size in lines]
+        if enough(found):
+            return found
+        assert time.monotonic() < until, found
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
