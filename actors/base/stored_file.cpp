@@ -25,8 +25,7 @@ struct stat look_at(int fd, const std::string& path) {
 
 } // namespace
 
-stored_file::stored_file(const std::string& path, int flags, unsigned mode)
-  : path_{path}, fd_{::open(path.c_str(), flags | O_CLOEXEC, mode)} {
+stored_file::stored_file(const std::string& path, int flags) : path_{path}, fd_{::open(path.c_str(), flags | O_CLOEXEC, 0600)} {
   if (fd_ < 0)
     fail("cannot open " + path_);
 }

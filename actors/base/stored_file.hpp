@@ -12,8 +12,8 @@ namespace tessera {
 /// A file that is open, and closed with this. All throw std::system_error with the file's name.
 class stored_file {
 public:
-  /// `flags` as open(2) has them. `mode`: who may do what with a file that it makes.
-  stored_file(const std::string& path, int flags, unsigned mode = 0600);
+  /// `flags` as open(2) has them. A file that it makes is for its owner alone.
+  stored_file(const std::string& path, int flags);
   ~stored_file();
   stored_file(const stored_file&) = delete;
   stored_file& operator=(const stored_file&) = delete;

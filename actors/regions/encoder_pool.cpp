@@ -1,7 +1,7 @@
 #include "actors/regions/encoder_pool.hpp"
 
 #include "actors/base/cycle_clock.hpp"
-#include "actors/base/thread_priority.hpp"
+#include "actors/base/thread_rank.hpp"
 #include "messages/roles.hpp"
 #include "messages/thread_name.hpp"
 

@@ -1,6 +1,6 @@
 #include "actors/store/journal_store.hpp"
 
-#include "actors/base/thread_priority.hpp"
+#include "actors/base/thread_rank.hpp"
 #include "actors/base/thrown_text.hpp"
 #include "messages/thread_name.hpp"
 

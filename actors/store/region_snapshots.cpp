@@ -1,6 +1,6 @@
 #include "actors/store/region_snapshots.hpp"
 
-#include "actors/base/thread_priority.hpp"
+#include "actors/base/thread_rank.hpp"
 #include "actors/store/snapshot_folder.hpp"
 #include "messages/clock.hpp"
 #include "messages/thread_name.hpp"
